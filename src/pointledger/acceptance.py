@@ -1,0 +1,162 @@
+"""Acceptance: the one door into the journal, behind every door. What it accepts is durable.
+
+A command is new, or it repeats one: the same id, or the same key of the same tenant, actor and kind. A
+repetition with the same content answers with the first one's outcome, also under its own id; with other
+content it is refused, and nothing of what came with it is accepted.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from pointledger.domain.commands import AnyCommand
+from pointledger.doorbell import Doorbells
+from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused
+from pointledger.ids import show_id
+from pointledger.settings import Settings
+from pointledger.storage import journal
+from pointledger.storage.database import is_transient, sqlstate
+from pointledger.wire import Line, encode
+
+_AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
+_TWIN_TIMEOUT_MS = 500  # for somebody's open transaction with the same key; after that row by row
+_TRIES = 3  # when the connection is lost: sending again is safe, for the ids stay the same
+_ROW_BY_ROW = ("55P03", "40P01")  # a twin holds its key, or two overlapping calls met crosswise
+
+CallersConnection = sa.Connection | orm.Session | psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is in the journal now: the commands' ids, how many of them are new, the lanes they wait in."""
+
+    task_ids: list[str]
+    new: int
+    lanes: frozenset[int]
+
+
+class Acceptance:
+    """Accepts commands, in transactions of its own or in the caller's."""
+
+    def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
+        self._database = database
+        self._doorbells = doorbells
+        self._lanes = settings.lanes
+        self._batch_size = settings.batch_size
+
+    def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
+        """Returns when all are committed, in the order given; rings their lanes.
+
+        Raises IdempotencyKeyReused (then nothing is accepted) and AcceptanceBusy (then all others are).
+        Sending the same commands again is always safe.
+        """
+        lines = [encode(command, self._lanes) for command in commands]
+        try:
+            new = self._commit(lines)
+        except sa.exc.DBAPIError as error:
+            if sqlstate(error) not in _ROW_BY_ROW:
+                raise
+            new = self._commit_row_by_row(lines)
+        receipt = _receipt(lines, new)
+        self.ring(receipt)
+        return receipt
+
+    def accept_within(self, commands: Sequence[AnyCommand], connection: CallersConnection) -> Receipt:
+        """Accepts in the caller's open READ COMMITTED transaction: accepted when that commits.
+
+        With an ORM session the lanes are rung after its commit; otherwise call `ring` then. Raises
+        IdempotencyKeyReused, after which the transaction is as it was before.
+        """
+        lines = [encode(command, self._lanes) for command in commands]
+        inner = connection.connection() if isinstance(connection, orm.Session) else connection
+        execute = inner.exec_driver_sql if isinstance(inner, sa.Connection) else inner.execute
+        execute("SAVEPOINT pointledger_accept")
+        try:
+            new = _write(inner, lines)
+        except BaseException:
+            with suppress(Exception):  # the caller hears of the first error
+                execute("ROLLBACK TO SAVEPOINT pointledger_accept")
+            raise
+        execute("RELEASE SAVEPOINT pointledger_accept")
+        receipt = _receipt(lines, new)
+        if isinstance(connection, orm.Session):
+            sa.event.listen(connection, "after_commit", lambda _: self.ring(receipt), once=True)
+        return receipt
+
+    def ring(self, receipt: Receipt) -> None:
+        """Tells the workers; best effort, for the beat looks after what waits."""
+        if receipt.new:
+            self._doorbells.ring(receipt.lanes)
+
+    def has_room(self, lanes: Collection[int]) -> bool:
+        """Whether each lane has less than a batch waiting. Feeders of much ask before they go on, so that
+        a live command waits behind one batch at most."""
+        with self._database.connect() as connection:
+            return not journal.full_lanes(connection, sorted(lanes), self._batch_size)
+
+    def _commit(self, lines: Sequence[Line]) -> int:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with self._database.begin() as connection:
+                    connection.exec_driver_sql(
+                        "SELECT set_config('lock_timeout', %(ms)s, true)", {"ms": str(_TWIN_TIMEOUT_MS)}
+                    )
+                    return _write(connection, lines)
+            except sa.exc.DBAPIError as error:
+                if not tries_left or not is_transient(error) or sqlstate(error) in _ROW_BY_ROW:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _commit_row_by_row(self, lines: Sequence[Line]) -> int:
+        """So that somebody's open transaction with the same key stalls only its own twin."""
+        new, busy = 0, []
+        for line in lines:
+            try:
+                new += self._commit([line])
+            except sa.exc.DBAPIError as error:
+                if sqlstate(error) not in _ROW_BY_ROW:
+                    raise
+                busy.append(show_id(line.id))
+        if busy:
+            self._doorbells.ring({line.lane for line in lines})
+            raise AcceptanceBusy(", ".join(busy))
+        return new
+
+
+def _receipt(lines: Sequence[Line], new: int) -> Receipt:
+    return Receipt([show_id(line.id) for line in lines], new, frozenset(line.lane for line in lines))
+
+
+def _write(connection: Any, lines: Sequence[Line]) -> int:
+    """Writes the commands that are new; how many. What repeats another is checked and noted."""
+    new = 0
+    for start in range(0, len(lines), _AT_ONCE):
+        part = lines[start : start + _AT_ONCE]
+        written = journal.accept(connection, part)
+        if written < len(part):
+            _note_repetitions(connection, part)
+        new += written
+    return new
+
+
+def _note_repetitions(connection: Any, lines: Sequence[Line]) -> None:
+    """Lets every repetition answer with its first. Raises IdempotencyKeyReused where contents differ."""
+    firsts: dict[int, UUID] = {}
+    for position, first_id, same_content in journal.firsts(connection, lines):
+        if not same_content:
+            line = lines[position]
+            raise IdempotencyKeyReused(f"id {show_id(line.id)}, key {line.key}")
+        if firsts.get(position) != lines[position].id:
+            firsts[position] = first_id
+    assert len(firsts) == len(lines), "the caller's transaction must be READ COMMITTED"
+    aliases = {
+        line.id: firsts[position] for position, line in enumerate(lines) if firsts[position] != line.id
+    }
+    if aliases:
+        journal.add_aliases(connection, aliases)

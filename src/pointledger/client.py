@@ -1,0 +1,113 @@
+"""The client: how a service asks the ledger. When `enqueue` returns, the command is durable."""
+
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from pointledger import locks
+from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.domain.commands import AnyCommand
+from pointledger.domain.outcomes import Outcome
+from pointledger.doorbell import Doorbells
+from pointledger.errors import InvalidCommand, WaitTimedOut
+from pointledger.ids import parse_id
+from pointledger.settings import Settings
+from pointledger.storage import journal, queries
+from pointledger.storage.database import engine_for
+from pointledger.storage.migrate import require_current
+from pointledger.wire import producer_app
+
+_POLL_SECONDS = 0.25  # while waiting for an outcome, should its notification be lost
+
+
+class PointsClient:
+    """Enqueues commands and looks up outcomes. Threads may share one; processes may not."""
+
+    def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
+        self._database = database
+        self._doorbells = doorbells
+        self._acceptance = Acceptance(database, doorbells, settings)
+
+    @classmethod
+    def connect(cls, settings: Settings | None = None) -> "PointsClient":
+        """A client for the servers that the settings, or the environment, name.
+
+        Raises NotConfigured, DatabaseNotMigrated and LaneCountDiffers.
+        """
+        settings = settings or Settings()
+        database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
+        require_current(database, settings.lanes)
+        doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
+        return cls(database, doorbells, settings)
+
+    def close(self) -> None:
+        """Gives its connections back."""
+        self._database.dispose()
+        self._doorbells.close()
+
+    def __enter__(self) -> "PointsClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------- accepting
+
+    def enqueue(self, command: AnyCommand, connection: CallersConnection | None = None) -> str:
+        """Accepts a command; its task id. See `accept` for what `connection` does and what is raised."""
+        return self.accept([command], connection).task_ids[0]
+
+    def enqueue_many(
+        self, commands: Sequence[AnyCommand], connection: CallersConnection | None = None
+    ) -> list[str]:
+        """Accepts commands in one statement per thousand and one transaction; their task ids, in order."""
+        return self.accept(commands, connection).task_ids
+
+    def accept(self, commands: Sequence[AnyCommand], connection: CallersConnection | None = None) -> Receipt:
+        """Accepts commands, all or none; what is new among them.
+
+        `connection`: the caller's own open transaction on the same database, READ COMMITTED. The commands
+        are then accepted when it commits; after that call `ring` (an ORM session rings by itself).
+        Raises IdempotencyKeyReused when an id or key was used with other content, AcceptanceBusy when
+        another open transaction holds the same key. Sending the same objects again is always safe.
+        """
+        if connection is None:
+            return self._acceptance.accept(commands)
+        return self._acceptance.accept_within(commands, connection)
+
+    def ring(self, receipt: Receipt) -> None:
+        """Tells the workers, after the commit of a transaction of the caller's."""
+        self._acceptance.ring(receipt)
+
+    # -------------------------------------------------------------------------------------- outcomes
+
+    def outcome(self, task_id: str) -> Outcome:
+        """What came of a command. Raises InvalidCommand for what is no id."""
+        return self.outcomes([task_id])[0]
+
+    def outcomes(self, task_ids: Sequence[str]) -> list[Outcome]:
+        """What came of each, in the order asked."""
+        try:
+            ids = [parse_id(task_id) for task_id in task_ids]
+        except ValueError as error:
+            raise InvalidCommand(f"task_id: {error}") from None
+        with self._database.connect() as connection:
+            found = queries.outcomes(connection, ids)
+        return [found[asked] for asked in ids]
+
+    def wait(self, task_id: str, timeout: float = 10.0) -> Outcome:
+        """The outcome, as soon as it is final; `timeout` in seconds. Raises WaitTimedOut."""
+        give_up_at = time.monotonic() + timeout
+        outcome = self.outcome(task_id)
+        if outcome.is_final:
+            return outcome
+        with self._database.connect() as connection:
+            lane = journal.lane_of(connection, parse_id(task_id))
+        with self._doorbells.listen(lane) as listener:
+            while not (outcome := self.outcome(task_id)).is_final:
+                seconds_left = give_up_at - time.monotonic()
+                if seconds_left <= 0:
+                    raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
+                listener.pause(min(seconds_left, _POLL_SECONDS))
+        return outcome

@@ -1,0 +1,20 @@
+"""The domain: what points are and what commands do to them. Pure: no IO, no clock, no logging.
+
+| module       | owns                                                                |
+| ------------ | ------------------------------------------------------------------- |
+| commands     | the kinds of command and what makes one valid                       |
+| tenants      | a tenant's configuration and calendar                               |
+| rules        | from an event to the points it wants to grant                       |
+| limits       | windows of the calendar and how much of them is used                |
+| lots         | points that expire together, and the order they are consumed in     |
+| book         | the accounts of a batch in memory; the one place a balance changes  |
+| guards       | refusals that several kinds share                                   |
+| decide       | one command against the book: guards in order, then the deed        |
+| apply_rule   | the largest of its cases                                            |
+| needs        | what a batch must have loaded before it can be decided              |
+| outcomes     | what came of a command; the reasons of a refusal, in order          |
+| snapshots    | accounts and entries as an outcome tells them                       |
+| json_values  | JSON that may enter                                                 |
+
+The one impurity: a command that is made without an id draws one (`ids.new_id`).
+"""

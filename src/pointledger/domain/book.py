@@ -1,0 +1,251 @@
+"""The book: the accounts that a batch touches, in memory, and everything it will write.
+
+`Book.post` is the one place where a balance changes. What is decided here is saved as a whole, or not
+at all.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from pointledger.domain.limits import Usage, Window
+from pointledger.domain.lots import Lot, LotMove, put, take
+from pointledger.domain.rules import Rule
+from pointledger.domain.tenants import Tenant
+from pointledger.ids import derive_id, milliseconds_of
+
+MAX_BALANCE = 10**15  # the bound of every balance column, far below a bigint's
+
+# What each kind of entry adds its amount to. Value comes and goes only by an entry with one of these.
+TOTALS = {
+    ("earn", "rule"): "total_earned",
+    ("earn", "manual"): "total_earned",
+    ("earn", "transfer_in"): "total_transferred_in",
+    ("spend", "purchase"): "total_spent",
+    ("spend", "transfer_out"): "total_transferred_out",
+    ("expire", "scheduled"): "expired_points",
+    ("expire", "manual"): "expired_points",
+}
+
+
+@dataclass(slots=True)
+class Account:
+    """One user's points within a tenant. `balance` is what is available."""
+
+    id: UUID
+    tenant_id: str
+    user_id: str
+    points_type: str
+    created_at: datetime
+    updated_at: datetime
+    as_of: datetime  # its own clock, which never goes back
+    status: str = "active"
+    balance: int = 0
+    frozen_balance: int = 0
+    pending_balance: int = 0
+    debt: int = 0
+    total_earned: int = 0
+    total_spent: int = 0
+    expired_points: int = 0
+    total_refunded: int = 0
+    total_transferred_in: int = 0
+    total_transferred_out: int = 0
+    total_adjusted_in: int = 0
+    total_adjusted_out: int = 0
+    total_clawed_back: int = 0
+    version: int = 0
+    next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
+    is_new: bool = False
+    changed: bool = False
+    lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
+    others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
+
+
+@dataclass(slots=True)
+class Entry:
+    """One immutable row on an account."""
+
+    id: UUID
+    tenant_id: str
+    account_id: UUID
+    seq: int
+    command_id: UUID
+    type: str
+    subtype: str
+    amount: int
+    delta: int
+    balance_after: int
+    frozen_after: int
+    pending_after: int
+    debt_after: int
+    related_id: UUID | None
+    rule: Rule | None
+    expires_at: datetime | None
+    occurred_at: datetime
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class Book:
+    """What a batch's decisions may know, and what they change.
+
+    `recorded_at` is the database's clock, read once per batch. `tenants` lacks those that do not exist;
+    `rules` holds every version of a tenant's rules.
+    """
+
+    recorded_at: datetime
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    rules: dict[str, list[Rule]] = field(default_factory=dict)
+    accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
+    usage: dict[Window, Usage] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    new_lots: list[Lot] = field(default_factory=list)
+    changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
+    moves: list[LotMove] = field(default_factory=list)
+    command_id: UUID | None = None  # whose doing is being written
+    _ordinal: int = 0
+
+    def begin(self, command_id: UUID) -> None:
+        """What follows is this command's doing."""
+        self.command_id = command_id
+        self._ordinal = 0
+
+    def usage_of(self, window: Window) -> Usage:
+        return self.usage.setdefault(window, Usage())
+
+    def open_account(self, tenant: Tenant, user_id: str, as_of: datetime) -> Account:
+        """A new account; the command that asked for it goes on to grant it something."""
+        account = Account(
+            id=self._next_id(),
+            tenant_id=tenant.tenant_id,
+            user_id=user_id,
+            points_type=tenant.points_type,
+            created_at=self.recorded_at,
+            updated_at=self.recorded_at,
+            as_of=as_of,
+            is_new=True,
+            changed=True,
+        )
+        self.accounts[tenant.tenant_id, user_id] = account
+        return account
+
+    def post(
+        self,
+        account: Account,
+        kind: tuple[str, str],
+        amount: int,
+        occurred_at: datetime,
+        *,
+        rule: Rule | None = None,
+        related_id: UUID | None = None,
+        expires_at: datetime | None = None,
+    ) -> Entry:
+        """Writes an entry: `amount` points come to the available balance, or leave it."""
+        entry_type, subtype = kind
+        delta = amount if entry_type == "earn" else -amount
+        account.balance += delta
+        total = TOTALS[kind]
+        setattr(account, total, getattr(account, total) + amount)
+        account.version += 1
+        account.updated_at = max(account.updated_at, self.recorded_at)
+        account.changed = True
+        entry = Entry(
+            id=self._next_id(),
+            tenant_id=account.tenant_id,
+            account_id=account.id,
+            seq=account.version,
+            command_id=self._whose(),
+            type=entry_type,
+            subtype=subtype,
+            amount=amount,
+            delta=delta,
+            balance_after=account.balance,
+            frozen_after=account.frozen_balance,
+            pending_after=account.pending_balance,
+            debt_after=account.debt,
+            related_id=related_id,
+            rule=rule,
+            expires_at=expires_at,
+            occurred_at=occurred_at,
+            created_at=account.updated_at,
+        )
+        self.entries.append(entry)
+        return entry
+
+    def grant_lot(
+        self,
+        account: Account,
+        entry: Entry,
+        amount: int,
+        earned_at: datetime,
+        expires_at: datetime | None,
+        origin_id: UUID | None = None,
+    ) -> None:
+        """The lot that an entry brings; `origin_id` where its points were granted by another entry."""
+        lot = Lot(
+            id=self._next_id(),
+            tenant_id=account.tenant_id,
+            account_id=account.id,
+            entry_id=entry.id,
+            origin_id=origin_id or entry.id,
+            amount=amount,
+            remaining=amount,
+            earned_at=earned_at,
+            expires_at=expires_at,
+            is_new=True,
+        )
+        put(account.lots, lot)
+        self.new_lots.append(lot)
+        if expires_at is not None:
+            account.next_expiry_at = _sooner(account.next_expiry_at, expires_at)
+
+    def pay(self, entry: Entry, kind: str, paid: list[tuple[Lot, int]]) -> None:
+        """Takes the points of an entry out of the lots that pay for it."""
+        for lot, share in paid:
+            lot.remaining -= share
+            if not lot.is_new:
+                self.changed_lots[lot.id] = lot
+            if lot.remaining == 0:
+                lot.state = "expired" if kind == "expire" else "consumed"
+            self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
+
+    def settle_lots(self, account: Account) -> None:
+        """Drops what is used up from the account's lots."""
+        account.lots = [lot for lot in account.lots if lot.remaining]
+
+    def _whose(self) -> UUID:
+        assert self.command_id, "only a command makes something"
+        return self.command_id
+
+    def _next_id(self) -> UUID:
+        self._ordinal += 1
+        return derive_id(self._whose(), self._ordinal, milliseconds_of(self.recorded_at))
+
+
+def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two moments, None being never."""
+    if one is None or other is None:
+        return one or other
+    return min(one, other)
+
+
+def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
+    """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
+    expired = []
+    for lot in [lot for lot in account.lots if lot.is_due(as_of)]:
+        entry = book.post(account, ("expire", "scheduled"), lot.remaining, as_of, expires_at=lot.expires_at)
+        book.pay(entry, "expire", [(lot, lot.remaining)])
+        expired.append(entry)
+    if expired:
+        book.settle_lots(account)
+        first = account.lots[0].expires_at if account.lots else None
+        account.next_expiry_at = _sooner(first, account.others_expire_from)
+    return expired
+
+
+def consume(book: Book, account: Account, entry: Entry, kind: str) -> list[tuple[Lot, int]]:
+    """Pays an entry out of the account's lots, the soonest expiry first; who paid what."""
+    paid = take(account.lots, entry.amount)
+    book.pay(entry, kind, paid)
+    book.settle_lots(account)
+    return paid

@@ -1,0 +1,195 @@
+"""The decision: what a command does to the book. Pure: the same book and command, the same decision.
+
+Each kind is a column of guards in order of precedence (`Reason`), then the line from which on the command
+must succeed, then the deed. What is due for expiry on an account is expired before its balance is
+looked at, and stays expired should the command be refused: time has passed either way.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_never
+
+from pointledger.domain import lots
+from pointledger.domain.apply_rule import apply_rule
+from pointledger.domain.book import Account, Book, Entry, consume
+from pointledger.domain.commands import AnyCommand, ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
+from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
+from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
+from pointledger.domain.snapshots import account_data, entry_data
+from pointledger.domain.tenants import Tenant
+
+RATIO_DECIMALS = 6  # of what was settled to what was asked for; a report's figure, never computed with
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A command as it stands in the journal."""
+
+    seq: int
+    command: AnyCommand
+    accepted_at: datetime
+
+
+def decide(book: Book, accepted: Accepted) -> Decision:
+    """Applies one command to the book, or refuses it."""
+    command = accepted.command
+    book.begin(command.id)
+    tenant = book.tenants.get(command.tenant_id)
+    if tenant is None:
+        return Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}")
+    at = effective_at(tenant, accepted)
+    match command:
+        case ApplyRule():
+            return apply_rule(book, tenant, command, at)
+        case Earn():
+            return _earn(book, tenant, command, at)
+        case Spend():
+            return _spend(book, tenant, command, at)
+        case Transfer():
+            return _transfer(book, tenant, command, at)
+        case Expire():
+            return _expire(book, tenant, command, at)
+        case ExpireDue():
+            return _expire_due(book, tenant, command, at)
+        case _:
+            assert_never(command)
+
+
+def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
+    """The instant that decides about a command; a sweep carries its own."""
+    if isinstance(accepted.command, ExpireDue):
+        return accepted.command.as_of
+    return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)
+
+
+def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
+        return refused
+    if account:
+        touch(book, tenant, account, at)
+    used = book.usage_of(daily_window(tenant, command.user_id, EARN_METER, tenant.local_date(at)))
+    if tenant.max_earn_per_day is not None and used.points + command.amount > tenant.max_earn_per_day:
+        return Refused(
+            Reason.LIMIT_REACHED, f"{tenant.max_earn_per_day - used.points} points are left to earn that day"
+        )
+    if command.amount > (space := room(tenant, account)):
+        return Refused(Reason.MAX_BALANCE, f"the account has room for {space} points")
+
+    account = account or book.open_account(tenant, command.user_id, at)
+    if tenant.max_earn_per_day is not None:
+        used.add(command.amount)
+    expires_at = command.expires_at or tenant.default_expiry(at)
+    entry = book.post(account, ("earn", "manual"), command.amount, at, expires_at=expires_at)
+    book.grant_lot(account, entry, command.amount, at, expires_at)
+    return _applied(account, [entry], points_earned=command.amount)
+
+
+def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
+    if refused := disabled("spending", tenant.spend_enabled):
+        return refused
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := inactive(account):
+        return refused
+    touch(book, tenant, account, at)
+    if command.amount < tenant.min_spend_points:
+        return Refused(Reason.BELOW_MINIMUM, f"at least {tenant.min_spend_points} points are spent at once")
+    used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, tenant.local_date(at)))
+    if tenant.max_spend_per_day is not None and used.points + command.amount > tenant.max_spend_per_day:
+        return Refused(
+            Reason.LIMIT_REACHED,
+            f"{tenant.max_spend_per_day - used.points} points are left to spend that day",
+        )
+    if refused := insufficient(account, command.amount):
+        return refused
+
+    if tenant.max_spend_per_day is not None:
+        used.add(command.amount)
+    entry = book.post(account, ("spend", "purchase"), command.amount, at)
+    consume(book, account, entry, "spend")
+    return _applied(account, [entry])
+
+
+def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> Decision:
+    transferable = tenant.transfer_enabled and tenant.points_type != "tier_points"
+    if refused := disabled("transfers", transferable):
+        return refused
+    if command.user_id == command.to_user_id:
+        return Refused(Reason.SELF_TRANSFER, "points are transferred to another user")
+    sender = book.accounts.get((tenant.tenant_id, command.user_id))
+    if sender is None:
+        return missing_account(command.user_id)
+    if refused := inactive(sender):
+        return refused
+    recipient = book.accounts.get((tenant.tenant_id, command.to_user_id))
+    if recipient is None:
+        return Refused(Reason.RECIPIENT_NOT_FOUND, f"user {command.to_user_id} has no account")
+    if inactive(recipient):
+        return Refused(Reason.RECIPIENT_INACTIVE, f"user {command.to_user_id} cannot receive points")
+    touch(book, tenant, sender, at)
+    touch(book, tenant, recipient, at)
+    if command.amount > room(tenant, recipient):
+        return Refused(Reason.MAX_BALANCE, "the recipient has no room for so many points")
+    if refused := insufficient(sender, command.amount):
+        return refused
+
+    leg_out = book.post(sender, ("spend", "transfer_out"), command.amount, at)
+    leg_in = book.post(recipient, ("earn", "transfer_in"), command.amount, at, related_id=leg_out.id)
+    leg_out.related_id = leg_in.id
+    for lot, share in consume(book, sender, leg_out, "transfer"):
+        book.grant_lot(recipient, leg_in, share, lot.earned_at, lot.expires_at, lot.origin_id)
+    return _applied(sender, [leg_out])
+
+
+def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decision:
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+    touch(book, tenant, account, at)
+
+    settled = min(command.amount, account.balance)
+    entries = []
+    if settled:
+        entry = book.post(account, ("expire", "manual"), settled, at)
+        if command.strategy == "pro_rata":
+            book.pay(entry, "expire", lots.take_pro_rata(account.lots, settled))
+            book.settle_lots(account)
+        else:
+            consume(book, account, entry, "expire")
+        entries.append(entry)
+    ratio = str(round(Decimal(settled) / command.amount, RATIO_DECIMALS).normalize())
+    return _applied(account, entries, requested=command.amount, settled=settled, ratio=ratio)
+
+
+def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) -> Decision:
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+
+    expired = touch(book, tenant, account, at)
+    return Applied(
+        {
+            "points_expired": sum(entry.amount for entry in expired),
+            "lots_expired": len(expired),
+            "account": account_data(account),
+        }
+    )
+
+
+def _applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
+    """The common answer: the account as it stands now and what was written to it."""
+    return Applied(
+        numbers
+        | {
+            "transactions": [entry_data(entry) for entry in entries],
+            "account": account_data(account),
+        }
+    )

@@ -1,0 +1,56 @@
+"""Guards that several kinds of command share, and the step that follows them: touching an account."""
+
+from datetime import datetime
+
+from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry, expire_due
+from pointledger.domain.outcomes import Reason, Refused
+from pointledger.domain.tenants import Tenant
+
+
+def disabled(feature: str, enabled: bool) -> Refused | None:
+    if enabled:
+        return None
+    return Refused(Reason.FEATURE_DISABLED, f"the tenant has switched {feature} off")
+
+
+def missing_account(user_id: str) -> Refused:
+    return Refused(Reason.ACCOUNT_NOT_FOUND, f"user {user_id} has no account")
+
+
+def inactive(account: Account) -> Refused | None:
+    """Suspended and closed accounts neither earn nor spend nor transfer."""
+    if account.status == "suspended":
+        return Refused(Reason.ACCOUNT_SUSPENDED, "the account is suspended")
+    return closed(account)
+
+
+def closed(account: Account) -> Refused | None:
+    if account.status == "closed":
+        return Refused(Reason.ACCOUNT_CLOSED, "the account is closed")
+    return None
+
+
+def insufficient(account: Account, amount: int) -> Refused | None:
+    if account.balance >= amount:
+        return None
+    return Refused(
+        Reason.INSUFFICIENT_BALANCE, f"{amount} points are asked for, {account.balance} are available"
+    )
+
+
+def room(tenant: Tenant, account: Account | None) -> int:
+    """Points that may still come before the tenant's maximum; what is pending counts toward it."""
+    most = tenant.max_balance or MAX_BALANCE
+    if account is None:
+        return most
+    return max(most - account.balance - account.pending_balance, 0)
+
+
+def touch(book: Book, tenant: Tenant, account: Account, at: datetime) -> list[Entry]:
+    """Moves the account's clock on and expires what is due by it."""
+    if at > account.as_of:
+        account.as_of = at
+        account.changed = True
+    if not tenant.expire_enabled:
+        return []
+    return expire_due(book, account, account.as_of)

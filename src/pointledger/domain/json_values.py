@@ -1,0 +1,89 @@
+"""JSON that may enter the ledger: bounded, exact, storable."""
+
+import json
+import math
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
+METADATA_DEPTH = 8
+_INT64 = 1 << 63  # what Postgres, and every other reader of the JSON, holds exactly
+
+
+def _check(value: object, depth: int) -> None:
+    if depth > METADATA_DEPTH:
+        raise ValueError(f"nested deeper than {METADATA_DEPTH} levels")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ValueError("keys are text")
+            _check(key, depth)
+            _check(inner, depth + 1)
+        return
+    if isinstance(value, list):
+        for inner in value:
+            _check(inner, depth + 1)
+        return
+    _check_scalar(value)
+
+
+def _check_scalar(value: object) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError("text must not contain NUL, which Postgres cannot store")
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError("text must not contain lone surrogates")
+        return
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        if not -_INT64 <= value < _INT64:
+            raise ValueError("integers must fit 64 bits")
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("NaN and Infinity are not JSON")
+        return
+    raise ValueError(f"{type(value).__name__} is not a JSON type")
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    _check(value, 1)
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
+    if size > METADATA_BYTES:
+        raise ValueError(f"larger than {METADATA_BYTES} bytes as JSON")
+    return value
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+
+
+def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twins = sorted({key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index])})
+        raise ValueError(f"{', '.join(twins)}: given twice")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_json(text: str | bytes, *, decimals: bool = False) -> Any:
+    """Strict JSON: no duplicate keys (the last would silently win), no NaN, no Infinity.
+
+    `decimals`: numbers with a point become Decimal, for multipliers that must stay exact.
+    Raises ValueError.
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object_without_twins,
+            parse_constant=_no_constant,
+            parse_float=Decimal if decimals else float,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -1,0 +1,64 @@
+"""Limits and their windows: how much may be earned in a span of the tenant's calendar.
+
+Usage is keyed by the local date on which a window starts, so nothing has to be reset for a new day to
+begin, and a reset that is missed or run twice changes nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from pointledger.domain.rules import Limit, Rule
+from pointledger.domain.tenants import Tenant
+
+LIFETIME_STARTS_ON = date(1, 1, 1)  # the window that never ends has begun before any event
+DAY, LIFETIME = "day", "lifetime"
+EARN_METER, SPEND_METER = "earn", "spend"  # the tenant's own daily limits, over all rules
+
+
+class Window(NamedTuple):
+    """Which count a limit looks at: one account's, on one meter (a rule's id, or the tenant's own)."""
+
+    tenant_id: str
+    user_id: str
+    meter: str
+    period: str
+    starts_on: date
+
+
+@dataclass(slots=True)
+class Usage:
+    """What has been obtained in a window."""
+
+    points: int = 0
+    times: int = 0
+    changed: bool = False
+
+    def add(self, points: int) -> None:
+        """Counts one grant; a clamped grant is one time, like any other."""
+        self.points += points
+        self.times += 1
+        self.changed = True
+
+
+def rule_window(tenant: Tenant, user_id: str, rule_id: UUID, period: str, day: date) -> Window:
+    starts_on = day if period == DAY else LIFETIME_STARTS_ON
+    return Window(tenant.tenant_id, user_id, str(rule_id), period, starts_on)
+
+
+def daily_window(tenant: Tenant, user_id: str, meter: str, day: date) -> Window:
+    """The window of the tenant's `max_earn_per_day` or `max_spend_per_day`."""
+    return Window(tenant.tenant_id, user_id, meter, DAY, day)
+
+
+def rule_windows(tenant: Tenant, user_id: str, rule: Rule, day: date) -> list[tuple[Limit, Window]]:
+    """The rule's limits, each with the window it counts."""
+    return [(limit, rule_window(tenant, user_id, rule.id, limit.period, day)) for limit in rule.body.limits]
+
+
+def left(limit: Limit, usage: Usage, wanted: int) -> int:
+    """Points of `wanted` that the limit still lets through."""
+    if limit.unit == "times":
+        return wanted if usage.times < limit.max else 0
+    return min(wanted, max(limit.max - usage.points, 0))

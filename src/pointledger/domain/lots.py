@@ -1,0 +1,76 @@
+"""Lots: points granted together that expire together, and the order in which they are consumed."""
+
+from bisect import insort
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Lot:
+    """`amount` was granted, `remaining` is left; `expires_at` is exclusive, None: never."""
+
+    id: UUID
+    tenant_id: str
+    account_id: UUID
+    entry_id: UUID  # the entry that put it on this account
+    origin_id: UUID  # the entry that first granted its points, before any transfer
+    amount: int
+    remaining: int
+    earned_at: datetime
+    expires_at: datetime | None
+    state: str = "active"
+    is_new: bool = False
+
+    def is_due(self, as_of: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= as_of
+
+
+@dataclass(slots=True)
+class LotMove:
+    """Points that an entry took from a lot."""
+
+    tenant_id: str
+    entry_id: UUID
+    lot_id: UUID
+    kind: str  # spend | transfer | expire
+    amount: int
+
+
+def consumption_order(lot: Lot) -> tuple[datetime, datetime, UUID]:
+    """Soonest expiry first, those without last; then the oldest; then by id."""
+    return lot.expires_at or _NEVER, lot.earned_at, lot.id
+
+
+def put(lots: list[Lot], lot: Lot) -> None:
+    """Adds a lot at its place in the order."""
+    insort(lots, lot, key=consumption_order)
+
+
+def take(lots: list[Lot], amount: int) -> list[tuple[Lot, int]]:
+    """Which lots pay `amount`, and how much each: the soonest expiry first. Changes nothing."""
+    paid: list[tuple[Lot, int]] = []
+    for lot in lots:
+        if amount == 0:
+            break
+        share = min(lot.remaining, amount)
+        if share:
+            paid.append((lot, share))
+            amount -= share
+    assert amount == 0, "an account's available balance is the sum of what remains in its lots"
+    return paid
+
+
+def take_pro_rata(lots: list[Lot], amount: int) -> list[tuple[Lot, int]]:
+    """Which lots pay `amount` when each pays in proportion; the largest remainders round up, ties in
+    consumption order. Changes nothing."""
+    total = sum(lot.remaining for lot in lots)
+    assert amount <= total, "an account's available balance is the sum of what remains in its lots"
+    shares = [amount * lot.remaining // total for lot in lots]
+    remainders = [amount * lot.remaining % total for lot in lots]
+    by_remainder = sorted(range(len(lots)), key=lambda index: -remainders[index])
+    for index in by_remainder[: amount - sum(shares)]:
+        shares[index] += 1
+    return [(lot, share) for lot, share in zip(lots, shares, strict=True) if share]

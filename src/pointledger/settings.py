@@ -1,0 +1,55 @@
+"""Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
+change. Every limit carries its reason."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pointledger.errors import NotConfigured
+
+
+class Settings(BaseSettings):
+    """Read once at a program's start and passed on."""
+
+    model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
+
+    database_url: str | None = Field(None, description="postgresql://user:password@host/database")
+    redis_url: str | None = Field(None, description="locks and doorbells: redis://host:6379/0")
+    broker_url: str | None = Field(None, description="Celery's broker; the Redis URL if not given")
+
+    redis_prefix: str = Field("{pointledger}", description="of every key; two ledgers may share a Redis")
+    lanes: int = Field(64, ge=1, le=1024, description="slices of the journal: 32 times two cores' workers")
+    batch_size: int = Field(
+        1000, ge=1, le=10_000, description="commands per transaction: COPY gains end here"
+    )
+    pgbouncer: bool = Field(
+        default=False, description="behind pgbouncer in transaction mode: no prepared statements"
+    )
+
+    # A worker that is frozen with row locks must lose them before its Redis locks run out.
+    lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")
+    statement_timeout_ms: int = Field(10_000, description="the largest batch takes well under a second")
+    idle_timeout_ms: int = Field(10_000, description="Postgres ends a transaction that stands still")
+    lock_ttl_ms: int = Field(30_000, description="longer than all of the above together")
+
+    backoff_seconds: tuple[float, ...] = Field(
+        (1, 2, 4, 8, 15), description="waits before a failing command is tried again; then it is dead"
+    )
+
+    @property
+    def database(self) -> str:
+        """The database's URL. Raises NotConfigured."""
+        if not self.database_url:
+            raise NotConfigured("POINTLEDGER_DATABASE_URL")
+        return self.database_url
+
+    @property
+    def redis(self) -> str:
+        """The URL of the Redis for locks and doorbells. Raises NotConfigured."""
+        if not self.redis_url:
+            raise NotConfigured("POINTLEDGER_REDIS_URL")
+        return self.redis_url
+
+    @property
+    def broker(self) -> str:
+        """The URL of Celery's broker. Raises NotConfigured."""
+        return self.broker_url or self.redis

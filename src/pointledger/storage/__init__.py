@@ -1,0 +1,16 @@
+"""Storage: every SQL statement of the ledger, and nothing else.
+
+| module      | owns                                                                  |
+| ----------- | --------------------------------------------------------------------- |
+| database    | connections, transactions and their time-outs, which errors pass      |
+| journal     | accepting commands, what waits, what failed, what came of it          |
+| books       | the accounts of a batch: load, save                                   |
+| programmes  | tenants and rules, versioned                                          |
+| queries     | what people ask: accounts, entries, outcomes                          |
+| jobs        | periodic runs, a row each; what is due                                |
+| invariants  | the queries that must find nothing                                    |
+| migrate     | bringing a database to this version                                   |
+
+One statement per function, named for the question that it answers. Row locks are taken in this order
+everywhere: lane, accounts (by tenant and user).
+"""

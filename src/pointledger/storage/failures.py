@@ -1,0 +1,126 @@
+"""Failures: commands that the machine could not apply, until they are applied or dead."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.storage.database import rows, run
+
+_ERROR_CHARACTERS = 2_000  # enough to tell, too little to fill a disk
+
+_CHARGE = """
+INSERT INTO failures AS known (id, lane, tenant_id, user_id, attempts, error)
+SELECT id, lane, tenant_id, user_id, 1, %(error)s FROM journal
+WHERE id = %(id)s AND EXISTS (SELECT FROM pending p WHERE p.lane = %(lane)s AND p.id = journal.id)
+ON CONFLICT (id) DO UPDATE SET attempts = known.attempts + 1, error = excluded.error
+RETURNING attempts, tenant_id, user_id"""
+
+
+class Charged(NamedTuple):
+    """How often a command has failed now, and whose it is."""
+
+    attempts: int
+    tenant_id: str
+    user_id: str
+
+
+def charge(connection: sa.Connection, lane: int, command_id: UUID, error: str) -> Charged | None:
+    """Counts a failed attempt; None if the command does not wait any more. The lane's row is held."""
+    text = error[:_ERROR_CHARACTERS].replace("\x00", "")
+    found = rows(connection, _CHARGE, lane=lane, id=command_id, error=text)
+    return Charged(*found[0]) if found else None
+
+
+def back_off(connection: sa.Connection, command_id: UUID, seconds: float) -> None:
+    """Lets the command, and with it its user's followers, wait."""
+    run(
+        connection,
+        """UPDATE failures SET next_attempt_at = clock_timestamp() + %(seconds)s * interval '1 second'
+           WHERE id = %(id)s""",
+        id=command_id,
+        seconds=seconds,
+    )
+
+
+_BURY = """
+WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND id = %(id)s)
+UPDATE failures SET dead_at = clock_timestamp(),
+    next_attempt_at = CASE WHEN %(hold)s THEN 'infinity'::timestamptz END
+WHERE id = %(id)s"""
+
+
+def bury(connection: sa.Connection, lane: int, command_id: UUID, *, hold: bool) -> None:
+    """The command is dead. `hold`: its user's followers wait until somebody retries it."""
+    run(connection, _BURY, id=command_id, lane=lane, hold=hold)
+
+
+def postpone(connection: sa.Connection, command_id: UUID, error: str, seconds: float) -> None:
+    """Lets a command wait that this program cannot read yet; charges it nothing."""
+    run(
+        connection,
+        """INSERT INTO failures AS known (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
+           SELECT id, lane, tenant_id, user_id, 0, %(error)s,
+                  clock_timestamp() + %(seconds)s * interval '1 second'
+           FROM journal WHERE id = %(id)s
+           ON CONFLICT (id) DO UPDATE
+           SET error = excluded.error, next_attempt_at = excluded.next_attempt_at""",
+        id=command_id,
+        error=error,
+        seconds=seconds,
+    )
+
+
+def forget(connection: sa.Connection, command_ids: list[UUID]) -> None:
+    """They have been applied or refused after all."""
+    run(connection, "DELETE FROM failures WHERE id = ANY(%(ids)s::uuid[])", ids=command_ids)
+
+
+def exist(connection: sa.Connection, lane: int) -> bool:
+    """Whether any command of the lane has failed and is not done with."""
+    return bool(
+        rows(connection, "SELECT EXISTS (SELECT FROM failures WHERE lane = %(lane)s)", lane=lane)[0][0]
+    )
+
+
+# ------------------------------------------------------------------------------------------------- dead
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A dead command: what it was and what it died of."""
+
+    id: UUID
+    tenant_id: str
+    user_id: str
+    kind: str
+    attempts: int
+    error: str
+    accepted_at: datetime
+    dead_at: datetime
+    payload: dict[str, Any]
+
+
+_DEAD = """
+SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload
+FROM failures f JOIN journal j USING (id)
+WHERE f.dead_at IS NOT NULL AND (%(id)s::uuid IS NULL OR f.id = %(id)s)
+ORDER BY f.dead_at DESC, f.id LIMIT %(limit)s"""
+
+
+def dead(connection: sa.Connection, *, command_id: UUID | None = None, limit: int = 100) -> list[Dead]:
+    """Dead commands, the latest first."""
+    return [Dead(*row) for row in rows(connection, _DEAD, id=command_id, limit=limit)]
+
+
+_REVIVE = """
+WITH gone AS (DELETE FROM failures WHERE id = %(id)s AND dead_at IS NOT NULL RETURNING id, lane)
+INSERT INTO pending (lane, seq, id) SELECT lane, nextval('journal_seq'), id FROM gone RETURNING lane"""
+
+
+def revive(connection: sa.Connection, command_id: UUID) -> int | None:
+    """Puts a dead command at the end of what waits; its lane, or None if it is not dead."""
+    found = rows(connection, _REVIVE, id=command_id)
+    return found[0][0] if found else None

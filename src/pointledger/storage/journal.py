@@ -1,0 +1,208 @@
+"""The journal: what was accepted, what waits, what failed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.storage.database import rows, run
+from pointledger.wire import Line
+
+# ------------------------------------------------------------------------------------------- accepting
+
+
+_ACCEPT = """
+WITH numbered AS MATERIALIZED (
+    -- the order of the input is the order of application
+    SELECT nextval('journal_seq') AS seq, line.*
+    FROM unnest(%(ids)s::uuid[], %(lanes)s::int2[], %(versions)s::int2[], %(occurred)s::timestamptz[],
+                %(fingerprints)s::bytea[], %(tenants)s::text[], %(users)s::text[], %(actors)s::text[],
+                %(kinds)s::text[], %(keys)s::text[], %(payloads)s::text[])
+         WITH ORDINALITY AS line (id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor,
+                                  kind, idempotency_key, payload, ordinal)
+    ORDER BY ordinal
+), accepted AS (
+    -- sorted by key: two accepts that overlap must not wait for each other in a circle
+    INSERT INTO journal (seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
+                         idempotency_key, payload)
+    SELECT seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
+           idempotency_key, payload::json
+    FROM numbered
+    WHERE NOT EXISTS (SELECT FROM aliases WHERE aliases.id = numbered.id)
+    ORDER BY tenant_id COLLATE "C", actor COLLATE "C", kind COLLATE "C", idempotency_key COLLATE "C", id
+    ON CONFLICT DO NOTHING
+    RETURNING lane, seq, id
+)
+INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM accepted"""
+
+
+def accept(connection: Any, lines: Sequence[Line]) -> int:
+    """Writes commands to the journal and to what waits, in one statement; how many were new.
+
+    `connection` is SQLAlchemy's or psycopg's: both take the driver's own style.
+    """
+    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
+    values = {
+        "ids": [line.id for line in lines],
+        "lanes": [line.lane for line in lines],
+        "versions": [line.version for line in lines],
+        "occurred": [line.occurred_at for line in lines],
+        "fingerprints": [line.fingerprint for line in lines],
+        "tenants": [line.tenant_id for line in lines],
+        "users": [line.user_id for line in lines],
+        "actors": [line.actor for line in lines],
+        "kinds": [line.kind for line in lines],
+        "keys": [line.key for line in lines],
+        "payloads": [line.payload for line in lines],
+    }
+    return int(execute(_ACCEPT, values).rowcount)
+
+
+_FIRST_OF_EACH = """
+SELECT wanted.ordinal - 1, first.id, first.fingerprint = wanted.fingerprint
+FROM unnest(%(ids)s::uuid[], %(fingerprints)s::bytea[], %(tenants)s::text[], %(actors)s::text[],
+            %(kinds)s::text[], %(keys)s::text[])
+     WITH ORDINALITY AS wanted (id, fingerprint, tenant_id, actor, kind, key, ordinal)
+CROSS JOIN LATERAL (
+    SELECT id, fingerprint FROM journal WHERE id = wanted.id
+    UNION
+    SELECT j.id, j.fingerprint FROM journal j JOIN aliases a ON a.journal_id = j.id WHERE a.id = wanted.id
+    UNION
+    SELECT id, fingerprint FROM journal
+    WHERE tenant_id = wanted.tenant_id AND actor = wanted.actor AND kind = wanted.kind
+      AND idempotency_key = wanted.key
+) AS first"""
+
+
+def firsts(connection: Any, lines: Sequence[Line]) -> list[tuple[int, UUID, bool]]:
+    """For each line, the commands that hold its id or its key: (index, id, same content).
+
+    A statement of its own, after `accept`: only so it sees what another transaction has just committed.
+    """
+    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
+    values = {
+        "ids": [line.id for line in lines],
+        "fingerprints": [line.fingerprint for line in lines],
+        "tenants": [line.tenant_id for line in lines],
+        "actors": [line.actor for line in lines],
+        "kinds": [line.kind for line in lines],
+        "keys": [line.key for line in lines],
+    }
+    return [tuple(row) for row in execute(_FIRST_OF_EACH, values).fetchall()]
+
+
+_ALIAS = """
+INSERT INTO aliases (id, journal_id)
+SELECT id, journal_id FROM unnest(%(ids)s::uuid[], %(firsts)s::uuid[]) AS alias (id, journal_id)
+ORDER BY id ON CONFLICT DO NOTHING"""
+
+
+def add_aliases(connection: Any, aliases: dict[UUID, UUID]) -> None:
+    """Lets each id answer with the outcome of the command that came first."""
+    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
+    execute(_ALIAS, {"ids": list(aliases), "firsts": list(aliases.values())})
+
+
+# ------------------------------------------------------------------------------------------- what waits
+
+_WAITING = """
+SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
+       j.occurred_at, j.accepted_at, j.payload::text,
+       EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed
+FROM pending p JOIN journal j ON j.id = p.id
+WHERE p.lane = %(lane)s
+  AND NOT EXISTS (SELECT FROM failures f
+                  WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+ORDER BY p.seq LIMIT %(limit)s"""
+
+
+class Waiting(NamedTuple):
+    """A command that waits, as it stands in the journal."""
+
+    seq: int
+    id: UUID
+    version: int
+    kind: str
+    tenant_id: str
+    user_id: str
+    actor: str
+    idempotency_key: str | None
+    occurred_at: datetime | None
+    accepted_at: datetime
+    payload: str
+    has_failed: bool  # it was charged before
+
+
+def waiting(connection: sa.Connection, lane: int, limit: int) -> list[Waiting]:
+    """The lane's next commands in order, without those whose user must wait for a failing one.
+
+    Takes no lock: the journal does not change, and `claim` looks again.
+    """
+    return [Waiting(*row) for row in rows(connection, _WAITING, lane=lane, limit=limit)]
+
+
+_CLAIM = """
+SELECT p.seq
+FROM pending p JOIN journal j ON j.id = p.id
+WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[])
+  AND NOT EXISTS (SELECT FROM failures f
+                  WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""
+
+_CLAIM_ALL = "SELECT seq FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])"
+
+_ANY_FAILURE = """
+SELECT EXISTS (SELECT FROM failures WHERE lane = %(lane)s AND next_attempt_at > clock_timestamp())"""
+
+
+def claim(connection: sa.Connection, lane: int, seqs: list[int]) -> set[int]:
+    """Which of these still wait and may go. The lane's row is held, so nobody else applies them."""
+    blocked = rows(connection, _ANY_FAILURE, lane=lane)[0][0]
+    return {row[0] for row in rows(connection, _CLAIM if blocked else _CLAIM_ALL, lane=lane, seqs=seqs)}
+
+
+def done(connection: sa.Connection, lane: int, seqs: list[int]) -> None:
+    """What has an outcome waits no more."""
+    touched = run(
+        connection,
+        "DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])",
+        lane=lane,
+        seqs=seqs,
+    )
+    assert touched == len(seqs), "a claimed command waits until this transaction ends"
+
+
+_WAITING_LANES = """
+SELECT lane FROM lanes
+WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
+              WHERE p.lane = lanes.lane AND j.accepted_at < clock_timestamp() - %(age)s * interval '1 second')
+ORDER BY lane"""
+
+
+def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[int]:
+    """Lanes in which something has waited for so long."""
+    return [row[0] for row in rows(connection, _WAITING_LANES, age=older_than_seconds)]
+
+
+_FULL_LANES = """
+SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
+WHERE EXISTS (SELECT FROM pending p WHERE p.lane = wanted.lane OFFSET %(most)s)"""
+
+
+def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[int]:
+    """Those of the lanes in which more than so many commands wait."""
+    return [row[0] for row in rows(connection, _FULL_LANES, lanes=lanes, most=most)]
+
+
+def lane_of(connection: sa.Connection, command_id: UUID) -> int | None:
+    """The lane a command was accepted into, also by its alias."""
+    found = rows(
+        connection,
+        """SELECT lane FROM journal
+           WHERE id = coalesce((SELECT journal_id FROM aliases WHERE id = %(id)s), %(id)s)""",
+        id=command_id,
+    )
+    return found[0][0] if found else None

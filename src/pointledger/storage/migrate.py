@@ -1,0 +1,70 @@
+"""Bringing a database to this version, and laying out its lanes."""
+
+from importlib.resources import files
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers
+from pointledger.storage.database import engine_for
+
+DEFAULT_LANES = 64
+_ONE_AT_A_TIME = 7_205_759_403  # an advisory lock of ours: two migrations must not race
+
+
+def migrate(database_url: str, lanes: int = DEFAULT_LANES) -> None:
+    """Creates or upgrades the tables. Running it again changes nothing.
+
+    Raises LaneCountDiffers when the lanes are to be laid out anew while commands wait.
+    """
+    engine = engine_for(database_url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            _lay_out_lanes(connection, lanes)
+    finally:
+        engine.dispose()
+
+
+def require_current(engine: sa.Engine, lanes: int) -> None:
+    """Raises DatabaseNotMigrated or LaneCountDiffers unless this process fits the database."""
+    with engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+        head = ScriptDirectory.from_config(_config()).get_current_head()
+        if revision != head:
+            raise DatabaseNotMigrated(f"it is at revision {revision}, this program needs {head}")
+        found = _lane_count(connection)
+    if found != lanes:
+        raise LaneCountDiffers(f"the database has {found} lanes, this process is configured for {lanes}")
+
+
+def _lay_out_lanes(connection: sa.Connection, lanes: int) -> None:
+    found = _lane_count(connection)
+    if found == lanes:
+        return
+    connection.execute(sa.text("LOCK TABLE lanes, pending, failures"))
+    waiting = connection.execute(
+        sa.text("SELECT EXISTS (SELECT FROM pending) OR EXISTS (SELECT FROM failures)")
+    ).scalar_one()
+    if waiting:
+        raise LaneCountDiffers(f"{found} lanes are laid out, {lanes} are asked for, and commands wait")
+    connection.execute(sa.text("DELETE FROM lanes"))
+    connection.execute(
+        sa.text("INSERT INTO lanes (lane) SELECT generate_series(0, :last)"), {"last": lanes - 1}
+    )
+
+
+def _lane_count(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.text("SELECT count(*) FROM lanes")).scalar_one())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("pointledger.storage") / "migrations"))
+    return config

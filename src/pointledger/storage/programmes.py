@@ -1,0 +1,140 @@
+"""Tenants and rules: each change is a new version, and versions never change.
+
+So a version that was read once may be kept: what is asked of the database each time is which versions
+there are.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import sqlalchemy as sa
+
+from pointledger.domain.rules import Rule, RuleBody, rule_from
+from pointledger.domain.tenants import Tenant, tenant_from
+from pointledger.ids import new_id
+from pointledger.storage.database import rows
+
+_KEPT_VERSIONS = 5_000  # of tenants and of rules, each; a process that meets more forgets them all
+
+_CURRENT_TENANTS = """
+SELECT DISTINCT ON (tenant_id) tenant_id, version, config
+FROM tenant_versions WHERE tenant_id = ANY(%(tenants)s::text[])
+ORDER BY tenant_id, version DESC"""
+
+_VERSIONS = """
+SELECT tenant_id, name, version FROM rule_versions WHERE tenant_id = ANY(%(tenants)s::text[])"""
+
+_BODIES = """
+SELECT tenant_id, name, version, rule_id, in_force_from, body FROM rule_versions
+WHERE tenant_id = ANY(%(tenants)s::text[])"""
+
+
+class Programmes:
+    """Reads tenants and rules of one database, and keeps the versions that it has read."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[tuple[str, int], Tenant] = {}
+        self._rules: dict[tuple[str, str, int], Rule] = {}
+
+    def tenants(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Tenant]:
+        """The current configuration of each of these tenants that exists."""
+        _make_room(self._tenants)
+        found = {}
+        for tenant_id, version, config in rows(connection, _CURRENT_TENANTS, tenants=tenant_ids):
+            if (tenant_id, version) not in self._tenants:
+                self._tenants[tenant_id, version] = tenant_from(config)
+            found[tenant_id] = self._tenants[tenant_id, version]
+        return found
+
+    def rules(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, list[Rule]]:
+        """Every version of every rule of these tenants."""
+        _make_room(self._rules)
+        keys = [tuple(row) for row in rows(connection, _VERSIONS, tenants=tenant_ids)]
+        if any(key not in self._rules for key in keys):
+            for tenant_id, name, version, *rest in rows(connection, _BODIES, tenants=tenant_ids):
+                self._rules[tenant_id, name, version] = _rule(version, *rest)
+        found: dict[str, list[Rule]] = {tenant_id: [] for tenant_id in tenant_ids}
+        for key in keys:
+            found[key[0]].append(self._rules[key])
+        return found
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _KEPT_VERSIONS:
+        kept.clear()
+
+
+def _rule(version: int, rule_id: UUID, in_force_from: datetime | None, body: dict[str, Any]) -> Rule:
+    return Rule(rule_id, version, in_force_from, rule_from(body))
+
+
+def all_tenants(connection: sa.Connection) -> list[tuple[Tenant, datetime]]:
+    """Every tenant with the moment when it was first put."""
+    found = rows(
+        connection,
+        """SELECT DISTINCT ON (tenant_id) config,
+                  min(saved_at) OVER (PARTITION BY tenant_id) AS first_saved_at
+           FROM tenant_versions ORDER BY tenant_id, version DESC""",
+    )
+    return [(tenant_from(row.config), row.first_saved_at) for row in found]
+
+
+_PUT_TENANT = """
+INSERT INTO tenant_versions (tenant_id, version, config)
+SELECT %(tenant)s, coalesce(max(version), 0) + 1, %(config)s::json
+FROM tenant_versions WHERE tenant_id = %(tenant)s
+RETURNING version"""
+
+
+def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
+    """Saves a configuration as the tenant's next version, unless it is the current one; its version."""
+    _one_writer(connection, tenant.tenant_id)
+    current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
+    if current and tenant_from(current[0].config) == tenant:
+        return int(current[0].version)
+    config = tenant.model_dump_json()
+    return int(rows(connection, _PUT_TENANT, tenant=tenant.tenant_id, config=config)[0][0])
+
+
+_CURRENT_RULES = """
+SELECT DISTINCT ON (name) name, version, rule_id, body, in_force_from, saved_at
+FROM rule_versions WHERE tenant_id = %(tenant)s ORDER BY name, version DESC"""
+
+_PUT_RULE = """
+INSERT INTO rule_versions (tenant_id, name, version, rule_id, body, in_force_from, saved_at)
+SELECT %(tenant)s, %(name)s, %(version)s, %(id)s, %(body)s::json,
+       CASE WHEN %(version)s::int > 1 THEN moment END, moment
+FROM clock_timestamp() AS moment"""
+
+
+def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody) -> Rule:
+    """Saves a rule as the next version of its name, unless it is the current one; what is current now."""
+    _one_writer(connection, tenant_id)
+    current = {rule.body.name: rule for rule in current_rules(connection, tenant_id)}.get(body.name)
+    if current and current.body == body:
+        return current
+    rows_of_new = {
+        "tenant": tenant_id,
+        "name": body.name,
+        "version": current.version + 1 if current else 1,
+        "id": current.id if current else new_id(),
+        "body": orjson.dumps(body.model_dump(mode="json")).decode(),
+    }
+    connection.exec_driver_sql(_PUT_RULE, rows_of_new)
+    return next(rule for rule in current_rules(connection, tenant_id) if rule.body.name == body.name)
+
+
+def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
+    """The latest version of each rule, disabled ones too, by priority and name."""
+    found = [
+        _rule(row.version, row.rule_id, row.in_force_from, row.body)
+        for row in rows(connection, _CURRENT_RULES, tenant=tenant_id)
+    ]
+    return sorted(found, key=lambda rule: (-rule.body.priority, rule.body.name))
+
+
+def _one_writer(connection: sa.Connection, tenant_id: str) -> None:
+    """Two who change a tenant at once take turns, until the transaction ends."""
+    rows(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%(tenant)s, 1))", tenant=tenant_id)

@@ -1,0 +1,158 @@
+"""What people ask: outcomes, accounts, entries. Reads only."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.domain.outcomes import INVALID_COMMAND, Outcome, State
+from pointledger.domain.snapshots import complete
+from pointledger.ids import show_id
+from pointledger.storage.database import rows
+
+PAGE = 100  # entries or accounts at once
+
+_OUTCOMES = """
+WITH asked AS (
+    SELECT id, coalesce((SELECT journal_id FROM aliases a WHERE a.id = wanted.id), id) AS journal_id
+    FROM unnest(%(ids)s::uuid[]) AS wanted (id)
+)
+SELECT asked.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.message, o.applied_at, o.data,
+       f.dead_at, f.error,
+       (SELECT error FROM dead_letters d WHERE d.task_id = asked.id ORDER BY d.id DESC LIMIT 1) AS misfit
+FROM asked
+LEFT JOIN journal j ON j.id = asked.journal_id
+LEFT JOIN outcomes o ON o.id = asked.journal_id
+LEFT JOIN failures f ON f.id = asked.journal_id"""
+
+
+def outcomes(connection: sa.Connection, task_ids: list[UUID]) -> dict[UUID, Outcome]:
+    """The outcome of each task id, also of those under which a command was sent again."""
+    return {row.id: _outcome(row) for row in rows(connection, _OUTCOMES, ids=task_ids)}
+
+
+def _outcome(row: Any) -> Outcome:
+    task_id = show_id(row.id)
+    if row.accepted_at is None:
+        if row.misfit is None:
+            return Outcome(task_id)
+        return Outcome(task_id, state="refused", reason=INVALID_COMMAND, message=row.misfit)
+    state: State = row.state or ("dead" if row.dead_at else "pending")
+    return Outcome(
+        task_id=task_id,
+        tenant_id=row.tenant_id,
+        kind=row.kind,
+        state=state,
+        reason=row.reason,
+        message=row.error if state == "dead" else row.message,
+        accepted_at=row.accepted_at,
+        applied_at=row.applied_at,
+        data=complete(row.data),
+    )
+
+
+_ACCOUNT = """
+SELECT a.*, (SELECT config ->> 'exchange_rate' FROM tenant_versions t WHERE t.tenant_id = a.tenant_id
+             ORDER BY version DESC LIMIT 1)::bigint AS exchange_rate
+FROM accounts a"""
+
+
+def account(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str, Any] | None:
+    """One account, in the API's fields; None if there is none."""
+    found = rows(
+        connection,
+        _ACCOUNT + " WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s",
+        tenant=tenant_id,
+        user=user_id,
+    )
+    return _shown_account(found[0]) if found else None
+
+
+def accounts(connection: sa.Connection, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
+    """A page of the tenant's accounts by user id, those after `after`."""
+    found = rows(
+        connection,
+        _ACCOUNT
+        + " WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s ORDER BY a.user_id LIMIT %(page)s",
+        tenant=tenant_id,
+        after=after,
+        page=PAGE,
+    )
+    return [_shown_account(row) for row in found]
+
+
+def _shown_account(row: Any) -> dict[str, Any]:
+    shown = _shown(row)
+    for internal in ("as_of", "next_expiry_at"):
+        shown.pop(internal)
+    return shown
+
+
+_ENTRIES = """
+SELECT e.id, e.account_id, e.seq, a.user_id, e.type, e.subtype, e.amount, e.delta, e.delta_frozen,
+       e.delta_pending, e.delta_debt, e.balance_after - e.delta AS balance_before, e.balance_after,
+       e.frozen_after - e.delta_frozen AS frozen_before, e.frozen_after,
+       j.payload ->> 'source' AS source, j.payload ->> 'reason' AS reason,
+       j.payload ->> 'description' AS description, e.related_id, j.idempotency_key, e.expires_at,
+       'completed' AS status, e.command_id, e.rule_id, e.rule_version, e.occurred_at, e.created_at,
+       e.created_at AS updated_at
+FROM accounts a
+JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
+LEFT JOIN journal j ON j.id = e.command_id
+WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.seq < %(before)s
+ORDER BY e.seq DESC LIMIT %(page)s"""
+
+_BEYOND_ANY_SEQ = 2**62
+
+
+def entries(
+    connection: sa.Connection, tenant_id: str, user_id: str, before: int | None = None
+) -> list[dict[str, Any]]:
+    """A page of the account's entries, newest first: those whose seq is below `before`."""
+    found = rows(
+        connection,
+        _ENTRIES,
+        tenant=tenant_id,
+        user=user_id,
+        before=before or _BEYOND_ANY_SEQ,
+        page=PAGE,
+    )
+    return [_shown(row) for row in found]
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {name: _shown_value(value) for name, value in row._mapping.items()}
+
+
+def _shown_value(value: object) -> object:
+    if isinstance(value, UUID):
+        return show_id(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value
+
+
+_TOTALS = """
+SELECT count(*) AS accounts, coalesce(sum(balance), 0)::bigint AS balance,
+       coalesce(sum(total_earned), 0)::bigint AS earned, coalesce(sum(total_spent), 0)::bigint AS spent,
+       coalesce(sum(expired_points), 0)::bigint AS expired,
+       coalesce(sum(total_transferred_in), 0)::bigint AS transferred
+FROM accounts WHERE tenant_id = %(tenant)s"""
+
+
+def tenant_totals(connection: sa.Connection, tenant_id: str) -> dict[str, int]:
+    """What the tenant's accounts add up to, in points."""
+    return dict(rows(connection, _TOTALS, tenant=tenant_id)[0]._mapping)
+
+
+def biggest_accounts(connection: sa.Connection, tenant_id: str, most: int) -> list[tuple[str, int]]:
+    """The users with the highest balances."""
+    found = rows(
+        connection,
+        """SELECT user_id, balance FROM accounts WHERE tenant_id = %(tenant)s
+           ORDER BY balance DESC, user_id LIMIT %(most)s""",
+        tenant=tenant_id,
+        most=most,
+    )
+    return [tuple(row) for row in found]

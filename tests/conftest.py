@@ -1,0 +1,116 @@
+"""Real servers for the tests that ask for them, and none for those that do not.
+
+Each test process (each xdist worker) starts its own pair at the first fixture that needs it: half a second
+instead of any sharing between processes. A test gets a database of its own, cloned from a template that
+is migrated once, and a flushed Valkey.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from redis import Redis
+
+from pointledger.embedded import EmbeddedServers, ServerUrls
+from pointledger.settings import Settings
+
+_ENOUGH_BYTES = 1 << 30  # a container's default /dev/shm of 64 MiB is too small for Postgres
+_PREFIX = "pointledger-test-"
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+
+@pytest.fixture
+def server_home() -> Iterator[Path]:
+    """An empty folder for servers that a test starts itself."""
+    with _temporary_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[ServerUrls]:
+    """This process' Postgres and Valkey, or those that POINTLEDGER_TEST_* name: the latter may be shared,
+    and every Valkey database from 1 up may be flushed."""
+    database_url = os.environ.get("POINTLEDGER_TEST_DATABASE_URL")
+    redis_url = os.environ.get("POINTLEDGER_TEST_REDIS_URL")
+    if database_url and redis_url:
+        yield ServerUrls(database_url, redis_url)
+        return
+    with _temporary_home() as home, EmbeddedServers(home, durable=False) as urls:
+        yield ServerUrls(database_url or urls.database_url, redis_url or urls.redis_url)
+
+
+@pytest.fixture(scope="session")
+def template(servers: ServerUrls) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to."""
+    from pointledger.storage.migrate import migrate  # noqa: PLC0415  tests of pure code run without storage
+
+    with _database(servers, f"template_{secrets.token_hex(4)}") as url:
+        migrate(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def database_url(servers: ServerUrls, template: str) -> Iterator[str]:
+    """A fresh, migrated database: with real commits, and as many connections as the test likes."""
+    with _database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(servers: ServerUrls) -> str:
+    """A Valkey database that is this worker's alone, flushed."""
+    url = f"{servers.redis_url.rpartition('/')[0]}/{1 + int(_WORKER.removeprefix('gw'))}"
+    with Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    """Settings of a fresh, empty system."""
+    return Settings(database_url=database_url, redis_url=redis_url, broker_url=None)
+
+
+@contextmanager
+def _database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if template:  # copying files beats copying through the log here: fsync is off and the template is small
+        create += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))
+    _administer(servers, create)
+    try:
+        yield f"{servers.database_url.rpartition('/')[0]}/{name}"
+    finally:
+        _administer(servers, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _administer(servers: ServerUrls, statement: sql.Composed) -> None:
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@contextmanager
+def _temporary_home() -> Iterator[Path]:
+    memory = Path("/dev/shm")
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _ENOUGH_BYTES
+    parent = memory if roomy else Path(tempfile.gettempdir())
+    _sweep(parent)
+    home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """What killed test runs left behind would fill the memory."""
+    for home in parent.glob(f"{_PREFIX}*-*"):
+        pid = home.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,87 @@
+"""The whole ledger in one process, for tests: what workers do, done when the test says so."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from pointledger import AnyCommand, Outcome, PointsClient, locks
+from pointledger.domain.rules import rule_from
+from pointledger.domain.tenants import tenant_from
+from pointledger.doorbell import Doorbells
+from pointledger.engine import Engine
+from pointledger.locks import Locks
+from pointledger.settings import Settings
+from pointledger.storage import programmes, queries
+from pointledger.storage.database import engine_for, rows
+from pointledger.wire import producer_app
+
+
+class Ledger:
+    """`client` accepts, `engine` drains; `apply` does both and returns the outcomes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = PointsClient.connect(settings)
+        self.database: sa.Engine = engine_for(settings.database)
+        self.redis = locks.connect(settings)
+        self.doorbells = Doorbells(self.redis, producer_app(settings), settings)
+        self.engine = Engine(self.database, Locks(self.redis, settings), self.doorbells, settings)
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.doorbells.close()
+        self.database.dispose()
+
+    def tenant(self, tenant_id: str = "shop", **config: Any) -> None:
+        with self.database.begin() as connection:
+            programmes.put_tenant(connection, tenant_from({"tenant_id": tenant_id, **config}))
+
+    def rule(self, tenant_id: str = "shop", **fields: Any) -> None:
+        with self.database.begin() as connection:
+            programmes.put_rule(connection, tenant_id, rule_from(fields))
+
+    def drain(self) -> int:
+        """Applies all that may go now, lane by lane."""
+        done = 0
+        while some := sum(self.engine.drain(lane) for lane in self.waiting_lanes()):
+            done += some
+        return done
+
+    def waiting_lanes(self) -> list[int]:
+        return [row[0] for row in self.rows("SELECT DISTINCT lane FROM pending ORDER BY lane")]
+
+    def apply(self, *commands: AnyCommand) -> list[Outcome]:
+        task_ids = self.client.enqueue_many(commands)
+        self.drain()
+        return self.client.outcomes(task_ids)
+
+    def account(self, user_id: str, tenant_id: str = "shop") -> dict[str, Any]:
+        with self.database.connect() as connection:
+            found = queries.account(connection, tenant_id, user_id)
+        assert found is not None
+        return found
+
+    def balance(self, user_id: str, tenant_id: str = "shop") -> int:
+        return int(self.account(user_id, tenant_id)["balance"])
+
+    def entries(self, user_id: str, tenant_id: str = "shop") -> list[dict[str, Any]]:
+        with self.database.connect() as connection:
+            return queries.entries(connection, tenant_id, user_id)
+
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        with self.database.connect() as connection:
+            return rows(connection, sql, **values)
+
+    def counts(self, *tables: str) -> Iterable[int]:
+        return [int(self.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in tables]
+
+
+def data_of(outcome: Outcome) -> dict[str, Any]:
+    """What an applied command tells."""
+    assert outcome.state == "applied", outcome
+    assert outcome.data is not None
+    return outcome.data
