@@ -94,11 +94,12 @@ class Acceptance:
         if receipt.new:
             self._doorbells.ring(receipt.lanes)
 
-    def has_room(self, lanes: Collection[int]) -> bool:
-        """Whether each lane has less than a batch waiting. Feeders of much ask before they go on, so that
-        a live command waits behind one batch at most."""
+    def has_room(self, lanes: Collection[int] | None = None) -> bool:
+        """Whether each of the lanes (all, if not given) has less than a batch waiting. Feeders of much
+        ask before they go on, so that a live command waits behind one batch at most."""
+        wanted = list(range(self._lanes)) if lanes is None else sorted(lanes)
         with self._database.connect() as connection:
-            return not journal.full_lanes(connection, sorted(lanes), self._batch_size)
+            return not journal.full_lanes(connection, wanted, self._batch_size)
 
     def _commit(self, lines: Sequence[Line]) -> int:
         for tries_left in reversed(range(_TRIES)):

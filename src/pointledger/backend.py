@@ -53,7 +53,8 @@ class OutcomeBackend(BaseBackend):
 
 
 def _meta(task_id: str, outcome: Outcome) -> dict[str, Any]:
-    status, result = states.PENDING, None
+    status = states.PENDING
+    result: dict[str, Any] | CommandDead | None = None
     if outcome.state == "dead":
         status, result = states.FAILURE, CommandDead(f"{outcome.task_id}: {outcome.message}")
     elif outcome.is_final:

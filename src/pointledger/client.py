@@ -1,7 +1,7 @@
 """The client: how a service asks the ledger. When `enqueue` returns, the command is durable."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -75,6 +75,10 @@ class PointsClient:
         if connection is None:
             return self._acceptance.accept(commands)
         return self._acceptance.accept_within(commands, connection)
+
+    def has_room(self, lanes: Collection[int]) -> bool:
+        """Whether each lane has less than a batch waiting; whoever feeds much asks before going on."""
+        return self._acceptance.has_room(lanes)
 
     def ring(self, receipt: Receipt) -> None:
         """Tells the workers, after the commit of a transaction of the caller's."""

@@ -24,7 +24,9 @@ class Reason(StrEnum):
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
 
 
-INVALID_COMMAND = "INVALID_COMMAND"  # sent by name through Celery and malformed: it never was a command
+# What was sent by name through Celery and never became a command.
+INVALID_COMMAND = "INVALID_COMMAND"
+IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.rules import Rule, RuleBody, rule_from
 from pointledger.domain.tenants import Tenant, tenant_from
+from pointledger.errors import TenantMissing
 from pointledger.ids import new_id
 from pointledger.storage.database import rows
 
@@ -68,6 +69,14 @@ def _make_room(kept: dict[Any, Any]) -> None:
 
 def _rule(version: int, rule_id: UUID, in_force_from: datetime | None, body: dict[str, Any]) -> Rule:
     return Rule(rule_id, version, in_force_from, rule_from(body))
+
+
+def tenant(connection: sa.Connection, tenant_id: str) -> Tenant:
+    """The tenant's current configuration. Raises TenantMissing."""
+    found = rows(connection, _CURRENT_TENANTS, tenants=[tenant_id])
+    if not found:
+        raise TenantMissing(tenant_id)
+    return tenant_from(found[0].config)
 
 
 def all_tenants(connection: sa.Connection) -> list[tuple[Tenant, datetime]]:

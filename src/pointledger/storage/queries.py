@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.outcomes import INVALID_COMMAND, Outcome, State
+from pointledger.domain.outcomes import Outcome, State
 from pointledger.domain.snapshots import complete
 from pointledger.ids import show_id
 from pointledger.storage.database import rows
@@ -20,8 +20,10 @@ WITH asked AS (
 )
 SELECT asked.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.message, o.applied_at, o.data,
        f.dead_at, f.error,
-       (SELECT error FROM dead_letters d WHERE d.task_id = asked.id ORDER BY d.id DESC LIMIT 1) AS misfit
+       misfit.reason AS misfit_reason, misfit.error AS misfit_error
 FROM asked
+LEFT JOIN LATERAL (SELECT reason, error FROM dead_letters d WHERE d.task_id = asked.id
+                   ORDER BY d.id DESC LIMIT 1) AS misfit ON true
 LEFT JOIN journal j ON j.id = asked.journal_id
 LEFT JOIN outcomes o ON o.id = asked.journal_id
 LEFT JOIN failures f ON f.id = asked.journal_id"""
@@ -35,9 +37,9 @@ def outcomes(connection: sa.Connection, task_ids: list[UUID]) -> dict[UUID, Outc
 def _outcome(row: Any) -> Outcome:
     task_id = show_id(row.id)
     if row.accepted_at is None:
-        if row.misfit is None:
+        if row.misfit_reason is None:
             return Outcome(task_id)
-        return Outcome(task_id, state="refused", reason=INVALID_COMMAND, message=row.misfit)
+        return Outcome(task_id, state="refused", reason=row.misfit_reason, message=row.misfit_error)
     state: State = row.state or ("dead" if row.dead_at else "pending")
     return Outcome(
         task_id=task_id,

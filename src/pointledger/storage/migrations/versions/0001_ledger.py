@@ -88,6 +88,7 @@ CREATE TABLE dead_letters (
     door text NOT NULL,
     task_id uuid,
     raw bytea NOT NULL,
+    reason text NOT NULL,
     error text NOT NULL,
     received_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -132,7 +133,7 @@ CREATE TABLE accounts (
         = total_earned + total_transferred_in + total_adjusted_in + total_refunded
         - total_spent - total_transferred_out - total_adjusted_out - expired_points - total_clawed_back)
 ) WITH (fillfactor = 70);  -- updated with every entry: leave room for HOT updates
-CREATE INDEX accounts_due ON accounts (tenant_id, next_expiry_at) WHERE next_expiry_at IS NOT NULL;
+CREATE INDEX accounts_due ON accounts (tenant_id, next_expiry_at, user_id) WHERE next_expiry_at IS NOT NULL;
 
 -- Append only. What describes a person stays in the journal, where it can be erased; `amount` is positive,
 -- the deltas are signed, what was before is what is after less the delta.
@@ -240,7 +241,8 @@ CREATE TABLE job_runs (
     as_of timestamptz NOT NULL,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     leased_until timestamptz NOT NULL,
-    reached text COLLATE "C" NOT NULL DEFAULT '',
+    reached_expiry timestamptz NOT NULL DEFAULT '-infinity',  -- how far the run has come
+    reached_user text COLLATE "C" NOT NULL DEFAULT '',
     found bigint NOT NULL DEFAULT 0,
     finished_at timestamptz,
     PRIMARY KEY (job, tenant_id, local_date)

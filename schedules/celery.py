@@ -1,0 +1,18 @@
+"""Beat's Celery app: `celery -A schedules beat`. Any number may run: what they ask for is a row in Postgres,
+done once, so a missed night is caught up on and a doubled one is one."""
+
+from celery import Celery
+
+from pointledger.settings import Settings
+from pointledger.wire import celery_settings
+from schedules.timetable import timetable
+
+app = Celery("schedules")
+app.conf.update(celery_settings(Settings()))
+app.conf.update(
+    beat_schedule=timetable(),
+    # In memory: what has been done is known to Postgres, and a file would be one more thing to lose.
+    beat_scheduler="celery.beat:Scheduler",
+    # The shortest interval below is two seconds; a longer sleep would miss it.
+    beat_max_loop_interval=1,
+)

@@ -1,0 +1,24 @@
+"""The timetable. The nightly jobs are asked for every minute, because midnight is each tenant's own: most
+of these asks find nothing to do."""
+
+from datetime import timedelta
+from typing import Any
+
+from pointledger import wire
+
+RING_EVERY = timedelta(seconds=2)  # the longest that a lost doorbell delays a command, and half as much again
+NIGHTLY_EVERY = timedelta(minutes=1)  # after a tenant's midnight
+
+
+def timetable() -> dict[str, dict[str, Any]]:
+    """Beat's schedule. A message that nobody took before the next one is due expires."""
+    return {
+        "ring-waiting-lanes": _entry(wire.RING_TASK, RING_EVERY),
+        "expire-points": _entry(wire.EXPIRE_POINTS_TASK, NIGHTLY_EVERY),
+        "reset-daily-limits": _entry(wire.RESET_LIMITS_TASK, NIGHTLY_EVERY),
+    }
+
+
+def _entry(task: str, every: timedelta) -> dict[str, Any]:
+    seconds = every.total_seconds()
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds, "queue": wire.PERIODIC_QUEUE}}

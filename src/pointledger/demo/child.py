@@ -1,0 +1,19 @@
+"""Celery as a child that ends when its parent does, whatever befalls the parent."""
+
+import ctypes
+import os
+import signal
+import sys
+
+from celery.bin.celery import main
+
+_PR_SET_PDEATHSIG = 1
+
+if __name__ == "__main__":
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked to be told
+        sys.exit(1)
+    sys.argv[0] = "celery"
+    main()

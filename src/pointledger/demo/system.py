@@ -1,0 +1,119 @@
+"""The whole system as processes of this machine: servers, workers and beat.
+
+Order up: Postgres and Valkey (unless their addresses are given), the tables, workers, beat. Order down: the
+other way round. Everything ends with this process, however it ends.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from pointledger.embedded import EmbeddedServers
+from pointledger.settings import Settings
+from pointledger.storage.migrate import migrate
+
+_STOP_SECONDS = 15  # a worker finishes its turn, a quarter of a second; then it is killed
+_QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # chatter that nobody listens to
+
+
+class System:
+    """`with System(root) as settings:` everything runs. `root` is the checkout; data and logs go to
+    `root/.data`."""
+
+    def __init__(self, root: Path, *, workers: int = 2, beat: bool = True) -> None:
+        self._root = root
+        self._data = root / ".data"
+        self._worker_count = workers
+        self._with_beat = beat
+        self._servers: EmbeddedServers | None = None
+        self._logs: list[IO[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.beat: subprocess.Popen[bytes] | None = None
+        self.settings = Settings()
+
+    def start_over(self) -> None:
+        """Forgets what the embedded servers hold. Servers that are not ours stay as they are."""
+        shutil.rmtree(EmbeddedServers(self._data).home, ignore_errors=True)
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def __enter__(self) -> Settings:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self.settings
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        if not (self.settings.database_url and self.settings.redis_url):
+            self._servers = EmbeddedServers(self._data)
+            urls = self._servers.up()
+            given = {"database_url": urls.database_url, "redis_url": urls.redis_url}
+            self.settings = self.settings.model_copy(update=given)
+        migrate(self.settings.database, self.settings.lanes)
+        for number in range(1, self._worker_count + 1):
+            self.workers.append(self.start_worker(number))
+        if self._with_beat:
+            self.beat = self._celery("beat", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile=")
+
+    def start_worker(self, number: int) -> subprocess.Popen[bytes]:
+        """One more worker; the caller keeps what is returned, or lets it be stopped with the rest."""
+        name = f"worker-{number}"
+        return self._celery(
+            name, "-A", "workers", "worker", "--loglevel=WARNING", f"--hostname={name}@%h", *_QUIET
+        )
+
+    def stop(self) -> None:
+        """Ends everything that this object started, beat first."""
+        for process in [self.beat, *self.workers]:
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in [self.beat, *self.workers]:
+            if process is None:
+                continue
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._servers is not None:
+            self._servers.down()
+        for log in self._logs:
+            log.close()
+
+    def dead(self) -> list[int]:
+        """The positions of workers that have ended."""
+        return [position for position, worker in enumerate(self.workers) if worker.poll() is not None]
+
+    def _celery(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        logs = self._data / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        log = (logs / f"{name}.log").open("ab")
+        self._logs.append(log)
+        return subprocess.Popen(  # noqa: S603  (our own interpreter and apps)
+            [sys.executable, "-m", "pointledger.demo.child", *arguments],
+            cwd=self._root,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us; they are told in order
+        )
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            f"POINTLEDGER_{name.upper()}": str(value)
+            for name in ("database_url", "redis_url", "broker_url", "redis_prefix", "lanes", "batch_size")
+            if (value := getattr(self.settings, name)) is not None
+        }
+        return os.environ | given | {"C_FORCE_ROOT": "1"}

@@ -1,0 +1,118 @@
+"""The sweep: finds what is due and accepts commands for it. It changes no account itself.
+
+Each periodic job runs once per tenant and local date: `open_runs` notes what is to be done, a row each;
+`step` takes one such row and does a bounded piece of it. A beat that was away for three nights finds three
+dates to catch up on; ten beats find one row. Whatever dies half-way is taken up again where it was: the
+commands of a sweep have the user and the moment as their key, so a piece done twice is done once.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from pointledger.acceptance import Acceptance, Receipt
+from pointledger.domain.commands import ExpireDue
+from pointledger.domain.tenants import Tenant
+from pointledger.storage import jobs, programmes
+
+EXPIRE_POINTS = "expire-points"
+RESET_DAILY_LIMITS = "reset-daily-limits"
+
+_PAGE = 1000  # users per statement
+_CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
+_PAUSE_SECONDS = 0.02  # while the lanes are full
+_STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
+_ACTOR = "sweep"
+
+
+class Sweep:
+    """Feeds the journal with what is due, at most one batch per lane ahead of the workers."""
+
+    def __init__(self, database: sa.Engine, acceptance: Acceptance) -> None:
+        self._database = database
+        self._acceptance = acceptance
+
+    def open_runs(self, job: str) -> int:
+        """Notes a run for each tenant and each local midnight that has passed since its last; how many."""
+        opened = 0
+        with self._database.begin() as connection:
+            now, last = jobs.now(connection), jobs.last_dates(connection, job)
+            for tenant, known_since in programmes.all_tenants(connection):
+                for day in _days(tenant, last.get(tenant.tenant_id), known_since, now):
+                    as_of = tenant.day_starts_at(day)
+                    opened += jobs.open_run(connection, job, tenant.tenant_id, day, as_of)
+        return opened
+
+    def expire_points(self) -> bool:
+        """Does a piece of an expiry run; whether there is more to do at once.
+
+        While the lanes are full it does nothing: the workers have to come first.
+        """
+        if not self._acceptance.has_room():
+            return True
+        with self._database.begin() as connection:
+            run = jobs.take_run(connection, EXPIRE_POINTS)
+        if run is None:
+            return False
+        page = self._due(run.tenant_id, run.as_of, (run.reached_expiry, run.reached_user))
+        if page:
+            self._accept(run.tenant_id, run.as_of, page)
+        with self._database.begin() as connection:
+            reached = page[-1] if page else None
+            jobs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
+        return True
+
+    def reset_daily_limits(self) -> bool:
+        """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
+        with self._database.begin() as connection:
+            run = jobs.take_run(connection, RESET_DAILY_LIMITS)
+            if run is None:
+                return False
+            tenant = programmes.tenant(connection, run.tenant_id)
+            jobs.close_windows(connection, tenant, run.local_date - timedelta(days=1))
+            if tenant.backdating_days is not None:
+                # One day more than is believed: a lane may still hold yesterday's commands.
+                oldest = run.local_date - timedelta(days=tenant.backdating_days + 1)
+                jobs.prune_usage(connection, tenant, oldest)
+            jobs.put_back(connection, run, finished=True)
+        return True
+
+    def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
+        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page."""
+        with self._database.connect() as connection:
+            as_of = as_of or jobs.now(connection)
+            tenants = [tenant.tenant_id for tenant, _ in programmes.all_tenants(connection)]
+        for tenant in tenants if tenant_id is None else [tenant_id]:
+            after: tuple[datetime | None, str] = (None, "")
+            while page := self._due(tenant, as_of, after):
+                receipt = self._accept(tenant, as_of, page)
+                yield receipt
+                self._wait_for_room(receipt)
+                after = page[-1]
+
+    def _due(self, tenant_id: str, as_of: datetime, after: tuple[datetime | None, str]) -> list[jobs.Due]:
+        with self._database.connect() as connection:
+            if not programmes.tenant(connection, tenant_id).expire_enabled:
+                return []
+            return jobs.due(connection, tenant_id, as_of, after, _PAGE)
+
+    def _accept(self, tenant_id: str, as_of: datetime, page: list[jobs.Due]) -> Receipt:
+        commands = [
+            ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page
+        ]
+        return self._acceptance.accept(commands)
+
+    def _wait_for_room(self, receipt: Receipt) -> None:
+        give_up_at = time.monotonic() + _STANDSTILL_SECONDS
+        while not self._acceptance.has_room(receipt.lanes) and time.monotonic() < give_up_at:
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:
+    """The local dates whose midnight has passed and that have no run yet, oldest first."""
+    today = tenant.local_date(now)
+    after = last or tenant.local_date(known_since)
+    first = max(after + timedelta(days=1), today - timedelta(days=_CATCH_UP_DAYS - 1))
+    return [first + timedelta(days=days) for days in range((today - first).days + 1)]

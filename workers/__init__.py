@@ -1,0 +1,1 @@
+"""The workers: what takes commands from queues and hands them to the engine."""

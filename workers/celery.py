@@ -1,0 +1,78 @@
+"""The workers' Celery app: `celery -A workers worker`. What every end sets alike is in `pointledger.wire`;
+here is what concerns a worker alone, each setting under the failure that it prevents."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import setup_logging, worker_init
+
+from pointledger.errors import LedgerError
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
+from pointledger.storage.migrate import require_current
+from pointledger.wire import celery_settings
+
+settings = Settings()
+
+app = Celery("workers", include=["workers.tasks"])
+app.conf.update(celery_settings(settings))
+app.conf.update(
+    # One process per core, started as often as there are cores: at this size prefork gains nothing, and a
+    # child's death would be answered by Celery's own rules instead of ours.
+    worker_pool="solo",
+    worker_concurrency=1,
+    # A message that is taken belongs to a task that runs; the next one may be another worker's.
+    worker_prefetch_multiplier=1,
+    # The message goes when the task has ended, so that a killed worker's doorbell rings again. Failed or
+    # not: what failed stands in Postgres, and the beat rings for it. Redelivery without a counter would
+    # let one message take down worker after worker.
+    task_acks_late=True,
+    task_acks_on_failure=True,
+    task_acks_on_timeout=True,
+    task_reject_on_worker_lost=False,
+    # Outcomes are written with their effects, not here.
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    # Messages with an eta sit in a worker's memory; nothing of ours has one.
+    worker_eta_task_limit=1000,
+    # A broker that is away for an hour must not end the worker.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # A drain that lost its connection is delivered again: end the first instead of running twins.
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    # On SIGTERM the task at hand is finished; a turn takes a quarter of a second.
+    worker_soft_shutdown_timeout=5.0,
+    worker_enable_soft_shutdown_on_idle=True,
+    worker_disable_rate_limits=True,
+    worker_hijack_root_logger=False,
+)
+
+
+@setup_logging.connect
+def log_in_lines(**_: Any) -> None:
+    """One structured line per event: for people on a terminal, JSON everywhere else."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    shown = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            shown,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@worker_init.connect
+def refuse_a_database_that_does_not_fit(**_: Any) -> None:
+    """A worker of another version, or with other lanes, would do harm: it does not start."""
+    try:
+        database = engine_for(settings.database)
+        require_current(database, settings.lanes)
+        database.dispose()
+    except LedgerError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,42 @@
+"""What a worker process works with, made on first use: connections do not survive a fork."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import Engine as Database
+
+from pointledger import locks
+from pointledger.acceptance import Acceptance
+from pointledger.doorbell import Doorbells
+from pointledger.engine import Engine
+from pointledger.locks import Locks
+from pointledger.storage.database import engine_for
+from pointledger.sweep import Sweep
+from workers.celery import app, settings
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One process's engine, and the doors it opens for others."""
+
+    database: Database
+    doorbells: Doorbells
+    acceptance: Acceptance
+    engine: Engine
+    sweep: Sweep
+
+
+def machine() -> Machine:
+    """This process's own."""
+    return _machine_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _machine_of(_process: int) -> Machine:
+    database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
+    client = locks.connect(settings)
+    doorbells = Doorbells(client, app, settings)
+    acceptance = Acceptance(database, doorbells, settings)
+    engine = Engine(database, Locks(client, settings), doorbells, settings)
+    return Machine(database, doorbells, acceptance, engine, Sweep(database, acceptance))
