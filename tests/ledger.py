@@ -1,6 +1,5 @@
 """The whole ledger in one process, for tests: what workers do, done when the test says so."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -68,15 +67,17 @@ class Ledger:
     def balance(self, user_id: str, tenant_id: str = "shop") -> int:
         return int(self.account(user_id, tenant_id)["balance"])
 
-    def entries(self, user_id: str, tenant_id: str = "shop") -> list[dict[str, Any]]:
+    def entries(
+        self, user_id: str, tenant_id: str = "shop", before: int | None = None
+    ) -> list[dict[str, Any]]:
         with self.database.connect() as connection:
-            return queries.entries(connection, tenant_id, user_id)
+            return queries.entries(connection, tenant_id, user_id, before)
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         with self.database.connect() as connection:
             return rows(connection, sql, **values)
 
-    def counts(self, *tables: str) -> Iterable[int]:
+    def counts(self, *tables: str) -> list[int]:
         return [int(self.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in tables]
 
 

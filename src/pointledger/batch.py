@@ -119,6 +119,7 @@ class Batches:
         """Counts the failure; the command waits before it is tried again, or is dead."""
         with transaction(self._database, self._settings) as connection:
             lanes.fence(connection, lane)
+            lanes.end_try(connection, lane)  # it failed, but this process lives
             charged = failures.charge(connection, lane, command_id, error)
             if charged is None:
                 return  # it has been applied meanwhile

@@ -1,0 +1,91 @@
+"""Settings, database and client for the length of one command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from pointledger.cli.output import note
+from pointledger.client import PointsClient
+from pointledger.domain.commands import explain
+from pointledger.errors import LedgerError
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
+from pointledger.storage.migrate import require_current
+
+HOME = Path(".data")  # of the embedded servers, in the current folder; ./dev run has its own there, too
+
+
+class SettingsInvalid(LedgerError, ValueError):
+    """A setting in the environment is malformed. Correct the variable that is named."""
+
+
+@contextmanager
+def opened_settings() -> Iterator[Settings]:
+    """The environment's settings; where they name no server, those of the embedded pair under `.data/`,
+    which is attached to, or started until the command ends. Raises SettingsInvalid, ServersUnavailable."""
+    settings = _from_environment()
+    if settings.database_url or settings.redis_url:  # a half of it is not completed by other servers
+        yield settings
+        return
+    from pointledger.embedded import EmbeddedServers  # noqa: PLC0415  not needed where servers are given
+
+    note(f"POINTLEDGER_DATABASE_URL is not set: using the servers of {HOME}/", "dim")
+    with EmbeddedServers(HOME) as urls:
+        yield settings.model_copy(update={"database_url": urls.database_url, "redis_url": urls.redis_url})
+
+
+@contextmanager
+def opened_database(settings: Settings) -> Iterator[sa.Engine]:
+    """The database, if it fits this program. Raises DatabaseNotMigrated and LaneCountDiffers."""
+    with _malformed_urls_named():
+        engine = engine_for(settings.database, pgbouncer=settings.pgbouncer)
+    try:
+        require_current(engine, settings.lanes)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def opened_client(settings: Settings) -> Iterator[PointsClient]:
+    """A client of that database."""
+    with _malformed_urls_named():
+        client = PointsClient.connect(settings)
+    with client:
+        yield client
+
+
+@contextmanager
+def reading() -> Iterator[sa.Connection]:
+    """A connection to look things up."""
+    with opened_settings() as settings, opened_database(settings) as database, database.connect() as opened:
+        yield opened
+
+
+@contextmanager
+def writing() -> Iterator[sa.Connection]:
+    """One transaction, committed if the block ends well."""
+    with opened_settings() as settings, opened_database(settings) as database, database.begin() as opened:
+        yield opened
+
+
+def _from_environment() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsInvalid(f"POINTLEDGER_...: {explain(error)}") from None
+    except ValueError as error:  # a list that is no JSON
+        raise SettingsInvalid(str(error)) from None
+
+
+@contextmanager
+def _malformed_urls_named() -> Iterator[None]:
+    try:
+        yield
+    except LedgerError:
+        raise
+    except ValueError as error:  # what URL parsers raise
+        raise SettingsInvalid(f"POINTLEDGER_DATABASE_URL or POINTLEDGER_REDIS_URL: {error}") from None

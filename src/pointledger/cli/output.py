@@ -1,0 +1,94 @@
+"""What a command says: tables for people or JSON for programs on stdout; status and errors on stderr."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+DONE, FAILED, BAD_INPUT, PENDING = 0, 1, 2, 3  # exit statuses
+
+_WANTS_JSON = "pointledger.wants_json"
+_UNBOUNDED_WIDTH = 1000  # where stdout is no terminal nothing is cut or folded
+
+_COLOURS = {"applied": "green", "pending": "yellow", "refused": "red", "dead": "bold red"}
+
+
+def _remember(context: typer.Context, value: bool) -> bool:
+    context.meta[_WANTS_JSON] = value
+    return value
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON, for programs.", is_eager=True, callback=_remember),
+]
+
+
+def wants_json(context: Any) -> bool:
+    """Whether `--json` was given, to any command of this call."""
+    return bool(context.meta.get(_WANTS_JSON))
+
+
+def print_json(value: object) -> None:
+    """One JSON document on one line; ASCII, so that no terminal and no encoding is in its way."""
+    typer.echo(json.dumps(value, default=str))
+
+
+def note(message: str, style: str = "") -> None:
+    """A line for the person who looks on."""
+    stderr().print(plain(message, style), soft_wrap=True)
+
+
+def stderr() -> Console:
+    """Made anew each time: tests and pipes exchange the stream."""
+    return Console(stderr=True, highlight=False)
+
+
+def plain(value: object, style: str = "") -> Text:
+    """Text as it is: no markup, no escape sequences; they may be anybody's data."""
+    text = "" if value is None else str(value)
+    safe = "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+    return Text(safe, style or _COLOURS.get(safe, ""))
+
+
+def print_table(columns: Sequence[str], lines: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A row per line; numbers to the right."""
+    body = [list(line) for line in lines]
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(columns):
+        numbers = bool(body) and all(isinstance(line[position], int | None) for line in body)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for line in body:
+        table.add_row(*(plain(_readable(value)) for value in line))
+    _print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """One thing, a line for each of its fields."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        table.add_row(plain(name), plain(_readable(value)))
+    _print(table)
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_UNBOUNDED_WIDTH)
+    console.print(table)

@@ -1,0 +1,178 @@
+"""When the machine fails: the one bad command is charged, its neighbours are applied."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from pointledger import Earn, Spend, batch
+from pointledger.domain.book import Book
+from pointledger.domain.decide import Accepted, decide
+from pointledger.settings import Settings
+from pointledger.storage import books, failures, lanes
+from pointledger.storage.migrate import migrate
+from tests.ledger import Ledger
+
+NO_WAITS = {"backoff_seconds": (0.0, 0.0), "lanes": 1}
+
+
+@pytest.fixture
+def impatient(settings: Settings, one_lane: None) -> Any:
+    """A ledger with one lane that tries a failing command three times without waiting."""
+    with Ledger(settings.model_copy(update=NO_WAITS)) as ledger:
+        ledger.tenant()
+        yield ledger
+
+
+@pytest.fixture
+def one_lane(settings: Settings) -> None:
+    migrate(settings.database, lanes=1)
+
+
+def fail_on(amount: int) -> Callable[[Book, Accepted], Any]:
+    """A decision with a bug: it raises for this amount."""
+
+    def buggy(book: Book, accepted: Accepted) -> Any:
+        decision = decide(book, accepted)
+        if getattr(accepted.command, "amount", 0) == amount:
+            raise ZeroDivisionError("a bug")
+        return decision
+
+    return buggy
+
+
+def earn(user: str, amount: int) -> Earn:
+    return Earn(tenant_id="shop", user_id=user, amount=amount)
+
+
+def test_a_command_whose_decision_raises_dies_alone_and_its_users_followers_go_on(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "decide", fail_on(13))
+
+    outcomes = impatient.apply(earn("anna", 1), earn("anna", 13), earn("anna", 2), earn("ben", 5))
+
+    assert [outcome.state for outcome in outcomes] == ["applied", "dead", "applied", "applied"]
+    assert outcomes[1].message == "ZeroDivisionError: a bug"
+    assert impatient.balance("anna") == 3
+    assert impatient.rows("SELECT attempts FROM failures")[0][0] == 3
+
+
+def test_followers_of_a_dead_command_wait_where_the_tenant_says_hold(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient.tenant(dead_policy="hold")
+    monkeypatch.setattr(batch, "decide", fail_on(13))
+
+    outcomes = impatient.apply(earn("anna", 13), earn("anna", 2), earn("ben", 5))
+
+    assert [outcome.state for outcome in outcomes] == ["dead", "pending", "applied"]
+
+
+def test_a_dead_command_that_is_retried_goes_to_the_end_and_is_applied(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient.tenant(dead_policy="hold")
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "decide", fail_on(13))
+        outcomes = impatient.apply(earn("anna", 13), earn("anna", 2))
+    with impatient.database.begin() as connection:
+        (dead,) = failures.dead(connection)
+        assert (dead.user_id, dead.payload["amount"]) == ("anna", 13)
+        assert failures.revive(connection, dead.id) is not None
+        assert failures.revive(connection, dead.id) is None, "once"
+
+    impatient.drain()
+
+    again = impatient.client.outcomes([outcome.task_id for outcome in outcomes])
+    assert [outcome.state for outcome in again] == ["applied", "applied"]
+    assert [entry["amount"] for entry in impatient.entries("anna")] == [13, 2], "newest first"
+    assert impatient.counts("failures") == [0]
+
+
+def test_a_batch_that_cannot_be_saved_is_halved_until_the_culprit_stands_alone(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = books.save
+
+    def picky(connection: sa.Connection, book: Book, decisions: Any) -> None:
+        if any(getattr(accepted.command, "amount", 0) == 13 for accepted, _ in decisions):
+            raise sa.exc.DataError("INSERT", {}, psycopg.DataError("numeric value out of range"))
+        save(connection, book, decisions)
+
+    monkeypatch.setattr(books, "save", picky)
+
+    outcomes = impatient.apply(*(earn(f"user-{number}", number) for number in range(1, 30)))
+
+    states = [outcome.state for outcome in outcomes]
+    assert states[12] == "dead"
+    assert states.count("applied") == 28
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [psycopg.errors.DeadlockDetected(), psycopg.OperationalError("the connection is lost")],
+    ids=["deadlock", "connection lost"],
+)
+def test_what_is_nobodys_fault_charges_nobody_and_is_tried_again(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch, cause: Exception
+) -> None:
+    save, times = books.save, []
+
+    def fails_once(connection: sa.Connection, book: Book, decisions: Any) -> None:
+        times.append(1)
+        if len(times) == 1:
+            raise sa.exc.OperationalError("INSERT", {}, cause)
+        save(connection, book, decisions)
+
+    monkeypatch.setattr(books, "save", fails_once)
+
+    (outcome,) = impatient.apply(earn("anna", 1))
+
+    assert outcome.state == "applied"
+    assert impatient.counts("failures") == [0]
+
+
+def test_after_two_dead_processes_commands_go_one_at_a_time_and_who_was_alone_is_charged(
+    settings: Settings, one_lane: None
+) -> None:
+    with Ledger(settings.model_copy(update={"lanes": 1})) as ledger:
+        ledger.tenant()
+        task_ids = ledger.client.enqueue_many([earn("anna", 1), earn("ben", 2), earn("anna", 3)])
+        poison = ledger.rows("SELECT id FROM journal ORDER BY seq LIMIT 1")[0][0]
+        for died_alone_with in (None, None, poison):  # three processes began, and never came back
+            with ledger.database.begin() as connection:
+                lanes.begin_try(connection, 0, died_alone_with)
+
+        ledger.engine.drain(0)
+
+        outcomes = ledger.client.outcomes(task_ids)
+        assert [outcome.state for outcome in outcomes] == ["pending", "applied", "pending"]
+        assert ledger.rows("SELECT id, attempts, error FROM failures") == [
+            (poison, 1, "the process died while it applied this command")
+        ]
+        assert ledger.rows("SELECT tries, alone_id FROM lanes") == [(0, None)]
+
+
+def test_a_command_of_a_newer_program_waits_and_is_charged_nothing(ledger: Ledger) -> None:
+    ledger.tenant()
+    task_id = ledger.client.enqueue(earn("anna", 1))
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE journal DISABLE TRIGGER ALL")
+        connection.exec_driver_sql("UPDATE journal SET version = 99")
+    (neighbour, follower) = ledger.client.enqueue_many([earn("ben", 1), earn("anna", 2)])
+
+    ledger.drain()
+
+    states = [outcome.state for outcome in ledger.client.outcomes([task_id, neighbour, follower])]
+    assert states == ["pending", "applied", "pending"], "its user's followers wait with it"
+    assert ledger.rows("SELECT attempts, dead_at FROM failures") == [(0, None)]
+
+
+def test_a_refusal_is_final_and_no_failure(ledger: Ledger) -> None:
+    ledger.tenant()
+    (outcome,) = ledger.apply(Spend(tenant_id="shop", user_id="nobody", amount=1))
+    assert (outcome.state, outcome.reason) == ("refused", "ACCOUNT_NOT_FOUND")
+    assert ledger.counts("failures", "entries", "pending") == [0, 0, 0]

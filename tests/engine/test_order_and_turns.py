@@ -1,0 +1,177 @@
+"""Order per user, turns per user, and value conserved: with several workers, and without any Redis lock."""
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pointledger import Earn, Spend, Transfer
+from pointledger.engine import Engine
+from pointledger.locks import Locks, User
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
+from tests.ledger import Ledger
+
+SECONDS = 60  # bound of any wait
+
+
+class NobodyWaits(Locks):
+    """Every lock is granted to everybody, as after a failover to an empty Redis."""
+
+    def enter(self, lane: int, token: str) -> bool:
+        return True
+
+    def leave(self, lane: int, token: str) -> bool:
+        return True
+
+    def take_users(self, lane: int, users: list[User], token: str) -> set[User]:
+        return set()
+
+
+@pytest.fixture(params=["with locks", "without locks"])
+def locks_class(request: pytest.FixtureRequest) -> Iterator[type[Locks]]:
+    yield Locks if request.param == "with locks" else NobodyWaits
+
+
+def drain_with(ledger: Ledger, workers: int, locks_class: type[Locks]) -> None:
+    """So many workers, each with connections of its own, until nothing waits."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        database = engine_for(ledger.settings.database)
+        engine = Engine(
+            database, locks_class(ledger.redis, ledger.settings), ledger.doorbells, ledger.settings
+        )
+        try:
+            while lanes := ledger.waiting_lanes():
+                random.shuffle(lanes)
+                for lane in lanes:
+                    engine.drain(lane)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            database.dispose()
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert not any(thread.is_alive() for thread in threads), "every worker ends"
+    assert failures == []
+
+
+def test_one_users_commands_are_applied_in_the_order_in_which_they_were_accepted(
+    settings: Settings, locks_class: type[Locks]
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 7})) as ledger:
+        ledger.tenant()
+        users = [f"user-{number}" for number in range(12)]
+        sent: dict[str, list[str]] = {user: [] for user in users}
+        for _ in range(20):
+            commands = [Earn(tenant_id="shop", user_id=random.choice(users), amount=1) for _ in range(30)]
+            for command, task_id in zip(commands, ledger.client.enqueue_many(commands), strict=True):
+                sent[command.user_id].append(task_id)
+
+        drain_with(ledger, 4, locks_class)
+
+        for user in users:
+            applied = [entry["command_id"] for entry in reversed(all_entries(ledger, user))]
+            assert applied == sent[user]
+
+
+def all_entries(ledger: Ledger, user: str) -> list[dict[str, str]]:
+    found = ledger.entries(user)
+    while page := ledger.entries(user, before=int(found[-1]["seq"])):
+        found += page
+    return found
+
+
+def test_transfers_back_and_forth_end_without_deadlock_and_conserve_the_total(
+    settings: Settings, locks_class: type[Locks]
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 50})) as ledger:
+        ledger.tenant(transfer_enabled=True)
+        users = [f"user-{number}" for number in range(5)]
+        ledger.apply(*(Earn(tenant_id="shop", user_id=user, amount=100) for user in users))
+        commands = []
+        for _ in range(1000):
+            source, destination = random.sample(users, 2)
+            amount = random.randint(1, 60)
+            commands.append(Transfer(tenant_id="shop", user_id=source, to_user_id=destination, amount=amount))
+        ledger.client.enqueue_many(commands)
+
+        drain_with(ledger, 2, locks_class)
+
+        assert sum(ledger.balance(user) for user in users) == 500
+        states = dict(ledger.rows("SELECT state, count(*) FROM outcomes GROUP BY state"))
+        assert states["applied"] + states.get("refused", 0) == 1005
+        assert ledger.counts("failures", "pending") == [0, 0]
+
+
+def test_of_a_hundred_concurrent_spends_exactly_what_the_balance_holds_is_spent(
+    settings: Settings, locks_class: type[Locks]
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 3})) as ledger:
+        ledger.tenant()
+        ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=70))
+        barrier = threading.Barrier(4)
+
+        def spend() -> None:
+            barrier.wait(SECONDS)
+            for _ in range(25):
+                ledger.client.enqueue(Spend(tenant_id="shop", user_id="anna", amount=3))
+
+        threads = [threading.Thread(target=spend) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SECONDS)
+
+        drain_with(ledger, 4, locks_class)
+
+        assert ledger.balance("anna") == 1
+        states = dict(ledger.rows("SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1"))
+        assert states == {"applied": 1 + 23, "INSUFFICIENT_BALANCE": 77}
+
+
+def test_a_worker_that_finds_a_lane_taken_leaves_and_its_holder_looks_again(ledger: Ledger) -> None:
+    ledger.tenant()
+    ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
+    (lane,) = ledger.waiting_lanes()
+    first, second = Locks(ledger.redis, ledger.settings), Locks(ledger.redis, ledger.settings)
+    assert first.enter(lane, "first")
+
+    assert ledger.engine.drain(lane) == 0, "the lane is taken"
+
+    assert not first.leave(lane, "first"), "somebody rang: go on"
+    assert first.leave(lane, "first"), "nobody rang since"
+    assert second.enter(lane, "second")
+    second.abandon(lane, "second")
+    assert ledger.engine.drain(lane) == 1
+
+
+def test_a_user_who_is_busy_elsewhere_holds_back_only_the_commands_that_touch_them(ledger: Ledger) -> None:
+    ledger.tenant(transfer_enabled=True)
+    ledger.apply(
+        *(Earn(tenant_id="shop", user_id=user, amount=10) for user in ("anna", "ben", "carl", "dora"))
+    )
+    elsewhere = Locks(ledger.redis, ledger.settings)
+    elsewhere.take_users(0, [("shop", "ben")], "elsewhere")
+    transfer = Transfer(tenant_id="shop", user_id="anna", to_user_id="ben", amount=1)
+    follower = Spend(tenant_id="shop", user_id="anna", amount=1)
+    (transfer_id, follower_id) = ledger.client.enqueue_many([transfer, follower])
+    (lane,) = ledger.waiting_lanes()
+
+    batch, _ = ledger.engine._peek(lane)
+    users = sorted({("shop", "anna"), ("shop", "ben")})
+    busy = Locks(ledger.redis, ledger.settings).take_users(lane, users, "ours")
+    assert busy == {("shop", "ben")}
+    assert [accepted.command.kind for accepted in batch] == ["transfer", "spend"]
+
+    # Nobody starves: after a short patience the row locks alone decide.
+    Locks(ledger.redis, ledger.settings).release_users(users, "ours")
+    assert ledger.engine.drain(lane) == 2
+    states = [outcome.state for outcome in ledger.client.outcomes([transfer_id, follower_id])]
+    assert states == ["applied", "applied"]
