@@ -27,9 +27,11 @@ class Settings(BaseSettings):
 
     # A worker that is frozen with row locks must lose them before its Redis locks run out.
     lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")
-    statement_timeout_ms: int = Field(10_000, description="the largest batch takes well under a second")
-    idle_timeout_ms: int = Field(10_000, description="Postgres ends a transaction that stands still")
-    lock_ttl_ms: int = Field(30_000, description="longer than all of the above together")
+    statement_timeout_ms: int = Field(5_000, description="the largest batch takes well under a second")
+    idle_timeout_ms: int = Field(5_000, description="Postgres ends a transaction that stands still")
+    lock_ttl_ms: int = Field(
+        10_000, description="longer than each of the above; a killed worker's turn ends so"
+    )
 
     backoff_seconds: tuple[float, ...] = Field(
         (1, 2, 4, 8, 15), description="waits before a failing command is tried again; then it is dead"

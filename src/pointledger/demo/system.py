@@ -22,39 +22,35 @@ _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # chat
 
 
 class System:
-    """`with System(root) as settings:` everything runs. `root` is the checkout; data and logs go to
-    `root/.data`."""
+    """`with System(root) as settings:` everything runs. `root` is the checkout; `data` takes the servers'
+    data and everybody's logs, and is `root/.data` if not given."""
 
-    def __init__(self, root: Path, *, workers: int = 2, beat: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        data: Path | None = None,
+        settings: Settings | None = None,
+        workers: int = 2,
+        beat: bool = True,
+    ) -> None:
         self._root = root
-        self._data = root / ".data"
+        self._data = data or root / ".data"
         self._worker_count = workers
         self._with_beat = beat
         self._servers: EmbeddedServers | None = None
         self._logs: list[IO[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self.beat: subprocess.Popen[bytes] | None = None
-        self.settings = Settings()
+        self.settings = settings or Settings()
 
     def start_over(self) -> None:
         """Forgets what the embedded servers hold. Servers that are not ours stay as they are."""
         shutil.rmtree(EmbeddedServers(self._data).home, ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
 
-    def __enter__(self) -> Settings:
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        return self.settings
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _start(self) -> None:
+    def start(self) -> Settings:
+        """Everything runs when it returns; the settings say where. Call it from the main thread."""
         if not (self.settings.database_url and self.settings.redis_url):
             self._servers = EmbeddedServers(self._data)
             urls = self._servers.up()
@@ -65,6 +61,19 @@ class System:
             self.workers.append(self.start_worker(number))
         if self._with_beat:
             self.beat = self._celery("beat", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile=")
+        return self.settings
+
+    def __enter__(self) -> Settings:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def start_worker(self, number: int) -> subprocess.Popen[bytes]:
         """One more worker; the caller keeps what is returned, or lets it be stopped with the rest."""

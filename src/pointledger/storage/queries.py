@@ -158,3 +158,14 @@ def biggest_accounts(connection: sa.Connection, tenant_id: str, most: int) -> li
         most=most,
     )
     return [tuple(row) for row in found]
+
+
+def counts(connection: sa.Connection) -> dict[str, int]:
+    """How many commands were ever accepted, applied, refused (by reason) and are dead."""
+    found = rows(
+        connection,
+        """SELECT 'accepted', count(*) FROM journal
+           UNION ALL SELECT 'dead', count(*) FROM failures WHERE dead_at IS NOT NULL
+           UNION ALL SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1""",
+    )
+    return {row[0]: row[1] for row in found}

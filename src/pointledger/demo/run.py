@@ -1,0 +1,153 @@
+"""What the demonstration does once everything runs: a programme, its baskets, the night after, a few people
+who give points away; then it looks at what came of it."""
+
+import gzip
+import time
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from pointledger.acceptance import Acceptance
+from pointledger.audit import audit
+from pointledger.cli.replay import Progress, ReplayReport, replay
+from pointledger.client import PointsClient
+from pointledger.demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
+from pointledger.domain.commands import AnyCommand, Expire, Transfer
+from pointledger.domain.outcomes import Outcome
+from pointledger.domain.rules import rule_from
+from pointledger.domain.tenants import tenant_from
+from pointledger.doorbell import Doorbells
+from pointledger.locks import connect
+from pointledger.settings import Settings
+from pointledger.storage import programmes, queries
+from pointledger.storage.database import engine_for
+from pointledger.sweep import Sweep
+from pointledger.wire import producer_app
+
+_BIGGEST = 5  # accounts in the summary
+_GIFT = 25  # points
+_WAIT_SECONDS = 120.0  # for one command's outcome, on a machine that does much else
+
+
+class Demonstration:
+    """Runs the story once; run again, it finds everything done and changes nothing."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self._console = console
+        self._database = engine_for(settings.database)
+        self._client = PointsClient.connect(settings)
+        doorbells = Doorbells(connect(settings), producer_app(settings), settings)
+        self._sweep = Sweep(self._database, Acceptance(self._database, doorbells, settings))
+
+    def run(self) -> dict[str, Any]:
+        """The summary, in the form of `./dev run --json`; it counts what this run has added."""
+        began = time.monotonic()
+        before = self._counts()
+        self._put_programme()
+        replayed = self._replay()
+        with self._console.status("the night after: expiring what is due"):
+            self._wait(
+                [
+                    receipt_id
+                    for receipt in self._sweep.expire_now(NIGHT_AFTER, TENANT)
+                    for receipt_id in receipt.task_ids
+                ]
+            )
+        with self._console.status("a few people give points away"):
+            people = self._wait(self._people())
+        with self._console.status("auditing every invariant"):
+            verdict = audit(self._database).as_json()
+        added = self._counts() - before
+        summary = {
+            "accepted": added.pop("accepted", 0),
+            "duplicates": replayed.duplicates,
+            "applied": added.pop("applied", 0),
+            "refused": {reason: count for reason, count in added.items() if reason != "dead"},
+            "dead": added["dead"],
+            **self._totals(),
+            "looked_up": [outcome.as_json() for outcome in people],
+            "seconds": round(time.monotonic() - began, 3),
+            "commands_per_second": round(replayed.accepted / replayed.seconds),
+            "audit": verdict,
+        }
+        self._client.close()
+        self._database.dispose()
+        return summary
+
+    def _counts(self) -> Counter[str]:
+        with self._database.connect() as connection:
+            return Counter(queries.counts(connection))
+
+    def _totals(self) -> dict[str, Any]:
+        with self._database.connect() as connection:
+            totals = queries.tenant_totals(connection, TENANT)
+            biggest = queries.biggest_accounts(connection, TENANT, _BIGGEST)
+        return {
+            "points_granted": totals["earned"],
+            "points_expired": totals["expired"],
+            "points_outstanding": totals["balance"],
+            "accounts": totals["accounts"],
+            "biggest_accounts": [{"user_id": user, "balance": balance} for user, balance in biggest],
+        }
+
+    def _put_programme(self) -> None:
+        with self._database.begin() as connection:
+            programmes.put_tenant(connection, tenant_from(TENANT_CONFIG))
+            for rule in RULES:
+                programmes.put_rule(connection, TENANT, rule_from(rule))
+
+    def _replay(self) -> ReplayReport:
+        """Every basket as an event, until each has its outcome."""
+        bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        with gzip.open(BASKETS) as baskets, bar:
+            lines = baskets.readlines()
+            shown = bar.add_task("replaying real baskets", total=len(lines), rate="")
+            began = time.monotonic()
+
+            def tell(progress: Progress) -> None:
+                rate = progress.done / (time.monotonic() - began)
+                bar.update(shown, completed=progress.done, rate=f"{rate:,.0f} per second")
+
+            return replay(self._client, lines, wait=True, on_progress=tell)
+
+    def _people(self) -> list[str]:
+        """Transfers, one of which is refused, and an expiry by hand. Their keys make them once for all."""
+        giver, *friends = (f"household-{number}" for number in (900, 906, 1056))
+        commands: list[AnyCommand] = [
+            Transfer(
+                tenant_id=TENANT,
+                user_id=giver,
+                to_user_id=friend,
+                amount=_GIFT,
+                reason="a birthday",
+                idempotency_key=f"birthday of {friend}",
+                occurred_at=NIGHT_AFTER,
+            )
+            for friend in [*friends, giver]
+        ]
+        commands.append(
+            Expire(
+                tenant_id=TENANT,
+                user_id=friends[0],
+                amount=1_000_000,
+                description="asked to leave",
+                idempotency_key="a manual expiry",
+                occurred_at=NIGHT_AFTER,
+            )
+        )
+        return self._client.enqueue_many(commands)
+
+    def _wait(self, task_ids: list[str]) -> list[Outcome]:
+        """Each one's outcome, looked up by its task id."""
+        return [self._client.wait(task_id, timeout=_WAIT_SECONDS) for task_id in task_ids]

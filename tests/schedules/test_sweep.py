@@ -1,0 +1,203 @@
+"""Periodic work: once per tenant and local date, however often and by however many it is asked for."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from pointledger import ApplyRule, Earn
+from pointledger.acceptance import Acceptance
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for, rows
+from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
+from tests.ledger import Ledger
+
+LONG_AGO = datetime(2017, 1, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger(settings) as opened:
+        opened.tenant(timezone="America/New_York")
+        yield opened
+
+
+@pytest.fixture
+def sweep(ledger: Ledger) -> Sweep:
+    return Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+
+
+def last_run(ledger: Ledger, job: str, days_ago: int) -> date:
+    """Pretends that the job last ran so many local days ago; today's local date."""
+    with ledger.database.begin() as connection:
+        found = rows(
+            connection,
+            """WITH today AS (SELECT (clock_timestamp() AT TIME ZONE 'America/New_York')::date AS day),
+                    ran AS (INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until,
+                                                  finished_at)
+                            SELECT %(job)s, 'shop', day - %(days)s, now(), now(), now() FROM today)
+               SELECT day FROM today""",
+            job=job,
+            days=days_ago,
+        )
+    today: date = found[0][0]
+    return today
+
+
+def grant_points_that_are_due(ledger: Ledger, *users: str) -> None:
+    for user in users:
+        ledger.apply(
+            Earn(
+                tenant_id="shop",
+                user_id=user,
+                amount=10,
+                occurred_at=LONG_AGO,
+                expires_at=LONG_AGO + timedelta(days=30),
+            )
+        )
+
+
+def test_a_new_tenant_has_nothing_to_run_before_its_next_midnight(ledger: Ledger, sweep: Sweep) -> None:
+    assert sweep.open_runs(EXPIRE_POINTS) == 0
+    assert sweep.expire_points() is False
+
+
+def test_what_is_due_expires_at_the_tenants_midnight_one_entry_per_lot(ledger: Ledger, sweep: Sweep) -> None:
+    grant_points_that_are_due(ledger, "anna", "ben")
+    today = last_run(ledger, EXPIRE_POINTS, days_ago=1)
+    assert sweep.open_runs(EXPIRE_POINTS) == 1
+
+    assert sweep.expire_points() is True
+    ledger.drain()
+
+    assert sweep.expire_points() is False, "nothing is left to do"
+    for user in ("anna", "ben"):
+        newest = ledger.entries(user)[0]
+        assert (newest["type"], newest["subtype"], newest["amount"]) == ("expire", "scheduled", 10)
+        assert ledger.account(user)["expired_points"] == 10
+    run = ledger.rows("SELECT local_date, found, finished_at FROM job_runs ORDER BY local_date DESC LIMIT 1")
+    assert run[0][:2] == (today, 2)
+    assert run[0][2] is not None
+
+
+def test_a_sweep_run_twice_changes_nothing(ledger: Ledger, sweep: Sweep) -> None:
+    grant_points_that_are_due(ledger, "anna")
+    as_of = LONG_AGO + timedelta(days=31)
+    first = [receipt.new for receipt in sweep.expire_now(as_of, "shop")]
+    second = [receipt.new for receipt in sweep.expire_now(as_of, "shop")]
+    ledger.drain()
+    assert (first, second) == ([1], [0])
+    assert [receipt.new for receipt in sweep.expire_now(as_of, "shop")] == [], "and then nothing is due"
+    assert ledger.account("anna")["version"] == 2
+
+
+def test_a_lot_that_expires_later_than_the_sweeps_moment_stays(ledger: Ledger, sweep: Sweep) -> None:
+    grant_points_that_are_due(ledger, "anna")
+    just_before = LONG_AGO + timedelta(days=30, microseconds=-1)
+    assert list(sweep.expire_now(just_before, "shop")) == []
+
+
+def test_a_beat_that_was_away_for_three_nights_catches_up_on_each(ledger: Ledger, sweep: Sweep) -> None:
+    today = last_run(ledger, EXPIRE_POINTS, days_ago=3)
+    assert sweep.open_runs(EXPIRE_POINTS) == 3
+    assert sweep.open_runs(EXPIRE_POINTS) == 0, "once"
+    dates = ledger.rows("SELECT local_date FROM job_runs WHERE finished_at IS NULL ORDER BY 1")
+    assert [row[0] for row in dates] == [today - timedelta(days=ago) for ago in (2, 1, 0)]
+
+
+def test_five_beats_at_once_open_and_do_each_run_once(ledger: Ledger) -> None:
+    grant_points_that_are_due(ledger, "anna", "ben", "carl")
+    last_run(ledger, EXPIRE_POINTS, days_ago=3)
+    barrier = threading.Barrier(5)
+    opened: list[int] = []
+
+    def beat() -> None:
+        database = engine_for(ledger.settings.database)
+        own = Sweep(database, Acceptance(database, ledger.doorbells, ledger.settings))
+        barrier.wait(30)
+        opened.append(own.open_runs(EXPIRE_POINTS))
+        while own.expire_points():
+            pass
+        database.dispose()
+
+    threads = [threading.Thread(target=beat) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    ledger.drain()
+    assert sum(opened) == 3
+    assert ledger.rows("SELECT count(*) FROM job_runs WHERE finished_at IS NULL") == [(0,)]
+    assert [ledger.account(user)["expired_points"] for user in ("anna", "ben", "carl")] == [10, 10, 10]
+    assert ledger.rows("SELECT count(*) FROM entries WHERE type = 'expire'") == [(3,)]
+
+
+def test_a_run_whose_worker_died_is_taken_up_by_another_where_it_was(ledger: Ledger, sweep: Sweep) -> None:
+    grant_points_that_are_due(ledger, "anna")
+    last_run(ledger, EXPIRE_POINTS, days_ago=1)
+    sweep.open_runs(EXPIRE_POINTS)
+    with ledger.database.begin() as connection:  # somebody took it and is gone
+        connection.exec_driver_sql("UPDATE job_runs SET leased_until = now() + interval '1 hour'")
+    assert sweep.expire_points() is False, "as far as anybody knows, somebody is at it"
+
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE job_runs SET leased_until = now()")
+    assert sweep.expire_points() is True
+    assert ledger.drain() == 1
+
+
+def test_where_expiry_is_switched_off_the_sweep_finds_nothing(ledger: Ledger, sweep: Sweep) -> None:
+    grant_points_that_are_due(ledger, "anna")
+    ledger.tenant(timezone="America/New_York", expire_enabled=False)
+    assert list(sweep.expire_now(datetime.now(UTC))) == []
+
+
+def test_the_reset_closes_the_windows_that_ended_a_row_per_tenant_and_day(
+    ledger: Ledger, sweep: Sweep
+) -> None:
+    ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=25)
+    today = last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
+    yesterday_noon = datetime.combine(today, datetime.min.time(), UTC) - timedelta(hours=7)
+    for user in ("anna", "anna", "anna", "ben"):
+        ledger.apply(
+            ApplyRule(tenant_id="shop", user_id=user, event_type="basket.paid", occurred_at=yesterday_noon)
+        )
+    assert sweep.open_runs(RESET_DAILY_LIMITS) == 1
+    assert sweep.reset_daily_limits() is True
+    assert sweep.reset_daily_limits() is False
+
+    closed = ledger.rows("SELECT local_date, users, points FROM closed_windows")
+    assert closed == [(today - timedelta(days=1), 2, 35)]
+
+
+def test_a_reset_that_never_runs_or_runs_twice_changes_no_limit(ledger: Ledger, sweep: Sweep) -> None:
+    ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
+
+    def basket(at: datetime) -> int:
+        (outcome,) = ledger.apply(
+            ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=at)
+        )
+        assert outcome.data is not None
+        return int(outcome.data["points_earned"])
+
+    day = datetime(2020, 5, 4, 16, 0, tzinfo=UTC)
+    assert [basket(day), basket(day), basket(day + timedelta(days=1))] == [10, 5, 10]
+    last_run(ledger, RESET_DAILY_LIMITS, days_ago=2)
+    for _ in range(2):
+        sweep.open_runs(RESET_DAILY_LIMITS)
+        while sweep.reset_daily_limits():
+            pass
+    assert [basket(day), basket(day + timedelta(days=1))] == [0, 5]
+
+
+def test_usage_that_no_command_can_count_in_any_more_is_pruned(ledger: Ledger, sweep: Sweep) -> None:
+    ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
+    old = datetime(2020, 5, 4, 16, 0, tzinfo=UTC)
+    ledger.apply(ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=old))
+    ledger.tenant(timezone="America/New_York", backdating_days=30)
+    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
+    sweep.open_runs(RESET_DAILY_LIMITS)
+    sweep.reset_daily_limits()
+    assert ledger.counts("usage") == [0]
