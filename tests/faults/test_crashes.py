@@ -1,0 +1,136 @@
+"""Processes are killed and Valkey is flushed while real baskets are replayed: everything that was accepted is
+applied, once, in order per user, and the audit finds nothing."""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import pytest
+from pointledger.audit import audit
+
+from pointledger import Earn
+from pointledger.cli.replay import ReplayReport, replay
+from pointledger.demo.programme import BASKETS, TENANT
+from pointledger.demo.system import System
+from pointledger.wire import lane_of
+from tests.faults.conftest import ROOT
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.fault
+
+LINES = 8_000  # enough that a fault in the middle is in the middle
+SECONDS = 120.0
+
+
+def replay_with(ledger: Ledger, fault: Callable[[], None]) -> ReplayReport:
+    """Replays baskets and strikes once some, but not all, have been applied."""
+    with gzip.open(BASKETS) as baskets:
+        lines = baskets.readlines()[:LINES]
+    reports: list[ReplayReport] = []
+    thread = threading.Thread(target=lambda: reports.append(replay(ledger.client, lines, wait=True)))
+    thread.start()
+    wait_until(lambda: ledger.counts("outcomes")[0] > LINES // 20, "a part is applied")
+    fault()
+    struck_at = ledger.counts("outcomes")[0]
+    thread.join(SECONDS)
+    assert reports, "the replay ends"
+    assert struck_at < LINES, "the fault struck in the middle"
+    return reports[0]
+
+
+def check(ledger: Ledger, report: ReplayReport) -> None:
+    assert (report.accepted, report.applied, report.dead) == (LINES, LINES, 0)
+    assert ledger.counts("journal", "outcomes", "pending", "failures") == [LINES, LINES, 0, 0]
+    assert audit(ledger.database).as_json()["violations"] == 0
+    out_of_order = ledger.rows(
+        """SELECT count(*) FROM (
+               SELECT j.seq, lag(j.seq) OVER (PARTITION BY e.account_id ORDER BY e.seq) AS before
+               FROM entries e JOIN journal j ON j.id = e.command_id) AS line WHERE before > seq"""
+    )
+    assert out_of_order == [(0,)], "first in, first out"
+
+
+def test_a_worker_killed_in_the_middle_of_a_replay_loses_doubles_and_reorders_nothing(
+    ledger: Ledger, system: System
+) -> None:
+    def kill() -> None:
+        system.workers[0].send_signal(signal.SIGKILL)
+        system.workers[0].wait(SECONDS)
+        system.workers.append(system.start_worker(3))
+
+    check(ledger, replay_with(ledger, kill))
+
+
+def test_valkey_flushed_in_the_middle_of_a_replay_loses_doubles_and_reorders_nothing(
+    ledger: Ledger, system: System
+) -> None:
+    check(ledger, replay_with(ledger, lambda: bool(ledger.redis.flushdb()) and None))
+
+
+def test_a_second_replay_of_the_same_file_applies_nothing(ledger: Ledger, system: System) -> None:
+    with gzip.open(BASKETS) as baskets:
+        lines = baskets.readlines()[:500]
+    first = replay(ledger.client, lines, wait=True)
+    before = ledger.counts("journal", "outcomes", "entries", "lots")
+
+    second = replay(ledger.client, lines, wait=True)
+
+    assert (first.accepted, second.accepted, second.duplicates) == (500, 0, 500)
+    assert ledger.counts("journal", "outcomes", "entries", "lots") == before
+
+
+POISON = """
+import os, sys
+from pointledger import batch
+from pointledger.domain.decide import decide
+from pointledger.settings import Settings
+from tests.ledger import Ledger
+
+def deadly(book, accepted):
+    if getattr(accepted.command, "amount", 0) == 13:
+        os._exit(9)
+    return decide(book, accepted)
+
+batch.decide = deadly
+settings = Settings().model_copy(update={"backoff_seconds": (0.0, 0.0)})
+with Ledger(settings) as ledger:
+    while ledger.waiting_lanes():
+        ledger.engine.drain(int(sys.argv[1]))
+"""
+
+
+def test_a_command_that_kills_its_process_is_dead_in_the_end_and_its_neighbours_are_applied(
+    ledger: Ledger,
+) -> None:
+    lane = lane_of(TENANT, "anna", ledger.settings.lanes)
+    neighbour = next(
+        user
+        for user in (f"user-{number}" for number in range(10_000))
+        if lane_of(TENANT, user, ledger.settings.lanes) == lane
+    )
+    task_ids = ledger.client.enqueue_many(
+        [
+            Earn(tenant_id=TENANT, user_id=user, amount=amount)
+            for user, amount in [("anna", 1), ("anna", 13), ("anna", 2), (neighbour, 5)]
+        ]
+    )
+    given = {
+        "POINTLEDGER_DATABASE_URL": ledger.settings.database,
+        "POINTLEDGER_REDIS_URL": ledger.settings.redis,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+    }
+    worker = [sys.executable, "-c", POISON, str(lane)]
+    deaths = 0
+    while subprocess.run(worker, env=os.environ | given, check=False).returncode:
+        deaths += 1
+        ledger.redis.flushdb()  # the dead process's locks would run out in ten seconds
+        assert deaths < 10
+
+    states = [outcome.state for outcome in ledger.client.outcomes(task_ids)]
+    assert states == ["applied", "dead", "applied", "applied"]
+    assert deaths == 5, "two in a batch, then three alone"

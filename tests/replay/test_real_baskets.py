@@ -1,0 +1,55 @@
+"""A quarter of a year of real baskets, replayed: every household's points are what the rules' words say."""
+
+import gzip
+from collections.abc import Iterator
+
+import pytest
+
+from pointledger.acceptance import Acceptance
+from pointledger.audit import audit
+from pointledger.cli.replay import replay
+from pointledger.demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
+from pointledger.settings import Settings
+from pointledger.sweep import Sweep
+from tests.ledger import Ledger
+from tests.replay.by_hand import by_hand
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger(settings) as opened:
+        opened.tenant(**TENANT_CONFIG)
+        for rule in RULES:
+            opened.rule(TENANT, **rule)
+        yield opened
+
+
+def test_points_and_expiry_of_every_household_equal_a_calculation_by_hand(ledger: Ledger) -> None:
+    with gzip.open(BASKETS) as baskets:
+        lines = baskets.readlines()
+    report = replay(ledger.client, lines)
+    ledger.drain()
+    sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+    for _ in sweep.expire_now(NIGHT_AFTER, TENANT):
+        ledger.drain()
+
+    expected = by_hand(lines, NIGHT_AFTER)
+    found = {
+        user: (earned, expired, balance)
+        for user, earned, expired, balance in ledger.rows(
+            "SELECT user_id, total_earned, expired_points, balance FROM accounts"
+        )
+    }
+    assert report.accepted == len(lines)
+    assert found == {
+        user: (household.granted, household.expired, household.balance)
+        for user, household in expected.items()
+    }
+    assert sum(household.expired for household in expected.values()) > 0, "the file reaches past an expiry"
+    assert any(150 in household.by_day.values() for household in expected.values()), "and a daily limit"
+    assert ledger.rows("SELECT DISTINCT state FROM outcomes") == [("applied",)]
+    assert audit(ledger.database).as_json()["violations"] == 0
+
+    again = replay(ledger.client, lines)
+    assert (again.accepted, again.duplicates) == (0, len(lines))
+    assert ledger.counts("pending") == [0]
