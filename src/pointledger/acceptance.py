@@ -53,8 +53,9 @@ class Acceptance:
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
         """Returns when all are committed, in the order given; rings their lanes.
 
-        Raises IdempotencyKeyReused (then nothing is accepted) and AcceptanceBusy (then all others are).
-        Sending the same commands again is always safe.
+        Raises IdempotencyKeyReused (then nothing is accepted, but for one case that the message tells:
+        the other content was committed while we waited for it) and AcceptanceBusy (then all others are
+        accepted). Sending the same commands again is always safe.
         """
         lines = [encode(command, self._lanes) for command in commands]
         try:
@@ -116,17 +117,24 @@ class Acceptance:
 
     def _commit_row_by_row(self, lines: Sequence[Line]) -> int:
         """So that somebody's open transaction with the same key stalls only its own twin."""
-        new, busy = 0, []
+        with self._database.connect() as connection:
+            _first_of_each(connection, lines)  # a reuse that can be seen already: nothing is accepted
+        new, busy, reused = 0, [], []
         for line in lines:
             try:
                 new += self._commit([line])
+            except IdempotencyKeyReused:
+                reused.append(_told(line))  # the twin had other content
             except sa.exc.DBAPIError as error:
                 if sqlstate(error) not in _ROW_BY_ROW:
                     raise
                 busy.append(show_id(line.id))
-        if busy:
+        if busy or reused:
             self._doorbells.ring({line.lane for line in lines})
-            raise AcceptanceBusy(", ".join(busy))
+        if reused:
+            raise IdempotencyKeyReused(f"{'; '.join(reused)}; the others are accepted")
+        if busy:
+            raise AcceptanceBusy(", ".join(busy), new)
         return new
 
 
@@ -148,16 +156,25 @@ def _write(connection: Any, lines: Sequence[Line]) -> int:
 
 def _note_repetitions(connection: Any, lines: Sequence[Line]) -> None:
     """Lets every repetition answer with its first. Raises IdempotencyKeyReused where contents differ."""
-    firsts: dict[int, UUID] = {}
-    for position, first_id, same_content in journal.firsts(connection, lines):
-        if not same_content:
-            line = lines[position]
-            raise IdempotencyKeyReused(f"id {show_id(line.id)}, key {line.key}")
-        if firsts.get(position) != lines[position].id:
-            firsts[position] = first_id
+    firsts = _first_of_each(connection, lines)
     assert len(firsts) == len(lines), "the caller's transaction must be READ COMMITTED"
     aliases = {
         line.id: firsts[position] for position, line in enumerate(lines) if firsts[position] != line.id
     }
     if aliases:
         journal.add_aliases(connection, aliases)
+
+
+def _first_of_each(connection: Any, lines: Sequence[Line]) -> dict[int, UUID]:
+    """By position: the command in the journal that a line is, or repeats. Raises IdempotencyKeyReused."""
+    firsts: dict[int, UUID] = {}
+    for position, first_id, same_content in journal.firsts(connection, lines):
+        if not same_content:
+            raise IdempotencyKeyReused(_told(lines[position]))
+        if firsts.get(position) != lines[position].id:
+            firsts[position] = first_id
+    return firsts
+
+
+def _told(line: Line) -> str:
+    return f"id {show_id(line.id)}, key {line.key}"

@@ -36,8 +36,12 @@ class IdempotencyKeyReused(LedgerError):
 
 
 class AcceptanceBusy(LedgerError):
-    """Another open transaction is accepting a command with the same key. Send it again in a moment:
-    a command that was accepted is not accepted twice."""
+    """Another open transaction is accepting a command with the same key; all others are accepted. Send
+    them again in a moment: a command that was accepted is not accepted twice."""
+
+    def __init__(self, particulars: str, new: int) -> None:
+        super().__init__(particulars)
+        self.new = new  # how many of the others were not there before
 
 
 class NotConfigured(LedgerError):
@@ -64,8 +68,8 @@ class CommandDead(LedgerError):
 
 
 class WaitTimedOut(LedgerError, TimeoutError):
-    """The outcome was not there in time. The command is accepted and will be applied: ask again by its
-    task id, and check that workers and beat run."""
+    """The outcome was not there in time. Ask again by the task id; if it stays pending, check that
+    workers and beat run."""
 
 
 class ServersUnavailable(LedgerError):

@@ -51,7 +51,9 @@ def stderr() -> Console:
 def plain(value: object, style: str = "") -> Text:
     """Text as it is: no markup, no escape sequences; they may be anybody's data."""
     text = "" if value is None else str(value)
-    safe = "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+    safe = "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )
     return Text(safe, style or _COLOURS.get(safe, ""))
 
 

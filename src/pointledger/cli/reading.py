@@ -5,10 +5,15 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from pointledger.domain.commands import EntityId, Moment
 from pointledger.domain.json_values import read_json
 from pointledger.errors import LedgerError
 
@@ -28,7 +33,7 @@ class Lines:
         self._packed = packed
         self.bytes_total = bytes_total  # of the file as it lies there; None where nobody knows
         is_gzip = packed.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
-        self._stream: Any = gzip.open(packed) if is_gzip else packed
+        self._stream: Any = gzip.GzipFile(fileobj=packed) if is_gzip else packed
 
     @property
     def bytes_read(self) -> int:
@@ -79,17 +84,37 @@ def parse(text: bytes | str, *, decimals: bool = False) -> Any:
         raise ValueError("a number is out of range") from None
 
 
+def entity_id(text: str) -> str:
+    """A tenant's or a user's id from the command line. Raises BadParameter."""
+    return str(_checked(EntityId, text))
+
+
+def moment(text: str) -> datetime:
+    """An instant with its offset from the command line. Raises BadParameter."""
+    found = _checked(Moment, text)
+    assert isinstance(found, datetime), "that is what a moment is"
+    return found
+
+
+def _checked(kind: Any, text: str) -> object:
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
 @contextmanager
 def _opened(name: str) -> Iterator[io.BufferedReader]:
+    if name == "-":
+        piped: Any = io.BufferedReader(sys.stdin.buffer)
+        try:
+            yield piped
+        finally:
+            piped.detach()  # it is not ours to close
+        return
     try:
-        source: BinaryIO = sys.stdin.buffer if name == "-" else Path(name).open("rb")
+        stream = Path(name).open("rb")  # noqa: SIM115  closed below
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise InputUnreadable(f"{name}: {getattr(error, 'strerror', None) or error}") from None
-    stream = source if isinstance(source, io.BufferedReader) else io.BufferedReader(source)  # type: ignore[type-var]
-    try:
+    with stream:
         yield stream
-    finally:
-        if name != "-":
-            stream.close()
-        elif stream is not source:
-            stream.detach()

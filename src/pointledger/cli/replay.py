@@ -16,11 +16,12 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from pointledger.acceptance import Receipt
 from pointledger.cli.reading import MAX_LINE_BYTES, parse
 from pointledger.cli.tally import Tally
 from pointledger.client import PointsClient
@@ -33,6 +34,7 @@ _PAUSE_SECONDS = 0.02  # while lanes are full
 _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the others
 _HELD_SECONDS = 20.0  # for so long it is not waited for again
 _LOOK_SECONDS = 0.25  # between looks at outcomes while there is more to read
+_LOOKS = 5  # thousands of outcomes each time: feeding comes first
 _BUSY_TRIES = 20  # with somebody's open transaction that holds the same key
 _BUSY_SECONDS = 0.25
 _ERRORS_TOLD = 20  # in the report: enough to see what is wrong with a file
@@ -233,11 +235,14 @@ class _Replay:
             self._tally.add(receipt.task_ids)
         return receipt.lanes
 
-    def _client_accepts(self, commands: list[AnyCommand]) -> Any:
+    def _client_accepts(self, commands: list[AnyCommand]) -> Receipt:
+        new_before = 0
         for tries_left in reversed(range(_BUSY_TRIES)):
             try:
-                return self._client.accept(commands)
-            except AcceptanceBusy:  # all others are accepted; again is safe, and counts them as duplicates
+                receipt = self._client.accept(commands)
+                return replace(receipt, new=receipt.new + new_before)
+            except AcceptanceBusy as error:  # all others are accepted, and again is safe
+                new_before += error.new
                 if not tries_left:
                     raise
                 time.sleep(_BUSY_SECONDS)
@@ -247,7 +252,7 @@ class _Replay:
         """Lets the workers catch up, so that a live command waits behind one batch at most."""
         began = time.monotonic()
         wanted = {lane for lane in lanes if self._held.get(lane, 0.0) < began}
-        while not self._client.has_room(wanted):
+        while wanted and not self._client.has_room(wanted):
             if time.monotonic() - began > _STANDSTILL_SECONDS:
                 full = (lane for lane in wanted if not self._client.has_room([lane]))
                 self._held |= dict.fromkeys(full, time.monotonic() + _HELD_SECONDS)
@@ -258,8 +263,10 @@ class _Replay:
     def _look(self) -> None:
         """Counts the outcomes that are there, now and then: there is more to read."""
         if self._report.waited and time.monotonic() - self._looked_at > _LOOK_SECONDS:
-            while self._tally.look():
-                self._tell()
+            for _ in range(_LOOKS):
+                if not self._tally.look():
+                    break
+            self._tell()
             self._looked_at = time.monotonic()
 
     def _tell(self) -> None:

@@ -49,9 +49,7 @@ class Tally:
                 self.refused[outcome.reason or ""] += 1
             elif outcome.state == "dead":
                 self.dead += 1
-        rest = [
-            task_id for task_id, outcome in zip(part, outcomes, strict=True) if not outcome.is_final
-        ]
+        rest = [task_id for task_id, outcome in zip(part, outcomes, strict=True) if not outcome.is_final]
         if len(rest) == len(part):  # the next look is at others: this part may wait for a failing command
             self._waiting.append(part)
             return False

@@ -2,13 +2,14 @@
 
 import json
 import math
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
 METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
 METADATA_DEPTH = 8
+_INTEGER_CHARACTERS = 100  # longer ones cost time to read, and nothing of ours is as large
 _INT64 = 1 << 63  # what Postgres, and every other reader of the JSON, holds exactly
 
 
@@ -72,6 +73,19 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number with an exponent beyond all measure") from None
+
+
+def _integer(text: str) -> int:
+    if len(text) > _INTEGER_CHARACTERS:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
+
+
 def read_json(text: str | bytes, *, decimals: bool = False) -> Any:
     """Strict JSON: no duplicate keys (the last would silently win), no NaN, no Infinity.
 
@@ -83,7 +97,8 @@ def read_json(text: str | bytes, *, decimals: bool = False) -> Any:
             text,
             object_pairs_hook=_object_without_twins,
             parse_constant=_no_constant,
-            parse_float=Decimal if decimals else float,
+            parse_float=_decimal if decimals else float,
+            parse_int=_integer,
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -185,8 +185,10 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
 def _flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for name, period in (("daily_limit", "day"), ("total_limit", "lifetime")):
-        unit = rule.pop(f"{name}_unit", "points")
+        unit = rule.pop(f"{name}_unit", None)
         most = rule.pop(name, None)
+        if unit is not None and most is None:
+            raise InvalidRule(f"{name}_unit: goes with {name}, and only with it")
         if most is not None:
-            found.append({"period": period, "unit": unit, "max": most})
+            found.append({"period": period, "unit": unit or "points", "max": most})
     return found

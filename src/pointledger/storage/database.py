@@ -26,13 +26,14 @@ def engine_for(database_url: str, *, pgbouncer: bool = False) -> sa.Engine:
     """A pool of connections. Behind pgbouncer in transaction mode nothing may be prepared."""
     try:
         url = sa.make_url(database_url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise NotConfigured("POINTLEDGER_DATABASE_URL is not like postgresql://user@host/name") from None
     arguments: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
     if pgbouncer:
         arguments["prepare_threshold"] = None
     return sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
+        isolation_level="READ COMMITTED",  # each statement sees what those it waited for have committed
         pool_size=_POOL_SIZE,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,  # a restart of Postgres costs a reconnection, not an error

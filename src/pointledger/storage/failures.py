@@ -106,7 +106,9 @@ class Dead:
 _DEAD = """
 SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload
 FROM failures f JOIN journal j USING (id)
-WHERE f.dead_at IS NOT NULL AND (%(id)s::uuid IS NULL OR f.id = %(id)s)
+WHERE f.dead_at IS NOT NULL
+  AND (%(id)s::uuid IS NULL
+       OR f.id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s))
 ORDER BY f.dead_at DESC, f.id LIMIT %(limit)s"""
 
 
@@ -116,7 +118,10 @@ def dead(connection: sa.Connection, *, command_id: UUID | None = None, limit: in
 
 
 _REVIVE = """
-WITH gone AS (DELETE FROM failures WHERE id = %(id)s AND dead_at IS NOT NULL RETURNING id, lane)
+WITH gone AS (DELETE FROM failures
+              WHERE id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s)
+                AND dead_at IS NOT NULL
+              RETURNING id, lane)
 INSERT INTO pending (lane, seq, id) SELECT lane, nextval('journal_seq'), id FROM gone RETURNING lane"""
 
 

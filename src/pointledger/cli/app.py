@@ -1,0 +1,122 @@
+"""The commands in one place, and how each ends: its exit status, and one clear line for an error."""
+
+import logging
+import sys
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from pointledger.cli import accounts, bulk, commands, operate
+from pointledger.cli.dead import dead_app
+from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
+from pointledger.cli.programmes import rule_app, tenant_app
+from pointledger.cli.reading import InputUnreadable
+from pointledger.errors import (
+    IdempotencyKeyReused,
+    InvalidCommand,
+    InvalidRule,
+    InvalidTenant,
+    LedgerError,
+    WaitTimedOut,
+)
+from pointledger.storage.database import is_transient
+
+_BAD_INPUT = (InvalidCommand, InvalidTenant, InvalidRule, IdempotencyKeyReused, InputUnreadable)
+
+
+class DatabaseAway(LedgerError):
+    """The database does not answer. Check that Postgres runs and what POINTLEDGER_DATABASE_URL names, then
+    run the command again: what was accepted is not accepted twice."""
+
+
+class _Commands(TyperGroup):
+    """Ends with a line and a status where something is wrong, never with a traceback for a person to read.
+
+    A bug still shows its traceback: that is for us.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LedgerError as error:
+            _tell(ctx, error)
+            raise typer.Exit(_status(error)) from None
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            if not is_transient(error):
+                raise
+            cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            _tell(ctx, DatabaseAway(" ".join(str(cause).split())))
+            raise typer.Exit(FAILED) from None
+        except TyperException as error:  # Typer tells the person
+            if wants_json(ctx):
+                print_json({"error": error.format_message()})
+            raise
+
+
+def _tell(context: Any, error: LedgerError) -> None:
+    note(f"pointledger: {error}", "red")
+    if wants_json(context):
+        print_json({"error": str(error)})
+
+
+def _status(error: LedgerError) -> int:
+    if isinstance(error, _BAD_INPUT):
+        return BAD_INPUT
+    return PENDING if isinstance(error, WaitTimedOut) else FAILED
+
+
+app = typer.Typer(
+    name="pointledger",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",  # paragraphs flow to the terminal's width
+    pretty_exceptions_enable=False,  # its frames would show URLs with their passwords
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def pointledger() -> None:
+    """An asynchronous points ledger: accept commands, have workers apply them, look up what came of them.
+
+    The servers are those that POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL name; without them, an
+    embedded pair under .data/ is used. Begin with: pointledger migrate.
+    """
+
+
+app.command(rich_help_panel="Commands")(commands.enqueue)
+app.command(rich_help_panel="Commands")(commands.outcome)
+app.command(rich_help_panel="Commands")(bulk.replay)
+app.add_typer(tenant_app, name="tenant", help="Tenants: whose programme it is.", rich_help_panel="Programme")
+app.add_typer(rule_app, name="rule", help="Rules: from events to points.", rich_help_panel="Programme")
+app.command(rich_help_panel="Accounts")(accounts.account)
+app.command(rich_help_panel="Accounts")(accounts.accounts)
+app.command(rich_help_panel="Accounts")(accounts.entries)
+app.command(rich_help_panel="Operation")(operate.migrate)
+app.command(rich_help_panel="Operation")(operate.audit)
+app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
+sweep_app = typer.Typer(no_args_is_help=True)
+sweep_app.command("expiry")(bulk.sweep_expiry)
+
+
+@sweep_app.callback()
+def _sweep() -> None:
+    """With a single command below it, Typer would drop the command's name."""
+
+
+app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.", rich_help_panel="Operation")
+
+
+def main() -> None:
+    """The program `pointledger`. Logs go to stderr: stdout belongs to the answer."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    app(prog_name="pointledger")

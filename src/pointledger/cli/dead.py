@@ -1,0 +1,89 @@
+"""Dead commands: what the machine could not apply. `dead list|show|retry`."""
+
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+import typer
+
+from pointledger.acceptance import Receipt
+from pointledger.cli.opening import opened_client, opened_database, opened_settings, reading
+from pointledger.cli.output import Json, note, print_fields, print_json, print_table
+from pointledger.errors import InvalidCommand, NotDead
+from pointledger.ids import parse_id, show_id
+from pointledger.storage import failures
+from pointledger.storage.failures import Dead
+
+_MOST = 1000  # more dead than this have one cause
+
+TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The command's task id.")]
+
+dead_app = typer.Typer(no_args_is_help=True)
+
+
+@dead_app.command("list")
+def list_dead(
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=_MOST, help="So many at most.")
+    ] = 100,
+    json: Json = False,
+) -> None:
+    """List the commands that could not be applied, the latest first; with --json one a line."""
+    with reading() as connection:
+        found = failures.dead(connection, limit=limit)
+    if json:
+        for dead in found:
+            print_json(_json(dead))
+        return
+    if not found:
+        note("Nothing is dead.", "green")
+        return
+    columns = ("task_id", "kind", "tenant_id", "user_id", "attempts", "dead_at", "error")
+    lines = [{**_json(dead), "error": dead.error.partition("\n")[0]} for dead in found]
+    print_table(columns, [[line[column] for column in columns] for line in lines])
+
+
+@dead_app.command("show")
+def show_dead(task_id: TaskId, json: Json = False) -> None:
+    """Show a dead command: its fields, and the error it died of."""
+    with reading() as connection:
+        found = _dead(connection, task_id)
+    (print_json if json else print_fields)(_json(found))
+
+
+@dead_app.command("retry")
+def retry_dead(task_id: TaskId, json: Json = False) -> None:
+    """Let a dead command try again, once its cause is put right. It goes to the end of its user's queue."""
+    with opened_settings() as settings, opened_client(settings) as client:
+        with opened_database(settings) as database, database.begin() as connection:
+            command_id = _dead(connection, task_id).id
+            lane = failures.revive(connection, command_id)
+        if lane is None:  # somebody else was quicker
+            raise NotDead(task_id)
+        client.ring(Receipt([show_id(command_id)], 1, frozenset({lane})))
+    shown = {"task_id": show_id(command_id), "state": "pending"}
+    (print_json if json else print_fields)(shown)
+
+
+def _dead(connection: sa.Connection, task_id: str) -> Dead:
+    try:
+        command_id = parse_id(task_id)
+    except ValueError as error:
+        raise InvalidCommand(f"task_id: {error}") from None
+    found = failures.dead(connection, command_id=command_id, limit=1)
+    if not found:
+        raise NotDead(task_id)
+    return found[0]
+
+
+def _json(dead: Dead) -> dict[str, Any]:
+    return {
+        "task_id": show_id(dead.id),
+        "tenant_id": dead.tenant_id,
+        "user_id": dead.user_id,
+        "kind": dead.kind,
+        "attempts": dead.attempts,
+        "accepted_at": dead.accepted_at.isoformat().replace("+00:00", "Z"),
+        "dead_at": dead.dead_at.isoformat().replace("+00:00", "Z"),
+        "error": dead.error,
+        "payload": dead.payload,
+    }

@@ -1,0 +1,138 @@
+"""A tenant's programme: `tenant put|show` and `rule put|list`."""
+
+from collections import Counter
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+import typer
+
+from pointledger.cli.opening import reading, writing
+from pointledger.cli.output import Json, print_fields, print_json, print_table
+from pointledger.cli.reading import InputUnreadable, entity_id, read_document
+from pointledger.domain.rules import Fixed, Rule, RuleBody, rule_from
+from pointledger.domain.tenants import tenant_from
+from pointledger.errors import InvalidRule, InvalidTenant
+from pointledger.ids import show_id
+from pointledger.storage import programmes
+
+File = Annotated[str, typer.Argument(metavar="FILE|-", help="A file of JSON; - reads stdin.")]
+TenantId = Annotated[str, typer.Argument(metavar="TENANT", parser=entity_id, help="The tenant's id.")]
+
+tenant_app = typer.Typer(no_args_is_help=True)
+rule_app = typer.Typer(no_args_is_help=True)
+
+
+@tenant_app.command("put")
+def put_tenant(file: File, json: Json = False) -> None:
+    """Create a tenant, or change it: its time zone, its expiry, what is switched on.
+
+    Example: {"tenant_id": "grocer", "timezone": "America/New_York", "default_expiry_days": 365,
+    "transfer_enabled": true}. What is left out takes its default.
+    """
+    try:
+        fields = read_document(file)
+    except InputUnreadable:
+        raise
+    except ValueError as error:
+        raise InvalidTenant(f"{file}: {error}") from None
+    if not isinstance(fields, dict):
+        raise InvalidTenant(f"{file}: a tenant is one JSON object")
+    tenant = tenant_from(fields)
+    with writing() as connection:
+        version = programmes.put_tenant(connection, tenant)
+    shown = {"tenant_id": tenant.tenant_id, "version": version}
+    (print_json if json else print_fields)(shown)
+
+
+@tenant_app.command("show")
+def show_tenant(tenant_id: TenantId, json: Json = False) -> None:
+    """Show a tenant's configuration, in the form that `tenant put` takes."""
+    with reading() as connection:
+        tenant = programmes.tenant(connection, tenant_id)
+    (print_json if json else print_fields)(tenant.model_dump(mode="json"))
+
+
+@rule_app.command("put")
+def put_rules(tenant_id: TenantId, file: File, json: Json = False) -> None:
+    """Save a rule, or a list of rules; all or none. A name that is known gets a new version.
+
+    Example: {"name": "one per dollar", "event_type": "basket.paid", "daily_limit": 500, "expiry_days": 365,
+    "base": {"kind": "per_unit", "field": "amount_minor", "per": 100, "points": 1}, "multiplier": "1.5"}
+    """
+    bodies = _rules(file)
+    with writing() as connection:
+        programmes.tenant(connection, tenant_id)
+        saved = [programmes.put_rule(connection, tenant_id, body) for body in bodies]
+    _show(saved, json)
+
+
+@rule_app.command("list")
+def list_rules(tenant_id: TenantId, json: Json = False) -> None:
+    """List the tenant's rules, disabled ones too, in the order in which they are tried."""
+    with reading() as connection:
+        rules = _current(connection, tenant_id)
+    _show(rules, json)
+
+
+def _current(connection: sa.Connection, tenant_id: str) -> list[Rule]:
+    programmes.tenant(connection, tenant_id)
+    return programmes.current_rules(connection, tenant_id)
+
+
+def _rules(file: str) -> list[RuleBody]:
+    """Raises InvalidRule, naming the rule by its place where there are several."""
+    try:
+        given = read_document(file, decimals=True)
+    except InputUnreadable:
+        raise
+    except ValueError as error:
+        raise InvalidRule(f"{file}: {error}") from None
+    bodies = []
+    for number, fields in enumerate(given if isinstance(given, list) else [given], 1):
+        where = f"rule {number}: " if isinstance(given, list) else ""
+        if not isinstance(fields, dict):
+            raise InvalidRule(f"{where}a rule is a JSON object")
+        try:
+            bodies.append(rule_from(fields))
+        except InvalidRule as error:
+            raise InvalidRule(f"{where}{error.args[0]}") from None
+    twins = [name for name, count in Counter(body.name for body in bodies).items() if count > 1]
+    if twins:
+        raise InvalidRule(f"name: {', '.join(twins)} is given twice")
+    return bodies
+
+
+def _show(rules: list[Rule], json: bool) -> None:
+    if json:
+        for rule in rules:
+            print_json(_rule_json(rule))
+        return
+    columns = ("name", "version", "event type", "award", "limits", "on exceed", "priority", "enabled")
+    print_table(columns, [_rule_line(rule) for rule in rules])
+
+
+def _rule_json(rule: Rule) -> dict[str, Any]:
+    since = rule.in_force_from.isoformat().replace("+00:00", "Z") if rule.in_force_from else None
+    head = {"rule_id": show_id(rule.id), "version": rule.version, "in_force_from": since}
+    return head | rule.body.model_dump(mode="json")
+
+
+def _rule_line(rule: Rule) -> tuple[object, ...]:
+    body = rule.body
+    base = body.award.base
+    award = (
+        f"{base.points:,}" if isinstance(base, Fixed) else f"{base.points:,} per {base.per:,} {base.field}"
+    )
+    if body.award.multiplier != 1:
+        award += f" x {body.award.multiplier.normalize():f}"
+    limits = ", ".join(f"{limit.max:,} {limit.unit} a {limit.period}" for limit in body.limits)
+    return (
+        body.name,
+        rule.version,
+        body.event_type,
+        award,
+        limits or "none",
+        body.on_exceed,
+        body.priority,
+        body.enabled,
+    )

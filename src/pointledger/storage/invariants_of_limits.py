@@ -1,0 +1,138 @@
+# ruff: noqa: S608  (what is put into these queries is names of ours)
+"""What must be true of limits: none is exceeded, and what counts as used is what was granted.
+
+Which version of a rule granted an entry stands on the entry; which version of the tenant did, nowhere.
+So the tenant's own counts are compared exactly only where every version of it had the limit.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from pointledger.domain.tenants import zone
+from pointledger.storage.database import rows
+from pointledger.storage.invariants import ACCOUNTS_HERE, Invariant, within
+
+_TENANTS_HERE = "t.tenant_id >= %(after_0)s AND t.tenant_id <= %(to_0)s"
+
+# Each limit of each version of a rule, of the tenants that the chunk touches.
+_RULE_LIMITS = f"""
+    SELECT t.tenant_id, t.rule_id, t.version, lim ->> 'period' AS period, lim ->> 'unit' AS unit,
+           (lim ->> 'max')::bigint AS most
+    FROM rule_versions t CROSS JOIN LATERAL json_array_elements(t.body -> 'limits') AS lim
+    WHERE {_TENANTS_HERE}"""
+
+# The highest number that any version allows; none where a version counts without bounding that number.
+# A grant under a version leaves the count within that version's limit, so it is never above the highest.
+_HIGHEST = f"""
+    SELECT tenant_id, rule_id::text AS meter, period,
+           CASE WHEN bool_and(points IS NOT NULL) THEN max(points) END AS most_points,
+           CASE WHEN bool_and(times IS NOT NULL) THEN max(times) END AS most_times
+    FROM (SELECT tenant_id, rule_id, version, period, min(most) FILTER (WHERE unit = 'points') AS points,
+                 min(most) FILTER (WHERE unit = 'times') AS times
+          FROM ({_RULE_LIMITS}) AS limits GROUP BY tenant_id, rule_id, version, period) AS versions
+    GROUP BY tenant_id, rule_id, period
+    UNION ALL
+    SELECT t.tenant_id, meter, 'day', max((t.config ->> setting)::bigint), NULL
+    FROM tenant_versions t CROSS JOIN (VALUES ('earn', 'max_earn_per_day'), ('spend', 'max_spend_per_day'))
+        AS daily (meter, setting)
+    WHERE {_TENANTS_HERE} GROUP BY t.tenant_id, meter"""
+
+_NOT_EXCEEDED = Invariant(
+    "I11a",
+    "no limit is exceeded",
+    f"""
+    SELECT tenant_id, user_id, meter, period, starts_on, points, most_points, times, most_times FROM (
+        SELECT tenant_id, user_id, meter, period, starts_on, points, times,
+               max(most_points) OVER meters AS most_points, max(most_times) OVER meters AS most_times
+        FROM (SELECT u.tenant_id, u.user_id, u.meter, u.period, u.starts_on, u.points, u.times,
+                     NULL::bigint AS most_points, NULL::bigint AS most_times
+              FROM accounts a JOIN usage u ON u.tenant_id = a.tenant_id AND u.user_id = a.user_id
+              WHERE {ACCOUNTS_HERE}
+              UNION ALL
+              SELECT tenant_id, NULL, meter, period, NULL, NULL, NULL, most_points, most_times
+              FROM ({_HIGHEST}) AS highest) AS used_and_allowed
+        WINDOW meters AS (PARTITION BY tenant_id, meter, period)) AS compared
+    WHERE points > most_points OR times > most_times""",
+)
+
+# A tenant's calendar: its zone, where it never changed and Postgres knows the same zone as we do.
+_CALENDARS = f"""
+    SELECT t.tenant_id,
+           CASE WHEN count(DISTINCT t.config ->> 'timezone') = 1
+                     AND min(t.config ->> 'timezone') = ANY(%(zones)s::text[])
+                THEN min(t.config ->> 'timezone') END AS zone,
+           bool_and(t.config ->> 'max_earn_per_day' IS NOT NULL) AS always_earn,
+           bool_and(t.config ->> 'max_spend_per_day' IS NOT NULL) AS always_spend
+    FROM tenant_versions t WHERE {_TENANTS_HERE} GROUP BY t.tenant_id"""
+
+# What each entry counts for: its rule's windows, as that version of the rule has limits, and the tenant's.
+_GRANTED = f"""
+    SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, e.amount, w.always
+    FROM calendars c
+    JOIN entries e ON e.tenant_id = c.tenant_id
+    CROSS JOIN LATERAL (SELECT (e.occurred_at AT TIME ZONE c.zone)::date AS day) AS local
+    CROSS JOIN LATERAL (VALUES
+        (e.rule_id::text, 'day', local.day, true), (e.rule_id::text, 'lifetime', '0001-01-01', true),
+        ('earn', 'day', local.day, c.always_earn), ('spend', 'day', local.day, c.always_spend)
+    ) AS w (meter, period, starts_on, always)
+    WHERE {within("e.tenant_id", "e.account_id")} AND w.starts_on IS NOT NULL AND CASE
+        WHEN w.meter = 'earn' THEN (e.type, e.subtype) IN (('earn', 'rule'), ('earn', 'manual'))
+        WHEN w.meter = 'spend' THEN (e.type, e.subtype) = ('spend', 'purchase')
+        WHEN w.meter IS NOT NULL THEN (e.tenant_id, e.rule_id, e.rule_version, w.period)
+             IN (SELECT tenant_id, rule_id, version, period FROM ({_RULE_LIMITS}) AS limits) END"""
+
+# Windows of closed days may have been pruned; what is used again after that counts from nothing.
+_COUNTED = Invariant(
+    "I11b",
+    "what counts as used of a limit is what was granted in its window",
+    f"""
+    WITH calendars AS MATERIALIZED ({_CALENDARS})
+    SELECT tenant_id, account_id, meter, period, starts_on, sum(used) AS used, sum(granted) AS granted,
+           sum(times_used) AS times_used, sum(times_granted) AS times_granted
+    FROM (
+        SELECT tenant_id, account_id, meter, period, starts_on, 0 AS used, amount AS granted, 0 AS times_used,
+               1 AS times_granted, always
+        FROM ({_GRANTED}) AS granted
+        UNION ALL
+        SELECT a.tenant_id, a.id, u.meter, u.period, u.starts_on, u.points, 0, u.times, 0, true
+        FROM calendars c
+        JOIN accounts a ON a.tenant_id = c.tenant_id
+        JOIN usage u ON u.tenant_id = a.tenant_id AND u.user_id = a.user_id
+        WHERE {ACCOUNTS_HERE} AND (u.period <> 'day' OR c.zone IS NOT NULL)) AS both_sides
+    GROUP BY tenant_id, account_id, meter, period, starts_on
+    HAVING sum(used) > sum(granted) OR sum(times_used) > sum(times_granted)
+        OR ((sum(used), sum(times_used)) <> (sum(granted), sum(times_granted)) AND bool_and(always)
+            AND NOT EXISTS (SELECT FROM closed_windows w
+                            WHERE w.tenant_id = both_sides.tenant_id AND w.local_date = starts_on))""",
+)
+
+LIMITS = (_NOT_EXCEEDED, _COUNTED)
+
+# ------------------------------------------------------------------------------------------- calendars
+
+_ZONES = """
+SELECT name FROM pg_timezone_names
+WHERE name IN (SELECT config ->> 'timezone' FROM tenant_versions)"""
+
+_SAMPLES = """
+SELECT moment, (moment AT TIME ZONE %(zone)s) AS local
+FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz, interval '5 days') AS moment"""
+
+_SAMPLED = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=40 * 365)  # events are hardly of another age
+
+
+def common_zones(connection: sa.Connection) -> list[str]:
+    """The tenants' time zones of which Postgres and this program think the same.
+
+    Each has a database of zones of its own; where a country has changed its clocks lately, one of them may
+    not know it, and a day's count would seem wrong that is right.
+    """
+    found = [row.name for row in rows(connection, _ZONES)]
+    return [name for name in found if _agreed(connection, name)]
+
+
+def _agreed(connection: sa.Connection, name: str) -> bool:
+    first, span = _SAMPLED
+    samples = rows(connection, _SAMPLES, zone=name, first=first, last=first + span)
+    return all(row.moment.astimezone(zone(name)).replace(tzinfo=None) == row.local for row in samples)

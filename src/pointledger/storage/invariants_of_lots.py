@@ -1,0 +1,193 @@
+# ruff: noqa: S608  (what is put into these queries is names of ours)
+"""What must be true of lots and of what entries took from them."""
+
+from pointledger.storage.invariants import (
+    ACCOUNTS_HERE,
+    AFTER_ANY_TENANT,
+    BEFORE_ANY_TENANT,
+    ENTRIES_HERE,
+    FIRST_ID,
+    LAST_ID,
+    Invariant,
+    Walk,
+    within,
+)
+
+# ------------------------------------------------------------------------------- the lots of an account
+
+# An account's lots are those that are active, and those that its entries took from: lots have no index by
+# account beside the active ones. A lot that neither finds is missed by the entry that brought it.
+_REACHED = f"""
+WITH taken AS MATERIALIZED (
+    SELECT e.tenant_id, m.lot_id, sum(m.amount) AS amount
+    FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id
+    WHERE {ENTRIES_HERE} GROUP BY e.tenant_id, m.lot_id
+), reached AS (
+    SELECT l.* FROM lots l WHERE l.state = 'active' AND {within("l.tenant_id", "l.account_id")}
+    UNION ALL
+    SELECT l.* FROM taken t JOIN lots l ON l.tenant_id = t.tenant_id AND l.id = t.lot_id
+    WHERE l.state <> 'active'
+)"""
+
+_LOTS_SUM = Invariant(
+    "I4a",
+    "what is left in an account's lots is its balance, pending and frozen points",
+    f"""
+    SELECT a.tenant_id, a.user_id, a.balance + a.pending_balance AS kept, remaining, a.frozen_balance, frozen
+    FROM accounts a CROSS JOIN LATERAL (
+        SELECT coalesce(sum(l.remaining), 0) AS remaining, coalesce(sum(l.frozen), 0) AS frozen
+        FROM lots l WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active') AS lots
+    WHERE {ACCOUNTS_HERE}
+      AND (a.balance + a.pending_balance, a.frozen_balance) <> (remaining, frozen)""",
+)
+
+_LOTS_MOVES = Invariant(
+    "I4b",
+    "what a lot has lost is the sum of its moves",
+    f"""{_REACHED}
+    SELECT tenant_id, lot_id, sum(lost) AS lost, sum(moved) AS moved FROM (
+        SELECT tenant_id, id AS lot_id, amount - remaining - frozen AS lost, 0 AS moved FROM reached
+        UNION ALL SELECT tenant_id, lot_id, 0, amount FROM taken) AS both_sides
+    GROUP BY tenant_id, lot_id HAVING sum(lost) <> sum(moved)""",
+)
+
+_ENTRY_MOVES = Invariant(
+    "I4c",
+    "an entry that takes points takes exactly its amount from lots, and no other takes any",
+    f"""
+    SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, moved FROM entries e
+    CROSS JOIN LATERAL (SELECT coalesce(sum(m.amount), 0) AS moved FROM lot_moves m
+                        WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
+    WHERE {ENTRIES_HERE}
+      AND moved <> CASE WHEN e.type IN ('spend', 'expire') THEN e.amount ELSE 0 END""",
+)
+
+_ENTRY_LOTS = Invariant(
+    "I4d",
+    "the lots of an entry that brings points amount to it, and no other brings any",
+    f"""{_REACHED}
+    SELECT tenant_id, entry_id, sum(earned) AS earned, sum(brought) AS brought FROM (
+        SELECT e.tenant_id, e.id AS entry_id, e.amount AS earned, 0 AS brought FROM entries e
+        WHERE {ENTRIES_HERE} AND e.type = 'earn'
+        UNION ALL SELECT tenant_id, entry_id, 0, amount FROM reached) AS both_sides
+    GROUP BY tenant_id, entry_id HAVING sum(earned) <> sum(brought)""",
+)
+
+_NEXT_EXPIRY = Invariant(
+    "I4e",
+    "no lot expires before its account expects the next expiry",
+    f"""
+    SELECT a.tenant_id, a.user_id, a.next_expiry_at, soonest.id AS lot_id, soonest.expires_at
+    FROM accounts a CROSS JOIN LATERAL (
+        SELECT l.id, l.expires_at FROM lots l
+        WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
+        ORDER BY l.expires_at LIMIT 1) AS soonest
+    WHERE {ACCOUNTS_HERE} AND soonest.expires_at < coalesce(a.next_expiry_at, 'infinity')""",
+)
+
+_CARRIED = Invariant(
+    "I7b",
+    "the lots that arrive by a transfer are those that left: their origin, age and expiry",
+    f"""{_REACHED}
+    SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
+    FROM (
+        SELECT r.tenant_id, r.entry_id, r.origin_id, r.earned_at, r.expires_at, r.amount AS arrived, 0 AS gone
+        FROM reached r JOIN entries e ON e.tenant_id = r.tenant_id AND e.id = r.entry_id
+        WHERE e.subtype = 'transfer_in'
+        UNION ALL
+        SELECT e.tenant_id, e.id, l.origin_id, l.earned_at, l.expires_at, 0, m.amount
+        FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.related_id
+        JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
+        WHERE {ENTRIES_HERE} AND e.subtype = 'transfer_in') AS both_ends
+    GROUP BY tenant_id, entry_id, origin_id, earned_at, expires_at HAVING sum(arrived) <> sum(gone)""",
+)
+
+LOTS_OF_ACCOUNTS = (_LOTS_SUM, _LOTS_MOVES, _ENTRY_MOVES, _ENTRY_LOTS, _NEXT_EXPIRY, _CARRIED)
+
+# ------------------------------------------------------------------------------------------- lot by lot
+
+_LOTS_HERE = within("l.tenant_id", "l.id")
+
+_LOT_BOUNDS = Invariant(
+    "I6b",
+    "what is left in a lot lies between 0 and its amount, and it is active exactly while something is left",
+    f"""
+    SELECT l.tenant_id, l.id, l.state, l.amount, l.remaining, l.frozen FROM lots l
+    WHERE {_LOTS_HERE} AND (l.remaining < 0 OR l.frozen < 0 OR l.remaining + l.frozen > l.amount
+        OR (l.state IN ('pending', 'active')) <> (l.remaining + l.frozen > 0))""",
+)
+
+# What one entry brings is made in one batch, so it stays in one chunk. Less than its amount is I4d's.
+_LOTS_TOO_MANY = Invariant(
+    "I4f",
+    "the lots that an entry brings are no more than its amount",
+    f"""
+    SELECT l.tenant_id, l.entry_id, e.amount, sum(l.amount) AS brought FROM lots l
+    JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
+    WHERE {_LOTS_HERE} GROUP BY l.tenant_id, l.entry_id, e.amount HAVING sum(l.amount) > e.amount""",
+)
+
+_LOT_OWNER = Invariant(
+    "I17b",
+    "a lot is on the account of the entry that brought it",
+    f"""
+    SELECT l.tenant_id, l.id, l.account_id, l.entry_id, e.account_id AS entrys_account_id FROM lots l
+    LEFT JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
+    WHERE {_LOTS_HERE} AND e.account_id IS DISTINCT FROM l.account_id""",
+)
+
+LOTS = Walk(
+    table="lots",
+    key=("tenant_id", "id"),
+    first=(BEFORE_ANY_TENANT, FIRST_ID),
+    last=(AFTER_ANY_TENANT, LAST_ID),
+    rows_at_once=20_000,
+    whole_milliseconds=True,
+    invariants=(_LOT_BOUNDS, _LOTS_TOO_MANY, _LOT_OWNER),
+)
+
+# ------------------------------------------------------------------------------------------ move by move
+
+_MOVES_HERE = within("m.tenant_id", "m.entry_id", "m.lot_id")
+
+_TOO_LATE = Invariant(
+    "I12a",
+    "nothing is spent or transferred from a lot that has expired, where the tenant lets points expire",
+    f"""
+    SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
+    JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
+    JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
+    WHERE {_MOVES_HERE} AND e.type <> 'expire' AND e.occurred_at >= l.expires_at
+      AND NOT EXISTS (SELECT FROM tenant_versions t
+                      WHERE t.tenant_id = m.tenant_id AND t.config ->> 'expire_enabled' = 'false')""",
+)
+
+_TOO_EARLY = Invariant(
+    "I12b",
+    "nothing expires by schedule before its lot does",
+    f"""
+    SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
+    JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
+    JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
+    WHERE {_MOVES_HERE} AND e.type = 'expire' AND e.subtype = 'scheduled'
+      AND e.occurred_at < coalesce(l.expires_at, 'infinity')""",
+)
+
+_MOVE_OWNER = Invariant(
+    "I17c",
+    "an entry takes from lots of its own account",
+    f"""
+    SELECT m.tenant_id, m.entry_id, m.lot_id, e.account_id, l.account_id AS lots_account_id FROM lot_moves m
+    LEFT JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
+    LEFT JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
+    WHERE {_MOVES_HERE} AND (e.id IS NULL OR l.id IS NULL OR e.account_id <> l.account_id)""",
+)
+
+MOVES = Walk(
+    table="lot_moves",
+    key=("tenant_id", "entry_id", "lot_id"),
+    first=(BEFORE_ANY_TENANT, FIRST_ID, FIRST_ID),
+    last=(AFTER_ANY_TENANT, LAST_ID, LAST_ID),
+    rows_at_once=20_000,
+    invariants=(_TOO_LATE, _TOO_EARLY, _MOVE_OWNER),
+)

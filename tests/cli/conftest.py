@@ -1,0 +1,89 @@
+"""The command line in this process, on the servers of the fixtures, and a worker when a test asks for one."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from pointledger.cli.app import app
+from pointledger.settings import Settings
+from tests.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said and how it ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def json_lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+Run = Callable[..., Ran]
+Working = Callable[[], AbstractContextManager[None]]
+
+
+def run_app(*arguments: str, stdin: str | bytes | None = None) -> Ran:
+    result = CliRunner().invoke(app, list(arguments), input=stdin, prog_name="pointledger")
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a shell would have exported."""
+    monkeypatch.setenv("POINTLEDGER_DATABASE_URL", settings.database)
+    monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
+    monkeypatch.delenv("POINTLEDGER_BROKER_URL", raising=False)
+
+
+@pytest.fixture
+def run(environment: None) -> Run:
+    return run_app
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger(settings) as opened:
+        opened.tenant(transfer_enabled=True)
+        yield opened
+
+
+@pytest.fixture
+def working(ledger: Ledger) -> Working:
+    """A worker beside the command that runs: `with working(): run(...)`."""
+
+    @contextmanager
+    def worker() -> Iterator[None]:
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.01):
+                ledger.drain()
+
+        thread = threading.Thread(target=work, daemon=True)
+        with capture_logs():  # a worker's log is not the command's stdout
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join(10)
+                assert not thread.is_alive()
+
+    return worker
