@@ -1,0 +1,70 @@
+"""docker-compose.yml cannot be run here; so: it parses, and its commands and variables exist."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pointledger import Settings
+from tests.cli.conftest import run_app
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+
+
+def test_it_has_the_servers_the_migration_and_the_processes() -> None:
+    assert set(SERVICES) == {"postgres", "redis", "migrate", "worker", "beat"}
+
+
+def test_every_variable_is_a_setting() -> None:
+    for service in SERVICES.values():
+        for name in service.get("environment", {}):
+            if name.startswith("POINTLEDGER_"):
+                assert name.removeprefix("POINTLEDGER_").lower() in Settings.model_fields
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_the_celery_commands_are_the_ones_the_readmes_tell(name: str) -> None:
+    folder = {"worker": "workers", "beat": "schedules"}[name]
+    command = " ".join(SERVICES[name]["command"]).removeprefix("/venv/bin/")
+    assert command in (ROOT / folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_celery_takes_every_option_of_its_command(name: str) -> None:
+    _, *arguments = SERVICES[name]["command"]
+    given = {"POINTLEDGER_REDIS_URL": "redis://127.0.0.1:1/0"}
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+    told = subprocess.run(
+        [sys.executable, "-m", "celery", *arguments, "--help"],
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | given | path,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    for option in (argument.split("=")[0] for argument in arguments if argument.startswith("--")):
+        assert option in told.stdout
+
+
+def test_the_migration_is_a_command() -> None:
+    command = SERVICES["migrate"]["command"][-1]
+    assert command.endswith("-m pointledger.cli migrate")
+    assert run_app("migrate", "--help").status == 0
+
+
+def test_every_dependency_and_volume_exists() -> None:
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", {})) <= set(SERVICES)
+        named = {volume.split(":")[0] for volume in service.get("volumes", []) if volume[0] not in "./"}
+        assert named <= set(COMPOSE["volumes"])
+
+
+def test_redis_never_evicts() -> None:
+    assert "noeviction" in SERVICES["redis"]["command"], "eviction would forget doorbells and locks"
