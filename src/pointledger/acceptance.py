@@ -21,13 +21,15 @@ from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused
 from pointledger.ids import show_id
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import is_transient, sqlstate
+from pointledger.storage.database import execute, is_transient, sqlstate
 from pointledger.wire import Line, encode
 
 _AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
 _TWIN_TIMEOUT_MS = 500  # for somebody's open transaction with the same key; after that row by row
 _TRIES = 3  # when the connection is lost: sending again is safe, for the ids stay the same
-_ROW_BY_ROW = ("55P03", "40P01")  # a twin holds its key, or two overlapping calls met crosswise
+_LOCK_TIMED_OUT = "55P03"  # somebody's open transaction holds a key
+_SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
+_LANES_TO_RING, _LISTENS = "pointledger_lanes", "pointledger_listens"  # in an ORM session's info
 
 CallersConnection = sa.Connection | orm.Session | psycopg.Connection[Any]
 
@@ -61,7 +63,7 @@ class Acceptance:
         try:
             new = self._commit(lines)
         except sa.exc.DBAPIError as error:
-            if sqlstate(error) not in _ROW_BY_ROW:
+            if sqlstate(error) != _LOCK_TIMED_OUT:
                 raise
             new = self._commit_row_by_row(lines)
         receipt = _receipt(lines, new)
@@ -72,23 +74,46 @@ class Acceptance:
         """Accepts in the caller's open READ COMMITTED transaction: accepted when that commits.
 
         With an ORM session the lanes are rung after its commit; otherwise call `ring` then. Raises
-        IdempotencyKeyReused, after which the transaction is as it was before.
+        IdempotencyKeyReused and AcceptanceBusy, after which the transaction is as it was before.
         """
         lines = [encode(command, self._lanes) for command in commands]
         inner = connection.connection() if isinstance(connection, orm.Session) else connection
-        execute = inner.exec_driver_sql if isinstance(inner, sa.Connection) else inner.execute
-        execute("SAVEPOINT pointledger_accept")
+        before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
+        execute(inner, "SAVEPOINT pointledger_accept")
         try:
+            execute(inner, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
             new = _write(inner, lines)
-        except BaseException:
+        except BaseException as error:
             with suppress(Exception):  # the caller hears of the first error
-                execute("ROLLBACK TO SAVEPOINT pointledger_accept")
+                execute(inner, "ROLLBACK TO SAVEPOINT pointledger_accept")
+            if sqlstate(error) == _LOCK_TIMED_OUT:
+                raise AcceptanceBusy("one of the keys; nothing of this call is accepted", 0) from None
             raise
-        execute("RELEASE SAVEPOINT pointledger_accept")
+        execute(inner, "RELEASE SAVEPOINT pointledger_accept")
+        execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
         receipt = _receipt(lines, new)
         if isinstance(connection, orm.Session):
-            sa.event.listen(connection, "after_commit", lambda _: self.ring(receipt), once=True)
+            self._ring_after(connection, receipt)
         return receipt
+
+    def _ring_after(self, session: orm.Session, receipt: Receipt) -> None:
+        """Rings after the session's commit, once for all that was accepted in it."""
+        lanes: set[int] = session.info.setdefault(_LANES_TO_RING, set())
+        lanes |= receipt.lanes
+        if session.info.setdefault(_LISTENS, False):
+            return
+        session.info[_LISTENS] = True
+
+        def committed(_: orm.Session) -> None:
+            if not session.in_nested_transaction():  # a savepoint's end is no commit
+                self._doorbells.ring(lanes)
+
+        def ended(_: orm.Session, transaction: orm.SessionTransaction) -> None:
+            if transaction.parent is None:
+                lanes.clear()
+
+        sa.event.listen(session, "after_commit", committed)
+        sa.event.listen(session, "after_transaction_end", ended)
 
     def ring(self, receipt: Receipt) -> None:
         """Tells the workers; best effort, for the beat looks after what waits."""
@@ -106,12 +131,10 @@ class Acceptance:
         for tries_left in reversed(range(_TRIES)):
             try:
                 with self._database.begin() as connection:
-                    connection.exec_driver_sql(
-                        "SELECT set_config('lock_timeout', %(ms)s, true)", {"ms": str(_TWIN_TIMEOUT_MS)}
-                    )
+                    execute(connection, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
                     return _write(connection, lines)
             except sa.exc.DBAPIError as error:
-                if not tries_left or not is_transient(error) or sqlstate(error) in _ROW_BY_ROW:
+                if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -126,7 +149,7 @@ class Acceptance:
             except IdempotencyKeyReused:
                 reused.append(_told(line))  # the twin had other content
             except sa.exc.DBAPIError as error:
-                if sqlstate(error) not in _ROW_BY_ROW:
+                if sqlstate(error) != _LOCK_TIMED_OUT:
                     raise
                 busy.append(show_id(line.id))
         if busy or reused:

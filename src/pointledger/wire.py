@@ -80,9 +80,9 @@ def encode(command: AnyCommand, lanes: int) -> Line:
 def _fingerprint(command: AnyCommand, payload: str) -> bytes:
     """Tells whether two commands ask for the same: kind and fields, but not id, actor and key.
 
-    The order of a metadata object's keys does not matter.
+    The order of metadata's keys does not matter, at any depth.
     """
-    if isinstance(command, ApplyRule) and len(command.metadata) > 1:
+    if isinstance(command, ApplyRule) and command.metadata:
         payload = orjson.dumps(orjson.loads(payload), option=orjson.OPT_SORT_KEYS).decode()
     occurred = command.occurred_at.timestamp() if command.occurred_at else ""
     text = "\x00".join((command.kind, command.tenant_id, command.user_id, str(occurred), payload))

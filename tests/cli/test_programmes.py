@@ -133,7 +133,10 @@ def test_a_list_of_rules_is_saved_whole_or_not_at_all(run: Run, ledger: Ledger) 
         ('{"name": "a", "event_type": "e", "points": ' + "9" * 5000 + "}", "digits"),
         ('{"name": "a", "event_type": "e", "points": 1, "multiplier": NaN}', "NaN is not JSON"),
         ('{"name": "a", "event_type": "e", "points": 1, "multiplier": 1e308}', "multiplier"),
-        ('{"name": "a", "event_type": "e", "points": 1, "multiplier": 1e99999999999999999999}', "beyond all measure"),
+        (
+            '{"name": "a", "event_type": "e", "points": 1, "multiplier": 1e99999999999999999999}',
+            "beyond all measure",
+        ),
         ('{"name": "a", "event_type": "e", "points": 1, "multiplier": 1e-99999}', "multiplier"),
         ('{"name": "a", "event_type": "e", "points": 1, "multiplier": -1}', "multiplier"),
         ('{"name": "a", "event_type": "e", "points": 1, "multiplier": "1.1234567"}', "multiplier"),

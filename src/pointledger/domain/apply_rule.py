@@ -27,6 +27,7 @@ class Grant:
     wanted: int
     granted: int
     held_by: str | None = None
+    refused: bool = False  # the rule would rather grant nothing than less
 
     def as_data(self) -> dict[str, Any]:
         """Its line in the outcome's trace."""
@@ -59,8 +60,7 @@ def apply_rule(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> 
         if grant.granted:
             account = account or book.open_account(tenant, command.user_id, at)
             entries.append(_grant(book, tenant, account, grant, at))
-    if not entries and any(grant.wanted and grant.rule.body.on_exceed == "refuse" for grant in grants):
-        held = next(grant for grant in grants if grant.wanted and grant.rule.body.on_exceed == "refuse")
+    if not entries and (held := next((grant for grant in grants if grant.refused), None)):
         return Refused(
             Reason.LIMIT_REACHED, f"rule {held.rule.body.name}: its limit {held.held_by} is reached"
         )
@@ -96,7 +96,7 @@ def _let_through(
         if rest < granted:
             granted, held_by = rest, limit.label
     if granted < wanted and rule.body.on_exceed == "refuse":
-        return Grant(rule, wanted, 0, held_by)
+        return Grant(rule, wanted, 0, held_by, refused=True)
     if tenant.max_earn_per_day is not None:
         used = book.usage_of(daily_window(tenant, user_id, EARN_METER, day)).points
         rest = max(tenant.max_earn_per_day - used, 0)
@@ -111,7 +111,8 @@ def _let_through(
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
     """From here the grant must succeed: counts it, writes its entry and its lot."""
     rule, day = grant.rule, tenant.local_date(at)
-    for _, window in rule_windows(tenant, account.user_id, rule, day):
+    # A window that several limits look at is counted once.
+    for window in {window for _, window in rule_windows(tenant, account.user_id, rule, day)}:
         book.usage_of(window).add(grant.granted)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, day)).add(grant.granted)

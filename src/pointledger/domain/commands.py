@@ -5,7 +5,7 @@ formed. Its id is its identity: sending the same object twice is sending one com
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -18,6 +18,10 @@ from pointledger.ids import new_id, parse_id
 MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: a thousand such amounts still sum within it
 
 _ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_REACH = "a moment lies between the years 1900 and 9000; leave it out for never"
+_FINDINGS = 10  # told of one malformed command; a thousand wrong fields need no thousand lines
+_PATH_CHARACTERS = 100
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -40,6 +44,18 @@ def _one_moment(value: object) -> object:
             raise ValueError("a moment is written like 2026-03-01T10:00:00Z") from None
     if isinstance(moment, datetime) and moment.tzinfo is None:
         raise ValueError("a moment needs an offset, like 2026-03-01T10:00:00Z")
+    return moment
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """One spelling per instant, so that a repetition is recognised; and far enough from both ends of what
+    Python and Postgres can count, so that calendars may add and zones may shift."""
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(_REACH) from None
+    if not _EARLIEST <= moment < _LATEST:
+        raise ValueError(_REACH)
     return moment
 
 
@@ -68,7 +84,7 @@ def _no_control(value: str) -> str:
 
 
 TaskId = Annotated[UUID, BeforeValidator(_one_id)]
-Moment = Annotated[datetime, BeforeValidator(_one_moment)]
+Moment = Annotated[datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc)]
 EntityId = Annotated[str, AfterValidator(_entity_id)]
 Key = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_key)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control)]
@@ -221,7 +237,14 @@ def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
 
 def explain(error: ValidationError) -> str:
     """pydantic's findings as `field: rule`, without the input, which may be anybody's data."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in finding['loc']) or 'body'}: {finding['msg']}"
-        for finding in error.errors(include_url=False, include_input=False, include_context=False)
-    )
+    findings = error.errors(include_url=False, include_input=False, include_context=False)
+    told = [f"{_path(finding['loc'])}: {finding['msg']}" for finding in findings[:_FINDINGS]]
+    if len(findings) > _FINDINGS:
+        told.append(f"and {len(findings) - _FINDINGS} more")
+    return "; ".join(told)
+
+
+def _path(parts: tuple[int | str, ...]) -> str:
+    """Where in the command: unknown fields have names of the sender's making, so escaped and cut."""
+    path = ".".join(str(part) for part in parts) or "body"
+    return path.encode("unicode_escape").decode()[:_PATH_CHARACTERS]

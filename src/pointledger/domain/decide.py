@@ -73,7 +73,8 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
     used = book.usage_of(daily_window(tenant, command.user_id, EARN_METER, tenant.local_date(at)))
     if tenant.max_earn_per_day is not None and used.points + command.amount > tenant.max_earn_per_day:
         return Refused(
-            Reason.LIMIT_REACHED, f"{tenant.max_earn_per_day - used.points} points are left to earn that day"
+            Reason.LIMIT_REACHED,
+            f"{max(tenant.max_earn_per_day - used.points, 0)} points are left to earn that day",
         )
     if command.amount > (space := room(tenant, account)):
         return Refused(Reason.MAX_BALANCE, f"the account has room for {space} points")
@@ -100,10 +101,8 @@ def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision
         return Refused(Reason.BELOW_MINIMUM, f"at least {tenant.min_spend_points} points are spent at once")
     used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, tenant.local_date(at)))
     if tenant.max_spend_per_day is not None and used.points + command.amount > tenant.max_spend_per_day:
-        return Refused(
-            Reason.LIMIT_REACHED,
-            f"{tenant.max_spend_per_day - used.points} points are left to spend that day",
-        )
+        rest = max(tenant.max_spend_per_day - used.points, 0)
+        return Refused(Reason.LIMIT_REACHED, f"{rest} points are left to spend that day")
     if refused := insufficient(account, command.amount):
         return refused
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -10,17 +11,18 @@ from pydantic import AfterValidator
 METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
 METADATA_DEPTH = 8
 _INTEGER_CHARACTERS = 100  # longer ones cost time to read, and nothing of ours is as large
+_NAME_CHARACTERS = 100  # of a field's name in a message
 _INT64 = 1 << 63  # what Postgres, and every other reader of the JSON, holds exactly
 
 
 def _check(value: object, depth: int) -> None:
-    if depth > METADATA_DEPTH:
+    if isinstance(value, dict | list) and depth > METADATA_DEPTH:
         raise ValueError(f"nested deeper than {METADATA_DEPTH} levels")
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise ValueError("keys are text")
-            _check(key, depth)
+            _check_scalar(key)
             _check(inner, depth + 1)
         return
     if isinstance(value, list):
@@ -64,8 +66,9 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        twins = sorted({key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index])})
-        raise ValueError(f"{', '.join(twins)}: given twice")
+        name, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        shown = name.encode("unicode_escape").decode()[:_NAME_CHARACTERS]
+        raise ValueError(f"{shown}: given twice")
     return found
 
 
@@ -94,7 +97,7 @@ def read_json(text: str | bytes, *, decimals: bool = False) -> Any:
     """
     try:
         return json.loads(
-            text,
+            text if isinstance(text, str) else text.decode(),  # UTF-8, and nothing that json would guess
             object_pairs_hook=_object_without_twins,
             parse_constant=_no_constant,
             parse_float=_decimal if decimals else float,

@@ -147,44 +147,53 @@ def rules_for(versions: list[Rule], event_type: str, effective_at: datetime) -> 
     return sorted(matching, key=lambda rule: (-rule.body.priority, rule.id))
 
 
-def rule_from(fields: dict[str, Any]) -> RuleBody:
+def rule_from(fields: Any) -> RuleBody:
     """A rule from JSON fields, nested or flat. Raises InvalidRule naming each field and rule."""
+    if not isinstance(fields, dict):
+        raise InvalidRule("body: a rule is a JSON object")
     try:
         return RuleBody.model_validate(_nested(fields))
     except ValidationError as error:
-        raise InvalidRule(explain(error)) from None
+        raise InvalidRule(_in_the_writers_words(explain(error), fields)) from None
+
+
+# The flat names of the API pages, and where what they say belongs in the nested form.
+_FLAT = {
+    "points": "award.base.fixed.points",
+    "base": "award.base",
+    "multiplier": "award.multiplier",
+    "expiry_days": "expiry.days",
+}
+_FLAT_LIMITS = {"daily_limit": "day", "total_limit": "lifetime"}
 
 
 def _nested(fields: dict[str, Any]) -> dict[str, Any]:
-    """The flat names of the API pages, put where they belong; a nested rule passes through."""
+    """The flat names put where they belong; a nested rule passes through."""
     rule = dict(fields)
+    for name, path in _FLAT.items():
+        if name in rule:
+            part = path.partition(".")[0]
+            if part in fields or (name == "points" and "base" in fields):
+                raise InvalidRule(f"{name}: give either {name} or {part if part in fields else 'base'}")
     award = {name: rule.pop(name) for name in ("base", "multiplier") if name in rule}
     if "points" in rule:
-        if "base" in award:
-            raise InvalidRule("points: give either points or base")
         award["base"] = {"kind": "fixed", "points": rule.pop("points")}
     if award:
-        if "award" in rule:
-            raise InvalidRule(f"award: give either award or {', '.join(award)}")
         rule["award"] = award
-    limits = list(_flat_limits(rule))
-    if limits:
+    if (days := rule.pop("expiry_days", None)) is not None:
+        rule["expiry"] = {"days": days}
+    if limits := _take_flat_limits(rule):
         if "limits" in rule:
             raise InvalidRule("limits: give either limits or daily_limit and total_limit")
         rule["limits"] = limits
-    days = rule.pop("expiry_days", None)
-    if days is not None:
-        if "expiry" in rule:
-            raise InvalidRule("expiry: give either expiry or expiry_days")
-        rule["expiry"] = {"days": days}
     if isinstance(rule.get("limits"), list):
         rule["limits"] = tuple(rule["limits"])
     return rule
 
 
-def _flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
+def _take_flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
-    for name, period in (("daily_limit", "day"), ("total_limit", "lifetime")):
+    for name, period in _FLAT_LIMITS.items():
         unit = rule.pop(f"{name}_unit", None)
         most = rule.pop(name, None)
         if unit is not None and most is None:
@@ -192,3 +201,14 @@ def _flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
         if most is not None:
             found.append({"period": period, "unit": unit or "points", "max": most})
     return found
+
+
+def _in_the_writers_words(message: str, fields: dict[str, Any]) -> str:
+    """Names the flat field where one was given, not the nested one that it became."""
+    for name, path in _FLAT.items():
+        if name in fields:
+            message = message.replace(path, name)
+    for position, name in enumerate(name for name in _FLAT_LIMITS if fields.get(name) is not None):
+        message = message.replace(f"limits.{position}.max", name)
+        message = message.replace(f"limits.{position}.unit", f"{name}_unit")
+    return message

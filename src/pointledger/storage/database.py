@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import psycopg.rows
 import sqlalchemy as sa
 
 from pointledger.errors import NotConfigured
@@ -39,6 +40,17 @@ def engine_for(database_url: str, *, pgbouncer: bool = False) -> sa.Engine:
         pool_pre_ping=True,  # a restart of Postgres costs a reconnection, not an error
         connect_args=arguments,
     )
+
+
+AnyConnection = sa.Connection | psycopg.Connection[Any]  # a caller's own may be either
+
+
+def execute(connection: AnyConnection, sql: str, values: Mapping[str, Any] | None = None) -> Any:
+    """Runs a statement in the driver's own style on either kind; rows come as tuples whatever a caller's
+    psycopg connection is set to."""
+    if isinstance(connection, sa.Connection):
+        return connection.exec_driver_sql(sql, dict(values) if values else None)
+    return connection.cursor(row_factory=psycopg.rows.tuple_row).execute(sql, values)
 
 
 def rows(connection: sa.Connection, sql: str, **values: Any) -> list[Any]:

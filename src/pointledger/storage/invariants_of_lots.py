@@ -91,9 +91,8 @@ _CARRIED = Invariant(
     f"""{_REACHED}
     SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
     FROM (
-        SELECT r.tenant_id, r.entry_id, r.origin_id, r.earned_at, r.expires_at, r.amount AS arrived, 0 AS gone
-        FROM reached r JOIN entries e ON e.tenant_id = r.tenant_id AND e.id = r.entry_id
-        WHERE e.subtype = 'transfer_in'
+        SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, amount AS arrived, 0 AS gone
+        FROM reached WHERE origin_id <> entry_id
         UNION ALL
         SELECT e.tenant_id, e.id, l.origin_id, l.earned_at, l.expires_at, 0, m.amount
         FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.related_id

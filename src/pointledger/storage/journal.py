@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.storage.database import rows, run
+from pointledger.storage.database import AnyConnection, execute, rows, run
 from pointledger.wire import Line
 
 # ------------------------------------------------------------------------------------------- accepting
@@ -38,12 +38,8 @@ WITH numbered AS MATERIALIZED (
 INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM accepted"""
 
 
-def accept(connection: Any, lines: Sequence[Line]) -> int:
-    """Writes commands to the journal and to what waits, in one statement; how many were new.
-
-    `connection` is SQLAlchemy's or psycopg's: both take the driver's own style.
-    """
-    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
+def accept(connection: AnyConnection, lines: Sequence[Line]) -> int:
+    """Writes commands to the journal and to what waits, in one statement; how many were new."""
     values = {
         "ids": [line.id for line in lines],
         "lanes": [line.lane for line in lines],
@@ -57,7 +53,7 @@ def accept(connection: Any, lines: Sequence[Line]) -> int:
         "keys": [line.key for line in lines],
         "payloads": [line.payload for line in lines],
     }
-    return int(execute(_ACCEPT, values).rowcount)
+    return int(execute(connection, _ACCEPT, values).rowcount)
 
 
 _FIRST_OF_EACH = """
@@ -76,12 +72,11 @@ CROSS JOIN LATERAL (
 ) AS first"""
 
 
-def firsts(connection: Any, lines: Sequence[Line]) -> list[tuple[int, UUID, bool]]:
+def firsts(connection: AnyConnection, lines: Sequence[Line]) -> list[tuple[int, UUID, bool]]:
     """For each line, the commands that hold its id or its key: (index, id, same content).
 
     A statement of its own, after `accept`: only so it sees what another transaction has just committed.
     """
-    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
     values = {
         "ids": [line.id for line in lines],
         "fingerprints": [line.fingerprint for line in lines],
@@ -90,7 +85,7 @@ def firsts(connection: Any, lines: Sequence[Line]) -> list[tuple[int, UUID, bool
         "kinds": [line.kind for line in lines],
         "keys": [line.key for line in lines],
     }
-    return [tuple(row) for row in execute(_FIRST_OF_EACH, values).fetchall()]
+    return [tuple(row) for row in execute(connection, _FIRST_OF_EACH, values).fetchall()]
 
 
 _ALIAS = """
@@ -99,10 +94,9 @@ SELECT id, journal_id FROM unnest(%(ids)s::uuid[], %(firsts)s::uuid[]) AS alias 
 ORDER BY id ON CONFLICT DO NOTHING"""
 
 
-def add_aliases(connection: Any, aliases: dict[UUID, UUID]) -> None:
+def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
     """Lets each id answer with the outcome of the command that came first."""
-    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
-    execute(_ALIAS, {"ids": list(aliases), "firsts": list(aliases.values())})
+    execute(connection, _ALIAS, {"ids": list(aliases), "firsts": list(aliases.values())})
 
 
 # ------------------------------------------------------------------------------------------- what waits

@@ -1,0 +1,137 @@
+"""A shop's book in memory, for tests of the domain: put in what there is, apply commands, look.
+
+No server, no clock: `Shop.now` stands still until a test moves it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.commands import (
+    AnyCommand,
+    ApplyRule,
+    Earn,
+    Expire,
+    ExpireDue,
+    Spend,
+    Transfer,
+)
+from pointledger.domain.decide import Accepted, decide
+from pointledger.domain.lots import Lot
+from pointledger.domain.needs import Needs, needs_of
+from pointledger.domain.outcomes import Applied, Decision, Refused
+from pointledger.domain.rules import Rule, rule_from
+from pointledger.domain.tenants import Tenant, tenant_from
+
+SHOP = "shop"
+
+
+def moment(text: str) -> datetime:
+    """`2026-03-01`, `2026-03-01 10:00` or with an offset; UTC unless it says otherwise."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+NOON = moment("2026-03-01 12:00")
+
+
+class Shop:
+    """One tenant's book. What a method returns is what `decide` said."""
+
+    def __init__(self, now: datetime = NOON, **config: Any) -> None:
+        self.now = now
+        self.book = Book(now)
+        self.last: AnyCommand | None = None  # the command that was applied last
+        self.configure(**config)
+
+    # ------------------------------------------------------------------------------- what there is
+
+    def configure(self, **config: Any) -> None:
+        """Puts the tenant's next configuration; what is left out takes its default."""
+        self.book.tenants[SHOP] = tenant_from({"tenant_id": SHOP, **config})
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.book.tenants[SHOP]
+
+    def rule(self, event_type: str = "visit", in_force_from: datetime | None = None, **fields: Any) -> Rule:
+        """Puts a rule; one of a name that is known becomes its next version."""
+        known = self.book.rules.setdefault(SHOP, [])
+        body = rule_from({"name": f"rule {len(known)}", "event_type": event_type, **fields})
+        versions = [rule for rule in known if rule.body.name == body.name]
+        rule_id = versions[0].id if versions else UUID(int=len(known) + 1)
+        rule = Rule(rule_id, len(versions) + 1, in_force_from, body)
+        known.append(rule)
+        return rule
+
+    # ------------------------------------------------------------------------------------ commands
+
+    def apply(self, command: AnyCommand, at: datetime | None = None) -> Decision:
+        """Accepts and decides at `at`, which becomes the time it is."""
+        self.last = command
+        self.now = at or self.now
+        self.book.recorded_at = max(self.book.recorded_at, self.now)
+        return decide(self.book, Accepted(1, command, self.now))
+
+    def event(
+        self, user_id: str, event_type: str = "visit", at: datetime | None = None, **more: Any
+    ) -> Decision:
+        return self.apply(ApplyRule(tenant_id=SHOP, user_id=user_id, event_type=event_type, **more), at)
+
+    def earn(self, user_id: str, amount: int, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(Earn(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
+
+    def spend(self, user_id: str, amount: int, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(Spend(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
+
+    def transfer(self, user_id: str, to: str, amount: int, at: datetime | None = None) -> Decision:
+        return self.apply(Transfer(tenant_id=SHOP, user_id=user_id, to_user_id=to, amount=amount), at)
+
+    def expire(self, user_id: str, amount: int, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(Expire(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
+
+    def expire_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
+        return self.apply(ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of), at)
+
+    # ------------------------------------------------------------------------------------- looking
+
+    def needs(self, command: AnyCommand) -> Needs:
+        """What would be loaded to decide the command now."""
+        return needs_of([Accepted(1, command, self.now)], self.book)
+
+    def account(self, user_id: str) -> Account:
+        return self.book.accounts[SHOP, user_id]
+
+    def balance(self, user_id: str) -> int:
+        return self.account(user_id).balance
+
+    def entries(self, user_id: str) -> list[Entry]:
+        account_id = self.account(user_id).id
+        return [entry for entry in self.book.entries if entry.account_id == account_id]
+
+    def told(self, user_id: str) -> list[tuple[str, int]]:
+        """The account's entries as (subtype, signed points)."""
+        return [(entry.subtype, entry.delta) for entry in self.entries(user_id)]
+
+    def lots(self, user_id: str) -> list[Lot]:
+        return self.account(user_id).lots
+
+    def left(self, user_id: str) -> list[int]:
+        """What remains in each lot, in consumption order."""
+        return [lot.remaining for lot in self.lots(user_id)]
+
+
+def data_of(decision: Decision) -> dict[str, Any]:
+    """What an applied command tells."""
+    assert isinstance(decision, Applied), decision
+    return decision.data
+
+
+def refusal_of(decision: Decision) -> Refused:
+    assert isinstance(decision, Refused), decision
+    return decision
+
+
+def reason_of(decision: Decision) -> str:
+    return refusal_of(decision).reason.name

@@ -1,0 +1,204 @@
+"""Whatever is asked, in whatever order: value is conserved, and the same commands give the same book."""
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pointledger.domain.book import Account, Book
+from pointledger.domain.commands import AnyCommand, ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.lots import consumption_order
+from pointledger.domain.outcomes import Decision, Refused
+from tests.domain.books import NOON, SHOP, Shop
+
+USERS = ("anna", "ben", "carl")
+EXAMPLES = 100  # of up to 12 commands: the folder's tests take two seconds together
+
+
+class Step(NamedTuple):
+    """One command, told in numbers: what, who, to whom, how much, how many days later, and how it happens."""
+
+    kind: str
+    user: int
+    other: int
+    amount: int
+    days: int
+    when: int
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        kind=st.sampled_from(
+            [
+                "earn",
+                "earn",
+                "earn expiring",
+                "event",
+                "spend",
+                "transfer",
+                "expire",
+                "pro rata",
+                "due",
+                "status",
+            ]
+        ),
+        user=st.integers(0, 2),
+        other=st.integers(0, 2),
+        amount=st.integers(1, 60),
+        days=st.integers(0, 9),
+        when=st.integers(-5, 5),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def shop() -> Shop:
+    opened = Shop(
+        timezone="Europe/Berlin",
+        transfer_enabled=True,
+        max_balance=150,
+        max_earn_per_day=100,
+        max_spend_per_day=80,
+        min_spend_points=3,
+        default_expiry_days=20,
+        backdating_days=4,
+    )
+    opened.rule(name="clamps", points=20, multiplier="1.15", daily_limit=30, expiry_days=3)
+    opened.rule(name="refuses", points=7, total_limit=20, on_exceed="refuse", priority=1)
+    opened.rule(name="clamps", points=30, daily_limit=25, in_force_from=NOON + timedelta(days=10))
+    return opened
+
+
+def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:
+    who: dict[str, Any] = {"id": UUID(int=number), "tenant_id": SHOP, "user_id": USERS[step.user]}
+    moved = shop.now + timedelta(days=step.days / 3)
+    happened = moved + timedelta(days=step.when)
+    match step.kind:
+        case "earn":
+            return Earn(**who, amount=step.amount, occurred_at=happened)
+        case "earn expiring":
+            return Earn(**who, amount=step.amount, expires_at=happened)
+        case "event":
+            return ApplyRule(**who, event_type="visit", occurred_at=happened)
+        case "spend":
+            return Spend(**who, amount=step.amount, occurred_at=happened)
+        case "transfer":
+            return Transfer(**who, to_user_id=USERS[step.other], amount=step.amount)
+        case "expire":
+            return Expire(**who, amount=step.amount)
+        case "pro rata":
+            return Expire(**who, amount=step.amount, strategy="pro_rata")
+        case _:
+            return ExpireDue(**who, as_of=happened)
+
+
+def play(steps: list[Step]) -> tuple[Shop, list[Decision]]:
+    """Applies the steps to a new shop and looks at everything after each."""
+    opened, decisions = shop(), []
+    for number, step in enumerate(steps):
+        if step.kind == "status":
+            if account := opened.book.accounts.get((SHOP, USERS[step.user])):
+                account.status = ("active", "suspended", "closed")[step.other]
+            continue
+        command = command_of(step, number, opened)
+        before = mark(opened.book)
+        decision = opened.apply(command, opened.now + timedelta(days=step.days / 3))
+        for account in opened.book.accounts.values():
+            assert_sound(opened.book, account)
+        clocks = mark(opened.book).clocks
+        assert all(clocks[key] >= clock for key, clock in before.clocks.items())
+        if isinstance(decision, Refused):
+            assert_only_what_was_due_has_changed(opened.book, before)
+        decisions.append(decision)
+    return opened, decisions
+
+
+class Mark(NamedTuple):
+    """How far a book has come."""
+
+    entries: int
+    lots: int
+    accounts: set[tuple[str, str]]
+    usage: str
+    clocks: dict[tuple[str, str], Any]
+
+
+def mark(book: Book) -> Mark:
+    used = {window: (usage.points, usage.times) for window, usage in book.usage.items() if usage.times}
+    clocks = {key: account.as_of for key, account in book.accounts.items()}
+    return Mark(len(book.entries), len(book.new_lots), set(book.accounts), repr(used), clocks)
+
+
+def assert_only_what_was_due_has_changed(book: Book, before: Mark) -> None:
+    after = mark(book)
+    assert (after.lots, after.accounts, after.usage) == (before.lots, before.accounts, before.usage)
+    for entry in book.entries[before.entries :]:
+        assert (entry.type, entry.subtype) == ("expire", "scheduled")
+        assert entry.expires_at is not None
+        assert entry.expires_at <= entry.occurred_at
+
+
+def assert_sound(book: Book, account: Account) -> None:
+    """What holds at every moment (the specification's two identities, and what follows from them)."""
+    assert account.balance + account.frozen_balance + account.pending_balance - account.debt == (
+        account.total_earned
+        + account.total_transferred_in
+        + account.total_adjusted_in
+        + account.total_refunded
+        - account.total_spent
+        - account.total_transferred_out
+        - account.total_adjusted_out
+        - account.expired_points
+        - account.total_clawed_back
+    )
+    assert account.balance == sum(lot.remaining for lot in account.lots)
+    assert 0 <= account.balance <= 150
+    assert account.lots == sorted(account.lots, key=consumption_order)
+
+    entries = [entry for entry in book.entries if entry.account_id == account.id]
+    assert [entry.seq for entry in entries] == list(range(1, account.version + 1))
+    balance = 0
+    for entry in entries:
+        balance += entry.delta
+        assert (entry.amount, entry.balance_after) == (abs(entry.delta), balance)
+        assert entry.amount > 0
+    assert balance == account.balance
+
+    own = [lot for lot in book.new_lots if lot.account_id == account.id]
+    assert all(0 <= lot.remaining <= lot.amount for lot in own)
+    assert all((lot.remaining > 0) == (lot.state == "active") for lot in own)
+    assert {lot.id for lot in account.lots} == {lot.id for lot in own if lot.remaining}
+    for lot in own:
+        assert lot.amount - lot.remaining == sum(move.amount for move in book.moves if move.lot_id == lot.id)
+
+    soonest = min((lot.expires_at for lot in account.lots if lot.expires_at), default=None)
+    if soonest is not None:
+        assert account.next_expiry_at is not None
+        assert account.next_expiry_at <= soonest
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+@example([Step("earn", 0, 0, 60, 0, 0), Step("transfer", 0, 1, 5, 0, 0), Step("earn", 1, 0, 5, 0, 0)])
+@given(STEPS)
+def test_value_is_conserved_and_the_same_commands_give_the_same_book(steps: list[Step]) -> None:
+    played, decisions = play(steps)
+    again, same_decisions = play(steps)
+    assert decisions == same_decisions
+    assert played.book == again.book
+
+    moved: dict[str, int] = {"in": 0, "out": 0}
+    for account in played.book.accounts.values():
+        moved["in"] += account.total_transferred_in
+        moved["out"] += account.total_transferred_out
+    assert moved["in"] == moved["out"]
+    for window, usage in played.book.usage.items():
+        most = {"earn": 100, "spend": 80}.get(window.meter)
+        assert most is None or usage.points <= most
+    times = {}
+    for account in played.book.accounts.values():
+        times[account.user_id] = [entry.created_at for entry in played.entries(account.user_id)]
+    assert all(moments == sorted(moments) for moments in times.values())

@@ -1,0 +1,150 @@
+"""Transfers: lots move to another user as they are. The names T1 to T7 are the acceptance cases'."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.domain.books import Shop, data_of, moment, reason_of
+
+APRIL = moment("2026-04-01")
+
+
+def two_users(**config: Any) -> Shop:
+    """Anna has 3 + 4 + 5 points that expire in April, May and never; Ben has 1 that never does."""
+    shop = Shop(transfer_enabled=True, **config)
+    shop.earn("anna", 3, expires_at=APRIL, occurred_at=moment("2026-02-01"))
+    shop.earn("anna", 4, expires_at=moment("2026-05-01"))
+    shop.earn("anna", 5)
+    shop.earn("ben", 1)
+    return shop
+
+
+def points(shop: Shop, user_id: str) -> list[tuple[int, datetime | None, datetime, UUID]]:
+    return [(lot.remaining, lot.expires_at, lot.earned_at, lot.origin_id) for lot in shop.lots(user_id)]
+
+
+def test_both_legs_are_written_and_know_each_other() -> None:
+    shop = two_users()
+    data = data_of(shop.transfer("anna", "ben", 7))
+    out, into = shop.entries("anna")[-1], shop.entries("ben")[-1]
+    assert [(leg.type, leg.subtype, leg.delta) for leg in (out, into)] == [
+        ("spend", "transfer_out", -7),
+        ("earn", "transfer_in", 7),
+    ]
+    assert (out.related_id, into.related_id) == (into.id, out.id)
+    assert out.command_id == into.command_id
+    assert [entry["id"] for entry in data["transactions"]] == [out.id]
+    assert data["account"]["balance"] == shop.balance("anna") == 5
+
+
+def test_t1_to_oneself_is_refused() -> None:
+    shop = two_users()
+    assert reason_of(shop.transfer("anna", "anna", 1)) == "SELF_TRANSFER"
+    assert reason_of(shop.transfer("nobody", "nobody", 1)) == "SELF_TRANSFER"
+
+
+def test_t1_ids_that_differ_by_case_are_two_users() -> None:
+    shop = two_users()
+    shop.earn("Anna", 1)
+    data_of(shop.transfer("anna", "Anna", 1))
+
+
+def test_t1_to_another_tenants_user_is_to_nobody() -> None:
+    shop = two_users()
+    shop.book.accounts["other", "carl"] = shop.book.accounts.pop(("shop", "ben"))
+    assert reason_of(shop.transfer("anna", "carl", 1)) == "RECIPIENT_NOT_FOUND"
+    assert reason_of(shop.transfer("anna", "ben", 1)) == "RECIPIENT_NOT_FOUND"
+
+
+def test_t1_a_transfer_is_off_unless_the_tenant_has_it_when_it_is_applied() -> None:
+    shop = two_users()
+    shop.configure()
+    assert reason_of(shop.transfer("anna", "ben", 1)) == "FEATURE_DISABLED"
+
+
+def test_t4_each_lot_arrives_with_its_own_expiry_age_and_origin() -> None:
+    shop = two_users()
+    april, may, never = (points(shop, "anna")[place] for place in range(3))
+    own = points(shop, "ben")[0]
+    data_of(shop.transfer("anna", "ben", 10))
+    assert points(shop, "anna") == [(2, *never[1:])]
+    arrived = points(shop, "ben")
+    assert arrived[:2] == [april, may]
+    assert sorted(arrived[2:], key=lambda lot: lot[0]) == [own, (3, *never[1:])]
+    assert shop.account("ben").next_expiry_at == APRIL
+
+
+def test_t4_a_round_trip_changes_nothing() -> None:
+    shop = two_users()
+    before = {user: points(shop, user) for user in ("anna", "ben")}
+    shop.expire("ben", 1)
+    for sender, recipient in (("anna", "ben"), ("ben", "anna")):
+        data_of(shop.transfer(sender, recipient, 12))
+    assert points(shop, "anna") == before["anna"]
+    assert (shop.balance("anna"), shop.balance("ben")) == (12, 0)
+
+
+def test_t4_points_that_travelled_expire_where_they_are_and_when_they_would_have() -> None:
+    shop = two_users()
+    shop.transfer("anna", "ben", 3)
+    assert data_of(shop.expire_due("anna", APRIL))["points_expired"] == 0
+    assert data_of(shop.expire_due("ben", APRIL - timedelta(microseconds=1)))["points_expired"] == 0
+    assert data_of(shop.expire_due("ben", APRIL))["points_expired"] == 3
+
+
+def test_due_points_expire_on_both_sides_before_anything_moves() -> None:
+    shop = two_users()
+    shop.earn("ben", 8, expires_at=APRIL)
+    assert reason_of(shop.transfer("anna", "ben", 10, at=APRIL)) == "INSUFFICIENT_BALANCE"
+    assert (shop.balance("anna"), shop.balance("ben")) == (9, 1)
+    assert shop.told("ben")[-1] == ("scheduled", -8)
+
+
+@pytest.mark.parametrize("status", ["suspended", "closed"])
+def test_t6_an_inactive_recipient_refuses_it_whole(status: str) -> None:
+    shop = two_users()
+    shop.account("ben").status = status
+    assert reason_of(shop.transfer("anna", "ben", 1)) == "RECIPIENT_INACTIVE"
+    assert (shop.left("anna"), shop.left("ben")) == ([3, 4, 5], [1])
+
+
+def test_t6_a_recipient_over_its_maximum_refuses_it_whole() -> None:
+    shop = two_users(max_balance=12)
+    assert reason_of(shop.transfer("anna", "ben", 12)) == "MAX_BALANCE"
+    assert (shop.left("anna"), shop.left("ben")) == ([3, 4, 5], [1])
+    data_of(shop.transfer("anna", "ben", 11))
+
+
+def test_t6_an_unknown_recipient_gets_no_account() -> None:
+    shop = two_users()
+    assert reason_of(shop.transfer("anna", "carl", 1)) == "RECIPIENT_NOT_FOUND"
+    assert ("shop", "carl") not in shop.book.accounts
+    assert shop.left("anna") == [3, 4, 5]
+
+
+def test_t7_tier_points_are_not_transferable() -> None:
+    shop = two_users()
+    shop.configure(transfer_enabled=True, points_type="tier_points")
+    assert reason_of(shop.transfer("anna", "ben", 1)) == "FEATURE_DISABLED"
+
+
+def test_t7_frozen_and_pending_points_are_not_transferable() -> None:
+    shop = two_users()
+    shop.account("anna").frozen_balance = 100
+    shop.account("anna").pending_balance = 100
+    assert reason_of(shop.transfer("anna", "ben", 13)) == "INSUFFICIENT_BALANCE"
+
+
+def test_t7_a_transfer_is_neither_earned_nor_spent() -> None:
+    shop = two_users()
+    data_of(shop.transfer("anna", "ben", 12))
+    anna, ben = shop.account("anna"), shop.account("ben")
+    assert (anna.total_spent, anna.total_transferred_out) == (0, 12)
+    assert (ben.total_earned, ben.total_transferred_in) == (1, 12)
+
+
+def test_the_minimum_of_a_spend_is_none_of_a_transfer() -> None:
+    shop = two_users(min_spend_points=100)
+    data_of(shop.transfer("anna", "ben", 1))
