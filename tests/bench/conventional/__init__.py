@@ -1,0 +1,10 @@
+"""The conventional design, to compare with: one Celery task per command, a Redis lock per user, and one
+transaction. It shares no code with the ledger; `tests/bench/README.md` says why the comparison is fair.
+
+| module     | owns                                                |
+| ---------- | --------------------------------------------------- |
+| celery     | the app, its settings, the task and the lock        |
+| producer   | sending many tasks                                  |
+| apply_rule | the transaction                                     |
+| tables     | the tables, and the rules as the process keeps them |
+"""

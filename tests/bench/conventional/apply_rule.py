@@ -1,0 +1,158 @@
+"""The transaction: a command and all of its effects, or neither."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from tests.bench.conventional.tables import (
+    Rule,
+    Rules,
+    accounts,
+    commands,
+    daily_usage,
+    entries,
+    lots,
+    outcomes,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something happened: let the tenant's rules for this type of event grant what they grant."""
+
+    id: UUID
+    tenant_id: str
+    user_id: str
+    event_type: str
+    event_id: str
+    occurred_at: datetime
+    metadata: dict[str, Any]
+
+
+def apply_rule(connection: sa.Connection, command: Command, rules: Rules) -> None:
+    """Applies the command unless it, or its event, was applied before. The caller commits."""
+    if not _is_first(connection, command):
+        return
+    account = _lock_account(connection, command)
+    balance, version = account.balance, account.version
+    for rule in rules.matching(connection, command.tenant_id, command.event_type):
+        points = _within_limit(connection, account.id, rule, command)
+        if points:
+            balance, version = balance + points, version + 1
+            _grant(connection, account.id, rule, command, points, balance, version)
+    earned = balance - account.balance
+    if earned:
+        connection.execute(
+            sa.update(accounts)
+            .where(accounts.c.id == account.id)
+            .values(
+                balance=balance,
+                total_earned=accounts.c.total_earned + earned,
+                version=version,
+                updated_at=sa.func.now(),
+            )
+        )
+    data = {"points_earned": earned, "balance": balance}
+    connection.execute(sa.insert(outcomes).values(id=command.id, state="applied", data=data))
+
+
+def _is_first(connection: sa.Connection, command: Command) -> bool:
+    """Celery delivers at least once, and producers send again: the unique keys decide."""
+    written = connection.execute(
+        insert(commands)
+        .values(
+            id=command.id,
+            tenant_id=command.tenant_id,
+            user_id=command.user_id,
+            event_type=command.event_type,
+            event_id=command.event_id,
+            occurred_at=command.occurred_at,
+            metadata=command.metadata,
+        )
+        .on_conflict_do_nothing()
+        .returning(commands.c.id)
+    )
+    return written.first() is not None
+
+
+def _lock_account(connection: sa.Connection, command: Command) -> Any:
+    """The user's row, locked; made at the first command."""
+    asked = (
+        sa.select(accounts.c.id, accounts.c.balance, accounts.c.version)
+        .where(accounts.c.tenant_id == command.tenant_id, accounts.c.user_id == command.user_id)
+        .with_for_update()
+    )
+    found = connection.execute(asked).first()
+    if found is None:
+        new = insert(accounts).values(tenant_id=command.tenant_id, user_id=command.user_id)
+        connection.execute(new.on_conflict_do_nothing())
+        found = connection.execute(asked).one()
+    return found
+
+
+def _within_limit(connection: sa.Connection, account_id: int, rule: Rule, command: Command) -> int:
+    """The points that the rule's daily limit leaves; they count as used. The account's row is locked."""
+    points = rule.wanted(command.metadata)
+    if rule.daily_limit is None:
+        return points
+    day = command.occurred_at.date()
+    used = connection.scalar(
+        sa.select(daily_usage.c.points).where(
+            daily_usage.c.account_id == account_id,
+            daily_usage.c.rule_id == rule.id,
+            daily_usage.c.day == day,
+        )
+    )
+    points = min(points, rule.daily_limit - (used or 0))
+    if points:
+        usage = insert(daily_usage).values(account_id=account_id, rule_id=rule.id, day=day, points=points)
+        connection.execute(
+            usage.on_conflict_do_update(
+                index_elements=["account_id", "rule_id", "day"],
+                set_={"points": daily_usage.c.points + usage.excluded.points},
+            )
+        )
+    return points
+
+
+def _grant(
+    connection: sa.Connection,
+    account_id: int,
+    rule: Rule,
+    command: Command,
+    points: int,
+    balance: int,
+    version: int,
+) -> None:
+    """The entry, and the lot whose points expire together."""
+    entry_id = uuid4()
+    expires_at = command.occurred_at + timedelta(rule.expiry_days) if rule.expiry_days else None
+    connection.execute(
+        sa.insert(entries).values(
+            id=entry_id,
+            account_id=account_id,
+            seq=version,
+            command_id=command.id,
+            type="earn",
+            delta=points,
+            balance_after=balance,
+            rule_id=rule.id,
+            expires_at=expires_at,
+            occurred_at=command.occurred_at,
+        )
+    )
+    connection.execute(
+        sa.insert(lots).values(
+            id=uuid4(),
+            account_id=account_id,
+            entry_id=entry_id,
+            amount=points,
+            remaining=points,
+            earned_at=command.occurred_at,
+            expires_at=expires_at,
+        )
+    )

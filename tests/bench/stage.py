@@ -1,0 +1,145 @@
+"""Where benchmarks run: durable servers on a disk, fresh databases, Celery processes. All sides of a
+comparison use it alike, and everything ends with it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+import psycopg
+from psycopg import sql
+from redis import Redis
+
+from pointledger.embedded import EmbeddedServers, ServerUrls
+
+_ROOT = Path(__file__).parents[2]
+_ON_DISK = Path("/var/tmp")  # by custom it outlives a restart; /tmp may be memory
+_QUIET = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
+_START_SECONDS = 60.0  # a worker takes one or two
+_STOP_SECONDS = 15.0  # a worker finishes its task, then it is killed
+_POLL_SECONDS = 0.02  # between looks whether all is done: small beside seconds, and cheap
+_LOG_TAIL_CHARACTERS = 2000
+
+
+class BenchmarkStuck(Exception):
+    """Something did not start, died, or did not end in time; its log's end is in the message."""
+
+
+class Workers:
+    """Celery worker processes of one side."""
+
+    def __init__(self, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+        self.processes = processes
+        self._log = log
+
+    def wait_until(self, is_done: Callable[[], bool], seconds: float, what: str) -> None:
+        """Returns as soon as it is done. Raises BenchmarkStuck when time is up or a worker has ended."""
+        give_up_at = time.monotonic() + seconds
+        while not is_done():
+            late = time.monotonic() > give_up_at
+            if late or any(process.poll() is not None for process in self.processes):
+                why = f"not after {seconds:.0f} s" if late else "a worker has ended"
+                tail = self._log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
+                raise BenchmarkStuck(f"{what}: {why}\n{tail}")
+            time.sleep(_POLL_SECONDS)
+
+
+class Stage:
+    """Servers of our own, and what rounds are made on. `tell` hears what goes on: text, done, of all."""
+
+    def __init__(self, urls: ServerUrls, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+        self._urls = urls
+        self._folder = folder
+        self.tell = tell
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of an empty database. What the round before left in memory is written first, so that
+        nobody pays for another's work."""
+        name = f"bench_{token_hex(4)}"
+        self._administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            self._administer(sql.SQL("CHECKPOINT"))
+            yield f"{self._urls.database_url.rpartition('/')[0]}/{name}"
+        finally:
+            self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def valkey(self, number: int) -> str:
+        """The URL of a Valkey database, emptied."""
+        url = f"{self._urls.redis_url.rpartition('/')[0]}/{number}"
+        with Redis.from_url(url) as client:
+            client.flushdb()
+        return url
+
+    @contextmanager
+    def workers(
+        self, app: str, count: int, redis_url: str, environment: Mapping[str, str]
+    ) -> Iterator[Workers]:
+        """So many workers of the app, all of them waiting for messages."""
+        log = self._folder / f"{app}.log"
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            with log.open("wb") as sink:
+                for number in range(1, count + 1):
+                    processes.append(_start(app, number, environment, sink.fileno()))
+            workers = Workers(processes, log)
+            with Redis.from_url(redis_url) as client:
+                workers.wait_until(lambda: _waiting(client) >= count, _START_SECONDS, f"{app} starts")
+            yield workers
+        finally:
+            _stop(processes)
+
+    def _administer(self, statement: sql.SQL | sql.Composed) -> None:
+        with psycopg.connect(self._urls.database_url, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def open_stage(tell: Callable[[str, int, int], None]) -> Iterator[Stage]:
+    """Starts the servers in a temporary folder on a disk; stops them and removes it."""
+    parent = os.environ.get("TMPDIR") or (_ON_DISK if _ON_DISK.is_dir() else None)
+    folder = Path(tempfile.mkdtemp(prefix="pointledger-bench-", dir=parent))
+    servers = EmbeddedServers(folder, durable=True)
+    try:
+        with servers as urls:
+            yield Stage(urls, folder, tell)
+    finally:
+        shutil.rmtree(servers.home, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(app: str, number: int, environment: Mapping[str, str], log: int) -> subprocess.Popen[bytes]:
+    name = f"--hostname=bench-{number}@%h"
+    return subprocess.Popen(
+        [sys.executable, "-m", "pointledger.demo.child", "-A", app, "worker", name, *_QUIET],
+        cwd=_ROOT,
+        env=os.environ | environment | {"C_FORCE_ROOT": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,  # Ctrl-C is for us; they are told in order
+    )
+
+
+def _waiting(client: Redis) -> int:
+    """How many connections wait for a message in this Valkey database."""
+    number = str(client.connection_pool.connection_kwargs["db"])
+    return sum(other["cmd"] == "brpop" and other["db"] == number for other in client.client_list())
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
