@@ -62,13 +62,15 @@ _CALENDARS = f"""
            CASE WHEN count(DISTINCT t.config ->> 'timezone') = 1
                      AND min(t.config ->> 'timezone') = ANY(%(zones)s::text[])
                 THEN min(t.config ->> 'timezone') END AS zone,
+           bool_and(t.config ->> 'backdating_days' IS NULL) AS never_pruned,
            bool_and(t.config ->> 'max_earn_per_day' IS NOT NULL) AS always_earn,
            bool_and(t.config ->> 'max_spend_per_day' IS NOT NULL) AS always_spend
     FROM tenant_versions t WHERE {_TENANTS_HERE} GROUP BY t.tenant_id"""
 
 # What each entry counts for: its rule's windows, as that version of the rule has limits, and the tenant's.
 _GRANTED = f"""
-    SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, e.amount, w.always
+    SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, e.amount, w.always,
+           w.period <> 'day' OR c.never_pruned AS kept
     FROM calendars c
     JOIN entries e ON e.tenant_id = c.tenant_id
     CROSS JOIN LATERAL (SELECT (e.occurred_at AT TIME ZONE c.zone)::date AS day) AS local
@@ -82,7 +84,8 @@ _GRANTED = f"""
         WHEN w.meter IS NOT NULL THEN (e.tenant_id, e.rule_id, e.rule_version, w.period)
              IN (SELECT tenant_id, rule_id, version, period FROM ({_RULE_LIMITS}) AS limits) END"""
 
-# Windows of closed days may have been pruned; what is used again after that counts from nothing.
+# Windows before a day that was closed may have been pruned, where the tenant has ever limited backdating;
+# what is used of them again counts from nothing.
 _COUNTED = Invariant(
     "I11b",
     "what counts as used of a limit is what was granted in its window",
@@ -92,10 +95,11 @@ _COUNTED = Invariant(
            sum(times_used) AS times_used, sum(times_granted) AS times_granted
     FROM (
         SELECT tenant_id, account_id, meter, period, starts_on, 0 AS used, amount AS granted, 0 AS times_used,
-               1 AS times_granted, always
+               1 AS times_granted, always, kept
         FROM ({_GRANTED}) AS granted
         UNION ALL
-        SELECT a.tenant_id, a.id, u.meter, u.period, u.starts_on, u.points, 0, u.times, 0, true
+        SELECT a.tenant_id, a.id, u.meter, u.period, u.starts_on, u.points, 0, u.times, 0, true,
+               u.period <> 'day' OR c.never_pruned
         FROM calendars c
         JOIN accounts a ON a.tenant_id = c.tenant_id
         JOIN usage u ON u.tenant_id = a.tenant_id AND u.user_id = a.user_id
@@ -103,8 +107,9 @@ _COUNTED = Invariant(
     GROUP BY tenant_id, account_id, meter, period, starts_on
     HAVING sum(used) > sum(granted) OR sum(times_used) > sum(times_granted)
         OR ((sum(used), sum(times_used)) <> (sum(granted), sum(times_granted)) AND bool_and(always)
-            AND NOT EXISTS (SELECT FROM closed_windows w
-                            WHERE w.tenant_id = both_sides.tenant_id AND w.local_date = starts_on))""",
+            AND (bool_and(kept) OR NOT EXISTS (
+                SELECT FROM closed_windows w
+                WHERE w.tenant_id = both_sides.tenant_id AND w.local_date >= starts_on)))""",
 )
 
 LIMITS = (_NOT_EXCEEDED, _COUNTED)

@@ -1,0 +1,233 @@
+"""What a hand that evades every guard could do to the story's ledger, and which facts that belies."""
+
+from typing import NamedTuple
+
+from pointledger.storage.database import driver
+from tests.ledger import Ledger
+
+_ANNA = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'anna'))"
+_BEN = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'ben'))"
+_SETTLED = f"(SELECT id FROM entries WHERE account_id = {_ANNA} AND subtype = 'manual' AND type = 'expire')"
+_LEFT = "(SELECT id FROM entries WHERE subtype = 'transfer_out' AND amount = 120)"
+_ARRIVED = "(SELECT id FROM entries WHERE subtype = 'transfer_in' AND amount = 120)"
+_WHOLE = f"(SELECT id FROM lots WHERE account_id = {_ANNA} AND remaining = amount)"
+_SWEEP = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired' <> '0')"
+_BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
+
+
+class Tampering(NamedTuple):
+    """SQL, and the ids of exactly those invariants that find it."""
+
+    found_by: str
+    sql: str
+
+
+TAMPERINGS = [
+    Tampering("I1a I14", f"UPDATE accounts SET total_refunded = 5 WHERE id = {_ANNA}"),
+    Tampering(
+        "I1b",  # two entries that cancel each other
+        f"""UPDATE entries SET delta_frozen = CASE seq WHEN 1 THEN 5 ELSE -5 END,
+                               frozen_after = CASE seq WHEN 1 THEN 5 ELSE 0 END
+            WHERE account_id = {_ANNA} AND seq <= 2""",
+    ),
+    Tampering(
+        "I2 I3a",
+        f"""UPDATE entries SET delta_pending = 5, delta_debt = 5 WHERE account_id = {_ANNA} AND seq = 2""",
+    ),
+    Tampering("I3a", f"UPDATE entries SET frozen_after = 5 WHERE account_id = {_ANNA} AND seq = 2"),
+    Tampering(
+        "I3a",
+        f"""UPDATE entries SET created_at = created_at - interval '1 day'
+            WHERE account_id = {_ANNA} AND seq = 2""",
+    ),
+    Tampering(
+        "I2 I3a I4d I10c I11b I14 I17b",  # an entry has vanished
+        f"DELETE FROM entries WHERE account_id = {_ANNA} AND seq = 2",
+    ),
+    Tampering("I3b", f"UPDATE accounts SET version = version + 1 WHERE id = {_ANNA}"),
+    Tampering("I3c", f"UPDATE accounts SET as_of = as_of - interval '1 day' WHERE id = {_ANNA}"),
+    Tampering("I4a", f"UPDATE lots SET remaining = remaining - 1, frozen = 1 WHERE id = {_WHOLE}"),
+    Tampering("I4a I4b", f"UPDATE lots SET remaining = remaining - 1 WHERE id = {_WHOLE}"),
+    Tampering("I4b", f"UPDATE lot_moves SET lot_id = {_WHOLE} WHERE entry_id = {_SETTLED}"),
+    Tampering(
+        "I4c",
+        f"""UPDATE lot_moves SET entry_id = (SELECT id FROM entries WHERE account_id = {_ANNA} AND seq = 1)
+            WHERE entry_id = {_SETTLED}""",
+    ),
+    Tampering("I4d", f"UPDATE lots SET entry_id = {_LEFT}, origin_id = {_LEFT} WHERE id = {_WHOLE}"),
+    Tampering("I4e", f"UPDATE accounts SET next_expiry_at = NULL WHERE id = {_BEN}"),
+    Tampering("I4e", f"UPDATE accounts SET next_expiry_at = next_expiry_at + '1 day' WHERE id = {_BEN}"),
+    Tampering(
+        "I4f",
+        f"""INSERT INTO lots (tenant_id, id, account_id, entry_id, origin_id, amount, remaining, state,
+                              earned_at)
+            SELECT tenant_id, gen_random_uuid(), account_id, entry_id, origin_id, 1, 0, 'consumed', earned_at
+            FROM lots WHERE id = {_WHOLE}""",
+    ),
+    Tampering(
+        "I2 I3b I4a I6a", f"UPDATE accounts SET pending_balance = -5, debt = -5 WHERE id = {_ANNA}"
+    ),
+    Tampering("I6b", "UPDATE lots SET state = 'pending' WHERE state = 'consumed'"),
+    Tampering("I7a", f"UPDATE entries SET related_id = {_SETTLED} WHERE id = {_LEFT}"),
+    Tampering("I7a", f"UPDATE entries SET related_id = NULL WHERE id = {_LEFT}"),
+    Tampering("I7b", f"UPDATE lots SET earned_at = now() WHERE entry_id = {_ARRIVED}"),
+    Tampering("I7b", f"UPDATE lots SET origin_id = {_ARRIVED} WHERE entry_id = {_ARRIVED}"),
+    Tampering(
+        "I8",
+        """DROP INDEX journal_one_per_key;
+           INSERT INTO journal SELECT gen_random_uuid(), nextval('journal_seq'), lane, version, accepted_at,
+                  occurred_at, fingerprint, tenant_id, user_id, actor, kind, idempotency_key, payload
+           FROM journal WHERE idempotency_key = 'welcome';
+           INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM journal ORDER BY seq DESC LIMIT 1""",
+    ),
+    Tampering(
+        "I9a",
+        """INSERT INTO outcomes (id, tenant_id, state, applied_at, data)
+           VALUES (gen_random_uuid(), 'shop', 'applied', now(), '{}')""",
+    ),
+    Tampering("I9a", "UPDATE outcomes SET tenant_id = 'cafe' WHERE reason = 'NO_MATCHING_RULE'"),
+    Tampering(
+        "I9b",
+        f"INSERT INTO aliases (id, journal_id) SELECT id, {_SWEEP} FROM journal WHERE id = {_BASKET}",
+    ),
+    Tampering("I9b", "UPDATE aliases SET journal_id = gen_random_uuid()"),
+    Tampering(
+        "I10a",
+        f"""UPDATE outcomes SET state = 'refused', reason = 'MAX_BALANCE', data = NULL
+            WHERE id = {_BASKET}""",
+    ),
+    Tampering("I10a I18a", f"DELETE FROM outcomes WHERE id = {_BASKET}"),
+    Tampering(
+        "I10a I10c",
+        f"UPDATE entries SET command_id = gen_random_uuid() WHERE command_id = {_BASKET}",
+    ),
+    Tampering(
+        "I10b",
+        f"""UPDATE outcomes SET data = data::jsonb || '{{"lots_expired": 0, "points_expired": 0}}'
+            WHERE id = {_SWEEP}""",
+    ),
+    Tampering(
+        "I10b I10d",
+        f"UPDATE outcomes SET data = data::jsonb || '{{\"transactions\": []}}' WHERE id = {_BASKET}",
+    ),
+    Tampering(
+        "I10c",
+        f"""UPDATE outcomes SET data = jsonb_set(data::jsonb, '{{transactions, 0, seq}}', '99')
+            WHERE id = {_BASKET}""",
+    ),
+    Tampering(
+        "I10d",
+        f"""UPDATE outcomes SET data = data::jsonb || '{{"points_earned": 31}}' WHERE id = {_BASKET}""",
+    ),
+    Tampering(
+        "I10e",
+        f"""UPDATE outcomes SET data = data::jsonb || '{{"points_expired": 1}}' WHERE id = {_SWEEP}""",
+    ),
+    Tampering(
+        "I11a",
+        "UPDATE rule_versions SET body = jsonb_set(body::jsonb, '{limits, 0, max}', '1')",
+    ),
+    Tampering(
+        "I11a",
+        """UPDATE tenant_versions SET config = config::jsonb || '{"max_earn_per_day": 20}'
+           WHERE tenant_id = 'shop'""",
+    ),
+    Tampering("I11b", "UPDATE usage SET points = points - 1 WHERE meter = 'earn'"),
+    Tampering("I11b", "DELETE FROM usage WHERE period = 'lifetime'"),
+    Tampering("I11b", "UPDATE usage SET starts_on = starts_on - 1 WHERE meter = 'spend'"),
+    Tampering(
+        "I12a",
+        """UPDATE lots SET expires_at = earned_at
+           WHERE id IN (SELECT lot_id FROM lot_moves WHERE tenant_id = 'cafe' AND kind = 'spend')""",
+    ),
+    Tampering(
+        "I12b",
+        """UPDATE lots SET expires_at = now() + interval '1 year'
+           WHERE id IN (SELECT lot_id FROM lot_moves m JOIN entries e ON e.id = m.entry_id
+                        WHERE e.subtype = 'scheduled' AND m.tenant_id = 'cafe')""",
+    ),
+    Tampering(
+        "I13",
+        """UPDATE outcomes SET data = jsonb_set(data::jsonb, '{account, balance}', '7')
+           WHERE data ->> 'settled' = '0'""",
+    ),
+    Tampering(
+        "I13",
+        """UPDATE outcomes SET data = data::jsonb || '{"requested": 6}' WHERE data ->> 'requested' = '7'""",
+    ),
+    Tampering(
+        "I14",
+        f"""UPDATE accounts SET total_earned = total_earned - 1,
+                                total_transferred_in = total_transferred_in + 1
+            WHERE id = {_ANNA}""",
+    ),
+    Tampering(
+        "I17a",
+        """UPDATE accounts SET user_id = 'eve' WHERE user_id = 'cleo';
+           UPDATE usage SET user_id = 'eve' WHERE user_id = 'cleo'""",
+    ),
+    Tampering(
+        "I2 I3b I4d I11b I14 I17a I17b",
+        """UPDATE entries SET account_id = gen_random_uuid()
+           WHERE account_id = (SELECT id FROM accounts WHERE user_id = 'cleo')""",
+    ),
+    Tampering("I4a I17b", f"UPDATE lots SET account_id = {_BEN} WHERE id = {_WHOLE}"),
+    Tampering(
+        "I4b I17c",
+        f"""UPDATE lot_moves SET lot_id = (SELECT min(id::text)::uuid FROM lots WHERE account_id = {_BEN}
+                                           AND entry_id <> {_ARRIVED})
+            WHERE entry_id = {_SETTLED}""",
+    ),
+    Tampering("I18a", "DELETE FROM pending"),
+    Tampering("I18a", "DELETE FROM failures"),
+    Tampering(
+        "I18b",
+        f"INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM journal WHERE id = {_SWEEP}",
+    ),
+    Tampering("I18a I18b", "UPDATE pending SET lane = (lane + 1) % 64"),
+    Tampering(
+        "I18c",
+        """INSERT INTO outcomes (id, tenant_id, state, reason, applied_at)
+           SELECT id, tenant_id, 'refused', 'MAX_BALANCE', now() FROM failures""",
+    ),
+    Tampering(
+        "I20",
+        """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until, finished_at)
+           VALUES ('expire-points', 'shop', '2026-01-01', now(), now(), now() - interval '1 hour')""",
+    ),
+    Tampering(
+        "I20",
+        """ALTER TABLE job_runs DROP CONSTRAINT job_runs_pkey;
+           INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until)
+           SELECT 'expire-points', 'shop', '2026-01-01', now(), now() FROM generate_series(1, 2)""",
+    ),
+    Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
+    Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
+    Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),
+]  # fmt: skip
+
+_UNGUARD = """
+DO $$ DECLARE found record; BEGIN
+    FOR found IN SELECT DISTINCT tgrelid::regclass AS relation FROM pg_trigger WHERE NOT tgisinternal LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', found.relation);
+    END LOOP;
+    FOR found IN SELECT conrelid::regclass AS relation, conname FROM pg_constraint
+                 WHERE contype = 'c' AND connamespace = 'public'::regnamespace LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', found.relation, found.conname);
+    END LOOP;
+END $$"""
+
+_GUARD = """
+DO $$ DECLARE found record; BEGIN
+    FOR found IN SELECT tgrelid::regclass AS relation, tgname FROM pg_trigger WHERE NOT tgisinternal LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', found.relation, found.tgname);
+    END LOOP;
+END $$"""
+
+
+def tamper(ledger: Ledger, sql: str) -> None:
+    """Runs it with all guards down; the triggers stand again before it where it is about them."""
+    about_triggers = "TRIGGER" in sql
+    with ledger.database.begin() as connection:
+        for statement in (_UNGUARD, _GUARD, sql) if about_triggers else (_UNGUARD, sql, _GUARD):
+            driver(connection).execute(statement.encode())
