@@ -22,6 +22,7 @@ the same user that was accepted before it.
 
 import random
 import time
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
@@ -31,7 +32,7 @@ from pointledger.domain.decide import Accepted
 from pointledger.doorbell import Doorbells
 from pointledger.locks import Locks, User, new_token
 from pointledger.settings import Settings
-from pointledger.storage import failures, journal
+from pointledger.storage import failures, journal, lanes
 from pointledger.storage.database import is_transient, transaction
 from pointledger.wire import UnknownPayload, decode
 
@@ -79,23 +80,32 @@ class Engine:
 
     def _peek(self, lane: int) -> tuple[list[Accepted], set[User]]:
         """The lane's next commands, and the users of those that have failed before."""
+        with transaction(self._database, self._settings) as connection:
+            waiting = journal.waiting(connection, lane, self._settings.batch_size)
         batch: list[Accepted] = []
         suspects: set[User] = set()
-        waiting_for_upgrade: set[User] = set()
-        with transaction(self._database, self._settings) as connection:
-            for row in journal.waiting(connection, lane, self._settings.batch_size):
-                if (row.tenant_id, row.user_id) in waiting_for_upgrade:
-                    continue
-                try:
-                    accepted = _read(row)
-                except UnknownPayload as error:
-                    waiting_for_upgrade.add((row.tenant_id, row.user_id))
-                    failures.postpone(connection, row.id, str(error), _UNKNOWN_WAITS_SECONDS)
-                    continue
-                batch.append(accepted)
-                if row.has_failed:
-                    suspects.add(sender(accepted))
+        unreadable: dict[User, tuple[UUID, str]] = {}
+        for row in waiting:
+            if (row.tenant_id, row.user_id) in unreadable:
+                continue
+            try:
+                accepted = _read(row)
+            except UnknownPayload as error:
+                unreadable[row.tenant_id, row.user_id] = row.id, str(error)
+                continue
+            batch.append(accepted)
+            if row.has_failed:
+                suspects.add(sender(accepted))
+        if unreadable:
+            self._postpone(lane, unreadable)
         return batch, suspects
+
+    def _postpone(self, lane: int, unreadable: dict[User, tuple[UUID, str]]) -> None:
+        """Lets commands that only a newer program can read wait, and their users with them."""
+        with transaction(self._database, self._settings) as connection:
+            lanes.fence(connection, lane)
+            for command_id, error in unreadable.values():
+                failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
 
     def _round(self, lane: int, batch: list[Accepted], suspects: set[User], token: str) -> int:
         """One batch under its users' locks; how many commands got their outcome."""

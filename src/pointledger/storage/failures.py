@@ -57,20 +57,17 @@ def bury(connection: sa.Connection, lane: int, command_id: UUID, *, hold: bool) 
     run(connection, _BURY, id=command_id, lane=lane, hold=hold)
 
 
-def postpone(connection: sa.Connection, command_id: UUID, error: str, seconds: float) -> None:
-    """Lets a command wait that this program cannot read yet; charges it nothing."""
-    run(
-        connection,
-        """INSERT INTO failures AS known (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
-           SELECT id, lane, tenant_id, user_id, 0, %(error)s,
-                  clock_timestamp() + %(seconds)s * interval '1 second'
-           FROM journal WHERE id = %(id)s
-           ON CONFLICT (id) DO UPDATE
-           SET error = excluded.error, next_attempt_at = excluded.next_attempt_at""",
-        id=command_id,
-        error=error,
-        seconds=seconds,
-    )
+_POSTPONE = """
+INSERT INTO failures AS known (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
+SELECT id, lane, tenant_id, user_id, 0, %(error)s, clock_timestamp() + %(seconds)s * interval '1 second'
+FROM journal
+WHERE id = %(id)s AND EXISTS (SELECT FROM pending p WHERE p.lane = %(lane)s AND p.id = journal.id)
+ON CONFLICT (id) DO UPDATE SET error = excluded.error, next_attempt_at = excluded.next_attempt_at"""
+
+
+def postpone(connection: sa.Connection, lane: int, command_id: UUID, error: str, seconds: float) -> None:
+    """Lets a command wait that this program cannot read; charges it nothing. The lane's row is held."""
+    run(connection, _POSTPONE, lane=lane, id=command_id, error=error, seconds=seconds)
 
 
 def forget(connection: sa.Connection, command_ids: list[UUID]) -> None:

@@ -17,9 +17,9 @@ _ACCEPT = """
 WITH numbered AS MATERIALIZED (
     -- the order of the input is the order of application
     SELECT nextval('journal_seq') AS seq, line.*
-    FROM unnest(%(ids)s::uuid[], %(lanes)s::int2[], %(versions)s::int2[], %(occurred)s::timestamptz[],
-                %(fingerprints)s::bytea[], %(tenants)s::text[], %(users)s::text[], %(actors)s::text[],
-                %(kinds)s::text[], %(keys)s::text[], %(payloads)s::text[])
+    FROM unnest(%(ids)b::uuid[], %(lanes)b::int2[], %(versions)b::int2[], %(occurred)b::timestamptz[],
+                %(fingerprints)b::bytea[], %(tenants)b::text[], %(users)b::text[], %(actors)b::text[],
+                %(kinds)b::text[], %(keys)b::text[], %(payloads)b::text[])
          WITH ORDINALITY AS line (id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor,
                                   kind, idempotency_key, payload, ordinal)
     ORDER BY ordinal
