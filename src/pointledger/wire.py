@@ -14,6 +14,7 @@ from celery import Celery
 from kombu import Queue
 
 from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule
+from pointledger.domain.json_values import CHECKED_BEFORE
 from pointledger.settings import Settings
 
 DRAIN_TASK = "points.drain"
@@ -118,7 +119,7 @@ def decode(
         idempotency_key=key,
         occurred_at=occurred_at,
     )
-    return command.model_validate(fields)
+    return command.model_validate(fields, context=CHECKED_BEFORE)
 
 
 # ------------------------------------------------------------------------- Celery, as every end sets it

@@ -21,7 +21,7 @@ from pointledger.domain.decide import Accepted, decide
 from pointledger.domain.lots import Lot
 from pointledger.domain.needs import Needs, needs_of
 from pointledger.domain.outcomes import Applied, Decision, Refused
-from pointledger.domain.rules import Rule, rule_from
+from pointledger.domain.rules import Rule, Rules, rule_from
 from pointledger.domain.tenants import Tenant, tenant_from
 
 SHOP = "shop"
@@ -57,12 +57,12 @@ class Shop:
 
     def rule(self, event_type: str = "visit", in_force_from: datetime | None = None, **fields: Any) -> Rule:
         """Puts a rule; one of a name that is known becomes its next version."""
-        known = self.book.rules.setdefault(SHOP, [])
+        known = self.book.rules_of(self.tenant).versions
         body = rule_from({"name": f"rule {len(known)}", "event_type": event_type, **fields})
         versions = [rule for rule in known if rule.body.name == body.name]
         rule_id = versions[0].id if versions else UUID(int=len(known) + 1)
         rule = Rule(rule_id, len(versions) + 1, in_force_from, body)
-        known.append(rule)
+        self.book.rules[SHOP] = Rules((*known, rule))
         return rule
 
     # ------------------------------------------------------------------------------------ commands

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pointledger.domain.json_values import read_json
-from pointledger.domain.rules import Rule, RuleBody, rule_from, rules_for
+from pointledger.domain.rules import Rule, RuleBody, Rules, rule_from
 from pointledger.errors import InvalidRule
 from tests.domain.books import Shop, data_of, moment, reason_of
 
@@ -333,6 +333,8 @@ def test_the_order_in_which_versions_are_known_does_not_matter() -> None:
         shop.rule(name="b", points=3, priority=1),
     ]
     for known in (versions, versions[::-1]):
-        found: list[RuleBody] = [rule.body for rule in rules_for(known, "visit", moment("2026-03-01"))]
+        found: list[RuleBody] = [
+            rule.body for rule in Rules(tuple(known)).for_event("visit", moment("2026-03-01"))
+        ]
         assert [body.name for body in found] == ["b", "a"]
         assert found[1] == versions[1].body

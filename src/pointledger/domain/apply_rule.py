@@ -14,7 +14,7 @@ from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
 from pointledger.domain.limits import EARN_METER, daily_window, left, rule_windows
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.rules import Rule, rules_for
+from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import account_data, entry_data
 from pointledger.domain.tenants import Tenant
 
@@ -80,7 +80,7 @@ def matches(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> lis
 
     A rule that counts a field which the event lacks does not match it.
     """
-    found = rules_for(book.rules.get(tenant.tenant_id, []), command.event_type, at)
+    found = book.rules_of(tenant).for_event(command.event_type, at)
     wanted = ((rule, rule.wanted(command.metadata)) for rule in found)
     return [(rule, points) for rule, points in wanted if points is not None]
 
@@ -90,15 +90,14 @@ def _let_through(
 ) -> Grant:
     """What the rule's limits let through, then the tenant's daily limit, then the maximum balance."""
     granted, held_by = wanted, None
-    day = tenant.local_date(at)
-    for limit, window in rule_windows(tenant, user_id, rule, day):
+    for limit, window in rule_windows(tenant, user_id, rule, at):
         rest = left(limit, book.usage_of(window), wanted)
         if rest < granted:
             granted, held_by = rest, limit.label
     if granted < wanted and rule.body.on_exceed == "refuse":
         return Grant(rule, wanted, 0, held_by, refused=True)
     if tenant.max_earn_per_day is not None:
-        used = book.usage_of(daily_window(tenant, user_id, EARN_METER, day)).points
+        used = book.usage_of(daily_window(tenant, user_id, EARN_METER, at)).points
         rest = max(tenant.max_earn_per_day - used, 0)
         if rest < granted:
             granted, held_by = rest, "tenant/max_earn_per_day"
@@ -110,12 +109,12 @@ def _let_through(
 
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
     """From here the grant must succeed: counts it, writes its entry and its lot."""
-    rule, day = grant.rule, tenant.local_date(at)
+    rule = grant.rule
     # A window that several limits look at is counted once.
-    for window in {window for _, window in rule_windows(tenant, account.user_id, rule, day)}:
+    for window in {window for _, window in rule_windows(tenant, account.user_id, rule, at)}:
         book.usage_of(window).add(grant.granted)
     if tenant.max_earn_per_day is not None:
-        book.usage_of(daily_window(tenant, account.user_id, EARN_METER, day)).add(grant.granted)
+        book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
     expiry = rule.body.expiry
     expires_at = tenant.days_later(at, expiry.days) if expiry else tenant.default_expiry(at)
     entry = book.post(account, ("earn", "rule"), grant.granted, at, rule=rule, expires_at=expires_at)

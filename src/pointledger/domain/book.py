@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pointledger.domain.limits import Usage, Window
 from pointledger.domain.lots import Lot, LotMove, put, take
-from pointledger.domain.rules import Rule
+from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
 from pointledger.ids import derive_id, milliseconds_of
 
@@ -90,12 +90,12 @@ class Book:
     """What a batch's decisions may know, and what they change.
 
     `recorded_at` is the database's clock, read once per batch. `tenants` lacks those that do not exist;
-    `rules` holds every version of a tenant's rules.
+    `rules` has each tenant's, in every version.
     """
 
     recorded_at: datetime
     tenants: dict[str, Tenant] = field(default_factory=dict)
-    rules: dict[str, list[Rule]] = field(default_factory=dict)
+    rules: dict[str, Rules] = field(default_factory=dict)
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     usage: dict[Window, Usage] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
@@ -104,11 +104,18 @@ class Book:
     moves: list[LotMove] = field(default_factory=list)
     command_id: UUID | None = None  # whose doing is being written
     _ordinal: int = 0
+    _milliseconds: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._milliseconds = milliseconds_of(self.recorded_at)
 
     def begin(self, command_id: UUID) -> None:
         """What follows is this command's doing."""
         self.command_id = command_id
         self._ordinal = 0
+
+    def rules_of(self, tenant: Tenant) -> Rules:
+        return self.rules.get(tenant.tenant_id) or Rules()
 
     def usage_of(self, window: Window) -> Usage:
         return self.usage.setdefault(window, Usage())
@@ -219,7 +226,7 @@ class Book:
 
     def _next_id(self) -> UUID:
         self._ordinal += 1
-        return derive_id(self._whose(), self._ordinal, milliseconds_of(self.recorded_at))
+        return derive_id(self._whose(), self._ordinal, self._milliseconds)
 
 
 def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -70,7 +70,7 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
         return refused
     if account:
         touch(book, tenant, account, at)
-    used = book.usage_of(daily_window(tenant, command.user_id, EARN_METER, tenant.local_date(at)))
+    used = book.usage_of(daily_window(tenant, command.user_id, EARN_METER, at))
     if tenant.max_earn_per_day is not None and used.points + command.amount > tenant.max_earn_per_day:
         return Refused(
             Reason.LIMIT_REACHED,
@@ -99,7 +99,7 @@ def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision
     touch(book, tenant, account, at)
     if command.amount < tenant.min_spend_points:
         return Refused(Reason.BELOW_MINIMUM, f"at least {tenant.min_spend_points} points are spent at once")
-    used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, tenant.local_date(at)))
+    used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, at))
     if tenant.max_spend_per_day is not None and used.points + command.amount > tenant.max_spend_per_day:
         rest = max(tenant.max_spend_per_day - used.points, 0)
         return Refused(Reason.LIMIT_REACHED, f"{rest} points are left to spend that day")

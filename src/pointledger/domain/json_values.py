@@ -6,12 +6,13 @@ from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo
 
 METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
 METADATA_DEPTH = 8
 _INTEGER_CHARACTERS = 100  # longer ones cost time to read, and nothing of ours is as large
 _NAME_CHARACTERS = 100  # of a field's name in a message
+CHECKED_BEFORE = object()  # validation context of what comes out of the journal
 _INT64 = 1 << 63  # what Postgres, and every other reader of the JSON, holds exactly
 
 
@@ -52,7 +53,9 @@ def _check_scalar(value: object) -> None:
     raise ValueError(f"{type(value).__name__} is not a JSON type")
 
 
-def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+def _metadata(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if info.context is CHECKED_BEFORE:
+        return value
     _check(value, 1)
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
     if size > METADATA_BYTES:

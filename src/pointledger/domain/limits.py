@@ -5,9 +5,8 @@ begin, and a reset that is missed or run twice changes nothing.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from pointledger.domain.rules import Limit, Rule
 from pointledger.domain.tenants import Tenant
@@ -42,19 +41,20 @@ class Usage:
         self.changed = True
 
 
-def rule_window(tenant: Tenant, user_id: str, rule_id: UUID, period: str, day: date) -> Window:
-    starts_on = day if period == DAY else LIFETIME_STARTS_ON
-    return Window(tenant.tenant_id, user_id, str(rule_id), period, starts_on)
+def daily_window(tenant: Tenant, user_id: str, meter: str, at: datetime) -> Window:
+    """The window of the tenant's `max_earn_per_day` or `max_spend_per_day` that a moment falls in."""
+    return Window(tenant.tenant_id, user_id, meter, DAY, tenant.local_date(at))
 
 
-def daily_window(tenant: Tenant, user_id: str, meter: str, day: date) -> Window:
-    """The window of the tenant's `max_earn_per_day` or `max_spend_per_day`."""
-    return Window(tenant.tenant_id, user_id, meter, DAY, day)
-
-
-def rule_windows(tenant: Tenant, user_id: str, rule: Rule, day: date) -> list[tuple[Limit, Window]]:
-    """The rule's limits, each with the window it counts."""
-    return [(limit, rule_window(tenant, user_id, rule.id, limit.period, day)) for limit in rule.body.limits]
+def rule_windows(tenant: Tenant, user_id: str, rule: Rule, at: datetime) -> list[tuple[Limit, Window]]:
+    """The rule's limits, each with the window that it counts at a moment."""
+    if not rule.body.limits:
+        return []
+    starts_on = {DAY: tenant.local_date(at), LIFETIME: LIFETIME_STARTS_ON}
+    return [
+        (limit, Window(tenant.tenant_id, user_id, str(rule.id), limit.period, starts_on[limit.period]))
+        for limit in rule.body.limits
+    ]
 
 
 def left(limit: Limit, usage: Usage, wanted: int) -> int:

@@ -7,7 +7,6 @@ from pointledger.domain.book import Book
 from pointledger.domain.commands import ApplyRule, Earn, Spend
 from pointledger.domain.decide import Accepted, effective_at
 from pointledger.domain.limits import EARN_METER, SPEND_METER, Window, daily_window, rule_windows
-from pointledger.domain.rules import rules_for
 from pointledger.domain.tenants import Tenant
 
 
@@ -52,13 +51,12 @@ def _reach(needs: Needs, book: Book, key: tuple[str, str], at: datetime) -> None
 
 def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
     command = accepted.command
-    day = tenant.local_date(at)
     found = []
     if isinstance(command, ApplyRule):
-        for rule in rules_for(book.rules.get(tenant.tenant_id, []), command.event_type, at):
-            found += [window for _, window in rule_windows(tenant, command.user_id, rule, day)]
+        for rule in book.rules_of(tenant).for_event(command.event_type, at):
+            found += [window for _, window in rule_windows(tenant, command.user_id, rule, at)]
     if isinstance(command, ApplyRule | Earn) and tenant.max_earn_per_day is not None:
-        found.append(daily_window(tenant, command.user_id, EARN_METER, day))
+        found.append(daily_window(tenant, command.user_id, EARN_METER, at))
     if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
-        found.append(daily_window(tenant, command.user_id, SPEND_METER, day))
+        found.append(daily_window(tenant, command.user_id, SPEND_METER, at))
     return found

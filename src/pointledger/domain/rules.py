@@ -4,7 +4,7 @@ A rule is kept in its nested form; the flat names of the API pages are a shortha
 when it is saved. Arithmetic is exact: integers and decimals, one rounding at the end, down.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -127,24 +127,39 @@ class Rule:
         return min(max(points * scaled // _MULTIPLIER_SCALE, 0), MAX_AMOUNT)
 
 
-def rules_for(versions: list[Rule], event_type: str, effective_at: datetime) -> list[Rule]:
-    """The enabled rules for this type of event, each in the version in force then, as they are tried:
-    highest priority first, then the oldest.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All of a tenant's rules, in every version: a value, which may be kept as long as there is no new one.
 
-    The first version of a rule is in force since ever, so that last year's events find it; a change
-    holds from the moment when it was saved.
+    The first version of a rule is in force since ever, so that last year's events find it; a change holds
+    from the moment when it was saved.
     """
-    in_force: dict[UUID, Rule] = {}
-    for rule in versions:
-        if rule.in_force_from is not None and rule.in_force_from > effective_at:
-            continue
-        known = in_force.get(rule.id)
-        if known is None or known.version < rule.version:
-            in_force[rule.id] = rule
-    matching = [
-        rule for rule in in_force.values() if rule.body.enabled and rule.body.event_type == event_type
-    ]
-    return sorted(matching, key=lambda rule: (-rule.body.priority, rule.id))
+
+    versions: tuple[Rule, ...] = ()
+    _timeless: dict[str, list[Rule]] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def for_event(self, event_type: str, effective_at: datetime) -> list[Rule]:
+        """The enabled rules for this type of event, each in the version in force then, as they are tried:
+        highest priority first, then the oldest."""
+        if event_type in self._timeless:
+            return self._timeless[event_type]
+        found = self._in_force(event_type, effective_at)
+        if all(rule.in_force_from is None for rule in self.versions):  # nothing changed: any moment will do
+            self._timeless[event_type] = found
+        return found
+
+    def _in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:
+        newest: dict[UUID, Rule] = {}
+        for rule in self.versions:
+            if rule.in_force_from is not None and rule.in_force_from > effective_at:
+                continue
+            known = newest.get(rule.id)
+            if known is None or known.version < rule.version:
+                newest[rule.id] = rule
+        matching = [
+            rule for rule in newest.values() if rule.body.enabled and rule.body.event_type == event_type
+        ]
+        return sorted(matching, key=lambda rule: (-rule.body.priority, rule.id))
 
 
 def rule_from(fields: Any) -> RuleBody:

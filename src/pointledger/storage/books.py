@@ -47,7 +47,7 @@ def load(
 
 _LOCK_ACCOUNTS = f"""
 SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
-FROM unnest(%(tenants)s::text[], %(users)s::text[]) AS wanted (tenant_id, user_id)
+FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
 ORDER BY a.tenant_id, a.user_id
 FOR UPDATE OF a"""  # noqa: S608  (column names of ours)
@@ -72,7 +72,7 @@ def _lock_accounts(connection: sa.Connection, keys: list[tuple[str, str]]) -> di
 _LOTS = """
 SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
        l.expires_at
-FROM unnest(%(tenants)s::text[], %(accounts)s::uuid[]) AS wanted (tenant_id, account_id)
+FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 CROSS JOIN LATERAL (
     SELECT * FROM lots
     WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
@@ -133,8 +133,8 @@ def _lot(tenant_id: str, account_id: UUID, columns: list[Any]) -> Lot:
 
 _USAGE = """
 SELECT u.tenant_id, u.user_id, u.meter, u.period, u.starts_on, u.points, u.times
-FROM unnest(%(tenants)s::text[], %(users)s::text[], %(meters)s::text[], %(periods)s::text[],
-            %(starts)s::date[])
+FROM unnest(%(tenants)b::text[], %(users)b::text[], %(meters)b::text[], %(periods)b::text[],
+            %(starts)b::date[])
      AS wanted (tenant_id, user_id, meter, period, starts_on)
 JOIN usage u ON u.tenant_id = wanted.tenant_id COLLATE "C" AND u.user_id = wanted.user_id COLLATE "C"
             AND u.meter = wanted.meter COLLATE "C" AND u.period = wanted.period COLLATE "C"
@@ -142,8 +142,8 @@ JOIN usage u ON u.tenant_id = wanted.tenant_id COLLATE "C" AND u.user_id = wante
 
 _SAVE_USAGE = """
 INSERT INTO usage AS known (tenant_id, user_id, meter, period, starts_on, points, times)
-SELECT * FROM unnest(%(tenants)s::text[], %(users)s::text[], %(meters)s::text[], %(periods)s::text[],
-                     %(starts)s::date[], %(points)s::int8[], %(times)s::int8[])
+SELECT * FROM unnest(%(tenants)b::text[], %(users)b::text[], %(meters)b::text[], %(periods)b::text[],
+                     %(starts)b::date[], %(points)b::int8[], %(times)b::int8[])
 ON CONFLICT (tenant_id, user_id, meter, period, starts_on)
 DO UPDATE SET points = excluded.points, times = excluded.times"""
 
@@ -192,8 +192,8 @@ _TYPES = {
 
 _UPDATE_ACCOUNTS = f"""
 UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in _CHANGING)}
-FROM unnest(%(tenants)s::text[], %(users)s::text[],
-            {", ".join(f"%({name})s::{_TYPES.get(name, 'int8')}[]" for name in _CHANGING)})
+FROM unnest(%(tenants)b::text[], %(users)b::text[],
+            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in _CHANGING)})
      AS new (tenant_id, user_id, {", ".join(_CHANGING)})
 WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
 """  # noqa: S608  (column names of ours)
@@ -211,7 +211,7 @@ _LOT = (
 
 _UPDATE_LOTS = """
 UPDATE lots SET remaining = new.remaining, state = new.state
-FROM unnest(%(tenants)s::text[], %(ids)s::uuid[], %(remaining)s::int8[], %(states)s::text[])
+FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(remaining)b::int8[], %(states)b::text[])
      AS new (tenant_id, id, remaining, state)
 WHERE lots.tenant_id = new.tenant_id COLLATE "C" AND lots.id = new.id"""
 

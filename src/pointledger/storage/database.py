@@ -23,8 +23,12 @@ _TRANSIENT_CLASSES = ("08", "53", "57P")
 _TRANSIENT_STATES = ("40001", "40P01", "55P03", "25P03")
 
 
-def engine_for(database_url: str, *, pgbouncer: bool = False) -> sa.Engine:
-    """A pool of connections. Behind pgbouncer in transaction mode nothing may be prepared."""
+def engine_for(database_url: str, *, pgbouncer: bool = False, ping: bool = True) -> sa.Engine:
+    """A pool of connections. Behind pgbouncer in transaction mode nothing may be prepared.
+
+    `ping`: each is tried before it is lent, so that a restart of Postgres costs a caller a reconnection and
+    no error. Workers do without: what fails there is tried again anyway.
+    """
     try:
         url = sa.make_url(database_url)
     except (sa.exc.ArgumentError, ValueError):
@@ -37,7 +41,7 @@ def engine_for(database_url: str, *, pgbouncer: bool = False) -> sa.Engine:
         isolation_level="READ COMMITTED",  # each statement sees what those it waited for have committed
         pool_size=_POOL_SIZE,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
-        pool_pre_ping=True,  # a restart of Postgres costs a reconnection, not an error
+        pool_pre_ping=ping,
         connect_args=arguments,
     )
 

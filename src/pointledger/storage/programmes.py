@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.rules import Rule, RuleBody, rule_from
+from pointledger.domain.rules import Rule, RuleBody, Rules, rule_from
 from pointledger.domain.tenants import Tenant, tenant_from
 from pointledger.errors import TenantMissing
 from pointledger.ids import new_id
@@ -24,12 +24,11 @@ SELECT DISTINCT ON (tenant_id) tenant_id, version, config
 FROM tenant_versions WHERE tenant_id = ANY(%(tenants)s::text[])
 ORDER BY tenant_id, version DESC"""
 
-_VERSIONS = """
-SELECT tenant_id, name, version FROM rule_versions WHERE tenant_id = ANY(%(tenants)s::text[])"""
+_HOW_MANY = """
+SELECT tenant_id, count(*) FROM rule_versions WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id"""
 
 _BODIES = """
-SELECT tenant_id, name, version, rule_id, in_force_from, body FROM rule_versions
-WHERE tenant_id = ANY(%(tenants)s::text[])"""
+SELECT version, rule_id, in_force_from, body FROM rule_versions WHERE tenant_id = %(tenant)s"""
 
 
 class Programmes:
@@ -37,7 +36,7 @@ class Programmes:
 
     def __init__(self) -> None:
         self._tenants: dict[tuple[str, int], Tenant] = {}
-        self._rules: dict[tuple[str, str, int], Rule] = {}
+        self._rules: dict[tuple[str, int], Rules] = {}
 
     def tenants(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Tenant]:
         """The current configuration of each of these tenants that exists."""
@@ -49,16 +48,16 @@ class Programmes:
             found[tenant_id] = self._tenants[tenant_id, version]
         return found
 
-    def rules(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, list[Rule]]:
-        """Every version of every rule of these tenants."""
+    def rules(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Rules]:
+        """Every version of every rule of these tenants. Versions are only ever added: as long as there are
+        as many, they are the same."""
         _make_room(self._rules)
-        keys = [tuple(row) for row in rows(connection, _VERSIONS, tenants=tenant_ids)]
-        if any(key not in self._rules for key in keys):
-            for tenant_id, name, version, *rest in rows(connection, _BODIES, tenants=tenant_ids):
-                self._rules[tenant_id, name, version] = _rule(version, *rest)
-        found: dict[str, list[Rule]] = {tenant_id: [] for tenant_id in tenant_ids}
-        for key in keys:
-            found[key[0]].append(self._rules[key])
+        found = {}
+        for tenant_id, count in rows(connection, _HOW_MANY, tenants=tenant_ids):
+            if (tenant_id, count) not in self._rules:
+                versions = rows(connection, _BODIES, tenant=tenant_id)
+                self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
+            found[tenant_id] = self._rules[tenant_id, count]
         return found
 
 
