@@ -123,7 +123,7 @@ class Demonstration:
 
     def _people(self) -> list[str]:
         """Transfers, one of which is refused, and an expiry by hand. Their keys make them once for all."""
-        giver, *friends = (f"household-{number}" for number in (900, 906, 1056))
+        giver, *friends, leaver = (f"household-{number}" for number in (900, 906, 1056, 718))
         commands: list[AnyCommand] = [
             Transfer(
                 tenant_id=TENANT,
@@ -139,7 +139,7 @@ class Demonstration:
         commands.append(
             Expire(
                 tenant_id=TENANT,
-                user_id=friends[0],
+                user_id=leaver,
                 amount=1_000_000,
                 description="asked to leave",
                 idempotency_key="a manual expiry",
