@@ -117,6 +117,8 @@ def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datet
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
     expiry = rule.body.expiry
     expires_at = tenant.days_later(at, expiry.days) if expiry else tenant.default_expiry(at)
-    entry = book.post(account, ("earn", "rule"), grant.granted, at, rule=rule, expires_at=expires_at)
+    entry = book.post(
+        account, ("earn", "rule"), grant.granted, at, delta=grant.granted, rule=rule, expires_at=expires_at
+    )
     book.grant_lot(account, entry, grant.granted, at, expires_at)
     return entry

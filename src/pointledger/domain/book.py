@@ -16,8 +16,9 @@ from pointledger.ids import derive_id, milliseconds_of
 
 MAX_BALANCE = 10**15  # the bound of every balance column, far below a bigint's
 
-# What each kind of entry adds its amount to. Value comes and goes only by an entry with one of these.
-TOTALS = {
+# What each kind of entry adds its amount to. Value comes and goes only by an entry with one of these; one
+# with None moves it within the account.
+TOTALS: dict[tuple[str, str], str | None] = {
     ("earn", "rule"): "total_earned",
     ("earn", "manual"): "total_earned",
     ("earn", "transfer_in"): "total_transferred_in",
@@ -74,6 +75,9 @@ class Entry:
     subtype: str
     amount: int
     delta: int
+    delta_frozen: int
+    delta_pending: int
+    delta_debt: int
     balance_after: int
     frozen_after: int
     pending_after: int
@@ -143,16 +147,23 @@ class Book:
         amount: int,
         occurred_at: datetime,
         *,
+        delta: int = 0,
+        delta_frozen: int = 0,
+        delta_pending: int = 0,
+        delta_debt: int = 0,
         rule: Rule | None = None,
         related_id: UUID | None = None,
         expires_at: datetime | None = None,
     ) -> Entry:
-        """Writes an entry: `amount` points come to the available balance, or leave it."""
+        """Writes an entry about `amount` points, and what it changes: the available balance by `delta`, and
+        what is frozen, pending and owed."""
         entry_type, subtype = kind
-        delta = amount if entry_type == "earn" else -amount
         account.balance += delta
-        total = TOTALS[kind]
-        setattr(account, total, getattr(account, total) + amount)
+        account.frozen_balance += delta_frozen
+        account.pending_balance += delta_pending
+        account.debt += delta_debt
+        if total := TOTALS[kind]:
+            setattr(account, total, getattr(account, total) + amount)
         account.version += 1
         account.updated_at = max(account.updated_at, self.recorded_at)
         account.changed = True
@@ -166,6 +177,9 @@ class Book:
             subtype=subtype,
             amount=amount,
             delta=delta,
+            delta_frozen=delta_frozen,
+            delta_pending=delta_pending,
+            delta_debt=delta_debt,
             balance_after=account.balance,
             frozen_after=account.frozen_balance,
             pending_after=account.pending_balance,
@@ -212,13 +226,13 @@ class Book:
             lot.remaining -= share
             if not lot.is_new:
                 self.changed_lots[lot.id] = lot
-            if lot.remaining == 0:
+            if lot.remaining == 0 and lot.frozen == 0:
                 lot.state = "expired" if kind == "expire" else "consumed"
             self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
 
     def settle_lots(self, account: Account) -> None:
         """Drops what is used up from the account's lots."""
-        account.lots = [lot for lot in account.lots if lot.remaining]
+        account.lots = [lot for lot in account.lots if lot.remaining or lot.frozen]
 
     def _whose(self) -> UUID:
         assert self.command_id, "only a command makes something"
@@ -240,7 +254,14 @@ def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
     """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
     expired = []
     for lot in [lot for lot in account.lots if lot.is_due(as_of)]:
-        entry = book.post(account, ("expire", "scheduled"), lot.remaining, as_of, expires_at=lot.expires_at)
+        entry = book.post(
+            account,
+            ("expire", "scheduled"),
+            lot.remaining,
+            as_of,
+            delta=-lot.remaining,
+            expires_at=lot.expires_at,
+        )
         book.pay(entry, "expire", [(lot, lot.remaining)])
         expired.append(entry)
     if expired:

@@ -83,7 +83,9 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
     if tenant.max_earn_per_day is not None:
         used.add(command.amount)
     expires_at = command.expires_at or tenant.default_expiry(at)
-    entry = book.post(account, ("earn", "manual"), command.amount, at, expires_at=expires_at)
+    entry = book.post(
+        account, ("earn", "manual"), command.amount, at, delta=command.amount, expires_at=expires_at
+    )
     book.grant_lot(account, entry, command.amount, at, expires_at)
     return _applied(account, [entry], points_earned=command.amount)
 
@@ -108,7 +110,7 @@ def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision
 
     if tenant.max_spend_per_day is not None:
         used.add(command.amount)
-    entry = book.post(account, ("spend", "purchase"), command.amount, at)
+    entry = book.post(account, ("spend", "purchase"), command.amount, at, delta=-command.amount)
     consume(book, account, entry, "spend")
     return _applied(account, [entry])
 
@@ -136,8 +138,10 @@ def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> De
     if refused := insufficient(sender, command.amount):
         return refused
 
-    leg_out = book.post(sender, ("spend", "transfer_out"), command.amount, at)
-    leg_in = book.post(recipient, ("earn", "transfer_in"), command.amount, at, related_id=leg_out.id)
+    leg_out = book.post(sender, ("spend", "transfer_out"), command.amount, at, delta=-command.amount)
+    leg_in = book.post(
+        recipient, ("earn", "transfer_in"), command.amount, at, delta=command.amount, related_id=leg_out.id
+    )
     leg_out.related_id = leg_in.id
     for lot, share in consume(book, sender, leg_out, "transfer"):
         book.grant_lot(recipient, leg_in, share, lot.earned_at, lot.expires_at, lot.origin_id)
@@ -155,7 +159,7 @@ def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decisi
     settled = min(command.amount, account.balance)
     entries = []
     if settled:
-        entry = book.post(account, ("expire", "manual"), settled, at)
+        entry = book.post(account, ("expire", "manual"), settled, at, delta=-settled)
         if command.strategy == "pro_rata":
             book.pay(entry, "expire", lots.take_pro_rata(account.lots, settled))
             book.settle_lots(account)

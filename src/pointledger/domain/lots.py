@@ -21,6 +21,7 @@ class Lot:
     remaining: int
     earned_at: datetime
     expires_at: datetime | None
+    frozen: int = 0  # held, and so neither spent nor expired
     state: str = "active"
     is_new: bool = False
 

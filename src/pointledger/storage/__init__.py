@@ -3,12 +3,15 @@
 | module      | owns                                                                  |
 | ----------- | --------------------------------------------------------------------- |
 | database    | connections, transactions and their time-outs, which errors pass      |
-| journal     | accepting commands, what waits, what failed, what came of it          |
+| journal     | accepting commands, what waits                                        |
+| lanes       | the fence of order, and drains that did not end                       |
+| failures    | commands that failed, the dead, and what was no command               |
 | books       | the accounts of a batch: load, save                                   |
+| lots, usage | two of its parts: lots, and windows of limits                         |
 | programmes  | tenants and rules, versioned                                          |
 | queries     | what people ask: accounts, entries, outcomes                          |
 | jobs        | periodic runs, a row each; what is due                                |
-| invariants  | the queries that must find nothing                                    |
+| invariants* | the queries that must find nothing                                    |
 | migrate     | bringing a database to this version                                   |
 
 One statement per function, named for the question that it answers. Row locks are taken in this order

@@ -5,22 +5,18 @@ Set-based throughout: one round trip per table, never one per row.
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.decide import Accepted
-from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, consumption_order
-from pointledger.domain.needs import AccountNeeds, needs_of
+from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
+from pointledger.storage.lots import load_lots, save_lots
 from pointledger.storage.programmes import Programmes
-
-_FIRST_LOTS = 32  # most debits are paid by the first few lots
-_LOTS_GROWTH = 16  # an account that needs more gets so many times more at the next look
+from pointledger.storage.usage import load_usage, save_usage
 
 _ACCOUNT = (
     "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
@@ -40,8 +36,8 @@ def load(
     book.tenants = programmes.tenants(connection, tenants)
     book.rules = programmes.rules(connection, tenants)
     needs = needs_of(batch, book)
-    _load_lots(connection, book, needs.accounts)
-    book.usage = _load_usage(connection, sorted(needs.windows))
+    load_lots(connection, book, needs.accounts)
+    book.usage = load_usage(connection, sorted(needs.windows))
     return book
 
 
@@ -67,120 +63,6 @@ def _lock_accounts(connection: sa.Connection, keys: list[tuple[str, str]]) -> di
     return accounts
 
 
-# ------------------------------------------------------------------------------------------------ lots
-
-_LOTS = """
-SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
-       l.expires_at
-FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM lots
-    WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
-    ORDER BY expires_at, earned_at, id LIMIT %(limit)s
-) AS l"""
-
-
-def _load_lots(connection: sa.Connection, book: Book, needs: dict[tuple[str, str], AccountNeeds]) -> None:
-    """Loads each account's lots in consumption order until its debits are covered by lots that are not
-    due, in growing strides, so that an account with a million lots costs no more than another."""
-    wanted = {
-        (account.tenant_id, account.id): (account, need)
-        for key, need in needs.items()
-        if (account := book.accounts.get(key)) and _needs_lots(account, need)
-    }
-    limit = _FIRST_LOTS
-    while wanted:
-        for account, _ in wanted.values():
-            account.lots = []
-        for tenant_id, account_id, *lot in rows(
-            connection,
-            _LOTS,
-            tenants=[tenant for tenant, _ in wanted],
-            accounts=[account for _, account in wanted],
-            limit=limit,
-        ):
-            wanted[tenant_id, account_id][0].lots.append(_lot(tenant_id, account_id, lot))
-        for account, _ in wanted.values():
-            account.lots.sort(key=consumption_order)
-            complete = len(account.lots) < limit
-            account.others_expire_from = None if complete else account.lots[-1].expires_at
-        wanted = {
-            key: (account, need)
-            for key, (account, need) in wanted.items()
-            if len(account.lots) == limit and not _covers(account.lots, need)
-        }
-        limit *= _LOTS_GROWTH
-
-
-def _needs_lots(account: Account, need: AccountNeeds) -> bool:
-    due = account.next_expiry_at is not None and account.next_expiry_at <= need.until
-    return due or need.debit > 0
-
-
-def _covers(lots: list[Lot], need: AccountNeeds) -> bool:
-    """Whether everything due is among the lots, and enough that is not."""
-    if lots[-1].is_due(need.until):
-        return False
-    return sum(lot.remaining for lot in lots if not lot.is_due(need.until)) >= need.debit
-
-
-def _lot(tenant_id: str, account_id: UUID, columns: list[Any]) -> Lot:
-    lot_id, entry_id, origin_id, amount, remaining, earned_at, expires_at = columns
-    return Lot(lot_id, tenant_id, account_id, entry_id, origin_id, amount, remaining, earned_at, expires_at)
-
-
-# --------------------------------------------------------------------------------------------- limits
-
-_USAGE = """
-SELECT u.tenant_id, u.user_id, u.meter, u.period, u.starts_on, u.points, u.times
-FROM unnest(%(tenants)b::text[], %(users)b::text[], %(meters)b::text[], %(periods)b::text[],
-            %(starts)b::date[])
-     AS wanted (tenant_id, user_id, meter, period, starts_on)
-JOIN usage u ON u.tenant_id = wanted.tenant_id COLLATE "C" AND u.user_id = wanted.user_id COLLATE "C"
-            AND u.meter = wanted.meter COLLATE "C" AND u.period = wanted.period COLLATE "C"
-            AND u.starts_on = wanted.starts_on"""
-
-_SAVE_USAGE = """
-INSERT INTO usage AS known (tenant_id, user_id, meter, period, starts_on, points, times)
-SELECT * FROM unnest(%(tenants)b::text[], %(users)b::text[], %(meters)b::text[], %(periods)b::text[],
-                     %(starts)b::date[], %(points)b::int8[], %(times)b::int8[])
-ON CONFLICT (tenant_id, user_id, meter, period, starts_on)
-DO UPDATE SET points = excluded.points, times = excluded.times"""
-
-
-def _window_arrays(windows: list[Window]) -> dict[str, list[Any]]:
-    return {
-        "tenants": [window.tenant_id for window in windows],
-        "users": [window.user_id for window in windows],
-        "meters": [window.meter for window in windows],
-        "periods": [window.period for window in windows],
-        "starts": [window.starts_on for window in windows],
-    }
-
-
-def _load_usage(connection: sa.Connection, windows: list[Window]) -> dict[Window, Usage]:
-    """What is used of these windows. A user's windows change only under its own lane's row: no locks."""
-    if not windows:
-        return {}
-    found = rows(connection, _USAGE, **_window_arrays(windows))
-    return {Window(*row[:5]): Usage(row.points, row.times) for row in found}
-
-
-def _save_usage(connection: sa.Connection, usage: dict[Window, Usage]) -> None:
-    changed = {window: used for window, used in usage.items() if used.changed}
-    if not changed:
-        return
-    run(
-        connection,
-        _SAVE_USAGE,
-        **_window_arrays(list(changed)),
-        points=[used.points for used in changed.values()],
-        times=[used.times for used in changed.values()],
-    )
-
-
-# ------------------------------------------------------------------------------------------------ save
-
 _CHANGING = _ACCOUNT[5:]  # what an entry may change: everything from updated_at on
 
 _TYPES = {
@@ -200,34 +82,23 @@ WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.
 
 _ENTRY = (
     "tenant_id", "account_id", "seq", "id", "command_id", "type", "subtype", "amount", "delta",
-    "balance_after", "frozen_after", "pending_after", "debt_after", "related_id", "rule_id", "rule_version",
-    "expires_at", "occurred_at", "created_at",
+    "delta_frozen", "delta_pending", "delta_debt", "balance_after", "frozen_after", "pending_after",
+    "debt_after", "related_id", "rule_id", "rule_version", "expires_at", "occurred_at", "created_at",
 )  # fmt: skip
-
-_LOT = (
-    "tenant_id", "id", "account_id", "entry_id", "origin_id", "amount", "remaining", "state", "earned_at",
-    "expires_at",
-)  # fmt: skip
-
-_UPDATE_LOTS = """
-UPDATE lots SET remaining = new.remaining, state = new.state
-FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(remaining)b::int8[], %(states)b::text[])
-     AS new (tenant_id, id, remaining, state)
-WHERE lots.tenant_id = new.tenant_id COLLATE "C" AND lots.id = new.id"""
 
 
 def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
     """Writes everything that the decisions changed, and their outcomes."""
     _save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
-    _save_lots(connection, book)
+    save_lots(connection, book)
     copy(
         connection,
         "lot_moves",
         ("tenant_id", "entry_id", "lot_id", "kind", "amount"),
         [(move.tenant_id, move.entry_id, move.lot_id, move.kind, move.amount) for move in book.moves],
     )
-    _save_usage(connection, book.usage)
+    save_usage(connection, book.usage)
     copy(
         connection,
         "outcomes",
@@ -256,34 +127,14 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
     assert touched == len(changed), "a locked account is there until the transaction ends"
 
 
-def _save_lots(connection: sa.Connection, book: Book) -> None:
-    copy(
-        connection,
-        "lots",
-        _LOT,
-        [tuple(getattr(lot, name) for name in _LOT) for lot in book.new_lots],
-    )
-    changed = list(book.changed_lots.values())
-    if not changed:
-        return
-    touched = run(
-        connection,
-        _UPDATE_LOTS,
-        tenants=[lot.tenant_id for lot in changed],
-        ids=[lot.id for lot in changed],
-        remaining=[lot.remaining for lot in changed],
-        states=[lot.state for lot in changed],
-    )
-    assert touched == len(changed), "a lot is there for ever"
-
-
 def _entry_line(entry: Entry) -> tuple[Any, ...]:
     rule = entry.rule
     return (
         entry.tenant_id, entry.account_id, entry.seq, entry.id, entry.command_id, entry.type, entry.subtype,
-        entry.amount, entry.delta, entry.balance_after, entry.frozen_after, entry.pending_after,
-        entry.debt_after, entry.related_id, rule.id if rule else None, rule.version if rule else None,
-        entry.expires_at, entry.occurred_at, entry.created_at,
+        entry.amount, entry.delta, entry.delta_frozen, entry.delta_pending, entry.delta_debt,
+        entry.balance_after, entry.frozen_after, entry.pending_after, entry.debt_after, entry.related_id,
+        rule.id if rule else None, rule.version if rule else None, entry.expires_at, entry.occurred_at,
+        entry.created_at,
     )  # fmt: skip
 
 

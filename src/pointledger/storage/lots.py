@@ -1,0 +1,108 @@
+"""Lots: as many as a batch needs, in the order of consumption; and what it did to them."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.domain.book import Account, Book
+from pointledger.domain.lots import Lot, consumption_order
+from pointledger.domain.needs import AccountNeeds
+from pointledger.storage.database import copy, rows, run
+
+_FIRST_LOTS = 32  # most debits are paid by the first few lots
+_LOTS_GROWTH = 16  # an account that needs more gets so many times more at the next look
+
+_LOTS = """
+SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
+       l.expires_at, l.frozen
+FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM lots
+    WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
+    ORDER BY expires_at, earned_at, id LIMIT %(limit)s
+) AS l"""
+
+
+def load_lots(connection: sa.Connection, book: Book, needs: dict[tuple[str, str], AccountNeeds]) -> None:
+    """Loads each account's lots in consumption order until its debits are covered by lots that are not
+    due, in growing strides, so that an account with a million lots costs no more than another."""
+    wanted = {
+        (account.tenant_id, account.id): (account, need)
+        for key, need in needs.items()
+        if (account := book.accounts.get(key)) and _needs_lots(account, need)
+    }
+    limit = _FIRST_LOTS
+    while wanted:
+        for account, _ in wanted.values():
+            account.lots = []
+        for tenant_id, account_id, *lot in rows(
+            connection,
+            _LOTS,
+            tenants=[tenant for tenant, _ in wanted],
+            accounts=[account for _, account in wanted],
+            limit=limit,
+        ):
+            wanted[tenant_id, account_id][0].lots.append(_lot(tenant_id, account_id, lot))
+        for account, _ in wanted.values():
+            account.lots.sort(key=consumption_order)
+            complete = len(account.lots) < limit
+            account.others_expire_from = None if complete else account.lots[-1].expires_at
+        wanted = {
+            key: (account, need)
+            for key, (account, need) in wanted.items()
+            if len(account.lots) == limit and not _covers(account.lots, need)
+        }
+        limit *= _LOTS_GROWTH
+
+
+def _needs_lots(account: Account, need: AccountNeeds) -> bool:
+    due = account.next_expiry_at is not None and account.next_expiry_at <= need.until
+    return due or need.debit > 0
+
+
+def _covers(lots: list[Lot], need: AccountNeeds) -> bool:
+    """Whether everything due is among the lots, and enough that is not."""
+    if lots[-1].is_due(need.until):
+        return False
+    return sum(lot.remaining for lot in lots if not lot.is_due(need.until)) >= need.debit
+
+
+def _lot(tenant_id: str, account_id: UUID, columns: list[Any]) -> Lot:
+    lot_id, *rest = columns
+    return Lot(lot_id, tenant_id, account_id, *rest)
+
+
+_LOT = (
+    "tenant_id", "id", "account_id", "entry_id", "origin_id", "amount", "remaining", "frozen", "state",
+    "earned_at", "expires_at",
+)  # fmt: skip
+
+_UPDATE_LOTS = """
+UPDATE lots SET remaining = new.remaining, frozen = new.frozen, state = new.state
+FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(remaining)b::int8[], %(frozen)b::int8[],
+            %(states)b::text[])
+     AS new (tenant_id, id, remaining, frozen, state)
+WHERE lots.tenant_id = new.tenant_id COLLATE "C" AND lots.id = new.id"""
+
+
+def save_lots(connection: sa.Connection, book: Book) -> None:
+    copy(
+        connection,
+        "lots",
+        _LOT,
+        [tuple(getattr(lot, name) for name in _LOT) for lot in book.new_lots],
+    )
+    changed = list(book.changed_lots.values())
+    if not changed:
+        return
+    touched = run(
+        connection,
+        _UPDATE_LOTS,
+        tenants=[lot.tenant_id for lot in changed],
+        ids=[lot.id for lot in changed],
+        remaining=[lot.remaining for lot in changed],
+        frozen=[lot.frozen for lot in changed],
+        states=[lot.state for lot in changed],
+    )
+    assert touched == len(changed), "a lot is there for ever"
