@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pointledger import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger import ApplyRule, Earn, Expire, ExpireDue, Refund, Spend, Transfer
 from pointledger.ids import parse_id
 from pointledger.storage import failures
 from tests.ledger import Ledger
@@ -13,7 +13,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Two tenants, five accounts; afterwards one command waits and one is dead."""
+    """Two tenants, six accounts; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -27,6 +27,7 @@ def tell(ledger: Ledger) -> None:
     ledger.rule(name="visits", event_type="visit", points=5, daily_limit=2, daily_limit_unit="times")
     _earn_and_lose(ledger)
     _move(ledger)
+    _reverse(ledger)
     _leave_some_undone(ledger)
 
 
@@ -69,6 +70,25 @@ def _move(ledger: Ledger) -> None:
         ExpireDue(tenant_id="shop", user_id="dora", as_of=NOW + timedelta(days=3)),
         ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW + timedelta(days=3)),
         ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW + timedelta(days=3), idempotency_key="again"),
+    )
+
+
+def _reverse(ledger: Ledger) -> None:
+    """Spends are refunded: to lots that live, and to one that has died since."""
+    rita: dict[str, Any] = {"tenant_id": "shop", "user_id": "rita"}
+    ledger.apply(
+        Earn(**rita, amount=30, occurred_at=LONG_AGO, expires_at=LONG_AGO + timedelta(days=10)),
+        Earn(**rita, amount=70, occurred_at=LONG_AGO),
+        Spend(**rita, amount=40, occurred_at=LONG_AGO),
+        Spend(**rita, amount=10, occurred_at=LONG_AGO),
+    )
+    ten, forty = [parse_id(entry["id"]) for entry in ledger.entries("rita")[:2]]
+    ledger.apply(
+        Refund(**rita, amount=25, related_id=forty),
+        Refund(**rita, amount=15, related_id=forty),
+        Refund(**rita, amount=1, related_id=forty),  # refused
+        Refund(**rita, amount=10, related_id=ten),
+        Refund(**rita, amount=3, actor="admin"),
     )
 
 

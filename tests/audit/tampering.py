@@ -13,6 +13,8 @@ _ARRIVED = "(SELECT id FROM entries WHERE subtype = 'transfer_in' AND amount = 1
 _WHOLE = f"(SELECT id FROM lots WHERE account_id = {_ANNA} AND remaining = amount)"
 _SWEEP = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired' <> '0')"
 _BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
+_FORTY = "(SELECT id FROM entries WHERE type = 'spend' AND amount = 40)"
+_REFUND = "(SELECT id FROM entries WHERE subtype = 'linked' AND amount = 10)"
 
 
 class Tampering(NamedTuple):
@@ -201,6 +203,11 @@ TAMPERINGS = [
            INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until)
            SELECT 'expire-points', 'shop', '2026-01-01', now(), now() FROM generate_series(1, 2)""",
     ),
+    Tampering("I21a I21c", f"UPDATE entries SET related_id = {_FORTY} WHERE id = {_REFUND}"),
+    Tampering("I21b I21c", f"UPDATE entries SET related_id = {_LEFT} WHERE id = {_REFUND}"),
+    Tampering("I21b", f"UPDATE entries SET related_id = NULL WHERE id = {_REFUND}"),
+    Tampering("I4b I4c", f"UPDATE lot_moves SET kind = 'spend' WHERE entry_id = {_REFUND}"),
+    Tampering("I4c I4d I21c", "UPDATE lot_moves SET amount = amount + 1 WHERE kind = 'grace'"),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),

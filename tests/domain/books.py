@@ -14,6 +14,7 @@ from pointledger.domain.commands import (
     Earn,
     Expire,
     ExpireDue,
+    Refund,
     Spend,
     Transfer,
 )
@@ -94,6 +95,13 @@ class Shop:
     def expire_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
         return self.apply(ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of), at)
 
+    def refund(
+        self, user_id: str, amount: int, entry: Entry | None = None, at: datetime | None = None, **more: Any
+    ) -> Decision:
+        """Of that entry; of none, it is goodwill."""
+        about: dict[str, Any] = {"related_id": entry.id} if entry else {}
+        return self.apply(Refund(tenant_id=SHOP, user_id=user_id, amount=amount, **about, **more), at)
+
     # ------------------------------------------------------------------------------------- looking
 
     def needs(self, command: AnyCommand) -> Needs:
@@ -109,6 +117,9 @@ class Shop:
     def entries(self, user_id: str) -> list[Entry]:
         account_id = self.account(user_id).id
         return [entry for entry in self.book.entries if entry.account_id == account_id]
+
+    def last_entry(self, user_id: str) -> Entry:
+        return self.entries(user_id)[-1]
 
     def told(self, user_id: str) -> list[tuple[str, int]]:
         """The account's entries as (subtype, signed points)."""

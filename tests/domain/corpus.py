@@ -16,6 +16,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "spend": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "transfer": {"tenant_id": "shop", "user_id": "anna", "to_user_id": "ben", "amount": 5},
     "expire": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
+    "refund": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "expire-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
 }
 
@@ -238,7 +239,7 @@ LITERAL_TEXTS: dict[str, str] = {
 def _bad() -> list[tuple[str, str, dict[str, Any], str]]:
     amounts = [
         (kind, f"amount {what}", {"amount": value}, "amount")
-        for kind in ("earn", "spend", "transfer", "expire")
+        for kind in ("earn", "spend", "transfer", "expire", "refund")
         for what, value in BAD_AMOUNTS.items()
     ]
     ids = [
@@ -265,6 +266,11 @@ def _bad() -> list[tuple[str, str, dict[str, Any], str]]:
         for what, value in BAD_MOMENTS.items()
     ]
     task_ids = [("earn", f"id {what}", {"id": value}, "id") for what, value in BAD_TASK_IDS.items()]
+    task_ids += [
+        ("refund", f"related_id {what}", {"related_id": value}, "related_id")
+        for what, value in BAD_TASK_IDS.items()
+        if value is not None
+    ]
     metadata = [
         ("apply-rule", f"metadata {what}", {"metadata": value}, "metadata")
         for what, value in BAD_METADATA.items()

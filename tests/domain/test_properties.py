@@ -8,12 +8,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pointledger.domain.book import Account, Book
-from pointledger.domain.commands import AnyCommand, ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.commands import (
+    AnyCommand,
+    ApplyRule,
+    Earn,
+    Expire,
+    ExpireDue,
+    Refund,
+    Spend,
+    Transfer,
+)
 from pointledger.domain.lots import consumption_order
 from pointledger.domain.outcomes import Decision, Refused
 from tests.domain.books import NOON, SHOP, Shop
 
 USERS = ("anna", "ben", "carl")
+DIRECTION = {"restore": -1, "grace": 0}  # of lot moves; the others take
 EXAMPLES = 100  # of up to 12 commands: the folder's tests take two seconds together
 
 
@@ -42,6 +52,9 @@ STEPS = st.lists(
                 "expire",
                 "pro rata",
                 "due",
+                "refund",
+                "refund",
+                "goodwill",
                 "status",
             ]
         ),
@@ -92,8 +105,19 @@ def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:
             return Expire(**who, amount=step.amount)
         case "pro rata":
             return Expire(**who, amount=step.amount, strategy="pro_rata")
+        case "refund":
+            return Refund(**who, amount=min(step.amount, 20), related_id=spend_of(shop, step))
+        case "goodwill":
+            return Refund(**who, amount=step.amount)
         case _:
             return ExpireDue(**who, as_of=happened)
+
+
+def spend_of(shop: Shop, step: Step) -> UUID:
+    """One of the entries so far, a spend if there is one."""
+    spends = [entry.id for entry in shop.book.entries if entry.type == "spend"]
+    found = spends or [entry.id for entry in shop.book.entries] or [UUID(int=0)]
+    return found[step.other % len(found)]
 
 
 def play(steps: list[Step]) -> tuple[Shop, list[Decision]]:
@@ -156,7 +180,8 @@ def assert_sound(book: Book, account: Account) -> None:
         - account.total_clawed_back
     )
     assert account.balance == sum(lot.remaining for lot in account.lots)
-    assert 0 <= account.balance <= 150
+    assert 0 <= account.balance <= 150 + account.total_refunded
+    assert account.debt == 0 or account.balance == 0
     assert account.lots == sorted(account.lots, key=consumption_order)
 
     entries = [entry for entry in book.entries if entry.account_id == account.id]
@@ -173,7 +198,10 @@ def assert_sound(book: Book, account: Account) -> None:
     assert all((lot.remaining > 0) == (lot.state == "active") for lot in own)
     assert {lot.id for lot in account.lots} == {lot.id for lot in own if lot.remaining}
     for lot in own:
-        assert lot.amount - lot.remaining == sum(move.amount for move in book.moves if move.lot_id == lot.id)
+        moved = [DIRECTION.get(move.kind, 1) * move.amount for move in book.moves if move.lot_id == lot.id]
+        assert lot.amount - lot.remaining == sum(moved)
+    for spend in (entry for entry in entries if entry.type == "spend"):
+        assert sum(each.amount for each in entries if each.related_id == spend.id) <= spend.amount
 
     soonest = min((lot.expires_at for lot in account.lots if lot.expires_at), default=None)
     if soonest is not None:

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from pointledger.domain.commands import Refund
 from pointledger.domain.outcomes import Decision, Outcome, Reason, State
 from tests.domain.books import Shop, moment, refusal_of
 
@@ -73,6 +75,14 @@ def _event(shop: Shop) -> Decision:
 
 def _expire(shop: Shop) -> Decision:
     return shop.expire("anna", 50)
+
+
+def _refund(shop: Shop) -> Decision:
+    return shop.refund("anna", 50, shop.book.entries[0] if shop.book.entries else None)
+
+
+def _refund_of_nothing(shop: Shop) -> Decision:
+    return shop.apply(Refund(tenant_id="shop", user_id="anna", amount=50, related_id=UUID(int=7)))
 
 
 # For each kind of command: what can be wrong with a shop where Anna and Ben have 10 points each and a rule
@@ -158,6 +168,19 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
             (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
         ],
     ),
+    "refund": (
+        _refund,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.RELATED_NOT_REVERSIBLE, _nothing),
+        ],
+    ),
+    "refund of nothing": (
+        _refund_of_nothing,
+        [(Reason.ACCOUNT_CLOSED, _status("anna", "closed")), (Reason.RELATED_NOT_FOUND, _nothing)],
+    ),
 }
 
 
@@ -203,8 +226,8 @@ def _state(shop: Shop) -> str:
 def test_the_reasons_stand_in_the_order_of_the_specification() -> None:
     specified = (
         "TENANT_UNKNOWN FEATURE_DISABLED SELF_TRANSFER ACCOUNT_NOT_FOUND ACCOUNT_SUSPENDED ACCOUNT_CLOSED "
-        "RECIPIENT_NOT_FOUND RECIPIENT_INACTIVE NO_MATCHING_RULE BELOW_MINIMUM LIMIT_REACHED MAX_BALANCE "
-        "INSUFFICIENT_BALANCE"
+        "RECIPIENT_NOT_FOUND RECIPIENT_INACTIVE RELATED_NOT_FOUND RELATED_NOT_REVERSIBLE NO_MATCHING_RULE "
+        "BELOW_MINIMUM LIMIT_REACHED MAX_BALANCE INSUFFICIENT_BALANCE"
     )
     assert [reason.value for reason in Reason] == specified.split()
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from uuid import UUID
 
 from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, LotMove, put, take
+from pointledger.domain.lots import Lot, LotMove, contains, put, take
+from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
 from pointledger.ids import derive_id, milliseconds_of
@@ -26,6 +27,8 @@ TOTALS: dict[tuple[str, str], str | None] = {
     ("spend", "transfer_out"): "total_transferred_out",
     ("expire", "scheduled"): "expired_points",
     ("expire", "manual"): "expired_points",
+    ("refund", "linked"): "total_refunded",
+    ("refund", "goodwill"): "total_refunded",
 }
 
 
@@ -87,6 +90,7 @@ class Entry:
     expires_at: datetime | None
     occurred_at: datetime
     created_at: datetime
+    unsettled: int = 0  # of the debt that it repays, what no lot has paid yet
 
 
 @dataclass(slots=True)
@@ -102,6 +106,7 @@ class Book:
     rules: dict[str, Rules] = field(default_factory=dict)
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     usage: dict[Window, Usage] = field(default_factory=dict)
+    reversibles: dict[tuple[str, UUID], Reversible] = field(default_factory=dict)  # what commands reverse
     entries: list[Entry] = field(default_factory=list)
     new_lots: list[Lot] = field(default_factory=list)
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
@@ -156,8 +161,15 @@ class Book:
         expires_at: datetime | None = None,
     ) -> Entry:
         """Writes an entry about `amount` points, and what it changes: the available balance by `delta`, and
-        what is frozen, pending and owed."""
+        what is frozen, pending and owed.
+
+        What comes to the available balance repays debt first, whatever brings it; the lots that bring it
+        pay (`settle_debt`).
+        """
         entry_type, subtype = kind
+        repaid = min(max(delta, 0), account.debt)
+        delta -= repaid
+        delta_debt -= repaid
         account.balance += delta
         account.frozen_balance += delta_frozen
         account.pending_balance += delta_pending
@@ -189,6 +201,7 @@ class Book:
             expires_at=expires_at,
             occurred_at=occurred_at,
             created_at=account.updated_at,
+            unsettled=repaid,
         )
         self.entries.append(entry)
         return entry
@@ -215,10 +228,11 @@ class Book:
             expires_at=expires_at,
             is_new=True,
         )
-        put(account.lots, lot)
         self.new_lots.append(lot)
-        if expires_at is not None:
-            account.next_expiry_at = _sooner(account.next_expiry_at, expires_at)
+        self.settle_debt(entry, lot)
+        if lot.remaining:
+            put(account.lots, lot)
+            _expect(account, lot)
 
     def pay(self, entry: Entry, kind: str, paid: list[tuple[Lot, int]]) -> None:
         """Takes the points of an entry out of the lots that pay for it."""
@@ -229,6 +243,24 @@ class Book:
             if lot.remaining == 0 and lot.frozen == 0:
                 lot.state = "expired" if kind == "expire" else "consumed"
             self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
+
+    def settle_debt(self, entry: Entry, lot: Lot) -> None:
+        """Lets a lot whose points the entry made available pay what the entry repays."""
+        share = min(entry.unsettled, lot.remaining)
+        if share:
+            entry.unsettled -= share
+            self.pay(entry, "debt", [(lot, share)])
+
+    def restore(self, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
+        """Gives points back to a lot that they were taken from."""
+        lot.remaining += amount
+        lot.state = "active"
+        if not lot.is_new:
+            self.changed_lots[lot.id] = lot
+        if not contains(account.lots, lot):
+            put(account.lots, lot)
+        _expect(account, lot)
+        self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "restore", amount))
 
     def settle_lots(self, account: Account) -> None:
         """Drops what is used up from the account's lots."""
@@ -241,6 +273,12 @@ class Book:
     def _next_id(self) -> UUID:
         self._ordinal += 1
         return derive_id(self._whose(), self._ordinal, self._milliseconds)
+
+
+def _expect(account: Account, lot: Lot) -> None:
+    """The account's next expiry is no later than the lot's."""
+    if lot.expires_at is not None:
+        account.next_expiry_at = _sooner(account.next_expiry_at, lot.expires_at)
 
 
 def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -123,6 +123,11 @@ class Command(BaseModel):
         """The most it can take from `user_id`'s available balance, in points."""
         return 0
 
+    @property
+    def reverses(self) -> UUID | None:
+        """The entry that it undoes, in whole or in part."""
+        return None
+
 
 class ApplyRule(Command):
     """Something happened: let the tenant's rules for this type of event grant what they grant."""
@@ -217,10 +222,26 @@ class ExpireDue(Command):
         return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
 
 
-AnyCommand = ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue
+class Refund(Command):
+    """Gives back what a spend took, to the very lots; without `related_id` it is goodwill, in a new lot."""
+
+    kind: ClassVar[str] = "refund"
+
+    related_id: TaskId | None = None
+    amount: Amount
+    reason: ShortText | None = None
+    source: ShortText | None = None
+    description: Text | None = None
+
+    @property
+    def reverses(self) -> UUID | None:
+        return self.related_id
+
+
+AnyCommand = ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue | Refund
 
 KINDS: dict[str, type[AnyCommand]] = {
-    command.kind: command for command in (ApplyRule, Earn, Spend, Transfer, Expire, ExpireDue)
+    command.kind: command for command in (ApplyRule, Earn, Spend, Transfer, Expire, ExpireDue, Refund)
 }
 
 

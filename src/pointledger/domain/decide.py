@@ -8,16 +8,26 @@ looked at, and stays expired should the command be refused: time has passed eith
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import assert_never
 
 from pointledger.domain import lots
 from pointledger.domain.apply_rule import apply_rule
-from pointledger.domain.book import Account, Book, Entry, consume
-from pointledger.domain.commands import AnyCommand, ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.book import Book, consume
+from pointledger.domain.commands import (
+    AnyCommand,
+    ApplyRule,
+    Earn,
+    Expire,
+    ExpireDue,
+    Refund,
+    Spend,
+    Transfer,
+)
 from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.snapshots import account_data, entry_data
+from pointledger.domain.reversals import refund
+from pointledger.domain.snapshots import account_data, applied
 from pointledger.domain.tenants import Tenant
 
 RATIO_DECIMALS = 6  # of what was settled to what was asked for; a report's figure, never computed with
@@ -53,6 +63,8 @@ def decide(book: Book, accepted: Accepted) -> Decision:
             return _expire(book, tenant, command, at)
         case ExpireDue():
             return _expire_due(book, tenant, command, at)
+        case Refund():
+            return refund(book, tenant, command, at)
         case _:
             assert_never(command)
 
@@ -87,7 +99,7 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
         account, ("earn", "manual"), command.amount, at, delta=command.amount, expires_at=expires_at
     )
     book.grant_lot(account, entry, command.amount, at, expires_at)
-    return _applied(account, [entry], points_earned=command.amount)
+    return applied(account, [entry], points_earned=command.amount)
 
 
 def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
@@ -112,7 +124,7 @@ def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision
         used.add(command.amount)
     entry = book.post(account, ("spend", "purchase"), command.amount, at, delta=-command.amount)
     consume(book, account, entry, "spend")
-    return _applied(account, [entry])
+    return applied(account, [entry])
 
 
 def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> Decision:
@@ -145,7 +157,7 @@ def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> De
     leg_out.related_id = leg_in.id
     for lot, share in consume(book, sender, leg_out, "transfer"):
         book.grant_lot(recipient, leg_in, share, lot.earned_at, lot.expires_at, lot.origin_id)
-    return _applied(sender, [leg_out])
+    return applied(sender, [leg_out])
 
 
 def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decision:
@@ -167,7 +179,7 @@ def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decisi
             consume(book, account, entry, "expire")
         entries.append(entry)
     ratio = str(round(Decimal(settled) / command.amount, RATIO_DECIMALS).normalize())
-    return _applied(account, entries, requested=command.amount, settled=settled, ratio=ratio)
+    return applied(account, entries, requested=command.amount, settled=settled, ratio=ratio)
 
 
 def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) -> Decision:
@@ -182,17 +194,6 @@ def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) ->
         {
             "points_expired": sum(entry.amount for entry in expired),
             "lots_expired": len(expired),
-            "account": account_data(account),
-        }
-    )
-
-
-def _applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
-    """The common answer: the account as it stands now and what was written to it."""
-    return Applied(
-        numbers
-        | {
-            "transactions": [entry_data(entry) for entry in entries],
             "account": account_data(account),
         }
     )

@@ -39,11 +39,12 @@ def insufficient(account: Account, amount: int) -> Refused | None:
 
 
 def room(tenant: Tenant, account: Account | None) -> int:
-    """Points that may still come before the tenant's maximum; what is pending counts toward it."""
+    """Points that may still come before the tenant's maximum; what is pending counts toward it, what is
+    owed makes room: it is repaid first."""
     most = tenant.max_balance or MAX_BALANCE
     if account is None:
         return most
-    return max(most - account.balance - account.pending_balance, 0)
+    return max(most - account.balance - account.pending_balance + account.debt, 0)
 
 
 def touch(book: Book, tenant: Tenant, account: Account, at: datetime) -> list[Entry]:

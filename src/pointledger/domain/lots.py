@@ -1,6 +1,6 @@
 """Lots: points granted together that expire together, and the order in which they are consumed."""
 
-from bisect import insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -31,12 +31,15 @@ class Lot:
 
 @dataclass(slots=True)
 class LotMove:
-    """Points that an entry took from a lot."""
+    """Points that an entry took from a lot, or gave back to it.
+
+    `restore` gives them back; `grace` has given them to a new lot in its stead, and changes nothing here.
+    """
 
     tenant_id: str
     entry_id: UUID
     lot_id: UUID
-    kind: str  # spend | transfer | expire
+    kind: str  # spend | transfer | expire | debt | restore | grace
     amount: int
 
 
@@ -48,6 +51,12 @@ def consumption_order(lot: Lot) -> tuple[datetime, datetime, UUID]:
 def put(lots: list[Lot], lot: Lot) -> None:
     """Adds a lot at its place in the order."""
     insort(lots, lot, key=consumption_order)
+
+
+def contains(lots: list[Lot], lot: Lot) -> bool:
+    """Whether the lot is among these, which are in consumption order."""
+    place = bisect_left(lots, consumption_order(lot), key=consumption_order)
+    return place < len(lots) and lots[place] is lot
 
 
 def take(lots: list[Lot], amount: int) -> list[tuple[Lot, int]]:

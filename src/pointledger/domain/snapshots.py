@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pointledger.domain.book import Account, Entry
+from pointledger.domain.outcomes import Applied
 from pointledger.ids import show_id
 
 _NUMBERS = (
@@ -55,7 +56,20 @@ def entry_data(entry: Entry) -> dict[str, Any]:
         data["expires_at"] = entry.expires_at
     if entry.related_id is not None:
         data["related_id"] = entry.related_id
+    if entry.delta_debt:
+        data["delta_debt"] = entry.delta_debt
     return data
+
+
+def applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
+    """The common answer: the account as it stands now and what was written to it."""
+    return Applied(
+        numbers
+        | {
+            "transactions": [entry_data(entry) for entry in entries],
+            "account": account_data(account),
+        }
+    )
 
 
 def complete(data: Any) -> Any:

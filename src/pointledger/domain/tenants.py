@@ -57,6 +57,8 @@ class Tenant(BaseModel):
     expire_enabled: bool = True
     exchange_enabled: bool = True
     transfer_enabled: bool = False
+    # what a refund brings back after its expiry lives so much longer; 0: it expires at once
+    refund_grace_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     backdating_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # null: any past is believed
     dead_policy: Literal["skip", "hold"] = "skip"  # what a dead command does to its user's followers
 

@@ -16,6 +16,7 @@ from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
 from pointledger.storage.lots import load_lots, save_lots
 from pointledger.storage.programmes import Programmes
+from pointledger.storage.reversals import load_reversibles
 from pointledger.storage.usage import load_usage, save_usage
 
 _ACCOUNT = (
@@ -35,8 +36,9 @@ def load(
     tenants = sorted({tenant_id for tenant_id, _ in keys})
     book.tenants = programmes.tenants(connection, tenants)
     book.rules = programmes.rules(connection, tenants)
+    book.reversibles, reversed_lots = load_reversibles(connection, batch)
     needs = needs_of(batch, book)
-    load_lots(connection, book, needs.accounts)
+    load_lots(connection, book, needs.accounts, reversed_lots)
     book.usage = load_usage(connection, sorted(needs.windows))
     return book
 

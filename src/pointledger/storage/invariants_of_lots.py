@@ -17,9 +17,12 @@ from pointledger.storage.invariants import (
 
 # An account's lots are those that are active, and those that its entries took from: lots have no index by
 # account beside the active ones. A lot that neither finds is missed by the entry that brought it.
+# A move restores points, or notes that they came back as another lot, or takes them.
+_TAKEN = "CASE m.kind WHEN 'restore' THEN -m.amount WHEN 'grace' THEN 0 ELSE m.amount END"
+
 _REACHED = f"""
 WITH taken AS MATERIALIZED (
-    SELECT e.tenant_id, m.lot_id, sum(m.amount) AS amount
+    SELECT e.tenant_id, m.lot_id, sum({_TAKEN}) AS amount
     FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id
     WHERE {ENTRIES_HERE} GROUP BY e.tenant_id, m.lot_id
 ), reached AS (
@@ -53,13 +56,18 @@ _LOTS_MOVES = Invariant(
 
 _ENTRY_MOVES = Invariant(
     "I4c",
-    "an entry that takes points takes exactly its amount from lots, and no other takes any",
+    "an entry takes from lots, and gives back to lots, exactly what its kind does",
     f"""
-    SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, moved FROM entries e
-    CROSS JOIN LATERAL (SELECT coalesce(sum(m.amount), 0) AS moved FROM lot_moves m
-                        WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
-    WHERE {ENTRIES_HERE}
-      AND moved <> CASE WHEN e.type IN ('spend', 'expire') THEN e.amount ELSE 0 END""",
+    SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, taken, returned FROM entries e
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(m.amount) FILTER (WHERE m.kind NOT IN ('restore', 'grace')), 0) AS taken,
+               coalesce(sum(m.amount) FILTER (WHERE m.kind IN ('restore', 'grace')), 0) AS returned
+        FROM lot_moves m WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
+    WHERE {ENTRIES_HERE} AND (taken, returned) <> (
+        CASE WHEN e.type IN ('spend', 'expire') THEN e.amount  -- a credit takes the debt that it repays
+             WHEN e.subtype = 'linked' THEN 0
+             ELSE greatest(-e.delta_debt, 0) END,
+        CASE WHEN e.subtype = 'linked' THEN e.amount + e.delta_debt ELSE 0 END)""",
 )
 
 _ENTRY_LOTS = Invariant(
@@ -68,7 +76,11 @@ _ENTRY_LOTS = Invariant(
     f"""{_REACHED}
     SELECT tenant_id, entry_id, sum(earned) AS earned, sum(brought) AS brought FROM (
         SELECT e.tenant_id, e.id AS entry_id, e.amount AS earned, 0 AS brought FROM entries e
-        WHERE {ENTRIES_HERE} AND e.type = 'earn'
+        WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR e.subtype = 'goodwill')
+        UNION ALL
+        SELECT e.tenant_id, e.id, m.amount, 0 FROM entries e
+        JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind = 'grace'
+        WHERE {ENTRIES_HERE} AND e.subtype = 'linked'
         UNION ALL SELECT tenant_id, entry_id, 0, amount FROM reached) AS both_sides
     GROUP BY tenant_id, entry_id HAVING sum(earned) <> sum(brought)""",
 )
@@ -92,7 +104,9 @@ _CARRIED = Invariant(
     SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
     FROM (
         SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, amount AS arrived, 0 AS gone
-        FROM reached WHERE origin_id <> entry_id
+        FROM reached WHERE origin_id <> entry_id AND NOT EXISTS (
+            SELECT FROM entries e WHERE e.tenant_id = reached.tenant_id AND e.id = reached.entry_id
+              AND e.type = 'refund')
         UNION ALL
         SELECT e.tenant_id, e.id, l.origin_id, l.earned_at, l.expires_at, 0, m.amount
         FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.related_id
@@ -156,7 +170,7 @@ _TOO_LATE = Invariant(
     SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
     JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
     JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-    WHERE {_MOVES_HERE} AND e.type <> 'expire' AND e.occurred_at >= l.expires_at
+    WHERE {_MOVES_HERE} AND m.kind IN ('spend', 'transfer') AND e.occurred_at >= l.expires_at
       AND NOT EXISTS (SELECT FROM tenant_versions t
                       WHERE t.tenant_id = m.tenant_id AND t.config ->> 'expire_enabled' = 'false')""",
 )

@@ -42,7 +42,8 @@ _NUMBERS = Invariant(
     CROSS JOIN LATERAL (SELECT CASE
         WHEN j.kind IN ('apply-rule', 'earn') THEN coalesce((o.data ->> 'points_earned')::bigint, -1)
         WHEN j.kind = 'expire' THEN coalesce((o.data ->> 'settled')::bigint, -1)
-        WHEN j.kind IN ('spend', 'transfer') THEN (j.payload ->> 'amount')::bigint END AS said) AS sayings
+        WHEN j.kind IN ('spend', 'transfer', 'refund') THEN (j.payload ->> 'amount')::bigint
+        END AS said) AS sayings
     WHERE {_OUTCOMES_HERE} AND o.state = 'applied'
       AND (said <> summed OR (j.kind = 'earn' AND (j.payload ->> 'amount')::bigint <> summed))""",
 )

@@ -24,9 +24,17 @@ CROSS JOIN LATERAL (
 ) AS l"""
 
 
-def load_lots(connection: sa.Connection, book: Book, needs: dict[tuple[str, str], AccountNeeds]) -> None:
+def load_lots(
+    connection: sa.Connection,
+    book: Book,
+    needs: dict[tuple[str, str], AccountNeeds],
+    known: dict[UUID, Lot],
+) -> None:
     """Loads each account's lots in consumption order until its debits are covered by lots that are not
-    due, in growing strides, so that an account with a million lots costs no more than another."""
+    due, in growing strides, so that an account with a million lots costs no more than another.
+
+    `known` are lots that were loaded for another reason: a lot is one object.
+    """
     wanted = {
         (account.tenant_id, account.id): (account, need)
         for key, need in needs.items()
@@ -43,7 +51,9 @@ def load_lots(connection: sa.Connection, book: Book, needs: dict[tuple[str, str]
             accounts=[account for _, account in wanted],
             limit=limit,
         ):
-            wanted[tenant_id, account_id][0].lots.append(_lot(tenant_id, account_id, lot))
+            wanted[tenant_id, account_id][0].lots.append(
+                known.get(lot[0]) or _lot(tenant_id, account_id, lot)
+            )
         for account, _ in wanted.values():
             account.lots.sort(key=consumption_order)
             complete = len(account.lots) < limit

@@ -1,0 +1,116 @@
+"""Reversals: a spend is refunded to the lots that paid it.
+
+A reversal is an entry of its own, with the first one's id; what it may undo and where it puts the points
+is worked out from what was recorded then.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry, expire_due
+from pointledger.domain.commands import Refund
+from pointledger.domain.guards import closed, missing_account, touch
+from pointledger.domain.lots import Lot, LotMove
+from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.reversible import Reversible, Share
+from pointledger.domain.snapshots import applied
+from pointledger.domain.tenants import Tenant
+
+REFUNDABLE = frozenset({("spend", "purchase"), ("spend", "capture")})
+
+
+def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
+    """Gives back what was spent, also beyond the tenant's maximum: the points are the user's own."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+    touch(book, tenant, account, at)
+    spend = None
+    if command.related_id is not None:
+        spend = related(book, tenant.tenant_id, command.related_id)
+        if refused := _irreversible(spend, account, REFUNDABLE, command.amount):
+            return refused
+    if account.balance + command.amount - account.debt > MAX_BALANCE:
+        return Refused(Reason.MAX_BALANCE, "no account holds so many points")
+
+    if spend is None:
+        expires_at = tenant.default_expiry(at)
+        entry = book.post(
+            account, ("refund", "goodwill"), command.amount, at, delta=command.amount, expires_at=expires_at
+        )
+        book.grant_lot(account, entry, command.amount, at, expires_at)
+    else:
+        entry = _refund_spend(book, tenant, account, spend, command.amount, at)
+    return applied(account, [entry])
+
+
+def related(book: Book, tenant_id: str, entry_id: UUID) -> Reversible | None:
+    """The entry that a command names: as it was loaded, or as an earlier command of the batch wrote it."""
+    known = book.reversibles.get((tenant_id, entry_id))
+    if known is None:
+        written = (entry for entry in book.entries if (entry.tenant_id, entry.id) == (tenant_id, entry_id))
+        entry = next(written, None)
+        if entry is None:
+            return None
+        known = _of_this_batch(book, entry)
+        book.reversibles[tenant_id, entry_id] = known
+    return known
+
+
+def _of_this_batch(book: Book, entry: Entry) -> Reversible:
+    lots = {lot.id: lot for lot in book.new_lots} | book.changed_lots
+    return Reversible(
+        entry.id,
+        entry.account_id,
+        (entry.type, entry.subtype),
+        entry.amount,
+        entry.occurred_at,
+        shares=[Share(lots[move.lot_id], move.amount) for move in book.moves if move.entry_id == entry.id],
+    )
+
+
+def _irreversible(
+    entry: Reversible | None, account: Account, kinds: frozenset[tuple[str, str]], amount: int
+) -> Refused | None:
+    """Only the user's own entries of these kinds, and in all reversals no more than they amount to."""
+    if entry is None:
+        return Refused(Reason.RELATED_NOT_FOUND, "there is no such entry yet, and it is not waited for")
+    if entry.account_id != account.id:
+        return Refused(Reason.RELATED_NOT_REVERSIBLE, "the entry is not the user's")
+    if entry.kind not in kinds:
+        return Refused(Reason.RELATED_NOT_REVERSIBLE, f"a {'/'.join(entry.kind)} cannot be reversed so")
+    if amount > entry.left:
+        return Refused(Reason.RELATED_NOT_REVERSIBLE, f"{entry.left} of its {entry.amount} points are left")
+    return None
+
+
+def _refund_spend(
+    book: Book, tenant: Tenant, account: Account, spend: Reversible, amount: int, at: datetime
+) -> Entry:
+    """The lots that paid last get theirs first. What repays debt is restored to none."""
+    entry = book.post(account, ("refund", "linked"), amount, at, delta=amount, related_id=spend.id)
+    spend.undone += amount
+    rest, entry.unsettled = amount - entry.unsettled, 0
+    for share in reversed(spend.shares):
+        part = min(share.taken - share.returned, rest)
+        if not part:
+            continue
+        rest -= part
+        share.returned += part
+        if tenant.expire_enabled and share.lot.is_due(account.as_of):
+            _grant_grace(book, tenant, account, entry, share.lot, part)
+        else:
+            book.restore(account, entry, share.lot, part)
+    assert rest == 0, "what a spend took from lots is its amount"
+    if tenant.refund_grace_days == 0:
+        expire_due(book, account, account.as_of)
+    return entry
+
+
+def _grant_grace(book: Book, tenant: Tenant, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
+    """The points of a lot whose time has passed: in a new one, for a while, with their origin and age."""
+    expires_at = tenant.days_later(account.as_of, tenant.refund_grace_days)
+    book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "grace", amount))
+    book.grant_lot(account, entry, amount, lot.earned_at, expires_at, lot.origin_id)

@@ -1,0 +1,111 @@
+"""Reversals on the real ledger: recorded numbers are found again, and no race undoes anything twice."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from pointledger import Earn, Refund, Spend, Transfer
+from pointledger.audit import audit
+from pointledger.ids import parse_id
+from pointledger.locks import Locks
+from pointledger.settings import Settings
+from tests.engine.test_order_and_turns import NobodyWaits, drain_with
+from tests.ledger import Ledger, data_of
+
+ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
+NOW = datetime.now(UTC)
+SOON, LATER = NOW + timedelta(days=1), NOW + timedelta(days=9)
+
+
+def made(ledger: Ledger, command: Any) -> UUID:
+    """The id of the entry that a command makes."""
+    return parse_id(data_of(ledger.apply(command)[0])["transactions"][0]["id"])
+
+
+def lots(ledger: Ledger) -> list[tuple[int, datetime | None]]:
+    found = ledger.rows(
+        """SELECT remaining, expires_at FROM lots WHERE state = 'active'
+           ORDER BY expires_at, earned_at, id"""
+    )
+    return [tuple(row) for row in found]
+
+
+def assert_sound(ledger: Ledger) -> None:
+    report = audit(ledger.database)
+    assert [finding.invariant.id for finding in report.findings if finding.violations] == []
+
+
+def test_a_refund_goes_back_to_the_very_lots_however_many_batches_later(ledger: Ledger) -> None:
+    ledger.tenant()
+    ledger.apply(Earn(**ANNA, amount=3, expires_at=SOON), Earn(**ANNA, amount=4, expires_at=LATER))
+    ledger.apply(Earn(**ANNA, amount=10))
+    spend = made(ledger, Spend(**ANNA, amount=12))
+    assert lots(ledger) == [(5, None)]
+
+    made(ledger, Refund(**ANNA, amount=6, related_id=spend))
+    assert lots(ledger) == [(1, LATER), (10, None)]
+    states = [
+        outcome.reason or outcome.state
+        for outcome in ledger.apply(
+            Refund(**ANNA, amount=5, related_id=spend),
+            Refund(**ANNA, amount=2, related_id=spend),
+            Refund(**ANNA, amount=1, related_id=spend),
+            Refund(**ANNA, amount=1, related_id=UUID(int=1)),
+            Spend(**ANNA, amount=1),
+        )
+    ]
+    assert states == ["applied", "RELATED_NOT_REVERSIBLE", "applied", "RELATED_NOT_FOUND", "applied"]
+    assert lots(ledger) == [(2, SOON), (4, LATER), (10, None)]
+    assert_sound(ledger)
+
+
+def test_what_has_expired_meanwhile_comes_back_with_grace(ledger: Ledger) -> None:
+    ledger.tenant(refund_grace_days=7)
+    past = NOW - timedelta(days=20)
+    ledger.apply(Earn(**ANNA, amount=5, occurred_at=past, expires_at=past + timedelta(days=2)))
+    spend = made(ledger, Spend(**ANNA, amount=5, occurred_at=past))
+    made(ledger, Refund(**ANNA, amount=3, related_id=spend, occurred_at=NOW - timedelta(days=1)))
+    assert lots(ledger) == [(3, NOW - timedelta(days=1) + timedelta(days=7))]
+    assert ledger.apply(Refund(**ANNA, amount=3, related_id=spend))[0].reason == "RELATED_NOT_REVERSIBLE"
+    assert_sound(ledger)
+
+
+def test_anothers_spend_is_not_refunded(ledger: Ledger) -> None:
+    ledger.tenant(transfer_enabled=True)
+    ledger.apply(Earn(**ANNA, amount=5), Earn(tenant_id="shop", user_id="ben", amount=5))
+    spend = made(ledger, Spend(**ANNA, amount=2))
+    transfer = made(ledger, Transfer(**ANNA, to_user_id="ben", amount=1))
+    refused = ledger.apply(
+        Refund(tenant_id="shop", user_id="ben", amount=2, related_id=spend),
+        Refund(**ANNA, amount=1, related_id=transfer),
+    )
+    assert [outcome.reason for outcome in refused] == ["RELATED_NOT_REVERSIBLE"] * 2
+
+
+@pytest.mark.parametrize("locks_class", [Locks, NobodyWaits])
+def test_r1_of_two_full_refunds_at_once_one_is_applied(settings: Settings, locks_class: type[Locks]) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 1})) as ledger:
+        ledger.tenant()
+        ledger.apply(Earn(**ANNA, amount=100))
+        spends = [made(ledger, Spend(**ANNA, amount=10)) for _ in range(5)]
+        barrier = threading.Barrier(2)
+
+        def refund() -> None:
+            barrier.wait(60)
+            for spend in spends:
+                ledger.client.enqueue(Refund(**ANNA, amount=10, related_id=spend))
+
+        threads = [threading.Thread(target=refund) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        drain_with(ledger, 3, locks_class)
+
+        assert ledger.balance("anna") == 100
+        states = dict(ledger.rows("SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1"))
+        assert states == {"applied": 6 + 5, "RELATED_NOT_REVERSIBLE": 5}
+        assert_sound(ledger)
