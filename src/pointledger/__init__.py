@@ -8,6 +8,7 @@ from pointledger.client import PointsClient
 from pointledger.domain.commands import (
     AnyCommand,
     ApplyRule,
+    Clawback,
     Command,
     Earn,
     Expire,
@@ -23,6 +24,7 @@ from pointledger.settings import Settings
 __all__ = [
     "AnyCommand",
     "ApplyRule",
+    "Clawback",
     "Command",
     "Earn",
     "Expire",

@@ -14,6 +14,7 @@ from ulid import ULID
 _RANDOM_BITS = 80
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 _ULID_LENGTH = 26
+_MOST_THINGS = 1_000_000  # that one command makes: a second of trying
 
 
 def new_id() -> UUID:
@@ -30,6 +31,18 @@ def derive_id(command_id: UUID, ordinal: int, milliseconds: int) -> UUID:
     """
     digest = blake2b(command_id.bytes + ordinal.to_bytes(4, "big"), digest_size=10).digest()
     return UUID(int=milliseconds << _RANDOM_BITS | int.from_bytes(digest, "big"))
+
+
+def id_after(command_id: UUID, derived: UUID) -> UUID | None:
+    """The id of what a command made right after the thing of this id; None if it did not make that.
+
+    Tried out: a command makes a handful of things, or as many as it expires lots before.
+    """
+    milliseconds = derived.int >> _RANDOM_BITS
+    for ordinal in range(1, _MOST_THINGS):
+        if derive_id(command_id, ordinal, milliseconds) == derived:
+            return derive_id(command_id, ordinal + 1, milliseconds)
+    return None
 
 
 def milliseconds_of(moment: datetime) -> int:

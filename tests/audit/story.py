@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pointledger import ApplyRule, Earn, Expire, ExpireDue, Refund, Spend, Transfer
+from pointledger import ApplyRule, Clawback, Earn, Expire, ExpireDue, Refund, Spend, Transfer
 from pointledger.ids import parse_id
 from pointledger.storage import failures
 from tests.ledger import Ledger
@@ -90,6 +90,15 @@ def _reverse(ledger: Ledger) -> None:
         Refund(**rita, amount=10, related_id=ten),
         Refund(**rita, amount=3, actor="admin"),
     )
+    ledger.apply(ApplyRule(**rita, event_type="basket.paid", metadata={"minor": 2_000}))
+    granted = parse_id(ledger.entries("rita")[0]["id"])
+    ledger.apply(
+        Clawback(**rita, related_id=granted, amount=12),
+        Spend(**rita, amount=80),
+        Clawback(**rita, related_id=granted, policy="arrears"),
+        ApplyRule(**rita, event_type="basket.paid", metadata={"minor": 1_000}),
+    )
+    assert ledger.account("rita")["debt"] == 0
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

@@ -203,6 +203,8 @@ TAMPERINGS = [
            INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until)
            SELECT 'expire-points', 'shop', '2026-01-01', now(), now() FROM generate_series(1, 2)""",
     ),
+    Tampering("I4b", "UPDATE lots SET expired = expired + 1 WHERE state = 'expired'"),
+    Tampering("I11b", "UPDATE usage SET points = points + 12 WHERE user_id = 'rita' AND period = 'day'"),
     Tampering("I21a I21c", f"UPDATE entries SET related_id = {_FORTY} WHERE id = {_REFUND}"),
     Tampering("I21b I21c", f"UPDATE entries SET related_id = {_LEFT} WHERE id = {_REFUND}"),
     Tampering("I21b", f"UPDATE entries SET related_id = NULL WHERE id = {_REFUND}"),

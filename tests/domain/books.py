@@ -11,6 +11,7 @@ from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import (
     AnyCommand,
     ApplyRule,
+    Clawback,
     Earn,
     Expire,
     ExpireDue,
@@ -101,6 +102,9 @@ class Shop:
         """Of that entry; of none, it is goodwill."""
         about: dict[str, Any] = {"related_id": entry.id} if entry else {}
         return self.apply(Refund(tenant_id=SHOP, user_id=user_id, amount=amount, **about, **more), at)
+
+    def clawback(self, user_id: str, entry: Entry, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(Clawback(tenant_id=SHOP, user_id=user_id, related_id=entry.id, **more), at)
 
     # ------------------------------------------------------------------------------------- looking
 

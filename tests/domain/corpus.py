@@ -17,6 +17,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "transfer": {"tenant_id": "shop", "user_id": "anna", "to_user_id": "ben", "amount": 5},
     "expire": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "refund": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
+    "clawback": {"tenant_id": "shop", "user_id": "anna", "related_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
     "expire-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
 }
 

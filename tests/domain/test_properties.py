@@ -11,6 +11,7 @@ from pointledger.domain.book import Account, Book
 from pointledger.domain.commands import (
     AnyCommand,
     ApplyRule,
+    Clawback,
     Earn,
     Expire,
     ExpireDue,
@@ -55,6 +56,8 @@ STEPS = st.lists(
                 "refund",
                 "refund",
                 "goodwill",
+                "clawback",
+                "arrears",
                 "status",
             ]
         ),
@@ -109,6 +112,10 @@ def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:
             return Refund(**who, amount=min(step.amount, 20), related_id=spend_of(shop, step))
         case "goodwill":
             return Refund(**who, amount=step.amount)
+        case "clawback":
+            return Clawback(**who, amount=min(step.amount, 20), related_id=earned_by(shop, step))
+        case "arrears":
+            return Clawback(**who, policy="arrears", related_id=earned_by(shop, step))
         case _:
             return ExpireDue(**who, as_of=happened)
 
@@ -118,6 +125,17 @@ def spend_of(shop: Shop, step: Step) -> UUID:
     spends = [entry.id for entry in shop.book.entries if entry.type == "spend"]
     found = spends or [entry.id for entry in shop.book.entries] or [UUID(int=0)]
     return found[step.other % len(found)]
+
+
+def earned_by(shop: Shop, step: Step) -> UUID:
+    """An entry of the user's, or any."""
+    of_user = [
+        entry.id
+        for account in shop.book.accounts.values()
+        if account.user_id == USERS[step.user]
+        for entry in shop.entries(account.user_id)
+    ]
+    return of_user[step.other % len(of_user)] if of_user else UUID(int=0)
 
 
 def play(steps: list[Step]) -> tuple[Shop, list[Decision]]:
@@ -189,7 +207,8 @@ def assert_sound(book: Book, account: Account) -> None:
     balance = 0
     for entry in entries:
         balance += entry.delta
-        assert (entry.amount, entry.balance_after) == (abs(entry.delta), balance)
+        assert (entry.amount, entry.balance_after) == (abs(entry.delta - entry.delta_debt), balance)
+        assert entry.unsettled == 0
         assert entry.amount > 0
     assert balance == account.balance
 
@@ -200,8 +219,11 @@ def assert_sound(book: Book, account: Account) -> None:
     for lot in own:
         moved = [DIRECTION.get(move.kind, 1) * move.amount for move in book.moves if move.lot_id == lot.id]
         assert lot.amount - lot.remaining == sum(moved)
-    for spend in (entry for entry in entries if entry.type == "spend"):
-        assert sum(each.amount for each in entries if each.related_id == spend.id) <= spend.amount
+        gone = [move.amount for move in book.moves if move.lot_id == lot.id and move.kind == "expire"]
+        assert lot.expired == sum(gone)
+    for entry in entries:
+        undone = [each.amount for each in book.entries if each.related_id == entry.id]
+        assert sum(undone) <= entry.amount
 
     soonest = min((lot.expires_at for lot in account.lots if lot.expires_at), default=None)
     if soonest is not None:

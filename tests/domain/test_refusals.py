@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from pointledger.domain.commands import Refund
+from pointledger.domain.commands import Clawback, Refund
 from pointledger.domain.outcomes import Decision, Outcome, Reason, State
 from tests.domain.books import Shop, moment, refusal_of
 
@@ -79,6 +79,10 @@ def _expire(shop: Shop) -> Decision:
 
 def _refund(shop: Shop) -> Decision:
     return shop.refund("anna", 50, shop.book.entries[0] if shop.book.entries else None)
+
+
+def _clawback(shop: Shop) -> Decision:
+    return shop.apply(Clawback(tenant_id="shop", user_id="anna", related_id=UUID(int=7)))
 
 
 def _refund_of_nothing(shop: Shop) -> Decision:
@@ -175,6 +179,15 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
             (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
             (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
             (Reason.RELATED_NOT_REVERSIBLE, _nothing),
+        ],
+    ),
+    "clawback": (
+        _clawback,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.RELATED_NOT_FOUND, _nothing),
         ],
     ),
     "refund of nothing": (

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from pointledger import Earn, Refund, Spend, Transfer
+from pointledger import ApplyRule, Clawback, Earn, Refund, Spend, Transfer
 from pointledger.audit import audit
 from pointledger.ids import parse_id
 from pointledger.locks import Locks
@@ -83,6 +83,36 @@ def test_anothers_spend_is_not_refunded(ledger: Ledger) -> None:
         Refund(**ANNA, amount=1, related_id=transfer),
     )
     assert [outcome.reason for outcome in refused] == ["RELATED_NOT_REVERSIBLE"] * 2
+
+
+def test_a_clawback_finds_the_points_own_lot_and_the_debt_is_repaid_later(ledger: Ledger) -> None:
+    ledger.tenant(max_earn_per_day=150)
+    ledger.rule(name="visits", event_type="visit", points=30, daily_limit=30)
+    ledger.apply(Earn(**ANNA, amount=5, expires_at=SOON))
+    granted = made(ledger, ApplyRule(**ANNA, event_type="visit"))
+    ledger.apply(Earn(**ANNA, amount=7, expires_at=LATER))
+
+    made(ledger, Clawback(**ANNA, related_id=granted, amount=20))
+    assert lots(ledger) == [(5, SOON), (7, LATER), (10, None)]
+    made(ledger, Spend(**ANNA, amount=18))
+    told = data_of(ledger.apply(Clawback(**ANNA, related_id=granted, policy="arrears"))[0])
+    assert (told["clawed_back"], told["debt_added"]) == (10, 6)
+    assert ledger.apply(Clawback(**ANNA, related_id=granted))[0].reason == "RELATED_NOT_REVERSIBLE"
+
+    assert data_of(ledger.apply(ApplyRule(**ANNA, event_type="visit"))[0])["points_earned"] == 30
+    account = ledger.account("anna")
+    assert (account["balance"], account["debt"], account["total_clawed_back"]) == (24, 0, 30)
+    assert_sound(ledger)
+
+
+def test_of_what_has_expired_nothing_is_clawed_back(ledger: Ledger) -> None:
+    ledger.tenant()
+    past = NOW - timedelta(days=20)
+    earned = made(ledger, Earn(**ANNA, amount=50, occurred_at=past, expires_at=past + timedelta(days=2)))
+    ledger.apply(Spend(**ANNA, amount=20, occurred_at=past), Earn(**ANNA, amount=500))
+    told = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
+    assert (told["requested"], told["clawed_back"], ledger.balance("anna")) == (50, 20, 480)
+    assert_sound(ledger)
 
 
 @pytest.mark.parametrize("locks_class", [Locks, NobodyWaits])

@@ -11,7 +11,7 @@
 | guards       | refusals that several kinds share                                   |
 | decide       | one command against the book: guards in order, then the deed        |
 | reversible   | an entry that is reversed: what it took, what was returned since    |
-| reversals    | refunds                                                             |
+| reversals    | refunds and clawbacks                                               |
 | apply_rule   | the largest of its cases                                            |
 | needs        | what a batch must have loaded before it can be decided              |
 | outcomes     | what came of a command; the reasons of a refusal, in order          |

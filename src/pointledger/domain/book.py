@@ -29,6 +29,7 @@ TOTALS: dict[tuple[str, str], str | None] = {
     ("expire", "manual"): "expired_points",
     ("refund", "linked"): "total_refunded",
     ("refund", "goodwill"): "total_refunded",
+    ("adjust", "clawback"): "total_clawed_back",
 }
 
 
@@ -238,6 +239,8 @@ class Book:
         """Takes the points of an entry out of the lots that pay for it."""
         for lot, share in paid:
             lot.remaining -= share
+            if kind == "expire":
+                lot.expired += share
             if not lot.is_new:
                 self.changed_lots[lot.id] = lot
             if lot.remaining == 0 and lot.frozen == 0:

@@ -238,10 +238,32 @@ class Refund(Command):
         return self.related_id
 
 
-AnyCommand = ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue | Refund
+class Clawback(Command):
+    """Takes back what an entry earned, all that is left of it unless `amount` says less.
+
+    `only_pending` takes what is not available yet, `within_balance` what is, `arrears` leaves the rest as
+    debt, which whatever comes later repays first.
+    """
+
+    kind: ClassVar[str] = "clawback"
+
+    related_id: TaskId
+    amount: Amount | None = None
+    policy: Literal["only_pending", "within_balance", "arrears"] = "within_balance"
+    reason: ShortText | None = None
+    source: ShortText | None = None
+    description: Text | None = None
+
+    @property
+    def reverses(self) -> UUID | None:
+        return self.related_id
+
+
+AnyCommand = ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue | Refund | Clawback
 
 KINDS: dict[str, type[AnyCommand]] = {
-    command.kind: command for command in (ApplyRule, Earn, Spend, Transfer, Expire, ExpireDue, Refund)
+    command.kind: command
+    for command in (ApplyRule, Earn, Spend, Transfer, Expire, ExpireDue, Refund, Clawback)
 }
 
 

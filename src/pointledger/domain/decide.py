@@ -16,6 +16,7 @@ from pointledger.domain.book import Book, consume
 from pointledger.domain.commands import (
     AnyCommand,
     ApplyRule,
+    Clawback,
     Earn,
     Expire,
     ExpireDue,
@@ -26,7 +27,7 @@ from pointledger.domain.commands import (
 from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.reversals import refund
+from pointledger.domain.reversals import clawback, refund
 from pointledger.domain.snapshots import account_data, applied
 from pointledger.domain.tenants import Tenant
 
@@ -65,6 +66,8 @@ def decide(book: Book, accepted: Accepted) -> Decision:
             return _expire_due(book, tenant, command, at)
         case Refund():
             return refund(book, tenant, command, at)
+        case Clawback():
+            return clawback(book, tenant, command, at)
         case _:
             assert_never(command)
 

@@ -40,6 +40,11 @@ class Usage:
         self.times += 1
         self.changed = True
 
+    def give_back(self, points: int) -> None:
+        """Makes room again for points that were taken back; that they were granted once stays counted."""
+        self.points = max(self.points - points, 0)
+        self.changed = True
+
 
 def daily_window(tenant: Tenant, user_id: str, meter: str, at: datetime) -> Window:
     """The window of the tenant's `max_earn_per_day` or `max_spend_per_day` that a moment falls in."""

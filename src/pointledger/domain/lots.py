@@ -21,6 +21,7 @@ class Lot:
     remaining: int
     earned_at: datetime
     expires_at: datetime | None
+    expired: int = 0  # of `amount`: gone for good
     frozen: int = 0  # held, and so neither spent nor expired
     state: str = "active"
     is_new: bool = False
@@ -39,7 +40,7 @@ class LotMove:
     tenant_id: str
     entry_id: UUID
     lot_id: UUID
-    kind: str  # spend | transfer | expire | debt | restore | grace
+    kind: str  # spend | transfer | expire | clawback | debt | restore | grace
     amount: int
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pointledger.domain.book import Book
-from pointledger.domain.commands import ApplyRule, Earn, Spend
+from pointledger.domain.commands import ApplyRule, Clawback, Earn, Spend
 from pointledger.domain.decide import Accepted, effective_at
 from pointledger.domain.limits import EARN_METER, SPEND_METER, Window, daily_window, rule_windows
+from pointledger.domain.reversals import windows_of
 from pointledger.domain.tenants import Tenant
 
 
@@ -25,7 +26,7 @@ class Needs:
 
 
 def needs_of(batch: list[Accepted], book: Book) -> Needs:
-    """Needs the book's tenants and rules, and its accounts with their clocks."""
+    """Needs the book's tenants and rules, its accounts with their clocks, and what the batch reverses."""
     needs = Needs()
     for accepted in batch:
         command = accepted.command
@@ -35,7 +36,7 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
         at = effective_at(tenant, accepted)
         for user_id in command.users:
             _reach(needs, book, (command.tenant_id, user_id), at)
-        needs.accounts[command.tenant_id, command.user_id].debit += command.debit
+        needs.accounts[command.tenant_id, command.user_id].debit += command.debit + _clawed(book, accepted)
         needs.windows.update(_windows(book, tenant, accepted, at))
     return needs
 
@@ -49,6 +50,15 @@ def _reach(needs: Needs, book: Book, key: tuple[str, str], at: datetime) -> None
     needs.accounts[key] = AccountNeeds(max(at, account.as_of) if account else at)
 
 
+def _clawed(book: Book, accepted: Accepted) -> int:
+    """The most that a clawback can take: what is left of the entry that it names."""
+    command = accepted.command
+    if not isinstance(command, Clawback):
+        return 0
+    earned = book.reversibles.get((command.tenant_id, command.related_id))
+    return earned.left if earned else 0
+
+
 def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
     command = accepted.command
     found = []
@@ -59,4 +69,7 @@ def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> li
         found.append(daily_window(tenant, command.user_id, EARN_METER, at))
     if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
         found.append(daily_window(tenant, command.user_id, SPEND_METER, at))
+    if isinstance(command, Clawback):
+        earned = book.reversibles.get((command.tenant_id, command.related_id))
+        found += windows_of(book, tenant, command.user_id, earned, at) if earned else []
     return found

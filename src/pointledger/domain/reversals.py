@@ -1,4 +1,4 @@
-"""Reversals: a spend is refunded to the lots that paid it.
+"""Reversals: a spend is refunded to the lots that paid it; earned points are taken back.
 
 A reversal is an entry of its own, with the first one's id; what it may undo and where it puts the points
 is worked out from what was recorded then.
@@ -8,15 +8,18 @@ from datetime import datetime
 from uuid import UUID
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry, expire_due
-from pointledger.domain.commands import Refund
+from pointledger.domain.commands import Clawback, Refund
 from pointledger.domain.guards import closed, missing_account, touch
-from pointledger.domain.lots import Lot, LotMove
+from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
+from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.reversible import Reversible, Share
+from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import applied
 from pointledger.domain.tenants import Tenant
 
 REFUNDABLE = frozenset({("spend", "purchase"), ("spend", "capture")})
+EARNED = frozenset({("earn", "rule"), ("earn", "manual"), ("earn", "import")})
 
 
 def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
@@ -46,6 +49,82 @@ def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decisio
     return applied(account, [entry])
 
 
+def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Decision:
+    """Takes earned points back: from the lot that they came in, then from others, then as debt. What has
+    expired is gone already; what was given away is taken from whoever earned it."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+    touch(book, tenant, account, at)
+    earned = related(book, tenant.tenant_id, command.related_id)
+    if refused := _irreversible(earned, account, EARNED, command.amount or 1):
+        return refused
+    assert earned is not None, "what is missing was refused"
+    requested = command.amount or earned.left
+    paid, debt = _who_pays(account, earned, requested, command.policy)
+    if account.debt + debt > MAX_BALANCE:
+        return Refused(Reason.INSUFFICIENT_BALANCE, "no account owes so many points")
+
+    taken = sum(share for _, share in paid)
+    entries = []
+    if taken + debt:
+        rule = _rule_of(book, tenant, earned)
+        entry = book.post(
+            account,
+            ("adjust", "clawback"),
+            taken + debt,
+            at,
+            delta=-taken,
+            delta_debt=debt,
+            rule=rule,
+            related_id=earned.id,
+        )
+        book.pay(entry, "clawback", paid)
+        book.settle_lots(account)
+        earned.undone += entry.amount
+        for window in windows_of(book, tenant, command.user_id, earned, at):
+            book.usage_of(window).give_back(entry.amount)
+        entries.append(entry)
+    return applied(account, entries, requested=requested, clawed_back=taken + debt, debt_added=debt)
+
+
+def _who_pays(
+    account: Account, earned: Reversible, requested: int, policy: str
+) -> tuple[list[tuple[Lot, int]], int]:
+    """What each lot gives back, the points' own lot first, and what is left as debt."""
+    own = earned.lot
+    due = min(requested, earned.left - (own.expired if own else 0))
+    if due <= 0 or policy == "only_pending":
+        return [], 0
+    first = min(own.remaining, due) if own else 0
+    others = min(due - first, account.balance - first)
+    paid = [(own, first)] if own and first else []
+    paid += take([lot for lot in account.lots if lot is not own], others)
+    return paid, due - first - others if policy == "arrears" else 0
+
+
+def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at: datetime) -> list[Window]:
+    """The windows in which points that are taken back make room again: those of the day on which they were
+    earned, while it lasts. What is counted in times, or for life, does not come back."""
+    if tenant.local_date(at) != tenant.local_date(earned.occurred_at):
+        return []
+    windows = set()
+    if rule := _rule_of(book, tenant, earned):
+        counted = rule_windows(tenant, user_id, rule, at)
+        windows = {window for limit, window in counted if limit.period == DAY}
+    if tenant.max_earn_per_day is not None:
+        windows.add(daily_window(tenant, user_id, EARN_METER, at))
+    return sorted(windows)
+
+
+def _rule_of(book: Book, tenant: Tenant, earned: Reversible) -> Rule | None:
+    """The very version of the rule that granted the points."""
+    versions = book.rules_of(tenant).versions
+    return next((rule for rule in versions if (rule.id, rule.version) == earned.rule), None)
+
+
 def related(book: Book, tenant_id: str, entry_id: UUID) -> Reversible | None:
     """The entry that a command names: as it was loaded, or as an earlier command of the batch wrote it."""
     known = book.reversibles.get((tenant_id, entry_id))
@@ -61,12 +140,15 @@ def related(book: Book, tenant_id: str, entry_id: UUID) -> Reversible | None:
 
 def _of_this_batch(book: Book, entry: Entry) -> Reversible:
     lots = {lot.id: lot for lot in book.new_lots} | book.changed_lots
+    rule = entry.rule
     return Reversible(
         entry.id,
         entry.account_id,
         (entry.type, entry.subtype),
         entry.amount,
         entry.occurred_at,
+        (rule.id, rule.version) if rule else None,
+        lot=next((lot for lot in book.new_lots if lot.entry_id == entry.id), None),
         shares=[Share(lots[move.lot_id], move.amount) for move in book.moves if move.entry_id == entry.id],
     )
 

@@ -20,7 +20,8 @@ class Share:
 class Reversible:
     """An entry that a command of the batch reverses.
 
-    `undone` is what all its reversals amount to. `shares` are what it took, in consumption order.
+    `undone` is what all its reversals amount to. `shares` are what it took, in consumption order; `lot` is
+    what it brought.
     """
 
     id: UUID
@@ -28,8 +29,10 @@ class Reversible:
     kind: tuple[str, str]
     amount: int
     occurred_at: datetime
+    rule: tuple[UUID, int] | None = None  # its id and version
     undone: int = 0
     shares: list[Share] = field(default_factory=list)
+    lot: Lot | None = None
 
     @property
     def left(self) -> int:

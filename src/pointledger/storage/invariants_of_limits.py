@@ -69,17 +69,23 @@ _CALENDARS = f"""
 
 # What each entry counts for: its rule's windows, as that version of the rule has limits, and the tenant's.
 _GRANTED = f"""
-    SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, e.amount, w.always,
+    SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, w.always,
+           CASE e.subtype WHEN 'clawback' THEN -e.amount ELSE e.amount END AS amount,
+           CASE e.subtype WHEN 'clawback' THEN 0 ELSE 1 END AS times,
            w.period <> 'day' OR c.never_pruned AS kept
     FROM calendars c
     JOIN entries e ON e.tenant_id = c.tenant_id
+    LEFT JOIN entries o ON e.subtype = 'clawback' AND o.tenant_id = e.tenant_id AND o.id = e.related_id
     CROSS JOIN LATERAL (SELECT (e.occurred_at AT TIME ZONE c.zone)::date AS day) AS local
     CROSS JOIN LATERAL (VALUES
         (e.rule_id::text, 'day', local.day, true), (e.rule_id::text, 'lifetime', '0001-01-01', true),
         ('earn', 'day', local.day, c.always_earn), ('spend', 'day', local.day, c.always_spend)
     ) AS w (meter, period, starts_on, always)
     WHERE {within("e.tenant_id", "e.account_id")} AND w.starts_on IS NOT NULL AND CASE
-        WHEN w.meter = 'earn' THEN (e.type, e.subtype) IN (('earn', 'rule'), ('earn', 'manual'))
+        WHEN e.subtype = 'clawback' AND (w.period <> 'day' OR w.meter = 'spend'
+             OR (o.occurred_at AT TIME ZONE c.zone)::date <> local.day) THEN false
+        WHEN w.meter = 'earn' THEN (e.type, e.subtype) IN (('earn', 'rule'), ('earn', 'manual'),
+                                                           ('adjust', 'clawback'))
         WHEN w.meter = 'spend' THEN (e.type, e.subtype) = ('spend', 'purchase')
         WHEN w.meter IS NOT NULL THEN (e.tenant_id, e.rule_id, e.rule_version, w.period)
              IN (SELECT tenant_id, rule_id, version, period FROM ({_RULE_LIMITS}) AS limits) END"""
@@ -95,7 +101,7 @@ _COUNTED = Invariant(
            sum(times_used) AS times_used, sum(times_granted) AS times_granted
     FROM (
         SELECT tenant_id, account_id, meter, period, starts_on, 0 AS used, amount AS granted, 0 AS times_used,
-               1 AS times_granted, always, kept
+               times AS times_granted, always, kept
         FROM ({_GRANTED}) AS granted
         UNION ALL
         SELECT a.tenant_id, a.id, u.meter, u.period, u.starts_on, u.points, 0, u.times, 0, true,

@@ -22,7 +22,8 @@ _TAKEN = "CASE m.kind WHEN 'restore' THEN -m.amount WHEN 'grace' THEN 0 ELSE m.a
 
 _REACHED = f"""
 WITH taken AS MATERIALIZED (
-    SELECT e.tenant_id, m.lot_id, sum({_TAKEN}) AS amount
+    SELECT e.tenant_id, m.lot_id, sum({_TAKEN}) AS amount,
+           coalesce(sum(m.amount) FILTER (WHERE m.kind = 'expire'), 0) AS expired
     FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id
     WHERE {ENTRIES_HERE} GROUP BY e.tenant_id, m.lot_id
 ), reached AS (
@@ -46,12 +47,15 @@ _LOTS_SUM = Invariant(
 
 _LOTS_MOVES = Invariant(
     "I4b",
-    "what a lot has lost is the sum of its moves",
+    "what a lot has lost is the sum of its moves, and what of it has expired that of its expiries",
     f"""{_REACHED}
-    SELECT tenant_id, lot_id, sum(lost) AS lost, sum(moved) AS moved FROM (
-        SELECT tenant_id, id AS lot_id, amount - remaining - frozen AS lost, 0 AS moved FROM reached
-        UNION ALL SELECT tenant_id, lot_id, 0, amount FROM taken) AS both_sides
-    GROUP BY tenant_id, lot_id HAVING sum(lost) <> sum(moved)""",
+    SELECT tenant_id, lot_id, sum(lost) AS lost, sum(moved) AS moved, sum(expired) AS expired,
+           sum(moved_expired) AS moved_expired
+    FROM (
+        SELECT tenant_id, id AS lot_id, amount - remaining - frozen AS lost, expired, 0 AS moved,
+               0 AS moved_expired FROM reached
+        UNION ALL SELECT tenant_id, lot_id, 0, 0, amount, expired FROM taken) AS both_sides
+    GROUP BY tenant_id, lot_id HAVING (sum(lost), sum(expired)) <> (sum(moved), sum(moved_expired))""",
 )
 
 _ENTRY_MOVES = Invariant(
@@ -66,6 +70,7 @@ _ENTRY_MOVES = Invariant(
     WHERE {ENTRIES_HERE} AND (taken, returned) <> (
         CASE WHEN e.type IN ('spend', 'expire') THEN e.amount  -- a credit takes the debt that it repays
              WHEN e.subtype = 'linked' THEN 0
+             WHEN e.subtype = 'clawback' THEN -e.delta
              ELSE greatest(-e.delta_debt, 0) END,
         CASE WHEN e.subtype = 'linked' THEN e.amount + e.delta_debt ELSE 0 END)""",
 )

@@ -15,7 +15,7 @@ _LOTS_GROWTH = 16  # an account that needs more gets so many times more at the n
 
 _LOTS = """
 SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
-       l.expires_at, l.frozen
+       l.expires_at, l.expired, l.frozen
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 CROSS JOIN LATERAL (
     SELECT * FROM lots
@@ -85,14 +85,14 @@ def _lot(tenant_id: str, account_id: UUID, columns: list[Any]) -> Lot:
 
 _LOT = (
     "tenant_id", "id", "account_id", "entry_id", "origin_id", "amount", "remaining", "frozen", "state",
-    "earned_at", "expires_at",
+    "earned_at", "expires_at", "expired",
 )  # fmt: skip
 
 _UPDATE_LOTS = """
-UPDATE lots SET remaining = new.remaining, frozen = new.frozen, state = new.state
-FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(remaining)b::int8[], %(frozen)b::int8[],
-            %(states)b::text[])
-     AS new (tenant_id, id, remaining, frozen, state)
+UPDATE lots SET remaining = new.remaining, expired = new.expired, frozen = new.frozen, state = new.state
+FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(remaining)b::int8[], %(expired)b::int8[],
+            %(frozen)b::int8[], %(states)b::text[])
+     AS new (tenant_id, id, remaining, expired, frozen, state)
 WHERE lots.tenant_id = new.tenant_id COLLATE "C" AND lots.id = new.id"""
 
 
@@ -112,6 +112,7 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
         tenants=[lot.tenant_id for lot in changed],
         ids=[lot.id for lot in changed],
         remaining=[lot.remaining for lot in changed],
+        expired=[lot.expired for lot in changed],
         frozen=[lot.frozen for lot in changed],
         states=[lot.state for lot in changed],
     )

@@ -4,19 +4,23 @@ Reads nothing where a batch reverses nothing. A reversed entry's account is lock
 and the reversal is refused: so nothing read here changes before the transaction ends.
 """
 
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from pointledger.domain.decide import Accepted
 from pointledger.domain.lots import Lot, consumption_order
+from pointledger.domain.reversals import EARNED
 from pointledger.domain.reversible import Reversible, Share
+from pointledger.ids import id_after
 from pointledger.storage.database import rows
 
 _WANTED = "unnest(%(tenants)b::text[], %(ids)b::uuid[]) AS wanted (tenant_id, id)"
 
 _ENTRIES = f"""
-SELECT e.tenant_id, e.id, e.account_id, e.type, e.subtype, e.amount, e.occurred_at, undone
+SELECT e.tenant_id, e.id, e.account_id, e.command_id, e.type, e.subtype, e.amount, e.occurred_at, e.rule_id,
+       e.rule_version, undone
 FROM {_WANTED}
 JOIN entries e ON e.tenant_id = wanted.tenant_id COLLATE "C" AND e.id = wanted.id
 CROSS JOIN LATERAL (
@@ -24,9 +28,12 @@ CROSS JOIN LATERAL (
     WHERE r.tenant_id = e.tenant_id AND r.related_id = e.id AND r.subtype IN ('linked', 'clawback')
 ) AS reversals"""  # noqa: S608  (a constant of ours)
 
+_LOT = """
+l.id, l.tenant_id, l.account_id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at, l.expires_at,
+l.expired, l.frozen, l.state"""
+
 _SHARES = f"""
-SELECT m.tenant_id, m.entry_id, m.amount, returned, l.id, l.account_id, l.entry_id AS brought_by,
-       l.origin_id, l.amount AS granted, l.remaining, l.earned_at, l.expires_at, l.frozen, l.state
+SELECT m.tenant_id, m.entry_id, m.amount, returned, {_LOT}
 FROM {_WANTED}
 JOIN lot_moves m ON m.tenant_id = wanted.tenant_id COLLATE "C" AND m.entry_id = wanted.id
 JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
@@ -38,31 +45,40 @@ CROSS JOIN LATERAL (
       AND back.kind IN ('restore', 'grace')
 ) AS reversals"""  # noqa: S608  (a constant of ours)
 
+_LOTS = f"""
+SELECT {_LOT} FROM {_WANTED}
+JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.id = wanted.id"""  # noqa: S608  (ours)
+
 Reversibles = dict[tuple[str, UUID], Reversible]
 
 
 def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[Reversibles, dict[UUID, Lot]]:
-    """The entries that the batch reverses, and the lots that those took from, each once."""
+    """The entries that the batch reverses, and the lots that those took from or brought, each once."""
     keys = sorted({(a.command.tenant_id, a.command.reverses) for a in batch if a.command.reverses})
     if not keys:
         return {}, {}
-    wanted = {"tenants": [tenant for tenant, _ in keys], "ids": [entry for _, entry in keys]}
-    found = {
-        (row.tenant_id, row.id): Reversible(
-            row.id, row.account_id, (row.type, row.subtype), row.amount, row.occurred_at, row.undone
-        )
-        for row in rows(connection, _ENTRIES, **wanted)
-    }
+    found, brought = {}, {}
+    for row in rows(connection, _ENTRIES, **_arrays(keys)):
+        kind = row.type, row.subtype
+        rule = (row.rule_id, row.rule_version) if row.rule_id else None
+        entry = Reversible(row.id, row.account_id, kind, row.amount, row.occurred_at, rule, row.undone)
+        found[row.tenant_id, row.id] = entry
+        if kind in EARNED and (lot_id := id_after(row.command_id, row.id)):
+            brought[row.tenant_id, lot_id] = entry
     lots: dict[UUID, Lot] = {}
-    for row in rows(connection, _SHARES, **wanted):
-        lot = lots.setdefault(
-            row.id,
-            Lot(
-                row.id, row.tenant_id, row.account_id, row.brought_by, row.origin_id, row.granted,
-                row.remaining, row.earned_at, row.expires_at, row.frozen, row.state,
-            ),
-        )  # fmt: skip
-        found[row.tenant_id, row.entry_id].shares.append(Share(lot, row.amount, row.returned))
-    for reversible in found.values():
-        reversible.shares.sort(key=lambda share: consumption_order(share.lot))
+    for tenant_id, entry_id, taken, returned, *lot in rows(connection, _SHARES, **_arrays(keys)):
+        found[tenant_id, entry_id].shares.append(Share(_one(lots, lot), taken, returned))
+    for row in rows(connection, _LOTS, **_arrays(list(brought))) if brought else []:
+        brought[row.tenant_id, row.id].lot = _one(lots, list(row))
+    for entry in found.values():
+        entry.shares.sort(key=lambda share: consumption_order(share.lot))
     return found, lots
+
+
+def _arrays(keys: list[tuple[str, UUID]]) -> dict[str, list[Any]]:
+    return {"tenants": [tenant for tenant, _ in keys], "ids": [entry for _, entry in keys]}
+
+
+def _one(lots: dict[UUID, Lot], columns: list[Any]) -> Lot:
+    """The lot of these columns: one object, however often it is found."""
+    return lots.setdefault(columns[0], Lot(*columns))
