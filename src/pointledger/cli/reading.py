@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from pointledger.domain.commands import EntityId, Moment
+from pointledger.domain.fields import EntityId, Moment
 from pointledger.domain.json_values import read_json
 from pointledger.errors import LedgerError
 

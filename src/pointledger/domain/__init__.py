@@ -3,6 +3,7 @@
 | module       | owns                                                                |
 | ------------ | ------------------------------------------------------------------- |
 | commands     | the kinds of command and what makes one valid                       |
+| fields       | what an id, a moment, an amount and a text are                      |
 | tenants      | a tenant's configuration and calendar                               |
 | rules        | from an event to the points it wants to grant                       |
 | limits       | windows of the calendar and how much of them is used                |

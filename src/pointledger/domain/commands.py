@@ -4,93 +4,28 @@ A command is valid once it exists: pydantic, strict and frozen, so that what lea
 formed. Its id is its identity: sending the same object twice is sending one command.
 """
 
-import re
-from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pointledger.domain.fields import (
+    MAX_AMOUNT,
+    Amount,
+    EntityId,
+    Key,
+    Label,
+    Moment,
+    ShortText,
+    TaskId,
+    Text,
+)
 from pointledger.domain.json_values import Metadata
 from pointledger.errors import InvalidCommand
-from pointledger.ids import new_id, parse_id
+from pointledger.ids import new_id
 
-MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: a thousand such amounts still sum within it
-
-_ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
-_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-_REACH = "a moment lies between the years 1900 and 9000; leave it out for never"
 _FINDINGS = 10  # told of one malformed command; a thousand wrong fields need no thousand lines
 _PATH_CHARACTERS = 100
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def _one_id(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return parse_id(value)
-        except ValueError as error:
-            raise ValueError(f"an id is a ULID or a UUID: {error}") from None
-    return value
-
-
-def _one_moment(value: object) -> object:
-    """Text in ISO 8601 with an offset; pydantic alone would also take numbers and local times."""
-    moment = value
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("a moment is written like 2026-03-01T10:00:00Z") from None
-    if isinstance(moment, datetime) and moment.tzinfo is None:
-        raise ValueError("a moment needs an offset, like 2026-03-01T10:00:00Z")
-    return moment
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """One spelling per instant, so that a repetition is recognised; and far enough from both ends of what
-    Python and Postgres can count, so that calendars may add and zones may shift."""
-    try:
-        moment = moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(_REACH) from None
-    if not _EARLIEST <= moment < _LATEST:
-        raise ValueError(_REACH)
-    return moment
-
-
-def _entity_id(value: str) -> str:
-    if not _ENTITY_ID.fullmatch(value):
-        raise ValueError("1 to 64 of the characters A-Z a-z 0-9 _ . : @ -, the first a letter or digit")
-    return value
-
-
-def _key(value: str) -> str:
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("a key is 1 to 255 printable ASCII characters")
-    return value
-
-
-def _no_nul(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("text must not contain NUL, which Postgres cannot store")
-    return value
-
-
-def _no_control(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("control characters are not allowed here")
-    return value
-
-
-TaskId = Annotated[UUID, BeforeValidator(_one_id)]
-Moment = Annotated[datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc)]
-EntityId = Annotated[str, AfterValidator(_entity_id)]
-Key = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_key)]
-Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control)]
-Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul)]
-ShortText = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
-Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 
 
 class Command(BaseModel):
