@@ -6,8 +6,10 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 from pointledger.acceptance import Receipt
 from pointledger.client import PointsClient
 from pointledger.domain.commands import (
+    ActivateDue,
     AnyCommand,
     ApplyRule,
+    CancelPending,
     Clawback,
     Command,
     Earn,
@@ -22,8 +24,10 @@ from pointledger.domain.outcomes import Outcome, Reason
 from pointledger.settings import Settings
 
 __all__ = [
+    "ActivateDue",
     "AnyCommand",
     "ApplyRule",
+    "CancelPending",
     "Clawback",
     "Command",
     "Earn",

@@ -3,7 +3,18 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pointledger import ApplyRule, Clawback, Earn, Expire, ExpireDue, Refund, Spend, Transfer
+from pointledger import (
+    ActivateDue,
+    ApplyRule,
+    CancelPending,
+    Clawback,
+    Earn,
+    Expire,
+    ExpireDue,
+    Refund,
+    Spend,
+    Transfer,
+)
 from pointledger.ids import parse_id
 from pointledger.storage import failures
 from tests.ledger import Ledger
@@ -13,7 +24,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Two tenants, six accounts; afterwards one command waits and one is dead."""
+    """Two tenants, seven accounts; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -28,6 +39,7 @@ def tell(ledger: Ledger) -> None:
     _earn_and_lose(ledger)
     _move(ledger)
     _reverse(ledger)
+    _wait(ledger)
     _leave_some_undone(ledger)
 
 
@@ -99,6 +111,21 @@ def _reverse(ledger: Ledger) -> None:
         ApplyRule(**rita, event_type="basket.paid", metadata={"minor": 1_000}),
     )
     assert ledger.account("rita")["debt"] == 0
+
+
+def _wait(ledger: Ledger) -> None:
+    """Points are pending; some become available, some are cancelled, some still wait."""
+    petra: dict[str, Any] = {"tenant_id": "shop", "user_id": "petra"}
+    ledger.apply(*(Earn(**petra, amount=20, activates_at=NOW + timedelta(days=day)) for day in (1, 2, 9)))
+    third, second = [parse_id(entry["id"]) for entry in ledger.entries("petra")[:2]]
+    ledger.apply(
+        CancelPending(**petra, related_id=second),
+        Clawback(**petra, related_id=third, amount=5, policy="only_pending"),
+        ActivateDue(**petra, as_of=NOW + timedelta(days=2)),
+        Spend(**petra, amount=6),
+    )
+    account = ledger.account("petra")
+    assert (account["balance"], account["pending_balance"]) == (14, 15)
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import (
+    ActivateDue,
     AnyCommand,
     ApplyRule,
+    CancelPending,
     Clawback,
     Earn,
     Expire,
@@ -105,6 +107,12 @@ class Shop:
 
     def clawback(self, user_id: str, entry: Entry, at: datetime | None = None, **more: Any) -> Decision:
         return self.apply(Clawback(tenant_id=SHOP, user_id=user_id, related_id=entry.id, **more), at)
+
+    def cancel_pending(self, user_id: str, entry: Entry, at: datetime | None = None) -> Decision:
+        return self.apply(CancelPending(tenant_id=SHOP, user_id=user_id, related_id=entry.id), at)
+
+    def activate_due(self, user_id: str, as_of: datetime) -> Decision:
+        return self.apply(ActivateDue(tenant_id=SHOP, user_id=user_id, as_of=as_of))
 
     # ------------------------------------------------------------------------------------- looking
 

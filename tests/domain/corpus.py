@@ -18,6 +18,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "expire": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "refund": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "clawback": {"tenant_id": "shop", "user_id": "anna", "related_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+    "cancel-pending": {"tenant_id": "shop", "user_id": "anna", "related_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+    "activate-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
     "expire-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
 }
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from pointledger.domain.book import Account, Book
 from pointledger.domain.commands import (
+    ActivateDue,
     AnyCommand,
     ApplyRule,
+    CancelPending,
     Clawback,
     Earn,
     Expire,
@@ -24,7 +26,7 @@ from pointledger.domain.outcomes import Decision, Refused
 from tests.domain.books import NOON, SHOP, Shop
 
 USERS = ("anna", "ben", "carl")
-DIRECTION = {"restore": -1, "grace": 0}  # of lot moves; the others take
+DIRECTION = {"restore": -1, "renew": 0}  # of lot moves; the others take
 EXAMPLES = 100  # of up to 12 commands: the folder's tests take two seconds together
 
 
@@ -57,6 +59,9 @@ STEPS = st.lists(
                 "refund",
                 "goodwill",
                 "clawback",
+                "earn pending",
+                "cancel",
+                "activate",
                 "arrears",
                 "status",
             ]
@@ -89,7 +94,7 @@ def shop() -> Shop:
     return opened
 
 
-def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:
+def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:  # noqa: PLR0912  (a branch per kind)
     who: dict[str, Any] = {"id": UUID(int=number), "tenant_id": SHOP, "user_id": USERS[step.user]}
     moved = shop.now + timedelta(days=step.days / 3)
     happened = moved + timedelta(days=step.when)
@@ -112,6 +117,12 @@ def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:
             return Refund(**who, amount=min(step.amount, 20), related_id=spend_of(shop, step))
         case "goodwill":
             return Refund(**who, amount=step.amount)
+        case "earn pending":
+            return Earn(**who, amount=step.amount, activates_at=moved + timedelta(days=step.when))
+        case "cancel":
+            return CancelPending(**who, related_id=earned_by(shop, step))
+        case "activate":
+            return ActivateDue(**who, as_of=happened)
         case "clawback":
             return Clawback(**who, amount=min(step.amount, 20), related_id=earned_by(shop, step))
         case "arrears":
@@ -179,7 +190,9 @@ def assert_only_what_was_due_has_changed(book: Book, before: Mark) -> None:
     after = mark(book)
     assert (after.lots, after.accounts, after.usage) == (before.lots, before.accounts, before.usage)
     for entry in book.entries[before.entries :]:
-        assert (entry.type, entry.subtype) == ("expire", "scheduled")
+        assert entry.subtype in ("scheduled", "activation")
+        if entry.subtype == "activation":
+            continue
         assert entry.expires_at is not None
         assert entry.expires_at <= entry.occurred_at
 
@@ -207,22 +220,31 @@ def assert_sound(book: Book, account: Account) -> None:
     balance = 0
     for entry in entries:
         balance += entry.delta
-        assert (entry.amount, entry.balance_after) == (abs(entry.delta - entry.delta_debt), balance)
+        change = entry.delta + entry.delta_pending - entry.delta_debt
+        assert entry.balance_after == balance
+        assert change == 0 if entry.subtype == "activation" else abs(change) == entry.amount
         assert entry.unsettled == 0
         assert entry.amount > 0
+    assert account.pending_balance == sum(lot.remaining for lot in account.pending)
     assert balance == account.balance
 
     own = [lot for lot in book.new_lots if lot.account_id == account.id]
     assert all(0 <= lot.remaining <= lot.amount for lot in own)
-    assert all((lot.remaining > 0) == (lot.state == "active") for lot in own)
-    assert {lot.id for lot in account.lots} == {lot.id for lot in own if lot.remaining}
+    assert all((lot.remaining > 0) == (lot.state in ("active", "pending")) for lot in own)
+    assert {lot.id for lot in account.lots} == {lot.id for lot in own if lot.state == "active"}
+    assert {lot.id for lot in account.pending} == {lot.id for lot in own if lot.state == "pending"}
+    assert all(not lot.activates_at or lot.activates_at > account.as_of for lot in account.pending)
     for lot in own:
         moved = [DIRECTION.get(move.kind, 1) * move.amount for move in book.moves if move.lot_id == lot.id]
         assert lot.amount - lot.remaining == sum(moved)
         gone = [move.amount for move in book.moves if move.lot_id == lot.id and move.kind == "expire"]
         assert lot.expired == sum(gone)
     for entry in entries:
-        undone = [each.amount for each in book.entries if each.related_id == entry.id]
+        undone = [
+            each.amount
+            for each in book.entries
+            if each.related_id == entry.id and each.subtype != "activation"
+        ]
         assert sum(undone) <= entry.amount
 
     soonest = min((lot.expires_at for lot in account.lots if lot.expires_at), default=None)

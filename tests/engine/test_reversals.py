@@ -7,7 +7,17 @@ from uuid import UUID
 
 import pytest
 
-from pointledger import ApplyRule, Clawback, Earn, Refund, Spend, Transfer
+from pointledger import (
+    ActivateDue,
+    AnyCommand,
+    ApplyRule,
+    CancelPending,
+    Clawback,
+    Earn,
+    Refund,
+    Spend,
+    Transfer,
+)
 from pointledger.audit import audit
 from pointledger.ids import parse_id
 from pointledger.locks import Locks
@@ -113,6 +123,49 @@ def test_of_what_has_expired_nothing_is_clawed_back(ledger: Ledger) -> None:
     told = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
     assert (told["requested"], told["clawed_back"], ledger.balance("anna")) == (50, 20, 480)
     assert_sound(ledger)
+
+
+def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> None:
+    ledger.tenant(default_expiry_days=10)
+    past = NOW - timedelta(days=20)
+    about: dict[str, Any] = {**ANNA, "occurred_at": past}
+    for day in (2, 5, 8):
+        ledger.apply(Earn(**about, amount=10 * day, activates_at=past + timedelta(days=day)))
+    late = made(ledger, Earn(**ANNA, amount=7, activates_at=NOW + timedelta(days=5)))
+    # What was pending in the past is available since; the first has even expired.
+    account = ledger.account("anna")
+    assert (account["balance"], account["pending_balance"], account["expired_points"]) == (0, 7, 150)
+
+    made(ledger, Earn(**ANNA, amount=9, activates_at=NOW + timedelta(days=2)))
+    told = data_of(ledger.apply(ActivateDue(**ANNA, as_of=NOW + timedelta(days=3)))[0])
+    assert (told["points_activated"], told["lots_activated"]) == (9, 1)
+    made(ledger, Clawback(**ANNA, related_id=late, amount=3, policy="only_pending"))
+    made(ledger, CancelPending(**ANNA, related_id=late))
+    account = ledger.account("anna")
+    assert (account["balance"], account["pending_balance"], account["total_clawed_back"]) == (9, 0, 7)
+    assert_sound(ledger)
+
+
+def test_however_many_batches_the_answers_are_the_same(settings: Settings) -> None:
+    told = []
+    for batch_size in (1, 1000):
+        with Ledger(settings.model_copy(update={"batch_size": batch_size})) as ledger:
+            user: dict[str, Any] = {"tenant_id": "shop", "user_id": f"user-{batch_size}"}
+            ledger.tenant(default_expiry_days=30)
+            commands: list[AnyCommand] = [
+                Earn(**user, amount=5, activates_at=NOW + timedelta(days=3)),
+                Earn(**user, amount=8),
+                ActivateDue(**user, as_of=NOW + timedelta(days=2)),
+                Earn(**user, amount=3, activates_at=NOW + timedelta(days=4)),
+                ActivateDue(**user, as_of=NOW + timedelta(days=3)),
+                Spend(**user, amount=13),
+                ActivateDue(**user, as_of=NOW + timedelta(days=4)),
+                Spend(**user, amount=3),
+            ]
+            outcomes = ledger.apply(*commands)
+            told.append([outcome.state for outcome in outcomes])
+            assert_sound(ledger)
+    assert told == [["applied"] * 8] * 2
 
 
 @pytest.mark.parametrize("locks_class", [Locks, NobodyWaits])

@@ -11,6 +11,8 @@
 | book         | the accounts of a batch in memory; the one place a balance changes  |
 | guards       | refusals that several kinds share                                   |
 | decide       | one command against the book: guards in order, then the deed        |
+| passing      | what time does to an account, and what debits do to its lots        |
+| pending      | points that are granted and not yet available                       |
 | reversible   | an entry that is reversed: what it took, what was returned since    |
 | reversals    | refunds and clawbacks                                               |
 | apply_rule   | the largest of its cases                                            |

@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, LotMove, contains, put, take
+from pointledger.domain.lots import Lot, LotMove, contains, put
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
@@ -30,6 +30,7 @@ TOTALS: dict[tuple[str, str], str | None] = {
     ("refund", "linked"): "total_refunded",
     ("refund", "goodwill"): "total_refunded",
     ("adjust", "clawback"): "total_clawed_back",
+    ("adjust", "activation"): None,
 }
 
 
@@ -60,9 +61,12 @@ class Account:
     total_clawed_back: int = 0
     version: int = 0
     next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
+    next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
     is_new: bool = False
     changed: bool = False
+    pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
+    others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
     others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
 
 
@@ -215,8 +219,10 @@ class Book:
         earned_at: datetime,
         expires_at: datetime | None,
         origin_id: UUID | None = None,
+        activates_at: datetime | None = None,
     ) -> None:
-        """The lot that an entry brings; `origin_id` where its points were granted by another entry."""
+        """The lot that an entry brings; `origin_id` where its points were granted by another entry,
+        `activates_at` where it is pending until then."""
         lot = Lot(
             id=self._next_id(),
             tenant_id=account.tenant_id,
@@ -227,13 +233,17 @@ class Book:
             remaining=amount,
             earned_at=earned_at,
             expires_at=expires_at,
+            activates_at=activates_at,
             is_new=True,
         )
         self.new_lots.append(lot)
+        if activates_at is not None:
+            lot.state = "pending"
+            account.pending.append(lot)
+            account.next_activation_at = sooner(account.next_activation_at, activates_at)
+            return
         self.settle_debt(entry, lot)
-        if lot.remaining:
-            put(account.lots, lot)
-            _expect(account, lot)
+        self.admit(account, lot)
 
     def pay(self, entry: Entry, kind: str, paid: list[tuple[Lot, int]]) -> None:
         """Takes the points of an entry out of the lots that pay for it."""
@@ -241,10 +251,10 @@ class Book:
             lot.remaining -= share
             if kind == "expire":
                 lot.expired += share
-            if not lot.is_new:
-                self.changed_lots[lot.id] = lot
+            self.note_lot(lot)
             if lot.remaining == 0 and lot.frozen == 0:
-                lot.state = "expired" if kind == "expire" else "consumed"
+                ended = "cancelled" if lot.state == "pending" else "consumed"
+                lot.state = "expired" if kind == "expire" else ended
             self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
 
     def settle_debt(self, entry: Entry, lot: Lot) -> None:
@@ -254,19 +264,21 @@ class Book:
             entry.unsettled -= share
             self.pay(entry, "debt", [(lot, share)])
 
-    def restore(self, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
-        """Gives points back to a lot that they were taken from."""
-        lot.remaining += amount
-        lot.state = "active"
+    def admit(self, account: Account, lot: Lot) -> None:
+        """Counts a lot among the account's available ones."""
+        if lot.remaining and not contains(account.lots, lot):
+            put(account.lots, lot)
+        if lot.remaining and lot.expires_at is not None:
+            account.next_expiry_at = sooner(account.next_expiry_at, lot.expires_at)
+
+    def note_lot(self, lot: Lot) -> None:
+        """Records that a lot has changed."""
         if not lot.is_new:
             self.changed_lots[lot.id] = lot
-        if not contains(account.lots, lot):
-            put(account.lots, lot)
-        _expect(account, lot)
-        self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "restore", amount))
 
     def settle_lots(self, account: Account) -> None:
         """Drops what is used up from the account's lots."""
+        account.pending = [lot for lot in account.pending if lot.state == "pending"]
         account.lots = [lot for lot in account.lots if lot.remaining or lot.frozen]
 
     def _whose(self) -> UUID:
@@ -278,43 +290,8 @@ class Book:
         return derive_id(self._whose(), self._ordinal, self._milliseconds)
 
 
-def _expect(account: Account, lot: Lot) -> None:
-    """The account's next expiry is no later than the lot's."""
-    if lot.expires_at is not None:
-        account.next_expiry_at = _sooner(account.next_expiry_at, lot.expires_at)
-
-
-def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
+def sooner(one: datetime | None, other: datetime | None) -> datetime | None:
     """The earlier of two moments, None being never."""
     if one is None or other is None:
         return one or other
     return min(one, other)
-
-
-def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
-    """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
-    expired = []
-    for lot in [lot for lot in account.lots if lot.is_due(as_of)]:
-        entry = book.post(
-            account,
-            ("expire", "scheduled"),
-            lot.remaining,
-            as_of,
-            delta=-lot.remaining,
-            expires_at=lot.expires_at,
-        )
-        book.pay(entry, "expire", [(lot, lot.remaining)])
-        expired.append(entry)
-    if expired:
-        book.settle_lots(account)
-        first = account.lots[0].expires_at if account.lots else None
-        account.next_expiry_at = _sooner(first, account.others_expire_from)
-    return expired
-
-
-def consume(book: Book, account: Account, entry: Entry, kind: str) -> list[tuple[Lot, int]]:
-    """Pays an entry out of the account's lots, the soonest expiry first; who paid what."""
-    paid = take(account.lots, entry.amount)
-    book.pay(entry, kind, paid)
-    book.settle_lots(account)
-    return paid

@@ -7,7 +7,7 @@ formed. Its id is its identity: sending the same object twice is sending one com
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pointledger.domain.fields import (
     MAX_AMOUNT,
@@ -80,15 +80,23 @@ class ApplyRule(Command):
 
 
 class Earn(Command):
-    """Grants points; `expires_at` defaults to the tenant's policy."""
+    """Grants points; `expires_at` defaults to the tenant's policy, counted from `activates_at`, until which
+    the points are pending."""
 
     kind: ClassVar[str] = "earn"
 
     amount: Amount
     expires_at: Moment | None = None
+    activates_at: Moment | None = None
     reason: ShortText | None = None
     source: ShortText | None = None
     description: Text | None = None
+
+    @model_validator(mode="after")
+    def _lives_to_be_active(self) -> "Earn":
+        if self.activates_at and self.expires_at and self.expires_at <= self.activates_at:
+            raise ValueError("expires_at lies after activates_at")
+        return self
 
 
 class Spend(Command):
@@ -194,11 +202,52 @@ class Clawback(Command):
         return self.related_id
 
 
-AnyCommand = ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue | Refund | Clawback
+class CancelPending(Command):
+    """Takes back what an entry earned and what is still pending: an order was returned in time."""
+
+    kind: ClassVar[str] = "cancel-pending"
+
+    related_id: TaskId
+    reason: ShortText | None = None
+    source: ShortText | None = None
+    description: Text | None = None
+
+    @property
+    def reverses(self) -> UUID | None:
+        return self.related_id
+
+
+class ActivateDue(Command):
+    """Makes available what is pending and due at `as_of`, one entry per lot."""
+
+    kind: ClassVar[str] = "activate-due"
+
+    as_of: Moment
+
+    @property
+    def key(self) -> str | None:
+        """One per user and moment, so that asking twice is asking once."""
+        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
+
+
+AnyCommand = (
+    ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue | Refund | Clawback | CancelPending | ActivateDue
+)
 
 KINDS: dict[str, type[AnyCommand]] = {
     command.kind: command
-    for command in (ApplyRule, Earn, Spend, Transfer, Expire, ExpireDue, Refund, Clawback)
+    for command in (
+        ApplyRule,
+        Earn,
+        Spend,
+        Transfer,
+        Expire,
+        ExpireDue,
+        Refund,
+        Clawback,
+        CancelPending,
+        ActivateDue,
+    )
 }
 
 

@@ -12,10 +12,12 @@ from typing import assert_never
 
 from pointledger.domain import lots
 from pointledger.domain.apply_rule import apply_rule
-from pointledger.domain.book import Book, consume
+from pointledger.domain.book import Book
 from pointledger.domain.commands import (
+    ActivateDue,
     AnyCommand,
     ApplyRule,
+    CancelPending,
     Clawback,
     Earn,
     Expire,
@@ -27,7 +29,9 @@ from pointledger.domain.commands import (
 from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.reversals import clawback, refund
+from pointledger.domain.passing import consume
+from pointledger.domain.pending import activate, grant
+from pointledger.domain.reversals import cancel_pending, clawback, refund
 from pointledger.domain.snapshots import account_data, applied
 from pointledger.domain.tenants import Tenant
 
@@ -68,13 +72,17 @@ def decide(book: Book, accepted: Accepted) -> Decision:
             return refund(book, tenant, command, at)
         case Clawback():
             return clawback(book, tenant, command, at)
+        case CancelPending():
+            return cancel_pending(book, tenant, command, at)
+        case ActivateDue():
+            return activate(book, tenant, command, at)
         case _:
             assert_never(command)
 
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
     """The instant that decides about a command; a sweep carries its own."""
-    if isinstance(accepted.command, ExpireDue):
+    if isinstance(accepted.command, ExpireDue | ActivateDue):
         return accepted.command.as_of
     return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)
 
@@ -97,11 +105,11 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
     account = account or book.open_account(tenant, command.user_id, at)
     if tenant.max_earn_per_day is not None:
         used.add(command.amount)
-    expires_at = command.expires_at or tenant.default_expiry(at)
-    entry = book.post(
-        account, ("earn", "manual"), command.amount, at, delta=command.amount, expires_at=expires_at
+    starts_at = max(command.activates_at or at, at)
+    expires_at = command.expires_at or tenant.default_expiry(starts_at)
+    entry = grant(
+        book, account, ("earn", "manual"), command.amount, at, expires_at, activates_at=command.activates_at
     )
-    book.grant_lot(account, entry, command.amount, at, expires_at)
     return applied(account, [entry], points_earned=command.amount)
 
 

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry, expire_due
+from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
 from pointledger.domain.outcomes import Reason, Refused
+from pointledger.domain.passing import activate_due, expire_due
 from pointledger.domain.tenants import Tenant
 
 
@@ -48,10 +49,11 @@ def room(tenant: Tenant, account: Account | None) -> int:
 
 
 def touch(book: Book, tenant: Tenant, account: Account, at: datetime) -> list[Entry]:
-    """Moves the account's clock on and expires what is due by it."""
+    """Moves the account's clock on; what is due by it becomes available, then expires. What expired."""
     if at > account.as_of:
         account.as_of = at
         account.changed = True
+    activate_due(book, account, account.as_of)
     if not tenant.expire_enabled:
         return []
     return expire_due(book, account, account.as_of)

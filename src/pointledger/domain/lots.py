@@ -24,6 +24,7 @@ class Lot:
     expired: int = 0  # of `amount`: gone for good
     frozen: int = 0  # held, and so neither spent nor expired
     state: str = "active"
+    activates_at: datetime | None = None  # of a lot that was pending at first
     is_new: bool = False
 
     def is_due(self, as_of: datetime) -> bool:
@@ -34,13 +35,13 @@ class Lot:
 class LotMove:
     """Points that an entry took from a lot, or gave back to it.
 
-    `restore` gives them back; `grace` has given them to a new lot in its stead, and changes nothing here.
+    `restore` gives them back; `renew` has given them to a new lot in its stead, and changes nothing here.
     """
 
     tenant_id: str
     entry_id: UUID
     lot_id: UUID
-    kind: str  # spend | transfer | expire | clawback | debt | restore | grace
+    kind: str  # spend | transfer | expire | clawback | debt | restore | renew
     amount: int
 
 

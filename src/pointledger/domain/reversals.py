@@ -7,12 +7,13 @@ is worked out from what was recorded then.
 from datetime import datetime
 from uuid import UUID
 
-from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry, expire_due
-from pointledger.domain.commands import Clawback, Refund
+from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
+from pointledger.domain.commands import CancelPending, Clawback, Refund
 from pointledger.domain.guards import closed, missing_account, touch
 from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
 from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.passing import expire_due
 from pointledger.domain.reversible import Reversible, Share
 from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import applied
@@ -70,24 +71,59 @@ def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Dec
     taken = sum(share for _, share in paid)
     entries = []
     if taken + debt:
-        rule = _rule_of(book, tenant, earned)
-        entry = book.post(
-            account,
-            ("adjust", "clawback"),
-            taken + debt,
-            at,
-            delta=-taken,
-            delta_debt=debt,
-            rule=rule,
-            related_id=earned.id,
-        )
-        book.pay(entry, "clawback", paid)
-        book.settle_lots(account)
-        earned.undone += entry.amount
-        for window in windows_of(book, tenant, command.user_id, earned, at):
-            book.usage_of(window).give_back(entry.amount)
-        entries.append(entry)
+        entries.append(_take_back(book, tenant, account, earned, paid, debt, at))
     return applied(account, entries, requested=requested, clawed_back=taken + debt, debt_added=debt)
+
+
+def cancel_pending(book: Book, tenant: Tenant, command: CancelPending, at: datetime) -> Decision:
+    """Takes back the whole of what is still pending of an entry; final once it has become available."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+    touch(book, tenant, account, at)
+    earned = related(book, tenant.tenant_id, command.related_id)
+    if refused := _irreversible(earned, account, EARNED, 1):
+        return refused
+    assert earned is not None, "what is missing was refused"
+    if earned.lot is None or earned.lot.state != "pending":
+        return Refused(Reason.RELATED_NOT_REVERSIBLE, "its points are not pending")
+
+    paid = [(earned.lot, earned.lot.remaining)]
+    entry = _take_back(book, tenant, account, earned, paid, 0, at)
+    return applied(account, [entry], clawed_back=entry.amount)
+
+
+def _take_back(
+    book: Book,
+    tenant: Tenant,
+    account: Account,
+    earned: Reversible,
+    paid: list[tuple[Lot, int]],
+    debt: int,
+    at: datetime,
+) -> Entry:
+    """From here on it must succeed: writes the entry, takes from the lots, makes room in the limits."""
+    pending = sum(share for lot, share in paid if lot.state == "pending")
+    available = sum(share for _, share in paid) - pending
+    entry = book.post(
+        account,
+        ("adjust", "clawback"),
+        available + pending + debt,
+        at,
+        delta=-available,
+        delta_pending=-pending,
+        delta_debt=debt,
+        rule=_rule_of(book, tenant, earned),
+        related_id=earned.id,
+    )
+    book.pay(entry, "clawback", paid)
+    book.settle_lots(account)
+    earned.undone += entry.amount
+    for window in windows_of(book, tenant, account.user_id, earned, at):
+        book.usage_of(window).give_back(entry.amount)
+    return entry
 
 
 def _who_pays(
@@ -96,6 +132,8 @@ def _who_pays(
     """What each lot gives back, the points' own lot first, and what is left as debt."""
     own = earned.lot
     due = min(requested, earned.left - (own.expired if own else 0))
+    if due > 0 and own and own.state == "pending":
+        return [(own, due)], 0
     if due <= 0 or policy == "only_pending":
         return [], 0
     first = min(own.remaining, due) if own else 0
@@ -184,15 +222,24 @@ def _refund_spend(
         if tenant.expire_enabled and share.lot.is_due(account.as_of):
             _grant_grace(book, tenant, account, entry, share.lot, part)
         else:
-            book.restore(account, entry, share.lot, part)
+            _restore(book, account, entry, share.lot, part)
     assert rest == 0, "what a spend took from lots is its amount"
     if tenant.refund_grace_days == 0:
         expire_due(book, account, account.as_of)
     return entry
 
 
+def _restore(book: Book, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
+    """The points go back to the lot that they were taken from."""
+    lot.remaining += amount
+    lot.state = "active"
+    book.note_lot(lot)
+    book.admit(account, lot)
+    book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "restore", amount))
+
+
 def _grant_grace(book: Book, tenant: Tenant, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
     """The points of a lot whose time has passed: in a new one, for a while, with their origin and age."""
     expires_at = tenant.days_later(account.as_of, tenant.refund_grace_days)
-    book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "grace", amount))
+    book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "renew", amount))
     book.grant_lot(account, entry, amount, lot.earned_at, expires_at, lot.origin_id)

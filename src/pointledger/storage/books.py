@@ -14,7 +14,7 @@ from pointledger.domain.decide import Accepted
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
-from pointledger.storage.lots import load_lots, save_lots
+from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
 from pointledger.storage.usage import load_usage, save_usage
@@ -23,7 +23,7 @@ _ACCOUNT = (
     "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
     "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
-    "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at",
+    "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at", "next_activation_at",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def load(
     book.rules = programmes.rules(connection, tenants)
     book.reversibles, reversed_lots = load_reversibles(connection, batch)
     needs = needs_of(batch, book)
+    load_pending(connection, book, needs.accounts, reversed_lots)
     load_lots(connection, book, needs.accounts, reversed_lots)
     book.usage = load_usage(connection, sorted(needs.windows))
     return book
@@ -61,6 +62,7 @@ def _lock_accounts(connection: sa.Connection, keys: list[tuple[str, str]]) -> di
     for row in found:
         account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
         account.others_expire_from = account.next_expiry_at
+        account.others_activate_from = account.next_activation_at
         accounts[account.tenant_id, account.user_id] = account
     return accounts
 
@@ -71,6 +73,7 @@ _TYPES = {
     "updated_at": "timestamptz",
     "as_of": "timestamptz",
     "next_expiry_at": "timestamptz",
+    "next_activation_at": "timestamptz",
     "status": "text",
 }
 

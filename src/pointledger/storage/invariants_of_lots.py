@@ -15,10 +15,10 @@ from pointledger.storage.invariants import (
 
 # ------------------------------------------------------------------------------- the lots of an account
 
-# An account's lots are those that are active, and those that its entries took from: lots have no index by
-# account beside the active ones. A lot that neither finds is missed by the entry that brought it.
+# An account's lots are those that are active or pending, and those that its entries took from: lots have no
+# index by account beside these. A lot that neither finds is missed by the entry that brought it.
 # A move restores points, or notes that they came back as another lot, or takes them.
-_TAKEN = "CASE m.kind WHEN 'restore' THEN -m.amount WHEN 'grace' THEN 0 ELSE m.amount END"
+_TAKEN = "CASE m.kind WHEN 'restore' THEN -m.amount WHEN 'renew' THEN 0 ELSE m.amount END"
 
 _REACHED = f"""
 WITH taken AS MATERIALIZED (
@@ -29,20 +29,25 @@ WITH taken AS MATERIALIZED (
 ), reached AS (
     SELECT l.* FROM lots l WHERE l.state = 'active' AND {within("l.tenant_id", "l.account_id")}
     UNION ALL
+    SELECT l.* FROM lots l WHERE l.state = 'pending' AND {within("l.tenant_id", "l.account_id")}
+    UNION ALL
     SELECT l.* FROM taken t JOIN lots l ON l.tenant_id = t.tenant_id AND l.id = t.lot_id
-    WHERE l.state <> 'active'
+    WHERE l.state NOT IN ('active', 'pending')
 )"""
 
 _LOTS_SUM = Invariant(
     "I4a",
     "what is left in an account's lots is its balance, pending and frozen points",
     f"""
-    SELECT a.tenant_id, a.user_id, a.balance + a.pending_balance AS kept, remaining, a.frozen_balance, frozen
+    SELECT a.tenant_id, a.user_id, a.balance, remaining, a.frozen_balance, frozen, a.pending_balance, pending
     FROM accounts a CROSS JOIN LATERAL (
         SELECT coalesce(sum(l.remaining), 0) AS remaining, coalesce(sum(l.frozen), 0) AS frozen
         FROM lots l WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active') AS lots
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(l.remaining), 0) AS pending
+        FROM lots l WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'pending') AS coming
     WHERE {ACCOUNTS_HERE}
-      AND (a.balance + a.pending_balance, a.frozen_balance) <> (remaining, frozen)""",
+      AND (a.balance, a.frozen_balance, a.pending_balance) <> (remaining, frozen, pending)""",
 )
 
 _LOTS_MOVES = Invariant(
@@ -64,13 +69,13 @@ _ENTRY_MOVES = Invariant(
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, taken, returned FROM entries e
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(m.amount) FILTER (WHERE m.kind NOT IN ('restore', 'grace')), 0) AS taken,
-               coalesce(sum(m.amount) FILTER (WHERE m.kind IN ('restore', 'grace')), 0) AS returned
+        SELECT coalesce(sum(m.amount) FILTER (WHERE m.kind NOT IN ('restore', 'renew')), 0) AS taken,
+               coalesce(sum(m.amount) FILTER (WHERE m.kind IN ('restore', 'renew')), 0) AS returned
         FROM lot_moves m WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
     WHERE {ENTRIES_HERE} AND (taken, returned) <> (
         CASE WHEN e.type IN ('spend', 'expire') THEN e.amount  -- a credit takes the debt that it repays
              WHEN e.subtype = 'linked' THEN 0
-             WHEN e.subtype = 'clawback' THEN -e.delta
+             WHEN e.subtype = 'clawback' THEN -e.delta - e.delta_pending
              ELSE greatest(-e.delta_debt, 0) END,
         CASE WHEN e.subtype = 'linked' THEN e.amount + e.delta_debt ELSE 0 END)""",
 )
@@ -84,7 +89,7 @@ _ENTRY_LOTS = Invariant(
         WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR e.subtype = 'goodwill')
         UNION ALL
         SELECT e.tenant_id, e.id, m.amount, 0 FROM entries e
-        JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind = 'grace'
+        JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind = 'renew'
         WHERE {ENTRIES_HERE} AND e.subtype = 'linked'
         UNION ALL SELECT tenant_id, entry_id, 0, amount FROM reached) AS both_sides
     GROUP BY tenant_id, entry_id HAVING sum(earned) <> sum(brought)""",
@@ -100,6 +105,18 @@ _NEXT_EXPIRY = Invariant(
         WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
         ORDER BY l.expires_at LIMIT 1) AS soonest
     WHERE {ACCOUNTS_HERE} AND soonest.expires_at < coalesce(a.next_expiry_at, 'infinity')""",
+)
+
+_NEXT_ACTIVATION = Invariant(
+    "I23",
+    "no pending lot becomes available before its account expects the next activation",
+    f"""
+    SELECT a.tenant_id, a.user_id, a.next_activation_at, soonest.id AS lot_id, soonest.activates_at
+    FROM accounts a CROSS JOIN LATERAL (
+        SELECT l.id, l.activates_at FROM lots l
+        WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'pending'
+        ORDER BY l.activates_at LIMIT 1) AS soonest
+    WHERE {ACCOUNTS_HERE} AND soonest.activates_at < coalesce(a.next_activation_at, 'infinity')""",
 )
 
 _CARRIED = Invariant(
@@ -120,7 +137,15 @@ _CARRIED = Invariant(
     GROUP BY tenant_id, entry_id, origin_id, earned_at, expires_at HAVING sum(arrived) <> sum(gone)""",
 )
 
-LOTS_OF_ACCOUNTS = (_LOTS_SUM, _LOTS_MOVES, _ENTRY_MOVES, _ENTRY_LOTS, _NEXT_EXPIRY, _CARRIED)
+LOTS_OF_ACCOUNTS = (
+    _LOTS_SUM,
+    _LOTS_MOVES,
+    _ENTRY_MOVES,
+    _ENTRY_LOTS,
+    _NEXT_EXPIRY,
+    _NEXT_ACTIVATION,
+    _CARRIED,
+)
 
 # ------------------------------------------------------------------------------------------- lot by lot
 

@@ -42,7 +42,7 @@ _NUMBERS = Invariant(
     CROSS JOIN LATERAL (SELECT CASE
         WHEN j.kind IN ('apply-rule', 'earn') THEN coalesce((o.data ->> 'points_earned')::bigint, -1)
         WHEN j.kind = 'expire' THEN coalesce((o.data ->> 'settled')::bigint, -1)
-        WHEN j.kind = 'clawback' THEN coalesce((o.data ->> 'clawed_back')::bigint, -1)
+        WHEN j.kind IN ('clawback', 'cancel-pending') THEN coalesce((o.data ->> 'clawed_back')::bigint, -1)
         WHEN j.kind IN ('spend', 'transfer', 'refund') THEN (j.payload ->> 'amount')::bigint
         END AS said) AS sayings
     WHERE {_OUTCOMES_HERE} AND o.state = 'applied'

@@ -34,7 +34,7 @@ _TO_THE_VERY_LOTS = Invariant(
     "no lot gets more back from the refunds of a spend than it paid",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, m.lot_id, m.amount, returned FROM entries e
-    JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind IN ('restore', 'grace')
+    JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind IN ('restore', 'renew')
     LEFT JOIN lot_moves paid
         ON paid.tenant_id = m.tenant_id AND paid.entry_id = e.related_id AND paid.lot_id = m.lot_id
     CROSS JOIN LATERAL (
@@ -42,7 +42,7 @@ _TO_THE_VERY_LOTS = Invariant(
         FROM entries r JOIN lot_moves back
             ON back.tenant_id = r.tenant_id AND back.entry_id = r.id AND back.lot_id = m.lot_id
         WHERE r.tenant_id = e.tenant_id AND r.related_id = e.related_id
-          AND r.subtype IN ('linked', 'clawback') AND back.kind IN ('restore', 'grace')) AS all_refunds
+          AND r.subtype IN ('linked', 'clawback') AND back.kind IN ('restore', 'renew')) AS all_refunds
     WHERE {ENTRIES_HERE} AND e.subtype = 'linked' AND returned > coalesce(paid.amount, 0)""",
 )
 

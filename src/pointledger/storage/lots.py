@@ -24,6 +24,37 @@ CROSS JOIN LATERAL (
 ) AS l"""
 
 
+_PENDING = """
+SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
+       l.expires_at, l.expired, l.frozen, l.state, l.activates_at
+FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
+JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.account_id = wanted.account_id
+           AND l.state = 'pending'"""
+
+
+def load_pending(
+    connection: sa.Connection,
+    book: Book,
+    needs: dict[tuple[str, str], AccountNeeds],
+    known: dict[UUID, Lot],
+) -> None:
+    """Loads all pending lots of the accounts on which one becomes available."""
+    due = {
+        (account.tenant_id, account.id): account
+        for key, need in needs.items()
+        if (account := book.accounts.get(key))
+        and account.next_activation_at is not None
+        and account.next_activation_at <= need.until
+    }
+    if not due:
+        return
+    for account in due.values():
+        account.others_activate_from = None
+    wanted = {"tenants": [tenant for tenant, _ in due], "accounts": [account for _, account in due]}
+    for tenant_id, account_id, *lot in rows(connection, _PENDING, **wanted):
+        due[tenant_id, account_id].pending.append(known.get(lot[0]) or _lot(tenant_id, account_id, lot))
+
+
 def load_lots(
     connection: sa.Connection,
     book: Book,
@@ -85,7 +116,7 @@ def _lot(tenant_id: str, account_id: UUID, columns: list[Any]) -> Lot:
 
 _LOT = (
     "tenant_id", "id", "account_id", "entry_id", "origin_id", "amount", "remaining", "frozen", "state",
-    "earned_at", "expires_at", "expired",
+    "earned_at", "expires_at", "expired", "activates_at",
 )  # fmt: skip
 
 _UPDATE_LOTS = """

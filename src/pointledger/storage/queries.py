@@ -86,7 +86,7 @@ def accounts(connection: sa.Connection, tenant_id: str, after: str = "") -> list
 
 def _shown_account(row: Any) -> dict[str, Any]:
     shown = _shown(row)
-    for internal in ("as_of", "next_expiry_at"):
+    for internal in ("as_of", "next_expiry_at", "next_activation_at"):
         shown.pop(internal)
     return shown
 

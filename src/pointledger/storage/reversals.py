@@ -30,7 +30,7 @@ CROSS JOIN LATERAL (
 
 _LOT = """
 l.id, l.tenant_id, l.account_id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at, l.expires_at,
-l.expired, l.frozen, l.state"""
+l.expired, l.frozen, l.state, l.activates_at"""
 
 _SHARES = f"""
 SELECT m.tenant_id, m.entry_id, m.amount, returned, {_LOT}
@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (
     FROM entries r JOIN lot_moves back
         ON back.tenant_id = r.tenant_id AND back.entry_id = r.id AND back.lot_id = m.lot_id
     WHERE r.tenant_id = m.tenant_id AND r.related_id = m.entry_id AND r.subtype IN ('linked', 'clawback')
-      AND back.kind IN ('restore', 'grace')
+      AND back.kind IN ('restore', 'renew')
 ) AS reversals"""  # noqa: S608  (a constant of ours)
 
 _LOTS = f"""

@@ -1,4 +1,5 @@
-"""What reverses an entry is found by the entry that it reverses; a lot knows how much of it has expired.
+"""What reverses an entry is found by the entry that it reverses; a lot knows how much of it has expired
+and when it becomes available.
 
 Revision ID: 0003
 """
@@ -25,7 +26,17 @@ FROM (SELECT tenant_id, lot_id, sum(amount) AS amount FROM lot_moves WHERE kind 
 WHERE lots.tenant_id = gone.tenant_id AND lots.id = gone.lot_id;
 """
 
+PENDING = """
+ALTER TABLE accounts ADD COLUMN next_activation_at timestamptz;
+CREATE INDEX accounts_activating ON accounts (tenant_id, next_activation_at, user_id)
+    WHERE next_activation_at IS NOT NULL;
+ALTER TABLE lots ADD COLUMN activates_at timestamptz
+    CONSTRAINT what_is_pending_activates CHECK (state <> 'pending' OR activates_at IS NOT NULL);
+CREATE INDEX lots_pending ON lots (tenant_id, account_id, activates_at) WHERE state = 'pending';
+"""
+
 
 def upgrade() -> None:
     op.execute(REVERSALS)
     op.execute(EXPIRED)
+    op.execute(PENDING)

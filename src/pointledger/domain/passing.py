@@ -1,0 +1,68 @@
+"""What time does to an account, and what debits do to its lots."""
+
+from datetime import datetime
+
+from pointledger.domain.book import Account, Book, Entry, sooner
+from pointledger.domain.lots import Lot, take
+
+
+def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
+    """Makes every pending lot available that is due at `as_of`, one entry each, the earliest first."""
+    if account.next_activation_at is None or account.next_activation_at > as_of:
+        return []
+    due = sorted(
+        (lot.activates_at, lot.id, lot)
+        for lot in account.pending
+        if lot.activates_at is not None and lot.activates_at <= as_of
+    )
+    activated = []
+    for _, _, lot in due:
+        entry = book.post(
+            account,
+            ("adjust", "activation"),
+            lot.remaining,
+            as_of,
+            delta=lot.remaining,
+            delta_pending=-lot.remaining,
+            related_id=lot.entry_id,
+            expires_at=lot.expires_at,
+        )
+        lot.state = "active"
+        book.note_lot(lot)
+        book.settle_debt(entry, lot)
+        book.admit(account, lot)
+        activated.append(entry)
+    book.settle_lots(account)
+    waiting = [lot.activates_at for lot in account.pending if lot.activates_at is not None]
+    account.next_activation_at = sooner(min(waiting, default=None), account.others_activate_from)
+    account.changed = True
+    return activated
+
+
+def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
+    """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
+    expired = []
+    for lot in [lot for lot in account.lots if lot.is_due(as_of)]:
+        entry = book.post(
+            account,
+            ("expire", "scheduled"),
+            lot.remaining,
+            as_of,
+            delta=-lot.remaining,
+            expires_at=lot.expires_at,
+        )
+        book.pay(entry, "expire", [(lot, lot.remaining)])
+        expired.append(entry)
+    if expired:
+        book.settle_lots(account)
+        first = account.lots[0].expires_at if account.lots else None
+        account.next_expiry_at = sooner(first, account.others_expire_from)
+    return expired
+
+
+def consume(book: Book, account: Account, entry: Entry, kind: str) -> list[tuple[Lot, int]]:
+    """Pays an entry out of the account's lots, the soonest expiry first; who paid what."""
+    paid = take(account.lots, entry.amount)
+    book.pay(entry, kind, paid)
+    book.settle_lots(account)
+    return paid

@@ -1,0 +1,57 @@
+"""Pending points: granted, counted, and not to be spent before they become available."""
+
+from datetime import datetime
+
+from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.commands import ActivateDue
+from pointledger.domain.guards import closed, missing_account, touch
+from pointledger.domain.outcomes import Applied, Decision
+from pointledger.domain.rules import Rule
+from pointledger.domain.snapshots import account_data
+from pointledger.domain.tenants import Tenant
+
+
+def grant(
+    book: Book,
+    account: Account,
+    kind: tuple[str, str],
+    amount: int,
+    at: datetime,
+    expires_at: datetime | None,
+    *,
+    activates_at: datetime | None = None,
+    rule: Rule | None = None,
+) -> Entry:
+    """Points that come in one lot: available at once, or pending where `activates_at` lies ahead."""
+    waits = activates_at is not None and activates_at > account.as_of
+    entry = book.post(
+        account,
+        kind,
+        amount,
+        at,
+        delta=0 if waits else amount,
+        delta_pending=amount if waits else 0,
+        rule=rule,
+        expires_at=expires_at,
+    )
+    book.grant_lot(account, entry, amount, at, expires_at, activates_at=activates_at if waits else None)
+    return entry
+
+
+def activate(book: Book, tenant: Tenant, command: ActivateDue, at: datetime) -> Decision:
+    """What is due becomes available, on a suspended account, too."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+    written = len(book.entries)
+    touch(book, tenant, account, at)
+    activated = [entry for entry in book.entries[written:] if entry.subtype == "activation"]
+    return Applied(
+        {
+            "points_activated": sum(entry.amount for entry in activated),
+            "lots_activated": len(activated),
+            "account": account_data(account),
+        }
+    )
