@@ -7,6 +7,7 @@ from typing import Any
 from pointledger import wire
 
 RING_EVERY = timedelta(seconds=2)  # the longest that a lost doorbell delays a command, and half as much again
+ACTIVATE_EVERY = timedelta(minutes=1)  # whoever needs the points sooner makes them available
 NIGHTLY_EVERY = timedelta(minutes=1)  # after a tenant's midnight
 
 
@@ -15,6 +16,7 @@ def timetable() -> dict[str, dict[str, Any]]:
     return {
         "ring-waiting-lanes": _entry(wire.RING_TASK, RING_EVERY),
         "expire-points": _entry(wire.EXPIRE_POINTS_TASK, NIGHTLY_EVERY),
+        "activate-points": _entry(wire.ACTIVATE_POINTS_TASK, ACTIVATE_EVERY),
         "reset-daily-limits": _entry(wire.RESET_LIMITS_TASK, NIGHTLY_EVERY),
     }
 

@@ -108,6 +108,12 @@ def expire_points() -> None:
         expire_points.apply_async()
 
 
+@app.task(name=wire.ACTIVATE_POINTS_TASK)
+def activate_points() -> None:
+    """Makes pending points available whose moment has come."""
+    machine().sweep.activate_points()
+
+
 @app.task(name=wire.RESET_LIMITS_TASK)
 def reset_daily_limits() -> None:
     """Closes the daily windows that ended with each tenant's midnight."""

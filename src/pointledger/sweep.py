@@ -8,13 +8,15 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 
 import time
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zlib import crc32
 
 import sqlalchemy as sa
 
 from pointledger.acceptance import Acceptance, Receipt
-from pointledger.domain.commands import ExpireDue
+from pointledger.domain.commands import ActivateDue, ExpireDue
 from pointledger.domain.tenants import Tenant
+from pointledger.ids import derive_id, milliseconds_of
 from pointledger.storage import jobs, programmes
 
 EXPIRE_POINTS = "expire-points"
@@ -24,6 +26,7 @@ _PAGE = 1000  # users per statement
 _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
 _PAUSE_SECONDS = 0.02  # while the lanes are full
 _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
+_ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
 _ACTOR = "sweep"
 
 
@@ -79,6 +82,26 @@ class Sweep:
             jobs.put_back(connection, run, finished=True)
         return True
 
+    def activate_points(self) -> int:
+        """Accepts a command for each user whose next pending lot is due, by the database's clock; how many.
+        No row notes the run: what is found again before it is applied is the same command, so a look that
+        takes too long may stop anywhere."""
+        accepted, stop_at = 0, time.monotonic() + _ACTIVATION_SECONDS
+        with self._database.connect() as connection:
+            tenants = [tenant.tenant_id for tenant, _ in programmes.all_tenants(connection)]
+        for tenant in tenants:
+            after: tuple[datetime | None, str] = (None, "")
+            while time.monotonic() < stop_at:
+                with self._database.connect() as connection:
+                    page = jobs.activations_due(connection, tenant, after, _PAGE)
+                if not page:
+                    break
+                receipt = self._acceptance.accept([_activation(tenant, due) for due in page])
+                accepted += receipt.new
+                self._wait_for_room(receipt)
+                after = page[-1][:2]
+        return accepted
+
     def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
         """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page."""
         with self._database.connect() as connection:
@@ -108,6 +131,18 @@ class Sweep:
         give_up_at = time.monotonic() + _STANDSTILL_SECONDS
         while not self._acceptance.has_room(receipt.lanes) and time.monotonic() < give_up_at:
             time.sleep(_PAUSE_SECONDS)
+
+
+def _activation(tenant_id: str, due: jobs.ActivationDue) -> ActivateDue:
+    """The same command, with the same id, however often its moment is found."""
+    moment = due.next_activation_at.astimezone(UTC)
+    return ActivateDue(
+        id=derive_id(due.account_id, crc32(moment.isoformat().encode()), max(milliseconds_of(moment), 0)),
+        tenant_id=tenant_id,
+        user_id=due.user_id,
+        as_of=moment,
+        actor=_ACTOR,
+    )
 
 
 def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:

@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from pointledger import ApplyRule, Earn
+from pointledger import ApplyRule, CancelPending, Earn
 from pointledger.acceptance import Acceptance
+from pointledger.ids import parse_id
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for, rows
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
@@ -201,3 +203,35 @@ def test_usage_that_no_command_can_count_in_any_more_is_pruned(ledger: Ledger, s
     sweep.open_runs(RESET_DAILY_LIMITS)
     sweep.reset_daily_limits()
     assert ledger.counts("usage") == [0]
+
+
+def test_pending_points_become_available_without_anybody_asking(ledger: Ledger, sweep: Sweep) -> None:
+    ledger.tenant()
+    now = ledger.rows("SELECT clock_timestamp()")[0][0]
+    for user in ("anna", "ben"):
+        about: dict[str, Any] = {"tenant_id": "shop", "user_id": user, "occurred_at": now - timedelta(days=9)}
+        ledger.apply(Earn(**about, amount=5, activates_at=now + timedelta(hours=1)))
+        ledger.apply(Earn(**about, amount=7, activates_at=now - timedelta(days=1)))
+    ledger.apply(Earn(tenant_id="shop", user_id="carl", amount=9, activates_at=now + timedelta(hours=1)))
+    assert [ledger.balance(user) for user in ("anna", "ben")] == [0, 0]
+
+    assert (sweep.activate_points(), sweep.activate_points()) == (2, 0), "found again, it is the same command"
+    ledger.drain()
+    assert [ledger.balance(user) for user in ("anna", "ben", "carl")] == [7, 7, 0]
+    assert sweep.activate_points() == 0
+    assert ledger.counts("aliases") == [0]
+
+
+def test_a_moment_at_which_nothing_is_pending_any_more_is_not_found_for_ever(
+    ledger: Ledger, sweep: Sweep
+) -> None:
+    ledger.tenant()
+    now = ledger.rows("SELECT clock_timestamp()")[0][0]
+    about: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "occurred_at": now - timedelta(days=9)}
+    ledger.apply(Earn(**about, amount=5, activates_at=now - timedelta(days=1)))
+    order = parse_id(ledger.entries("anna")[0]["id"])
+    ledger.apply(CancelPending(**about, related_id=order))
+    assert sweep.activate_points() == 1
+    ledger.drain()
+    assert sweep.activate_points() == 0
+    assert ledger.rows("SELECT next_activation_at FROM accounts") == [(None,)]

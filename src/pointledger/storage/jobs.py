@@ -3,6 +3,7 @@ what they look for."""
 
 from datetime import date, datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -126,6 +127,31 @@ def due(
         connection, _DUE, tenant=tenant_id, as_of=as_of, after=after[0], after_user=after[1], limit=limit
     )
     return [Due(*row) for row in found]
+
+
+class ActivationDue(NamedTuple):
+    """A user with a pending lot that becomes available then."""
+
+    next_activation_at: datetime
+    user_id: str
+    account_id: UUID
+
+
+_ACTIVATIONS_DUE = """
+SELECT next_activation_at, user_id, id FROM accounts
+WHERE tenant_id = %(tenant)s AND status <> 'closed' AND next_activation_at <= clock_timestamp()
+  AND (next_activation_at, user_id) > (coalesce(%(after)s::timestamptz, '-infinity'), %(after_user)s)
+ORDER BY next_activation_at, user_id LIMIT %(limit)s"""
+
+
+def activations_due(
+    connection: sa.Connection, tenant_id: str, after: tuple[datetime | None, str], limit: int
+) -> list[ActivationDue]:
+    """A page of users with pending lots whose moment has come, those after a point, the earliest first."""
+    found = rows(
+        connection, _ACTIVATIONS_DUE, tenant=tenant_id, after=after[0], after_user=after[1], limit=limit
+    )
+    return [ActivationDue(*row) for row in found]
 
 
 # ---------------------------------------------------------------------------------------------- windows
