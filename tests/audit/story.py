@@ -11,6 +11,8 @@ from pointledger import (
     Earn,
     Expire,
     ExpireDue,
+    ImportOpeningBalance,
+    OpeningLot,
     Refund,
     Spend,
     Transfer,
@@ -124,8 +126,10 @@ def _wait(ledger: Ledger) -> None:
         ActivateDue(**petra, as_of=NOW + timedelta(days=2)),
         Spend(**petra, amount=6),
     )
+    lots = (OpeningLot(amount=4, earned_at=LONG_AGO), OpeningLot(amount=6, expires_at=LONG_AGO))
+    ledger.apply(ImportOpeningBalance(**petra, lots=lots, expired="import"))
     account = ledger.account("petra")
-    assert (account["balance"], account["pending_balance"]) == (14, 15)
+    assert (account["balance"], account["pending_balance"]) == (18, 15)
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

@@ -30,7 +30,7 @@ def test_an_empty_ledger_adds_up(ledger: Ledger) -> None:
 def test_a_ledger_in_which_everything_has_happened_adds_up(eventful: Ledger) -> None:
     states = {row[0] for row in eventful.rows("SELECT state FROM outcomes")}
     kinds = {row[0] for row in eventful.rows("SELECT kind FROM journal JOIN outcomes USING (id)")}
-    assert (states, len(kinds)) == ({"applied", "refused"}, 10)
+    assert (states, len(kinds)) == ({"applied", "refused"}, 11)
     assert all(eventful.counts("aliases", "pending", "failures", "usage"))
 
     report = audit(eventful.database)

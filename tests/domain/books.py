@@ -17,6 +17,8 @@ from pointledger.domain.commands import (
     Earn,
     Expire,
     ExpireDue,
+    ImportOpeningBalance,
+    OpeningLot,
     Refund,
     Spend,
     Transfer,
@@ -113,6 +115,9 @@ class Shop:
 
     def activate_due(self, user_id: str, as_of: datetime) -> Decision:
         return self.apply(ActivateDue(tenant_id=SHOP, user_id=user_id, as_of=as_of))
+
+    def open(self, user_id: str, *lots: OpeningLot, **more: Any) -> Decision:
+        return self.apply(ImportOpeningBalance(tenant_id=SHOP, user_id=user_id, lots=lots, **more))
 
     # ------------------------------------------------------------------------------------- looking
 

@@ -20,6 +20,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "clawback": {"tenant_id": "shop", "user_id": "anna", "related_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
     "cancel-pending": {"tenant_id": "shop", "user_id": "anna", "related_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
     "activate-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
+    "import-opening-balance": {"tenant_id": "shop", "user_id": "anna", "lots": [{"amount": 5}]},
     "expire-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
 }
 
@@ -282,6 +283,18 @@ def _bad() -> list[tuple[str, str, dict[str, Any], str]]:
 
 
 _BAD_OTHERS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("import-opening-balance", "no lots", {"lots": []}, "lots"),
+    ("import-opening-balance", "lots that are text", {"lots": "5"}, "lots"),
+    ("import-opening-balance", "a lot of nothing", {"lots": [{"amount": 0}]}, "lots.0.amount"),
+    ("import-opening-balance", "1001 lots", {"lots": [{"amount": 1}] * 1001}, "lots"),
+    ("import-opening-balance", "an unknown flag", {"expired": "maybe"}, "expired"),
+    ("import-opening-balance", "a sum that does not tie", {"control_sum": 6}, "body"),
+    (
+        "earn",
+        "an end before the beginning",
+        {"activates_at": "2026-03-02T00:00:00Z", "expires_at": "2026-03-01T00:00:00Z"},
+        "body",
+    ),
     ("earn", "an unknown field", {"balance": 10**6}, "balance"),
     ("earn", "another's field", {"to_user_id": "ben"}, "to_user_id"),
     ("earn", "its kind as a field", {"kind": "earn"}, "kind"),

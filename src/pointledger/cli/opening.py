@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pointledger.cli.output import note
 from pointledger.client import PointsClient
-from pointledger.domain.commands import explain
+from pointledger.domain.findings import explain
 from pointledger.errors import LedgerError
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for

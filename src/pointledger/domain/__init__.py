@@ -4,6 +4,7 @@
 | ------------ | ------------------------------------------------------------------- |
 | commands     | the kinds of command and what makes one valid                       |
 | fields       | what an id, a moment, an amount and a text are                      |
+| findings     | what is wrong with something malformed                              |
 | tenants      | a tenant's configuration and calendar                               |
 | rules        | from an event to the points it wants to grant                       |
 | limits       | windows of the calendar and how much of them is used                |
@@ -13,6 +14,7 @@
 | decide       | one command against the book: guards in order, then the deed        |
 | passing      | what time does to an account, and what debits do to its lots        |
 | pending      | points that are granted and not yet available                       |
+| opening      | points that another system granted                                  |
 | reversible   | an entry that is reversed: what it took, what was returned since    |
 | reversals    | refunds and clawbacks                                               |
 | apply_rule   | the largest of its cases                                            |

@@ -22,6 +22,7 @@ MAX_BALANCE = 10**15  # the bound of every balance column, far below a bigint's
 TOTALS: dict[tuple[str, str], str | None] = {
     ("earn", "rule"): "total_earned",
     ("earn", "manual"): "total_earned",
+    ("earn", "import"): "total_earned",
     ("earn", "transfer_in"): "total_transferred_in",
     ("spend", "purchase"): "total_spent",
     ("spend", "transfer_out"): "total_transferred_out",

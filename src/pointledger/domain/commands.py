@@ -4,10 +4,10 @@ A command is valid once it exists: pydantic, strict and frozen, so that what lea
 formed. Its id is its identity: sending the same object twice is sending one command.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pointledger.domain.fields import (
     MAX_AMOUNT,
@@ -20,12 +20,15 @@ from pointledger.domain.fields import (
     TaskId,
     Text,
 )
+from pointledger.domain.findings import explain
 from pointledger.domain.json_values import Metadata
 from pointledger.errors import InvalidCommand
 from pointledger.ids import new_id
 
-_FINDINGS = 10  # told of one malformed command; a thousand wrong fields need no thousand lines
-_PATH_CHARACTERS = 100
+
+def _as_tuple(value: object) -> object:
+    """JSON has lists; a frozen command has none."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Command(BaseModel):
@@ -230,25 +233,53 @@ class ActivateDue(Command):
         return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
 
 
+class OpeningLot(BaseModel):
+    """Points that another system granted."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+    amount: Amount
+    earned_at: Moment | None = None
+    expires_at: Moment | None = None
+
+
+class ImportOpeningBalance(Command):
+    """Brings points from another system, lot by lot. Those that have expired are left out, unless `expired`
+    says `import`: then they come in and expire. `control_sum`: what the lots must add up to."""
+
+    kind: ClassVar[str] = "import-opening-balance"
+
+    lots: Annotated[tuple[OpeningLot, ...], BeforeValidator(_as_tuple), Field(min_length=1, max_length=1000)]
+    expired: Literal["reject", "import"] = "reject"
+    control_sum: Amount | None = None
+    source: ShortText | None = None
+    description: Text | None = None
+
+    @model_validator(mode="after")
+    def _ties(self) -> "ImportOpeningBalance":
+        total = sum(lot.amount for lot in self.lots)
+        if total > MAX_AMOUNT:
+            raise ValueError("the lots are more than an account holds")
+        if self.control_sum not in (None, total):
+            raise ValueError(f"control_sum is not what the lots add up to, which is {total}")
+        return self
+
+
 AnyCommand = (
-    ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue | Refund | Clawback | CancelPending | ActivateDue
+    ApplyRule
+    | Earn
+    | Spend
+    | Transfer
+    | Expire
+    | ExpireDue
+    | Refund
+    | Clawback
+    | CancelPending
+    | ActivateDue
+    | ImportOpeningBalance
 )
 
-KINDS: dict[str, type[AnyCommand]] = {
-    command.kind: command
-    for command in (
-        ApplyRule,
-        Earn,
-        Spend,
-        Transfer,
-        Expire,
-        ExpireDue,
-        Refund,
-        Clawback,
-        CancelPending,
-        ActivateDue,
-    )
-}
+KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
 
 
 def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
@@ -260,18 +291,3 @@ def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
         return command.model_validate(fields)
     except ValidationError as error:
         raise InvalidCommand(explain(error)) from None
-
-
-def explain(error: ValidationError) -> str:
-    """pydantic's findings as `field: rule`, without the input, which may be anybody's data."""
-    findings = error.errors(include_url=False, include_input=False, include_context=False)
-    told = [f"{_path(finding['loc'])}: {finding['msg']}" for finding in findings[:_FINDINGS]]
-    if len(findings) > _FINDINGS:
-        told.append(f"and {len(findings) - _FINDINGS} more")
-    return "; ".join(told)
-
-
-def _path(parts: tuple[int | str, ...]) -> str:
-    """Where in the command: unknown fields have names of the sender's making, so escaped and cut."""
-    path = ".".join(str(part) for part in parts) or "body"
-    return path.encode("unicode_escape").decode()[:_PATH_CHARACTERS]

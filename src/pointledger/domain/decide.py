@@ -22,12 +22,14 @@ from pointledger.domain.commands import (
     Earn,
     Expire,
     ExpireDue,
+    ImportOpeningBalance,
     Refund,
     Spend,
     Transfer,
 )
 from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
+from pointledger.domain.opening import import_opening_balance
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.passing import consume
 from pointledger.domain.pending import activate, grant
@@ -47,7 +49,7 @@ class Accepted:
     accepted_at: datetime
 
 
-def decide(book: Book, accepted: Accepted) -> Decision:
+def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch per kind)
     """Applies one command to the book, or refuses it."""
     command = accepted.command
     book.begin(command.id)
@@ -74,6 +76,8 @@ def decide(book: Book, accepted: Accepted) -> Decision:
             return clawback(book, tenant, command, at)
         case CancelPending():
             return cancel_pending(book, tenant, command, at)
+        case ImportOpeningBalance():
+            return import_opening_balance(book, tenant, command, at)
         case ActivateDue():
             return activate(book, tenant, command, at)
         case _:

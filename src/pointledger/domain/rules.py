@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pointledger.domain.commands import explain
 from pointledger.domain.fields import MAX_AMOUNT, Label
+from pointledger.domain.findings import explain
 from pointledger.domain.tenants import Days, Points
 from pointledger.errors import InvalidRule
 

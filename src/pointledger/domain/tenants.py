@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pointledger.domain.commands import explain
 from pointledger.domain.fields import MAX_AMOUNT, EntityId
+from pointledger.domain.findings import explain
 from pointledger.errors import InvalidTenant
 
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a hundred years: longer is "never"

@@ -40,7 +40,8 @@ _NUMBERS = Invariant(
     CROSS JOIN LATERAL (SELECT coalesce(sum((told ->> 'amount')::bigint), 0) AS summed
                         FROM json_array_elements(o.data -> 'transactions') AS told) AS entries
     CROSS JOIN LATERAL (SELECT CASE
-        WHEN j.kind IN ('apply-rule', 'earn') THEN coalesce((o.data ->> 'points_earned')::bigint, -1)
+        WHEN j.kind IN ('apply-rule', 'earn', 'import-opening-balance')
+            THEN coalesce((o.data ->> 'points_earned')::bigint, -1)
         WHEN j.kind = 'expire' THEN coalesce((o.data ->> 'settled')::bigint, -1)
         WHEN j.kind IN ('clawback', 'cancel-pending') THEN coalesce((o.data ->> 'clawed_back')::bigint, -1)
         WHEN j.kind IN ('spend', 'transfer', 'refund') THEN (j.payload ->> 'amount')::bigint
