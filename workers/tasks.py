@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 from pointledger import wire
 from pointledger.domain.commands import KINDS, command_from
 from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
-from pointledger.errors import IdempotencyKeyReused, InvalidCommand
+from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.storage import failures, journal
 from pointledger.storage.database import is_transient
@@ -60,13 +60,15 @@ def accept(self: Task, *args: Any, **fields: Any) -> None:
     try:
         if args:
             raise InvalidCommand("fields are given by name, as kwargs")
-        machine().acceptance.accept([command_from(kind, {"id": self.request.id, **fields})])
+        if "id" in fields:
+            raise InvalidCommand("id: the message's task id is the command's id")
+        machine().acceptance.accept([command_from(kind, {**fields, "id": self.request.id})])
     except InvalidCommand as error:
         _keep(self, fields, INVALID_COMMAND, str(error))
     except IdempotencyKeyReused as error:
         _keep(self, fields, IDEMPOTENCY_KEY_REUSED, str(error))
     except Exception as error:
-        if not is_transient(error):
+        if not (is_transient(error) or isinstance(error, AcceptanceBusy)):
             raise
         time.sleep(_DATABASE_AWAY_SECONDS)
         raise Reject(error, requeue=True) from error
