@@ -14,9 +14,9 @@ from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.storage import failures, journal
-from pointledger.storage.database import is_transient
+from pointledger.storage.database import end_frozen, is_transient
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
-from workers.celery import app
+from workers.celery import app, settings
 from workers.machine import machine
 
 _WAITED_TOO_LONG_SECONDS = 2.0  # a doorbell is answered in milliseconds; this lane's was lost
@@ -54,19 +54,19 @@ def drain(lane: int) -> None:
     machine().engine.drain(lane)
 
 
-def accept(self: Task, *args: Any, **fields: Any) -> None:
+def accept(task: Task, /, *args: Any, **fields: Any) -> None:
     """Accepts a command sent by name; the message's task id is the command's id."""
-    kind = _KIND_OF_TASK[self.name]
+    kind = _KIND_OF_TASK[task.name]
     try:
         if args:
             raise InvalidCommand("fields are given by name, as kwargs")
         if "id" in fields:
             raise InvalidCommand("id: the message's task id is the command's id")
-        machine().acceptance.accept([command_from(kind, {**fields, "id": self.request.id})])
+        machine().acceptance.accept([command_from(kind, {**fields, "id": task.request.id})])
     except InvalidCommand as error:
-        _keep(self, fields, INVALID_COMMAND, str(error))
+        _keep(task, fields, INVALID_COMMAND, str(error))
     except IdempotencyKeyReused as error:
-        _keep(self, fields, IDEMPOTENCY_KEY_REUSED, str(error))
+        _keep(task, fields, IDEMPOTENCY_KEY_REUSED, str(error))
     except Exception as error:
         if not (is_transient(error) or isinstance(error, AcceptanceBusy)):
             raise
@@ -95,8 +95,11 @@ def _keep(task: Task, fields: dict[str, Any], reason: str, error: str) -> None:
 
 @app.task(name=wire.RING_TASK)
 def ring_waiting_lanes() -> None:
-    """Rings every lane in which something has waited too long, whatever its doorbell says."""
+    """Rings every lane in which something has waited too long, whatever its doorbell says; and ends what
+    holds a lane although its process stands still."""
     with machine().database.connect() as connection:
+        if frozen := end_frozen(connection, settings.lock_ttl_ms):
+            _log.warning("frozen_transactions_ended", action="ring", transactions=frozen)
         lanes = journal.waiting_lanes(connection, _WAITED_TOO_LONG_SECONDS)
     machine().doorbells.ring(lanes, whatever_the_door_says=True)
 

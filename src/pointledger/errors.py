@@ -31,17 +31,26 @@ class TenantMissing(LedgerError, LookupError):
 
 
 class IdempotencyKeyReused(LedgerError):
-    """The id or idempotency key was used before with other content; nothing was accepted.
-    Send the same content again, or choose a new key."""
+    """The id or idempotency key was used before with other content. Send the same content again, or
+    choose a new key."""
 
 
 class AcceptanceBusy(LedgerError):
-    """Another open transaction is accepting a command with the same key; all others are accepted. Send
-    them again in a moment: a command that was accepted is not accepted twice."""
+    """Another open transaction is accepting a command with the same key. Send the commands again in a
+    moment: one that was accepted is not accepted twice."""
 
     def __init__(self, particulars: str, new: int) -> None:
         super().__init__(particulars)
         self.new = new  # how many of the others were not there before
+
+
+class TenantUnreadable(LedgerError):
+    """A newer program has saved this tenant's configuration or rules; its commands wait. Let every worker
+    run the newer version."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(tenant_id)
+        self.tenant_id = tenant_id
 
 
 class NotConfigured(LedgerError):

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pointledger.acceptance import Acceptance, Receipt
 from pointledger.domain.commands import ExpireDue
 from pointledger.domain.tenants import Tenant
+from pointledger.errors import InvalidCommand
 from pointledger.storage import jobs, programmes
 
 EXPIRE_POINTS = "expire-points"
@@ -48,10 +49,10 @@ class Sweep:
     def expire_points(self) -> bool:
         """Does a piece of an expiry run; whether there is more to do at once.
 
-        While the lanes are full it does nothing: the workers have to come first.
+        While the lanes are full it does nothing, and is asked again in a minute: the workers come first.
         """
         if not self._acceptance.has_room():
-            return True
+            return False
         with self._database.begin() as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
         if run is None:
@@ -73,16 +74,23 @@ class Sweep:
             tenant = programmes.tenant(connection, run.tenant_id)
             jobs.close_windows(connection, tenant, run.local_date - timedelta(days=1))
             if tenant.backdating_days is not None:
-                # One day more than is believed: a lane may still hold yesterday's commands.
-                oldest = run.local_date - timedelta(days=tenant.backdating_days + 1)
-                jobs.prune_usage(connection, tenant, oldest)
+                # As seen by the oldest command that waits or may be retried, and one day more.
+                waits_since = jobs.waits_since(connection, run.tenant_id)
+                today = min(run.local_date, tenant.local_date(waits_since)) if waits_since else run.local_date
+                jobs.prune_usage(connection, tenant, today - timedelta(days=tenant.backdating_days + 1))
             jobs.put_back(connection, run, finished=True)
         return True
 
     def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
-        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page."""
+        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page.
+
+        Raises InvalidCommand for a moment in the future: an account's clock never goes back.
+        """
         with self._database.connect() as connection:
-            as_of = as_of or jobs.now(connection)
+            now = jobs.now(connection)
+            as_of = as_of or now
+            if as_of > now:
+                raise InvalidCommand("as_of: lies in the future")
             tenants = [tenant.tenant_id for tenant, _ in programmes.all_tenants(connection)]
         for tenant in tenants if tenant_id is None else [tenant_id]:
             after: tuple[datetime | None, str] = (None, "")

@@ -13,7 +13,7 @@ import orjson
 from celery import Celery
 from kombu import Queue
 
-from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule
+from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule, checked
 from pointledger.domain.json_values import CHECKED_BEFORE
 from pointledger.settings import Settings
 
@@ -61,7 +61,8 @@ class Line:
 
 
 def encode(command: AnyCommand, lanes: int) -> Line:
-    """A command as a line of the journal."""
+    """A command as a line of the journal. Raises InvalidCommand."""
+    command = checked(command)
     payload = command.model_dump_json(exclude=_COLUMNS, exclude_none=True)
     return Line(
         id=command.id,

@@ -63,12 +63,26 @@ def _move(ledger: Ledger) -> None:
         Transfer(**anna, to_user_id="nobody", amount=1),
         Spend(**ben, amount=25),
     )
-    ledger.apply(Earn(tenant_id="shop", user_id="dora", amount=30, expires_at=NOW + timedelta(days=2)))
     ledger.apply(
-        Transfer(tenant_id="shop", user_id="dora", to_user_id="ben", amount=10),
-        ExpireDue(tenant_id="shop", user_id="dora", as_of=NOW + timedelta(days=3)),
-        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW + timedelta(days=3)),
-        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW + timedelta(days=3), idempotency_key="again"),
+        Earn(
+            tenant_id="shop",
+            user_id="dora",
+            amount=30,
+            occurred_at=LONG_AGO,
+            expires_at=LONG_AGO + timedelta(days=2),
+        )
+    )
+    ledger.apply(
+        Transfer(
+            tenant_id="shop",
+            user_id="dora",
+            to_user_id="ben",
+            amount=10,
+            occurred_at=LONG_AGO + timedelta(days=1),
+        ),
+        ExpireDue(tenant_id="shop", user_id="dora", as_of=NOW),
+        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW),
+        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW, idempotency_key="again"),
     )
 
 

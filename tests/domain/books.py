@@ -92,7 +92,9 @@ class Shop:
         return self.apply(Expire(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
 
     def expire_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
-        return self.apply(ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of), at)
+        """The sweep at `as_of`, accepted then if not told otherwise: it believes no future."""
+        command = ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of)
+        return self.apply(command, at or max(self.now, as_of))
 
     # ------------------------------------------------------------------------------------- looking
 

@@ -168,28 +168,13 @@ class Book:
         account.updated_at = max(account.updated_at, self.recorded_at)
         account.changed = True
         entry = Entry(
-            id=self._next_id(),
-            tenant_id=account.tenant_id,
-            account_id=account.id,
-            seq=account.version,
-            command_id=self._whose(),
-            type=entry_type,
-            subtype=subtype,
-            amount=amount,
-            delta=delta,
-            delta_frozen=delta_frozen,
-            delta_pending=delta_pending,
-            delta_debt=delta_debt,
-            balance_after=account.balance,
-            frozen_after=account.frozen_balance,
-            pending_after=account.pending_balance,
-            debt_after=account.debt,
-            related_id=related_id,
-            rule=rule,
-            expires_at=expires_at,
-            occurred_at=occurred_at,
-            created_at=account.updated_at,
-        )
+            id=self._next_id(), tenant_id=account.tenant_id, account_id=account.id, seq=account.version,
+            command_id=self._whose(), type=entry_type, subtype=subtype, amount=amount, delta=delta,
+            delta_frozen=delta_frozen, delta_pending=delta_pending, delta_debt=delta_debt,
+            balance_after=account.balance, frozen_after=account.frozen_balance,
+            pending_after=account.pending_balance, debt_after=account.debt, related_id=related_id, rule=rule,
+            expires_at=expires_at, occurred_at=occurred_at, created_at=account.updated_at,
+        )  # fmt: skip
         self.entries.append(entry)
         return entry
 
@@ -253,7 +238,7 @@ def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
 def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
     """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
     expired = []
-    for lot in [lot for lot in account.lots if lot.is_due(as_of)]:
+    for lot in [lot for lot in account.lots if lot.is_due(as_of) and lot.remaining]:
         entry = book.post(
             account,
             ("expire", "scheduled"),
@@ -264,8 +249,10 @@ def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
         )
         book.pay(entry, "expire", [(lot, lot.remaining)])
         expired.append(entry)
-    if expired:
+    if account.next_expiry_at is not None and account.next_expiry_at <= as_of:
+        # Also when nothing was left of what was due: else the sweep would come back every night.
         book.settle_lots(account)
+        account.changed = True
         first = account.lots[0].expires_at if account.lots else None
         account.next_expiry_at = _sooner(first, account.others_expire_from)
     return expired

@@ -96,7 +96,13 @@ Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 class Command(BaseModel):
     """What every command carries. `occurred_at`: when it happened, if not when it is accepted."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        revalidate_instances="always",  # `checked` looks again: model_copy(update=...) does not
+    )
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1  # of the payload; a worker that does not know a version lets it wait
@@ -231,6 +237,14 @@ def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
         raise InvalidCommand(f"kind: one of {', '.join(KINDS)}")
     try:
         return command.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidCommand(explain(error)) from None
+
+
+def checked(command: AnyCommand) -> AnyCommand:
+    """The command, looked at once more as it comes through the door. Raises InvalidCommand."""
+    try:
+        return type(command).model_validate(command)
     except ValidationError as error:
         raise InvalidCommand(explain(error)) from None
 

@@ -58,9 +58,9 @@ def decide(book: Book, accepted: Accepted) -> Decision:
 
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
-    """The instant that decides about a command; a sweep carries its own."""
+    """The instant that decides about a command; a sweep carries its own, which may not lie ahead."""
     if isinstance(accepted.command, ExpireDue):
-        return accepted.command.as_of
+        return min(accepted.command.as_of, accepted.accepted_at)
     return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)
 
 

@@ -14,6 +14,7 @@ from pointledger.settings import Settings
 _POOL_SIZE = 5  # one for the drain, one to look around, some for threads that accept
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
 _CONNECT_TIMEOUT_SECONDS = 4
+APPLICATION_NAME = "pointledger"
 
 # What befalls a transaction without anybody's fault: it is tried again, and no command is charged.
 # Class 08: connection; 53: disk, memory, connections; 57P: shutdowns. 40001, 40P01: serialization,
@@ -33,7 +34,10 @@ def engine_for(database_url: str, *, pgbouncer: bool = False, ping: bool = True)
         url = sa.make_url(database_url)
     except (sa.exc.ArgumentError, ValueError):
         raise NotConfigured("POINTLEDGER_DATABASE_URL is not like postgresql://user@host/name") from None
-    arguments: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+    arguments: dict[str, Any] = {
+        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "fallback_application_name": APPLICATION_NAME,
+    }
     if pgbouncer:
         arguments["prepare_threshold"] = None
     return sa.create_engine(
@@ -115,6 +119,19 @@ def _limits(settings: Settings) -> Mapping[str, str]:
         "statement": str(settings.statement_timeout_ms),
         "idle": str(settings.idle_timeout_ms),
     }
+
+
+_END_FROZEN = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
+  AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'
+  AND xact_start < clock_timestamp() - %(ms)s * interval '1 millisecond'"""
+
+
+def end_frozen(connection: sa.Connection, older_than_ms: int) -> int:
+    """Ends transactions of processes that froze in the middle of a COPY: no time-out of Postgres' does,
+    while it waits for the client's next rows. How many there were."""
+    return int(rows(connection, _END_FROZEN, name=APPLICATION_NAME, ms=older_than_ms)[0][0])
 
 
 def sqlstate(error: BaseException) -> str:

@@ -134,7 +134,21 @@ _CLOSE = """
 INSERT INTO closed_windows (tenant_id, local_date, users, points)
 SELECT %(tenant)s, %(day)s, count(DISTINCT user_id), coalesce(sum(points), 0)
 FROM usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on = %(day)s
+  AND meter NOT IN ('earn', 'spend')  -- those count the same points once more, over all rules
 ON CONFLICT DO NOTHING"""
+
+
+def waits_since(connection: sa.Connection, tenant_id: str) -> datetime | None:
+    """When the tenant's oldest command that still waits, or is dead and may be retried, was accepted."""
+    found = rows(
+        connection,
+        """SELECT min(j.accepted_at) FROM journal j
+           WHERE j.id IN (SELECT id FROM pending UNION ALL SELECT id FROM failures)
+             AND j.tenant_id = %(tenant)s""",
+        tenant=tenant_id,
+    )
+    moment: datetime | None = found[0][0]
+    return moment
 
 
 def close_windows(connection: sa.Connection, tenant: Tenant, day: date) -> int:

@@ -24,22 +24,28 @@ WITH numbered AS MATERIALIZED (
                                   kind, idempotency_key, payload, ordinal)
     ORDER BY ordinal
 ), accepted AS (
-    -- sorted by key: two accepts that overlap must not wait for each other in a circle
+    -- sorted by key: two accepts that overlap must not wait for each other in a circle; of two in one call
+    -- the first is the command, the other its repetition
     INSERT INTO journal (seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
                          idempotency_key, payload)
     SELECT seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
            idempotency_key, payload::json
     FROM numbered
     WHERE NOT EXISTS (SELECT FROM aliases WHERE aliases.id = numbered.id)
-    ORDER BY tenant_id COLLATE "C", actor COLLATE "C", kind COLLATE "C", idempotency_key COLLATE "C", id
+      AND (SELECT count(*) FROM lanes) = %(lane_count)b
+    ORDER BY tenant_id COLLATE "C", actor COLLATE "C", kind COLLATE "C", idempotency_key COLLATE "C",
+             CASE WHEN idempotency_key IS NULL THEN id END, seq
     ON CONFLICT DO NOTHING
     RETURNING lane, seq, id
 )
 INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM accepted"""
 
 
-def accept(connection: AnyConnection, lines: Sequence[Line]) -> int:
-    """Writes commands to the journal and to what waits, in one statement; how many were new."""
+def accept(connection: AnyConnection, lines: Sequence[Line], lane_count: int) -> int:
+    """Writes commands to the journal and to what waits, in one statement; how many were new.
+
+    None, where the database is laid out for another number of lanes: they would stand where nobody looks.
+    """
     values = {
         "ids": [line.id for line in lines],
         "lanes": [line.lane for line in lines],
@@ -52,8 +58,14 @@ def accept(connection: AnyConnection, lines: Sequence[Line]) -> int:
         "kinds": [line.kind for line in lines],
         "keys": [line.key for line in lines],
         "payloads": [line.payload for line in lines],
+        "lane_count": lane_count,
     }
     return int(execute(connection, _ACCEPT, values).rowcount)
+
+
+def lane_count(connection: AnyConnection) -> int:
+    """How many lanes the database is laid out for."""
+    return int(execute(connection, "SELECT count(*) FROM lanes").fetchone()[0])
 
 
 _FIRST_OF_EACH = """
@@ -183,11 +195,16 @@ def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[
 
 _FULL_LANES = """
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM pending p WHERE p.lane = wanted.lane OFFSET %(most)s)"""
+WHERE EXISTS (SELECT FROM pending p
+              WHERE p.lane = wanted.lane
+                AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
+                                WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+              OFFSET %(most)s)"""
 
 
 def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[int]:
-    """Those of the lanes in which more than so many commands wait."""
+    """Those of the lanes in which more than so many commands wait that may go."""
     return [row[0] for row in rows(connection, _FULL_LANES, lanes=lanes, most=most)]
 
 
