@@ -9,12 +9,14 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from pointledger.acceptance import Acceptance, Receipt
-from pointledger.domain.commands import ExpireDue
+from pointledger.domain.commands import ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
+from pointledger.ids import derive_id, milliseconds_of
 from pointledger.storage import jobs, programmes
 
 EXPIRE_POINTS = "expire-points"
@@ -79,6 +81,21 @@ class Sweep:
             jobs.put_back(connection, run, finished=True)
         return True
 
+    def release_holds(self) -> int:
+        """Accepts a command for each user and moment at which a hold has timed out, by the database's clock;
+        how many. No row notes the run: what is found again before it is released is the same command."""
+        accepted = 0
+        after: tuple[Any, ...] = jobs.BEFORE_ANY_HOLD
+        while True:
+            with self._database.connect() as connection:
+                page = jobs.holds_due(connection, after, _PAGE)
+            if not page:
+                return accepted
+            receipt = self._acceptance.accept(_releases(page))
+            accepted += receipt.new
+            self._wait_for_room(receipt)
+            after = page[-1][:3]
+
     def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
         """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page."""
         with self._database.connect() as connection:
@@ -108,6 +125,21 @@ class Sweep:
         give_up_at = time.monotonic() + _STANDSTILL_SECONDS
         while not self._acceptance.has_room(receipt.lanes) and time.monotonic() < give_up_at:
             time.sleep(_PAUSE_SECONDS)
+
+
+def _releases(page: list[jobs.HoldDue]) -> list[ReleaseHoldsDue]:
+    """One command per user and moment; its id is drawn from the hold's, so that it is the same each time."""
+    first = {(due.tenant_id, due.user_id, due.expires_at): due for due in reversed(page)}
+    return [
+        ReleaseHoldsDue(
+            id=derive_id(due.id, 0, milliseconds_of(due.expires_at)),
+            tenant_id=due.tenant_id,
+            user_id=due.user_id,
+            as_of=due.expires_at,
+            actor=_ACTOR,
+        )
+        for due in reversed(first.values())
+    ]
 
 
 def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:
