@@ -26,6 +26,7 @@ _PAGE = 1000  # users per statement
 _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
 _PAUSE_SECONDS = 0.02  # while the lanes are full
 _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
+_RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _ACTOR = "sweep"
 
 
@@ -83,18 +84,20 @@ class Sweep:
 
     def release_holds(self) -> int:
         """Accepts a command for each user and moment at which a hold has timed out, by the database's clock;
-        how many. No row notes the run: what is found again before it is released is the same command."""
-        accepted = 0
+        how many. No row notes the run: what is found again before it is released is the same command, so a
+        look that takes too long may stop anywhere."""
+        accepted, stop_at = 0, time.monotonic() + _RELEASE_SECONDS
         after: tuple[Any, ...] = jobs.BEFORE_ANY_HOLD
-        while True:
+        while time.monotonic() < stop_at:
             with self._database.connect() as connection:
                 page = jobs.holds_due(connection, after, _PAGE)
             if not page:
-                return accepted
+                break
             receipt = self._acceptance.accept(_releases(page))
             accepted += receipt.new
             self._wait_for_room(receipt)
             after = page[-1][:3]
+        return accepted
 
     def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
         """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page."""
