@@ -2,6 +2,7 @@
 
 import random
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from pointledger import (
     ReleaseHoldsDue,
     SetStatus,
     Spend,
+    Transfer,
     Unfreeze,
 )
 from pointledger.acceptance import Acceptance
@@ -299,3 +301,44 @@ def _command(step: tuple[str, int, int], user: str, number: int) -> AnyCommand:
             return Adjust(**who, amount=-amount, reason="found")
         case _:
             return ReleaseHoldsDue(**who, as_of=at)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_is_done_to_holds_over_many_lots_the_ledger_adds_up(ledger: Ledger, seed: int) -> None:
+    """More lots than are loaded at first, holds over many of them, and time that passes in leaps."""
+    rng = random.Random(seed)
+    ledger.tenant(hold_grace_days=rng.choice([0, 3]), transfer_enabled=True)
+    users = ("anna", "ben")
+    now = LONG_AGO
+    for step in range(12):
+        now += rng.choice([0, 1, 5]) * DAY
+        batch: list[AnyCommand] = []
+        for _ in range(rng.randint(20, 120)):
+            user = rng.choice(users)
+            batch.append(_anything(rng, ledger, {"tenant_id": "shop", "user_id": user, "occurred_at": now}))
+        ledger.apply(*batch)
+        if step % 4 == 3:
+            assert_adds_up(ledger)
+    assert ledger.counts("failures") == [0]
+    assert len(ledger.rows("SELECT DISTINCT state FROM holds")) >= 3, "of four"
+
+
+def _anything(rng: random.Random, ledger: Ledger, who: dict[str, Any]) -> AnyCommand:
+    now: datetime = who["occurred_at"]
+    amount, later = rng.randint(1, 40), now + rng.randint(1, 12) * DAY
+    known = ledger.rows("SELECT id FROM holds WHERE state = 'open'")
+    hold_id = rng.choice(known)[0] if known else uuid.uuid4()
+    other = "ben" if who["user_id"] == "anna" else "anna"
+    commands: list[AnyCommand] = [
+        *[Earn(**who, amount=rng.randint(1, 9), expires_at=rng.choice([later, None]))] * 9,
+        *[Freeze(**who, amount=amount, expires_at=rng.choice([later, None]))] * 2,
+        *[ConfirmDeduction(**who, hold_id=hold_id, amount=rng.choice([amount, None]))] * 2,
+        Unfreeze(**who, hold_id=hold_id, amount=rng.choice([amount, None])),
+        Unfreeze(**who, amount=amount),
+        Spend(**who, amount=amount),
+        Transfer(**who, to_user_id=other, amount=amount),
+        Expire(**who, amount=amount, strategy=rng.choice(["soonest_first", "pro_rata"])),
+        Adjust(**who, amount=-amount, reason="found"),
+        ReleaseHoldsDue(**who, as_of=now),
+    ]
+    return rng.choice(commands)
