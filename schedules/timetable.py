@@ -8,6 +8,9 @@ from pointledger import wire
 
 RING_EVERY = timedelta(seconds=2)  # the longest that a lost doorbell delays a command, and half as much again
 NIGHTLY_EVERY = timedelta(minutes=1)  # after a tenant's midnight
+HOLDS_EVERY = timedelta(
+    seconds=15
+)  # holds that time out are few, and seen at once by whoever needs the points
 
 
 def timetable() -> dict[str, dict[str, Any]]:
@@ -16,6 +19,7 @@ def timetable() -> dict[str, dict[str, Any]]:
     return {
         "ring-waiting-lanes": _entry(wire.RING_TASK, RING_EVERY),
         "expire-points": _entry(wire.EXPIRE_POINTS_TASK, NIGHTLY_EVERY),
+        "release-holds-due": _entry(wire.RELEASE_HOLDS_TASK, HOLDS_EVERY),
         "reset-daily-limits": _entry(wire.RESET_LIMITS_TASK, NIGHTLY_EVERY),
     }
 

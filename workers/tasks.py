@@ -113,6 +113,12 @@ def expire_points() -> None:
         expire_points.apply_async()
 
 
+@app.task(name=wire.RELEASE_HOLDS_TASK)
+def release_holds() -> None:
+    """Releases the holds that have timed out."""
+    machine().sweep.release_holds()
+
+
 @app.task(name=wire.RESET_LIMITS_TASK)
 def reset_daily_limits() -> None:
     """Closes the daily windows that ended with each tenant's midnight."""

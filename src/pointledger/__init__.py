@@ -6,32 +6,44 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 from pointledger.acceptance import Receipt
 from pointledger.client import PointsClient
 from pointledger.domain.commands import (
+    Adjust,
     AnyCommand,
     ApplyRule,
     Command,
+    ConfirmDeduction,
     Earn,
     Expire,
     ExpireDue,
+    Freeze,
+    ReleaseHoldsDue,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
     command_from,
 )
 from pointledger.domain.outcomes import Outcome, Reason
 from pointledger.settings import Settings
 
 __all__ = [
+    "Adjust",
     "AnyCommand",
     "ApplyRule",
     "Command",
+    "ConfirmDeduction",
     "Earn",
     "Expire",
     "ExpireDue",
+    "Freeze",
     "Outcome",
     "PointsClient",
     "Reason",
     "Receipt",
+    "ReleaseHoldsDue",
+    "SetStatus",
     "Settings",
     "Spend",
     "Transfer",
+    "Unfreeze",
     "command_from",
 ]

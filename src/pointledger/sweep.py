@@ -9,13 +9,15 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from pointledger.acceptance import Acceptance, Receipt
-from pointledger.domain.commands import ExpireDue
+from pointledger.domain.commands import ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
+from pointledger.ids import derive_id, milliseconds_of
 from pointledger.storage import jobs, programmes
 
 EXPIRE_POINTS = "expire-points"
@@ -25,6 +27,7 @@ _PAGE = 1000  # users per statement
 _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
 _PAUSE_SECONDS = 0.02  # while the lanes are full
 _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
+_RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _ACTOR = "sweep"
 
 
@@ -81,6 +84,23 @@ class Sweep:
             jobs.put_back(connection, run, finished=True)
         return True
 
+    def release_holds(self) -> int:
+        """Accepts a command for each user and moment at which a hold has timed out, by the database's clock;
+        how many. No row notes the run: what is found again before it is released is the same command, so a
+        look that takes too long may stop anywhere."""
+        accepted, stop_at = 0, time.monotonic() + _RELEASE_SECONDS
+        after: tuple[Any, ...] = jobs.BEFORE_ANY_HOLD
+        while time.monotonic() < stop_at:
+            with self._database.connect() as connection:
+                page = jobs.holds_due(connection, after, _PAGE)
+            if not page:
+                break
+            receipt = self._acceptance.accept(_releases(page))
+            accepted += receipt.new
+            self._wait_for_room(receipt)
+            after = page[-1][:3]
+        return accepted
+
     def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
         """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page.
 
@@ -116,6 +136,21 @@ class Sweep:
         give_up_at = time.monotonic() + _STANDSTILL_SECONDS
         while not self._acceptance.has_room(receipt.lanes) and time.monotonic() < give_up_at:
             time.sleep(_PAUSE_SECONDS)
+
+
+def _releases(page: list[jobs.HoldDue]) -> list[ReleaseHoldsDue]:
+    """One command per user and moment; its id is drawn from the hold's, so that it is the same each time."""
+    first = {(due.tenant_id, due.user_id, due.expires_at): due for due in reversed(page)}
+    return [
+        ReleaseHoldsDue(
+            id=derive_id(due.id, 0, milliseconds_of(due.expires_at)),
+            tenant_id=due.tenant_id,
+            user_id=due.user_id,
+            as_of=due.expires_at,
+            actor=_ACTOR,
+        )
+        for due in reversed(first.values())
+    ]
 
 
 def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:

@@ -21,6 +21,7 @@ DRAIN_TASK = "points.drain"
 RING_TASK = "points.ring_waiting_lanes"
 EXPIRE_POINTS_TASK = "points.expire_points"
 RESET_LIMITS_TASK = "points.reset_daily_limits"
+RELEASE_HOLDS_TASK = "points.release_holds"
 
 LANES_QUEUE = "points.lanes"  # doorbells
 COMMANDS_QUEUE = "points.commands"  # commands by name, from services that trust Celery to deliver
@@ -142,6 +143,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             RING_TASK: {"queue": PERIODIC_QUEUE},
             EXPIRE_POINTS_TASK: {"queue": PERIODIC_QUEUE},
             RESET_LIMITS_TASK: {"queue": PERIODIC_QUEUE},
+            RELEASE_HOLDS_TASK: {"queue": PERIODIC_QUEUE},
         },
         # Outcomes are in Postgres; Celery reads them there and writes nothing (`backend.py`).
         "result_backend": "pointledger.backend:OutcomeBackend",

@@ -3,17 +3,30 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pointledger import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger import (
+    Adjust,
+    ApplyRule,
+    ConfirmDeduction,
+    Earn,
+    Expire,
+    ExpireDue,
+    Freeze,
+    ReleaseHoldsDue,
+    SetStatus,
+    Spend,
+    Transfer,
+    Unfreeze,
+)
 from pointledger.ids import parse_id
 from pointledger.storage import failures
-from tests.ledger import Ledger
+from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Two tenants, five accounts; afterwards one command waits and one is dead."""
+    """Two tenants, six accounts; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -27,6 +40,7 @@ def tell(ledger: Ledger) -> None:
     ledger.rule(name="visits", event_type="visit", points=5, daily_limit=2, daily_limit_unit="times")
     _earn_and_lose(ledger)
     _move(ledger)
+    _hold(ledger)
     _leave_some_undone(ledger)
 
 
@@ -83,6 +97,33 @@ def _move(ledger: Ledger) -> None:
         ExpireDue(tenant_id="shop", user_id="dora", as_of=NOW),
         ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW),
         ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW, idempotency_key="again"),
+    )
+
+
+def _hold(ledger: Ledger) -> None:
+    """Fred has a hold of every state, one of them over a lot that has expired; in the end he is suspended."""
+    fred: dict[str, Any] = {"tenant_id": "shop", "user_id": "fred"}
+    ledger.apply(
+        Earn(**fred, amount=50, occurred_at=LONG_AGO, expires_at=LONG_AGO + timedelta(days=1)),
+        Earn(**fred, amount=50, occurred_at=LONG_AGO),
+    )
+    (expiring,) = ledger.apply(Freeze(**fred, amount=45, occurred_at=LONG_AGO))
+    outcomes = ledger.apply(
+        Freeze(**fred, amount=10, expires_at=NOW - timedelta(hours=1)),
+        *(Freeze(**fred, amount=amount) for amount in (11, 12, 13)),
+        Adjust(**fred, amount=9, reason="sorry"),
+        Adjust(**fred, amount=-4, reason="too much"),
+        Adjust(**fred, amount=-1_000, reason="far too much"),
+    )
+    captured, released = (data_of(outcome)["hold_id"] for outcome in outcomes[1:3])
+    ledger.apply(
+        ReleaseHoldsDue(**fred, as_of=NOW),
+        ConfirmDeduction(**fred, hold_id=captured, amount=6),
+        Unfreeze(**fred, hold_id=released),
+        Unfreeze(**fred, amount=5),  # of the oldest, whose lot has expired
+        Unfreeze(**fred, hold_id=data_of(expiring)["hold_id"], amount=1_000),
+        SetStatus(**fred, status="suspended", reason="who is Fred?"),
+        SetStatus(**fred, status="closed", reason="nobody"),
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from pointledger.domain.holds import Hold
 from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, LotMove, put, take
+from pointledger.domain.lots import Lot, LotMove, put, sooner, take
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
 from pointledger.ids import derive_id, milliseconds_of
@@ -26,7 +27,15 @@ TOTALS: dict[tuple[str, str], str | None] = {
     ("spend", "transfer_out"): "total_transferred_out",
     ("expire", "scheduled"): "expired_points",
     ("expire", "manual"): "expired_points",
+    ("freeze", "hold"): None,
+    ("unfreeze", "release"): None,
+    ("unfreeze", "timeout"): None,
+    ("spend", "capture"): "total_spent",
+    ("adjust", "admin"): "total_adjusted_in",
+    ("adjust", "forfeit"): "total_adjusted_out",
 }
+# Where a kind of entry goes either way: what counts the points that it took.
+TAKEN = {("adjust", "admin"): "total_adjusted_out"}
 
 
 @dataclass(slots=True)
@@ -60,6 +69,8 @@ class Account:
     changed: bool = False
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
     others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
+    holds: dict[UUID, Hold] = field(default_factory=dict)  # as far as the batch needs them, oldest first
+    next_timeout_at: datetime | None = None  # of `holds`, and the batch looks no further
 
 
 @dataclass(slots=True)
@@ -162,7 +173,10 @@ class Book:
         account.frozen_balance += delta_frozen
         account.pending_balance += delta_pending
         account.debt += delta_debt
-        if total := TOTALS[kind]:
+        total = TOTALS[kind]
+        if delta + delta_frozen + delta_pending - delta_debt < 0:
+            total = TAKEN.get(kind, total)
+        if total:
             setattr(account, total, getattr(account, total) + amount)
         account.version += 1
         account.updated_at = max(account.updated_at, self.recorded_at)
@@ -203,17 +217,25 @@ class Book:
         put(account.lots, lot)
         self.new_lots.append(lot)
         if expires_at is not None:
-            account.next_expiry_at = _sooner(account.next_expiry_at, expires_at)
+            account.next_expiry_at = sooner(account.next_expiry_at, expires_at)
 
     def pay(self, entry: Entry, kind: str, paid: list[tuple[Lot, int]]) -> None:
         """Takes the points of an entry out of the lots that pay for it."""
         for lot, share in paid:
             lot.remaining -= share
-            if not lot.is_new:
-                self.changed_lots[lot.id] = lot
-            if lot.remaining == 0 and lot.frozen == 0:
-                lot.state = "expired" if kind == "expire" else "consumed"
-            self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
+            self.note_move(entry, kind, lot, share)
+
+    def note_move(self, entry: Entry, kind: str, lot: Lot, share: int) -> None:
+        """Records that points have left a lot, which is at its end when nothing is left."""
+        self.note_lot(lot)
+        if lot.remaining == 0 and lot.frozen == 0:
+            lot.state = "expired" if kind in ("expire", "grace") else "consumed"
+        self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
+
+    def note_lot(self, lot: Lot) -> None:
+        """Records that a lot has changed."""
+        if not lot.is_new:
+            self.changed_lots[lot.id] = lot
 
     def settle_lots(self, account: Account) -> None:
         """Drops what is used up from the account's lots."""
@@ -228,15 +250,11 @@ class Book:
         return derive_id(self._whose(), self._ordinal, self._milliseconds)
 
 
-def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two moments, None being never."""
-    if one is None or other is None:
-        return one or other
-    return min(one, other)
-
-
 def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
-    """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
+    """Expires what remains in every lot that is due at `as_of`, one entry each; those entries, soonest expiry
+    first. What is held of a lot stays as it is."""
+    if account.next_expiry_at is None or account.next_expiry_at > as_of:
+        return []
     expired = []
     for lot in [lot for lot in account.lots if lot.is_due(as_of) and lot.remaining]:
         entry = book.post(
@@ -249,12 +267,10 @@ def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
         )
         book.pay(entry, "expire", [(lot, lot.remaining)])
         expired.append(entry)
-    if account.next_expiry_at is not None and account.next_expiry_at <= as_of:
-        # Also when nothing was left of what was due: else the sweep would come back every night.
-        book.settle_lots(account)
-        account.changed = True
-        first = account.lots[0].expires_at if account.lots else None
-        account.next_expiry_at = _sooner(first, account.others_expire_from)
+    book.settle_lots(account)
+    first = next((lot.expires_at for lot in account.lots if lot.remaining), None)
+    account.next_expiry_at = sooner(first, account.others_expire_from)
+    account.changed = True
     return expired
 
 

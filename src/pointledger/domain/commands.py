@@ -6,10 +6,18 @@ formed. Its id is its identity: sending the same object twice is sending one com
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pointledger.domain.json_values import Metadata
 from pointledger.errors import InvalidCommand
@@ -83,6 +91,12 @@ def _no_control(value: str) -> str:
     return value
 
 
+def _not_zero(value: int) -> int:
+    if value == 0:
+        raise ValueError("more or less than 0")
+    return value
+
+
 TaskId = Annotated[UUID, BeforeValidator(_one_id)]
 Moment = Annotated[datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc)]
 EntityId = Annotated[str, AfterValidator(_entity_id)]
@@ -91,6 +105,8 @@ Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_c
 Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul)]
 ShortText = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
+SignedAmount = Annotated[int, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterValidator(_not_zero)]
+Why = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
 
 
 class Command(BaseModel):
@@ -223,11 +239,101 @@ class ExpireDue(Command):
         return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
 
 
-AnyCommand = ApplyRule | Earn | Spend | Transfer | Expire | ExpireDue
+class Freeze(Command):
+    """Opens a hold: points are set aside until they are captured, released or the hold times out."""
 
-KINDS: dict[str, type[AnyCommand]] = {
-    command.kind: command for command in (ApplyRule, Earn, Spend, Transfer, Expire, ExpireDue)
-}
+    kind: ClassVar[str] = "freeze"
+
+    amount: Amount
+    reason: ShortText | None = None
+    expires_at: Moment | None = None  # when the hold times out; none: never
+
+    @property
+    def debit(self) -> int:
+        return self.amount
+
+
+class Unfreeze(Command):
+    """Releases a hold, the whole or `amount` of it; without a hold's id so many points, the oldest first."""
+
+    kind: ClassVar[str] = "unfreeze"
+
+    hold_id: TaskId | None = None
+    amount: Amount | None = None
+    reason: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _something_is_named(self) -> "Unfreeze":
+        if self.hold_id is None and self.amount is None:
+            raise ValueError("give hold_id, amount or both")
+        return self
+
+
+class ConfirmDeduction(Command):
+    """Captures a hold: spends `amount` of what it holds (all, if not given) and releases the rest."""
+
+    kind: ClassVar[str] = "confirm-deduction"
+
+    hold_id: TaskId
+    amount: Amount | None = None
+    reason: ShortText | None = None
+
+
+class ReleaseHoldsDue(Command):
+    """Releases the holds that have timed out at `as_of`. The sweep sends it."""
+
+    kind: ClassVar[str] = "release-holds-due"
+
+    as_of: Moment
+
+    @property
+    def key(self) -> str | None:
+        """One per user and moment, so that a sweep run twice is one."""
+        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
+
+
+class Adjust(Command):
+    """An administrator gives or takes points; `actor` says who."""
+
+    kind: ClassVar[str] = "adjust"
+
+    amount: SignedAmount
+    reason: Why
+
+    @property
+    def debit(self) -> int:
+        return max(-self.amount, 0)
+
+
+class SetStatus(Command):
+    """Suspends an account, lets it go on, or closes it for ever; what a closed one had is forfeited."""
+
+    kind: ClassVar[str] = "set-status"
+
+    status: Literal["active", "suspended", "closed"]
+    reason: Why
+
+    @property
+    def debit(self) -> int:
+        return MAX_AMOUNT if self.status == "closed" else 0
+
+
+AnyCommand = (
+    ApplyRule
+    | Earn
+    | Spend
+    | Transfer
+    | Expire
+    | ExpireDue
+    | Freeze
+    | Unfreeze
+    | ConfirmDeduction
+    | ReleaseHoldsDue
+    | Adjust
+    | SetStatus
+)
+
+KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
 
 
 def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:

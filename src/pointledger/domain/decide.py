@@ -1,23 +1,41 @@
 """The decision: what a command does to the book. Pure: the same book and command, the same decision.
 
 Each kind is a column of guards in order of precedence (`Reason`), then the line from which on the command
-must succeed, then the deed. What is due for expiry on an account is expired before its balance is
-looked at, and stays expired should the command be refused: time has passed either way.
+must succeed, then the deed. Holds that have timed out are released and what is due for expiry is expired
+before an account's balance is looked at, and that stays should the command be refused: time has passed
+either way.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import assert_never
 
 from pointledger.domain import lots
+from pointledger.domain.administer import adjust, set_status
 from pointledger.domain.apply_rule import apply_rule
-from pointledger.domain.book import Account, Book, Entry, consume
-from pointledger.domain.commands import AnyCommand, ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.book import Book, consume
+from pointledger.domain.commands import (
+    Adjust,
+    AnyCommand,
+    ApplyRule,
+    ConfirmDeduction,
+    Earn,
+    Expire,
+    ExpireDue,
+    Freeze,
+    ReleaseHoldsDue,
+    SetStatus,
+    Spend,
+    Transfer,
+    Unfreeze,
+)
+from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
 from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.snapshots import account_data, entry_data
+from pointledger.domain.snapshots import account_data
+from pointledger.domain.snapshots import applied as _applied
 from pointledger.domain.tenants import Tenant
 
 RATIO_DECIMALS = 6  # of what was settled to what was asked for; a report's figure, never computed with
@@ -32,7 +50,7 @@ class Accepted:
     accepted_at: datetime
 
 
-def decide(book: Book, accepted: Accepted) -> Decision:
+def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch for each kind)
     """Applies one command to the book, or refuses it."""
     command = accepted.command
     book.begin(command.id)
@@ -53,13 +71,25 @@ def decide(book: Book, accepted: Accepted) -> Decision:
             return _expire(book, tenant, command, at)
         case ExpireDue():
             return _expire_due(book, tenant, command, at)
+        case Freeze():
+            return freeze(book, tenant, command, at)
+        case Unfreeze():
+            return unfreeze(book, tenant, command, at)
+        case ConfirmDeduction():
+            return confirm_deduction(book, tenant, command, at)
+        case ReleaseHoldsDue():
+            return release_holds_due(book, tenant, command, at)
+        case Adjust():
+            return adjust(book, tenant, command, at)
+        case SetStatus():
+            return set_status(book, tenant, command, at)
         case _:
             assert_never(command)
 
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
     """The instant that decides about a command; a sweep carries its own, which may not lie ahead."""
-    if isinstance(accepted.command, ExpireDue):
+    if isinstance(accepted.command, ExpireDue | ReleaseHoldsDue):
         return min(accepted.command.as_of, accepted.accepted_at)
     return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)
 
@@ -182,17 +212,6 @@ def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) ->
         {
             "points_expired": sum(entry.amount for entry in expired),
             "lots_expired": len(expired),
-            "account": account_data(account),
-        }
-    )
-
-
-def _applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
-    """The common answer: the account as it stands now and what was written to it."""
-    return Applied(
-        numbers
-        | {
-            "transactions": [entry_data(entry) for entry in entries],
             "account": account_data(account),
         }
     )

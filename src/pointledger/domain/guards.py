@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry, expire_due
+from pointledger.domain.holding import time_out_due
 from pointledger.domain.outcomes import Reason, Refused
 from pointledger.domain.tenants import Tenant
 
@@ -39,18 +40,24 @@ def insufficient(account: Account, amount: int) -> Refused | None:
 
 
 def room(tenant: Tenant, account: Account | None) -> int:
-    """Points that may still come before the tenant's maximum; what is pending counts toward it."""
+    """Points that may still come before the tenant's maximum; what is pending counts toward it.
+
+    What is frozen does not, for it may come back above the maximum; but never above what a column holds.
+    """
     most = tenant.max_balance or MAX_BALANCE
     if account is None:
         return most
-    return max(most - account.balance - account.pending_balance, 0)
+    kept = account.balance + account.pending_balance
+    return max(min(most - kept, MAX_BALANCE - kept - account.frozen_balance), 0)
 
 
 def touch(book: Book, tenant: Tenant, account: Account, at: datetime) -> list[Entry]:
-    """Moves the account's clock on and expires what is due by it."""
+    """Moves the account's clock on, releases the holds that have timed out by it, each as of its own moment,
+    then expires what is due; what has expired."""
     if at > account.as_of:
         account.as_of = at
         account.changed = True
+    time_out_due(book, tenant, account)
     if not tenant.expire_enabled:
         return []
     return expire_due(book, account, account.as_of)

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pointledger.domain.book import Account, Entry
+from pointledger.domain.outcomes import Applied
 from pointledger.ids import show_id
 
 _NUMBERS = (
@@ -22,7 +23,7 @@ _NUMBERS = (
     "total_adjusted_out",
     "total_clawed_back",
 )
-_IDS = frozenset({"id", "account_id", "related_id", "rule_id"})
+_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id"})
 
 
 def account_data(account: Account) -> dict[str, Any]:
@@ -51,11 +52,25 @@ def entry_data(entry: Entry) -> dict[str, Any]:
         "balance_before": entry.balance_after - entry.delta,
         "balance_after": entry.balance_after,
     }
+    if entry.delta_frozen:
+        data["frozen_before"] = entry.frozen_after - entry.delta_frozen
+        data["frozen_after"] = entry.frozen_after
     if entry.expires_at is not None:
         data["expires_at"] = entry.expires_at
     if entry.related_id is not None:
         data["related_id"] = entry.related_id
     return data
+
+
+def applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
+    """The common answer: the account as it stands now and what was written to it."""
+    return Applied(
+        numbers
+        | {
+            "transactions": [entry_data(entry) for entry in entries],
+            "account": account_data(account),
+        }
+    )
 
 
 def complete(data: Any) -> Any:

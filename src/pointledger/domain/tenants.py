@@ -57,6 +57,8 @@ class Tenant(BaseModel):
     expire_enabled: bool = True
     exchange_enabled: bool = True
     transfer_enabled: bool = False
+    # Of points whose lot expired while they were held, once released; 0: they expire at once.
+    hold_grace_days: Annotated[int, Field(ge=0, le=36_500)] = 7
     backdating_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # null: any past is believed
     dead_policy: Literal["skip", "hold"] = "skip"  # what a dead command does to its user's followers
 

@@ -14,6 +14,7 @@ from pointledger.domain.decide import Accepted
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
+from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, save_lots
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.usage import load_usage, save_usage
@@ -37,6 +38,7 @@ def load(
     book.rules = programmes.rules(connection, tenants)
     needs = needs_of(batch, book)
     load_lots(connection, book, needs.accounts)
+    load_holds(connection, book, needs.accounts)
     book.usage = load_usage(connection, sorted(needs.windows))
     return book
 
@@ -92,6 +94,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     _save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
+    save_holds(connection, book)
     copy(
         connection,
         "lot_moves",

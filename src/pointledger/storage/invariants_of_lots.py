@@ -59,7 +59,10 @@ _ENTRY_MOVES = Invariant(
     CROSS JOIN LATERAL (SELECT coalesce(sum(m.amount), 0) AS moved FROM lot_moves m
                         WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
     WHERE {ENTRIES_HERE}
-      AND moved <> CASE WHEN e.type IN ('spend', 'expire') THEN e.amount ELSE 0 END""",
+      AND moved <> CASE
+        WHEN e.type IN ('spend', 'expire') OR (e.type = 'adjust' AND e.delta < 0) THEN e.amount
+        WHEN e.type = 'unfreeze' THEN moved  -- what it takes, it brings: I4d
+        ELSE 0 END""",
 )
 
 _ENTRY_LOTS = Invariant(
@@ -68,36 +71,44 @@ _ENTRY_LOTS = Invariant(
     f"""{_REACHED}
     SELECT tenant_id, entry_id, sum(earned) AS earned, sum(brought) AS brought FROM (
         SELECT e.tenant_id, e.id AS entry_id, e.amount AS earned, 0 AS brought FROM entries e
-        WHERE {ENTRIES_HERE} AND e.type = 'earn'
+        WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR (e.type = 'adjust' AND e.delta > 0))
+        UNION ALL
+        SELECT e.tenant_id, e.id, m.amount, 0 FROM entries e
+        JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id
+        WHERE {ENTRIES_HERE} AND e.type = 'unfreeze'
         UNION ALL SELECT tenant_id, entry_id, 0, amount FROM reached) AS both_sides
     GROUP BY tenant_id, entry_id HAVING sum(earned) <> sum(brought)""",
 )
 
 _NEXT_EXPIRY = Invariant(
     "I4e",
-    "no lot expires before its account expects the next expiry",
+    "nothing that remains in a lot expires before its account expects the next expiry",
     f"""
     SELECT a.tenant_id, a.user_id, a.next_expiry_at, soonest.id AS lot_id, soonest.expires_at
     FROM accounts a CROSS JOIN LATERAL (
         SELECT l.id, l.expires_at FROM lots l
-        WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
+        WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
         ORDER BY l.expires_at LIMIT 1) AS soonest
     WHERE {ACCOUNTS_HERE} AND soonest.expires_at < coalesce(a.next_expiry_at, 'infinity')""",
 )
 
 _CARRIED = Invariant(
     "I7b",
-    "the lots that arrive by a transfer are those that left: their origin, age and expiry",
+    "the lots that arrive by a transfer are those that left: their origin, age and expiry; "
+    "by a release, too, but for the expiry",
     f"""{_REACHED}
     SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
     FROM (
         SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, amount AS arrived, 0 AS gone
         FROM reached WHERE origin_id <> entry_id
         UNION ALL
-        SELECT e.tenant_id, e.id, l.origin_id, l.earned_at, l.expires_at, 0, m.amount
-        FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.related_id
+        SELECT e.tenant_id, e.id, l.origin_id, l.earned_at,
+               CASE e.type WHEN 'unfreeze' THEN e.expires_at ELSE l.expires_at END, 0, m.amount
+        FROM entries e
+        JOIN lot_moves m ON m.tenant_id = e.tenant_id
+                        AND m.entry_id = CASE e.type WHEN 'unfreeze' THEN e.id ELSE e.related_id END
         JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-        WHERE {ENTRIES_HERE} AND e.subtype = 'transfer_in') AS both_ends
+        WHERE {ENTRIES_HERE} AND (e.subtype = 'transfer_in' OR e.type = 'unfreeze')) AS both_ends
     GROUP BY tenant_id, entry_id, origin_id, earned_at, expires_at HAVING sum(arrived) <> sum(gone)""",
 )
 
@@ -151,12 +162,14 @@ _MOVES_HERE = within("m.tenant_id", "m.entry_id", "m.lot_id")
 
 _TOO_LATE = Invariant(
     "I12a",
-    "nothing is spent or transferred from a lot that has expired, where the tenant lets points expire",
+    "nothing is spent or transferred from a lot that has expired, where the tenant lets points expire; "
+    "what was held before may be captured after",
     f"""
     SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
     JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
     JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-    WHERE {_MOVES_HERE} AND e.type <> 'expire' AND e.occurred_at >= l.expires_at
+    LEFT JOIN entries f ON f.tenant_id = e.tenant_id AND f.id = e.related_id AND f.type = 'freeze'
+    WHERE {_MOVES_HERE} AND e.type <> 'expire' AND coalesce(f.occurred_at, e.occurred_at) >= l.expires_at
       AND NOT EXISTS (SELECT FROM tenant_versions t
                       WHERE t.tenant_id = m.tenant_id AND t.config ->> 'expire_enabled' = 'false')""",
 )

@@ -1,8 +1,9 @@
 """Periodic jobs: a row per job, tenant and local date, so that any number of beats may ask for them; and
 what they look for."""
 
-from datetime import date, datetime
-from typing import NamedTuple
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -126,6 +127,32 @@ def due(
         connection, _DUE, tenant=tenant_id, as_of=as_of, after=after[0], after_user=after[1], limit=limit
     )
     return [Due(*row) for row in found]
+
+
+class HoldDue(NamedTuple):
+    """A hold that has timed out, and whose it is."""
+
+    expires_at: datetime
+    tenant_id: str
+    id: UUID
+    user_id: str
+
+
+BEFORE_ANY_HOLD = (datetime.min.replace(tzinfo=UTC), "", UUID(int=0))
+
+_HOLDS_DUE = """
+SELECT h.expires_at, h.tenant_id, h.id, a.user_id
+FROM holds h JOIN accounts a ON a.tenant_id = h.tenant_id AND a.id = h.account_id
+WHERE h.state = 'open' AND h.expires_at <= clock_timestamp()
+  AND (h.expires_at, h.tenant_id, h.id) > (%(moment)s, %(tenant)s, %(id)s)
+ORDER BY h.expires_at, h.tenant_id, h.id LIMIT %(limit)s"""
+
+
+def holds_due(connection: sa.Connection, after: tuple[Any, ...], limit: int) -> list[HoldDue]:
+    """A page of holds that have timed out, those after a point, the soonest first."""
+    moment, tenant, hold_id = after
+    found = rows(connection, _HOLDS_DUE, moment=moment, tenant=tenant, id=hold_id, limit=limit)
+    return [HoldDue(*row) for row in found]
 
 
 # ---------------------------------------------------------------------------------------------- windows

@@ -20,6 +20,7 @@ FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, acc
 CROSS JOIN LATERAL (
     SELECT * FROM lots
     WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
+      AND remaining > 0  -- what is wholly held is loaded with its holds
     ORDER BY expires_at, earned_at, id LIMIT %(limit)s
 ) AS l"""
 
