@@ -113,7 +113,8 @@ class Shop:
         return self.apply(ConfirmDeduction(tenant_id=SHOP, user_id=user_id, hold_id=hold_id, **more), at)
 
     def release_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
-        return self.apply(ReleaseHoldsDue(tenant_id=SHOP, user_id=user_id, as_of=as_of), at)
+        command = ReleaseHoldsDue(tenant_id=SHOP, user_id=user_id, as_of=as_of)
+        return self.apply(command, at or max(self.now, as_of))
 
     def adjust(self, user_id: str, amount: int, at: datetime | None = None) -> Decision:
         return self.apply(Adjust(tenant_id=SHOP, user_id=user_id, amount=amount, reason="a mistake"), at)
