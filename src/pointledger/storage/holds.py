@@ -82,9 +82,17 @@ def _put_hold(account: Account, row: Any, lots: dict[UUID, Lot]) -> None:
     lot = lots.get(row.lot_id)
     if lot is None:
         lot = Lot(
-            row.lot_id, row.tenant_id, row.account_id, row.entry_id, row.origin_id, row.lot_amount,
-            row.remaining, row.earned_at, row.lot_expires_at, row.frozen,
-        )  # fmt: skip
+            id=row.lot_id,
+            tenant_id=row.tenant_id,
+            account_id=row.account_id,
+            entry_id=row.entry_id,
+            origin_id=row.origin_id,
+            amount=row.lot_amount,
+            remaining=row.remaining,
+            earned_at=row.earned_at,
+            expires_at=row.lot_expires_at,
+            frozen=row.frozen,
+        )
         lots[lot.id] = lot
         put(account.lots, lot)
     hold.lots.append(HeldLot(lot, row.held_amount, row.held_frozen))

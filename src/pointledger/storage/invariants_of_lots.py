@@ -60,7 +60,8 @@ _ENTRY_MOVES = Invariant(
                         WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
     WHERE {ENTRIES_HERE}
       AND moved <> CASE
-        WHEN e.type IN ('spend', 'expire') OR (e.type = 'adjust' AND e.delta < 0) THEN e.amount
+        WHEN e.type IN ('spend', 'expire') OR (e.subtype IN ('admin', 'forfeit') AND e.delta < 0)
+            THEN e.amount
         WHEN e.type = 'unfreeze' THEN moved  -- what it takes, it brings: I4d
         ELSE 0 END""",
 )
@@ -71,7 +72,7 @@ _ENTRY_LOTS = Invariant(
     f"""{_REACHED}
     SELECT tenant_id, entry_id, sum(earned) AS earned, sum(brought) AS brought FROM (
         SELECT e.tenant_id, e.id AS entry_id, e.amount AS earned, 0 AS brought FROM entries e
-        WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR (e.type = 'adjust' AND e.delta > 0))
+        WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR (e.subtype = 'admin' AND e.delta > 0))
         UNION ALL
         SELECT e.tenant_id, e.id, m.amount, 0 FROM entries e
         JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id
