@@ -17,15 +17,19 @@ from pointledger.domain.commands import (
     command_from,
 )
 from pointledger.domain.outcomes import Outcome, Reason
+from pointledger.lookups import CashValue, EntryPage, Expiring, Why
 from pointledger.settings import Settings
 
 __all__ = [
     "AnyCommand",
     "ApplyRule",
+    "CashValue",
     "Command",
     "Earn",
+    "EntryPage",
     "Expire",
     "ExpireDue",
+    "Expiring",
     "Outcome",
     "PointsClient",
     "Reason",
@@ -33,5 +37,6 @@ __all__ = [
     "Settings",
     "Spend",
     "Transfer",
+    "Why",
     "command_from",
 ]

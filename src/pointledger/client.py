@@ -12,6 +12,7 @@ from pointledger.domain.outcomes import Outcome
 from pointledger.doorbell import Doorbells
 from pointledger.errors import InvalidCommand, WaitTimedOut
 from pointledger.ids import parse_id
+from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage import journal, queries
 from pointledger.storage.database import engine_for
@@ -21,11 +22,12 @@ from pointledger.wire import producer_app
 _POLL_SECONDS = 0.25  # while waiting for an outcome, should its notification be lost
 
 
-class PointsClient:
-    """Enqueues commands and looks up outcomes. Threads may share one; processes may not."""
+class PointsClient(Lookups):
+    """Enqueues commands and looks up outcomes, accounts and entries. Threads may share one; processes may
+    not."""
 
     def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
-        self._database = database
+        super().__init__(database)
         self._doorbells = doorbells
         self._acceptance = Acceptance(database, doorbells, settings)
 

@@ -30,6 +30,24 @@ class TenantMissing(LedgerError, LookupError):
     """There is no such tenant. Put it first: pointledger tenant put FILE."""
 
 
+class AccountMissing(LedgerError, LookupError):
+    """This user has no account yet; the first points that are granted make it. Check the spelling of the
+    tenant and the user, and, where a moment was given, whether the account was there by then."""
+
+
+class EntryMissing(LedgerError, LookupError):
+    """This tenant has no entry of this id. List a user's entries: pointledger entries TENANT USER."""
+
+
+class NotCashEquivalent(LedgerError):
+    """These points have no cash value: only points of the type cash_equivalent have one. The type is the
+    tenant's points_type at the moment when the account was made."""
+
+
+class AnswerTooLate(LedgerError, TimeoutError):
+    """The question would read too much, and was given up. Ask for less: a page, a user, fewer months."""
+
+
 class IdempotencyKeyReused(LedgerError):
     """The id or idempotency key was used before with other content; nothing was accepted.
     Send the same content again, or choose a new key."""

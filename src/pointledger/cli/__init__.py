@@ -6,6 +6,7 @@
     bulk       replay and sweep, with their progress bars
     programmes tenant, rule
     accounts   account, accounts, entries
+    lookups    entry, why, expiring, value, stats, export, sweep preview
     operate    migrate, audit
     dead       dead list, show, retry
     tally      outcomes of many commands, counted as they come

@@ -10,6 +10,10 @@
 | lots, usage | two of its parts: lots, and windows of limits                         |
 | programmes  | tenants and rules, versioned                                          |
 | queries     | what people ask: accounts, entries, outcomes                          |
+| past        | an account as it was                                                  |
+| expiring    | what is going to expire                                               |
+| statistics  | figures of a user and of a tenant                                     |
+| traces      | how an entry came about; everything about one user                    |
 | jobs        | periodic runs, a row each; what is due                                |
 | invariants* | the queries that must find nothing                                    |
 | migrate     | bringing a database to this version                                   |
