@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.control import Control
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.outcomes import Outcome
 from pointledger.doorbell import Doorbells
@@ -30,6 +32,7 @@ class PointsClient(Lookups):
         super().__init__(database)
         self._doorbells = doorbells
         self._acceptance = Acceptance(database, doorbells, settings)
+        self._control = Control(database, doorbells, settings)
 
     @classmethod
     def connect(cls, settings: Settings | None = None) -> "PointsClient":
@@ -117,3 +120,20 @@ class PointsClient(Lookups):
                     raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
                 listener.pause(min(seconds_left, _POLL_SECONDS))
         return outcome
+
+    # --------------------------------------------------------------------------------- what waits
+
+    def cancel(self, task_id: str) -> Outcome:
+        """Withdraws a command that still waits: refused, with the reason CANCELLED. Raises NotWaiting when
+        it is too late."""
+        self._control.cancel(task_id)
+        return self.outcome(task_id)
+
+    def pause(self, tenant_id: str) -> datetime:
+        """Lets the tenant's commands, which are accepted all the same, and its sweeps wait; since when. When
+        it returns, nothing of the tenant is being applied any more. Raises TenantMissing."""
+        return self._control.pause(tenant_id)
+
+    def resume(self, tenant_id: str) -> bool:
+        """Lets the tenant's commands go on; whether it was paused. Raises TenantMissing."""
+        return self._control.resume(tenant_id)

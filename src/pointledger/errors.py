@@ -80,6 +80,11 @@ class NotDead(LedgerError, LookupError):
     """No dead command has this id. List them: pointledger dead list."""
 
 
+class NotWaiting(LedgerError, LookupError):
+    """The command does not wait any more, so it cannot be cancelled: it is applied, refused or dead, or was
+    never accepted. Ask for its outcome; what was applied is put right by a command of its own."""
+
+
 class CommandDead(LedgerError):
     """The machine could not apply the command, and has given up. An operator can see why and try again:
     pointledger dead show TASK_ID, pointledger dead retry TASK_ID."""

@@ -103,3 +103,27 @@ def test_e8_a_preview_tells_what_the_sweep_then_expires_and_changes_nothing(ledg
     assert sum(outcome.data["points_expired"] for outcome in outcomes if outcome.data) == preview["points"]
     assert sum(outcome.data["lots_expired"] for outcome in outcomes if outcome.data) == preview["lots"]
     assert ledger.client.preview_of_sweep("shop")[0]["points"] == 0
+
+
+def test_e8_a_sweep_stops_at_its_limit_and_the_rest_waits_for_the_next(ledger: Ledger) -> None:
+    ledger.tenant(expire_accounts_per_run=2)
+    for number in range(5):
+        earn(ledger, 10, -5 + number, f"u{number}")
+    sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+
+    assert [len(receipt.task_ids) for receipt in sweep.expire_now(NOW, "shop", limit=1)] == [1]
+    ledger.drain()
+    assert ledger.balance("u0") == 0, "the soonest expiry first"
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql(
+            """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until)
+               SELECT 'expire-points', 'shop', current_date - 1 + day, now(), now()
+               FROM generate_series(0, 1) AS day"""
+        )
+    assert sweep.expire_points() is True
+    ledger.drain()
+    assert [ledger.balance(f"u{number}") for number in range(5)] == [0, 0, 0, 10, 10]
+    assert sweep.expire_points() is True, "the next night"
+    ledger.drain()
+    assert [ledger.balance(f"u{number}") for number in range(5)] == [0] * 5
+    assert sweep.expire_points() is False

@@ -1,7 +1,7 @@
 """Owns the command line: `pointledger`. Every command has `--json`; status and errors go to stderr.
 
     app        the commands in one place, and what an error prints and ends with
-    commands   enqueue, outcome
+    commands   enqueue, outcome, cancel
     replay     many commands from lines of JSON: the engine, for the command and for the demo
     bulk       replay and sweep, with their progress bars
     programmes tenant, rule

@@ -91,6 +91,7 @@ def pointledger() -> None:
 
 app.command(rich_help_panel="Commands")(commands.enqueue)
 app.command(rich_help_panel="Commands")(commands.outcome)
+app.command(rich_help_panel="Commands")(commands.cancel)
 app.command(rich_help_panel="Commands")(bulk.replay)
 app.add_typer(tenant_app, name="tenant", help="Tenants: whose programme it is.", rich_help_panel="Programme")
 app.add_typer(rule_app, name="rule", help="Rules: from events to points.", rich_help_panel="Programme")

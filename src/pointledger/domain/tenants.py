@@ -55,6 +55,7 @@ class Tenant(BaseModel):
     earn_enabled: bool = True
     spend_enabled: bool = True
     expire_enabled: bool = True
+    expire_accounts_per_run: Points | None = None  # of a sweep; the others wait for the next
     exchange_enabled: bool = True
     transfer_enabled: bool = False
     backdating_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # null: any past is believed
