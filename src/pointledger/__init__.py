@@ -4,6 +4,7 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 """
 
 from pointledger.acceptance import Receipt
+from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
 from pointledger.domain.commands import (
     AnyCommand,
@@ -23,6 +24,8 @@ from pointledger.settings import Settings
 __all__ = [
     "AnyCommand",
     "ApplyRule",
+    "BatchOutcome",
+    "BatchReceipt",
     "CashValue",
     "Command",
     "Earn",

@@ -1,13 +1,14 @@
 """The client: how a service asks the ledger. When `enqueue` returns, the command is durable."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.batch_earn import BatchDoor, BatchOutcome, BatchReceipt, Row
 from pointledger.control import Control
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.outcomes import Outcome
@@ -32,6 +33,7 @@ class PointsClient(Lookups):
         super().__init__(database)
         self._doorbells = doorbells
         self._acceptance = Acceptance(database, doorbells, settings)
+        self._batches = BatchDoor(database, self._acceptance, settings)
         self._control = Control(database, doorbells, settings)
 
     @classmethod
@@ -81,6 +83,14 @@ class PointsClient(Lookups):
             return self._acceptance.accept(commands)
         return self._acceptance.accept_within(commands, connection)
 
+    def batch_earn(
+        self, tenant_id: str, rows: Sequence[Row], *, idempotency_key: str, actor: str = "service"
+    ) -> BatchReceipt:
+        """Accepts an earn per row, all or none: `(user_id, amount)`, or an object with an earn's fields. A
+        row that is no earn is refused by itself; the others go on. Sending the same rows with the same key
+        again changes nothing. Raises IdempotencyKeyReused for other rows, InvalidCommand."""
+        return self._batches.accept(tenant_id, rows, idempotency_key, actor)
+
     def has_room(self, lanes: Collection[int]) -> bool:
         """Whether each lane has less than a batch waiting; whoever feeds much asks before going on."""
         return self._acceptance.has_room(lanes)
@@ -104,6 +114,14 @@ class PointsClient(Lookups):
         with self._database.connect() as connection:
             found = queries.outcomes(connection, ids)
         return [found[asked] for asked in ids]
+
+    def batch_outcome(self, batch_id: str) -> BatchOutcome:
+        """What came of a batch as a whole. Raises BatchMissing."""
+        return self._batches.outcome(batch_id)
+
+    def batch_outcomes(self, batch_id: str) -> Iterator[Outcome]:
+        """What came of each row of a batch, in their order. Raises BatchMissing."""
+        return self._batches.outcomes(batch_id)
 
     def wait(self, task_id: str, timeout: float = 10.0) -> Outcome:
         """The outcome, as soon as it is final; `timeout` in seconds. Raises WaitTimedOut."""

@@ -80,6 +80,10 @@ class NotDead(LedgerError, LookupError):
     """No dead command has this id. List them: pointledger dead list."""
 
 
+class BatchMissing(LedgerError, LookupError):
+    """No batch has this id. It is what batch-earn has printed."""
+
+
 class NotWaiting(LedgerError, LookupError):
     """The command does not wait any more, so it cannot be cancelled: it is applied, refused or dead, or was
     never accepted. Ask for its outcome; what was applied is put right by a command of its own."""

@@ -4,6 +4,7 @@
     commands   enqueue, outcome, cancel
     replay     many commands from lines of JSON: the engine, for the command and for the demo
     bulk       replay and sweep, with their progress bars
+    batches    batch-earn, batch-outcome
     programmes tenant, rule
     accounts   account, accounts, entries
     lookups    entry, why, expiring, value, stats, export, sweep preview

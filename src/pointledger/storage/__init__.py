@@ -5,6 +5,7 @@
 | database    | connections, transactions and their time-outs, which errors pass      |
 | journal     | accepting commands, what waits                                        |
 | lanes       | the fence of order, and drains that did not end                       |
+| batches     | batches of commands that came as one                                  |
 | pauses      | tenants whose commands wait                                           |
 | failures    | commands that failed, the dead, and what was no command               |
 | books       | the accounts of a batch: load, save                                   |
