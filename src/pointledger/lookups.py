@@ -15,7 +15,7 @@ from pointledger.domain.tenants import Tenant
 from pointledger.domain.values import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, InvalidCommand, NotCashEquivalent
 from pointledger.ids import parse_id
-from pointledger.storage import expiring, jobs, past, programmes, queries, statistics, traces
+from pointledger.storage import expiring, jobs, past, pauses, programmes, queries, statistics, traces
 from pointledger.storage.database import looking
 
 MOST_ENTRIES = 1000  # of a page
@@ -172,6 +172,7 @@ class Lookups:
             tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
             today = tenant.local_date(now)
             since = tenant.day_starts_at(today.replace(day=1))
+            since_paused = pauses.paused(connection).get(tenant_id)
             by_status = statistics.tenant_accounts(connection, tenant_id)
             by_kind = statistics.tenant_by_kind_since(connection, tenant_id, since)
             by_rule = statistics.tenant_by_rule_since(connection, tenant_id, since)
@@ -183,6 +184,7 @@ class Lookups:
         outstanding = sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
         return {
             "tenant_id": tenant_id,
+            "paused_since": _iso(since_paused) if since_paused else None,
             "accounts": {figures["status"]: figures["accounts"] for figures in by_status},
             "outstanding": outstanding,
             "totals": {name: number for name, number in totals.items() if name != "accounts"},

@@ -32,6 +32,7 @@ def test_a_paused_tenants_commands_wait_in_order_and_go_on_when_it_is_resumed(le
     spent = ledger.client.enqueue(Spend(tenant_id="shop", user_id="anna", amount=5))
     assert ledger.engine.drain(ledger.waiting_lanes()[0]) == 0
     assert ledger.client.outcome(earned).state == "pending"
+    assert ledger.client.tenant_statistics("shop")["paused_since"] is not None
 
     assert ledger.client.resume("shop") is True
     assert ledger.client.resume("shop") is False

@@ -2,7 +2,12 @@
 
 from datetime import UTC, datetime
 
+import pytest
+import sqlalchemy as sa
+
 from pointledger import ApplyRule, Earn, Spend
+from pointledger.errors import AnswerTooLate
+from pointledger.storage import database
 from tests.ledger import Ledger
 from tests.queries.conftest import clock
 
@@ -72,3 +77,16 @@ def test_a_tenants_figures_are_the_sums_of_its_accounts_and_of_this_month(ledger
 def test_a_tenant_without_accounts_has_figures_too(ledger: Ledger) -> None:
     found = ledger.client.tenant_statistics("shop")
     assert (found["accounts"], found["outstanding"], found["this_month"]) == ({}, 0, [])
+
+
+def test_a_question_that_reads_too_long_is_given_up_with_a_clear_message(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_LOOK_UP_MS", 1)
+    with pytest.raises(AnswerTooLate, match="Ask for less"), database.looking(ledger.database) as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(30)")
+
+
+def test_a_question_can_change_nothing(ledger: Ledger) -> None:
+    with pytest.raises(sa.exc.DBAPIError, match="read-only"), database.looking(ledger.database) as connection:
+        connection.exec_driver_sql("DELETE FROM failures")

@@ -145,26 +145,31 @@ def _bars() -> Bars:
 # ----------------------------------------------------------------------------------------------- sweep
 
 
+OneTenant = Annotated[
+    str | None, typer.Option("--tenant", parser=entity_id, metavar="TENANT", help="This tenant only.")
+]
+SweptAsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of", parser=moment, metavar="TIME", help="Like 2026-03-01T00:00:00Z; now, if not given."
+    ),
+]
+AccountsAtMost = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        help="So many accounts of each tenant at most, soonest expiry first; if not given, the tenant's "
+        "expire_accounts_per_run holds.",
+    ),
+]
+
+
 def sweep_expiry(
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", parser=entity_id, metavar="TENANT", help="This tenant only.")
-    ] = None,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            "--as-of", parser=moment, metavar="TIME", help="Like 2026-03-01T00:00:00Z; now, if not given."
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=1,
-            help="So many accounts of each tenant at most, soonest expiry first; if not given, the tenant's "
-            "expire_accounts_per_run holds.",
-        ),
-    ] = None,
+    tenant: OneTenant = None,
+    as_of: SweptAsOf = None,
+    limit: AccountsAtMost = None,
     wait: WaitForAll = False,
     json: Json = False,
 ) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pointledger.cli.accounts import AsOf, UserId
+from pointledger.cli.accounts import UserId
+from pointledger.cli.bulk import OneTenant, SweptAsOf
 from pointledger.cli.opening import looking_up
 from pointledger.cli.output import Json, note, print_fields, print_json, print_lines, print_table
 from pointledger.cli.programmes import TenantId
@@ -111,10 +112,8 @@ def export(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
 
 
 def sweep_preview(
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", parser=entity_id, metavar="TENANT", help="This tenant only.")
-    ] = None,
-    as_of: AsOf = None,
+    tenant: OneTenant = None,
+    as_of: SweptAsOf = None,
     members: Annotated[
         int, typer.Option("--members", metavar="N", min=1, max=_MOST_MEMBERS, help="List so many accounts.")
     ] = 50,

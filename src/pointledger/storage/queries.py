@@ -131,7 +131,7 @@ def entries(
         _ENTRIES,
         tenant=tenant_id,
         user=user_id,
-        before=before or _BEYOND_ANY_SEQ,
+        before=_BEYOND_ANY_SEQ if before is None else before,
         type=type,
         page=limit,
     )
