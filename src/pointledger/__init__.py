@@ -4,6 +4,7 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 """
 
 from pointledger.acceptance import Receipt
+from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
 from pointledger.domain.commands import (
     Adjust,
@@ -23,17 +24,23 @@ from pointledger.domain.commands import (
     command_from,
 )
 from pointledger.domain.outcomes import Outcome, Reason
+from pointledger.lookups import CashValue, EntryPage, Expiring, Why
 from pointledger.settings import Settings
 
 __all__ = [
     "Adjust",
     "AnyCommand",
     "ApplyRule",
+    "BatchOutcome",
+    "BatchReceipt",
+    "CashValue",
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "EntryPage",
     "Expire",
     "ExpireDue",
+    "Expiring",
     "Freeze",
     "Outcome",
     "PointsClient",
@@ -45,5 +52,6 @@ __all__ = [
     "Spend",
     "Transfer",
     "Unfreeze",
+    "Why",
     "command_from",
 ]

@@ -18,7 +18,7 @@ from pointledger.domain.commands import ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage import jobs, programmes
+from pointledger.storage import jobs, pauses, programmes
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -60,7 +60,9 @@ class Sweep:
             run = jobs.take_run(connection, EXPIRE_POINTS)
         if run is None:
             return False
-        page = self._due(run.tenant_id, run.as_of, (run.reached_expiry, run.reached_user))
+        tenant = self._tenant(run.tenant_id)
+        most = _room(tenant.expire_accounts_per_run, run.found)
+        page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         if page:
             self._accept(run.tenant_id, run.as_of, page)
         with self._database.begin() as connection:
@@ -101,30 +103,49 @@ class Sweep:
             after = page[-1][:3]
         return accepted
 
-    def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
+    def expire_now(
+        self, as_of: datetime | None = None, tenant_id: str | None = None, limit: int | None = None
+    ) -> Iterator[Receipt]:
         """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page.
 
-        Raises InvalidCommand for a moment in the future: an account's clock never goes back.
+        `limit`: so many accounts of each tenant at most; if not given, the tenant's `expire_accounts_per_run`
+        holds. Without `tenant_id` paused tenants are left out. Raises InvalidCommand for a moment in the
+        future: an account's clock never goes back.
         """
         with self._database.connect() as connection:
             now = jobs.now(connection)
             as_of = as_of or now
             if as_of > now:
                 raise InvalidCommand("as_of: lies in the future")
-            tenants = [tenant.tenant_id for tenant, _ in programmes.all_tenants(connection)]
-        for tenant in tenants if tenant_id is None else [tenant_id]:
-            after: tuple[datetime | None, str] = (None, "")
-            while page := self._due(tenant, as_of, after):
-                receipt = self._accept(tenant, as_of, page)
-                yield receipt
-                self._wait_for_room(receipt)
-                after = page[-1]
+            paused = pauses.paused(connection)
+            tenants = [tenant for tenant, _ in programmes.all_tenants(connection)]
+        if tenant_id is None:
+            wanted = [tenant for tenant in tenants if tenant.tenant_id not in paused]
+        else:
+            wanted = [self._tenant(tenant_id)]
+        for tenant in wanted:
+            yield from self._expire_of(tenant, as_of, limit or tenant.expire_accounts_per_run)
 
-    def _due(self, tenant_id: str, as_of: datetime, after: tuple[datetime | None, str]) -> list[jobs.Due]:
+    def _expire_of(self, tenant: Tenant, as_of: datetime, limit: int | None) -> Iterator[Receipt]:
+        after: tuple[datetime | None, str] = (None, "")
+        found = 0
+        while page := self._due(tenant, as_of, after, _room(limit, found)):
+            receipt = self._accept(tenant.tenant_id, as_of, page)
+            yield receipt
+            self._wait_for_room(receipt)
+            after, found = page[-1], found + len(page)
+
+    def _tenant(self, tenant_id: str) -> Tenant:
         with self._database.connect() as connection:
-            if not programmes.tenant(connection, tenant_id).expire_enabled:
-                return []
-            return jobs.due(connection, tenant_id, as_of, after, _PAGE)
+            return programmes.tenant(connection, tenant_id)
+
+    def _due(
+        self, tenant: Tenant, as_of: datetime, after: tuple[datetime | None, str], most: int
+    ) -> list[jobs.Due]:
+        if not tenant.expire_enabled or not most:
+            return []
+        with self._database.connect() as connection:
+            return jobs.due(connection, tenant.tenant_id, as_of, after, most)
 
     def _accept(self, tenant_id: str, as_of: datetime, page: list[jobs.Due]) -> Receipt:
         commands = [
@@ -151,6 +172,11 @@ def _releases(page: list[jobs.HoldDue]) -> list[ReleaseHoldsDue]:
         )
         for due in reversed(first.values())
     ]
+
+
+def _room(limit: int | None, found: int) -> int:
+    """How many accounts the next page may have."""
+    return _PAGE if limit is None else max(min(limit - found, _PAGE), 0)
 
 
 def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from pointledger import ApplyRule, Earn, Expire, Spend, Transfer
 from pointledger import audit as auditing
 from pointledger.audit import INVARIANTS, AuditReport, audit
 from pointledger.storage.invariants_of_tables import APPEND_ONLY
+from pointledger.storage.migrations import versions
 from tests.audit.story import LONG_AGO
 from tests.audit.tampering import TAMPERINGS, Tampering, tamper
 from tests.ledger import Ledger
@@ -176,5 +178,9 @@ def _some_of_everything(users: list[str]) -> list[ApplyRule | Expire | Spend | T
 
 
 def test_the_tables_that_it_guards_are_those_that_are_append_only() -> None:
-    migration = import_module("pointledger.storage.migrations.versions.0001_ledger")
-    assert migration.APPEND_ONLY == APPEND_ONLY
+    guarded = [
+        table
+        for found in iter_modules(versions.__path__)
+        for table in getattr(import_module(f"{versions.__name__}.{found.name}"), "APPEND_ONLY", ())
+    ]
+    assert guarded == list(APPEND_ONLY)

@@ -50,7 +50,7 @@ def test_every_command_line_of_the_readme_is_one_that_the_program_knows(run: Run
     lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines()]
     inline = re.findall(r"`(pointledger [a-z][^`]*)`", README)
     called = {
-        tuple(re.findall(r"^[a-z]+$", "\n".join(shlex.split(line)[1:3]), re.MULTILINE))
+        tuple(re.findall(r"^[a-z][a-z-]*$", "\n".join(shlex.split(line)[1:3]), re.MULTILINE))
         for line in [*lines, *inline]
         if line.strip().startswith("pointledger ")
     }

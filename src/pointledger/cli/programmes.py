@@ -1,4 +1,4 @@
-"""A tenant's programme: `tenant put|show` and `rule put|list`."""
+"""A tenant's programme: `tenant put|show|pause|resume` and `rule put|list`."""
 
 from collections import Counter
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
-from pointledger.cli.opening import reading, writing
+from pointledger.cli.opening import opened_client, opened_settings, reading, writing
 from pointledger.cli.output import Json, print_fields, print_json, print_table
 from pointledger.cli.reading import InputUnreadable, entity_id, read_document
 from pointledger.domain.rules import Fixed, Rule, RuleBody, rule_from
@@ -50,6 +50,25 @@ def show_tenant(tenant_id: TenantId, json: Json = False) -> None:
     with reading() as connection:
         tenant = programmes.tenant(connection, tenant_id)
     (print_json if json else print_fields)(tenant.model_dump(mode="json"))
+
+
+@tenant_app.command("pause")
+def pause_tenant(tenant_id: TenantId, json: Json = False) -> None:
+    """Let a tenant's commands wait. They are accepted all the same; other tenants go on. Its nightly sweep
+    waits, too. When this returns, nothing of the tenant is being applied any more."""
+    with opened_settings() as settings, opened_client(settings) as client:
+        since = client.pause(tenant_id)
+    shown = {"tenant_id": tenant_id, "paused": True, "since": since.isoformat().replace("+00:00", "Z")}
+    (print_json if json else print_fields)(shown)
+
+
+@tenant_app.command("resume")
+def resume_tenant(tenant_id: TenantId, json: Json = False) -> None:
+    """Let a paused tenant's commands go on, in their order."""
+    with opened_settings() as settings, opened_client(settings) as client:
+        was_paused = client.resume(tenant_id)
+    shown = {"tenant_id": tenant_id, "paused": False, "was_paused": was_paused}
+    (print_json if json else print_fields)(shown)
 
 
 @rule_app.command("put")

@@ -28,6 +28,9 @@ class Reason(StrEnum):
     INSUFFICIENT_FROZEN = "INSUFFICIENT_FROZEN"
 
 
+# Somebody withdrew the command while it waited: nothing was decided, so it has no place in that order.
+CANCELLED = "CANCELLED"
+
 # What was sent by name through Celery and never became a command.
 INVALID_COMMAND = "INVALID_COMMAND"
 IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"

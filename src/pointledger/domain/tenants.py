@@ -55,6 +55,7 @@ class Tenant(BaseModel):
     earn_enabled: bool = True
     spend_enabled: bool = True
     expire_enabled: bool = True
+    expire_accounts_per_run: Points | None = None  # of a sweep; the others wait for the next
     exchange_enabled: bool = True
     transfer_enabled: bool = False
     # Of points whose lot expired while they were held, once released; 0: they expire at once.

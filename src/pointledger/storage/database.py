@@ -8,7 +8,7 @@ import psycopg
 import psycopg.rows
 import sqlalchemy as sa
 
-from pointledger.errors import NotConfigured
+from pointledger.errors import AnswerTooLate, NotConfigured
 from pointledger.settings import Settings
 
 _POOL_SIZE = 5  # one for the drain, one to look around, some for threads that accept
@@ -132,6 +132,32 @@ def end_frozen(connection: sa.Connection, older_than_ms: int) -> int:
     """Ends transactions of processes that froze in the middle of a COPY: no time-out of Postgres' does,
     while it waits for the client's next rows. How many there were."""
     return int(rows(connection, _END_FROZEN, name=APPLICATION_NAME, ms=older_than_ms)[0][0])
+
+
+_LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
+_TIMED_OUT = "57014"
+
+_BEGIN_LOOKING = """
+    SELECT set_config('statement_timeout', %(statement)s, true),
+           set_config('enable_hashjoin', 'off', true),
+           set_config('enable_mergejoin', 'off', true),
+           set_config('enable_seqscan', 'off', true)"""
+
+
+@contextmanager
+def looking(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One moment of the ledger, read only: what its statements find fits together. By index plans, for
+    the reason given at `transaction`. Raises AnswerTooLate."""
+    try:
+        with engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                run(connection, _BEGIN_LOOKING, statement=str(_LOOK_UP_MS))
+                yield connection
+    except sa.exc.DBAPIError as error:
+        if sqlstate(error) != _TIMED_OUT:
+            raise
+        raise AnswerTooLate from None
 
 
 def sqlstate(error: BaseException) -> str:

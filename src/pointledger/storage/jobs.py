@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.tenants import Tenant
 from pointledger.storage.database import rows, run
+from pointledger.storage.pauses import PAUSED
 
 _LEASE_SECONDS = 60  # a run whose worker died goes on with another one after this
 
@@ -22,6 +23,7 @@ class Run(NamedTuple):
     as_of: datetime
     reached_expiry: datetime | None
     reached_user: str
+    found: int
 
 
 def now(connection: sa.Connection) -> datetime:
@@ -53,18 +55,19 @@ def open_run(connection: sa.Connection, job: str, tenant_id: str, local_date: da
     )
 
 
-_TAKE_RUN = """
+_TAKE_RUN = f"""
 UPDATE job_runs AS taken SET leased_until = clock_timestamp() + %(lease)s * interval '1 second'
 FROM (SELECT job, tenant_id, local_date FROM job_runs
       WHERE job = %(job)s AND finished_at IS NULL AND leased_until <= clock_timestamp()
+        AND tenant_id <> ALL ({PAUSED})
       ORDER BY as_of, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED) AS next
 WHERE (taken.job, taken.tenant_id, taken.local_date) = (next.job, next.tenant_id, next.local_date)
 RETURNING taken.job, taken.tenant_id, taken.local_date, taken.as_of,
-          nullif(taken.reached_expiry, '-infinity'), taken.reached_user"""
+          nullif(taken.reached_expiry, '-infinity'), taken.reached_user, taken.found"""  # noqa: S608  (ours)
 
 
 def take_run(connection: sa.Connection, job: str) -> Run | None:
-    """The oldest run of the job that nobody is at; ours for a minute."""
+    """The oldest run of the job that nobody is at, of a tenant that is not paused; ours for a minute."""
     found = rows(connection, _TAKE_RUN, job=job, lease=_LEASE_SECONDS)
     return Run(*found[0]) if found else None
 
