@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
-from pointledger.domain.limits import EARN_METER, daily_window, left, rule_windows
+from pointledger.domain.limits import EARN_METER, Window, daily_window, left, rule_windows
 from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.rules import Rule
+from pointledger.domain.rules import Limit, Rule
 from pointledger.domain.scenes import Scene
 from pointledger.domain.snapshots import account_data, entry_data
 from pointledger.domain.tenants import Tenant
@@ -30,6 +30,7 @@ class Grant(NamedTuple):
     rule: Rule
     wanted: int
     granted: int
+    windows: list[tuple[Limit, Window]]  # of the rule's limits
     held_by: str | None = None
     refused: bool = False  # the rule would rather grant nothing than less
 
@@ -119,12 +120,13 @@ def _let_through(
 ) -> Grant:
     """What the rule's limits let through, then the tenant's daily limit, then the maximum balance."""
     granted, held_by = wanted, None
-    for limit, window in rule_windows(tenant, user_id, rule, at):
+    windows = rule_windows(tenant, user_id, rule, at)
+    for limit, window in windows:
         rest = left(limit, book.usage_of(window), wanted)
         if rest < granted:
             granted, held_by = rest, limit.label
     if granted < wanted and rule.body.on_exceed == "refuse":
-        return Grant(rule, wanted, 0, held_by, refused=True)
+        return Grant(rule, wanted, 0, windows, held_by, refused=True)
     if tenant.max_earn_per_day is not None:
         used = book.usage_of(daily_window(tenant, user_id, EARN_METER, at)).points
         rest = max(tenant.max_earn_per_day - used, 0)
@@ -133,14 +135,14 @@ def _let_through(
     rest = room(tenant, account)
     if rest < granted:
         granted, held_by = rest, "tenant/max_balance"
-    return Grant(rule, wanted, granted, held_by)
+    return Grant(rule, wanted, granted, windows, held_by)
 
 
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
     """From here the grant must succeed: counts it, writes its entry and its lot."""
     rule = grant.rule
     # A window that several limits look at is counted once.
-    for window in {window for _, window in rule_windows(tenant, account.user_id, rule, at)}:
+    for window in {window for _, window in grant.windows}:
         book.usage_of(window).add(grant.granted)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)

@@ -137,8 +137,10 @@ class Award(Part):
         if base is None:
             return None
         points = _rounded(base * self._millionths, self.rounding)
+        if points < self.min:
+            return self.min
         most = MAX_AMOUNT if self.max is None else self.max
-        return min(max(points, self.min), most)
+        return most if points > most else points
 
 
 def _integer(metadata: dict[str, Any], field: str) -> int | None:
@@ -147,11 +149,11 @@ def _integer(metadata: dict[str, Any], field: str) -> int | None:
 
 
 def _rounded(scaled: int, how: Literal["floor", "ceil", "half_up", "half_even"]) -> int:
-    """Millionths to whole points; of two that are equally near, half_even takes the even one."""
+    """Millionths to whole points. Of two that are equally near, half_even takes the even one."""
+    if how == "floor":
+        return scaled // _MULTIPLIER_SCALE
     down, rest = divmod(scaled, _MULTIPLIER_SCALE)
     match how:
-        case "floor":
-            return down
         case "ceil":
             return down + (rest > 0)
         case "half_up":

@@ -45,9 +45,8 @@ class Match(NamedTuple):
 def matches(rules: list[Rule], scene: Scene) -> list[Match]:
     """Each rule's match, in the order of the rules."""
     found = [_match(rule, scene) for rule in rules]
-    for rule in rules:
-        if rule.body.stacking.mode != "stack":
-            return _stacked(found)
+    if len(found) > 1 and any(rule.body.stacking.mode != "stack" for rule in rules):
+        return _stacked(found)
     return found
 
 

@@ -98,7 +98,7 @@ class Tenant(BaseModel):
 
     def local_date(self, moment: datetime) -> date:
         """The tenant's calendar day of a moment."""
-        return self.local(moment).date()
+        return moment.astimezone(zone(self.timezone)).date()
 
     def day_starts_at(self, day: date) -> datetime:
         """The first instant of a local day, also where the clocks skip midnight."""
