@@ -38,6 +38,13 @@ def tell(ledger: Ledger) -> None:
         total_limit=100,
     )
     ledger.rule(name="visits", event_type="visit", points=5, daily_limit=2, daily_limit_unit="times")
+    ledger.rule(
+        name="by app",
+        event_type="visit",
+        when="has(event.app) && account.balance < 1000",
+        base={"kind": "formula", "expr": "2 + 1"},
+        limits=[{"period": "week", "max": 5}, {"period": "month", "unit": "times", "max": 3}],
+    )
     _earn_and_lose(ledger)
     _move(ledger)
     _hold(ledger)
@@ -52,6 +59,10 @@ def _earn_and_lose(ledger: Ledger) -> None:
         Earn(**shop, amount=100, expires_at=soon, idempotency_key="welcome"),
         *(ApplyRule(**shop, event_type="basket.paid", metadata={"minor": 2_000}) for _ in range(3)),
         *(ApplyRule(**shop, event_type="visit", occurred_at=LONG_AGO) for _ in range(3)),
+        *(
+            ApplyRule(tenant_id="shop", user_id="emil", event_type="visit", metadata={"app": True})
+            for _ in range(3)
+        ),
         ApplyRule(**shop, event_type="nobody.listens"),
         ApplyRule(tenant_id="shop", user_id="cleo", event_type="visit"),
         Earn(**cafe, amount=70, occurred_at=LONG_AGO),  # it has expired since

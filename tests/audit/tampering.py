@@ -150,6 +150,9 @@ TAMPERINGS = [
     ),
     Tampering("I11b", "UPDATE usage SET points = points - 1 WHERE meter = 'earn'"),
     Tampering("I11b", "DELETE FROM usage WHERE period = 'lifetime'"),
+    Tampering("I11b", "DELETE FROM usage WHERE period = 'week'"),
+    Tampering("I11b", "UPDATE usage SET times = times - 1 WHERE period = 'month'"),
+    Tampering("I11a I11b", "UPDATE usage SET points = points + 1 WHERE period = 'week'"),
     Tampering("I11b", "UPDATE usage SET starts_on = starts_on - 1 WHERE meter = 'spend'"),
     Tampering(
         "I12a",

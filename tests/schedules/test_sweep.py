@@ -194,6 +194,22 @@ def test_a_reset_that_never_runs_or_runs_twice_changes_no_limit(ledger: Ledger, 
     assert [basket(day), basket(day + timedelta(days=1))] == [0, 5]
 
 
+def test_usage_of_a_week_or_a_month_that_has_ended_is_pruned_and_that_of_life_is_kept(
+    ledger: Ledger, sweep: Sweep
+) -> None:
+    limits = [{"period": period, "max": 15} for period in ("week", "month", "lifetime")]
+    ledger.rule(name="basket", event_type="basket.paid", points=10, limits=limits)
+    for happened in (datetime(2020, 5, 4, 16, 0, tzinfo=UTC), None):
+        basket = ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=happened)
+        ledger.apply(basket)
+    ledger.tenant(timezone="America/New_York", backdating_days=30)
+    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
+    sweep.open_runs(RESET_DAILY_LIMITS)
+    sweep.reset_daily_limits()
+    kept = ledger.rows("SELECT period, points FROM usage ORDER BY period")
+    assert [tuple(row) for row in kept] == [("lifetime", 15), ("month", 5), ("week", 5)]
+
+
 def test_usage_that_no_command_can_count_in_any_more_is_pruned(ledger: Ledger, sweep: Sweep) -> None:
     ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
     old = datetime(2020, 5, 4, 16, 0, tzinfo=UTC)

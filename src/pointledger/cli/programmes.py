@@ -9,7 +9,8 @@ import typer
 from pointledger.cli.opening import opened_client, opened_settings, reading, writing
 from pointledger.cli.output import Json, print_fields, print_json, print_table
 from pointledger.cli.reading import InputUnreadable, entity_id, read_document
-from pointledger.domain.rules import Fixed, Rule, RuleBody, rule_from
+from pointledger.domain.awards import Award, Fixed, Formula, PerUnit, Table
+from pointledger.domain.rules import Rule, RuleBody, rule_from
 from pointledger.domain.tenants import tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant
 from pointledger.ids import show_id
@@ -138,20 +139,27 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
 
 def _rule_line(rule: Rule) -> tuple[object, ...]:
     body = rule.body
-    base = body.award.base
-    award = (
-        f"{base.points:,}" if isinstance(base, Fixed) else f"{base.points:,} per {base.per:,} {base.field}"
-    )
-    if body.award.multiplier != 1:
-        award += f" x {body.award.multiplier.normalize():f}"
     limits = ", ".join(f"{limit.max:,} {limit.unit} a {limit.period}" for limit in body.limits)
     return (
         body.name,
         rule.version,
         body.event_type,
-        award,
+        _award(body.award),
         limits or "none",
         body.on_exceed,
         body.priority,
         body.enabled,
     )
+
+
+def _award(award: Award) -> str:
+    match award.base:
+        case Fixed(points=points):
+            told = f"{points:,}"
+        case PerUnit(field=field, per=per, points=points):
+            told = f"{points:,} per {per:,} {field}"
+        case Table(field=field, brackets=brackets):
+            told = f"{min(b.points for b in brackets):,} to {max(b.points for b in brackets):,} by {field}"
+        case Formula(expr=expr):
+            told = expr
+    return told if award.multiplier == 1 else f"{told} x {award.multiplier.normalize():f}"

@@ -186,11 +186,13 @@ def close_windows(connection: sa.Connection, tenant: Tenant, day: date) -> int:
     return run(connection, _CLOSE, tenant=tenant.tenant_id, day=day)
 
 
+_PRUNE = """
+DELETE FROM usage WHERE tenant_id = %(tenant)s AND starts_on < %(before)s AND (
+    period = 'day' OR (period = 'week' AND starts_on + 7 <= %(before)s)
+    OR (period = 'month' AND starts_on + interval '1 month' <= %(before)s))"""
+
+
 def prune_usage(connection: sa.Connection, tenant: Tenant, before: date) -> int:
-    """Forgets daily usage that no command can count in any more; how many rows."""
-    return run(
-        connection,
-        "DELETE FROM usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on < %(before)s",
-        tenant=tenant.tenant_id,
-        before=before,
-    )
+    """Forgets usage of windows that ended before a day, when no command can count in them any more; how many
+    rows."""
+    return run(connection, _PRUNE, tenant=tenant.tenant_id, before=before)

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.rules import Rule, RuleBody, Rules, rule_from
+from pointledger.domain.rules import Rule, RuleBody, Rules, rule_as_saved
 from pointledger.domain.tenants import Tenant, tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
@@ -75,7 +75,7 @@ def _make_room(kept: dict[Any, Any]) -> None:
 
 
 def _rule(version: int, rule_id: UUID, in_force_from: datetime | None, body: dict[str, Any]) -> Rule:
-    return Rule(rule_id, version, in_force_from, rule_from(body))
+    return Rule(rule_id, version, in_force_from, rule_as_saved(body))
 
 
 def tenant(connection: sa.Connection, tenant_id: str) -> Tenant:
