@@ -9,18 +9,24 @@ from pointledger import wire
 RING_EVERY = timedelta(seconds=2)  # the longest that a lost doorbell delays a command, and half as much again
 ACTIVATE_EVERY = timedelta(minutes=1)  # whoever needs the points sooner makes them available
 NIGHTLY_EVERY = timedelta(minutes=1)  # after a tenant's midnight
+HOLDS_EVERY = timedelta(
+    seconds=15
+)  # holds that time out are few, and seen at once by whoever needs the points
 
 
 def timetable() -> dict[str, dict[str, Any]]:
-    """Beat's schedule. A message that nobody took before the next one is due expires."""
+    """Beat's schedule. A message that nobody took within minutes expires: no pile while workers are away,
+    and no loss while the clocks of beat and worker differ by seconds."""
     return {
         "ring-waiting-lanes": _entry(wire.RING_TASK, RING_EVERY),
         "expire-points": _entry(wire.EXPIRE_POINTS_TASK, NIGHTLY_EVERY),
         "activate-points": _entry(wire.ACTIVATE_POINTS_TASK, ACTIVATE_EVERY),
+        "release-holds-due": _entry(wire.RELEASE_HOLDS_TASK, HOLDS_EVERY),
         "reset-daily-limits": _entry(wire.RESET_LIMITS_TASK, NIGHTLY_EVERY),
     }
 
 
 def _entry(task: str, every: timedelta) -> dict[str, Any]:
     seconds = every.total_seconds()
-    return {"task": task, "schedule": seconds, "options": {"expires": seconds, "queue": wire.PERIODIC_QUEUE}}
+    lives = max(60.0, 2 * seconds)
+    return {"task": task, "schedule": seconds, "options": {"expires": lives, "queue": wire.PERIODIC_QUEUE}}

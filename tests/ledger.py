@@ -45,10 +45,18 @@ class Ledger:
 
     def drain(self) -> int:
         """Applies all that may go now, lane by lane."""
-        done = 0
-        while some := sum(self.engine.drain(lane) for lane in self.waiting_lanes()):
-            done += some
+        done, stood = 0, None
+        while stood != (stands := self._stands()):
+            stood = stands
+            done += sum(self.engine.drain(lane) for lane in self.waiting_lanes())
         return done
+
+    def _stands(self) -> Any:
+        """What a drain changes: as long as it changes, there may be more to do."""
+        return self.rows(
+            """SELECT (SELECT count(*) FROM pending), coalesce(sum(attempts), 0), count(dead_at)
+               FROM failures"""
+        )
 
     def waiting_lanes(self) -> list[int]:
         return [row[0] for row in self.rows("SELECT DISTINCT lane FROM pending ORDER BY lane")]

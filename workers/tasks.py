@@ -11,12 +11,12 @@ from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 from pointledger import wire
 from pointledger.domain.commands import KINDS, command_from
 from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
-from pointledger.errors import IdempotencyKeyReused, InvalidCommand
+from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.storage import failures, journal
-from pointledger.storage.database import is_transient
+from pointledger.storage.database import end_frozen, is_transient
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
-from workers.celery import app
+from workers.celery import app, settings
 from workers.machine import machine
 
 _WAITED_TOO_LONG_SECONDS = 2.0  # a doorbell is answered in milliseconds; this lane's was lost
@@ -54,19 +54,21 @@ def drain(lane: int) -> None:
     machine().engine.drain(lane)
 
 
-def accept(self: Task, *args: Any, **fields: Any) -> None:
+def accept(task: Task, /, *args: Any, **fields: Any) -> None:
     """Accepts a command sent by name; the message's task id is the command's id."""
-    kind = _KIND_OF_TASK[self.name]
+    kind = _KIND_OF_TASK[task.name]
     try:
         if args:
             raise InvalidCommand("fields are given by name, as kwargs")
-        machine().acceptance.accept([command_from(kind, {"id": self.request.id, **fields})])
+        if "id" in fields:
+            raise InvalidCommand("id: the message's task id is the command's id")
+        machine().acceptance.accept([command_from(kind, {**fields, "id": task.request.id})])
     except InvalidCommand as error:
-        _keep(self, fields, INVALID_COMMAND, str(error))
+        _keep(task, fields, INVALID_COMMAND, str(error))
     except IdempotencyKeyReused as error:
-        _keep(self, fields, IDEMPOTENCY_KEY_REUSED, str(error))
+        _keep(task, fields, IDEMPOTENCY_KEY_REUSED, str(error))
     except Exception as error:
-        if not is_transient(error):
+        if not (is_transient(error) or isinstance(error, AcceptanceBusy)):
             raise
         time.sleep(_DATABASE_AWAY_SECONDS)
         raise Reject(error, requeue=True) from error
@@ -93,8 +95,11 @@ def _keep(task: Task, fields: dict[str, Any], reason: str, error: str) -> None:
 
 @app.task(name=wire.RING_TASK)
 def ring_waiting_lanes() -> None:
-    """Rings every lane in which something has waited too long, whatever its doorbell says."""
+    """Rings every lane in which something has waited too long, whatever its doorbell says; and ends what
+    holds a lane although its process stands still."""
     with machine().database.connect() as connection:
+        if frozen := end_frozen(connection, settings.lock_ttl_ms):
+            _log.warning("frozen_transactions_ended", action="ring", transactions=frozen)
         lanes = journal.waiting_lanes(connection, _WAITED_TOO_LONG_SECONDS)
     machine().doorbells.ring(lanes, whatever_the_door_says=True)
 
@@ -112,6 +117,12 @@ def expire_points() -> None:
 def activate_points() -> None:
     """Makes pending points available whose moment has come."""
     machine().sweep.activate_points()
+
+
+@app.task(name=wire.RELEASE_HOLDS_TASK)
+def release_holds() -> None:
+    """Releases the holds that have timed out."""
+    machine().sweep.release_holds()
 
 
 @app.task(name=wire.RESET_LIMITS_TASK)

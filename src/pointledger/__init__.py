@@ -4,37 +4,53 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 """
 
 from pointledger.acceptance import Receipt
+from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
 from pointledger.domain.commands import (
     ActivateDue,
+    Adjust,
     AnyCommand,
     ApplyRule,
     CancelPending,
     Clawback,
     Command,
+    ConfirmDeduction,
     Earn,
     Expire,
     ExpireDue,
+    Freeze,
     ImportOpeningBalance,
     OpeningLot,
     Refund,
+    ReleaseHoldsDue,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
     command_from,
 )
 from pointledger.domain.outcomes import Outcome, Reason
+from pointledger.lookups import CashValue, EntryPage, Expiring, Why
 from pointledger.settings import Settings
 
 __all__ = [
     "ActivateDue",
+    "Adjust",
     "AnyCommand",
     "ApplyRule",
+    "BatchOutcome",
+    "BatchReceipt",
     "CancelPending",
+    "CashValue",
     "Clawback",
     "Command",
+    "ConfirmDeduction",
     "Earn",
+    "EntryPage",
     "Expire",
     "ExpireDue",
+    "Expiring",
+    "Freeze",
     "ImportOpeningBalance",
     "OpeningLot",
     "Outcome",
@@ -42,8 +58,12 @@ __all__ = [
     "Reason",
     "Receipt",
     "Refund",
+    "ReleaseHoldsDue",
+    "SetStatus",
     "Settings",
     "Spend",
     "Transfer",
+    "Unfreeze",
+    "Why",
     "command_from",
 ]

@@ -17,11 +17,11 @@ from sqlalchemy import orm
 
 from pointledger.domain.commands import AnyCommand
 from pointledger.doorbell import Doorbells
-from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused
+from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers
 from pointledger.ids import show_id
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import execute, is_transient, sqlstate
+from pointledger.storage.database import AnyConnection, execute, is_transient, sqlstate
 from pointledger.wire import Line, encode
 
 _AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
@@ -82,12 +82,12 @@ class Acceptance:
         execute(inner, "SAVEPOINT pointledger_accept")
         try:
             execute(inner, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
-            new = _write(inner, lines)
+            new = self._write(inner, lines)
         except BaseException as error:
             with suppress(Exception):  # the caller hears of the first error
                 execute(inner, "ROLLBACK TO SAVEPOINT pointledger_accept")
             if sqlstate(error) == _LOCK_TIMED_OUT:
-                raise AcceptanceBusy("one of the keys; nothing of this call is accepted", 0) from None
+                raise AcceptanceBusy("nothing of this call is accepted", 0) from None
             raise
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
@@ -116,9 +116,9 @@ class Acceptance:
         sa.event.listen(session, "after_transaction_end", ended)
 
     def ring(self, receipt: Receipt) -> None:
-        """Tells the workers; best effort, for the beat looks after what waits."""
-        if receipt.new:
-            self._doorbells.ring(receipt.lanes)
+        """Tells the workers; best effort, for the beat looks after what waits. Also where nothing is new:
+        the answer to an earlier try may have been lost before it rang."""
+        self._doorbells.ring(receipt.lanes)
 
     def has_room(self, lanes: Collection[int] | None = None) -> bool:
         """Whether each of the lanes (all, if not given) has less than a batch waiting. Feeders of much
@@ -132,7 +132,7 @@ class Acceptance:
             try:
                 with self._database.begin() as connection:
                     execute(connection, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
-                    return _write(connection, lines)
+                    return self._write(connection, lines)
             except sa.exc.DBAPIError as error:
                 if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
                     raise
@@ -157,7 +157,20 @@ class Acceptance:
         if reused:
             raise IdempotencyKeyReused(f"{'; '.join(reused)}; the others are accepted")
         if busy:
-            raise AcceptanceBusy(", ".join(busy), new)
+            raise AcceptanceBusy(f"{', '.join(busy)}; all others are accepted", new)
+        return new
+
+    def _write(self, connection: AnyConnection, lines: Sequence[Line]) -> int:
+        """Writes the commands that are new; how many. What repeats another is checked and noted."""
+        new = 0
+        for start in range(0, len(lines), _AT_ONCE):
+            part = lines[start : start + _AT_ONCE]
+            written = journal.accept(connection, part, self._lanes)
+            if written < len(part):
+                if (found := journal.lane_count(connection)) != self._lanes:
+                    raise LaneCountDiffers(f"the database has {found} lanes, this process {self._lanes}")
+                _note_repetitions(connection, part)
+            new += written
         return new
 
 
@@ -165,19 +178,7 @@ def _receipt(lines: Sequence[Line], new: int) -> Receipt:
     return Receipt([show_id(line.id) for line in lines], new, frozenset(line.lane for line in lines))
 
 
-def _write(connection: Any, lines: Sequence[Line]) -> int:
-    """Writes the commands that are new; how many. What repeats another is checked and noted."""
-    new = 0
-    for start in range(0, len(lines), _AT_ONCE):
-        part = lines[start : start + _AT_ONCE]
-        written = journal.accept(connection, part)
-        if written < len(part):
-            _note_repetitions(connection, part)
-        new += written
-    return new
-
-
-def _note_repetitions(connection: Any, lines: Sequence[Line]) -> None:
+def _note_repetitions(connection: AnyConnection, lines: Sequence[Line]) -> None:
     """Lets every repetition answer with its first. Raises IdempotencyKeyReused where contents differ."""
     firsts = _first_of_each(connection, lines)
     assert len(firsts) == len(lines), "the caller's transaction must be READ COMMITTED"
@@ -188,12 +189,12 @@ def _note_repetitions(connection: Any, lines: Sequence[Line]) -> None:
         journal.add_aliases(connection, aliases)
 
 
-def _first_of_each(connection: Any, lines: Sequence[Line]) -> dict[int, UUID]:
+def _first_of_each(connection: AnyConnection, lines: Sequence[Line]) -> dict[int, UUID]:
     """By position: the command in the journal that a line is, or repeats. Raises IdempotencyKeyReused."""
     firsts: dict[int, UUID] = {}
     for position, first_id, same_content in journal.firsts(connection, lines):
         if not same_content:
-            raise IdempotencyKeyReused(_told(lines[position]))
+            raise IdempotencyKeyReused(f"{_told(lines[position])}; nothing of this call is accepted")
         if firsts.get(position) != lines[position].id:
             firsts[position] = first_id
     return firsts

@@ -4,29 +4,43 @@
 | ------------------------------- | -------------------------------------------------- | ------------- |
 | deciding raised                 | it is built again without that command and user    | that command  |
 | saving failed                   | it is halved, and halved again                     | who is left   |
+| a newer program wrote it        | its user waits a minute                            | nobody        |
 | nobody's fault (`is_transient`) | the caller tries again                             | nobody        |
 | the process died over it, twice | the lane's commands go one at a time               | who was alone |
 
 A command that was charged waits, and with it its user only; after the last wait it is dead.
 """
 
-from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
 from pointledger.domain.decide import Accepted, decide
+from pointledger.errors import TenantUnreadable
 from pointledger.locks import User
 from pointledger.settings import Settings
-from pointledger.storage import books, failures, journal, lanes
+from pointledger.storage import books, failures, journal, lanes, programmes
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.programmes import Programmes
 
 _DEATHS = 2  # of processes over one lane; after these its commands go one at a time
+_UNKNOWN_WAITS_SECONDS = 60.0  # for a worker that can read it: a rolling upgrade takes minutes
 _CULPRITS = 10  # that one batch may lose before the rest waits for the next: each costs a rebuild
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Peeked:
+    """What waits in a lane. `suspects` are users with a command that has failed before: theirs go one at a
+    time, and so do all when processes have died over the lane; `blamed` was alone when the last one did."""
+
+    batch: list[Accepted]
+    suspects: set[User]
+    deaths: int
+    blamed: UUID | None
 
 
 class _CommandFailed(Exception):
@@ -44,47 +58,52 @@ class Batches:
         self._database = database
         self._settings = settings
         self._programmes = Programmes()
+        self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
 
-    def apply(self, lane: int, batch: list[Accepted], suspects: set[User]) -> int:
-        """How many got their outcome. `suspects` are users with a command that has failed before: theirs
-        go one at a time. Raises what is nobody's fault; the batch, or a part of it, still waits then."""
-        with transaction(self._database, self._settings) as connection:
-            deaths, blamed = lanes.begin_try(connection, lane)
+    def deaths(self, connection: sa.Connection, lane: int) -> tuple[int, UUID | None]:
+        """How many processes died over the lane's batches since the last that ended well; and the command
+        that the last of them worked on alone."""
+        if lane in self._survived:
+            lanes.end_try(connection, lane)
+            self._survived.discard(lane)
+        return lanes.tries(connection, lane)
+
+    def apply(self, lane: int, peeked: Peeked) -> int:
+        """How many got their outcome. Raises what is nobody's fault; the batch, or a part of it, still
+        waits then."""
+        held: set[User] = set()
+        careful = peeked.deaths >= _DEATHS
+        alone = [a for a in peeked.batch if careful or sender(a) in peeked.suspects]
+        together = [a for a in peeked.batch if not careful and sender(a) not in peeked.suspects]
         try:
-            held: set[User] = set()
-            if blamed:
-                self._charge(lane, blamed, "the process died while it applied this command", held)
-            alone = batch if deaths >= _DEATHS else [a for a in batch if sender(a) in suspects]
-            together = [] if deaths >= _DEATHS else [a for a in batch if sender(a) not in suspects]
-            done = self._apply_alone(lane, alone, held)
+            if peeked.blamed:
+                self.charge(lane, peeked.blamed, "the process died while it applied this command", held)
+            done = sum(self._apply_together(lane, [accepted], held, alone=True) for accepted in alone)
             return done + self._apply_together(lane, together, held)
         except Exception:
-            # This process lives: what it could not finish must not count as a death.
-            with suppress(Exception), transaction(self._database, self._settings) as connection:
-                lanes.end_try(connection, lane)
+            # This process lives: what it could not finish is no death. It says so when it is here again.
+            self._survived.add(lane)
             raise
 
-    def _apply_alone(self, lane: int, batch: list[Accepted], held: set[User]) -> int:
-        """One command per transaction, its name on the lane's row, so that a death tells who it was."""
-        done = 0
-        for accepted in batch:
-            if sender(accepted) in held:
-                continue
-            with transaction(self._database, self._settings) as connection:
-                lanes.begin_try(connection, lane, accepted.command.id)
-            done += self._apply_together(lane, [accepted], held)
-        return done
+    def _apply_together(
+        self, lane: int, batch: list[Accepted], held: set[User], *, alone: bool = False
+    ) -> int:
+        """The batch in one transaction, as often rebuilt or halved as it takes.
 
-    def _apply_together(self, lane: int, batch: list[Accepted], held: set[User]) -> int:
-        """The batch in one transaction, as often rebuilt or halved as it takes."""
+        `alone`: the one command's name goes on the lane's row, so that a death tells who it was.
+        """
         for _ in range(_CULPRITS):
             batch = [accepted for accepted in batch if sender(accepted) not in held]
             if not batch:
                 return 0
+            with transaction(self._database, self._settings) as connection:
+                lanes.begin_try(connection, lane, batch[0].command.id if alone else None)
             try:
                 return self._transact(lane, batch)
             except _CommandFailed as failure:
-                self._charge(lane, failure.accepted.command.id, _told(failure.__cause__), held)
+                self.charge(lane, failure.accepted.command.id, told(failure.__cause__), held)
+            except TenantUnreadable as error:
+                self._postpone(lane, batch, error, held)
             except Exception as error:
                 if is_transient(error):
                     raise
@@ -92,7 +111,8 @@ class Batches:
                     middle = len(batch) // 2
                     first = self._apply_together(lane, batch[:middle], held)
                     return first + self._apply_together(lane, batch[middle:], held)
-                self._charge(lane, batch[0].command.id, _told(error), held)
+                self.charge(lane, batch[0].command.id, told(error), held)
+        held.update(sender(accepted) for accepted in batch)  # they wait for the next batch, and in order
         return 0
 
     def _transact(self, lane: int, batch: list[Accepted]) -> int:
@@ -115,8 +135,8 @@ class Batches:
             lanes.end_try(connection, lane)
         return len(batch)
 
-    def _charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:
-        """Counts the failure; the command waits before it is tried again, or is dead."""
+    def charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:
+        """Counts the failure; the command waits before it is tried again, or is dead. Its user is held."""
         with transaction(self._database, self._settings) as connection:
             lanes.fence(connection, lane)
             lanes.end_try(connection, lane)  # it failed, but this process lives
@@ -127,8 +147,7 @@ class Batches:
             waits = self._settings.backoff_seconds
             is_dead = charged.attempts > len(waits)
             if is_dead:
-                tenant = self._programmes.tenants(connection, [charged.tenant_id]).get(charged.tenant_id)
-                hold = tenant is not None and tenant.dead_policy == "hold"
+                hold = programmes.holds_followers(connection, charged.tenant_id)
                 failures.bury(connection, lane, command_id, hold=hold)
             else:
                 failures.back_off(connection, command_id, waits[charged.attempts - 1])
@@ -142,11 +161,26 @@ class Batches:
             error=error,
         )
 
+    def postpone(self, lane: int, unreadable: dict[User, tuple[UUID, str]]) -> None:
+        """Lets commands that only a newer program can read wait, and their users with them."""
+        with transaction(self._database, self._settings) as connection:
+            lanes.fence(connection, lane)
+            lanes.end_try(connection, lane)
+            for command_id, error in unreadable.values():
+                failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
+
+    def _postpone(self, lane: int, batch: list[Accepted], error: TenantUnreadable, held: set[User]) -> None:
+        """Lets every user of the tenant wait at their first command."""
+        theirs = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
+        firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
+        self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
+        held.update(firsts)
+
 
 def sender(accepted: Accepted) -> User:
     """In whose order a command stands."""
     return accepted.command.tenant_id, accepted.command.user_id
 
 
-def _told(error: BaseException | None) -> str:
+def told(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {error}"

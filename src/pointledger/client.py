@@ -1,17 +1,21 @@
 """The client: how a service asks the ledger. When `enqueue` returns, the command is durable."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.batch_earn import BatchDoor, BatchOutcome, BatchReceipt, Row
+from pointledger.control import Control
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.outcomes import Outcome
 from pointledger.doorbell import Doorbells
 from pointledger.errors import InvalidCommand, WaitTimedOut
 from pointledger.ids import parse_id
+from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage import journal, queries
 from pointledger.storage.database import engine_for
@@ -21,13 +25,16 @@ from pointledger.wire import producer_app
 _POLL_SECONDS = 0.25  # while waiting for an outcome, should its notification be lost
 
 
-class PointsClient:
-    """Enqueues commands and looks up outcomes. Threads may share one; processes may not."""
+class PointsClient(Lookups):
+    """Enqueues commands and looks up outcomes, accounts and entries. Threads may share one; processes may
+    not."""
 
     def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
-        self._database = database
+        super().__init__(database)
         self._doorbells = doorbells
         self._acceptance = Acceptance(database, doorbells, settings)
+        self._batches = BatchDoor(database, self._acceptance, settings)
+        self._control = Control(database, doorbells, settings)
 
     @classmethod
     def connect(cls, settings: Settings | None = None) -> "PointsClient":
@@ -76,6 +83,14 @@ class PointsClient:
             return self._acceptance.accept(commands)
         return self._acceptance.accept_within(commands, connection)
 
+    def batch_earn(
+        self, tenant_id: str, rows: Sequence[Row], *, idempotency_key: str, actor: str = "service"
+    ) -> BatchReceipt:
+        """Accepts an earn per row, all or none: `(user_id, amount)`, or an object with an earn's fields. A
+        row that is no earn is refused by itself; the others go on. Sending the same rows with the same key
+        again changes nothing. Raises IdempotencyKeyReused for other rows, InvalidCommand."""
+        return self._batches.accept(tenant_id, rows, idempotency_key, actor)
+
     def has_room(self, lanes: Collection[int]) -> bool:
         """Whether each lane has less than a batch waiting; whoever feeds much asks before going on."""
         return self._acceptance.has_room(lanes)
@@ -100,6 +115,14 @@ class PointsClient:
             found = queries.outcomes(connection, ids)
         return [found[asked] for asked in ids]
 
+    def batch_outcome(self, batch_id: str) -> BatchOutcome:
+        """What came of a batch as a whole. Raises BatchMissing."""
+        return self._batches.outcome(batch_id)
+
+    def batch_outcomes(self, batch_id: str) -> Iterator[Outcome]:
+        """What came of each row of a batch, in their order. Raises BatchMissing."""
+        return self._batches.outcomes(batch_id)
+
     def wait(self, task_id: str, timeout: float = 10.0) -> Outcome:
         """The outcome, as soon as it is final; `timeout` in seconds. Raises WaitTimedOut."""
         give_up_at = time.monotonic() + timeout
@@ -115,3 +138,20 @@ class PointsClient:
                     raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
                 listener.pause(min(seconds_left, _POLL_SECONDS))
         return outcome
+
+    # --------------------------------------------------------------------------------- what waits
+
+    def cancel(self, task_id: str) -> Outcome:
+        """Withdraws a command that still waits: refused, with the reason CANCELLED. Raises NotWaiting when
+        it is too late."""
+        self._control.cancel(task_id)
+        return self.outcome(task_id)
+
+    def pause(self, tenant_id: str) -> datetime:
+        """Lets the tenant's commands, which are accepted all the same, and its sweeps wait; since when. When
+        it returns, nothing of the tenant is being applied any more. Raises TenantMissing."""
+        return self._control.pause(tenant_id)
+
+    def resume(self, tenant_id: str) -> bool:
+        """Lets the tenant's commands go on; whether it was paused. Raises TenantMissing."""
+        return self._control.resume(tenant_id)

@@ -17,7 +17,7 @@ from pointledger import wire
 from pointledger.settings import Settings
 
 _DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
-_RING_LIVES_SECONDS = 10  # under a long backlog rings would pile up; the beat rings again anyway
+_RING_LIVES_SECONDS = 60  # under a long backlog rings would pile up; far more than clocks may differ
 _PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wait for it again
 _POOL_WAIT_SECONDS = 1.0
 

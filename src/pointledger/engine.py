@@ -22,24 +22,24 @@ the same user that was accepted before it.
 
 import random
 import time
+from dataclasses import replace
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
-from pointledger.batch import Batches, sender
+from pointledger.batch import Batches, Peeked, sender, told
 from pointledger.domain.decide import Accepted
 from pointledger.doorbell import Doorbells
 from pointledger.locks import Locks, User, new_token
 from pointledger.settings import Settings
-from pointledger.storage import failures, journal, lanes
+from pointledger.storage import journal
 from pointledger.storage.database import is_transient, transaction
 from pointledger.wire import UnknownPayload, decode
 
 _TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane
 _PATIENCE_SECONDS = 0.05  # for users who are busy elsewhere; then the row locks, which queue fairly, decide
 _TRIES = 3  # of a batch that met a deadlock or a lost connection; after that the beat rings again
-_UNKNOWN_WAITS_SECONDS = 60.0  # for a worker that can read it: a rolling upgrade takes minutes
 
 _log = structlog.get_logger()
 
@@ -65,9 +65,9 @@ class Engine:
         began, done = time.monotonic(), 0
         try:
             while time.monotonic() - began < _TURN_SECONDS:
-                batch, suspects = self._peek(lane)
-                if batch:
-                    done += self._round(lane, batch, suspects, token)
+                peeked = self._peek(lane)
+                if peeked.batch:
+                    done += self._round(lane, peeked, token)
                 elif self._locks.leave(lane, token):
                     return done
         finally:
@@ -78,40 +78,37 @@ class Engine:
         self._doorbells.ring([lane], whatever_the_door_says=True)
         return done
 
-    def _peek(self, lane: int) -> tuple[list[Accepted], set[User]]:
-        """The lane's next commands, and the users of those that have failed before."""
+    def _peek(self, lane: int) -> Peeked:
+        """The lane's next commands. What cannot be read is charged or waits, and its user with it."""
         with transaction(self._database, self._settings) as connection:
+            deaths, blamed = self._batches.deaths(connection, lane)
             waiting = journal.waiting(connection, lane, self._settings.batch_size)
         batch: list[Accepted] = []
         suspects: set[User] = set()
+        held: set[User] = set()
         unreadable: dict[User, tuple[UUID, str]] = {}
         for row in waiting:
-            if (row.tenant_id, row.user_id) in unreadable:
+            user = row.tenant_id, row.user_id
+            if user in unreadable or user in held:
                 continue
-            try:
-                accepted = _read(row)
-            except UnknownPayload as error:
-                unreadable[row.tenant_id, row.user_id] = row.id, str(error)
-                continue
-            batch.append(accepted)
             if row.has_failed:
-                suspects.add(sender(accepted))
+                suspects.add(user)
+            try:
+                batch.append(_read(row))
+            except UnknownPayload as error:
+                unreadable[user] = row.id, str(error)
+            except Exception as error:  # it was accepted, so it is ours to bury, not to stumble over
+                self._batches.charge(lane, row.id, told(error), held)
         if unreadable:
-            self._postpone(lane, unreadable)
-        return batch, suspects
+            self._batches.postpone(lane, unreadable)
+        return Peeked(batch, suspects, deaths, blamed)
 
-    def _postpone(self, lane: int, unreadable: dict[User, tuple[UUID, str]]) -> None:
-        """Lets commands that only a newer program can read wait, and their users with them."""
-        with transaction(self._database, self._settings) as connection:
-            lanes.fence(connection, lane)
-            for command_id, error in unreadable.values():
-                failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
-
-    def _round(self, lane: int, batch: list[Accepted], suspects: set[User], token: str) -> int:
+    def _round(self, lane: int, peeked: Peeked, token: str) -> int:
         """One batch under its users' locks; how many commands got their outcome."""
-        users = sorted({(a.command.tenant_id, user) for a in batch for user in a.command.users})
+        users = sorted({(a.command.tenant_id, user) for a in peeked.batch for user in a.command.users})
         try:
-            done = self._apply(lane, self._take_users(lane, batch, users, token), suspects)
+            ready = self._take_users(lane, peeked.batch, users, token)
+            done = self._apply(lane, replace(peeked, batch=ready))
         finally:
             self._locks.release_users(users, token)
         self._doorbells.tell(lane)
@@ -128,10 +125,10 @@ class Engine:
                 return batch
             time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  (jitter: two must not keep step)
 
-    def _apply(self, lane: int, batch: list[Accepted], suspects: set[User]) -> int:
+    def _apply(self, lane: int, peeked: Peeked) -> int:
         for tries_left in reversed(range(_TRIES)):
             try:
-                return self._batches.apply(lane, batch, suspects)
+                return self._batches.apply(lane, peeked)
             except Exception as error:
                 if not tries_left or not is_transient(error):
                     raise

@@ -30,18 +30,45 @@ class TenantMissing(LedgerError, LookupError):
     """There is no such tenant. Put it first: pointledger tenant put FILE."""
 
 
+class AccountMissing(LedgerError, LookupError):
+    """This user has no account yet; the first points that are granted make it. Check the spelling of the
+    tenant and the user, and, where a moment was given, whether the account was there by then."""
+
+
+class EntryMissing(LedgerError, LookupError):
+    """This tenant has no entry of this id. List a user's entries: pointledger entries TENANT USER."""
+
+
+class NotCashEquivalent(LedgerError):
+    """These points have no cash value: only points of the type cash_equivalent have one. The type is the
+    tenant's points_type at the moment when the account was made."""
+
+
+class AnswerTooLate(LedgerError, TimeoutError):
+    """The question would read too much, and was given up. Ask for less: a page, a user, fewer months."""
+
+
 class IdempotencyKeyReused(LedgerError):
-    """The id or idempotency key was used before with other content; nothing was accepted.
-    Send the same content again, or choose a new key."""
+    """The id or idempotency key was used before with other content. Send the same content again, or
+    choose a new key."""
 
 
 class AcceptanceBusy(LedgerError):
-    """Another open transaction is accepting a command with the same key; all others are accepted. Send
-    them again in a moment: a command that was accepted is not accepted twice."""
+    """Another open transaction is accepting a command with the same key. Send the commands again in a
+    moment: one that was accepted is not accepted twice."""
 
     def __init__(self, particulars: str, new: int) -> None:
         super().__init__(particulars)
         self.new = new  # how many of the others were not there before
+
+
+class TenantUnreadable(LedgerError):
+    """A newer program has saved this tenant's configuration or rules; its commands wait. Let every worker
+    run the newer version."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(tenant_id)
+        self.tenant_id = tenant_id
 
 
 class NotConfigured(LedgerError):
@@ -60,6 +87,15 @@ class LaneCountDiffers(LedgerError):
 
 class NotDead(LedgerError, LookupError):
     """No dead command has this id. List them: pointledger dead list."""
+
+
+class BatchMissing(LedgerError, LookupError):
+    """No batch has this id. It is what batch-earn has printed."""
+
+
+class NotWaiting(LedgerError, LookupError):
+    """The command does not wait any more, so it cannot be cancelled: it is applied, refused or dead, or was
+    never accepted. Ask for its outcome; what was applied is put right by a command of its own."""
 
 
 class CommandDead(LedgerError):

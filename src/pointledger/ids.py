@@ -45,6 +45,22 @@ def id_after(command_id: UUID, derived: UUID) -> UUID | None:
     return None
 
 
+def milliseconds_in(value: UUID) -> int:
+    """The milliseconds since 1970 with which an id begins."""
+    return value.int >> _RANDOM_BITS
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """No id that was made at this moment or later is below it."""
+    return UUID(int=milliseconds_of(moment) << _RANDOM_BITS)
+
+
+def ids_of_same_millisecond(value: UUID) -> tuple[UUID, UUID]:
+    """The first and the last id that could have been made in the millisecond of this one."""
+    first = value.int >> _RANDOM_BITS << _RANDOM_BITS
+    return UUID(int=first), UUID(int=first | _RANDOM_MASK)
+
+
 def milliseconds_of(moment: datetime) -> int:
     """Milliseconds since 1970 of an aware moment."""
     return int(moment.timestamp() * 1000)

@@ -42,12 +42,13 @@ return 1
 
 # KEYS: lane, dirty, door   ARGV: token, ttl
 _LEAVE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
 redis.call('DEL', KEYS[3])
-if redis.call('DEL', KEYS[2]) == 1 and redis.call('GET', KEYS[1]) == ARGV[1] then
+if redis.call('DEL', KEYS[2]) == 1 then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
     return 0
 end
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+redis.call('DEL', KEYS[1])
 return 1
 """
 

@@ -9,15 +9,17 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zlib import crc32
 
 import sqlalchemy as sa
 
 from pointledger.acceptance import Acceptance, Receipt
-from pointledger.domain.commands import ActivateDue, ExpireDue
+from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
+from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage import jobs, programmes
+from pointledger.storage import jobs, pauses, programmes
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -27,6 +29,7 @@ _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens ru
 _PAUSE_SECONDS = 0.02  # while the lanes are full
 _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
 _ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
+_RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _ACTOR = "sweep"
 
 
@@ -51,15 +54,17 @@ class Sweep:
     def expire_points(self) -> bool:
         """Does a piece of an expiry run; whether there is more to do at once.
 
-        While the lanes are full it does nothing: the workers have to come first.
+        While the lanes are full it does nothing, and is asked again in a minute: the workers come first.
         """
         if not self._acceptance.has_room():
-            return True
+            return False
         with self._database.begin() as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
         if run is None:
             return False
-        page = self._due(run.tenant_id, run.as_of, (run.reached_expiry, run.reached_user))
+        tenant = self._tenant(run.tenant_id)
+        most = _room(tenant.expire_accounts_per_run, run.found)
+        page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         if page:
             self._accept(run.tenant_id, run.as_of, page)
         with self._database.begin() as connection:
@@ -76,9 +81,10 @@ class Sweep:
             tenant = programmes.tenant(connection, run.tenant_id)
             jobs.close_windows(connection, tenant, run.local_date - timedelta(days=1))
             if tenant.backdating_days is not None:
-                # One day more than is believed: a lane may still hold yesterday's commands.
-                oldest = run.local_date - timedelta(days=tenant.backdating_days + 1)
-                jobs.prune_usage(connection, tenant, oldest)
+                # As seen by the oldest command that waits or may be retried, and one day more.
+                waits_since = jobs.waits_since(connection, run.tenant_id)
+                today = min(run.local_date, tenant.local_date(waits_since)) if waits_since else run.local_date
+                jobs.prune_usage(connection, tenant, today - timedelta(days=tenant.backdating_days + 1))
             jobs.put_back(connection, run, finished=True)
         return True
 
@@ -102,24 +108,66 @@ class Sweep:
                 after = page[-1][:2]
         return accepted
 
-    def expire_now(self, as_of: datetime | None = None, tenant_id: str | None = None) -> Iterator[Receipt]:
-        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page."""
-        with self._database.connect() as connection:
-            as_of = as_of or jobs.now(connection)
-            tenants = [tenant.tenant_id for tenant, _ in programmes.all_tenants(connection)]
-        for tenant in tenants if tenant_id is None else [tenant_id]:
-            after: tuple[datetime | None, str] = (None, "")
-            while page := self._due(tenant, as_of, after):
-                receipt = self._accept(tenant, as_of, page)
-                yield receipt
-                self._wait_for_room(receipt)
-                after = page[-1]
+    def release_holds(self) -> int:
+        """Accepts a command for each user and moment at which a hold has timed out, by the database's clock;
+        how many. No row notes the run: what is found again before it is released is the same command, so a
+        look that takes too long may stop anywhere."""
+        accepted, stop_at = 0, time.monotonic() + _RELEASE_SECONDS
+        after: tuple[Any, ...] = jobs.BEFORE_ANY_HOLD
+        while time.monotonic() < stop_at:
+            with self._database.connect() as connection:
+                page = jobs.holds_due(connection, after, _PAGE)
+            if not page:
+                break
+            receipt = self._acceptance.accept(_releases(page))
+            accepted += receipt.new
+            self._wait_for_room(receipt)
+            after = page[-1][:3]
+        return accepted
 
-    def _due(self, tenant_id: str, as_of: datetime, after: tuple[datetime | None, str]) -> list[jobs.Due]:
+    def expire_now(
+        self, as_of: datetime | None = None, tenant_id: str | None = None, limit: int | None = None
+    ) -> Iterator[Receipt]:
+        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page.
+
+        `limit`: so many accounts of each tenant at most; if not given, the tenant's `expire_accounts_per_run`
+        holds. Without `tenant_id` paused tenants are left out. Raises InvalidCommand for a moment in the
+        future: an account's clock never goes back.
+        """
         with self._database.connect() as connection:
-            if not programmes.tenant(connection, tenant_id).expire_enabled:
-                return []
-            return jobs.due(connection, tenant_id, as_of, after, _PAGE)
+            now = jobs.now(connection)
+            as_of = as_of or now
+            if as_of > now:
+                raise InvalidCommand("as_of: lies in the future")
+            paused = pauses.paused(connection)
+            tenants = [tenant for tenant, _ in programmes.all_tenants(connection)]
+        if tenant_id is None:
+            wanted = [tenant for tenant in tenants if tenant.tenant_id not in paused]
+        else:
+            wanted = [self._tenant(tenant_id)]
+        for tenant in wanted:
+            yield from self._expire_of(tenant, as_of, limit or tenant.expire_accounts_per_run)
+
+    def _expire_of(self, tenant: Tenant, as_of: datetime, limit: int | None) -> Iterator[Receipt]:
+        after: tuple[datetime | None, str] = (None, "")
+        found = 0
+        while page := self._due(tenant, as_of, after, _room(limit, found)):
+            receipt = self._accept(tenant.tenant_id, as_of, page)
+            yield receipt
+            self._wait_for_room(receipt)
+            after, found = page[-1], found + len(page)
+
+    def _tenant(self, tenant_id: str) -> Tenant:
+        with self._database.connect() as connection:
+            return programmes.tenant(connection, tenant_id)
+
+    def _due(
+        self, tenant: Tenant, as_of: datetime, after: tuple[datetime | None, str], most: int
+    ) -> list[jobs.Due]:
+        if not tenant.expire_enabled or not most:
+            return []
+        with self._database.connect() as connection:
+            return jobs.due(connection, tenant.tenant_id, as_of, after, most)
 
     def _accept(self, tenant_id: str, as_of: datetime, page: list[jobs.Due]) -> Receipt:
         commands = [
@@ -143,6 +191,26 @@ def _activation(tenant_id: str, due: jobs.ActivationDue) -> ActivateDue:
         as_of=moment,
         actor=_ACTOR,
     )
+
+
+def _releases(page: list[jobs.HoldDue]) -> list[ReleaseHoldsDue]:
+    """One command per user and moment; its id is drawn from the hold's, so that it is the same each time."""
+    first = {(due.tenant_id, due.user_id, due.expires_at): due for due in reversed(page)}
+    return [
+        ReleaseHoldsDue(
+            id=derive_id(due.id, 0, milliseconds_of(due.expires_at)),
+            tenant_id=due.tenant_id,
+            user_id=due.user_id,
+            as_of=due.expires_at,
+            actor=_ACTOR,
+        )
+        for due in reversed(first.values())
+    ]
+
+
+def _room(limit: int | None, found: int) -> int:
+    """How many accounts the next page may have."""
+    return _PAGE if limit is None else max(min(limit - found, _PAGE), 0)
 
 
 def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:

@@ -13,7 +13,7 @@ import orjson
 from celery import Celery
 from kombu import Queue
 
-from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule
+from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule, checked
 from pointledger.domain.json_values import CHECKED_BEFORE
 from pointledger.settings import Settings
 
@@ -22,6 +22,7 @@ RING_TASK = "points.ring_waiting_lanes"
 EXPIRE_POINTS_TASK = "points.expire_points"
 RESET_LIMITS_TASK = "points.reset_daily_limits"
 ACTIVATE_POINTS_TASK = "points.activate_points"
+RELEASE_HOLDS_TASK = "points.release_holds"
 
 LANES_QUEUE = "points.lanes"  # doorbells
 COMMANDS_QUEUE = "points.commands"  # commands by name, from services that trust Celery to deliver
@@ -62,7 +63,8 @@ class Line:
 
 
 def encode(command: AnyCommand, lanes: int) -> Line:
-    """A command as a line of the journal."""
+    """A command as a line of the journal. Raises InvalidCommand."""
+    command = checked(command)
     payload = command.model_dump_json(exclude=_COLUMNS, exclude_none=True)
     return Line(
         id=command.id,
@@ -143,6 +145,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             EXPIRE_POINTS_TASK: {"queue": PERIODIC_QUEUE},
             RESET_LIMITS_TASK: {"queue": PERIODIC_QUEUE},
             ACTIVATE_POINTS_TASK: {"queue": PERIODIC_QUEUE},
+            RELEASE_HOLDS_TASK: {"queue": PERIODIC_QUEUE},
         },
         # Outcomes are in Postgres; Celery reads them there and writes nothing (`backend.py`).
         "result_backend": "pointledger.backend:OutcomeBackend",

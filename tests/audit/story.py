@@ -5,28 +5,34 @@ from typing import Any
 
 from pointledger import (
     ActivateDue,
+    Adjust,
     ApplyRule,
     CancelPending,
     Clawback,
+    ConfirmDeduction,
     Earn,
     Expire,
     ExpireDue,
+    Freeze,
     ImportOpeningBalance,
     OpeningLot,
     Refund,
+    ReleaseHoldsDue,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
 )
 from pointledger.ids import parse_id
 from pointledger.storage import failures
-from tests.ledger import Ledger
+from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Two tenants, seven accounts; afterwards one command waits and one is dead."""
+    """Two tenants, eleven accounts; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -38,10 +44,19 @@ def tell(ledger: Ledger) -> None:
         total_limit=100,
     )
     ledger.rule(name="visits", event_type="visit", points=5, daily_limit=2, daily_limit_unit="times")
+    ledger.rule(
+        name="by app",
+        event_type="visit",
+        when="has(event.app) && account.balance < 1000",
+        base={"kind": "formula", "expr": "2 + 1"},
+        limits=[{"period": "week", "max": 5}, {"period": "month", "unit": "times", "max": 3}],
+    )
     _earn_and_lose(ledger)
     _move(ledger)
     _reverse(ledger)
     _wait(ledger)
+    _hold(ledger)
+    _hold_and_owe(ledger)
     _leave_some_undone(ledger)
 
 
@@ -53,6 +68,10 @@ def _earn_and_lose(ledger: Ledger) -> None:
         Earn(**shop, amount=100, expires_at=soon, idempotency_key="welcome"),
         *(ApplyRule(**shop, event_type="basket.paid", metadata={"minor": 2_000}) for _ in range(3)),
         *(ApplyRule(**shop, event_type="visit", occurred_at=LONG_AGO) for _ in range(3)),
+        *(
+            ApplyRule(tenant_id="shop", user_id="emil", event_type="visit", metadata={"app": True})
+            for _ in range(3)
+        ),
         ApplyRule(**shop, event_type="nobody.listens"),
         ApplyRule(tenant_id="shop", user_id="cleo", event_type="visit"),
         Earn(**cafe, amount=70, occurred_at=LONG_AGO),  # it has expired since
@@ -78,12 +97,53 @@ def _move(ledger: Ledger) -> None:
         Transfer(**anna, to_user_id="nobody", amount=1),
         Spend(**ben, amount=25),
     )
-    ledger.apply(Earn(tenant_id="shop", user_id="dora", amount=30, expires_at=NOW + timedelta(days=2)))
     ledger.apply(
-        Transfer(tenant_id="shop", user_id="dora", to_user_id="ben", amount=10),
-        ExpireDue(tenant_id="shop", user_id="dora", as_of=NOW + timedelta(days=3)),
-        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW + timedelta(days=3)),
-        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW + timedelta(days=3), idempotency_key="again"),
+        Earn(
+            tenant_id="shop",
+            user_id="dora",
+            amount=30,
+            occurred_at=LONG_AGO,
+            expires_at=LONG_AGO + timedelta(days=2),
+        )
+    )
+    ledger.apply(
+        Transfer(
+            tenant_id="shop",
+            user_id="dora",
+            to_user_id="ben",
+            amount=10,
+            occurred_at=LONG_AGO + timedelta(days=1),
+        ),
+        ExpireDue(tenant_id="shop", user_id="dora", as_of=NOW),
+        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW),
+        ExpireDue(tenant_id="shop", user_id="ben", as_of=NOW, idempotency_key="again"),
+    )
+
+
+def _hold(ledger: Ledger) -> None:
+    """Fred has a hold of every state, one of them over a lot that has expired; in the end he is suspended."""
+    fred: dict[str, Any] = {"tenant_id": "shop", "user_id": "fred"}
+    ledger.apply(
+        Earn(**fred, amount=50, occurred_at=LONG_AGO, expires_at=LONG_AGO + timedelta(days=1)),
+        Earn(**fred, amount=50, occurred_at=LONG_AGO),
+    )
+    (expiring,) = ledger.apply(Freeze(**fred, amount=45, occurred_at=LONG_AGO))
+    outcomes = ledger.apply(
+        Freeze(**fred, amount=10, expires_at=NOW - timedelta(hours=1)),
+        *(Freeze(**fred, amount=amount) for amount in (11, 12, 13)),
+        Adjust(**fred, amount=9, reason="sorry"),
+        Adjust(**fred, amount=-4, reason="too much"),
+        Adjust(**fred, amount=-1_000, reason="far too much"),
+    )
+    captured, released = (data_of(outcome)["hold_id"] for outcome in outcomes[1:3])
+    ledger.apply(
+        ReleaseHoldsDue(**fred, as_of=NOW),
+        ConfirmDeduction(**fred, hold_id=captured, amount=6),
+        Unfreeze(**fred, hold_id=released),
+        Unfreeze(**fred, amount=5),  # of the oldest, whose lot has expired
+        Unfreeze(**fred, hold_id=data_of(expiring)["hold_id"], amount=1_000),
+        SetStatus(**fred, status="suspended", reason="who is Fred?"),
+        SetStatus(**fred, status="closed", reason="nobody"),
     )
 
 
@@ -118,18 +178,55 @@ def _reverse(ledger: Ledger) -> None:
 def _wait(ledger: Ledger) -> None:
     """Points are pending; some become available, some are cancelled, some still wait."""
     petra: dict[str, Any] = {"tenant_id": "shop", "user_id": "petra"}
-    ledger.apply(*(Earn(**petra, amount=20, activates_at=NOW + timedelta(days=day)) for day in (1, 2, 9)))
+    then = NOW - timedelta(days=5)
+    ledger.apply(
+        *(
+            Earn(**petra, amount=20, occurred_at=then, activates_at=then + timedelta(days=day))
+            for day in (1, 2, 9)
+        )
+    )
     third, second = [parse_id(entry["id"]) for entry in ledger.entries("petra")[:2]]
     ledger.apply(
-        CancelPending(**petra, related_id=second),
-        Clawback(**petra, related_id=third, amount=5, policy="only_pending"),
-        ActivateDue(**petra, as_of=NOW + timedelta(days=2)),
+        CancelPending(**petra, related_id=second, occurred_at=then),
+        Clawback(**petra, related_id=third, amount=5, policy="only_pending", occurred_at=then),
+        ActivateDue(**petra, as_of=then + timedelta(days=2)),
         Spend(**petra, amount=6),
     )
     lots = (OpeningLot(amount=4, earned_at=LONG_AGO), OpeningLot(amount=6, expires_at=LONG_AGO))
     ledger.apply(ImportOpeningBalance(**petra, lots=lots, expired="import"))
     account = ledger.account("petra")
     assert (account["balance"], account["pending_balance"]) == (18, 15)
+
+
+def _hold_and_owe(ledger: Ledger) -> None:
+    """What is released repays debt, from its own lot or from one that comes in its stead; a capture is
+    refunded; who closes forfeits what is pending, too."""
+    gina: dict[str, Any] = {"tenant_id": "shop", "user_id": "gina"}
+    hugo: dict[str, Any] = {"tenant_id": "shop", "user_id": "hugo"}
+    ledger.apply(
+        Earn(**gina, amount=100),
+        Earn(**hugo, amount=50, occurred_at=LONG_AGO, expires_at=LONG_AGO + timedelta(days=1)),
+        Earn(**hugo, amount=20, occurred_at=LONG_AGO),
+    )
+    for user in (gina, hugo):
+        ledger.apply(Freeze(**user, amount=45, occurred_at=LONG_AGO))
+        earned = parse_id(next(e["id"] for e in ledger.entries(user["user_id"]) if e["type"] == "earn"))
+        ledger.apply(Spend(**user, amount=ledger.balance(user["user_id"]) - (5 if user is hugo else 0)))
+        ledger.apply(Clawback(**user, related_id=earned, amount=20, policy="arrears"))
+        assert ledger.account(user["user_id"])["debt"] == 20
+        ledger.apply(Unfreeze(**user, amount=30))
+        assert (ledger.account(user["user_id"])["debt"], ledger.balance(user["user_id"])) == (0, 10)
+
+    hold = parse_id(next(e["id"] for e in ledger.entries("gina") if e["type"] == "freeze"))
+    ledger.apply(ConfirmDeduction(**gina, hold_id=hold, amount=12))
+    spent = parse_id(next(e["id"] for e in ledger.entries("gina") if e["subtype"] == "capture"))
+    ledger.apply(Refund(**gina, related_id=spent, amount=4))
+    ledger.apply(Refund(**gina, related_id=spent, amount=9))  # refused
+    ledger.apply(Earn(**gina, amount=7, activates_at=NOW + timedelta(days=9)))
+    ledger.apply(SetStatus(**gina, status="closed", reason="gone"))
+    account = ledger.account("gina")
+    assert (account["balance"], account["pending_balance"], account["status"]) == (0, 0, "closed")
+    assert account["total_adjusted_out"] == 10 + 3 + 4 + 7
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

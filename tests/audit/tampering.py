@@ -11,6 +11,10 @@ _SETTLED = f"(SELECT id FROM entries WHERE account_id = {_ANNA} AND subtype = 'm
 _LEFT = "(SELECT id FROM entries WHERE subtype = 'transfer_out' AND amount = 120)"
 _ARRIVED = "(SELECT id FROM entries WHERE subtype = 'transfer_in' AND amount = 120)"
 _WHOLE = f"(SELECT id FROM lots WHERE account_id = {_ANNA} AND remaining = amount)"
+_FRED = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'fred'))"
+_GRACED = f"""(SELECT l.id FROM lots l JOIN entries e ON e.id = l.entry_id
+               WHERE e.type = 'unfreeze' AND e.account_id = {_FRED})"""
+_HELD = f"(SELECT id FROM holds WHERE state = 'open' AND released > 0 AND account_id = {_FRED})"
 _SWEEP = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired' <> '0')"
 _BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
 _FORTY = "(SELECT id FROM entries WHERE type = 'spend' AND amount = 40)"
@@ -66,6 +70,20 @@ TAMPERINGS = [
             SELECT tenant_id, gen_random_uuid(), account_id, entry_id, origin_id, 1, 0, 'consumed', earned_at
             FROM lots WHERE id = {_WHOLE}""",
     ),
+    Tampering("I5a I17d", f"UPDATE holds SET account_id = {_BEN} WHERE id = {_HELD}"),
+    Tampering(
+        "I5a I5b I5c",  # it pretends to have released less
+        f"UPDATE holds SET released = released - 1 WHERE id = {_HELD}",
+    ),
+    Tampering("I5c", f"UPDATE hold_lots SET amount = amount + 1 WHERE hold_id = {_HELD}"),
+    Tampering("I5b", f"UPDATE entries SET related_id = {_HELD} WHERE subtype = 'timeout'"),
+    Tampering("I5b", "UPDATE entries SET related_id = NULL WHERE subtype = 'capture'"),
+    Tampering("I5d", f"UPDATE hold_lots SET lot_id = {_GRACED} WHERE hold_id = {_HELD}"),
+    Tampering("I5d I17d", f"UPDATE hold_lots SET lot_id = {_WHOLE} WHERE hold_id = {_HELD}"),
+    Tampering("I4a I4d I4f I7b", f"UPDATE lots SET amount = 6, remaining = 6 WHERE id = {_GRACED}"),
+    Tampering("I7b", f"UPDATE lots SET expires_at = NULL WHERE id = {_GRACED}"),
+    Tampering("I6c", "UPDATE holds SET state = 'released' WHERE state = 'captured'"),
+    Tampering("I17d", "UPDATE holds SET seq = seq + 1"),
     Tampering(
         "I2 I3b I4a I6a", f"UPDATE accounts SET pending_balance = -5, debt = -5 WHERE id = {_ANNA}"
     ),
@@ -136,6 +154,9 @@ TAMPERINGS = [
     ),
     Tampering("I11b", "UPDATE usage SET points = points - 1 WHERE meter = 'earn'"),
     Tampering("I11b", "DELETE FROM usage WHERE period = 'lifetime'"),
+    Tampering("I11b", "DELETE FROM usage WHERE period = 'week'"),
+    Tampering("I11b", "UPDATE usage SET times = times - 1 WHERE period = 'month'"),
+    Tampering("I11a I11b", "UPDATE usage SET points = points + 1 WHERE period = 'week'"),
     Tampering("I11b", "UPDATE usage SET starts_on = starts_on - 1 WHERE meter = 'spend'"),
     Tampering(
         "I12a",

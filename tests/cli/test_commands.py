@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pointledger import Earn
 from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
 
@@ -170,3 +171,13 @@ def test_an_unknown_kind_is_told_the_known_ones(run: Run) -> None:
     wrong = run("enqueue", "burn", "{}", "--json")
     assert wrong.status == 2
     assert "apply-rule" in wrong.json["error"]
+
+
+def test_a_command_that_waits_is_cancelled_and_later_it_is_too_late(run: Run, ledger: Ledger) -> None:
+    task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5))
+    cancelled = run("cancel", task_id, "--json")
+    assert (cancelled.status, cancelled.json["reason"]) == (0, "CANCELLED")
+    late = run("cancel", task_id, "--json")
+    assert late.status == 1
+    assert "does not wait any more" in late.json["error"]
+    assert run("cancel", "x").status == 2

@@ -44,6 +44,17 @@ def test_a_sweep_expires_what_is_due(run: Run, ledger: Ledger, working: Working)
     assert "found" in again.stdout
 
 
+def test_a_sweep_takes_no_more_accounts_than_its_limit(run: Run, ledger: Ledger) -> None:
+    ledger.tenant(default_expiry_days=10)
+    for user in ("anna", "ben", "carl"):
+        fields = {"tenant_id": "shop", "user_id": user, "amount": 9, "occurred_at": "2017-01-01T00:00:00Z"}
+        ledger.apply(command_from("earn", fields))
+    sweep = ("sweep", "expiry", "--as-of", "2017-02-01T00:00:00Z", "--json")
+    assert run(*sweep, "--limit", "2").json["found"] == 2
+    assert run(*sweep, "--limit", "0").status == 2
+    assert run(*sweep).json["found"] == 3
+
+
 def test_a_sweep_refuses_a_time_without_offset_and_an_unknown_tenant(run: Run) -> None:
     for time in ("2017-02-01T00:00:00", "tomorrow", "7"):
         wrong = run("sweep", "expiry", "--as-of", time, "--json")

@@ -154,3 +154,13 @@ def test_a_bad_rule_names_what_it_breaks_and_saves_nothing(
     assert rule in wrong.json["error"]
     assert run("rule", "put", "shop", "-", stdin=content).status == 2
     assert list(ledger.counts("rule_versions")) == [0]
+
+
+def test_a_tenant_is_paused_and_resumed(run: Run, ledger: Ledger) -> None:
+    paused = run("tenant", "pause", "shop", "--json")
+    assert (paused.status, paused.json["paused"]) == (0, True)
+    assert paused.json["since"].endswith("Z")
+    assert run("tenant", "resume", "shop", "--json").json["was_paused"] is True
+    assert "no" in run("tenant", "resume", "shop").stdout
+    for command in ("pause", "resume"):
+        assert run("tenant", command, "nowhere", "--json").status == 1

@@ -46,11 +46,20 @@ def test_the_rule_in_full_is_the_one_that_the_flat_names_abbreviate() -> None:
     assert short.model_copy(update={"priority": 10}) == long
 
 
+def test_all_of_a_rule_is_a_rule_and_nothing_is_left_out() -> None:
+    fields = read_json(blocks("json")[1], decimals=True)
+    body = rule_from(fields)
+    assert set(fields) == set(type(body).model_fields)
+    assert set(fields["award"]) == set(type(body.award).model_fields)
+    for told in ("stack", "exclusive", "best_of", "fixed", "per_unit", "table", "formula", "half_even"):
+        assert f"`{told}`" in README
+
+
 def test_every_command_line_of_the_readme_is_one_that_the_program_knows(run: Run) -> None:
     lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines()]
     inline = re.findall(r"`(pointledger [a-z][^`]*)`", README)
     called = {
-        tuple(re.findall(r"^[a-z]+$", "\n".join(shlex.split(line)[1:3]), re.MULTILINE))
+        tuple(re.findall(r"^[a-z][a-z-]*$", "\n".join(shlex.split(line)[1:3]), re.MULTILINE))
         for line in [*lines, *inline]
         if line.strip().startswith("pointledger ")
     }

@@ -10,20 +10,27 @@ from uuid import UUID
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import (
     ActivateDue,
+    Adjust,
     AnyCommand,
     ApplyRule,
     CancelPending,
     Clawback,
+    ConfirmDeduction,
     Earn,
     Expire,
     ExpireDue,
+    Freeze,
     ImportOpeningBalance,
     OpeningLot,
     Refund,
+    ReleaseHoldsDue,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
 )
 from pointledger.domain.decide import Accepted, decide
+from pointledger.domain.holds import Hold
 from pointledger.domain.lots import Lot
 from pointledger.domain.needs import Needs, needs_of
 from pointledger.domain.outcomes import Applied, Decision, Refused
@@ -98,7 +105,28 @@ class Shop:
         return self.apply(Expire(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
 
     def expire_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
-        return self.apply(ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of), at)
+        """The sweep at `as_of`, accepted then if not told otherwise: it believes no future."""
+        command = ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of)
+        return self.apply(command, at or max(self.now, as_of))
+
+    def freeze(self, user_id: str, amount: int, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(Freeze(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
+
+    def unfreeze(self, user_id: str, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(Unfreeze(tenant_id=SHOP, user_id=user_id, **more), at)
+
+    def capture(self, user_id: str, hold_id: UUID, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(ConfirmDeduction(tenant_id=SHOP, user_id=user_id, hold_id=hold_id, **more), at)
+
+    def release_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
+        command = ReleaseHoldsDue(tenant_id=SHOP, user_id=user_id, as_of=as_of)
+        return self.apply(command, at or max(self.now, as_of))
+
+    def adjust(self, user_id: str, amount: int, at: datetime | None = None) -> Decision:
+        return self.apply(Adjust(tenant_id=SHOP, user_id=user_id, amount=amount, reason="a mistake"), at)
+
+    def set_status(self, user_id: str, status: Any, at: datetime | None = None) -> Decision:
+        return self.apply(SetStatus(tenant_id=SHOP, user_id=user_id, status=status, reason="asked for"), at)
 
     def refund(
         self, user_id: str, amount: int, entry: Entry | None = None, at: datetime | None = None, **more: Any
@@ -113,8 +141,9 @@ class Shop:
     def cancel_pending(self, user_id: str, entry: Entry, at: datetime | None = None) -> Decision:
         return self.apply(CancelPending(tenant_id=SHOP, user_id=user_id, related_id=entry.id), at)
 
-    def activate_due(self, user_id: str, as_of: datetime) -> Decision:
-        return self.apply(ActivateDue(tenant_id=SHOP, user_id=user_id, as_of=as_of))
+    def activate_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
+        command = ActivateDue(tenant_id=SHOP, user_id=user_id, as_of=as_of)
+        return self.apply(command, at or max(self.now, as_of))
 
     def open(self, user_id: str, *lots: OpeningLot, **more: Any) -> Decision:
         return self.apply(ImportOpeningBalance(tenant_id=SHOP, user_id=user_id, lots=lots, **more))
@@ -144,6 +173,14 @@ class Shop:
 
     def lots(self, user_id: str) -> list[Lot]:
         return self.account(user_id).lots
+
+    def hold(self, user_id: str, amount: int, at: datetime | None = None, **more: Any) -> Hold:
+        """A hold that is opened now."""
+        opened = data_of(self.freeze(user_id, amount, at, **more))
+        return self.account(user_id).holds[opened["hold_id"]]
+
+    def frozen(self, user_id: str) -> int:
+        return self.account(user_id).frozen_balance
 
     def left(self, user_id: str) -> list[int]:
         """What remains in each lot, in consumption order."""

@@ -22,6 +22,16 @@ GOOD: dict[str, dict[str, Any]] = {
     "activate-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
     "import-opening-balance": {"tenant_id": "shop", "user_id": "anna", "lots": [{"amount": 5}]},
     "expire-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
+    "freeze": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
+    "unfreeze": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
+    "confirm-deduction": {
+        "tenant_id": "shop",
+        "user_id": "anna",
+        "hold_id": "01M7YSJ0000000000000000000",
+    },
+    "release-holds-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
+    "adjust": {"tenant_id": "shop", "user_id": "anna", "amount": -5, "reason": "found"},
+    "set-status": {"tenant_id": "shop", "user_id": "anna", "status": "closed", "reason": "asked"},
 }
 
 # 48–67. `-0` and `1e3` are JSON spellings; as Python values they are 0 and 1000.0.

@@ -309,3 +309,20 @@ def test_the_next_expiry_is_never_later_than_that_of_any_lot() -> None:
     shop.expire_due("anna", june)
     assert next_expiry() is None
     assert shop.left("anna") == [1]
+
+
+def test_a_sweep_that_carries_a_future_moment_sweeps_as_of_when_it_was_accepted() -> None:
+    shop = Shop()
+    shop.earn("anna", 5, expires_at=NOON + timedelta(days=10))
+    told = data_of(shop.expire_due("anna", NOON + timedelta(days=365), at=NOON))
+    assert told["points_expired"] == 0
+    assert shop.account("anna").as_of == NOON
+
+
+def test_an_account_whose_due_lots_were_spent_is_not_swept_again() -> None:
+    shop = Shop()
+    ends = NOON + timedelta(days=10)
+    shop.earn("anna", 5, expires_at=ends)
+    shop.spend("anna", 5)
+    shop.expire_due("anna", ends)
+    assert shop.account("anna").next_expiry_at is None

@@ -162,6 +162,39 @@ def test_a_limit_for_life_outlasts_every_day() -> None:
     assert visited(shop, "2026-03-01", "2026-03-02", "2027-03-03", "2036-03-03") == [10, 10, 5, 0]
 
 
+@pytest.mark.parametrize(
+    ("period", "at", "granted"),
+    [
+        ("week", ("2026-03-02 00:00", "2026-03-08 23:59:59", "2026-03-09 00:00"), [10, 0, 10]),  # Monday
+        ("week", ("2025-12-29", "2026-01-01", "2026-01-04", "2026-01-05"), [10, 0, 0, 10]),  # over New Year
+        ("month", ("2028-02-01", "2028-02-29 23:59:59", "2028-03-01 00:00"), [10, 0, 10]),
+        ("month", ("2026-12-31", "2027-01-01", "2027-01-31"), [10, 10, 0]),
+    ],
+)
+def test_a_week_begins_on_monday_and_a_month_on_its_first(
+    period: str, at: tuple[str, ...], granted: list[int]
+) -> None:
+    shop = Shop()
+    shop.rule(points=10, limits=[{"period": period, "max": 10}])
+    assert visited(shop, *at) == granted
+
+
+def test_weeks_and_months_are_the_tenants_too() -> None:
+    shop = Shop(timezone="Asia/Shanghai")
+    shop.rule(points=10, limits=[{"period": "month", "max": 10}])
+    assert visited(shop, "2026-02-28 15:59:59", "2026-02-28 16:00", "2026-03-31 15:59:59") == [10, 10, 0]
+    assert grant_of(shop)["held_by"] == "user/month/points"
+
+
+def test_an_event_of_last_month_counts_in_last_month() -> None:
+    shop = Shop()
+    limits = [{"period": "week", "max": 30}, {"period": "month", "max": 20}, {"period": "day", "max": 10}]
+    shop.rule(points=10, limits=limits)
+    last_month = moment("2026-02-27")
+    assert [grant_of(shop, occurred_at=last_month)["granted"] for _ in range(2)] == [10, 0]
+    assert [grant_of(shop)["granted"] for _ in range(2)] == [10, 0]
+
+
 def test_a_limit_of_nothing_grants_nothing() -> None:
     shop = Shop()
     shop.rule(points=10, daily_limit=0)
@@ -334,7 +367,8 @@ def test_a_limits_message_never_speaks_of_less_than_nothing() -> None:
 def test_what_is_loaded_for_a_command_is_every_window_it_counts() -> None:
     """A window that `needs_of` forgets would be read as unused, and its limit be granted again."""
     shop = Shop(max_earn_per_day=1000, max_spend_per_day=1000, timezone="Asia/Shanghai")
-    shop.rule(points=10, daily_limit=100, total_limit=3, total_limit_unit="times")
+    limits = [{"period": period, "max": 100} for period in ("day", "week", "month", "lifetime")]
+    shop.rule(points=10, limits=limits)
     before: datetime = moment("2026-02-20 17:00")
     acts: tuple[Callable[[], Decision], ...] = (
         lambda: shop.event("anna"),

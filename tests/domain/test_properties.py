@@ -1,25 +1,31 @@
 """Whatever is asked, in whatever order: value is conserved, and the same commands give the same book."""
 
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import (
     ActivateDue,
+    Adjust,
     AnyCommand,
     ApplyRule,
     CancelPending,
     Clawback,
+    ConfirmDeduction,
     Earn,
     Expire,
     ExpireDue,
+    Freeze,
     Refund,
+    ReleaseHoldsDue,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
 )
 from pointledger.domain.lots import consumption_order
 from pointledger.domain.outcomes import Decision, Refused
@@ -27,7 +33,9 @@ from tests.domain.books import NOON, SHOP, Shop
 
 USERS = ("anna", "ben", "carl")
 DIRECTION = {"restore": -1, "renew": 0}  # of lot moves; the others take
-EXAMPLES = 100  # of up to 12 commands: the folder's tests take two seconds together
+Status = Literal["active", "suspended", "closed"]
+STATUSES: tuple[Status, ...] = ("active", "active", "suspended", "active", "suspended", "closed")
+EXAMPLES = 100  # of up to 20 commands: the folder's tests take two seconds together
 
 
 class Step(NamedTuple):
@@ -63,6 +71,13 @@ STEPS = st.lists(
                 "cancel",
                 "activate",
                 "arrears",
+                "freeze",
+                "freeze for a while",
+                "unfreeze",
+                "unfreeze a hold",
+                "capture",
+                "holds due",
+                "adjust",
                 "status",
             ]
         ),
@@ -73,7 +88,7 @@ STEPS = st.lists(
         when=st.integers(-5, 5),
     ),
     min_size=1,
-    max_size=12,
+    max_size=20,
 )
 
 
@@ -87,6 +102,7 @@ def shop() -> Shop:
         min_spend_points=3,
         default_expiry_days=20,
         backdating_days=4,
+        hold_grace_days=2,
     )
     opened.rule(name="clamps", points=20, multiplier="1.15", daily_limit=30, expiry_days=3)
     opened.rule(name="refuses", points=7, total_limit=20, on_exceed="refuse", priority=1)
@@ -94,7 +110,7 @@ def shop() -> Shop:
     return opened
 
 
-def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:  # noqa: PLR0912  (a branch per kind)
+def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:  # noqa: PLR0912  (a branch for each kind)
     who: dict[str, Any] = {"id": UUID(int=number), "tenant_id": SHOP, "user_id": USERS[step.user]}
     moved = shop.now + timedelta(days=step.days / 3)
     happened = moved + timedelta(days=step.when)
@@ -111,6 +127,23 @@ def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:  # noqa: PLR0
             return Transfer(**who, to_user_id=USERS[step.other], amount=step.amount)
         case "expire":
             return Expire(**who, amount=step.amount)
+        case "freeze":
+            return Freeze(**who, amount=step.amount)
+        case "freeze for a while":
+            return Freeze(**who, amount=step.amount, expires_at=happened)
+        case "unfreeze":
+            return Unfreeze(**who, amount=step.amount)
+        case "unfreeze a hold":
+            return Unfreeze(**who, hold_id=hold_of(step, shop), amount=step.amount)
+        case "capture":
+            amount = step.amount if step.other else None
+            return ConfirmDeduction(**who, hold_id=hold_of(step, shop), amount=amount, occurred_at=happened)
+        case "holds due":
+            return ReleaseHoldsDue(**who, as_of=happened)
+        case "adjust":
+            return Adjust(**who, amount=step.amount if step.other else -step.amount, reason="found")
+        case "status":
+            return SetStatus(**who, status=STATUSES[max(step.when, 0)], reason="asked")
         case "pro rata":
             return Expire(**who, amount=step.amount, strategy="pro_rata")
         case "refund":
@@ -149,14 +182,17 @@ def earned_by(shop: Shop, step: Step) -> UUID:
     return of_user[step.other % len(of_user)] if of_user else UUID(int=0)
 
 
+def hold_of(step: Step, shop: Shop) -> UUID:
+    """One of the user's holds, whatever has become of it; without any, one that is not."""
+    account = shop.book.accounts.get((SHOP, USERS[step.user]))
+    holds = list(account.holds) if account else []
+    return holds[step.amount % len(holds)] if holds else UUID(int=99)
+
+
 def play(steps: list[Step]) -> tuple[Shop, list[Decision]]:
     """Applies the steps to a new shop and looks at everything after each."""
     opened, decisions = shop(), []
     for number, step in enumerate(steps):
-        if step.kind == "status":
-            if account := opened.book.accounts.get((SHOP, USERS[step.user])):
-                account.status = ("active", "suspended", "closed")[step.other]
-            continue
         command = command_of(step, number, opened)
         before = mark(opened.book)
         decision = opened.apply(command, opened.now + timedelta(days=step.days / 3))
@@ -188,11 +224,13 @@ def mark(book: Book) -> Mark:
 
 def assert_only_what_was_due_has_changed(book: Book, before: Mark) -> None:
     after = mark(book)
-    assert (after.lots, after.accounts, after.usage) == (before.lots, before.accounts, before.usage)
+    assert (after.accounts, after.usage) == (before.accounts, before.usage)
+    released = {entry.id for entry in book.entries[before.entries :] if entry.subtype == "timeout"}
+    assert all(lot.entry_id in released for lot in book.new_lots[before.lots :])
     for entry in book.entries[before.entries :]:
-        assert entry.subtype in ("scheduled", "activation")
-        if entry.subtype == "activation":
+        if entry.subtype in ("timeout", "activation"):
             continue
+        assert (entry.type, entry.subtype) == ("expire", "scheduled")
         assert entry.expires_at is not None
         assert entry.expires_at <= entry.occurred_at
 
@@ -211,34 +249,41 @@ def assert_sound(book: Book, account: Account) -> None:
         - account.total_clawed_back
     )
     assert account.balance == sum(lot.remaining for lot in account.lots)
-    assert 0 <= account.balance <= 150 + account.total_refunded
+    assert account.frozen_balance == sum(lot.frozen for lot in account.lots)
+    assert account.pending_balance == sum(lot.remaining for lot in account.pending)
+    released = sum(e.amount for e in book.entries if e.account_id == account.id and e.type == "unfreeze")
+    assert 0 <= account.balance <= 150 + account.total_refunded + released
     assert account.debt == 0 or account.balance == 0
     assert account.lots == sorted(account.lots, key=consumption_order)
 
     entries = [entry for entry in book.entries if entry.account_id == account.id]
     assert [entry.seq for entry in entries] == list(range(1, account.version + 1))
-    balance = 0
+    balance = frozen = 0
     for entry in entries:
         balance += entry.delta
-        change = entry.delta + entry.delta_pending - entry.delta_debt
-        assert entry.balance_after == balance
-        assert change == 0 if entry.subtype == "activation" else abs(change) == entry.amount
-        assert entry.unsettled == 0
+        frozen += entry.delta_frozen
+        change = entry.delta + entry.delta_frozen + entry.delta_pending - entry.delta_debt
+        within = entry.subtype == "activation" or entry.type in ("freeze", "unfreeze")
+        assert change == 0 if within else abs(change) == entry.amount
+        if within:
+            assert entry.amount == abs(entry.delta_frozen or entry.delta_pending)
         assert entry.amount > 0
-    assert account.pending_balance == sum(lot.remaining for lot in account.pending)
-    assert balance == account.balance
+        assert entry.unsettled == 0
+        assert (entry.balance_after, entry.frozen_after) == (balance, frozen)
+    assert (balance, frozen) == (account.balance, account.frozen_balance)
 
     own = [lot for lot in book.new_lots if lot.account_id == account.id]
-    assert all(0 <= lot.remaining <= lot.amount for lot in own)
-    assert all((lot.remaining > 0) == (lot.state in ("active", "pending")) for lot in own)
+    assert all(0 <= min(lot.remaining, lot.frozen) <= lot.remaining + lot.frozen <= lot.amount for lot in own)
+    assert all((lot.remaining + lot.frozen > 0) == (lot.state in ("active", "pending")) for lot in own)
     assert {lot.id for lot in account.lots} == {lot.id for lot in own if lot.state == "active"}
     assert {lot.id for lot in account.pending} == {lot.id for lot in own if lot.state == "pending"}
     assert all(not lot.activates_at or lot.activates_at > account.as_of for lot in account.pending)
     for lot in own:
         moved = [DIRECTION.get(move.kind, 1) * move.amount for move in book.moves if move.lot_id == lot.id]
-        assert lot.amount - lot.remaining == sum(moved)
+        assert lot.amount - lot.remaining - lot.frozen == sum(moved)
         gone = [move.amount for move in book.moves if move.lot_id == lot.id and move.kind == "expire"]
         assert lot.expired == sum(gone)
+    assert_holds_sound(account, entries)
     for entry in entries:
         undone = [
             each.amount
@@ -247,10 +292,27 @@ def assert_sound(book: Book, account: Account) -> None:
         ]
         assert sum(undone) <= entry.amount
 
-    soonest = min((lot.expires_at for lot in account.lots if lot.expires_at), default=None)
+    soonest = min((lot.expires_at for lot in account.lots if lot.expires_at and lot.remaining), default=None)
     if soonest is not None:
         assert account.next_expiry_at is not None
         assert account.next_expiry_at <= soonest
+
+
+def assert_holds_sound(account: Account, entries: list[Entry]) -> None:
+    """What is frozen is held, each hold is open while it holds, and entries tell all that became of it."""
+    assert account.frozen_balance == sum(hold.held for hold in account.holds.values())
+    frozen = dict.fromkeys((lot.id for lot in account.lots), 0)
+    for hold in account.holds.values():
+        assert (hold.held > 0) == hold.is_open
+        assert hold.held == sum(held.frozen for held in hold.lots)
+        assert hold.amount == sum(held.amount for held in hold.lots)
+        for held in hold.lots:
+            frozen[held.lot.id] = frozen.get(held.lot.id, 0) + held.frozen
+        of_it = [entry for entry in entries if entry.related_id == hold.id]
+        assert hold.captured == sum(entry.amount for entry in of_it if entry.subtype == "capture")
+        assert hold.released == sum(entry.amount for entry in of_it if entry.type == "unfreeze")
+        assert sum(entry.subtype == "capture" for entry in of_it) <= 1
+    assert all(lot.frozen == frozen[lot.id] for lot in account.lots)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)

@@ -89,8 +89,53 @@ def _refund_of_nothing(shop: Shop) -> Decision:
     return shop.apply(Refund(tenant_id="shop", user_id="anna", amount=50, related_id=UUID(int=7)))
 
 
-# For each kind of command: what can be wrong with a shop where Anna and Ben have 10 points each and a rule
-# that refuses grants 50, in order of precedence.
+def _hold_id(shop: Shop) -> UUID:
+    return next(entry.id for entry in shop.book.entries if entry.type == "freeze")
+
+
+def _no_holds(shop: Shop) -> None:
+    if account := shop.book.accounts.get(("shop", "anna")):
+        account.holds.clear()
+
+
+def _released(shop: Shop) -> None:
+    shop.unfreeze("anna", hold_id=_hold_id(shop))
+
+
+def _freeze(shop: Shop) -> Decision:
+    return shop.freeze("anna", 50)
+
+
+def _unfreeze(shop: Shop) -> Decision:
+    return shop.unfreeze("anna", amount=50)
+
+
+def _unfreeze_a_hold(shop: Shop) -> Decision:
+    return shop.unfreeze("anna", hold_id=_hold_id(shop), amount=50)
+
+
+def _capture(shop: Shop) -> Decision:
+    return shop.capture("anna", _hold_id(shop), amount=50)
+
+
+def _release_due(shop: Shop) -> Decision:
+    return shop.release_due("anna", APRIL)
+
+
+def _give(shop: Shop) -> Decision:
+    return shop.adjust("anna", 50)
+
+
+def _take(shop: Shop) -> Decision:
+    return shop.adjust("anna", -50)
+
+
+def _close(shop: Shop) -> Decision:
+    return shop.set_status("anna", "closed")
+
+
+# For each kind of command: what can be wrong with a shop where Anna and Ben have 10 points each, Anna 5 more
+# in a hold, and a rule that refuses grants 50, in order of precedence.
 CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
     "spend, no account": (
         _spend,
@@ -164,6 +209,81 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
             (Reason.LIMIT_REACHED, _nothing),
         ],
     ),
+    "freeze": (
+        _freeze,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.FEATURE_DISABLED, _configured(spend_enabled=False)),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_SUSPENDED, _status("anna", "suspended")),
+            (Reason.INSUFFICIENT_BALANCE, _nothing),
+        ],
+    ),
+    "unfreeze": (
+        _unfreeze,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.INSUFFICIENT_FROZEN, _nothing),
+        ],
+    ),
+    "unfreeze a hold": (
+        _unfreeze_a_hold,
+        [
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.RELATED_NOT_FOUND, _no_holds),
+            (Reason.RELATED_NOT_REVERSIBLE, _released),
+            (Reason.INSUFFICIENT_FROZEN, _nothing),
+        ],
+    ),
+    "confirm-deduction": (
+        _capture,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.FEATURE_DISABLED, _configured(spend_enabled=False)),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_SUSPENDED, _status("anna", "suspended")),
+            (Reason.RELATED_NOT_FOUND, _no_holds),
+            (Reason.RELATED_NOT_REVERSIBLE, _released),
+            (Reason.INSUFFICIENT_FROZEN, _nothing),
+        ],
+    ),
+    "release-holds-due": (
+        _release_due,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+        ],
+    ),
+    "adjust upwards": (
+        _give,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.MAX_BALANCE, _configured(max_balance=20)),
+        ],
+    ),
+    "adjust downwards": (
+        _take,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.INSUFFICIENT_BALANCE, _nothing),
+        ],
+    ),
+    "set-status": (
+        _close,
+        [
+            (Reason.TENANT_UNKNOWN, _no_tenant),
+            (Reason.ACCOUNT_NOT_FOUND, _no_account("anna")),
+            (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
+            (Reason.OPEN_HOLDS, _nothing),
+        ],
+    ),
     "expire": (
         _expire,
         [
@@ -199,7 +319,8 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
 
 def _shop() -> Shop:
     shop = Shop(transfer_enabled=True)
-    shop.earn("anna", 10)
+    shop.earn("anna", 15)
+    shop.freeze("anna", 5)
     shop.earn("ben", 10)
     shop.rule(points=50, daily_limit=49, on_exceed="refuse")
     return shop
@@ -239,8 +360,8 @@ def _state(shop: Shop) -> str:
 def test_the_reasons_stand_in_the_order_of_the_specification() -> None:
     specified = (
         "TENANT_UNKNOWN FEATURE_DISABLED SELF_TRANSFER ACCOUNT_NOT_FOUND ACCOUNT_SUSPENDED ACCOUNT_CLOSED "
-        "RECIPIENT_NOT_FOUND RECIPIENT_INACTIVE RELATED_NOT_FOUND RELATED_NOT_REVERSIBLE NO_MATCHING_RULE "
-        "BELOW_MINIMUM LIMIT_REACHED MAX_BALANCE INSUFFICIENT_BALANCE"
+        "OPEN_HOLDS RECIPIENT_NOT_FOUND RECIPIENT_INACTIVE RELATED_NOT_FOUND RELATED_NOT_REVERSIBLE "
+        "NO_MATCHING_RULE BELOW_MINIMUM LIMIT_REACHED MAX_BALANCE INSUFFICIENT_BALANCE INSUFFICIENT_FROZEN"
     )
     assert [reason.value for reason in Reason] == specified.split()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pointledger.domain.json_values import read_json
-from pointledger.domain.rules import Rule, RuleBody, Rules, rule_from
+from pointledger.domain.rules import Rule, RuleBody, Rules, rule_as_saved, rule_from
 from pointledger.errors import InvalidRule
 from tests.domain.books import Shop, data_of, moment, reason_of
 
@@ -182,10 +182,40 @@ def test_a_rule_that_was_saved_is_read_back_as_it_was() -> None:
     assert rule_from(read_json(body.model_dump_json())) == body
 
 
+def test_a_rule_in_full_is_read_back_as_it_was() -> None:
+    body = rule_from(
+        {
+            "name": "in full",
+            "event_type": "order.paid",
+            "valid": {
+                "from": "2026-03-01T00:00:00",
+                "until": "2026-06-01T00:00:00",
+                "tz": "tenant",
+                "weekdays": [6, 7],
+                "hours": ["10:00-22:00"],
+            },
+            "when": "event.amount_minor >= 10000 && event.channel == 'app'",
+            "award": {
+                "base": {"kind": "table", "field": "amount_minor", "brackets": [{"from": 0, "points": 0}]},
+                "multiplier": "1.5",
+                "rounding": "half_even",
+                "min": 1,
+                "max": 5000,
+            },
+            "stacking": {"mode": "best_of", "group": "order-base"},
+            "limits": [{"scope": "user", "period": "week", "unit": "points", "max": 300}],
+            "expiry": {"mode": "rolling", "months": 12, "round": "end_of_month"},
+        }
+    )
+    assert rule_from(read_json(body.model_dump_json())) == body
+    assert rule_as_saved(read_json(body.model_dump_json())) == body
+
+
 def test_what_is_left_out_takes_its_default() -> None:
     body = rule_from(FLAT)
     assert (body.enabled, body.priority, body.award.multiplier) == (True, 0, Decimal(1))
     assert (body.limits, body.on_exceed, body.expiry) == ((), "clamp", None)
+    assert (body.when, body.valid, body.stacking.mode, body.award.rounding) == (None, None, "stack", "floor")
 
 
 def test_a_multiplier_may_be_a_number_where_json_is_read_exactly() -> None:
@@ -224,7 +254,8 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"daily_limit_unit": "euros"}, "unit"),  # also where no limit goes with it
     ({"limits": 5}, "limits"),
     ({"limits": [5]}, "limits"),
-    ({"limits": [{"period": "week", "max": 1}]}, "period"),
+    ({"limits": [{"period": "year", "max": 1}]}, "period"),
+    ({"limits": [{"period": "day", "max": 1}] * 21}, "limits"),
     ({"limits": [{"scope": "world", "period": "day", "max": 1}]}, "scope"),
     ({"limits": [{"period": "day"}]}, "max"),
     ({"limits": [{"period": "day", "max": 1, "min": 0}]}, "min"),
@@ -241,7 +272,9 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"enabled": 1}, "enabled"),
     ({"base": {"kind": "fixed", "points": 1}}, "points"),  # beside points
     ({"award": {"base": {"kind": "fixed", "points": 1}}}, "award"),  # beside points
-    ({"when": "true"}, "when"),
+    ({"rounding": "floor"}, "rounding"),
+    ({"stacking": {"mode": "sum"}}, "mode"),
+    ({"stacking": {"group": ""}}, "group"),
     ({"tenant_id": "shop"}, "tenant_id"),
     ({"point_type": "points"}, "point_type"),
 ]  # fmt: skip
@@ -261,7 +294,12 @@ def test_every_malformed_rule_names_its_field() -> None:
 @pytest.mark.parametrize(
     ("base", "field"),
     [
-        ({"kind": "formula", "expr": "1"}, "base"),
+        ({"kind": "formula", "expr": "1 +"}, "expr"),
+        ({"kind": "table", "field": "n", "brackets": []}, "brackets"),
+        ({"kind": "table", "field": "n", "brackets": [{"from": 1, "points": 1}] * 2}, "brackets"),
+        ({"kind": "table", "field": "n", "brackets": [{"starts": 1, "points": 1}]}, "from"),
+        ({"kind": "table", "field": "n", "brackets": [{"from": 1.5, "points": 1}]}, "from"),
+        ({"kind": "table", "field": "n", "brackets": [{"from": 1, "points": -1}]}, "points"),
         ({"points": 1}, "base"),
         ({"kind": "fixed"}, "points"),
         ({"kind": "fixed", "points": 1, "per": 1}, "per"),

@@ -43,6 +43,12 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"expiry_mode": "rolling"}, "default_expiry_days"),  # without its days
     ({"expiry_mode": "never", "default_expiry_days": 30}, "default_expiry_days"),
     ({"expiry_mode": "monthly"}, "expiry_mode"),
+    ({"default_expiry_days": 30, "default_expiry_months": 1}, "default_expiry_months"),
+    ({"default_expiry_months": 0}, "default_expiry_months"),
+    ({"expiry_round": "end_of_month"}, "expiry_round"),
+    ({"expiry_mode": "fixed_date"}, "expiry_date"),
+    ({"expiry_mode": "fixed_date", "expiry_date": "31.12."}, "expiry_date"),
+    ({"expiry_date": "12-31"}, "expiry_date"),
     ({"dead_policy": "retry"}, "dead_policy"),
     ({"is_admin": True}, "is_admin"),
 ]  # fmt: skip

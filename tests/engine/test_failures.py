@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pointledger import Earn, Spend, batch
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted, decide
+from pointledger.errors import InvalidCommand
 from pointledger.settings import Settings
 from pointledger.storage import books, failures, lanes
 from pointledger.storage.migrate import migrate
@@ -176,3 +177,92 @@ def test_a_refusal_is_final_and_no_failure(ledger: Ledger) -> None:
     (outcome,) = ledger.apply(Spend(tenant_id="shop", user_id="nobody", amount=1))
     assert (outcome.state, outcome.reason) == ("refused", "ACCOUNT_NOT_FOUND")
     assert ledger.counts("failures", "entries", "pending") == [0, 0, 0]
+
+
+def test_a_command_that_was_changed_behind_its_models_back_is_refused_at_the_door(ledger: Ledger) -> None:
+    with pytest.raises(InvalidCommand, match="amount"):
+        ledger.client.enqueue(earn("anna", 5).model_copy(update={"amount": 0}))
+    assert ledger.counts("journal") == [0]
+
+
+def test_a_journal_row_that_cannot_be_read_is_dead_in_the_end_and_stops_nobody(impatient: Ledger) -> None:
+    bad = impatient.client.enqueue(earn("anna", 5))
+    with impatient.database.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE journal DISABLE TRIGGER ALL")
+        connection.exec_driver_sql("""UPDATE journal SET payload = '{"amount": 0}'""")
+    follower, neighbour = impatient.client.enqueue_many([earn("anna", 1), earn("ben", 2)])
+
+    impatient.drain()
+
+    states = [outcome.state for outcome in impatient.client.outcomes([bad, follower, neighbour])]
+    assert states == ["dead", "applied", "applied"]
+
+
+def test_a_tenant_that_only_a_newer_program_can_read_waits_and_charges_nobody(impatient: Ledger) -> None:
+    impatient.tenant("other")
+    impatient.client.enqueue(earn("anna", 1))
+    with impatient.database.begin() as connection:
+        connection.exec_driver_sql(
+            """INSERT INTO tenant_versions (tenant_id, version, config)
+               VALUES ('shop', 99, '{"tenant_id": "shop", "invented_later": true}')"""
+        )
+    waits, goes = impatient.client.enqueue_many(
+        [earn("ben", 2), Earn(tenant_id="other", user_id="carl", amount=3)]
+    )
+
+    impatient.drain()
+
+    assert [outcome.state for outcome in impatient.client.outcomes([waits, goes])] == ["pending", "applied"]
+    assert impatient.rows("SELECT DISTINCT attempts, dead_at FROM failures") == [(0, None)]
+
+
+def test_ten_culprits_in_a_batch_let_nobody_overtake(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "decide", fail_on(13))
+    culprits = [earn(f"culprit-{number}", 13) for number in range(25)]
+    impatient.apply(*culprits[:15], earn("anna", 1), *culprits[15:], earn("anna", 2))
+
+    assert [entry["amount"] for entry in impatient.entries("anna")] == [2, 1], "newest first"
+    assert impatient.rows("SELECT count(*) FROM failures WHERE dead_at IS NOT NULL") == [(25,)]
+
+
+def test_a_command_that_was_alone_when_the_database_went_away_is_not_charged(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = books.save
+    lost: list[int] = []
+
+    def away(connection: sa.Connection, book: Book, decisions: Any) -> None:
+        if len(lost) < 6:
+            lost.append(1)
+            raise sa.exc.OperationalError("INSERT", {}, psycopg.OperationalError("the server is gone"))
+        save(connection, book, decisions)
+
+    task_id = impatient.client.enqueue(earn("anna", 1))
+    with impatient.database.begin() as connection:  # two processes have died: one command at a time
+        lanes.begin_try(connection, 0)
+        lanes.begin_try(connection, 0)
+    monkeypatch.setattr(books, "save", away)
+    for _ in range(2):
+        with pytest.raises(sa.exc.OperationalError):
+            impatient.engine.drain(0)
+
+    impatient.engine.drain(0)
+
+    assert impatient.client.outcome(task_id).state == "applied"
+    assert impatient.counts("failures") == [0]
+
+
+def test_a_tenant_that_goes_over_to_skip_lets_a_dead_commands_followers_go(
+    impatient: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient.tenant(dead_policy="hold")
+    monkeypatch.setattr(batch, "decide", fail_on(13))
+    outcomes = impatient.apply(earn("anna", 13), earn("anna", 2))
+    impatient.tenant(dead_policy="skip")
+
+    impatient.drain()
+
+    again = impatient.client.outcomes([outcome.task_id for outcome in outcomes])
+    assert [outcome.state for outcome in again] == ["dead", "applied"]

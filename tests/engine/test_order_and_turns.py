@@ -3,11 +3,13 @@
 import random
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
-from pointledger import Earn, Spend, Transfer
-from pointledger.engine import Engine
+from pointledger import AnyCommand, Earn, Spend, Transfer
+from pointledger.domain.decide import Accepted
+from pointledger.engine import Engine, _without
 from pointledger.locks import Locks, User
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
@@ -164,7 +166,7 @@ def test_a_user_who_is_busy_elsewhere_holds_back_only_the_commands_that_touch_th
     (transfer_id, follower_id) = ledger.client.enqueue_many([transfer, follower])
     (lane,) = ledger.waiting_lanes()
 
-    batch, _ = ledger.engine._peek(lane)
+    batch = ledger.engine._peek(lane).batch
     users = sorted({("shop", "anna"), ("shop", "ben")})
     busy = Locks(ledger.redis, ledger.settings).take_users(lane, users, "ours")
     assert busy == {("shop", "ben")}
@@ -175,3 +177,29 @@ def test_a_user_who_is_busy_elsewhere_holds_back_only_the_commands_that_touch_th
     assert ledger.engine.drain(lane) == 2
     states = [outcome.state for outcome in ledger.client.outcomes([transfer_id, follower_id])]
     assert states == ["applied", "applied"]
+
+
+def test_what_touches_somebody_busy_stays_with_its_senders_followers_and_nobody_elses() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    commands: list[AnyCommand] = [
+        Transfer(tenant_id="shop", user_id="anna", to_user_id="ben", amount=1),
+        Spend(tenant_id="shop", user_id="anna", amount=1),
+        Spend(tenant_id="shop", user_id="carl", amount=1),
+        Spend(tenant_id="other", user_id="ben", amount=1),
+        Transfer(tenant_id="shop", user_id="carl", to_user_id="anna", amount=1),
+    ]
+    batch = [Accepted(seq, command, at) for seq, command in enumerate(commands)]
+    assert [accepted.seq for accepted in _without(batch, {("shop", "ben")})] == [2, 3, 4]
+    assert [accepted.seq for accepted in _without(batch, {("shop", "anna")})] == [2, 3]
+    assert _without(batch, set()) == batch
+
+
+def test_of_two_with_one_key_in_a_call_the_first_is_the_command(ledger: Ledger) -> None:
+    ledger.tenant()
+    for attempt in range(20):  # ids of one millisecond are in no order
+        user = f"user-{attempt}"
+        first = Earn(tenant_id="shop", user_id=user, amount=100, idempotency_key=f"k{attempt}")
+        again = Earn(tenant_id="shop", user_id=user, amount=100, idempotency_key=f"k{attempt}")
+        outcomes = ledger.apply(first, Spend(tenant_id="shop", user_id=user, amount=100), again)
+        assert [outcome.state for outcome in outcomes] == ["applied"] * 3
+        assert ledger.balance(user) == 0

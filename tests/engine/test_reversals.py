@@ -13,10 +13,15 @@ from pointledger import (
     ApplyRule,
     CancelPending,
     Clawback,
+    ConfirmDeduction,
     Earn,
+    ExpireDue,
+    Freeze,
     Refund,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
 )
 from pointledger.audit import audit
 from pointledger.ids import parse_id
@@ -131,13 +136,14 @@ def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> 
     about: dict[str, Any] = {**ANNA, "occurred_at": past}
     for day in (2, 5, 8):
         ledger.apply(Earn(**about, amount=10 * day, activates_at=past + timedelta(days=day)))
-    late = made(ledger, Earn(**ANNA, amount=7, activates_at=NOW + timedelta(days=5)))
+    about["occurred_at"] = NOW - timedelta(days=1)
+    late = made(ledger, Earn(**about, amount=7, activates_at=NOW + timedelta(days=5)))
     # What was pending in the past is available since; the first has even expired.
     account = ledger.account("anna")
     assert (account["balance"], account["pending_balance"], account["expired_points"]) == (0, 7, 150)
 
-    made(ledger, Earn(**ANNA, amount=9, activates_at=NOW + timedelta(days=2)))
-    told = data_of(ledger.apply(ActivateDue(**ANNA, as_of=NOW + timedelta(days=3)))[0])
+    made(ledger, Earn(**about, amount=9, activates_at=NOW - timedelta(hours=2)))
+    told = data_of(ledger.apply(ActivateDue(**ANNA, as_of=NOW - timedelta(hours=1)))[0])
     assert (told["points_activated"], told["lots_activated"]) == (9, 1)
     made(ledger, Clawback(**ANNA, related_id=late, amount=3, policy="only_pending"))
     made(ledger, CancelPending(**ANNA, related_id=late))
@@ -150,17 +156,19 @@ def test_however_many_batches_the_answers_are_the_same(settings: Settings) -> No
     told = []
     for batch_size in (1, 1000):
         with Ledger(settings.model_copy(update={"batch_size": batch_size})) as ledger:
+            then = NOW - timedelta(days=5)
             user: dict[str, Any] = {"tenant_id": "shop", "user_id": f"user-{batch_size}"}
+            past = {**user, "occurred_at": then}
             ledger.tenant(default_expiry_days=30)
             commands: list[AnyCommand] = [
-                Earn(**user, amount=5, activates_at=NOW + timedelta(days=3)),
-                Earn(**user, amount=8),
-                ActivateDue(**user, as_of=NOW + timedelta(days=2)),
-                Earn(**user, amount=3, activates_at=NOW + timedelta(days=4)),
-                ActivateDue(**user, as_of=NOW + timedelta(days=3)),
-                Spend(**user, amount=13),
-                ActivateDue(**user, as_of=NOW + timedelta(days=4)),
-                Spend(**user, amount=3),
+                Earn(**past, amount=5, activates_at=then + timedelta(days=3)),
+                Earn(**past, amount=8),
+                ActivateDue(**user, as_of=then + timedelta(days=2)),
+                Earn(**past, amount=3, activates_at=then + timedelta(days=4)),
+                ActivateDue(**user, as_of=then + timedelta(days=3)),
+                Spend(**past, amount=13),
+                ActivateDue(**user, as_of=then + timedelta(days=4)),
+                Spend(**past, amount=3),
             ]
             outcomes = ledger.apply(*commands)
             told.append([outcome.state for outcome in outcomes])
@@ -192,3 +200,46 @@ def test_r1_of_two_full_refunds_at_once_one_is_applied(settings: Settings, locks
         states = dict(ledger.rows("SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1"))
         assert states == {"applied": 6 + 5, "RELATED_NOT_REVERSIBLE": 5}
         assert_sound(ledger)
+
+
+def test_a_lot_that_is_held_and_reversed_in_one_batch_is_one_lot(ledger: Ledger) -> None:
+    ledger.tenant()
+    earned = made(ledger, Earn(**ANNA, amount=50))
+    hold = made(ledger, Freeze(**ANNA, amount=50))
+    ledger.apply(
+        Clawback(**ANNA, related_id=earned, amount=20, policy="arrears"),
+        Unfreeze(**ANNA, hold_id=hold, amount=30),
+        Clawback(**ANNA, related_id=earned, amount=10),
+        ConfirmDeduction(**ANNA, hold_id=hold, amount=15),
+    )
+    account = ledger.account("anna")
+    assert (account["balance"], account["frozen_balance"], account["debt"]) == (5, 0, 0)
+    spent = parse_id(next(e["id"] for e in ledger.entries("anna") if e["subtype"] == "capture"))
+    ledger.apply(Refund(**ANNA, related_id=spent, amount=15))
+    assert ledger.balance("anna") == 20
+    assert ledger.rows("SELECT remaining, frozen, expired, state FROM lots") == [(20, 0, 0, "active")]
+    assert_sound(ledger)
+
+
+def test_what_has_expired_of_a_lot_is_remembered_while_the_rest_is_held(ledger: Ledger) -> None:
+    ledger.tenant()
+    past = {**ANNA, "occurred_at": NOW - timedelta(days=9)}
+    earned = made(ledger, Earn(**past, amount=50, expires_at=NOW - timedelta(days=2)))
+    hold = made(ledger, Freeze(**past, amount=30))
+    ledger.apply(ExpireDue(**ANNA, as_of=NOW))
+    ledger.apply(Unfreeze(**ANNA, hold_id=hold, amount=10))
+    assert ledger.rows("SELECT remaining, frozen, expired FROM lots ORDER BY id") == [(0, 20, 20), (10, 0, 0)]
+    told = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
+    assert (told["clawed_back"], told["debt_added"]) == (30, 20)
+    assert_sound(ledger)
+
+
+def test_who_closes_forfeits_pending_points_that_no_other_command_would_have_loaded(ledger: Ledger) -> None:
+    ledger.tenant()
+    for days in (3, 5):
+        ledger.apply(Earn(**ANNA, amount=days, activates_at=NOW + timedelta(days=days)))
+    told = data_of(ledger.apply(SetStatus(**ANNA, status="closed", reason="asked for"))[0])
+    assert told["points_forfeited"] == 8
+    assert ledger.rows("SELECT state FROM lots") == [("cancelled",), ("cancelled",)]
+    assert ledger.rows("SELECT next_activation_at, pending_balance FROM accounts") == [(None, 0)]
+    assert_sound(ledger)

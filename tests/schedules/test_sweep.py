@@ -9,6 +9,7 @@ import pytest
 
 from pointledger import ApplyRule, CancelPending, Earn
 from pointledger.acceptance import Acceptance
+from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for, rows
@@ -194,6 +195,22 @@ def test_a_reset_that_never_runs_or_runs_twice_changes_no_limit(ledger: Ledger, 
     assert [basket(day), basket(day + timedelta(days=1))] == [0, 5]
 
 
+def test_usage_of_a_week_or_a_month_that_has_ended_is_pruned_and_that_of_life_is_kept(
+    ledger: Ledger, sweep: Sweep
+) -> None:
+    limits = [{"period": period, "max": 15} for period in ("week", "month", "lifetime")]
+    ledger.rule(name="basket", event_type="basket.paid", points=10, limits=limits)
+    for happened in (datetime(2020, 5, 4, 16, 0, tzinfo=UTC), None):
+        basket = ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=happened)
+        ledger.apply(basket)
+    ledger.tenant(timezone="America/New_York", backdating_days=30)
+    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
+    sweep.open_runs(RESET_DAILY_LIMITS)
+    sweep.reset_daily_limits()
+    kept = ledger.rows("SELECT period, points FROM usage ORDER BY period")
+    assert [tuple(row) for row in kept] == [("lifetime", 15), ("month", 5), ("week", 5)]
+
+
 def test_usage_that_no_command_can_count_in_any_more_is_pruned(ledger: Ledger, sweep: Sweep) -> None:
     ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
     old = datetime(2020, 5, 4, 16, 0, tzinfo=UTC)
@@ -235,3 +252,61 @@ def test_a_moment_at_which_nothing_is_pending_any_more_is_not_found_for_ever(
     ledger.drain()
     assert sweep.activate_points() == 0
     assert ledger.rows("SELECT next_activation_at FROM accounts") == [(None,)]
+
+
+def test_a_full_lane_puts_the_nightly_run_off_and_asks_for_no_hurry(settings: Settings) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
+        ledger.tenant(timezone="America/New_York")
+        own = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+        grant_points_that_are_due(ledger, "anna")
+        last_run(ledger, EXPIRE_POINTS, days_ago=1)
+        own.open_runs(EXPIRE_POINTS)
+        ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="ben", amount=1) for _ in range(5)])
+
+        assert own.expire_points() is False, "the workers come first"
+
+        ledger.drain()
+        assert own.expire_points() is True
+
+
+def test_commands_that_may_not_go_keep_no_sweep_waiting(settings: Settings) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
+        ledger.tenant(timezone="America/New_York")
+        own = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+        grant_points_that_are_due(ledger, "anna")
+        last_run(ledger, EXPIRE_POINTS, days_ago=1)
+        own.open_runs(EXPIRE_POINTS)
+        task_ids = ledger.client.enqueue_many(
+            [Earn(tenant_id="shop", user_id="ben", amount=1) for _ in range(5)]
+        )
+        with ledger.database.begin() as connection:  # ben's first has failed, and holds the rest
+            rows(
+                connection,
+                """INSERT INTO failures (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
+                   SELECT id, lane, tenant_id, user_id, 1, '', 'infinity' FROM journal
+                   WHERE id = %(id)s RETURNING id""",
+                id=parse_id(task_ids[0]),
+            )
+        assert own.expire_points() is True
+
+
+def test_a_sweep_by_hand_refuses_a_moment_in_the_future(ledger: Ledger, sweep: Sweep) -> None:
+    with pytest.raises(InvalidCommand, match="as_of: lies in the future"):
+        list(sweep.expire_now(datetime.now(UTC) + timedelta(days=1)))
+
+
+def test_usage_is_kept_while_a_command_of_that_day_may_still_be_applied(ledger: Ledger, sweep: Sweep) -> None:
+    ledger.tenant(timezone="America/New_York", max_earn_per_day=100, backdating_days=0)
+    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=100))
+    ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=50))  # it waits
+    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
+    sweep.open_runs(RESET_DAILY_LIMITS)
+    with ledger.database.begin() as connection:  # as if the night were a week later
+        connection.exec_driver_sql(
+            "UPDATE job_runs SET local_date = local_date + 7 WHERE finished_at IS NULL"
+        )
+    assert sweep.reset_daily_limits() is True
+
+    ledger.drain()
+
+    assert ledger.balance("anna") == 100

@@ -72,11 +72,12 @@ def test_a_refusal_is_a_result_and_a_malformed_command_says_which_field(app: Cel
         (earn(amount="5"), "amount: Input should be a valid integer"),
         (earn(balance=10), "balance: Extra inputs are not permitted"),
         ({"user_id": "anna", "amount": 5}, "tenant_id: Field required"),
+        (earn(id=str(uuid.uuid4())), "id: the message's task id is the command's id"),
     ]:
         malformed = app.send_task("points.earn", kwargs=fields).get(timeout=SECONDS)
         assert (malformed["state"], malformed["reason"]) == ("refused", "INVALID_COMMAND")
         assert told in malformed["message"]
-    assert ledger.counts("journal", "dead_letters") == [1, 4]
+    assert ledger.counts("journal", "dead_letters") == [1, 5]
 
 
 def test_a_key_used_again_with_other_content_is_refused_under_the_new_task_id(app: Celery) -> None:

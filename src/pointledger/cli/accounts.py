@@ -1,35 +1,61 @@
 """What users have: `account`, `accounts`, `entries`."""
 
 from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
 from itertools import islice
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 import typer
 
-from pointledger.cli.opening import reading
+from pointledger.cli.opening import looking_up, reading
 from pointledger.cli.output import Json, note, print_fields, print_json, print_table
 from pointledger.cli.programmes import TenantId
-from pointledger.cli.reading import entity_id
-from pointledger.errors import LedgerError
+from pointledger.cli.reading import entity_id, moment
+from pointledger.lookups import Lookups
 from pointledger.storage import programmes, queries
+from pointledger.storage.queries import PAGE
 
 _ROWS_FOR_PEOPLE = 50  # a screen or two
+
+
+class EntryType(StrEnum):
+    """The seven values that the API knows."""
+
+    EARN = "earn"
+    SPEND = "spend"
+    EXPIRE = "expire"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
+    REFUND = "refund"
+    ADJUST = "adjust"
+
 
 UserId = Annotated[
     str, typer.Argument(metavar="USER", parser=entity_id, help="The user's id in this tenant.")
 ]
 
 
-class AccountMissing(LedgerError, LookupError):
-    """This user has no account yet; the first points that are granted make it. Check the spelling of the
-    tenant and the user."""
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        parser=moment,
+        metavar="TIME",
+        help="As it had been recorded by then, like 2026-03-01T00:00:00Z; now, if not given.",
+    ),
+]
 
 
-def account(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
-    """Show one user's points: what is available, frozen, earned, spent and expired."""
-    with reading() as connection:
-        found = _account(connection, tenant_id, user_id)
+def account(tenant_id: TenantId, user_id: UserId, as_of: AsOf = None, json: Json = False) -> None:
+    """Show one user's points: what is available, frozen, earned, spent and expired.
+
+    With --as-of: as the ledger had it at a past moment, by when entries were recorded (created_at), not by
+    when things happened. The status of then is not known, and shown as null.
+    """
+    with looking_up() as lookups:
+        found = lookups.account(tenant_id, user_id, as_of)
     (print_json if json else print_fields)(found)
 
 
@@ -67,27 +93,32 @@ def entries(
             help=f"So many at most; if not given, all with --json and {_ROWS_FOR_PEOPLE} for people.",
         ),
     ] = None,
+    before: Annotated[
+        int | None,
+        typer.Option("--before", metavar="SEQ", min=1, help="Only those below this seq: the next page."),
+    ] = None,
+    entry_type: Annotated[
+        EntryType | None, typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(EntryType)}.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List what happened to a user's points, the newest first; with --json one entry a line."""
-    with reading() as connection:
-        _account(connection, tenant_id, user_id)
-        pages = islice(_entries(connection, tenant_id, user_id), limit)
+    """List what happened to a user's points, the newest first; with --json one entry a line.
+
+    Pages: give the seq of the last line to --before. What is written meanwhile changes no page.
+    """
+    with looking_up() as lookups:
+        most = limit or (None if json else _ROWS_FOR_PEOPLE)
+        kind = entry_type.value if entry_type else None
+        total, found = _entries(lookups, tenant_id, user_id, before, kind, most)
         if json:
-            for found in pages:
-                print_json(found)
+            for each in found:
+                print_json(each)
             return
-        shown = list(pages if limit else islice(pages, _ROWS_FOR_PEOPLE + 1))
+        shown = list(found)
     columns = ("seq", "type", "subtype", "delta", "balance_after", "occurred_at", "expires_at", "command_id")
-    _print_some(columns, shown, limit or _ROWS_FOR_PEOPLE)
-
-
-def _account(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str, Any]:
-    programmes.tenant(connection, tenant_id)
-    found = queries.account(connection, tenant_id, user_id)
-    if found is None:
-        raise AccountMissing(f"{user_id} of {tenant_id}")
-    return found
+    print_table(columns, [[line[column] for column in columns] for line in shown])
+    if shown and shown[-1]["seq"] > 1:
+        note(f"{total:,} entries in all. Older ones: --before {shown[-1]['seq']}", "dim")
 
 
 def _accounts(connection: sa.Connection, tenant_id: str) -> Iterator[dict[str, Any]]:
@@ -97,16 +128,23 @@ def _accounts(connection: sa.Connection, tenant_id: str) -> Iterator[dict[str, A
         after = page[-1]["user_id"]
 
 
-def _entries(connection: sa.Connection, tenant_id: str, user_id: str) -> Iterator[dict[str, Any]]:
-    before: int | None = None
-    while page := queries.entries(connection, tenant_id, user_id, before):
-        yield from page
-        before = page[-1]["seq"]
-        if before == 1:  # the first of all
-            return
+def _entries(
+    lookups: Lookups, tenant_id: str, user_id: str, before: int | None, kind: str | None, most: int | None
+) -> tuple[int, Iterator[dict[str, Any]]]:
+    """How many entries there are in all, and those asked for, page after page."""
+    first = lookups.entries(tenant_id, user_id, before=before, type=kind, limit=min(most or PAGE, PAGE))
+
+    def pages() -> Iterator[dict[str, Any]]:
+        page = first
+        yield from page.entries
+        while page.next_before:
+            page = lookups.entries(tenant_id, user_id, before=page.next_before, type=kind)
+            yield from page.entries
+
+    return first.total, islice(pages(), most)
 
 
-def _print_some(columns: tuple[str, ...], lines: list[dict[str, Any]], most: int = _ROWS_FOR_PEOPLE) -> None:
-    print_table(columns, [[line[column] for column in columns] for line in lines[:most]])
-    if len(lines) > most:
+def _print_some(columns: tuple[str, ...], lines: list[dict[str, Any]]) -> None:
+    print_table(columns, [[line[column] for column in columns] for line in lines[:_ROWS_FOR_PEOPLE]])
+    if len(lines) > _ROWS_FOR_PEOPLE:
         note("... and more. --json shows all of them.", "dim")

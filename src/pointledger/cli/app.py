@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli import accounts, bulk, commands, operate
+from pointledger.cli import accounts, batches, bulk, commands, lookups, operate
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
@@ -91,24 +91,27 @@ def pointledger() -> None:
 
 app.command(rich_help_panel="Commands")(commands.enqueue)
 app.command(rich_help_panel="Commands")(commands.outcome)
+app.command(rich_help_panel="Commands")(commands.cancel)
 app.command(rich_help_panel="Commands")(bulk.replay)
+app.command("batch-earn", rich_help_panel="Commands")(batches.batch_earn)
+app.command("batch-outcome", rich_help_panel="Commands")(batches.batch_outcome)
 app.add_typer(tenant_app, name="tenant", help="Tenants: whose programme it is.", rich_help_panel="Programme")
 app.add_typer(rule_app, name="rule", help="Rules: from events to points.", rich_help_panel="Programme")
 app.command(rich_help_panel="Accounts")(accounts.account)
 app.command(rich_help_panel="Accounts")(accounts.accounts)
 app.command(rich_help_panel="Accounts")(accounts.entries)
+app.command(rich_help_panel="Accounts")(lookups.entry)
+app.command(rich_help_panel="Accounts")(lookups.why)
+app.command(rich_help_panel="Accounts")(lookups.expiring)
+app.command(rich_help_panel="Accounts")(lookups.value)
+app.command(rich_help_panel="Accounts")(lookups.stats)
+app.command(rich_help_panel="Accounts")(lookups.export)
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)
-
-
-@sweep_app.callback()
-def _sweep() -> None:
-    """With a single command below it, Typer would drop the command's name."""
-
-
+sweep_app.command("preview")(lookups.sweep_preview)
 app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.", rich_help_panel="Operation")
 
 

@@ -145,28 +145,44 @@ def _bars() -> Bars:
 # ----------------------------------------------------------------------------------------------- sweep
 
 
+OneTenant = Annotated[
+    str | None, typer.Option("--tenant", parser=entity_id, metavar="TENANT", help="This tenant only.")
+]
+SweptAsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of", parser=moment, metavar="TIME", help="Like 2026-03-01T00:00:00Z; now, if not given."
+    ),
+]
+AccountsAtMost = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        help="So many accounts of each tenant at most, soonest expiry first; if not given, the tenant's "
+        "expire_accounts_per_run holds.",
+    ),
+]
+
+
 def sweep_expiry(
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", parser=entity_id, metavar="TENANT", help="This tenant only.")
-    ] = None,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            "--as-of", parser=moment, metavar="TIME", help="Like 2026-03-01T00:00:00Z; now, if not given."
-        ),
-    ] = None,
+    tenant: OneTenant = None,
+    as_of: SweptAsOf = None,
+    limit: AccountsAtMost = None,
     wait: WaitForAll = False,
     json: Json = False,
 ) -> None:
     """Expire what is due: finds the accounts and accepts a command for each.
 
     Beat does it every night after each tenant's midnight. Sweeping twice as of one time is sweeping once.
+    Paused tenants are left out unless --tenant names them: their commands wait. See it before: sweep preview.
     """
     began = time.monotonic()
     with opened_settings() as settings, opened_client(settings) as client, _opened_sweep(settings) as sweep:
         tally, found, accepted = Tally(client), 0, 0
         with stderr().status("Sweeping ..."):
-            for receipt in sweep.expire_now(as_of, tenant):
+            for receipt in sweep.expire_now(as_of, tenant, limit):
                 found += len(receipt.task_ids)
                 accepted += receipt.new
                 tally.add(receipt.task_ids)

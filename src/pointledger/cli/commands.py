@@ -1,4 +1,4 @@
-"""One command: `enqueue` it, and ask for its `outcome`."""
+"""One command: `enqueue` it, ask for its `outcome`, `cancel` it while it waits."""
 
 from typing import Annotated, Any
 
@@ -67,6 +67,19 @@ def outcome(
         found = _outcome(client, task_id, wait)
     _show(found, json)
     raise typer.Exit(_status(found))
+
+
+def cancel(
+    task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help="The command's task id.")],
+    json: Json = False,
+) -> None:
+    """Withdraw a command that still waits; its outcome is then refused, with the reason CANCELLED.
+
+    Exit status 1 when it is too late: it does not wait any more.
+    """
+    with opened_settings() as settings, opened_client(settings) as client:
+        found = client.cancel(task_id)
+    _show(found, json)
 
 
 def _command(kind: str, fields: str) -> AnyCommand:

@@ -11,6 +11,7 @@ from pointledger.cli.output import note
 from pointledger.client import PointsClient
 from pointledger.domain.findings import explain
 from pointledger.errors import LedgerError
+from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
@@ -56,6 +57,13 @@ def opened_client(settings: Settings) -> Iterator[PointsClient]:
         client = PointsClient.connect(settings)
     with client:
         yield client
+
+
+@contextmanager
+def looking_up() -> Iterator[Lookups]:
+    """What may be asked; Redis is not needed for it."""
+    with opened_settings() as settings, opened_database(settings) as database:
+        yield Lookups(database)
 
 
 @contextmanager

@@ -79,6 +79,13 @@ def print_fields(fields: Mapping[str, object]) -> None:
     _print(table)
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Sentences, each on a line of its own."""
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(plain(line), soft_wrap=not console.is_terminal)
+
+
 def _readable(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"

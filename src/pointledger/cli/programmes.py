@@ -1,4 +1,4 @@
-"""A tenant's programme: `tenant put|show` and `rule put|list`."""
+"""A tenant's programme: `tenant put|show|pause|resume` and `rule put|list`."""
 
 from collections import Counter
 from typing import Annotated, Any
@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
-from pointledger.cli.opening import reading, writing
+from pointledger.cli.opening import opened_client, opened_settings, reading, writing
 from pointledger.cli.output import Json, print_fields, print_json, print_table
 from pointledger.cli.reading import InputUnreadable, entity_id, read_document
-from pointledger.domain.rules import Fixed, Rule, RuleBody, rule_from
+from pointledger.domain.awards import Award, Fixed, Formula, PerUnit, Table
+from pointledger.domain.rules import Rule, RuleBody, rule_from
 from pointledger.domain.tenants import tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant
 from pointledger.ids import show_id
@@ -50,6 +51,25 @@ def show_tenant(tenant_id: TenantId, json: Json = False) -> None:
     with reading() as connection:
         tenant = programmes.tenant(connection, tenant_id)
     (print_json if json else print_fields)(tenant.model_dump(mode="json"))
+
+
+@tenant_app.command("pause")
+def pause_tenant(tenant_id: TenantId, json: Json = False) -> None:
+    """Let a tenant's commands wait. They are accepted all the same; other tenants go on. Its nightly sweep
+    waits, too. When this returns, nothing of the tenant is being applied any more."""
+    with opened_settings() as settings, opened_client(settings) as client:
+        since = client.pause(tenant_id)
+    shown = {"tenant_id": tenant_id, "paused": True, "since": since.isoformat().replace("+00:00", "Z")}
+    (print_json if json else print_fields)(shown)
+
+
+@tenant_app.command("resume")
+def resume_tenant(tenant_id: TenantId, json: Json = False) -> None:
+    """Let a paused tenant's commands go on, in their order."""
+    with opened_settings() as settings, opened_client(settings) as client:
+        was_paused = client.resume(tenant_id)
+    shown = {"tenant_id": tenant_id, "paused": False, "was_paused": was_paused}
+    (print_json if json else print_fields)(shown)
 
 
 @rule_app.command("put")
@@ -119,20 +139,27 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
 
 def _rule_line(rule: Rule) -> tuple[object, ...]:
     body = rule.body
-    base = body.award.base
-    award = (
-        f"{base.points:,}" if isinstance(base, Fixed) else f"{base.points:,} per {base.per:,} {base.field}"
-    )
-    if body.award.multiplier != 1:
-        award += f" x {body.award.multiplier.normalize():f}"
     limits = ", ".join(f"{limit.max:,} {limit.unit} a {limit.period}" for limit in body.limits)
     return (
         body.name,
         rule.version,
         body.event_type,
-        award,
+        _award(body.award),
         limits or "none",
         body.on_exceed,
         body.priority,
         body.enabled,
     )
+
+
+def _award(award: Award) -> str:
+    match award.base:
+        case Fixed(points=points):
+            told = f"{points:,}"
+        case PerUnit(field=field, per=per, points=points):
+            told = f"{points:,} per {per:,} {field}"
+        case Table(field=field, brackets=brackets):
+            told = f"{min(b.points for b in brackets):,} to {max(b.points for b in brackets):,} by {field}"
+        case Formula(expr=expr):
+            told = expr
+    return told if award.multiplier == 1 else f"{told} x {award.multiplier.normalize():f}"

@@ -9,7 +9,9 @@
 | rules        | from an event to the points it wants to grant                       |
 | limits       | windows of the calendar and how much of them is used                |
 | lots         | points that expire together, and the order they are consumed in     |
+| holds        | points set aside, and the lots that they are in                     |
 | book         | the accounts of a batch in memory; the one place a balance changes  |
+| holding      | freezing, capturing, releasing and timing out on the book           |
 | guards       | refusals that several kinds share                                   |
 | decide       | one command against the book: guards in order, then the deed        |
 | passing      | what time does to an account, and what debits do to its lots        |
@@ -18,6 +20,8 @@
 | reversible   | an entry that is reversed: what it took, what was returned since    |
 | reversals    | refunds and clawbacks                                               |
 | apply_rule   | the largest of its cases                                            |
+| decide_holds | its cases about holds                                               |
+| administer   | its cases for administrators                                        |
 | needs        | what a batch must have loaded before it can be decided              |
 | outcomes     | what came of a command; the reasons of a refusal, in order          |
 | snapshots    | accounts and entries as an outcome tells them                       |

@@ -1,31 +1,36 @@
 """apply-rule: an event meets the tenant's rules, and every rule that matches grants.
 
-Per rule: points wanted (base × multiplier, rounded down once), then what its limits, the tenant's daily
-limit and the maximum balance let through. The outcome says what was wanted, what was granted and which
-limit held it back.
+First every rule is asked (`matching.py`), then those that match grant, in order: what a rule wants, as far
+as its limits, the tenant's daily limit and the maximum balance let it through. The outcome says what was
+wanted, what was granted and which limit held it back; and which rules of that type were skipped, and why.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
-from pointledger.domain.limits import EARN_METER, daily_window, left, rule_windows
+from pointledger.domain.limits import EARN_METER, Window, daily_window, left, rule_windows
+from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.rules import Rule
+from pointledger.domain.rules import Limit, Rule
+from pointledger.domain.scenes import Scene
 from pointledger.domain.snapshots import account_data, entry_data
 from pointledger.domain.tenants import Tenant
 
+_TOLD_IN_OUTCOME = 20  # rules that were skipped: it is kept for ever
+_TOLD_IN_MESSAGE = 5
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+
+class Grant(NamedTuple):
     """What one rule wanted to grant and what was let through; `held_by` names the limit that did."""
 
     rule: Rule
     wanted: int
     granted: int
+    windows: list[tuple[Limit, Window]]  # of the rule's limits
     held_by: str | None = None
     refused: bool = False  # the rule would rather grant nothing than less
 
@@ -43,46 +48,71 @@ class Grant:
         return data
 
 
+class Judgement(NamedTuple):
+    """A decision and how it came about: every rule that was asked, and what those that matched granted."""
+
+    decision: Decision
+    matches: Sequence[Match] = ()
+    grants: Sequence[Grant] = ()
+
+
 def apply_rule(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Decision:
     """Grants what the rules in force at `at` grant for the event; creates the account if it is missing."""
+    return judge(book, tenant, command, at).decision
+
+
+def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judgement:
+    """`apply_rule`, and how it came about."""
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
-        return refused
+        return Judgement(refused)
     if account:
         touch(book, tenant, account, at)
-    matching = matches(book, tenant, command, at)
-    if not matching:
-        return Refused(Reason.NO_MATCHING_RULE, f"no enabled rule matches {command.event_type}")
+    rules = book.rules_of(tenant).for_event(command.event_type, at)
+    asked = matches(rules, Scene(tenant, account, command.metadata, at))
+    skipped = [match for match in asked if match.skipped]
+    if len(skipped) == len(asked):
+        return Judgement(_nothing_matches(command.event_type, skipped), asked)
     grants, entries = [], []
-    for rule, wanted in matching:
-        grant = _let_through(book, tenant, account, command.user_id, rule, wanted, at)
+    for match in asked:
+        if match.skipped:
+            continue
+        grant = _let_through(book, tenant, account, command.user_id, match.rule, match.wanted, at)
         grants.append(grant)
         if grant.granted:
             account = account or book.open_account(tenant, command.user_id, at)
             entries.append(_grant(book, tenant, account, grant, at))
+    decision: Decision
     if not entries and (held := next((grant for grant in grants if grant.refused), None)):
-        return Refused(
+        decision = Refused(
             Reason.LIMIT_REACHED, f"rule {held.rule.body.name}: its limit {held.held_by} is reached"
         )
-    account = account or book.open_account(tenant, command.user_id, at)
-    return Applied(
-        {
-            "points_earned": sum(grant.granted for grant in grants),
-            "grants": [grant.as_data() for grant in grants],
-            "transactions": [entry_data(entry) for entry in entries],
-            "account": account_data(account),
-        }
-    )
+    else:
+        account = account or book.open_account(tenant, command.user_id, at)
+        decision = _applied(account, entries, grants, skipped)
+    return Judgement(decision, asked, grants)
 
 
-def matches(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> list[tuple[Rule, int]]:
-    """The rules that match, each with the points it wants to grant, as they are tried.
+def _applied(account: Account, entries: list[Entry], grants: list[Grant], skipped: list[Match]) -> Applied:
+    told = [grant.as_data() for grant in grants]
+    told += [match.as_data() for match in skipped[:_TOLD_IN_OUTCOME]]
+    data: dict[str, Any] = {
+        "points_earned": sum(grant.granted for grant in grants),
+        "grants": told,
+        "transactions": [entry_data(entry) for entry in entries],
+        "account": account_data(account),
+    }
+    if len(skipped) > _TOLD_IN_OUTCOME:
+        data["more_skipped"] = len(skipped) - _TOLD_IN_OUTCOME
+    return Applied(data)
 
-    A rule that counts a field which the event lacks does not match it.
-    """
-    found = book.rules_of(tenant).for_event(command.event_type, at)
-    wanted = ((rule, rule.wanted(command.metadata)) for rule in found)
-    return [(rule, points) for rule, points in wanted if points is not None]
+
+def _nothing_matches(event_type: str, skipped: list[Match]) -> Refused:
+    told = [f"{match.rule.body.name} ({match.skipped})" for match in skipped[:_TOLD_IN_MESSAGE]]
+    if len(skipped) > _TOLD_IN_MESSAGE:
+        told.append(f"{len(skipped) - _TOLD_IN_MESSAGE} more")
+    why = f": {', '.join(told)}" if told else ""
+    return Refused(Reason.NO_MATCHING_RULE, f"no enabled rule matches {event_type}{why}")
 
 
 def _let_through(
@@ -90,12 +120,13 @@ def _let_through(
 ) -> Grant:
     """What the rule's limits let through, then the tenant's daily limit, then the maximum balance."""
     granted, held_by = wanted, None
-    for limit, window in rule_windows(tenant, user_id, rule, at):
+    windows = rule_windows(tenant, user_id, rule, at)
+    for limit, window in windows:
         rest = left(limit, book.usage_of(window), wanted)
         if rest < granted:
             granted, held_by = rest, limit.label
     if granted < wanted and rule.body.on_exceed == "refuse":
-        return Grant(rule, wanted, 0, held_by, refused=True)
+        return Grant(rule, wanted, 0, windows, held_by, refused=True)
     if tenant.max_earn_per_day is not None:
         used = book.usage_of(daily_window(tenant, user_id, EARN_METER, at)).points
         rest = max(tenant.max_earn_per_day - used, 0)
@@ -104,19 +135,18 @@ def _let_through(
     rest = room(tenant, account)
     if rest < granted:
         granted, held_by = rest, "tenant/max_balance"
-    return Grant(rule, wanted, granted, held_by)
+    return Grant(rule, wanted, granted, windows, held_by)
 
 
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
     """From here the grant must succeed: counts it, writes its entry and its lot."""
     rule = grant.rule
     # A window that several limits look at is counted once.
-    for window in {window for _, window in rule_windows(tenant, account.user_id, rule, at)}:
+    for window in {window for _, window in grant.windows}:
         book.usage_of(window).add(grant.granted)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
-    expiry = rule.body.expiry
-    expires_at = tenant.days_later(at, expiry.days) if expiry else tenant.default_expiry(at)
+    expires_at = tenant.expires_at(at, rule.body.expiry)
     entry = book.post(
         account, ("earn", "rule"), grant.granted, at, delta=grant.granted, rule=rule, expires_at=expires_at
     )

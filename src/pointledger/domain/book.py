@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from pointledger.domain.holds import Hold
 from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, LotMove, contains, put
+from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
@@ -32,7 +33,15 @@ TOTALS: dict[tuple[str, str], str | None] = {
     ("refund", "goodwill"): "total_refunded",
     ("adjust", "clawback"): "total_clawed_back",
     ("adjust", "activation"): None,
+    ("freeze", "hold"): None,
+    ("unfreeze", "release"): None,
+    ("unfreeze", "timeout"): None,
+    ("spend", "capture"): "total_spent",
+    ("adjust", "admin"): "total_adjusted_in",
+    ("adjust", "forfeit"): "total_adjusted_out",
 }
+# Where a kind of entry goes either way: what counts the points that it took.
+TAKEN = {("adjust", "admin"): "total_adjusted_out"}
 
 
 @dataclass(slots=True)
@@ -69,6 +78,8 @@ class Account:
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
     others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
     others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
+    holds: dict[UUID, Hold] = field(default_factory=dict)  # as far as the batch needs them, oldest first
+    next_timeout_at: datetime | None = None  # of `holds`, and the batch looks no further
 
 
 @dataclass(slots=True)
@@ -180,35 +191,22 @@ class Book:
         account.frozen_balance += delta_frozen
         account.pending_balance += delta_pending
         account.debt += delta_debt
-        if total := TOTALS[kind]:
+        total = TOTALS[kind]
+        if delta + delta_frozen + delta_pending - delta_debt < 0:
+            total = TAKEN.get(kind, total)
+        if total:
             setattr(account, total, getattr(account, total) + amount)
         account.version += 1
         account.updated_at = max(account.updated_at, self.recorded_at)
         account.changed = True
         entry = Entry(
-            id=self._next_id(),
-            tenant_id=account.tenant_id,
-            account_id=account.id,
-            seq=account.version,
-            command_id=self._whose(),
-            type=entry_type,
-            subtype=subtype,
-            amount=amount,
-            delta=delta,
-            delta_frozen=delta_frozen,
-            delta_pending=delta_pending,
-            delta_debt=delta_debt,
-            balance_after=account.balance,
-            frozen_after=account.frozen_balance,
-            pending_after=account.pending_balance,
-            debt_after=account.debt,
-            related_id=related_id,
-            rule=rule,
-            expires_at=expires_at,
-            occurred_at=occurred_at,
-            created_at=account.updated_at,
-            unsettled=repaid,
-        )
+            id=self._next_id(), tenant_id=account.tenant_id, account_id=account.id, seq=account.version,
+            command_id=self._whose(), type=entry_type, subtype=subtype, amount=amount, delta=delta,
+            delta_frozen=delta_frozen, delta_pending=delta_pending, delta_debt=delta_debt,
+            balance_after=account.balance, frozen_after=account.frozen_balance,
+            pending_after=account.pending_balance, debt_after=account.debt, related_id=related_id, rule=rule,
+            expires_at=expires_at, occurred_at=occurred_at, created_at=account.updated_at, unsettled=repaid,
+        )  # fmt: skip
         self.entries.append(entry)
         return entry
 
@@ -250,13 +248,17 @@ class Book:
         """Takes the points of an entry out of the lots that pay for it."""
         for lot, share in paid:
             lot.remaining -= share
-            if kind == "expire":
-                lot.expired += share
-            self.note_lot(lot)
-            if lot.remaining == 0 and lot.frozen == 0:
-                ended = "cancelled" if lot.state == "pending" else "consumed"
-                lot.state = "expired" if kind == "expire" else ended
-            self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
+            self.note_move(entry, kind, lot, share)
+
+    def note_move(self, entry: Entry, kind: str, lot: Lot, share: int) -> None:
+        """Records that points have left a lot, which is at its end when nothing is left."""
+        if kind == "expire":
+            lot.expired += share
+        self.note_lot(lot)
+        if lot.remaining == 0 and lot.frozen == 0:
+            ended = "cancelled" if lot.state == "pending" else "consumed"
+            lot.state = "expired" if kind in ("expire", "grace") else ended
+        self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
 
     def settle_debt(self, entry: Entry, lot: Lot) -> None:
         """Lets a lot whose points the entry made available pay what the entry repays."""
@@ -289,10 +291,3 @@ class Book:
     def _next_id(self) -> UUID:
         self._ordinal += 1
         return derive_id(self._whose(), self._ordinal, self._milliseconds)
-
-
-def sooner(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two moments, None being never."""
-    if one is None or other is None:
-        return one or other
-    return min(one, other)

@@ -17,24 +17,28 @@ from pointledger.domain.fields import (
     Label,
     Moment,
     ShortText,
+    SignedAmount,
     TaskId,
     Text,
+    Why,
 )
 from pointledger.domain.findings import explain
 from pointledger.domain.json_values import Metadata
+from pointledger.domain.parts import as_tuple
 from pointledger.errors import InvalidCommand
 from pointledger.ids import new_id
-
-
-def _as_tuple(value: object) -> object:
-    """JSON has lists; a frozen command has none."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Command(BaseModel):
     """What every command carries. `occurred_at`: when it happened, if not when it is accepted."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        revalidate_instances="always",  # `checked` looks again: model_copy(update=...) does not
+    )
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1  # of the payload; a worker that does not know a version lets it wait
@@ -249,7 +253,7 @@ class ImportOpeningBalance(Command):
 
     kind: ClassVar[str] = "import-opening-balance"
 
-    lots: Annotated[tuple[OpeningLot, ...], BeforeValidator(_as_tuple), Field(min_length=1, max_length=1000)]
+    lots: Annotated[tuple[OpeningLot, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=1000)]
     expired: Literal["reject", "import"] = "reject"
     control_sum: Amount | None = None
     source: ShortText | None = None
@@ -265,6 +269,85 @@ class ImportOpeningBalance(Command):
         return self
 
 
+class Freeze(Command):
+    """Opens a hold: points are set aside until they are captured, released or the hold times out."""
+
+    kind: ClassVar[str] = "freeze"
+
+    amount: Amount
+    reason: ShortText | None = None
+    expires_at: Moment | None = None  # when the hold times out; none: never
+
+    @property
+    def debit(self) -> int:
+        return self.amount
+
+
+class Unfreeze(Command):
+    """Releases a hold, the whole or `amount` of it; without a hold's id so many points, the oldest first."""
+
+    kind: ClassVar[str] = "unfreeze"
+
+    hold_id: TaskId | None = None
+    amount: Amount | None = None
+    reason: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _something_is_named(self) -> "Unfreeze":
+        if self.hold_id is None and self.amount is None:
+            raise ValueError("give hold_id, amount or both")
+        return self
+
+
+class ConfirmDeduction(Command):
+    """Captures a hold: spends `amount` of what it holds (all, if not given) and releases the rest."""
+
+    kind: ClassVar[str] = "confirm-deduction"
+
+    hold_id: TaskId
+    amount: Amount | None = None
+    reason: ShortText | None = None
+
+
+class ReleaseHoldsDue(Command):
+    """Releases the holds that have timed out at `as_of`. The sweep sends it."""
+
+    kind: ClassVar[str] = "release-holds-due"
+
+    as_of: Moment
+
+    @property
+    def key(self) -> str | None:
+        """One per user and moment, so that a sweep run twice is one."""
+        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
+
+
+class Adjust(Command):
+    """An administrator gives or takes points; `actor` says who."""
+
+    kind: ClassVar[str] = "adjust"
+
+    amount: SignedAmount
+    reason: Why
+
+    @property
+    def debit(self) -> int:
+        return max(-self.amount, 0)
+
+
+class SetStatus(Command):
+    """Suspends an account, lets it go on, or closes it for ever; what a closed one had is forfeited."""
+
+    kind: ClassVar[str] = "set-status"
+
+    status: Literal["active", "suspended", "closed"]
+    reason: Why
+
+    @property
+    def debit(self) -> int:
+        return MAX_AMOUNT if self.status == "closed" else 0
+
+
 AnyCommand = (
     ApplyRule
     | Earn
@@ -277,6 +360,12 @@ AnyCommand = (
     | CancelPending
     | ActivateDue
     | ImportOpeningBalance
+    | Freeze
+    | Unfreeze
+    | ConfirmDeduction
+    | ReleaseHoldsDue
+    | Adjust
+    | SetStatus
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
@@ -289,5 +378,13 @@ def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
         raise InvalidCommand(f"kind: one of {', '.join(KINDS)}")
     try:
         return command.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidCommand(explain(error)) from None
+
+
+def checked(command: AnyCommand) -> AnyCommand:
+    """The command, looked at once more as it comes through the door. Raises InvalidCommand."""
+    try:
+        return type(command).model_validate(command)
     except ValidationError as error:
         raise InvalidCommand(explain(error)) from None

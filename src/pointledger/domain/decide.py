@@ -1,8 +1,9 @@
 """The decision: what a command does to the book. Pure: the same book and command, the same decision.
 
 Each kind is a column of guards in order of precedence (`Reason`), then the line from which on the command
-must succeed, then the deed. What is due for expiry on an account is expired before its balance is
-looked at, and stays expired should the command be refused: time has passed either way.
+must succeed, then the deed. Before an account's balance is looked at, holds that have timed out are released,
+pending points whose moment has come become available, and what is due expires; that stays should the command
+be refused: time has passed either way.
 """
 
 from dataclasses import dataclass
@@ -11,22 +12,30 @@ from decimal import Decimal
 from typing import assert_never
 
 from pointledger.domain import lots
+from pointledger.domain.administer import adjust, set_status
 from pointledger.domain.apply_rule import apply_rule
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
     ActivateDue,
+    Adjust,
     AnyCommand,
     ApplyRule,
     CancelPending,
     Clawback,
+    ConfirmDeduction,
     Earn,
     Expire,
     ExpireDue,
+    Freeze,
     ImportOpeningBalance,
     Refund,
+    ReleaseHoldsDue,
+    SetStatus,
     Spend,
     Transfer,
+    Unfreeze,
 )
+from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
 from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.opening import import_opening_balance
@@ -49,7 +58,7 @@ class Accepted:
     accepted_at: datetime
 
 
-def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch per kind)
+def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch for each kind)
     """Applies one command to the book, or refuses it."""
     command = accepted.command
     book.begin(command.id)
@@ -80,14 +89,26 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return import_opening_balance(book, tenant, command, at)
         case ActivateDue():
             return activate(book, tenant, command, at)
+        case Freeze():
+            return freeze(book, tenant, command, at)
+        case Unfreeze():
+            return unfreeze(book, tenant, command, at)
+        case ConfirmDeduction():
+            return confirm_deduction(book, tenant, command, at)
+        case ReleaseHoldsDue():
+            return release_holds_due(book, tenant, command, at)
+        case Adjust():
+            return adjust(book, tenant, command, at)
+        case SetStatus():
+            return set_status(book, tenant, command, at)
         case _:
             assert_never(command)
 
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
-    """The instant that decides about a command; a sweep carries its own."""
-    if isinstance(accepted.command, ExpireDue | ActivateDue):
-        return accepted.command.as_of
+    """The instant that decides about a command; a sweep carries its own, which may not lie ahead."""
+    if isinstance(accepted.command, ExpireDue | ReleaseHoldsDue | ActivateDue):
+        return min(accepted.command.as_of, accepted.accepted_at)
     return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)
 
 

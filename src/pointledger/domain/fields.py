@@ -75,6 +75,12 @@ def _no_control(value: str) -> str:
     return value
 
 
+def _not_zero(value: int) -> int:
+    if value == 0:
+        raise ValueError("more or less than 0")
+    return value
+
+
 TaskId = Annotated[UUID, BeforeValidator(_one_id)]
 Moment = Annotated[datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc)]
 EntityId = Annotated[str, AfterValidator(_entity_id)]
@@ -83,3 +89,5 @@ Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_c
 Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul)]
 ShortText = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
+SignedAmount = Annotated[int, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterValidator(_not_zero)]
+Why = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
+from pointledger.domain.holding import time_out_due
 from pointledger.domain.outcomes import Reason, Refused
 from pointledger.domain.passing import activate_due, expire_due
 from pointledger.domain.tenants import Tenant
@@ -41,18 +42,31 @@ def insufficient(account: Account, amount: int) -> Refused | None:
 
 def room(tenant: Tenant, account: Account | None) -> int:
     """Points that may still come before the tenant's maximum; what is pending counts toward it, what is
-    owed makes room: it is repaid first."""
+    owed makes room: it is repaid first.
+
+    What is frozen does not count, for it may come back above the maximum; but never above what a column
+    holds.
+    """
     most = tenant.max_balance or MAX_BALANCE
     if account is None:
         return most
-    return max(most - account.balance - account.pending_balance + account.debt, 0)
+    kept = account.balance + account.pending_balance - account.debt
+    return max(min(most - kept, space_left(account)), 0)
+
+
+def space_left(account: Account) -> int:
+    """Points that may come before a column of the account overflows, whatever else becomes available."""
+    kept = account.balance + account.pending_balance + account.frozen_balance
+    return MAX_BALANCE - kept + account.debt
 
 
 def touch(book: Book, tenant: Tenant, account: Account, at: datetime) -> list[Entry]:
-    """Moves the account's clock on; what is due by it becomes available, then expires. What expired."""
+    """Moves the account's clock on; by it, holds that have timed out are released, each as of its own moment,
+    what is pending and due becomes available, then what is due expires. What has expired."""
     if at > account.as_of:
         account.as_of = at
         account.changed = True
+    time_out_due(book, tenant, account)
     activate_due(book, account, account.as_of)
     if not tenant.expire_enabled:
         return []

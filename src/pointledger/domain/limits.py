@@ -5,14 +5,14 @@ begin, and a reset that is missed or run twice changes nothing.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from pointledger.domain.rules import Limit, Rule
 from pointledger.domain.tenants import Tenant
 
 LIFETIME_STARTS_ON = date(1, 1, 1)  # the window that never ends has begun before any event
-DAY, LIFETIME = "day", "lifetime"
+DAY, WEEK, MONTH = "day", "week", "month"
 EARN_METER, SPEND_METER = "earn", "spend"  # the tenant's own daily limits, over all rules
 
 
@@ -55,11 +55,20 @@ def rule_windows(tenant: Tenant, user_id: str, rule: Rule, at: datetime) -> list
     """The rule's limits, each with the window that it counts at a moment."""
     if not rule.body.limits:
         return []
-    starts_on = {DAY: tenant.local_date(at), LIFETIME: LIFETIME_STARTS_ON}
+    today, meter = tenant.local_date(at), str(rule.id)
     return [
-        (limit, Window(tenant.tenant_id, user_id, str(rule.id), limit.period, starts_on[limit.period]))
+        (limit, Window(tenant.tenant_id, user_id, meter, limit.period, starts_on(limit.period, today)))
         for limit in rule.body.limits
     ]
+
+
+def starts_on(period: str, day: date) -> date:
+    """The first local date of the window of this length that a day lies in; weeks are ISO's."""
+    if period == DAY:
+        return day
+    if period == WEEK:
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if period == MONTH else LIFETIME_STARTS_ON
 
 
 def left(limit: Limit, usage: Usage, wanted: int) -> int:

@@ -41,8 +41,15 @@ class LotMove:
     tenant_id: str
     entry_id: UUID
     lot_id: UUID
-    kind: str  # spend | transfer | expire | clawback | debt | restore | renew
+    kind: str  # spend | transfer | expire | grace | adjust | clawback | debt | restore | renew
     amount: int
+
+
+def sooner(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two moments, None being never."""
+    if one is None or other is None:
+        return one or other
+    return min(one, other)
 
 
 def consumption_order(lot: Lot) -> tuple[datetime, datetime, UUID]:

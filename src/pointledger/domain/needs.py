@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from pointledger.domain.book import Book
-from pointledger.domain.commands import ApplyRule, Clawback, Earn, Spend
+from pointledger.domain.commands import (
+    ApplyRule,
+    Clawback,
+    ConfirmDeduction,
+    Earn,
+    SetStatus,
+    Spend,
+    Unfreeze,
+)
 from pointledger.domain.decide import Accepted, effective_at
+from pointledger.domain.fields import MAX_AMOUNT
 from pointledger.domain.limits import EARN_METER, SPEND_METER, Window, daily_window, rule_windows
 from pointledger.domain.reversals import windows_of
 from pointledger.domain.tenants import Tenant
@@ -13,10 +23,13 @@ from pointledger.domain.tenants import Tenant
 
 @dataclass(slots=True)
 class AccountNeeds:
-    """How far the account's clock may move, and how many points may leave it."""
+    """How far the account's clock may move, how many points may leave it, and which holds are asked for."""
 
     until: datetime
     debit: int = 0
+    holds: set[UUID] = field(default_factory=set)  # by their ids
+    release: int = 0  # points of whichever holds are the oldest
+    pending: bool = False  # whether all that is pending is asked for
 
 
 @dataclass(slots=True)
@@ -36,7 +49,15 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
         at = effective_at(tenant, accepted)
         for user_id in command.users:
             _reach(needs, book, (command.tenant_id, user_id), at)
-        needs.accounts[command.tenant_id, command.user_id].debit += command.debit + _clawed(book, accepted)
+        need = needs.accounts[command.tenant_id, command.user_id]
+        need.debit += command.debit + _clawed(book, accepted)
+        if isinstance(command, SetStatus) and command.status == "closed":
+            need.pending = True
+        if isinstance(command, Unfreeze | ConfirmDeduction):
+            if command.hold_id:
+                need.holds.add(command.hold_id)
+            else:
+                need.release = min(need.release + (command.amount or 0), MAX_AMOUNT)
         needs.windows.update(_windows(book, tenant, accepted, at))
     return needs
 

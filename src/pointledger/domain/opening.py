@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
 from pointledger.domain.commands import ImportOpeningBalance, OpeningLot
-from pointledger.domain.guards import inactive, touch
+from pointledger.domain.guards import inactive, space_left, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import expire_due
 from pointledger.domain.snapshots import applied
@@ -24,7 +24,7 @@ def import_opening_balance(
     as_of = account.as_of if account else at
     rejected = [lot for lot in command.lots if command.expired == "reject" and _is_due(lot, as_of)]
     total = sum(lot.amount for lot in command.lots)
-    if total + (account.balance + account.pending_balance if account else 0) > MAX_BALANCE:
+    if total > (space_left(account) if account else MAX_BALANCE):
         return Refused(Reason.MAX_BALANCE, "no account holds so many points")
 
     account = account or book.open_account(tenant, command.user_id, at)

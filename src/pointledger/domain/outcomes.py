@@ -15,6 +15,7 @@ class Reason(StrEnum):
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     ACCOUNT_SUSPENDED = "ACCOUNT_SUSPENDED"
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
+    OPEN_HOLDS = "OPEN_HOLDS"
     RECIPIENT_NOT_FOUND = "RECIPIENT_NOT_FOUND"
     RECIPIENT_INACTIVE = "RECIPIENT_INACTIVE"
     RELATED_NOT_FOUND = "RELATED_NOT_FOUND"
@@ -24,7 +25,11 @@ class Reason(StrEnum):
     LIMIT_REACHED = "LIMIT_REACHED"
     MAX_BALANCE = "MAX_BALANCE"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+    INSUFFICIENT_FROZEN = "INSUFFICIENT_FROZEN"
 
+
+# Somebody withdrew the command while it waited: nothing was decided, so it has no place in that order.
+CANCELLED = "CANCELLED"
 
 # What was sent by name through Celery and never became a command.
 INVALID_COMMAND = "INVALID_COMMAND"

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from pointledger.domain.book import Account, Book, Entry, sooner
-from pointledger.domain.lots import Lot, take
+from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.lots import Lot, sooner, take
 
 
 def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
@@ -40,9 +40,12 @@ def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
 
 
 def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
-    """Expires every lot that is due at `as_of`, one entry each; those entries, soonest expiry first."""
+    """Expires what remains in every lot that is due at `as_of`, one entry each; those entries, soonest expiry
+    first. What is held of a lot stays as it is."""
+    if account.next_expiry_at is None or account.next_expiry_at > as_of:
+        return []
     expired = []
-    for lot in [lot for lot in account.lots if lot.is_due(as_of)]:
+    for lot in [lot for lot in account.lots if lot.is_due(as_of) and lot.remaining]:
         entry = book.post(
             account,
             ("expire", "scheduled"),
@@ -53,10 +56,10 @@ def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
         )
         book.pay(entry, "expire", [(lot, lot.remaining)])
         expired.append(entry)
-    if expired:
-        book.settle_lots(account)
-        first = account.lots[0].expires_at if account.lots else None
-        account.next_expiry_at = sooner(first, account.others_expire_from)
+    book.settle_lots(account)
+    first = next((lot.expires_at for lot in account.lots if lot.remaining), None)
+    account.next_expiry_at = sooner(first, account.others_expire_from)
+    account.changed = True
     return expired
 
 

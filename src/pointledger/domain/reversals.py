@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
 from pointledger.domain.commands import CancelPending, Clawback, Refund
-from pointledger.domain.guards import closed, missing_account, touch
+from pointledger.domain.guards import closed, missing_account, space_left, touch
 from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
 from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
@@ -36,7 +36,7 @@ def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decisio
         spend = related(book, tenant.tenant_id, command.related_id)
         if refused := _irreversible(spend, account, REFUNDABLE, command.amount):
             return refused
-    if account.balance + command.amount - account.debt > MAX_BALANCE:
+    if command.amount > space_left(account):
         return Refused(Reason.MAX_BALANCE, "no account holds so many points")
 
     if spend is None:

@@ -1,80 +1,34 @@
 """Rules: a tenant's recipe from events to points, versioned.
 
 A rule is kept in its nested form; the flat names of the API pages are a shorthand that is normalised
-when it is saved. Arithmetic is exact: integers and decimals, one rounding at the end, down.
+when it is saved. How many points it wants to grant: `awards.py`.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
+from pointledger.domain.awards import Award
+from pointledger.domain.conditions import Condition
+from pointledger.domain.expiry import Expiry
 from pointledger.domain.fields import MAX_AMOUNT, Label
 from pointledger.domain.findings import explain
-from pointledger.domain.tenants import Days, Points
+from pointledger.domain.json_values import CHECKED_BEFORE
+from pointledger.domain.parts import Part, as_tuple
+from pointledger.domain.validity import Validity
 from pointledger.errors import InvalidRule
 
-_MULTIPLIER_DECIMALS = 6
-_MULTIPLIER_SCALE = 10**6
-_MAX_MULTIPLIER = Decimal(10**6)
+_MAX_LIMITS = 20  # each is a count to look up for every event
 
 
-def _decimal(value: object) -> object:
-    if isinstance(value, bool | float):
-        raise ValueError('write it as text, like "1.15": a binary float is not exact')
-    if isinstance(value, int):
-        return Decimal(value)
-    if isinstance(value, str):
-        if not (value.isascii() and value.replace(".", "", 1).isdigit()):
-            raise ValueError('a multiplier is written like "1.15"')
-        return Decimal(value)
-    return value
-
-
-def _bounded(value: Decimal) -> Decimal:
-    if not 0 <= value <= _MAX_MULTIPLIER:
-        raise ValueError(f"from 0 to {_MAX_MULTIPLIER}")
-    if value != round(value, _MULTIPLIER_DECIMALS):
-        raise ValueError(f"at most {_MULTIPLIER_DECIMALS} decimals")
-    return value
-
-
-Multiplier = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Fixed(_Part):
-    """So many points per event."""
-
-    kind: Literal["fixed"] = "fixed"
-    points: Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
-
-
-class PerUnit(_Part):
-    """`points` for each whole `per` of a metadata field; what is left over counts for nothing."""
-
-    kind: Literal["per_unit"]
-    field: Label
-    per: Points
-    points: Points
-
-
-class Award(_Part):
-    base: Annotated[Fixed | PerUnit, Field(discriminator="kind")]
-    multiplier: Multiplier = Decimal(1)
-
-
-class Limit(_Part):
+class Limit(Part):
     """At most `max` for this user under this rule, in points or in times, in a window."""
 
     scope: Literal["user"] = "user"
-    period: Literal["day", "lifetime"]
+    period: Literal["day", "week", "month", "lifetime"]
     unit: Literal["points", "times"] = "points"
     max: Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 
@@ -84,22 +38,26 @@ class Limit(_Part):
         return f"{self.scope}/{self.period}/{self.unit}"
 
 
-class Expiry(_Part):
-    """The granted lot's life in calendar days of the tenant."""
+class Stacking(Part):
+    """How a rule goes together with the other rules that match in its group; without a group, with those
+    that have none either (`matching.py`)."""
 
-    mode: Literal["rolling"] = "rolling"
-    days: Days
+    mode: Literal["stack", "exclusive", "best_of"] = "stack"
+    group: Label | None = None
 
 
-class RuleBody(_Part):
+class RuleBody(Part):
     """One version of a rule, as it is saved."""
 
     name: Label
     event_type: Label
     enabled: bool = True
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+    valid: Validity | None = None  # null: always
+    when: Condition | None = None  # null: any event of the type
     award: Award
-    limits: tuple[Limit, ...] = ()
+    stacking: Stacking = Stacking()
+    limits: Annotated[tuple[Limit, ...], BeforeValidator(as_tuple), Field(max_length=_MAX_LIMITS)] = ()
     on_exceed: Literal["clamp", "refuse"] = "clamp"
     expiry: Expiry | None = None  # null: the tenant's policy
 
@@ -112,20 +70,6 @@ class Rule:
     version: int
     in_force_from: datetime | None  # None: the first version, in force since ever
     body: RuleBody
-
-    def wanted(self, metadata: dict[str, Any]) -> int | None:
-        """Points before limits; None where the event lacks the integer that the rule counts."""
-        award = self.body.award
-        base = award.base
-        if isinstance(base, Fixed):
-            points = base.points
-        else:
-            units: object = metadata.get(base.field)
-            if not isinstance(units, int) or isinstance(units, bool):
-                return None
-            points = units // base.per * base.points
-        scaled = int(award.multiplier * _MULTIPLIER_SCALE)
-        return min(max(points * scaled // _MULTIPLIER_SCALE, 0), MAX_AMOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +88,13 @@ class Rules:
         highest priority first, then the oldest."""
         if event_type in self._timeless:
             return self._timeless[event_type]
-        found = self._in_force(event_type, effective_at)
+        found = [rule for rule in self.in_force(event_type, effective_at) if rule.body.enabled]
         if all(rule.in_force_from is None for rule in self.versions):  # nothing changed: any moment will do
             self._timeless[event_type] = found
         return found
 
-    def _in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:
+    def in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:
+        """Those that are switched off, too."""
         newest: dict[UUID, Rule] = {}
         for rule in self.versions:
             if rule.in_force_from is not None and rule.in_force_from > effective_at:
@@ -157,9 +102,7 @@ class Rules:
             known = newest.get(rule.id)
             if known is None or known.version < rule.version:
                 newest[rule.id] = rule
-        matching = [
-            rule for rule in newest.values() if rule.body.enabled and rule.body.event_type == event_type
-        ]
+        matching = [rule for rule in newest.values() if rule.body.event_type == event_type]
         return sorted(matching, key=lambda rule: (-rule.body.priority, rule.id))
 
 
@@ -171,6 +114,12 @@ def rule_from(fields: Any) -> RuleBody:
         return RuleBody.model_validate(_nested(fields))
     except ValidationError as error:
         raise InvalidRule(_in_the_writers_words(explain(error), fields)) from None
+
+
+def rule_as_saved(fields: dict[str, Any]) -> RuleBody:
+    """A rule as the ledger has it. Its expressions were compiled when it was saved, and are not again before
+    an event needs them."""
+    return RuleBody.model_validate(fields, context=CHECKED_BEFORE)
 
 
 # The flat names of the API pages, and where what they say belongs in the nested form.
@@ -202,8 +151,6 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
         if "limits" in rule:
             raise InvalidRule("limits: give either limits or daily_limit and total_limit")
         rule["limits"] = limits
-    if isinstance(rule.get("limits"), list):
-        rule["limits"] = tuple(rule["limits"])
     return rule
 
 

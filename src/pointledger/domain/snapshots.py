@@ -23,7 +23,7 @@ _NUMBERS = (
     "total_adjusted_out",
     "total_clawed_back",
 )
-_IDS = frozenset({"id", "account_id", "related_id", "rule_id"})
+_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id"})
 
 
 def account_data(account: Account) -> dict[str, Any]:
@@ -52,6 +52,9 @@ def entry_data(entry: Entry) -> dict[str, Any]:
         "balance_before": entry.balance_after - entry.delta,
         "balance_after": entry.balance_after,
     }
+    if entry.delta_frozen:
+        data["frozen_before"] = entry.frozen_after - entry.delta_frozen
+        data["frozen_after"] = entry.frozen_after
     if entry.expires_at is not None:
         data["expires_at"] = entry.expires_at
     if entry.related_id is not None:

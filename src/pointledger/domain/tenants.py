@@ -1,19 +1,27 @@
 """A tenant's configuration, and the calendar that it defines."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pointledger.domain.expiry import Days, Expiry, Mode, Months, Round, YearlyDate, unsound
 from pointledger.domain.fields import MAX_AMOUNT, EntityId
 from pointledger.domain.findings import explain
 from pointledger.errors import InvalidTenant
 
-Days = Annotated[int, Field(ge=1, le=36_500)]  # a hundred years: longer is "never"
 Points = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
+
+_EXPIRY_FIELDS = (
+    "expiry_mode",
+    "default_expiry_days",
+    "default_expiry_months",
+    "expiry_round",
+    "expiry_date",
+)
 
 
 @lru_cache(maxsize=1)
@@ -47,8 +55,11 @@ class Tenant(BaseModel):
     timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
     points_type: Literal["cash_equivalent", "expirable", "tier_points"] = "expirable"
     exchange_rate: Points = 100  # points per currency unit
-    expiry_mode: Literal["rolling", "never"] = "never"
+    expiry_mode: Mode = "never"
     default_expiry_days: Days | None = None
+    default_expiry_months: Months | None = None
+    expiry_round: Round = "none"
+    expiry_date: YearlyDate | None = None
     max_balance: Points | None = None
     min_spend_points: Points = 1
     max_earn_per_day: Points | None = None
@@ -56,26 +67,40 @@ class Tenant(BaseModel):
     earn_enabled: bool = True
     spend_enabled: bool = True
     expire_enabled: bool = True
+    expire_accounts_per_run: Points | None = None  # of a sweep; the others wait for the next
     exchange_enabled: bool = True
     transfer_enabled: bool = False
-    # what a refund brings back after its expiry lives so much longer; 0: it expires at once
+    # What a refund brings back after its expiry lives so much longer; 0: it expires at once.
     refund_grace_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    # Of points whose lot expired while they were held, once released; 0: they expire at once.
+    hold_grace_days: Annotated[int, Field(ge=0, le=36_500)] = 7
     backdating_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # null: any past is believed
     dead_policy: Literal["skip", "hold"] = "skip"  # what a dead command does to its user's followers
 
     @model_validator(mode="before")
     @classmethod
-    def _days_mean_rolling(cls, fields: Any) -> Any:
+    def _a_span_means_rolling(cls, fields: Any) -> Any:
         """`default_expiry_days` alone says enough."""
-        if isinstance(fields, dict) and fields.get("default_expiry_days") is not None:
+        spans = ("default_expiry_days", "default_expiry_months")
+        if isinstance(fields, dict) and any(fields.get(span) is not None for span in spans):
             return {"expiry_mode": "rolling", **fields}
         return fields
 
     @model_validator(mode="after")
     def _expiry_is_told(self) -> "Tenant":
-        if (self.expiry_mode == "rolling") != (self.default_expiry_days is not None):
-            raise ValueError("default_expiry_days goes with expiry_mode rolling, and only with it")
+        if told := unsound(self, _EXPIRY_FIELDS):
+            raise ValueError(told)
         return self
+
+    @cached_property
+    def expiry(self) -> Expiry:
+        """The policy for points whose rule or command has none of its own."""
+        mode, days, months, rounded, yearly = (getattr(self, name) for name in _EXPIRY_FIELDS)
+        return Expiry(mode=mode, days=days, months=months, round=rounded, date=yearly)
+
+    def local(self, moment: datetime) -> datetime:
+        """What the tenant's clocks show then."""
+        return moment.astimezone(zone(self.timezone))
 
     def local_date(self, moment: datetime) -> date:
         """The tenant's calendar day of a moment."""
@@ -83,18 +108,23 @@ class Tenant(BaseModel):
 
     def day_starts_at(self, day: date) -> datetime:
         """The first instant of a local day, also where the clocks skip midnight."""
-        return self._instant(datetime.combine(day, time.min))
+        return self.instant(datetime.combine(day, time.min))
 
     def days_later(self, moment: datetime, days: int) -> datetime:
         """The same local time so many calendar days on."""
-        local = moment.astimezone(zone(self.timezone)).replace(tzinfo=None)
-        return self._instant(local + timedelta(days=days))
+        return self.instant(self.local(moment).replace(tzinfo=None) + timedelta(days=days))
+
+    def expires_at(self, earned_at: datetime, policy: Expiry | None = None) -> datetime | None:
+        """When points earned then cease to count, by a policy or by the tenant's own; None: never."""
+        policy = policy or self.expiry
+        if policy.mode == "never":
+            return None
+        ends = policy.ends(self.local(earned_at).replace(tzinfo=None))
+        return None if ends is None else self.instant(ends)
 
     def default_expiry(self, earned_at: datetime) -> datetime | None:
         """When points earned now cease to count, by the tenant's policy; None: never."""
-        if self.default_expiry_days is None:
-            return None
-        return self.days_later(earned_at, self.default_expiry_days)
+        return self.expires_at(earned_at)
 
     def effective_at(self, occurred_at: datetime | None, accepted_at: datetime) -> datetime:
         """The instant that decides: when it happened, where that is past and the tenant believes it."""
@@ -105,7 +135,7 @@ class Tenant(BaseModel):
         reach = accepted_at - timedelta(days=self.backdating_days)
         return occurred_at if occurred_at >= reach else accepted_at
 
-    def _instant(self, local: datetime) -> datetime:
+    def instant(self, local: datetime) -> datetime:
         """Local time to UTC. A time that the clocks skip is read as before the jump, which lands after it;
         of a repeated time the first is meant (PEP 495, fold=0)."""
         return local.replace(tzinfo=zone(self.timezone)).astimezone(UTC)

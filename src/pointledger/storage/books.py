@@ -14,6 +14,7 @@ from pointledger.domain.decide import Accepted
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
+from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
@@ -40,6 +41,7 @@ def load(
     needs = needs_of(batch, book)
     load_pending(connection, book, needs.accounts, reversed_lots)
     load_lots(connection, book, needs.accounts, reversed_lots)
+    load_holds(connection, book, needs.accounts, reversed_lots)
     book.usage = load_usage(connection, sorted(needs.windows))
     return book
 
@@ -97,6 +99,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     _save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
+    save_holds(connection, book)
     copy(
         connection,
         "lot_moves",

@@ -8,12 +8,13 @@ import psycopg
 import psycopg.rows
 import sqlalchemy as sa
 
-from pointledger.errors import NotConfigured
+from pointledger.errors import AnswerTooLate, NotConfigured
 from pointledger.settings import Settings
 
 _POOL_SIZE = 5  # one for the drain, one to look around, some for threads that accept
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
 _CONNECT_TIMEOUT_SECONDS = 4
+APPLICATION_NAME = "pointledger"
 
 # What befalls a transaction without anybody's fault: it is tried again, and no command is charged.
 # Class 08: connection; 53: disk, memory, connections; 57P: shutdowns. 40001, 40P01: serialization,
@@ -33,7 +34,10 @@ def engine_for(database_url: str, *, pgbouncer: bool = False, ping: bool = True)
         url = sa.make_url(database_url)
     except (sa.exc.ArgumentError, ValueError):
         raise NotConfigured("POINTLEDGER_DATABASE_URL is not like postgresql://user@host/name") from None
-    arguments: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+    arguments: dict[str, Any] = {
+        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "fallback_application_name": APPLICATION_NAME,
+    }
     if pgbouncer:
         arguments["prepare_threshold"] = None
     return sa.create_engine(
@@ -115,6 +119,45 @@ def _limits(settings: Settings) -> Mapping[str, str]:
         "statement": str(settings.statement_timeout_ms),
         "idle": str(settings.idle_timeout_ms),
     }
+
+
+_END_FROZEN = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
+  AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'
+  AND xact_start < clock_timestamp() - %(ms)s * interval '1 millisecond'"""
+
+
+def end_frozen(connection: sa.Connection, older_than_ms: int) -> int:
+    """Ends transactions of processes that froze in the middle of a COPY: no time-out of Postgres' does,
+    while it waits for the client's next rows. How many there were."""
+    return int(rows(connection, _END_FROZEN, name=APPLICATION_NAME, ms=older_than_ms)[0][0])
+
+
+_LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
+_TIMED_OUT = "57014"
+
+_BEGIN_LOOKING = """
+    SELECT set_config('statement_timeout', %(statement)s, true),
+           set_config('enable_hashjoin', 'off', true),
+           set_config('enable_mergejoin', 'off', true),
+           set_config('enable_seqscan', 'off', true)"""
+
+
+@contextmanager
+def looking(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One moment of the ledger, read only: what its statements find fits together. By index plans, for
+    the reason given at `transaction`. Raises AnswerTooLate."""
+    try:
+        with engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                run(connection, _BEGIN_LOOKING, statement=str(_LOOK_UP_MS))
+                yield connection
+    except sa.exc.DBAPIError as error:
+        if sqlstate(error) != _TIMED_OUT:
+            raise
+        raise AnswerTooLate from None
 
 
 def sqlstate(error: BaseException) -> str:

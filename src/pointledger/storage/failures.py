@@ -65,6 +65,16 @@ WHERE id = %(id)s AND EXISTS (SELECT FROM pending p WHERE p.lane = %(lane)s AND 
 ON CONFLICT (id) DO UPDATE SET error = excluded.error, next_attempt_at = excluded.next_attempt_at"""
 
 
+def let_followers_go(connection: sa.Connection, tenant_id: str) -> None:
+    """Dead commands of the tenant hold nobody back any more."""
+    run(
+        connection,
+        """UPDATE failures SET next_attempt_at = NULL
+           WHERE tenant_id = %(tenant)s AND dead_at IS NOT NULL AND next_attempt_at IS NOT NULL""",
+        tenant=tenant_id,
+    )
+
+
 def postpone(connection: sa.Connection, lane: int, command_id: UUID, error: str, seconds: float) -> None:
     """Lets a command wait that this program cannot read; charges it nothing. The lane's row is held."""
     run(connection, _POSTPONE, lane=lane, id=command_id, error=error, seconds=seconds)

@@ -5,7 +5,7 @@ The chunks run over (tenant, account id), which is how entries and active lots a
 entries are one range, with those that belong to no account.
 """
 
-from pointledger.domain.book import MAX_BALANCE, TOTALS
+from pointledger.domain.book import MAX_BALANCE, TAKEN, TOTALS
 from pointledger.storage.invariants import (
     ACCOUNTS_HERE,
     AFTER_ANY_TENANT,
@@ -17,6 +17,7 @@ from pointledger.storage.invariants import (
     Walk,
 )
 from pointledger.storage.invariants_of_commands import EFFECTS
+from pointledger.storage.invariants_of_holds import HOLDS_OF_ACCOUNTS
 from pointledger.storage.invariants_of_limits import LIMITS
 from pointledger.storage.invariants_of_lots import LOTS_OF_ACCOUNTS
 from pointledger.storage.invariants_of_reversals import REVERSALS
@@ -137,10 +138,15 @@ _TOTAL_COLUMNS = (
 
 
 def _sum_of(total: str) -> str:
-    kinds = [f"('{kind}', '{subtype}')" for (kind, subtype), name in TOTALS.items() if name == total]
+    """The amounts of the entries that add to it; of a kind that goes either way, those in its direction."""
+    either_way = "e.delta + e.delta_frozen + e.delta_pending - e.delta_debt"
+    kinds = [(kind, "") for kind, name in TOTALS.items() if name == total and kind not in TAKEN]
+    kinds += [(kind, f"AND {either_way} > 0") for kind in TAKEN if TOTALS[kind] == total]
+    kinds += [(kind, f"AND {either_way} < 0") for kind, name in TAKEN.items() if name == total]
     if not kinds:
         return "0::numeric"  # nothing adds to it yet
-    return f"coalesce(sum(e.amount) FILTER (WHERE (e.type, e.subtype) IN ({', '.join(kinds)})), 0)"
+    which = " OR ".join(f"((e.type, e.subtype) = {kind} {direction})" for kind, direction in kinds)
+    return f"coalesce(sum(e.amount) FILTER (WHERE {which}), 0)"
 
 
 _TOTALS = Invariant(
@@ -179,6 +185,6 @@ ACCOUNTS = Walk(
     end=_END,
     invariants=(
         _CONSERVED, _WORTH, _SUMS, _CHAIN, _LAST, _CLOCK, _BOUNDS, _LEGS, _TOTALS,
-        *LOTS_OF_ACCOUNTS, *REVERSALS, *EFFECTS, *LIMITS,
+        *LOTS_OF_ACCOUNTS, *REVERSALS, *HOLDS_OF_ACCOUNTS, *EFFECTS, *LIMITS,
     ),
 )  # fmt: skip

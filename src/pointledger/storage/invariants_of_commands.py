@@ -11,8 +11,8 @@ _EFFECTS = Invariant(
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.command_id, o.state FROM entries e
     LEFT JOIN outcomes o ON o.id = e.command_id
-    WHERE {ENTRIES_HERE}
-      AND (o.id IS NULL OR (o.state = 'refused' AND e.subtype NOT IN ('scheduled', 'activation')))""",
+    WHERE {ENTRIES_HERE} AND (o.id IS NULL OR (o.state = 'refused'
+        AND e.subtype NOT IN ('scheduled', 'timeout', 'activation')))""",
 )
 
 # A sweep tells how many lots it let expire: its entries are so many, up to the version that it tells.
@@ -26,7 +26,7 @@ _TOLD = Invariant(
         SELECT (CASE e.subtype WHEN 'transfer_in' THEN e.related_id ELSE e.id END)::text AS id) AS shown
     WHERE {ENTRIES_HERE} AND CASE
         WHEN o.data #>> '{{transactions,0,id}}' = shown.id THEN false  -- most make one; this is faster
-        WHEN e.subtype = 'activation' THEN false  -- time passed; the next question is what expired by it
+        WHEN e.subtype IN ('timeout', 'activation') THEN false  -- time passed
         WHEN e.subtype <> 'scheduled' THEN NOT EXISTS (
             SELECT FROM json_array_elements(o.data -> 'transactions') AS told WHERE told ->> 'id' = shown.id)
         WHEN o.data ->> 'lots_expired' IS NULL THEN false

@@ -72,13 +72,15 @@ _GRANTED = f"""
     SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, w.always,
            CASE e.subtype WHEN 'clawback' THEN -e.amount ELSE e.amount END AS amount,
            CASE e.subtype WHEN 'clawback' THEN 0 ELSE 1 END AS times,
-           w.period <> 'day' OR c.never_pruned AS kept
+           w.period = 'lifetime' OR c.never_pruned AS kept
     FROM calendars c
     JOIN entries e ON e.tenant_id = c.tenant_id
     LEFT JOIN entries o ON e.subtype = 'clawback' AND o.tenant_id = e.tenant_id AND o.id = e.related_id
     CROSS JOIN LATERAL (SELECT (e.occurred_at AT TIME ZONE c.zone)::date AS day) AS local
     CROSS JOIN LATERAL (VALUES
         (e.rule_id::text, 'day', local.day, true), (e.rule_id::text, 'lifetime', '0001-01-01', true),
+        (e.rule_id::text, 'week', date_trunc('week', local.day)::date, true),
+        (e.rule_id::text, 'month', date_trunc('month', local.day)::date, true),
         ('earn', 'day', local.day, c.always_earn), ('spend', 'day', local.day, c.always_spend)
     ) AS w (meter, period, starts_on, always)
     WHERE {within("e.tenant_id", "e.account_id")} AND w.starts_on IS NOT NULL AND CASE
@@ -105,11 +107,11 @@ _COUNTED = Invariant(
         FROM ({_GRANTED}) AS granted
         UNION ALL
         SELECT a.tenant_id, a.id, u.meter, u.period, u.starts_on, u.points, 0, u.times, 0, true,
-               u.period <> 'day' OR c.never_pruned
+               u.period = 'lifetime' OR c.never_pruned
         FROM calendars c
         JOIN accounts a ON a.tenant_id = c.tenant_id
         JOIN usage u ON u.tenant_id = a.tenant_id AND u.user_id = a.user_id
-        WHERE {ACCOUNTS_HERE} AND (u.period <> 'day' OR c.zone IS NOT NULL)) AS both_sides
+        WHERE {ACCOUNTS_HERE} AND (u.period = 'lifetime' OR c.zone IS NOT NULL)) AS both_sides
     GROUP BY tenant_id, account_id, meter, period, starts_on
     HAVING sum(used) > sum(granted) OR sum(times_used) > sum(times_granted)
         OR ((sum(used), sum(times_used)) <> (sum(granted), sum(times_granted)) AND bool_and(always)

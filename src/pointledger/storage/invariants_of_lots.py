@@ -70,13 +70,16 @@ _ENTRY_MOVES = Invariant(
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, taken, returned FROM entries e
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(m.amount) FILTER (WHERE m.kind NOT IN ('restore', 'renew')), 0) AS taken,
+               coalesce(sum(m.amount) FILTER (WHERE m.kind = 'grace'), 0) AS graced,
                coalesce(sum(m.amount) FILTER (WHERE m.kind IN ('restore', 'renew')), 0) AS returned
         FROM lot_moves m WHERE m.tenant_id = e.tenant_id AND m.entry_id = e.id) AS moves
     WHERE {ENTRIES_HERE} AND (taken, returned) <> (
-        CASE WHEN e.type IN ('spend', 'expire') THEN e.amount  -- a credit takes the debt that it repays
+        CASE WHEN e.type IN ('spend', 'expire') OR e.subtype = 'forfeit' THEN e.amount
+             WHEN e.subtype = 'admin' AND e.delta - e.delta_debt < 0 THEN e.amount
              WHEN e.subtype = 'linked' THEN 0
              WHEN e.subtype = 'clawback' THEN -e.delta - e.delta_pending
-             ELSE greatest(-e.delta_debt, 0) END,
+             -- a credit takes the debt that it repays; what a release takes besides, it brings: I4d
+             ELSE greatest(-e.delta_debt, 0) + CASE e.type WHEN 'unfreeze' THEN graced ELSE 0 END END,
         CASE WHEN e.subtype = 'linked' THEN e.amount + e.delta_debt ELSE 0 END)""",
 )
 
@@ -86,23 +89,25 @@ _ENTRY_LOTS = Invariant(
     f"""{_REACHED}
     SELECT tenant_id, entry_id, sum(earned) AS earned, sum(brought) AS brought FROM (
         SELECT e.tenant_id, e.id AS entry_id, e.amount AS earned, 0 AS brought FROM entries e
-        WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR e.subtype = 'goodwill')
+        WHERE {ENTRIES_HERE} AND (e.type = 'earn' OR e.subtype = 'goodwill'
+                                  OR (e.subtype = 'admin' AND e.delta - e.delta_debt > 0))
         UNION ALL
         SELECT e.tenant_id, e.id, m.amount, 0 FROM entries e
-        JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind = 'renew'
-        WHERE {ENTRIES_HERE} AND e.subtype = 'linked'
+        JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id
+                        AND m.kind = CASE e.type WHEN 'unfreeze' THEN 'grace' ELSE 'renew' END
+        WHERE {ENTRIES_HERE} AND (e.subtype = 'linked' OR e.type = 'unfreeze')
         UNION ALL SELECT tenant_id, entry_id, 0, amount FROM reached) AS both_sides
     GROUP BY tenant_id, entry_id HAVING sum(earned) <> sum(brought)""",
 )
 
 _NEXT_EXPIRY = Invariant(
     "I4e",
-    "no lot expires before its account expects the next expiry",
+    "nothing that remains in a lot expires before its account expects the next expiry",
     f"""
     SELECT a.tenant_id, a.user_id, a.next_expiry_at, soonest.id AS lot_id, soonest.expires_at
     FROM accounts a CROSS JOIN LATERAL (
         SELECT l.id, l.expires_at FROM lots l
-        WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
+        WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
         ORDER BY l.expires_at LIMIT 1) AS soonest
     WHERE {ACCOUNTS_HERE} AND soonest.expires_at < coalesce(a.next_expiry_at, 'infinity')""",
 )
@@ -121,7 +126,8 @@ _NEXT_ACTIVATION = Invariant(
 
 _CARRIED = Invariant(
     "I7b",
-    "the lots that arrive by a transfer are those that left: their origin, age and expiry",
+    "the lots that arrive by a transfer are those that left: their origin, age and expiry; "
+    "by a release, too, but for the expiry",
     f"""{_REACHED}
     SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
     FROM (
@@ -130,10 +136,14 @@ _CARRIED = Invariant(
             SELECT FROM entries e WHERE e.tenant_id = reached.tenant_id AND e.id = reached.entry_id
               AND e.type = 'refund')
         UNION ALL
-        SELECT e.tenant_id, e.id, l.origin_id, l.earned_at, l.expires_at, 0, m.amount
-        FROM entries e JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.related_id
+        SELECT e.tenant_id, e.id, l.origin_id, l.earned_at,
+               CASE e.type WHEN 'unfreeze' THEN e.expires_at ELSE l.expires_at END, 0, m.amount
+        FROM entries e
+        JOIN lot_moves m ON m.tenant_id = e.tenant_id
+                        AND m.entry_id = CASE e.type WHEN 'unfreeze' THEN e.id ELSE e.related_id END
+                        AND m.kind = CASE e.type WHEN 'unfreeze' THEN 'grace' ELSE 'transfer' END
         JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-        WHERE {ENTRIES_HERE} AND e.subtype = 'transfer_in') AS both_ends
+        WHERE {ENTRIES_HERE} AND (e.subtype = 'transfer_in' OR e.type = 'unfreeze')) AS both_ends
     GROUP BY tenant_id, entry_id, origin_id, earned_at, expires_at HAVING sum(arrived) <> sum(gone)""",
 )
 
@@ -195,12 +205,15 @@ _MOVES_HERE = within("m.tenant_id", "m.entry_id", "m.lot_id")
 
 _TOO_LATE = Invariant(
     "I12a",
-    "nothing is spent or transferred from a lot that has expired, where the tenant lets points expire",
+    "nothing is spent or transferred from a lot that has expired, where the tenant lets points expire; "
+    "what was held before may be captured after",
     f"""
     SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
     JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
     JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
-    WHERE {_MOVES_HERE} AND m.kind IN ('spend', 'transfer') AND e.occurred_at >= l.expires_at
+    LEFT JOIN entries f ON f.tenant_id = e.tenant_id AND f.id = e.related_id AND f.type = 'freeze'
+    WHERE {_MOVES_HERE} AND m.kind IN ('spend', 'transfer', 'adjust')
+      AND coalesce(f.occurred_at, e.occurred_at) >= l.expires_at
       AND NOT EXISTS (SELECT FROM tenant_versions t
                       WHERE t.tenant_id = m.tenant_id AND t.config ->> 'expire_enabled' = 'false')""",
 )

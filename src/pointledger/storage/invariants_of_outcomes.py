@@ -44,8 +44,12 @@ _NUMBERS = Invariant(
             THEN coalesce((o.data ->> 'points_earned')::bigint, -1)
         WHEN j.kind = 'expire' THEN coalesce((o.data ->> 'settled')::bigint, -1)
         WHEN j.kind IN ('clawback', 'cancel-pending') THEN coalesce((o.data ->> 'clawed_back')::bigint, -1)
-        WHEN j.kind IN ('spend', 'transfer', 'refund') THEN (j.payload ->> 'amount')::bigint
-        END AS said) AS sayings
+        WHEN j.kind IN ('spend', 'transfer', 'refund', 'freeze') THEN (j.payload ->> 'amount')::bigint
+        WHEN j.kind = 'adjust' THEN abs((j.payload ->> 'amount')::bigint)
+        WHEN j.kind = 'set-status' THEN coalesce((o.data ->> 'points_forfeited')::bigint, -1)
+        WHEN j.kind IN ('unfreeze', 'confirm-deduction', 'release-holds-due')
+            THEN coalesce((o.data ->> 'points_captured')::bigint, 0)
+                 + coalesce((o.data ->> 'points_released')::bigint, -1) END AS said) AS sayings
     WHERE {_OUTCOMES_HERE} AND o.state = 'applied'
       AND (said <> summed OR (j.kind = 'earn' AND (j.payload ->> 'amount')::bigint <> summed))""",
 )

@@ -13,6 +13,7 @@ APPEND_ONLY = (
     "tenant_versions",
     "rule_versions",
     "closed_windows",
+    "batches",
 )
 
 _TRIGGERS = Invariant(

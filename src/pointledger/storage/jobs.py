@@ -1,14 +1,15 @@
 """Periodic jobs: a row per job, tenant and local date, so that any number of beats may ask for them; and
 what they look for."""
 
-from datetime import date, datetime
-from typing import NamedTuple
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from pointledger.domain.tenants import Tenant
 from pointledger.storage.database import rows, run
+from pointledger.storage.pauses import PAUSED
 
 _LEASE_SECONDS = 60  # a run whose worker died goes on with another one after this
 
@@ -22,6 +23,7 @@ class Run(NamedTuple):
     as_of: datetime
     reached_expiry: datetime | None
     reached_user: str
+    found: int
 
 
 def now(connection: sa.Connection) -> datetime:
@@ -53,18 +55,19 @@ def open_run(connection: sa.Connection, job: str, tenant_id: str, local_date: da
     )
 
 
-_TAKE_RUN = """
+_TAKE_RUN = f"""
 UPDATE job_runs AS taken SET leased_until = clock_timestamp() + %(lease)s * interval '1 second'
 FROM (SELECT job, tenant_id, local_date FROM job_runs
       WHERE job = %(job)s AND finished_at IS NULL AND leased_until <= clock_timestamp()
+        AND tenant_id <> ALL ({PAUSED})
       ORDER BY as_of, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED) AS next
 WHERE (taken.job, taken.tenant_id, taken.local_date) = (next.job, next.tenant_id, next.local_date)
 RETURNING taken.job, taken.tenant_id, taken.local_date, taken.as_of,
-          nullif(taken.reached_expiry, '-infinity'), taken.reached_user"""
+          nullif(taken.reached_expiry, '-infinity'), taken.reached_user, taken.found"""  # noqa: S608  (ours)
 
 
 def take_run(connection: sa.Connection, job: str) -> Run | None:
-    """The oldest run of the job that nobody is at; ours for a minute."""
+    """The oldest run of the job that nobody is at, of a tenant that is not paused; ours for a minute."""
     found = rows(connection, _TAKE_RUN, job=job, lease=_LEASE_SECONDS)
     return Run(*found[0]) if found else None
 
@@ -154,13 +157,53 @@ def activations_due(
     return [ActivationDue(*row) for row in found]
 
 
+class HoldDue(NamedTuple):
+    """A hold that has timed out, and whose it is."""
+
+    expires_at: datetime
+    tenant_id: str
+    id: UUID
+    user_id: str
+
+
+BEFORE_ANY_HOLD = (datetime.min.replace(tzinfo=UTC), "", UUID(int=0))
+
+_HOLDS_DUE = """
+SELECT h.expires_at, h.tenant_id, h.id, a.user_id
+FROM holds h JOIN accounts a ON a.tenant_id = h.tenant_id AND a.id = h.account_id
+WHERE h.state = 'open' AND h.expires_at <= clock_timestamp()
+  AND (h.expires_at, h.tenant_id, h.id) > (%(moment)s, %(tenant)s, %(id)s)
+ORDER BY h.expires_at, h.tenant_id, h.id LIMIT %(limit)s"""
+
+
+def holds_due(connection: sa.Connection, after: tuple[Any, ...], limit: int) -> list[HoldDue]:
+    """A page of holds that have timed out, those after a point, the soonest first."""
+    moment, tenant, hold_id = after
+    found = rows(connection, _HOLDS_DUE, moment=moment, tenant=tenant, id=hold_id, limit=limit)
+    return [HoldDue(*row) for row in found]
+
+
 # ---------------------------------------------------------------------------------------------- windows
 
 _CLOSE = """
 INSERT INTO closed_windows (tenant_id, local_date, users, points)
 SELECT %(tenant)s, %(day)s, count(DISTINCT user_id), coalesce(sum(points), 0)
 FROM usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on = %(day)s
+  AND meter NOT IN ('earn', 'spend')  -- those count the same points once more, over all rules
 ON CONFLICT DO NOTHING"""
+
+
+def waits_since(connection: sa.Connection, tenant_id: str) -> datetime | None:
+    """When the tenant's oldest command that still waits, or is dead and may be retried, was accepted."""
+    found = rows(
+        connection,
+        """SELECT min(j.accepted_at) FROM journal j
+           WHERE j.id IN (SELECT id FROM pending UNION ALL SELECT id FROM failures)
+             AND j.tenant_id = %(tenant)s""",
+        tenant=tenant_id,
+    )
+    moment: datetime | None = found[0][0]
+    return moment
 
 
 def close_windows(connection: sa.Connection, tenant: Tenant, day: date) -> int:
@@ -168,11 +211,13 @@ def close_windows(connection: sa.Connection, tenant: Tenant, day: date) -> int:
     return run(connection, _CLOSE, tenant=tenant.tenant_id, day=day)
 
 
+_PRUNE = """
+DELETE FROM usage WHERE tenant_id = %(tenant)s AND starts_on < %(before)s AND (
+    period = 'day' OR (period = 'week' AND starts_on + 7 <= %(before)s)
+    OR (period = 'month' AND starts_on + interval '1 month' <= %(before)s))"""
+
+
 def prune_usage(connection: sa.Connection, tenant: Tenant, before: date) -> int:
-    """Forgets daily usage that no command can count in any more; how many rows."""
-    return run(
-        connection,
-        "DELETE FROM usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on < %(before)s",
-        tenant=tenant.tenant_id,
-        before=before,
-    )
+    """Forgets usage of windows that ended before a day, when no command can count in them any more; how many
+    rows."""
+    return run(connection, _PRUNE, tenant=tenant.tenant_id, before=before)

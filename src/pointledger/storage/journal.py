@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.storage.database import AnyConnection, execute, rows, run
+from pointledger.storage.pauses import PAUSED
 from pointledger.wire import Line
 
 # ------------------------------------------------------------------------------------------- accepting
@@ -24,22 +25,28 @@ WITH numbered AS MATERIALIZED (
                                   kind, idempotency_key, payload, ordinal)
     ORDER BY ordinal
 ), accepted AS (
-    -- sorted by key: two accepts that overlap must not wait for each other in a circle
+    -- sorted by key: two accepts that overlap must not wait for each other in a circle; of two in one call
+    -- the first is the command, the other its repetition
     INSERT INTO journal (seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
                          idempotency_key, payload)
     SELECT seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
            idempotency_key, payload::json
     FROM numbered
     WHERE NOT EXISTS (SELECT FROM aliases WHERE aliases.id = numbered.id)
-    ORDER BY tenant_id COLLATE "C", actor COLLATE "C", kind COLLATE "C", idempotency_key COLLATE "C", id
+      AND (SELECT count(*) FROM lanes) = %(lane_count)b
+    ORDER BY tenant_id COLLATE "C", actor COLLATE "C", kind COLLATE "C", idempotency_key COLLATE "C",
+             CASE WHEN idempotency_key IS NULL THEN id END, seq
     ON CONFLICT DO NOTHING
     RETURNING lane, seq, id
 )
 INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM accepted"""
 
 
-def accept(connection: AnyConnection, lines: Sequence[Line]) -> int:
-    """Writes commands to the journal and to what waits, in one statement; how many were new."""
+def accept(connection: AnyConnection, lines: Sequence[Line], lane_count: int) -> int:
+    """Writes commands to the journal and to what waits, in one statement; how many were new.
+
+    None, where the database is laid out for another number of lanes: they would stand where nobody looks.
+    """
     values = {
         "ids": [line.id for line in lines],
         "lanes": [line.lane for line in lines],
@@ -52,8 +59,14 @@ def accept(connection: AnyConnection, lines: Sequence[Line]) -> int:
         "kinds": [line.kind for line in lines],
         "keys": [line.key for line in lines],
         "payloads": [line.payload for line in lines],
+        "lane_count": lane_count,
     }
     return int(execute(connection, _ACCEPT, values).rowcount)
+
+
+def lane_count(connection: AnyConnection) -> int:
+    """How many lanes the database is laid out for."""
+    return int(execute(connection, "SELECT count(*) FROM lanes").fetchone()[0])
 
 
 _FIRST_OF_EACH = """
@@ -101,16 +114,16 @@ def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
 
 # ------------------------------------------------------------------------------------------- what waits
 
-_WAITING = """
+_WAITING = f"""
 SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
        j.occurred_at, j.accepted_at, j.payload::text,
        EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed
 FROM pending p JOIN journal j ON j.id = p.id
-WHERE p.lane = %(lane)s
+WHERE p.lane = %(lane)s AND j.tenant_id <> ALL ({PAUSED})
   AND NOT EXISTS (SELECT FROM failures f
                   WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
                     AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
-ORDER BY p.seq LIMIT %(limit)s"""
+ORDER BY p.seq LIMIT %(limit)s"""  # noqa: S608  (ours)
 
 
 class Waiting(NamedTuple):
@@ -131,31 +144,33 @@ class Waiting(NamedTuple):
 
 
 def waiting(connection: sa.Connection, lane: int, limit: int) -> list[Waiting]:
-    """The lane's next commands in order, without those whose user must wait for a failing one.
+    """The lane's next commands in order, without those whose user must wait for a failing one and those of
+    paused tenants.
 
     Takes no lock: the journal does not change, and `claim` looks again.
     """
     return [Waiting(*row) for row in rows(connection, _WAITING, lane=lane, limit=limit)]
 
 
-_CLAIM = """
+_CLAIM = f"""
 SELECT p.seq
 FROM pending p JOIN journal j ON j.id = p.id
-WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[])
+WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND j.tenant_id <> ALL ({PAUSED})
   AND NOT EXISTS (SELECT FROM failures f
                   WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
-                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""
+                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""  # noqa: S608  (ours)
 
 _CLAIM_ALL = "SELECT seq FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])"
 
-_ANY_FAILURE = """
-SELECT EXISTS (SELECT FROM failures WHERE lane = %(lane)s AND next_attempt_at > clock_timestamp())"""
+_ANYBODY_HELD = """
+SELECT EXISTS (SELECT FROM failures WHERE lane = %(lane)s AND next_attempt_at > clock_timestamp())
+    OR EXISTS (SELECT FROM paused_tenants)"""
 
 
 def claim(connection: sa.Connection, lane: int, seqs: list[int]) -> set[int]:
     """Which of these still wait and may go. The lane's row is held, so nobody else applies them."""
-    blocked = rows(connection, _ANY_FAILURE, lane=lane)[0][0]
-    return {row[0] for row in rows(connection, _CLAIM if blocked else _CLAIM_ALL, lane=lane, seqs=seqs)}
+    held = rows(connection, _ANYBODY_HELD, lane=lane)[0][0]
+    return {row[0] for row in rows(connection, _CLAIM if held else _CLAIM_ALL, lane=lane, seqs=seqs)}
 
 
 def done(connection: sa.Connection, lane: int, seqs: list[int]) -> None:
@@ -169,26 +184,44 @@ def done(connection: sa.Connection, lane: int, seqs: list[int]) -> None:
     assert touched == len(seqs), "a claimed command waits until this transaction ends"
 
 
-_WAITING_LANES = """
+_WAITING_LANES = f"""
 SELECT lane FROM lanes
 WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
-              WHERE p.lane = lanes.lane AND j.accepted_at < clock_timestamp() - %(age)s * interval '1 second')
-ORDER BY lane"""
+              WHERE p.lane = lanes.lane AND j.accepted_at < clock_timestamp() - %(age)s * interval '1 second'
+                AND j.tenant_id <> ALL ({PAUSED}))
+ORDER BY lane"""  # noqa: S608  (ours)
 
 
 def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[int]:
-    """Lanes in which something has waited for so long."""
+    """Lanes in which something has waited for so long that nobody has paused."""
     return [row[0] for row in rows(connection, _WAITING_LANES, age=older_than_seconds)]
 
 
 _FULL_LANES = """
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM pending p WHERE p.lane = wanted.lane OFFSET %(most)s)"""
+WHERE EXISTS (SELECT FROM pending p
+              WHERE p.lane = wanted.lane
+                AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
+                                WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+              OFFSET %(most)s)"""
+
+_STILL_FULL_LANES = f"""
+SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
+WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
+              WHERE p.lane = wanted.lane AND j.tenant_id <> ALL ({PAUSED})
+                AND NOT EXISTS (SELECT FROM failures f
+                                WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+              OFFSET %(most)s)"""  # noqa: S608
 
 
 def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[int]:
-    """Those of the lanes in which more than so many commands wait."""
-    return [row[0] for row in rows(connection, _FULL_LANES, lanes=lanes, most=most)]
+    """Those of the lanes in which more than so many commands wait that may go: paused tenants' may not."""
+    full = [row[0] for row in rows(connection, _FULL_LANES, lanes=lanes, most=most)]
+    if not full:
+        return full
+    return [row[0] for row in rows(connection, _STILL_FULL_LANES, lanes=full, most=most)]
 
 
 def lane_of(connection: sa.Connection, command_id: UUID) -> int | None:
@@ -200,3 +233,28 @@ def lane_of(connection: sa.Connection, command_id: UUID) -> int | None:
         id=command_id,
     )
     return found[0][0] if found else None
+
+
+# ----------------------------------------------------------------------------------------- withdrawing
+
+_CANCEL = """
+WITH gone AS (DELETE FROM pending p USING journal j
+              WHERE p.lane = %(lane)s AND p.id = %(id)s AND j.id = p.id RETURNING j.id, j.tenant_id),
+     forgotten AS (DELETE FROM failures f USING gone WHERE f.id = gone.id)
+INSERT INTO outcomes (id, tenant_id, state, reason, message, applied_at)
+SELECT id, tenant_id, 'refused', %(reason)s, %(message)s, %(moment)s FROM gone"""
+
+
+def cancel(
+    connection: sa.Connection, lane: int, command_id: UUID, moment: datetime, reason: str, message: str
+) -> bool:
+    """Gives a command that waits its outcome without applying it; False if it does not wait. The lane's row
+    is held, so nobody is applying it."""
+    values = {"lane": lane, "id": command_id, "moment": moment, "reason": reason, "message": message}
+    return bool(run(connection, _CANCEL, **values))
+
+
+def first_id(connection: sa.Connection, command_id: UUID) -> UUID:
+    """The id under which the journal has a command; its own, or the one that an alias leads to."""
+    found = rows(connection, "SELECT journal_id FROM aliases WHERE id = %(id)s", id=command_id)
+    return found[0][0] if found else command_id

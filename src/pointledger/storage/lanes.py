@@ -8,21 +8,24 @@ import sqlalchemy as sa
 from pointledger.storage.database import rows, run
 
 _RAISE_TRIES = """
-UPDATE lanes AS now SET tries = least(now.tries + 1, 100), alone_id = %(alone_id)s
-FROM (SELECT lane, tries, alone_id FROM lanes WHERE lane = %(lane)s FOR UPDATE) AS before,
-     set_config('synchronous_commit', 'off', true)
-WHERE now.lane = before.lane
-RETURNING before.tries, before.alone_id"""
+UPDATE lanes SET tries = least(tries + 1, 100), alone_id = %(alone_id)s
+FROM set_config('synchronous_commit', 'off', true)
+WHERE lane = %(lane)s"""
 
 
-def begin_try(connection: sa.Connection, lane: int, alone_id: UUID | None = None) -> tuple[int, UUID | None]:
-    """Notes that a drain begins, and with which command if with one only: (tries that did not end well
-    before, the command that was worked on alone then).
+def tries(connection: sa.Connection, lane: int) -> tuple[int, UUID | None]:
+    """How many batches of the lane began and did not end well, since the last that did; and the command
+    that was worked on alone then."""
+    found = rows(connection, "SELECT tries, alone_id FROM lanes WHERE lane = %(lane)s", lane=lane)[0]
+    return found[0], found[1]
+
+
+def begin_try(connection: sa.Connection, lane: int, alone_id: UUID | None = None) -> None:
+    """Notes that a batch begins, and with which command if with one only.
 
     Committed without waiting for the disk: were it lost, Postgres died too, and that charges nobody.
     """
-    tries, blamed = rows(connection, _RAISE_TRIES, lane=lane, alone_id=alone_id)[0]
-    return tries, blamed
+    run(connection, _RAISE_TRIES, lane=lane, alone_id=alone_id)
 
 
 def fence(connection: sa.Connection, lane: int) -> datetime:

@@ -20,6 +20,7 @@ FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, acc
 CROSS JOIN LATERAL (
     SELECT * FROM lots
     WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
+      AND remaining > 0  -- what is wholly held is loaded with its holds
     ORDER BY expires_at, earned_at, id LIMIT %(limit)s
 ) AS l"""
 
@@ -38,13 +39,13 @@ def load_pending(
     needs: dict[tuple[str, str], AccountNeeds],
     known: dict[UUID, Lot],
 ) -> None:
-    """Loads all pending lots of the accounts on which one becomes available."""
+    """Loads all pending lots of the accounts on which one becomes available, or that close."""
     due = {
         (account.tenant_id, account.id): account
         for key, need in needs.items()
         if (account := book.accounts.get(key))
         and account.next_activation_at is not None
-        and account.next_activation_at <= need.until
+        and (need.pending or account.next_activation_at <= need.until)
     }
     if not due:
         return

@@ -4,6 +4,7 @@ So a version that was read once may be kept: what is asked of the database each 
 there are.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,11 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.rules import Rule, RuleBody, Rules, rule_from
+from pointledger.domain.rules import Rule, RuleBody, Rules, rule_as_saved
 from pointledger.domain.tenants import Tenant, tenant_from
-from pointledger.errors import TenantMissing
+from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
+from pointledger.storage import failures
 from pointledger.storage.database import rows
 
 _KEPT_VERSIONS = 5_000  # of tenants and of rules, each; a process that meets more forgets them all
@@ -39,24 +41,30 @@ class Programmes:
         self._rules: dict[tuple[str, int], Rules] = {}
 
     def tenants(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Tenant]:
-        """The current configuration of each of these tenants that exists."""
+        """The current configuration of each of these tenants that exists. Raises TenantUnreadable."""
         _make_room(self._tenants)
         found = {}
         for tenant_id, version, config in rows(connection, _CURRENT_TENANTS, tenants=tenant_ids):
             if (tenant_id, version) not in self._tenants:
-                self._tenants[tenant_id, version] = tenant_from(config)
+                try:
+                    self._tenants[tenant_id, version] = tenant_from(config)
+                except InvalidTenant:
+                    raise TenantUnreadable(tenant_id) from None
             found[tenant_id] = self._tenants[tenant_id, version]
         return found
 
     def rules(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Rules]:
         """Every version of every rule of these tenants. Versions are only ever added: as long as there are
-        as many, they are the same."""
+        as many, they are the same. Raises TenantUnreadable."""
         _make_room(self._rules)
         found = {}
         for tenant_id, count in rows(connection, _HOW_MANY, tenants=tenant_ids):
             if (tenant_id, count) not in self._rules:
                 versions = rows(connection, _BODIES, tenant=tenant_id)
-                self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
+                try:
+                    self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
+                except InvalidRule:
+                    raise TenantUnreadable(tenant_id) from None
             found[tenant_id] = self._rules[tenant_id, count]
         return found
 
@@ -67,7 +75,7 @@ def _make_room(kept: dict[Any, Any]) -> None:
 
 
 def _rule(version: int, rule_id: UUID, in_force_from: datetime | None, body: dict[str, Any]) -> Rule:
-    return Rule(rule_id, version, in_force_from, rule_from(body))
+    return Rule(rule_id, version, in_force_from, rule_as_saved(body))
 
 
 def tenant(connection: sa.Connection, tenant_id: str) -> Tenant:
@@ -79,14 +87,30 @@ def tenant(connection: sa.Connection, tenant_id: str) -> Tenant:
 
 
 def all_tenants(connection: sa.Connection) -> list[tuple[Tenant, datetime]]:
-    """Every tenant with the moment when it was first put."""
+    """Every tenant that can be read, with the moment when it was first put."""
     found = rows(
         connection,
         """SELECT DISTINCT ON (tenant_id) config,
                   min(saved_at) OVER (PARTITION BY tenant_id) AS first_saved_at
            FROM tenant_versions ORDER BY tenant_id, version DESC""",
     )
-    return [(tenant_from(row.config), row.first_saved_at) for row in found]
+    readable = []
+    for row in found:
+        with suppress(InvalidTenant):  # a newer program's: its commands wait for newer workers
+            readable.append((tenant_from(row.config), row.first_saved_at))
+    return readable
+
+
+def holds_followers(connection: sa.Connection, tenant_id: str) -> bool:
+    """Whether a dead command of the tenant holds its user's followers back; asked without reading the rest
+    of a configuration that a newer program may have written."""
+    found = rows(
+        connection,
+        """SELECT config ->> 'dead_policy' FROM tenant_versions WHERE tenant_id = %(tenant)s
+           ORDER BY version DESC LIMIT 1""",
+        tenant=tenant_id,
+    )
+    return bool(found) and found[0][0] == "hold"
 
 
 _PUT_TENANT = """
@@ -102,6 +126,8 @@ def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
     if current and tenant_from(current[0].config) == tenant:
         return int(current[0].version)
+    if tenant.dead_policy == "skip":
+        failures.let_followers_go(connection, tenant.tenant_id)
     config = tenant.model_dump_json()
     return int(rows(connection, _PUT_TENANT, tenant=tenant.tenant_id, config=config)[0][0])
 

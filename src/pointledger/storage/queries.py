@@ -85,13 +85,13 @@ def accounts(connection: sa.Connection, tenant_id: str, after: str = "") -> list
 
 
 def _shown_account(row: Any) -> dict[str, Any]:
-    shown = _shown(row)
+    account = shown(row)
     for internal in ("as_of", "next_expiry_at", "next_activation_at"):
-        shown.pop(internal)
-    return shown
+        account.pop(internal)
+    return account
 
 
-_ENTRIES = """
+_ENTRY = """
 SELECT e.id, e.account_id, e.seq, a.user_id, e.type, e.subtype, e.amount, e.delta, e.delta_frozen,
        e.delta_pending, e.delta_debt, e.balance_after - e.delta AS balance_before, e.balance_after,
        e.frozen_after - e.delta_frozen AS frozen_before, e.frozen_after,
@@ -101,33 +101,62 @@ SELECT e.id, e.account_id, e.seq, a.user_id, e.type, e.subtype, e.amount, e.delt
        e.created_at AS updated_at
 FROM accounts a
 JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
-LEFT JOIN journal j ON j.id = e.command_id
+LEFT JOIN journal j ON j.id = e.command_id"""
+
+_ENTRIES = (
+    _ENTRY
+    + """
 WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.seq < %(before)s
+  AND (%(type)s::text IS NULL OR e.type = %(type)s)
 ORDER BY e.seq DESC LIMIT %(page)s"""
+)
 
 _BEYOND_ANY_SEQ = 2**62
 
 
 def entries(
-    connection: sa.Connection, tenant_id: str, user_id: str, before: int | None = None
+    connection: sa.Connection,
+    tenant_id: str,
+    user_id: str,
+    before: int | None = None,
+    *,
+    type: str | None = None,
+    limit: int = PAGE,
 ) -> list[dict[str, Any]]:
-    """A page of the account's entries, newest first: those whose seq is below `before`."""
+    """A page of the account's entries, newest first: those whose seq is below `before`, of one type or all.
+
+    Of one type: reads on through the account's entries until the page is full."""
     found = rows(
         connection,
         _ENTRIES,
         tenant=tenant_id,
         user=user_id,
-        before=before or _BEYOND_ANY_SEQ,
-        page=PAGE,
+        before=_BEYOND_ANY_SEQ if before is None else before,
+        type=type,
+        page=limit,
     )
-    return [_shown(row) for row in found]
+    return [shown(row) for row in found]
 
 
-def _shown(row: Any) -> dict[str, Any]:
+def entry(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> dict[str, Any] | None:
+    """One entry; None if this tenant has none of this id."""
+    found = rows(
+        connection,
+        _ENTRY + " WHERE e.tenant_id = %(tenant)s AND e.id = %(id)s",
+        tenant=tenant_id,
+        id=entry_id,
+    )
+    return shown(found[0]) if found else None
+
+
+def shown(row: Any) -> dict[str, Any]:
+    """A row as every door gives it: ids as ULIDs, moments in ISO 8601 UTC."""
     return {name: _shown_value(value) for name, value in row._mapping.items()}
 
 
 def _shown_value(value: object) -> object:
+    if isinstance(value, list):
+        return [_shown_value(part) for part in value]
     if isinstance(value, UUID):
         return show_id(value)
     if isinstance(value, datetime):

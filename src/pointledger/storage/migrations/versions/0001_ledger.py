@@ -29,7 +29,7 @@ CREATE TABLE journal (
     seq bigint NOT NULL,
     lane smallint NOT NULL,
     version smallint NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    accepted_at timestamptz NOT NULL DEFAULT statement_timestamp(),  -- one moment for what comes together
     occurred_at timestamptz,
     fingerprint bytea NOT NULL CONSTRAINT fingerprint_is_128_bits CHECK (octet_length(fingerprint) = 16),
     tenant_id text COLLATE "C" NOT NULL,

@@ -1,13 +1,13 @@
 """What reverses an entry is found by the entry that it reverses; a lot knows how much of it has expired
 and when it becomes available.
 
-Revision ID: 0003
+Revision ID: 0004
 """
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0001"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

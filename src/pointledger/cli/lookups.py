@@ -1,0 +1,137 @@
+"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `export`, `sweep preview`."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from pointledger.cli.accounts import UserId
+from pointledger.cli.bulk import OneTenant, SweptAsOf
+from pointledger.cli.opening import looking_up
+from pointledger.cli.output import Json, note, print_fields, print_json, print_lines, print_table
+from pointledger.cli.programmes import TenantId
+from pointledger.cli.reading import entity_id
+from pointledger.lookups import DAYS, MONTHS, MOST_DAYS, MOST_MONTHS
+
+_MOST_MEMBERS = 10_000  # of a preview that are listed; the sums count all
+
+EntryId = Annotated[
+    str, typer.Argument(metavar="ENTRY_ID", help="The entry's id, as `entries --json` has it.")
+]
+
+
+def entry(tenant_id: TenantId, entry_id: EntryId, json: Json = False) -> None:
+    """Show one entry."""
+    with looking_up() as lookups:
+        found = lookups.entry(tenant_id, entry_id)
+    (print_json if json else print_fields)(found)
+
+
+def why(tenant_id: TenantId, entry_id: EntryId, json: Json = False) -> None:
+    """Tell how an entry came about: its command, the rule that granted it and what held it back, the lots
+    that paid or came."""
+    with looking_up() as lookups:
+        found = lookups.why(tenant_id, entry_id)
+    if json:
+        print_json(asdict(found))
+        return
+    print_lines(found.told)
+
+
+def expiring(
+    tenant_id: TenantId,
+    user_id: UserId,
+    days: Annotated[
+        int,
+        typer.Option(
+            "--days", metavar="N", min=1, max=MOST_DAYS, help="Calendar days of the tenant, from now."
+        ),
+    ] = DAYS,
+    json: Json = False,
+) -> None:
+    """List the lots of which something expires within so many days; frozen points are not counted."""
+    with looking_up() as lookups:
+        found = lookups.expiring(tenant_id, user_id, days)
+    if json:
+        print_json(found.as_json())
+        return
+    columns = ("expires_at", "points", "earned_at", "id")
+    print_table(columns, [[lot[column] for column in columns] for lot in found.lots])
+    note(f"{found.points:,} points in {found.lots_in_all:,} lots expire by {found.as_json()['until']}.")
+    if not found.expire_enabled:
+        note("Expiry is switched off for this tenant: nothing goes until it is switched on.", "yellow")
+
+
+def value(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
+    """Show what a user's available points are worth in money; for cash_equivalent points only."""
+    with looking_up() as lookups:
+        found = lookups.value(tenant_id, user_id)
+    (print_json if json else print_fields)(asdict(found))
+
+
+def stats(
+    tenant_id: TenantId,
+    user_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[USER]", parser=entity_id, help="One user; the tenant, if not given."),
+    ] = None,
+    months: Annotated[
+        int,
+        typer.Option("--months", metavar="N", min=1, max=MOST_MONTHS, help="Of a user: so many months back."),
+    ] = MONTHS,
+    json: Json = False,
+) -> None:
+    """Show figures of a user, by month (when it happened) and by rule; or of a tenant: accounts, what is
+    outstanding, totals, and what was recorded this month."""
+    with looking_up() as lookups:
+        if user_id is None:
+            found = lookups.tenant_statistics(tenant_id)
+        else:
+            found = lookups.user_statistics(tenant_id, user_id, months)
+    if json:
+        print_json(found)
+        return
+    fields = {name: figures for name, figures in found.items() if not isinstance(figures, list)}
+    print_fields(fields.pop("account", None) or fields)
+    for name in ("by_month", "this_month", "by_rule"):
+        _print_figures(name, found.get(name))
+
+
+def _print_figures(name: str, figures: list[dict[str, Any]] | None) -> None:
+    if figures:
+        columns = tuple(figures[0])
+        title = name.replace("_", " ")
+        print_table(columns, [[line[column] for column in columns] for line in figures], title)
+
+
+def export(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
+    """Print everything about a user as one JSON object: account, lots, entries, commands and what came of
+    them. Reads the whole journal, so it takes its time."""
+    with looking_up() as lookups:
+        print_json(lookups.export_user(tenant_id, user_id))
+
+
+def sweep_preview(
+    tenant: OneTenant = None,
+    as_of: SweptAsOf = None,
+    members: Annotated[
+        int, typer.Option("--members", metavar="N", min=1, max=_MOST_MEMBERS, help="List so many accounts.")
+    ] = 50,
+    json: Json = False,
+) -> None:
+    """Show what a sweep would expire, and whose points; changes nothing. With --json a tenant a line.
+
+    Also where expiry is switched off: look before switching it on. A tenant's limit per run is not taken
+    into account: this is what is due.
+    """
+    with looking_up() as lookups:
+        found = lookups.preview_of_sweep(tenant, as_of, members)
+    if json:
+        for preview in found:
+            print_json(preview)
+        return
+    columns = ("tenant_id", "expire_enabled", "accounts", "lots", "points")
+    print_table(columns, [[preview[column] for column in columns] for preview in found])
+    for preview in found:
+        if preview["members"]:
+            _print_figures(f"first of {preview['tenant_id']}", preview["members"])

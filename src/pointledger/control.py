@@ -1,0 +1,93 @@
+"""Control: what is done to commands that wait. One may be cancelled; a tenant's may be held and let go."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from pointledger.domain.outcomes import CANCELLED
+from pointledger.doorbell import Doorbells
+from pointledger.errors import InvalidCommand, NotWaiting
+from pointledger.ids import parse_id
+from pointledger.settings import Settings
+from pointledger.storage import journal, lanes, pauses, programmes
+from pointledger.storage.database import is_transient, transaction
+
+_TRIES = 6  # of two seconds each for a lane's row: whoever is frozen holding it is ended after five
+_MESSAGE = "cancelled before it was applied"
+
+Result = TypeVar("Result")
+
+
+class Control:
+    """Acts on what waits in one database."""
+
+    def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
+        self._database = database
+        self._doorbells = doorbells
+        self._settings = settings
+
+    def cancel(self, task_id: str) -> None:
+        """Refuses a command that waits, with the reason CANCELLED. Raises NotWaiting when it is too late.
+
+        The lane's row is locked first, as for applying: a command is applied or cancelled, never both.
+        """
+        try:
+            asked = parse_id(task_id)
+        except ValueError as error:
+            raise InvalidCommand(f"task_id: {error}") from None
+        with transaction(self._database, self._settings) as connection:
+            lane = journal.lane_of(connection, asked)
+        if lane is None or not _patiently(partial(self._cancel, lane, task_id)):
+            raise NotWaiting(task_id)
+        self._doorbells.tell(lane)
+        self._doorbells.ring([lane])  # its followers may have waited for it
+
+    def _cancel(self, lane: int, task_id: str) -> bool:
+        with transaction(self._database, self._settings) as connection:
+            moment = lanes.fence(connection, lane)
+            command_id = journal.first_id(connection, parse_id(task_id))
+            return journal.cancel(connection, lane, command_id, moment, CANCELLED, _MESSAGE)
+
+    def pause(self, tenant_id: str) -> datetime:
+        """Lets the tenant's commands wait, and its sweeps; since when they do. When this returns, nothing of
+        it is being applied any more. Raises TenantMissing."""
+        with transaction(self._database, self._settings) as connection:
+            programmes.tenant(connection, tenant_id)
+            since = pauses.pause(connection, tenant_id)
+        with transaction(self._database, self._settings) as connection:
+            every_lane = pauses.all_lanes(connection)
+        for lane in every_lane:
+            _patiently(partial(self._pass_by, lane))
+        return since
+
+    def _pass_by(self, lane: int) -> None:
+        """Waits for the batch that is being applied; the next one sees the pause."""
+        with transaction(self._database, self._settings) as connection:
+            lanes.fence(connection, lane)
+
+    def resume(self, tenant_id: str) -> bool:
+        """Lets the tenant's commands go on, and rings their lanes; whether it was paused. Raises
+        TenantMissing."""
+        with transaction(self._database, self._settings) as connection:
+            programmes.tenant(connection, tenant_id)
+            was_paused = pauses.resume(connection, tenant_id)
+            waiting = pauses.lanes_of(connection, tenant_id)
+        self._doorbells.ring(waiting, whatever_the_door_says=True)
+        return was_paused
+
+
+def _patiently(act: Callable[[], Result]) -> Result:
+    """Tries again what is nobody's fault: mostly a batch that takes its time over the lane."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return act()
+        except Exception as error:
+            if not tries_left or not is_transient(error):
+                raise
+            time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
+    raise AssertionError("the last try returns or raises")

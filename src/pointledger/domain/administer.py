@@ -1,0 +1,79 @@
+"""Commands for administrators: adjust and set-status. Who asked and why stands in the journal."""
+
+from datetime import datetime
+
+from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.commands import Adjust, SetStatus
+from pointledger.domain.guards import closed, insufficient, missing_account, room, touch
+from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.passing import consume
+from pointledger.domain.snapshots import applied
+from pointledger.domain.tenants import Tenant
+
+
+def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decision:
+    """Gives or takes points; giving creates the account if it is missing."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None and command.amount < 0:
+        return missing_account(command.user_id)
+    if account:
+        if refused := closed(account):
+            return refused
+        touch(book, tenant, account, at)
+    if command.amount > (space := room(tenant, account)):
+        return Refused(Reason.MAX_BALANCE, f"the account has room for {space} points")
+    if account and (refused := insufficient(account, -command.amount)):
+        return refused
+
+    account = account or book.open_account(tenant, command.user_id, at)
+    if command.amount > 0:
+        entry = _give(book, tenant, account, command.amount, at)
+    else:
+        entry = _take(book, account, ("adjust", "admin"), -command.amount, at)
+    return applied(account, [entry])
+
+
+def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:
+    """Changes the status. What is left on an account that closes is forfeited: what is available by one
+    entry, what is pending by another. Debt stays as it is."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account is None:
+        return missing_account(command.user_id)
+    if refused := closed(account):
+        return refused
+    touch(book, tenant, account, at)
+    if command.status == "closed" and account.frozen_balance:
+        return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
+
+    entries = _forfeit_all(book, account, at) if command.status == "closed" else []
+    status_before, account.status = account.status, command.status
+    account.updated_at = max(account.updated_at, book.recorded_at)
+    account.changed = True
+    forfeited = sum(entry.amount for entry in entries)
+    return applied(account, entries, status_before=status_before, points_forfeited=forfeited)
+
+
+def _forfeit_all(book: Book, account: Account, at: datetime) -> list[Entry]:
+    kind, entries = ("adjust", "forfeit"), []
+    if account.balance:
+        entries.append(_take(book, account, kind, account.balance, at))
+    if pending := account.pending_balance:
+        entry = book.post(account, kind, pending, at, delta_pending=-pending)
+        book.pay(entry, "adjust", [(lot, lot.remaining) for lot in account.pending])
+        book.settle_lots(account)
+        entries.append(entry)
+    account.next_activation_at = None
+    return entries
+
+
+def _give(book: Book, tenant: Tenant, account: Account, amount: int, at: datetime) -> Entry:
+    expires_at = tenant.default_expiry(at)
+    entry = book.post(account, ("adjust", "admin"), amount, at, delta=amount, expires_at=expires_at)
+    book.grant_lot(account, entry, amount, at, expires_at)
+    return entry
+
+
+def _take(book: Book, account: Account, kind: tuple[str, str], amount: int, at: datetime) -> Entry:
+    entry = book.post(account, kind, amount, at, delta=-amount)
+    consume(book, account, entry, "adjust")
+    return entry

@@ -1,0 +1,143 @@
+"""A dry run: which rules would grant what for an event, and why the others would not. Changes nothing.
+
+It is the very decision, made on a copy of what it may change; so what it tells is what applying the event
+at that moment would do.
+"""
+
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pointledger.domain.apply_rule import Judgement, judge
+from pointledger.domain.book import Book
+from pointledger.domain.commands import ApplyRule
+from pointledger.domain.limits import EARN_METER, Window, daily_window, rule_windows
+from pointledger.domain.matching import Match
+from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.rules import Rule
+from pointledger.domain.tenants import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One rule of the event's type.
+
+    `skipped` (and `because`) says why it would not grant. Otherwise `wanted` is what it would grant,
+    `granted` what is let through and `held_by` the limit that holds back the rest. `left` is what each of its
+    limits had left before the event, by the limit's name: points or times.
+    """
+
+    rule: Rule
+    wanted: int = 0
+    granted: int = 0
+    held_by: str | None = None
+    skipped: str | None = None
+    because: str | None = None
+    left: dict[str, int] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "rule_id": self.rule.id,
+            "rule": self.rule.body.name,
+            "rule_version": self.rule.version,
+            "wanted": self.wanted,
+            "granted": self.granted,
+        }
+        more = {
+            "held_by": self.held_by,
+            "skipped": self.skipped,
+            "because": self.because,
+            "left": self.left,
+        }
+        return told | {name: value for name, value in more.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What would come of an event. `left_today` is what the tenant's daily limit lets the user earn before
+    it; None: there is no such limit."""
+
+    decision: Decision
+    points: int = 0
+    lines: tuple[Line, ...] = ()
+    left_today: int | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the event would be refused; None: it would be applied."""
+        return self.decision.reason.value if isinstance(self.decision, Refused) else None
+
+
+def dry_run(book: Book, command: ApplyRule, at: datetime) -> DryRun:
+    """What `command` would do at `at`, its effective moment.
+
+    The book must hold what the command needs (`needs_of`, or `storage.books.load`): its tenant and rules, the
+    account with its lots, the windows' usage.
+    """
+    tenant = book.tenants.get(command.tenant_id)
+    if tenant is None:
+        return DryRun(Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}"))
+    trial = _copy(book, tenant, command, at)
+    trial.begin(command.id)
+    judgement = judge(trial, tenant, command, at)
+    points = sum(grant.granted for grant in judgement.grants)
+    lines = _lines(book, tenant, command, at, judgement)
+    return DryRun(judgement.decision, points, lines, _left_today(book, tenant, command, at))
+
+
+def _copy(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Book:
+    """As much of the book as the command may change."""
+    key = (tenant.tenant_id, command.user_id)
+    account = book.accounts.get(key)
+    return Book(
+        book.recorded_at,
+        tenants=book.tenants,
+        rules=book.rules,
+        accounts={key: deepcopy(account)} if account else {},
+        usage={
+            window: copy(used) for window, used in book.usage.items() if window.user_id == command.user_id
+        },
+    )
+
+
+def _lines(
+    book: Book, tenant: Tenant, command: ApplyRule, at: datetime, judgement: Judgement
+) -> tuple[Line, ...]:
+    """Every rule of the event's type, as they are tried; those that are switched off, too."""
+    asked = {match.rule.id: match for match in judgement.matches}
+    granted = {grant.rule.id: grant for grant in judgement.grants}
+    lines = []
+    for rule in book.rules_of(tenant).in_force(command.event_type, at):
+        match = asked.get(rule.id) or Match(rule, skipped=None if rule.body.enabled else "disabled")
+        grant = granted.get(rule.id)
+        lines.append(
+            Line(
+                rule,
+                wanted=match.wanted,
+                granted=grant.granted if grant else 0,
+                held_by=grant.held_by if grant else None,
+                skipped=match.skipped,
+                because=match.because,
+                left=_left(book, tenant, command, rule, at),
+            )
+        )
+    return tuple(lines)
+
+
+def _left(book: Book, tenant: Tenant, command: ApplyRule, rule: Rule, at: datetime) -> dict[str, int] | None:
+    windows = rule_windows(tenant, command.user_id, rule, at)
+    left = {}
+    for limit, window in windows:
+        used = book.usage.get(window)
+        spent = 0 if used is None else used.points if limit.unit == "points" else used.times
+        left[limit.label] = max(limit.max - spent, 0)
+    return left or None
+
+
+def _left_today(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> int | None:
+    if tenant.max_earn_per_day is None:
+        return None
+    window: Window = daily_window(tenant, command.user_id, EARN_METER, at)
+    used = book.usage.get(window)
+    return max(tenant.max_earn_per_day - (used.points if used else 0), 0)

@@ -1,0 +1,104 @@
+"""How long points live: policies of a rule or a tenant, in the tenant's calendar.
+
+A policy gives the local time at which points cease to count; that time itself is already too late.
+"""
+
+import calendar
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pointledger.domain.parts import Part
+
+Days = Annotated[int, Field(ge=1, le=36_500)]  # a hundred years: longer is "never"
+Months = Annotated[int, Field(ge=1, le=1_200)]
+Mode = Literal["rolling", "fixed_date", "never"]
+Round = Literal["none", "end_of_month", "end_of_quarter", "end_of_year"]
+
+_SPAN = {"end_of_month": 1, "end_of_quarter": 3, "end_of_year": 12}  # in months; each divides a year
+_LEAP_YEAR = 2000
+
+
+def _month_and_day(value: str) -> str:
+    try:
+        if len(value) == len("12-31"):
+            date.fromisoformat(f"{_LEAP_YEAR}-{value}")
+            return value
+    except ValueError:
+        pass
+    raise ValueError("a date of every year is written like 12-31")
+
+
+YearlyDate = Annotated[str, AfterValidator(_month_and_day)]
+
+
+class Expiry(Part):
+    """When granted points cease to count."""
+
+    mode: Mode = "rolling"
+    days: Days | None = None
+    months: Months | None = None
+    round: Round = "none"
+    date: YearlyDate | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Expiry":
+        told = unsound(self, ("mode", "days", "months", "round", "date"))
+        if told:
+            raise ValueError(told)
+        return self
+
+    def ends(self, local: datetime) -> datetime | None:
+        """For points earned at this local time, the local time at which they end; None: never."""
+        if self.mode == "never":
+            return None
+        if self.date is not None:
+            return _after_yearly_date(local, self.date)
+        return _rolled(local, self.days, self.months, self.round)
+
+
+def unsound(policy: object, names: tuple[str, str, str, str, str]) -> str | None:
+    """What a policy lacks or has too much; `names` are its fields: mode, days, months, round, date."""
+    mode, days, months, rounded, yearly = (getattr(policy, name) for name in names)
+    at, in_days, in_months, rounding, on_date = names
+    if (mode == "rolling") != (days is not None or months is not None) or (days and months):
+        return f"{in_days} or {in_months}, one of them, goes with {at} rolling, and only with it"
+    if rounded != "none" and mode != "rolling":
+        return f"{rounding} goes with {at} rolling, and only with it"
+    if (mode == "fixed_date") != (yearly is not None):
+        return f"{on_date} goes with {at} fixed_date, and only with it"
+    return None
+
+
+def _rolled(local: datetime, days: int | None, months: int | None, rounded: Round) -> datetime:
+    """The same local time so many days or months on; rounded, the midnight that ends the month, quarter
+    or year in which that time lies. A day that the month lacks is its last."""
+    found = local + timedelta(days=days) if days else _months_later(local, months or 0)
+    if rounded == "none":
+        return found
+    span = _SPAN[rounded]
+    first = (found.month - 1) // span * span + 1
+    return datetime.combine(_first_of_month(found.year, first + span), time.min)
+
+
+def _after_yearly_date(local: datetime, yearly: str) -> datetime:
+    """The midnight that ends the next day of this name, today included: points of one year end together."""
+    month, day = (int(part) for part in yearly.split("-"))
+    last = _day_of(local.year, month, day)
+    if last < local.date():
+        last = _day_of(local.year + 1, month, day)
+    return datetime.combine(last + timedelta(days=1), time.min)
+
+
+def _months_later(local: datetime, months: int) -> datetime:
+    years, month = divmod(local.month - 1 + months, 12)
+    return datetime.combine(_day_of(local.year + years, month + 1, local.day), local.time())
+
+
+def _first_of_month(year: int, month: int) -> date:
+    return date(year, month, 1) if month <= 12 else date(year + 1, 1, 1)  # noqa: PLR2004
+
+
+def _day_of(year: int, month: int, day: int) -> date:
+    return date(year, month, min(day, calendar.monthrange(year, month)[1]))

@@ -1,0 +1,291 @@
+"""Lookups: what may be asked of the ledger. Each answer is of one moment, read only, and bounded.
+
+Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.domain import traces as words
+from pointledger.domain.tenants import Tenant
+from pointledger.domain.values import cash_value
+from pointledger.errors import AccountMissing, EntryMissing, InvalidCommand, NotCashEquivalent
+from pointledger.ids import parse_id
+from pointledger.storage import expiring, jobs, past, pauses, programmes, queries, statistics, traces
+from pointledger.storage.database import looking
+
+MOST_ENTRIES = 1000  # of a page
+MONTHS = 12  # of a user's statistics, unless asked otherwise
+MOST_MONTHS = 120
+DAYS = 30
+MOST_DAYS = 36_500  # as far as a policy can reach
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """Entries, newest first. `total`: all entries of the account, of whatever type. `next_before` goes into
+    the next call; None: this is the end."""
+
+    entries: tuple[dict[str, Any], ...]
+    total: int
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """What expires by `until`: `points` and `lots_in_all` count all, `lots` are the first ten thousand.
+    Points that were due already when asked, and frozen ones, are not in it."""
+
+    user_id: str
+    asked_at: datetime
+    until: datetime
+    expire_enabled: bool
+    points: int
+    lots_in_all: int
+    lots: tuple[dict[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, moments in ISO 8601 UTC."""
+        return asdict(self) | {"asked_at": _iso(self.asked_at), "until": _iso(self.until)}
+
+
+@dataclass(frozen=True, slots=True)
+class CashValue:
+    """`value`: currency units, as text with two decimals, rounded down; `is_exact`: nothing was cut off."""
+
+    user_id: str
+    balance: int
+    exchange_rate: int
+    value: str
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """An entry's trace: in words, and what the words were made of."""
+
+    told: tuple[str, ...]
+    entry: dict[str, Any]
+    command: dict[str, Any] | None
+    rule: dict[str, Any] | None
+    grant: dict[str, Any] | None
+    lots_moved: tuple[dict[str, Any], ...]
+    lots_arrived: tuple[dict[str, Any], ...]
+
+
+class Lookups:
+    """Asks one database."""
+
+    def __init__(self, database: sa.Engine) -> None:
+        self._database = database
+
+    # -------------------------------------------------------------------------- accounts and entries
+
+    def account(self, tenant_id: str, user_id: str, as_of: datetime | None = None) -> dict[str, Any]:
+        """The account in the API's fields; `as_of`: as it had been recorded by that moment (`created_at`
+        of the entries decides). Then `status` is null: no entry tells it."""
+        with looking(self._database) as connection:
+            return _account(connection, tenant_id, user_id, as_of)
+
+    def entries(
+        self,
+        tenant_id: str,
+        user_id: str,
+        *,
+        before: int | None = None,
+        type: str | None = None,
+        limit: int = queries.PAGE,
+    ) -> EntryPage:
+        """A page of entries, newest first, those with a `seq` below `before`. Entries never change and only
+        ever come on top, so pages are the same whatever is written meanwhile."""
+        limit = max(1, min(limit, MOST_ENTRIES))
+        with looking(self._database) as connection:
+            total = int(_account(connection, tenant_id, user_id)["version"])
+            found = queries.entries(connection, tenant_id, user_id, before, type=type, limit=limit)
+        is_last = len(found) < limit or found[-1]["seq"] == 1
+        return EntryPage(tuple(found), total, None if is_last else found[-1]["seq"])
+
+    def entry(self, tenant_id: str, entry_id: str) -> dict[str, Any]:
+        """One entry. Raises EntryMissing, and InvalidCommand for what is no id."""
+        with looking(self._database) as connection:
+            return _entry(connection, tenant_id, entry_id)
+
+    def why(self, tenant_id: str, entry_id: str) -> Why:
+        """How an entry came about. Raises EntryMissing, and InvalidCommand for what is no id."""
+        with looking(self._database) as connection:
+            entry = _entry(connection, tenant_id, entry_id)
+            command = traces.command(connection, parse_id(entry["command_id"]))
+            rule = None
+            if entry["rule_id"]:
+                rule_id, version = parse_id(entry["rule_id"]), entry["rule_version"]
+                rule = traces.rule_version(connection, tenant_id, rule_id, version)
+            moved = traces.lots_moved(connection, tenant_id, parse_id(entry["id"]))
+            arrived = traces.lots_arrived(connection, tenant_id, parse_id(entry["id"]))
+        told = words.tell(entry, command, rule, moved, arrived)
+        grant = words.grant_of(entry, command)
+        return Why(tuple(told), entry, command, rule, grant, tuple(moved), tuple(arrived))
+
+    # ------------------------------------------------------------------------------- what it is worth
+
+    def expiring(self, tenant_id: str, user_id: str, days: int = DAYS) -> Expiring:
+        """The lots that expire within so many calendar days of the tenant, from now."""
+        days = max(1, min(days, MOST_DAYS))
+        with looking(self._database) as connection:
+            _account(connection, tenant_id, user_id)
+            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
+            until = tenant.days_later(now, days)
+            points, count, lots = expiring.expiring_lots(connection, tenant_id, user_id, now, until)
+        return Expiring(user_id, now, until, tenant.expire_enabled, points, count, tuple(lots))
+
+    def value(self, tenant_id: str, user_id: str) -> CashValue:
+        """What the available balance is worth in money. Raises NotCashEquivalent."""
+        with looking(self._database) as connection:
+            account = _account(connection, tenant_id, user_id)
+        if account["points_type"] != "cash_equivalent":
+            raise NotCashEquivalent(f"those of {user_id} of {tenant_id} are {account['points_type']}")
+        balance, rate = account["balance"], account["exchange_rate"]
+        return CashValue(user_id, balance, rate, *cash_value(balance, rate))
+
+    # ------------------------------------------------------------------------------------- statistics
+
+    def user_statistics(self, tenant_id: str, user_id: str, months: int = MONTHS) -> dict[str, Any]:
+        """The account's totals; entries and points of the last months by when they happened, in the
+        tenant's calendar; and what each rule has granted."""
+        with looking(self._database) as connection:
+            account = _account(connection, tenant_id, user_id)
+            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
+            firsts = _months(tenant.local_date(now), max(1, min(months, MOST_MONTHS)))
+            starts = [tenant.day_starts_at(first) for first in firsts]
+            by_month = statistics.user_by_month(connection, tenant_id, user_id, starts)
+            by_rule = statistics.user_by_rule(connection, tenant_id, user_id)
+        shown = [{"month": f"{firsts[place]:%Y-%m}"} | figures for place, figures in by_month]
+        return {"account": account, "by_month": shown, "by_rule": by_rule}
+
+    def tenant_statistics(self, tenant_id: str) -> dict[str, Any]:
+        """Accounts by status, what they add up to, and what was recorded in the tenant's current month:
+        entries and points by kind, and what each rule granted."""
+        with looking(self._database) as connection:
+            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
+            today = tenant.local_date(now)
+            since = tenant.day_starts_at(today.replace(day=1))
+            since_paused = pauses.paused(connection).get(tenant_id)
+            by_status = statistics.tenant_accounts(connection, tenant_id)
+            by_kind = statistics.tenant_by_kind_since(connection, tenant_id, since)
+            by_rule = statistics.tenant_by_rule_since(connection, tenant_id, since)
+        totals: dict[str, int] = {}
+        for figures in by_status:
+            for name, number in figures.items():
+                if name != "status":
+                    totals[name] = totals.get(name, 0) + number
+        outstanding = sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
+        return {
+            "tenant_id": tenant_id,
+            "paused_since": _iso(since_paused) if since_paused else None,
+            "accounts": {figures["status"]: figures["accounts"] for figures in by_status},
+            "outstanding": outstanding,
+            "totals": {name: number for name, number in totals.items() if name != "accounts"},
+            "month": f"{today:%Y-%m}",
+            "this_month": by_kind,
+            "by_rule": by_rule,
+        }
+
+    def preview_of_sweep(
+        self, tenant_id: str | None = None, as_of: datetime | None = None, members: int = 50
+    ) -> list[dict[str, Any]]:
+        """For each tenant (or one): the accounts, lots and points that a sweep as of a moment (now, if not
+        given) would expire, and the first of these accounts. Changes nothing; also where expiry is
+        switched off, so that it can be known before it is switched on."""
+        with looking(self._database) as connection:
+            as_of = as_of or jobs.now(connection)
+            tenants = _tenants(connection, tenant_id)
+            return [_preview(connection, tenant, as_of, members) for tenant in tenants]
+
+    # ----------------------------------------------------------------------------------------- export
+
+    def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
+        """Everything about the user: account, entries, lots, and commands with what came of them, also
+        those that were refused or wait. Reads the whole journal, in short pieces, after the rest."""
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            account = queries.account(connection, tenant_id, user_id)
+            entries: list[dict[str, Any]] = []
+            lots: list[dict[str, Any]] = []
+            before: int | None = None
+            while page := queries.entries(connection, tenant_id, user_id, before, limit=MOST_ENTRIES):
+                entries += page
+                lots += traces.lots_of(connection, tenant_id, [parse_id(entry["id"]) for entry in page])
+                before = page[-1]["seq"]
+        commands = self._commands_of(tenant_id, user_id)
+        if account is None and not commands:
+            raise AccountMissing(f"{user_id} of {tenant_id}")
+        return {
+            "tenant_id": tenant_id,
+            "user_id": user_id,
+            "account": account,
+            "lots": sorted(lots, key=lambda lot: str(lot["id"])),
+            "entries": entries,
+            "commands": commands,
+        }
+
+    def _commands_of(self, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
+        commands: list[dict[str, Any]] = []
+        reached: UUID | None = None
+        while True:
+            with looking(self._database) as connection:
+                ids, reached = traces.commands_of(connection, tenant_id, user_id, reached)
+                if ids:
+                    commands += traces.commands_told(connection, ids)
+            if reached is None:
+                return sorted(commands, key=lambda command: int(command["seq"]))
+
+
+def _account(
+    connection: sa.Connection, tenant_id: str, user_id: str, as_of: datetime | None = None
+) -> dict[str, Any]:
+    programmes.tenant(connection, tenant_id)
+    if as_of is None:
+        found = queries.account(connection, tenant_id, user_id)
+    else:
+        found = past.account_as_of(connection, tenant_id, user_id, as_of)
+    if found is None:
+        raise AccountMissing(f"{user_id} of {tenant_id}" + (f" as of {_iso(as_of)}" if as_of else ""))
+    return found
+
+
+def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
+    programmes.tenant(connection, tenant_id)
+    try:
+        asked = parse_id(entry_id)
+    except ValueError as error:
+        raise InvalidCommand(f"entry_id: {error}") from None
+    found = queries.entry(connection, tenant_id, asked)
+    if found is None:
+        raise EntryMissing(f"{entry_id} of {tenant_id}")
+    return found
+
+
+def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
+    if tenant_id is not None:
+        return [programmes.tenant(connection, tenant_id)]
+    return [tenant for tenant, _ in programmes.all_tenants(connection)]
+
+
+def _preview(connection: sa.Connection, tenant: Tenant, as_of: datetime, members: int) -> dict[str, Any]:
+    sums, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
+    head = {"tenant_id": tenant.tenant_id, "as_of": _iso(as_of), "expire_enabled": tenant.expire_enabled}
+    return head | sums | {"members": first}
+
+
+def _months(today: date, count: int) -> list[date]:
+    """The first days of so many months, the oldest first, the last one today's."""
+    newest = today.year * 12 + today.month - 1
+    numbers = range(newest - count + 1, newest + 1)
+    return [date(number // 12, number % 12 + 1, 1) for number in numbers]
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,66 @@
+"""Batches: many commands that came as one. A row tells which they are, for their ids follow from it."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.storage.database import rows, run
+
+
+class Batch(NamedTuple):
+    """A batch as it was accepted; `accepted_at` is None before it is."""
+
+    id: UUID
+    tenant_id: str
+    fingerprint: bytes
+    size: int
+    accepted_at: datetime | None = None
+
+
+_NOTE = """
+INSERT INTO batches (id, tenant_id, actor, idempotency_key, fingerprint, size)
+VALUES (%(id)s, %(tenant)s, %(actor)s, %(key)s, %(fingerprint)s, %(size)s)
+ON CONFLICT (tenant_id, actor, idempotency_key) DO NOTHING"""
+
+
+def note(
+    connection: sa.Connection,
+    batch_id: UUID,
+    *,
+    tenant_id: str,
+    actor: str,
+    key: str,
+    fingerprint: bytes,
+    size: int,
+) -> bool:
+    """Notes a batch, unless there is one with its key; whether it is new. Waits for an open transaction that
+    notes the same key."""
+    written = run(
+        connection,
+        _NOTE,
+        id=batch_id,
+        tenant=tenant_id,
+        actor=actor,
+        key=key,
+        fingerprint=fingerprint,
+        size=size,
+    )
+    return bool(written)
+
+
+_BATCH = "SELECT id, tenant_id, fingerprint, size, accepted_at FROM batches "
+
+
+def first(connection: sa.Connection, tenant_id: str, actor: str, key: str) -> Batch:
+    """The batch that holds the key. A statement of its own, after `note`: only so it sees what another
+    transaction has just committed."""
+    where = "WHERE tenant_id = %(tenant)s AND actor = %(actor)s AND idempotency_key = %(key)s"
+    return Batch(*rows(connection, _BATCH + where, tenant=tenant_id, actor=actor, key=key)[0])
+
+
+def batch(connection: sa.Connection, batch_id: UUID) -> Batch | None:
+    """The batch of this id."""
+    found = rows(connection, _BATCH + "WHERE id = %(id)s", id=batch_id)
+    return Batch(*found[0]) if found else None

@@ -1,0 +1,68 @@
+"""What is going to expire: a user's lots, and what a sweep would find."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from pointledger.storage.database import rows
+from pointledger.storage.queries import shown
+
+MOST_LOTS = 10_000  # of one account that are told; the sums count all
+
+_LOTS = """
+SELECT l.id, l.remaining AS points, l.amount, l.earned_at, l.expires_at, l.entry_id, l.origin_id,
+       sum(l.remaining) OVER ()::bigint AS points_in_all, count(*) OVER () AS lots_in_all
+FROM accounts a
+JOIN lots l ON l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
+WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND l.remaining > 0
+  AND l.expires_at > %(after)s AND l.expires_at <= %(until)s
+ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s"""
+
+
+def expiring_lots(
+    connection: sa.Connection, tenant_id: str, user_id: str, after: datetime, until: datetime
+) -> tuple[int, int, list[dict[str, Any]]]:
+    """Points and number of the user's lots that expire after one moment and not after another, frozen
+    points not counted; and the first of these lots, in the order in which they go."""
+    found = rows(connection, _LOTS, tenant=tenant_id, user=user_id, after=after, until=until, most=MOST_LOTS)
+    lots = [shown(row) for row in found]
+    points, count = (lots[0]["points_in_all"], lots[0]["lots_in_all"]) if lots else (0, 0)
+    for lot in lots:
+        del lot["points_in_all"], lot["lots_in_all"]
+    return points, count, lots
+
+
+# Whom the sweep finds (`jobs.due`), and what touching them then expires (`domain/guards.py`).
+_WOULD_EXPIRE = """
+WITH found AS (
+    SELECT a.user_id, min(l.expires_at) AS expires_at, count(*) AS lots, sum(l.remaining)::bigint AS points
+    FROM accounts a
+    CROSS JOIN LATERAL (
+        SELECT * FROM lots
+        WHERE tenant_id = a.tenant_id AND account_id = a.id AND state = 'active'
+        UNION ALL
+        SELECT * FROM lots
+        WHERE tenant_id = a.tenant_id AND account_id = a.id AND state = 'pending'
+          AND activates_at <= greatest(a.as_of, %(as_of)s)) AS l
+    WHERE a.tenant_id = %(tenant)s AND a.status <> 'closed' AND a.next_expiry_at <= %(as_of)s
+      AND l.remaining > 0 AND l.expires_at <= greatest(a.as_of, %(as_of)s)
+    GROUP BY a.user_id
+)
+SELECT user_id, expires_at, lots, points, count(*) OVER () AS accounts_in_all,
+       sum(lots) OVER ()::bigint AS lots_in_all, sum(points) OVER ()::bigint AS points_in_all
+FROM found ORDER BY expires_at, user_id LIMIT %(most)s"""
+
+
+def would_expire(
+    connection: sa.Connection, tenant_id: str, as_of: datetime, most: int
+) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """What a sweep of the tenant would expire: accounts, lots, points; and its first accounts, soonest
+    expiry first."""
+    found = rows(connection, _WOULD_EXPIRE, tenant=tenant_id, as_of=as_of, most=most)
+    members = [shown(row) for row in found]
+    sums = {name: members[0][f"{name}_in_all"] if members else 0 for name in ("accounts", "lots", "points")}
+    for member in members:
+        for name in sums:
+            del member[f"{name}_in_all"]
+    return sums, members

@@ -1,0 +1,98 @@
+"""Figures of a user and of a tenant. What would read a whole ledger is asked of a month only."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from pointledger.ids import first_id_of
+from pointledger.storage.database import rows
+from pointledger.storage.queries import shown
+
+_BY_MONTH = """
+SELECT width_bucket(e.occurred_at, %(starts)s::timestamptz[]) AS month, e.type, e.subtype,
+       count(*) AS entries, sum(e.amount)::bigint AS points
+FROM accounts a JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
+WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.occurred_at >= %(since)s
+GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3"""
+
+
+def user_by_month(
+    connection: sa.Connection, tenant_id: str, user_id: str, starts: list[datetime]
+) -> list[tuple[int, dict[str, Any]]]:
+    """For each span between these moments (0 is the first): entries and points by type and subtype, by
+    when they happened; the newest span first."""
+    found = rows(connection, _BY_MONTH, tenant=tenant_id, user=user_id, starts=starts, since=starts[0])
+    return [
+        (row.month - 1, {name: value for name, value in row._mapping.items() if name != "month"})
+        for row in found
+    ]
+
+
+_USER_BY_RULE = """
+SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points, granted.last_at
+FROM (SELECT e.tenant_id, e.rule_id, count(*) AS entries, sum(e.amount)::bigint AS points,
+             max(e.occurred_at) AS last_at
+      FROM accounts a JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
+      WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.type = 'earn' AND e.rule_id IS NOT NULL
+      GROUP BY e.tenant_id, e.rule_id) AS granted
+LEFT JOIN LATERAL (SELECT name FROM rule_versions r
+                   WHERE r.tenant_id = granted.tenant_id AND r.rule_id = granted.rule_id
+                   ORDER BY version DESC LIMIT 1) AS r ON true
+ORDER BY granted.points DESC, rule"""
+
+
+def user_by_rule(connection: sa.Connection, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
+    """What each rule has granted the user, most first."""
+    return [shown(row) for row in rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id)]
+
+
+_ACCOUNTS = """
+SELECT status, count(*) AS accounts, sum(balance)::bigint AS balance,
+       sum(frozen_balance)::bigint AS frozen_balance, sum(pending_balance)::bigint AS pending_balance,
+       sum(debt)::bigint AS debt, sum(total_earned)::bigint AS total_earned,
+       sum(total_spent)::bigint AS total_spent, sum(expired_points)::bigint AS expired_points,
+       sum(total_refunded)::bigint AS total_refunded,
+       sum(total_transferred_in)::bigint AS total_transferred_in,
+       sum(total_transferred_out)::bigint AS total_transferred_out,
+       sum(total_adjusted_in)::bigint AS total_adjusted_in,
+       sum(total_adjusted_out)::bigint AS total_adjusted_out,
+       sum(total_clawed_back)::bigint AS total_clawed_back
+FROM accounts WHERE tenant_id = %(tenant)s GROUP BY status ORDER BY status"""
+
+
+def tenant_accounts(connection: sa.Connection, tenant_id: str) -> list[dict[str, Any]]:
+    """For each status: how many accounts, and what they add up to."""
+    return [shown(row) for row in rows(connection, _ACCOUNTS, tenant=tenant_id)]
+
+
+# An entry's id begins with the millisecond of its recording: one index range holds the month.
+_SINCE_BY_KIND = """
+SELECT e.type, e.subtype, count(*) AS entries, sum(e.amount)::bigint AS points
+FROM entries e WHERE e.tenant_id = %(tenant)s AND e.id >= %(first)s
+GROUP BY e.type, e.subtype ORDER BY e.type, e.subtype"""
+
+_SINCE_BY_RULE = """
+SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points
+FROM (SELECT e.rule_id, count(*) AS entries, sum(e.amount)::bigint AS points
+      FROM entries e
+      WHERE e.tenant_id = %(tenant)s AND e.id >= %(first)s AND e.type = 'earn' AND e.rule_id IS NOT NULL
+      GROUP BY e.rule_id) AS granted
+LEFT JOIN LATERAL (SELECT name FROM rule_versions r
+                   WHERE r.tenant_id = %(tenant)s AND r.rule_id = granted.rule_id
+                   ORDER BY version DESC LIMIT 1) AS r ON true
+ORDER BY granted.points DESC, rule"""
+
+
+def tenant_by_kind_since(connection: sa.Connection, tenant_id: str, moment: datetime) -> list[dict[str, Any]]:
+    """Entries and points by type and subtype, of what was recorded since a moment."""
+    return [
+        shown(row) for row in rows(connection, _SINCE_BY_KIND, tenant=tenant_id, first=first_id_of(moment))
+    ]
+
+
+def tenant_by_rule_since(connection: sa.Connection, tenant_id: str, moment: datetime) -> list[dict[str, Any]]:
+    """What each rule has granted since a moment, most first."""
+    return [
+        shown(row) for row in rows(connection, _SINCE_BY_RULE, tenant=tenant_id, first=first_id_of(moment))
+    ]

@@ -1,0 +1,94 @@
+"""What else may be asked on the command line: one entry, why, what expires, worth, figures, export."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pointledger import Earn, Spend
+from tests.cli.conftest import Run
+from tests.ledger import Ledger
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def points(ledger: Ledger) -> None:
+    soon = datetime.now(UTC) + timedelta(days=5)
+    ledger.apply(
+        Earn(tenant_id="shop", user_id="anna", amount=1200, expires_at=soon, description="[red]\x1b[31mhi"),
+        Spend(tenant_id="shop", user_id="anna", amount=200),
+    )
+
+
+def test_an_account_as_of_a_past_moment(run: Run, points: None) -> None:
+    then = run("account", "shop", "anna", "--as-of", "2100-01-01T00:00:00Z", "--json")
+    assert (then.status, then.json["balance"], then.json["status"]) == (0, 1000, None)
+    assert run("account", "shop", "anna", "--as-of", "2020-01-01T00:00:00Z", "--json").status == 1
+    assert run("account", "shop", "anna", "--as-of", "yesterday").status == 2
+
+
+def test_entries_by_page_and_type(run: Run, points: None) -> None:
+    assert [line["seq"] for line in run("entries", "shop", "anna", "--before", "2", "--json").json_lines] == [
+        1
+    ]
+    earned = run("entries", "shop", "anna", "--type", "earn", "--json")
+    assert [line["type"] for line in earned.json_lines] == ["earn"]
+    assert "--before 2" in run("entries", "shop", "anna", "--limit", "1").stderr
+    assert run("entries", "shop", "anna", "--type", "gift").status == 2
+
+
+def test_one_entry_and_why_it_is_there(run: Run, points: None) -> None:
+    spent, earned = run("entries", "shop", "anna", "--json").json_lines
+    assert run("entry", "shop", spent["id"], "--json").json == spent
+    assert "-200" in run("entry", "shop", spent["id"]).stdout
+    why = run("why", "shop", spent["id"], "--json")
+    assert [lot["amount"] for lot in why.json["lots_moved"]] == [200]
+    shown = run("why", "shop", earned["id"])
+    assert "brought 1200 points" in shown.stdout
+    assert "[red]\\x1b[31mhi" in shown.stdout, "what people wrote neither colours nor controls"
+    for command in ("entry", "why"):
+        assert run(command, "shop", earned["account_id"], "--json").status == 1
+        assert run(command, "shop", "x", "--json").status == 2
+
+
+def test_what_expires_soon(run: Run, points: None) -> None:
+    found = run("expiring", "shop", "anna", "--json")
+    assert (found.status, found.json["points"], len(found.json["lots"])) == (0, 1000, 1)
+    assert "1,000 points in 1 lots" in run("expiring", "shop", "anna", "--days", "7").stderr
+    assert run("expiring", "shop", "anna", "--days", "0").status == 2
+
+
+def test_cash_value_or_a_clear_message(run: Run, ledger: Ledger, points: None) -> None:
+    told = run("value", "shop", "anna", "--json")
+    assert told.status == 1
+    assert "no cash value" in told.json["error"]
+    ledger.tenant("bank", points_type="cash_equivalent")
+    ledger.apply(Earn(tenant_id="bank", user_id="anna", amount=5050))
+    assert run("value", "bank", "anna", "--json").json["value"] == "50.50"
+    assert "50.50" in run("value", "bank", "anna").stdout
+
+
+def test_figures_of_a_user_and_of_a_tenant(run: Run, points: None) -> None:
+    user = run("stats", "shop", "anna", "--json")
+    assert [figures["points"] for figures in user.json["by_month"]] == [1200, 200]
+    tenant = run("stats", "shop", "--json")
+    assert (tenant.json["accounts"], tenant.json["outstanding"]) == ({"active": 1}, 1000)
+    assert "1,200" in run("stats", "shop", "anna").stdout
+    assert "purchase" in run("stats", "shop").stdout
+    assert run("stats", "nowhere").status == 1
+
+
+def test_an_export_is_one_json_object(run: Run, points: None) -> None:
+    exported = run("export", "shop", "anna")
+    assert (exported.status, len(exported.json["commands"])) == (0, 2)
+    assert run("export", "shop", "nobody", "--json").status == 1
+
+
+def test_a_sweep_is_previewed(run: Run, ledger: Ledger, points: None) -> None:
+    later = (datetime.now(UTC) + timedelta(days=6)).isoformat()
+    found = run("sweep", "preview", "--tenant", "shop", "--as-of", later, "--json")
+    assert (found.json["accounts"], found.json["lots"], found.json["points"]) == (1, 1, 1000)
+    assert "anna" in run("sweep", "preview", "--as-of", later).stdout
+    assert run("sweep", "preview", "--json").json["points"] == 0
+    assert ledger.counts("pending") == [0]
+    assert run("sweep", "preview", "--tenant", "nowhere").status == 1

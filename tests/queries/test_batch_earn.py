@@ -1,0 +1,108 @@
+"""Many earns as one: an outcome for each and one for the whole, and sent again nothing happens."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from pointledger.audit import audit
+from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
+from pointledger.ids import new_id, show_id
+from tests.ledger import Ledger
+
+
+def test_q6_of_ten_thousand_with_three_bad_users_the_others_succeed_and_again_changes_nothing(
+    ledger: Ledger,
+) -> None:
+    ledger.client.batch_earn("shop", [("closed", 1)], idempotency_key="opening")
+    ledger.drain()
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET status = 'closed'")
+    rows: list[Any] = [(f"u{number}", 5) for number in range(10_000)]
+    rows[17], rows[4_000], rows[9_999] = ("closed", 5), ("no such id!", 5), ("u9999", -5)
+
+    sent = ledger.client.batch_earn("shop", rows, idempotency_key="bonus-2026-03")
+    assert ledger.client.batch_outcome(sent.batch_id).state == "pending"
+    ledger.drain()
+
+    whole = ledger.client.batch_outcome(sent.batch_id)
+    assert (whole.state, whole.size, whole.applied, whole.dead, whole.pending) == (
+        "done",
+        10_000,
+        9_997,
+        0,
+        0,
+    )
+    assert whole.refused == {"ACCOUNT_CLOSED": 1, "INVALID_COMMAND": 2}
+    assert whole.points_earned == 9_997 * 5
+    each = list(ledger.client.batch_outcomes(sent.batch_id))
+    assert [place for place, outcome in enumerate(each) if outcome.state != "applied"] == [17, 4_000, 9_999]
+    assert [outcome.task_id for outcome in each] == list(sent.task_ids)
+    assert "amount" in (each[9_999].message or "")
+
+    again = ledger.client.batch_earn("shop", rows, idempotency_key="bonus-2026-03")
+    assert (again.batch_id, again.task_ids, again.new) == (sent.batch_id, sent.task_ids, 0)
+    assert ledger.counts("pending", "dead_letters", "batches") == [0, 2, 2]
+    assert audit(ledger.database).violations == 0
+
+
+def test_the_key_with_other_rows_is_refused_and_other_keys_are_other_batches(ledger: Ledger) -> None:
+    first = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="k")
+    for rows in ([("anna", 6)], [("anna", 5), ("ben", 5)]):
+        with pytest.raises(IdempotencyKeyReused):
+            ledger.client.batch_earn("shop", rows, idempotency_key="k")
+    second = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="l")
+    third = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="k", actor="somebody-else")
+    assert len({first.batch_id, second.batch_id, third.batch_id}) == 3
+    ledger.drain()
+    assert ledger.balance("anna") == 15
+
+
+def test_a_row_may_be_an_object_with_an_earns_fields_and_no_others(ledger: Ledger) -> None:
+    rows: list[Any] = [
+        {"user_id": "anna", "amount": 5, "reason": "sorry"},
+        {"user_id": "anna", "amount": 5, "tenant_id": "other"},
+        {"user_id": "anna", "amount": 10**20},
+        {"user_id": "anna", "amount": True},
+        "no row",
+        ("anna",),
+    ]
+    sent = ledger.client.batch_earn("shop", rows, idempotency_key="k")
+    ledger.drain()
+    states = [outcome.reason or outcome.state for outcome in ledger.client.batch_outcomes(sent.batch_id)]
+    assert states == ["applied"] + ["INVALID_COMMAND"] * 5
+    (entry,) = ledger.entries("anna")
+    assert (entry["reason"], entry["source"]) == ("sorry", f"batch {sent.batch_id}")
+
+
+def test_a_batch_of_nothing_but_bad_rows_is_a_batch(ledger: Ledger) -> None:
+    sent = ledger.client.batch_earn("shop", [("", 5)], idempotency_key="k")
+    assert (ledger.client.batch_outcome(sent.batch_id).state, sent.new) == ("done", 0)
+
+
+def test_a_malformed_batch_is_refused_as_a_whole(ledger: Ledger) -> None:
+    for tenant, rows, key in (("shop", [], "k"), ("no shop!", [("a", 1)], "k"), ("shop", [("a", 1)], "")):
+        with pytest.raises(InvalidCommand):
+            ledger.client.batch_earn(tenant, rows, idempotency_key=key)
+    with pytest.raises(BatchMissing):
+        ledger.client.batch_outcome(show_id(new_id()))
+    with pytest.raises(InvalidCommand):
+        ledger.client.batch_outcome("x")
+
+
+def test_five_who_send_the_same_batch_at_once_send_one(ledger: Ledger) -> None:
+    barrier, receipts = threading.Barrier(5), []
+
+    def send() -> None:
+        barrier.wait(30)
+        rows = [(f"u{number}", 1) for number in range(500)]
+        receipts.append(ledger.client.batch_earn("shop", rows, idempotency_key="k"))
+
+    threads = [threading.Thread(target=send) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len({receipt.batch_id for receipt in receipts}) == 1
+    assert sorted(receipt.new for receipt in receipts) == [0, 0, 0, 0, 500]
+    assert ledger.counts("pending") == [500]

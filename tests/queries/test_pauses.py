@@ -1,0 +1,121 @@
+"""A paused tenant's commands are accepted and wait; nobody else waits with them."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pointledger import Earn, Spend
+from pointledger.acceptance import Acceptance
+from pointledger.audit import audit
+from pointledger.errors import TenantMissing
+from pointledger.settings import Settings
+from pointledger.storage import journal
+from pointledger.sweep import EXPIRE_POINTS, Sweep
+from pointledger.wire import lane_of
+from tests.ledger import Ledger
+
+LONG_AGO = datetime(2017, 1, 1, tzinfo=UTC)
+
+
+def neighbour(ledger: Ledger, tenant_id: str, user_id: str) -> str:
+    """A user of another tenant whose commands stand in the same lane."""
+    lanes = ledger.settings.lanes
+    wanted = lane_of("shop", user_id, lanes)
+    return next(f"u{n}" for n in range(10_000) if lane_of(tenant_id, f"u{n}", lanes) == wanted)
+
+
+def test_a_paused_tenants_commands_wait_in_order_and_go_on_when_it_is_resumed(ledger: Ledger) -> None:
+    since = ledger.client.pause("shop")
+    assert ledger.client.pause("shop") == since, "pausing again changes nothing"
+    earned = ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5))
+    spent = ledger.client.enqueue(Spend(tenant_id="shop", user_id="anna", amount=5))
+    assert ledger.engine.drain(ledger.waiting_lanes()[0]) == 0
+    assert ledger.client.outcome(earned).state == "pending"
+    assert ledger.client.tenant_statistics("shop")["paused_since"] is not None
+
+    assert ledger.client.resume("shop") is True
+    assert ledger.client.resume("shop") is False
+    ledger.drain()
+    assert [outcome.state for outcome in ledger.client.outcomes([earned, spent])] == ["applied", "applied"]
+
+
+def test_a_paused_backlog_starves_nobody_in_its_lane_and_rings_no_bell(settings: Settings) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 5})) as ledger:
+        for tenant in ("shop", "other"):
+            ledger.tenant(tenant)
+        ledger.client.pause("shop")
+        user = neighbour(ledger, "other", "anna")
+        ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(60)])
+        task_id = ledger.client.enqueue(Earn(tenant_id="other", user_id=user, amount=7))
+        (lane,) = ledger.waiting_lanes()
+
+        assert ledger.engine.drain(lane) == 1
+
+        assert ledger.client.outcome(task_id).state == "applied"
+        with ledger.database.connect() as connection:
+            assert journal.waiting_lanes(connection, 0) == [], "beat does not ring for what is paused"
+        assert ledger.client.has_room([lane]), "who feeds the lane need not wait for it"
+        ledger.client.resume("shop")
+        with ledger.database.connect() as connection:
+            assert journal.waiting_lanes(connection, 0) == [lane]
+        assert not ledger.client.has_room([lane])
+        assert ledger.drain() == 60
+
+
+def test_when_pausing_returns_nothing_of_the_tenant_is_applied_any_more(ledger: Ledger) -> None:
+    ledger.client.enqueue_many([Earn(tenant_id="shop", user_id=f"u{n % 50}", amount=1) for n in range(3000)])
+    worker = threading.Thread(target=lambda: [ledger.engine.drain(lane) for lane in ledger.waiting_lanes()])
+    worker.start()
+    ledger.client.pause("shop")
+    applied = ledger.counts("outcomes")
+    worker.join(60)
+    assert ledger.counts("outcomes") == applied
+    assert audit(ledger.database).violations == 0
+    ledger.client.resume("shop")
+    ledger.drain()
+    assert ledger.counts("outcomes", "pending") == [3000, 0]
+
+
+def test_a_batch_that_was_peeked_at_before_the_pause_is_not_claimed_after_it(ledger: Ledger) -> None:
+    ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
+    (lane,) = ledger.waiting_lanes()
+    peeked = ledger.engine._peek(lane)
+    assert len(peeked.batch) == 1
+    ledger.client.pause("shop")
+    assert ledger.engine._batches.apply(lane, peeked) == 0
+
+
+def test_the_nightly_sweep_of_a_paused_tenant_waits_and_others_do_not(ledger: Ledger) -> None:
+    ledger.tenant("other")
+    for tenant in ("shop", "other"):
+        ledger.apply(
+            Earn(tenant_id=tenant, user_id="anna", amount=10, occurred_at=LONG_AGO,
+                 expires_at=LONG_AGO + timedelta(days=30))
+        )  # fmt: skip
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql(
+            """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until)
+               SELECT 'expire-points', tenant, current_date, now(), now()
+               FROM unnest(ARRAY['other', 'shop']) AS tenant"""
+        )
+    sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+    ledger.client.pause("shop")
+
+    assert sweep.expire_points() is True
+    assert sweep.expire_points() is False
+    ledger.drain()
+    assert (ledger.balance("anna", "shop"), ledger.balance("anna", "other")) == (10, 0)
+    assert list(sweep.expire_now(LONG_AGO + timedelta(days=40))) == []
+
+    ledger.client.resume("shop")
+    assert sweep.expire_points() is True
+    ledger.drain()
+    assert ledger.balance("anna", "shop") == 0
+    assert sweep.open_runs(EXPIRE_POINTS) == 0
+
+
+def test_only_a_tenant_that_is_there_is_paused(ledger: Ledger) -> None:
+    for act in (ledger.client.pause, ledger.client.resume):
+        with pytest.raises(TenantMissing):
+            act("nowhere")
