@@ -191,7 +191,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "I2 I3b I4d I11b I14 I17a I17b",
-        """UPDATE entries SET account_id = gen_random_uuid()
+        """UPDATE entries SET account_id = 'ffffffff-ffff-4fff-bfff-ffffffffffff'
            WHERE account_id = (SELECT id FROM accounts WHERE user_id = 'cleo')""",
     ),
     Tampering("I4a I17b", f"UPDATE lots SET account_id = {_BEN} WHERE id = {_WHOLE}"),

@@ -11,8 +11,8 @@ from tests.waiting import wait_until
 
 
 def test_two_workers_take_turns_on_a_user_whom_both_need(ledger: Ledger, system: System) -> None:
-    """Everybody gives to one user: every batch of every lane needs that user's lock. Each time we look, at
-    most one turn holds it, and over time several do."""
+    """Everybody gives to one user: every batch of every lane needs that user's lock. Over time several turns
+    hold it, one after the other, and none leaves it behind."""
     users = [f"user-{number}" for number in range(40)]
     earned = ledger.client.enqueue_many(
         [Earn(tenant_id=TENANT, user_id=user, amount=1_000) for user in [*users, "hot"]]
