@@ -159,10 +159,8 @@ class Expire(Command):
         return MAX_AMOUNT if self.strategy == "pro_rata" else self.amount
 
 
-class ExpireDue(Command):
-    """Expires what is due at `as_of`, one entry per lot. The nightly sweep sends it."""
-
-    kind: ClassVar[str] = "expire-due"
+class SweepCommand(Command):
+    """What a sweep sends for a user: to do what is due at its own moment, `as_of`."""
 
     as_of: Moment
 
@@ -170,6 +168,12 @@ class ExpireDue(Command):
     def key(self) -> str | None:
         """One per user and moment, so that a sweep run twice is one."""
         return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
+
+
+class ExpireDue(SweepCommand):
+    """Expires what is due at `as_of`, one entry per lot. The nightly sweep sends it."""
+
+    kind: ClassVar[str] = "expire-due"
 
 
 class Refund(Command):
@@ -224,17 +228,10 @@ class CancelPending(Command):
         return self.related_id
 
 
-class ActivateDue(Command):
+class ActivateDue(SweepCommand):
     """Makes available what is pending and due at `as_of`, one entry per lot."""
 
     kind: ClassVar[str] = "activate-due"
-
-    as_of: Moment
-
-    @property
-    def key(self) -> str | None:
-        """One per user and moment, so that asking twice is asking once."""
-        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
 
 
 class OpeningLot(BaseModel):
@@ -309,17 +306,10 @@ class ConfirmDeduction(Command):
     reason: ShortText | None = None
 
 
-class ReleaseHoldsDue(Command):
+class ReleaseHoldsDue(SweepCommand):
     """Releases the holds that have timed out at `as_of`. The sweep sends it."""
 
     kind: ClassVar[str] = "release-holds-due"
-
-    as_of: Moment
-
-    @property
-    def key(self) -> str | None:
-        """One per user and moment, so that a sweep run twice is one."""
-        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
 
 
 class Adjust(Command):

@@ -32,6 +32,7 @@ from pointledger.domain.commands import (
     ReleaseHoldsDue,
     SetStatus,
     Spend,
+    SweepCommand,
     Transfer,
     Unfreeze,
 )
@@ -107,7 +108,7 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
     """The instant that decides about a command; a sweep carries its own, which may not lie ahead."""
-    if isinstance(accepted.command, ExpireDue | ReleaseHoldsDue | ActivateDue):
+    if isinstance(accepted.command, SweepCommand):
         return min(accepted.command.as_of, accepted.accepted_at)
     return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)
 
