@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import Adjust, SetStatus
-from pointledger.domain.guards import closed, insufficient, missing_account, room, touch
+from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import consume
 from pointledger.domain.snapshots import applied
@@ -36,12 +36,9 @@ def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decisio
 def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:
     """Changes the status. What is left on an account that closes is forfeited: what is available by one
     entry, what is pending by another. Debt stays as it is."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
     if command.status == "closed" and account.frozen_balance:
         return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
 

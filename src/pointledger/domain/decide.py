@@ -37,7 +37,16 @@ from pointledger.domain.commands import (
     Unfreeze,
 )
 from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
-from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, room, touch
+from pointledger.domain.guards import (
+    account_for,
+    closed,
+    disabled,
+    inactive,
+    insufficient,
+    missing_account,
+    room,
+    touch,
+)
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.opening import import_opening_balance
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
@@ -142,12 +151,9 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
 def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := inactive(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, inactive)
+    if isinstance(account, Refused):
+        return account
     if command.amount < tenant.min_spend_points:
         return Refused(Reason.BELOW_MINIMUM, f"at least {tenant.min_spend_points} points are spent at once")
     used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, at))
@@ -198,12 +204,9 @@ def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> De
 
 
 def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decision:
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
 
     settled = min(command.amount, account.balance)
     entries = []
@@ -220,13 +223,12 @@ def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decisi
 
 
 def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) -> Decision:
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
+    written = len(book.entries)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
 
-    expired = touch(book, tenant, account, at)
+    expired = [entry for entry in book.entries[written:] if entry.subtype == "scheduled"]
     return Applied(
         {
             "points_expired": sum(entry.amount for entry in expired),

@@ -5,7 +5,14 @@ from uuid import UUID
 
 from pointledger.domain.book import Account, Book
 from pointledger.domain.commands import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
-from pointledger.domain.guards import closed, disabled, inactive, insufficient, missing_account, touch
+from pointledger.domain.guards import (
+    account_for,
+    closed,
+    disabled,
+    inactive,
+    insufficient,
+    touch,
+)
 from pointledger.domain.holding import capture, open_hold, release
 from pointledger.domain.holds import Hold
 from pointledger.domain.outcomes import Decision, Reason, Refused
@@ -17,12 +24,9 @@ def freeze(book: Book, tenant: Tenant, command: Freeze, at: datetime) -> Decisio
     """Opens a hold. It is the first half of a spend, and so goes by the same switch."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := inactive(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, inactive)
+    if isinstance(account, Refused):
+        return account
     if refused := insufficient(account, command.amount):
         return refused
 
@@ -32,12 +36,9 @@ def freeze(book: Book, tenant: Tenant, command: Freeze, at: datetime) -> Decisio
 
 def unfreeze(book: Book, tenant: Tenant, command: Unfreeze, at: datetime) -> Decision:
     """Releases one hold, or so many points of the oldest, with an entry for each hold."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
     if command.hold_id:
         hold = _open_hold_of(account, command.hold_id)
         if isinstance(hold, Refused):
@@ -63,12 +64,9 @@ def confirm_deduction(book: Book, tenant: Tenant, command: ConfirmDeduction, at:
     """Captures a hold, once; what is not captured is released in the same stroke."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := inactive(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, inactive)
+    if isinstance(account, Refused):
+        return account
     hold = _open_hold_of(account, command.hold_id)
     if isinstance(hold, Refused):
         return hold
@@ -86,14 +84,11 @@ def confirm_deduction(book: Book, tenant: Tenant, command: ConfirmDeduction, at:
 
 def release_holds_due(book: Book, tenant: Tenant, command: ReleaseHoldsDue, at: datetime) -> Decision:
     """Whoever touches an account releases what has timed out; this does nothing else."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-
     written = len(book.entries)
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
+
     timed_out = [entry for entry in book.entries[written:] if entry.subtype == "timeout"]
     return applied(account, timed_out, points_released=sum(entry.amount for entry in timed_out))
 

@@ -1,5 +1,6 @@
 """Guards that several kinds of command share, and the step that follows them: touching an account."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
@@ -30,6 +31,20 @@ def closed(account: Account) -> Refused | None:
     if account.status == "closed":
         return Refused(Reason.ACCOUNT_CLOSED, "the account is closed")
     return None
+
+
+def account_for(
+    book: Book, tenant: Tenant, user_id: str, at: datetime, guard: Callable[[Account], Refused | None]
+) -> Account | Refused:
+    """The account with its clock moved on to `at`; refused if there is none, or `guard` says so: `inactive`
+    or `closed`."""
+    account = book.accounts.get((tenant.tenant_id, user_id))
+    if account is None:
+        return missing_account(user_id)
+    if refused := guard(account):
+        return refused
+    touch(book, tenant, account, at)
+    return account
 
 
 def insufficient(account: Account, amount: int) -> Refused | None:

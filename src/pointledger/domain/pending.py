@@ -4,8 +4,8 @@ from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import ActivateDue
-from pointledger.domain.guards import closed, missing_account, touch
-from pointledger.domain.outcomes import Applied, Decision
+from pointledger.domain.guards import account_for, closed
+from pointledger.domain.outcomes import Applied, Decision, Refused
 from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import account_data
 from pointledger.domain.tenants import Tenant
@@ -40,13 +40,10 @@ def grant(
 
 def activate(book: Book, tenant: Tenant, command: ActivateDue, at: datetime) -> Decision:
     """What is due becomes available, on a suspended account, too."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
     written = len(book.entries)
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
     activated = [entry for entry in book.entries[written:] if entry.subtype == "activation"]
     return Applied(
         {

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
 from pointledger.domain.commands import CancelPending, Clawback, Refund
-from pointledger.domain.guards import closed, missing_account, space_left, touch
+from pointledger.domain.guards import account_for, closed, space_left
 from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
 from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
@@ -25,12 +25,9 @@ EARNED = frozenset({("earn", "rule"), ("earn", "manual"), ("earn", "import")})
 
 def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
     """Gives back what was spent, also beyond the tenant's maximum: the points are the user's own."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
     spend = None
     if command.related_id is not None:
         spend = related(book, tenant.tenant_id, command.related_id)
@@ -53,12 +50,9 @@ def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decisio
 def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Decision:
     """Takes earned points back: from the lot that they came in, then from others, then as debt. What has
     expired is gone already; what was given away is taken from whoever earned it."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
     earned = related(book, tenant.tenant_id, command.related_id)
     if refused := _irreversible(earned, account, EARNED, command.amount or 1):
         return refused
@@ -77,12 +71,9 @@ def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Dec
 
 def cancel_pending(book: Book, tenant: Tenant, command: CancelPending, at: datetime) -> Decision:
     """Takes back the whole of what is still pending of an entry; final once it has become available."""
-    account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account is None:
-        return missing_account(command.user_id)
-    if refused := closed(account):
-        return refused
-    touch(book, tenant, account, at)
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
     earned = related(book, tenant.tenant_id, command.related_id)
     if refused := _irreversible(earned, account, EARNED, 1):
         return refused

@@ -1,0 +1,91 @@
+"""Commands: what can be asked of the ledger. One class per kind; the kind's name is the wire contract.
+
+A command is valid once it exists: pydantic, strict and frozen, so that what leaves a producer is well
+formed. Its id is its identity: sending the same object twice is sending one command.
+"""
+
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from pointledger.domain.commands.accounts import (
+    ActivateDue,
+    Adjust,
+    ImportOpeningBalance,
+    OpeningLot,
+    SetStatus,
+)
+from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
+from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
+from pointledger.domain.findings import explain
+from pointledger.errors import InvalidCommand
+
+__all__ = [
+    "KINDS",
+    "ActivateDue",
+    "Adjust",
+    "AnyCommand",
+    "ApplyRule",
+    "CancelPending",
+    "Clawback",
+    "Command",
+    "ConfirmDeduction",
+    "Earn",
+    "Expire",
+    "ExpireDue",
+    "Freeze",
+    "ImportOpeningBalance",
+    "OpeningLot",
+    "Refund",
+    "ReleaseHoldsDue",
+    "SetStatus",
+    "Spend",
+    "SweepCommand",
+    "Transfer",
+    "Unfreeze",
+    "checked",
+    "command_from",
+]
+
+AnyCommand = (
+    ApplyRule
+    | Earn
+    | Spend
+    | Transfer
+    | Expire
+    | ExpireDue
+    | Refund
+    | Clawback
+    | CancelPending
+    | ActivateDue
+    | ImportOpeningBalance
+    | Freeze
+    | Unfreeze
+    | ConfirmDeduction
+    | ReleaseHoldsDue
+    | Adjust
+    | SetStatus
+)
+
+KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
+
+
+def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
+    """The command of this kind with these fields. Raises InvalidCommand naming each field and rule."""
+    command = KINDS.get(kind) if isinstance(kind, str) else None
+    if command is None:
+        raise InvalidCommand(f"kind: one of {', '.join(KINDS)}")
+    try:
+        return command.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidCommand(explain(error)) from None
+
+
+def checked(command: AnyCommand) -> AnyCommand:
+    """The command, looked at once more as it comes through the door. Raises InvalidCommand."""
+    try:
+        return type(command).model_validate(command)
+    except ValidationError as error:
+        raise InvalidCommand(explain(error)) from None

@@ -1,0 +1,62 @@
+"""What every command carries, and what those of the sweeps carry besides."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pointledger.domain.fields import EntityId, Key, Moment, TaskId
+from pointledger.ids import new_id
+
+
+class Command(BaseModel):
+    """What every command carries. `occurred_at`: when it happened, if not when it is accepted."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        revalidate_instances="always",  # `checked` looks again: model_copy(update=...) does not
+    )
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1  # of the payload; a worker that does not know a version lets it wait
+
+    id: TaskId = Field(default_factory=new_id)
+    tenant_id: EntityId
+    user_id: EntityId
+    actor: EntityId = "service"
+    idempotency_key: Key | None = None
+    occurred_at: Moment | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What makes a repetition recognisable besides the id."""
+        return self.idempotency_key
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Whom it touches, the one in whose order it stands first."""
+        return (self.user_id,)
+
+    @property
+    def debit(self) -> int:
+        """The most it can take from `user_id`'s available balance, in points."""
+        return 0
+
+    @property
+    def reverses(self) -> UUID | None:
+        """The entry that it undoes, in whole or in part."""
+        return None
+
+
+class SweepCommand(Command):
+    """What a sweep sends for a user: to do what is due at its own moment, `as_of`."""
+
+    as_of: Moment
+
+    @property
+    def key(self) -> str | None:
+        """One per user and moment, so that a sweep run twice is one."""
+        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
