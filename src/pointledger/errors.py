@@ -76,6 +76,11 @@ class NotConfigured(LedgerError):
     or run ./dev run, which brings its own servers."""
 
 
+class BrokerAway(LedgerError):
+    """The broker of events does not answer. What waits stays in the database and is sent when it is back;
+    check that it runs and what POINTLEDGER_EVENTS_URL, or else POINTLEDGER_BROKER_URL, names."""
+
+
 class DatabaseNotMigrated(LedgerError):
     """The database does not have this version's tables. Run: pointledger migrate."""
 

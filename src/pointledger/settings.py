@@ -25,6 +25,13 @@ class Settings(BaseSettings):
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
     )
 
+    events_url: str | None = Field(None, description="broker of events in and out; Celery's if not given")
+    events_source: str = Field("/pointledger", description="of outgoing events; the tenant follows it")
+    events_exchange: str = Field("points.events", description="topic exchange that relays send to")
+    events_queues: tuple[str, ...] = Field(
+        ("points.events",), description="queues that get every event: without one events would go nowhere"
+    )
+
     # A worker that is frozen with row locks must lose them before its Redis locks run out.
     lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")
     statement_timeout_ms: int = Field(5_000, description="the largest batch takes well under a second")
@@ -55,3 +62,8 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The URL of Celery's broker. Raises NotConfigured."""
         return self.broker_url or self.redis
+
+    @property
+    def events(self) -> str:
+        """The URL of the broker of events. Raises NotConfigured."""
+        return self.events_url or self.broker

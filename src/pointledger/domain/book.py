@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from pointledger.domain.events import StatusChange
 from pointledger.domain.holds import Hold
 from pointledger.domain.limits import Usage, Window
 from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
@@ -128,6 +129,7 @@ class Book:
     new_lots: list[Lot] = field(default_factory=list)
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
+    status_changes: list[StatusChange] = field(default_factory=list)
     command_id: UUID | None = None  # whose doing is being written
     _ordinal: int = 0
     _milliseconds: int = field(init=False)

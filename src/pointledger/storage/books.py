@@ -16,6 +16,7 @@ from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
 from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
+from pointledger.storage.outbox import save_events
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
 from pointledger.storage.usage import load_usage, save_usage
@@ -107,6 +108,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
         [(move.tenant_id, move.entry_id, move.lot_id, move.kind, move.amount) for move in book.moves],
     )
     save_usage(connection, book.usage)
+    save_events(connection, book)
     copy(
         connection,
         "outcomes",
