@@ -13,6 +13,7 @@ from pointledger.domain.commands import KINDS, command_from
 from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import parse_id
+from pointledger.notify import TELL_EXPIRING
 from pointledger.storage import failures, journal
 from pointledger.storage.database import end_frozen, is_transient
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
@@ -123,6 +124,14 @@ def activate_points() -> None:
 def release_holds() -> None:
     """Releases the holds that have timed out."""
     machine().sweep.release_holds()
+
+
+@app.task(name=wire.TELL_EXPIRING_TASK)
+def tell_expiring() -> None:
+    """Tells whose points expire soon, a page at a time: commands go in between."""
+    machine().sweep.open_runs(TELL_EXPIRING, from_today=True)
+    if machine().notify.tell_expiring():
+        tell_expiring.apply_async()
 
 
 @app.task(name=wire.RESET_LIMITS_TASK)

@@ -40,6 +40,7 @@ CREATE TABLE outbox (
 ALTER TABLE outbox ALTER entry_ids SET STORAGE EXTERNAL;  -- ids do not compress
 CREATE INDEX outbox_waiting ON outbox (slot, seq) WHERE sent_at IS NULL;
 CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;
+CREATE UNIQUE INDEX outbox_once ON outbox (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX outbox_of_tenant ON outbox (tenant_id, recorded_at);
 """
 
