@@ -16,6 +16,7 @@ from pointledger.domain.commands import (
     Command,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -27,6 +28,7 @@ from pointledger.domain.commands import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
     command_from,
 )
 from pointledger.domain.outcomes import Outcome, Reason
@@ -47,6 +49,7 @@ __all__ = [
     "ConfirmDeduction",
     "Earn",
     "EntryPage",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Expiring",
@@ -64,6 +67,7 @@ __all__ = [
     "Spend",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "Why",
     "command_from",
 ]
