@@ -39,6 +39,10 @@ class EntryMissing(LedgerError, LookupError):
     """This tenant has no entry of this id. List a user's entries: pointledger entries TENANT USER."""
 
 
+class HoldMissing(LedgerError, LookupError):
+    """This tenant has no hold of this id. List a user's holds: pointledger holds TENANT USER."""
+
+
 class WalletMissing(LedgerError, LookupError):
     """This user has no wallet yet; the first money that is put into one makes it. Check the spelling of the
     tenant and the user."""
