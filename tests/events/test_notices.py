@@ -130,9 +130,7 @@ def test_who_does_not_want_to_hear_of_it_hears_nothing(ledger: Ledger) -> None:
     assert ledger.counts("outbox") == [0]
 
 
-def test_a_notice_tells_what_is_left_and_after_which_entry(
-    ledger: Ledger, listener: Listener, shop: Shop
-) -> None:
+def test_a_notice_tells_what_is_left_and_its_place(ledger: Ledger, listener: Listener, shop: Shop) -> None:
     earn(ledger, "anna", (10, 29))
     ledger.apply(Spend(**shop, amount=3))
     tell(ledger)

@@ -38,6 +38,7 @@ EVENT_OF_ENTRY: dict[tuple[str, str], EventType] = {
     ("earn", "transfer_in"): "points.transferred",
     ("spend", "purchase"): "points.spent",
     ("spend", "transfer_out"): "points.transferred",
+    ("spend", "exchange"): "points.spent",
     ("spend", "capture"): "hold.captured",
     ("expire", "scheduled"): "points.expired",
     ("expire", "manual"): "points.expired",

@@ -20,6 +20,7 @@ from pointledger.domain.events import EVENT_TYPES, EventType
 from pointledger.domain.expiry import Days, Expiry, Mode, Months, Round, YearlyDate, unsound
 from pointledger.domain.fields import MAX_AMOUNT, EntityId
 from pointledger.domain.findings import explain
+from pointledger.domain.money import SCALES, currency_code
 from pointledger.domain.parts import as_tuple
 from pointledger.errors import InvalidTenant
 
@@ -65,6 +66,7 @@ class Tenant(BaseModel):
     timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
     points_type: Literal["cash_equivalent", "expirable", "tier_points"] = "expirable"
     exchange_rate: Points = 100  # points per currency unit
+    currency: Annotated[str, AfterValidator(currency_code)] = "CNY"  # of wallets that are made from now on
     expiry_mode: Mode = "never"
     default_expiry_days: Days | None = None
     default_expiry_months: Months | None = None
@@ -114,6 +116,11 @@ class Tenant(BaseModel):
     def wanted_events(self) -> frozenset[str]:
         """The types of events that are told to others."""
         return frozenset(EVENT_TYPES if self.events == "all" else self.events)
+
+    @property
+    def scale(self) -> int:
+        """The decimals of its currency."""
+        return SCALES[self.currency]
 
     def local(self, moment: datetime) -> datetime:
         """What the tenant's clocks show then."""
