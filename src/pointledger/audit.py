@@ -36,9 +36,10 @@ from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
 from pointledger.storage.invariants_of_lots import LOTS, MOVES
 from pointledger.storage.invariants_of_outcomes import OUTCOMES
+from pointledger.storage.invariants_of_shared_limits import SHARED_USAGE
 from pointledger.storage.invariants_of_tables import JOB_RUNS, ONCE
 
-WALKS = (ACCOUNTS, LOTS, MOVES, HOLDS, JOURNAL, OUTCOMES, PENDING, FAILURES, ALIASES, JOB_RUNS)
+WALKS = (ACCOUNTS, LOTS, MOVES, HOLDS, JOURNAL, OUTCOMES, PENDING, FAILURES, ALIASES, JOB_RUNS, SHARED_USAGE)
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 
 Progress = Callable[[int, int], None]
