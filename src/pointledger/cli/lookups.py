@@ -1,4 +1,5 @@
-"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `limits`, `export`, `sweep preview`."""
+"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `limits`, `export`, `sweep
+preview`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any

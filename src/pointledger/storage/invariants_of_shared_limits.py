@@ -15,8 +15,10 @@ _KEY = ("tenant_id", "meter", "period", "starts_on")
 # Each version's shared limits, by the counter that it looks at.
 _LIMITS = f"""
     SELECT tenant_id, rule_id, version, period,
-           CASE scope WHEN 'tenant' THEN 'budget' ELSE rule_id::text END AS meter, min(most) FILTER (WHERE unit = 'points') AS points,
-           min(most) FILTER (WHERE unit = 'times') AS times, min(saved_at) AS saved_at
+           CASE scope WHEN 'tenant' THEN 'budget' ELSE rule_id::text END AS meter,
+           min(most) FILTER (WHERE unit = 'points') AS points,
+           min(most) FILTER (WHERE unit = 'times') AS times,
+           min(saved_at) AS saved_at
     FROM ({RULE_LIMITS}) AS all_limits WHERE scope <> 'user'
     GROUP BY tenant_id, rule_id, version, scope, period"""
 
