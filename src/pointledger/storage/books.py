@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.decide import Accepted
+from pointledger.domain.limits import Window
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
@@ -39,8 +40,28 @@ def load(
 ) -> Book:
     """Everything that deciding this batch may need; its accounts stay locked until the transaction ends, and
     so, if asked for, do the counters of the limits that all users share."""
+    book, shared = _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+    book.usage |= load_shared(connection, shared, lock=lock_counters)
+    return book
+
+
+def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
+    """What deciding this command now would need, as a moment shows it; nothing is locked."""
+    book, shared = _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+    book.usage |= load_shared(connection, shared)
+    return book
+
+
+def _load(
+    connection: sa.Connection,
+    batch: list[Accepted],
+    recorded_at: datetime,
+    programmes: Programmes,
+    accounts: str,
+) -> tuple[Book, list[Window]]:
+    """The book but for the windows that all users share: which of them it needs."""
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
-    book = Book(recorded_at, accounts=_lock_accounts(connection, sorted(keys)))
+    book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
     tenants = sorted({tenant_id for tenant_id, _ in keys})
     book.tenants = programmes.tenants(connection, tenants)
     book.rules = programmes.rules(connection, tenants)
@@ -51,24 +72,25 @@ def load(
     load_holds(connection, book, needs.accounts, reversed_lots)
     own = sorted(window for window in needs.windows if not window.is_shared)
     shared = sorted(window for window in needs.windows if window.is_shared)
-    book.usage = load_usage(connection, own) | load_shared(connection, shared, lock=lock_counters)
-    return book
+    book.usage = load_usage(connection, own)
+    return book, shared
 
 
-_LOCK_ACCOUNTS = f"""
+_ACCOUNTS = f"""
 SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
-ORDER BY a.tenant_id, a.user_id
-FOR UPDATE OF a"""  # noqa: S608  (column names of ours)
+ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
+
+# In sorted order, in a statement of their own: what is read next is what the transactions that we waited for
+# have committed.
+_LOCK_ACCOUNTS = _ACCOUNTS + " FOR UPDATE OF a"
 
 
-def _lock_accounts(connection: sa.Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Account]:
-    """The accounts' rows, locked in sorted order, in a statement of their own: what is read next is what
-    the transactions that we waited for have committed."""
-    found = rows(
-        connection, _LOCK_ACCOUNTS, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys]
-    )
+def _accounts(
+    connection: sa.Connection, asking: str, keys: list[tuple[str, str]]
+) -> dict[tuple[str, str], Account]:
+    found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
         account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
