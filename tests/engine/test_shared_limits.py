@@ -89,19 +89,10 @@ def held_counter(ledger: Ledger, meanwhile: str, drain: Callable[[], object]) ->
     with ledger.database.connect() as holder:
         holder.exec_driver_sql("SELECT FROM shared_usage FOR UPDATE")
         drained.start()
-        wait_until(lambda: waits_for_a_lock(ledger), "the drain stands before the row")
+        wait_until(ledger.somebody_waits_for_a_row, "the drain stands before the row")
         holder.exec_driver_sql(meanwhile)
         holder.commit()
     drained.join(30)
-
-
-def waits_for_a_lock(ledger: Ledger) -> bool:
-    return bool(
-        ledger.rows(
-            """SELECT FROM pg_stat_activity
-               WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-        )
-    )
 
 
 @pytest.mark.parametrize(("meanwhile", "expected"), [(10, 50), (40, 50), (70, 20), (89, 1), (90, 0)], ids=str)
