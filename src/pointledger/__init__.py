@@ -17,6 +17,7 @@ from pointledger.domain.commands import (
     Command,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -28,6 +29,7 @@ from pointledger.domain.commands import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
     command_from,
 )
 from pointledger.domain.dry_run import DryRun
@@ -49,6 +51,7 @@ __all__ = [
     "DryRun",
     "Earn",
     "EntryPage",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Expiring",
@@ -67,6 +70,7 @@ __all__ = [
     "Spend",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "Why",
     "command_from",
 ]

@@ -1,12 +1,12 @@
 """Limits that all of a tenant's users share have counters; a closed day tells where its shared ones ended.
 
-Revision ID: 0005
+Revision ID: 0006
 """
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
