@@ -31,7 +31,7 @@ from pointledger.storage import (
     statistics,
     traces,
     wallets,
-)
+)  # fmt: skip
 from pointledger.storage.database import looking
 from pointledger.storage.shared_usage import SharedLimit, shared_limits
 

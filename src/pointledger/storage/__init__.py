@@ -22,5 +22,5 @@
 | migrate     | bringing a database to this version                                   |
 
 One statement per function, named for the question that it answers. Row locks are taken in this order
-everywhere: lane, accounts (by tenant and user), counters of shared limits (by their key).
+everywhere: lane, accounts and then wallets (by tenant and user), counters of shared limits (by their key).
 """
