@@ -99,6 +99,19 @@ class LaneCountDiffers(LedgerError):
     names, or let every command be applied and then run: pointledger migrate."""
 
 
+class InvalidProducers(LedgerError, ValueError):
+    """The file of producers and their keys is malformed. Correct the field that is named."""
+
+
+class LetterMissing(LedgerError, LookupError):
+    """No letter has this number. List them: pointledger dead letters."""
+
+
+class LetterUnfit(LedgerError):
+    """The letter still is no command, for the reason given. Put that right first: let its producer send the
+    event anew, or correct the producer's rights or keys."""
+
+
 class NotDead(LedgerError, LookupError):
     """No dead command has this id. List them: pointledger dead list."""
 

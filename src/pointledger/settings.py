@@ -1,7 +1,9 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pointledger.errors import NotConfigured
@@ -31,6 +33,10 @@ class Settings(BaseSettings):
     events_queues: tuple[str, ...] = Field(
         ("points.events",), description="queues that get every event: without one events would go nowhere"
     )
+
+    intake_queue: str = Field("points.intake", description="queue on which other services send events")
+    intake_keys_file: Path | None = Field(None, description="JSON: who may send events, and their keys")
+    intake_keys: SecretStr | None = Field(None, description="the same JSON, where there is no file")
 
     # A worker that is frozen with row locks must lose them before its Redis locks run out.
     lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")

@@ -1,16 +1,21 @@
 """The readme's consumer and what it says of events."""
 
+import hmac
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from kombu import Connection
 
 from pointledger import Earn
 from pointledger.domain.events import EVENT_TYPES
 from pointledger.settings import Settings
+from tests.cli.conftest import Run
 from tests.docs.test_readme import README, blocks
 from tests.events.listener import Listener, relay_all
+from tests.events.sender import Sender
 from tests.ledger import Ledger
 
 
@@ -37,6 +42,26 @@ def test_the_readmes_consumer_hears_events(
     consumer = block_with('Queue("points.events"').replace("redis://127.0.0.1:6379/0", settings.events)
     exec(consumer, {"json": json, "remember": remember})
     assert "anna points.earned 1" in capsys.readouterr().out
+
+
+def test_the_readmes_producer_is_understood(
+    ledger: Ledger, settings: Settings, shop: dict[str, Any], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.rule(
+        name="a point per euro",
+        event_type="basket.paid",
+        base={"kind": "per_unit", "field": "amount_minor", "per": 100, "points": 1},
+    )
+    keys = next(block for block in blocks("json") if '"producers"' in block)
+    monkeypatch.setenv("POINTLEDGER_INTAKE_KEYS", keys)
+    secret = json.loads(keys)["producers"][0]["keys"][0]["secret"]
+    known = {"json": json, "hmac": hmac, "secret": secret, "datetime": datetime, "UTC": UTC}
+    producer = block_with("points.intake").replace("redis://127.0.0.1:6379/0", settings.events)
+    with Sender(settings):
+        exec(producer, known | {"Connection": Connection})
+        assert run("intake", "--once", "--json").json == {"accepted": 1, "dead": 0, "held": 0}
+    ledger.drain()
+    assert ledger.balance("anna") == 19
 
 
 def test_every_type_of_event_stands_in_the_readme() -> None:

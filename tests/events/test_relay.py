@@ -304,6 +304,7 @@ def test_the_command_line_sends_what_waits_and_shows_what_does(
     waiting = run("outbox", "--json").json
     assert (waiting["waiting"], waiting["rows"], waiting["slots"]) == (2, 1, 1)
     assert waiting["oldest_seconds"] >= 0
+    assert [run("outbox", "--within", limit).status for limit in ("0", "600")] == [1, 0]
     assert run("relay", "--once", "--json").json == {"sent": 2, "waiting": 0}
     assert run("outbox", "--json").json == {"waiting": 0, "rows": 0, "slots": 0, "oldest_seconds": None}
     assert len(listener.listen(2)) == 2

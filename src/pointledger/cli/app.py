@@ -19,6 +19,7 @@ from pointledger.cli.wallets import wallet_app
 from pointledger.errors import (
     IdempotencyKeyReused,
     InvalidCommand,
+    InvalidProducers,
     InvalidRule,
     InvalidTenant,
     LedgerError,
@@ -26,7 +27,14 @@ from pointledger.errors import (
 )
 from pointledger.storage.database import is_transient
 
-_BAD_INPUT = (InvalidCommand, InvalidTenant, InvalidRule, IdempotencyKeyReused, InputUnreadable)
+_BAD_INPUT = (
+    InvalidCommand,
+    InvalidTenant,
+    InvalidRule,
+    InvalidProducers,
+    IdempotencyKeyReused,
+    InputUnreadable,
+)
 
 
 class DatabaseAway(LedgerError):
@@ -115,6 +123,7 @@ app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
 app.command(rich_help_panel="Operation")(events.relay)
 app.command(rich_help_panel="Operation")(events.outbox)
+app.command(rich_help_panel="Operation")(events.intake)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)
