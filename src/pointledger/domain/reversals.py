@@ -215,7 +215,7 @@ def _refund_spend(
         else:
             _restore(book, account, entry, share.lot, part)
     assert rest == 0, "what a spend took from lots is its amount"
-    if tenant.refund_grace_days == 0:
+    if tenant.expire_enabled and tenant.refund_grace_days == 0:
         expire_due(book, account, account.as_of)
     return entry
 
