@@ -7,6 +7,7 @@ from uuid import UUID
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
     ApplyRule,
+    CancelPending,
     Clawback,
     ConfirmDeduction,
     Earn,
@@ -90,7 +91,7 @@ def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> li
         found.append(daily_window(tenant, command.user_id, EARN_METER, at))
     if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
         found.append(daily_window(tenant, command.user_id, SPEND_METER, at))
-    if isinstance(command, Clawback):
+    if isinstance(command, Clawback | CancelPending):
         earned = book.reversibles.get((command.tenant_id, command.related_id))
         found += windows_of(book, tenant, command.user_id, earned, at) if earned else []
     return found
