@@ -19,7 +19,7 @@ from pointledger.domain.commands import Transfer
 from pointledger.locks import Locks
 from pointledger.settings import Settings
 from pointledger.storage.migrate import migrate
-from tests.crew import NobodyWaits, drain_with
+from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger
 from tests.machine import accounts
 from tests.machine.accounts import Look

@@ -15,7 +15,7 @@ from pointledger.domain.decide import Accepted
 from pointledger.engine import _without
 from pointledger.locks import Locks
 from pointledger.settings import Settings
-from tests.crew import SECONDS, NobodyWaits, drain_with
+from tests.engine.many_workers import SECONDS, NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -211,7 +211,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(user=USERS, which=WHICH)
     def cancel_pending(self, user: str, which: int) -> None:
-        earned = self.newest(which, "manual", "rule")
+        waiting = [entry for entry in self.shown if entry.lot and entry.lot.activates_at and entry.lot.left]
+        earned = waiting[-1 - which % len(waiting)] if waiting else self.newest(which, "manual", "rule")
         self.ask(c.CancelPending, _owner(earned, user, which), about=earned, related_id=self.id_of(earned))
 
     @rule(user=USERS, amounts=st.lists(SMALL, min_size=1, max_size=3), days=DAYS, late=st.booleans())

@@ -1,4 +1,4 @@
-"""Several workers at once, as threads, with and without Redis locks."""
+"""Several workers over one ledger, with Redis' locks or without."""
 
 import random
 import threading
@@ -26,7 +26,7 @@ class NobodyWaits(Locks):
 def drain_with(
     ledger: Ledger, workers: int, locks_class: type[Locks] = Locks, *, batch_size: int | None = None
 ) -> None:
-    """So many workers, until nothing waits. No two of them ever share a connection."""
+    """So many workers until nothing waits; no two of them ever share a connection."""
     settings = ledger.settings
     if batch_size is not None:
         settings = settings.model_copy(update={"batch_size": batch_size})
