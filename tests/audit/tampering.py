@@ -233,6 +233,26 @@ TAMPERINGS = [
     Tampering("I21b", f"UPDATE entries SET related_id = NULL WHERE id = {_REFUND}"),
     Tampering("I4b I4c", f"UPDATE lot_moves SET kind = 'spend' WHERE entry_id = {_REFUND}"),
     Tampering("I4c I4d I21c", "UPDATE lot_moves SET amount = amount + 1 WHERE kind = 'renew'"),
+    Tampering("I24a", f"UPDATE lots SET expires_at = now() + interval '9 years' WHERE id = {_WHOLE}"),
+    Tampering("I24b", f"UPDATE lots SET expiry_changes = 1 WHERE id = {_WHOLE}"),
+    Tampering("I24b I24c", "UPDATE lots SET expiry_changes = 2 WHERE expiry_changes = 1"),
+    Tampering("I24c", "UPDATE expiry_changes SET becomes = becomes + interval '1 day'"),
+    Tampering("I24a", "UPDATE expiry_changes SET was = was - interval '1 day' WHERE cause = 'extend'"),
+    Tampering("I24c", "UPDATE expiry_changes SET account_id = gen_random_uuid() WHERE cause = 'policy'"),
+    Tampering("I24d", "UPDATE expiry_changes SET cause = 'policy' WHERE cause = 'extend'"),
+    Tampering("I24d I24e", "UPDATE expiry_changes SET command_id = gen_random_uuid() WHERE cause = 'policy'"),
+    Tampering("I24a I24b I24e", "DELETE FROM expiry_changes WHERE cause = 'policy'"),
+    Tampering(
+        "I24e",
+        """UPDATE outcomes SET data = data::jsonb || '{"lots_moved": 9}' WHERE data ->> 'lots_moved' = '1'""",
+    ),
+    Tampering(
+        "I24f",
+        f"""UPDATE outcomes SET data = data::jsonb
+                || jsonb_build_object('expires_not_before', now() + interval '9 years')
+                || jsonb_build_object('account', jsonb_build_object('id', {_BEN}, 'version', 0))
+            WHERE data ->> 'expiry_exempt' = 'false'""",
+    ),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),

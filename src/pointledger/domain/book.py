@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pointledger.domain.holds import Hold
 from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
+from pointledger.domain.lots import ExpiryChange, Lot, LotMove, contains, put, sooner
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
@@ -72,8 +72,11 @@ class Account:
     version: int = 0
     next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
     next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
+    expiry_exempt: bool = False  # time takes nothing from it
+    expires_not_before: datetime | None = None  # what is due waits until then: a notice
     is_new: bool = False
     changed: bool = False
+    exemption_changed: bool = False
     pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
     others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
@@ -128,6 +131,7 @@ class Book:
     new_lots: list[Lot] = field(default_factory=list)
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
+    expiry_changes: list[ExpiryChange] = field(default_factory=list)
     command_id: UUID | None = None  # whose doing is being written
     _ordinal: int = 0
     _milliseconds: int = field(init=False)

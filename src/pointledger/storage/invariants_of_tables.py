@@ -14,6 +14,7 @@ APPEND_ONLY = (
     "rule_versions",
     "closed_windows",
     "batches",
+    "expiry_changes",
 )
 
 _TRIGGERS = Invariant(

@@ -16,6 +16,12 @@ from pointledger.domain.commands.accounts import (
     SetStatus,
 )
 from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.expiry import (
+    ApplyExpiryPolicy,
+    ExtendExpiry,
+    LotExpiry,
+    SetExpiryExemption,
+)
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
@@ -27,6 +33,7 @@ __all__ = [
     "ActivateDue",
     "Adjust",
     "AnyCommand",
+    "ApplyExpiryPolicy",
     "ApplyRule",
     "CancelPending",
     "Clawback",
@@ -35,11 +42,14 @@ __all__ = [
     "Earn",
     "Expire",
     "ExpireDue",
+    "ExtendExpiry",
     "Freeze",
     "ImportOpeningBalance",
+    "LotExpiry",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
+    "SetExpiryExemption",
     "SetStatus",
     "Spend",
     "SweepCommand",
@@ -67,6 +77,9 @@ AnyCommand = (
     | ReleaseHoldsDue
     | Adjust
     | SetStatus
+    | SetExpiryExemption
+    | ExtendExpiry
+    | ApplyExpiryPolicy
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
