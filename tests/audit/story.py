@@ -235,8 +235,7 @@ def _hold_and_owe(ledger: Ledger) -> None:
 
 
 def _live_longer(ledger: Ledger) -> None:
-    """Ida's lots are moved, to and fro, between spending, giving and getting back; time takes nothing from her
-    for a while."""
+    """Ida's lots are moved, to and fro, while she spends and gives; for a while time takes nothing."""
     ida: dict[str, Any] = {"tenant_id": "shop", "user_id": "ida"}
     then, soon = NOW - timedelta(days=50), NOW + timedelta(days=5)
     ledger.apply(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.book import Account, Book, Entry, RuleError
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
 from pointledger.domain.limits import EARN_METER, Window, daily_window, left, rule_windows
@@ -75,6 +75,7 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
     rules = book.rules_of(tenant).for_event(command.event_type, at)
     asked = matches(rules, Scene(tenant, account, command.metadata, at))
     skipped = [match for match in asked if match.skipped]
+    _note_errors(book, tenant, skipped)
     if len(skipped) == len(asked):
         return Judgement(_nothing_matches(command.event_type, skipped), asked)
     grants, entries = [], []
@@ -95,6 +96,14 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
         account = account or book.open_account(tenant, command.user_id, at)
         decision = _applied(account, entries, grants, skipped)
     return Judgement(decision, asked, grants)
+
+
+def _note_errors(book: Book, tenant: Tenant, skipped: list[Match]) -> None:
+    """Counts rules that fail, so that an operator hears of them: the event's sender can do nothing."""
+    for match in skipped:
+        if match.skipped == "error":
+            error = RuleError(tenant.tenant_id, match.rule.id, match.rule.version, match.because or "ERROR")
+            book.rule_errors[error] += 1
 
 
 def _applied(account: Account, entries: list[Entry], grants: list[Grant], skipped: list[Match]) -> Applied:

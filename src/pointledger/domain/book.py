@@ -4,8 +4,10 @@
 at all.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pointledger.domain.holds import Hold
@@ -113,6 +115,15 @@ class Entry:
     unsettled: int = 0  # of the debt that it repays, what no lot has paid yet
 
 
+class RuleError(NamedTuple):
+    """A rule that was skipped because its expression failed, and CEL's word for why. Nothing of an event."""
+
+    tenant_id: str
+    rule_id: UUID
+    rule_version: int
+    because: str
+
+
 @dataclass(slots=True)
 class Book:
     """What a batch's decisions may know, and what they change.
@@ -132,6 +143,7 @@ class Book:
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
     expiry_changes: list[ExpiryChange] = field(default_factory=list)
+    rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
     _ordinal: int = 0
     _milliseconds: int = field(init=False)

@@ -86,6 +86,7 @@ def _rule(entry: dict[str, Any], command: dict[str, Any] | None, rule: dict[str,
     in_force = f", in force from {since}" if since else ", in force since ever" if rule else ""
     told = [f"Rule {name}, version {entry['rule_version']}{in_force}, granted it."]
     grant = grant_of(entry, command)
+    told += _failed(command)
     if grant is None:
         return told
     if held_by := grant.get("held_by"):
@@ -98,6 +99,17 @@ def _rule(entry: dict[str, Any], command: dict[str, Any] | None, rule: dict[str,
     if activates_at := grant.get("activates_at"):
         told.append(f"The rule lets its points wait until {activates_at}; their expiry counts from then.")
     return told
+
+
+def _failed(command: dict[str, Any] | None) -> list[str]:
+    """The rules that should have been asked as well, but could not: an operator's matter."""
+    grants = ((command or {}).get("data") or {}).get("grants") or []
+    return [
+        f"Rule “{grant['rule']}”, version {grant['rule_version']}, could not be asked: its expression failed "
+        f"({grant.get('because', 'ERROR')})."
+        for grant in grants
+        if grant.get("skipped") == "error"
+    ]
 
 
 def _lot(lot: dict[str, Any]) -> str:
