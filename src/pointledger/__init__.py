@@ -18,6 +18,7 @@ from pointledger.domain.commands import (
     Command,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     ExpireDue,
     ExtendExpiry,
@@ -32,6 +33,7 @@ from pointledger.domain.commands import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
     command_from,
 )
 from pointledger.domain.dry_run import DryRun
@@ -54,6 +56,7 @@ __all__ = [
     "DryRun",
     "Earn",
     "EntryPage",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Expiring",
@@ -75,6 +78,7 @@ __all__ = [
     "Spend",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "Why",
     "command_from",
 ]

@@ -25,6 +25,7 @@ from pointledger.domain.commands import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     ExpireDue,
     ExtendExpiry,
@@ -38,8 +39,10 @@ from pointledger.domain.commands import (
     SweepCommand,
     Transfer,
     Unfreeze,
+    WalletAdjust,
 )
 from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
+from pointledger.domain.decide_wallets import exchange, wallet_adjust
 from pointledger.domain.expiry_changes import apply_expiry_policy, extend_expiry
 from pointledger.domain.guards import (
     account_for,
@@ -121,6 +124,10 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return extend_expiry(book, tenant, command, at)
         case ApplyExpiryPolicy():
             return apply_expiry_policy(book, tenant, command, at)
+        case WalletAdjust():
+            return wallet_adjust(book, tenant, command, at)
+        case Exchange():
+            return exchange(book, tenant, command, at)
         case _:
             assert_never(command)
 

@@ -25,6 +25,7 @@ from pointledger.domain.commands.expiry import (
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
+from pointledger.domain.commands.wallets import Exchange, WalletAdjust
 from pointledger.domain.findings import explain
 from pointledger.errors import InvalidCommand
 
@@ -40,6 +41,7 @@ __all__ = [
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "ExtendExpiry",
@@ -55,6 +57,7 @@ __all__ = [
     "SweepCommand",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "checked",
     "command_from",
 ]
@@ -80,6 +83,8 @@ AnyCommand = (
     | SetExpiryExemption
     | ExtendExpiry
     | ApplyExpiryPolicy
+    | WalletAdjust
+    | Exchange
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
