@@ -1,12 +1,12 @@
 """The expiry of a lot may be moved, and each move is on record; an account may be exempt from expiry.
 
-Revision ID: 0006
+Revision ID: 0007
 """
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
