@@ -6,6 +6,7 @@ from typing import Any
 from pointledger import (
     ActivateDue,
     Adjust,
+    ApplyExpiryPolicy,
     ApplyRule,
     CancelPending,
     Clawback,
@@ -14,11 +15,14 @@ from pointledger import (
     Exchange,
     Expire,
     ExpireDue,
+    ExtendExpiry,
     Freeze,
     ImportOpeningBalance,
+    LotExpiry,
     OpeningLot,
     Refund,
     ReleaseHoldsDue,
+    SetExpiryExemption,
     SetStatus,
     Spend,
     Transfer,
@@ -34,7 +38,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Four tenants, thirteen accounts, three wallets; afterwards one command waits and one is dead."""
+    """Four tenants, fourteen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -71,6 +75,7 @@ def tell(ledger: Ledger) -> None:
     _hold(ledger)
     _hold_and_owe(ledger)
     _tell_others(ledger)
+    _live_longer(ledger)
     _pay(ledger)
     _leave_some_undone(ledger)
 
@@ -290,6 +295,39 @@ def _pay(ledger: Ledger) -> None:
         WalletAdjust(tenant_id="shop", user_id="anna", type="deposit", amount="5", reason="sorry"),
     )
     assert ledger.client.wallet("bank", "mia")["balance"] == "10.378"
+
+
+def _live_longer(ledger: Ledger) -> None:
+    """Ida's lots are moved, to and fro, while she spends and gives; for a while time takes nothing."""
+    ida: dict[str, Any] = {"tenant_id": "shop", "user_id": "ida"}
+    then, soon = NOW - timedelta(days=50), NOW + timedelta(days=5)
+    ledger.apply(
+        Earn(**ida, amount=10, occurred_at=then, expires_at=soon),
+        Earn(**ida, amount=20, occurred_at=then, expires_at=soon + timedelta(days=1)),
+        Earn(**ida, amount=40, occurred_at=then, expires_at=then + timedelta(days=20)),
+        Freeze(**ida, amount=5, occurred_at=then),  # of the lot that expires
+        Transfer(**ida, to_user_id="ben", amount=12, occurred_at=then),
+        SetExpiryExemption(**ida, exempt=True, reason="the law"),
+    )
+    ledger.apply(
+        ExtendExpiry(**ida, expiring_before=soon, days=60, reason="sorry"),  # what is held lives again
+        ExtendExpiry(**ida, expiring_before=NOW, never=True, reason="nothing is left of it"),
+        Spend(**ida, amount=15),
+        Transfer(**ida, to_user_id="ben", amount=4),
+        SetExpiryExemption(**ida, exempt=False, reason="the law has changed"),
+    )
+    lot, changes = ledger.rows(
+        """SELECT l.id, l.expiry_changes FROM lots l JOIN accounts a ON a.id = l.account_id
+           WHERE a.user_id = 'ida' AND l.state = 'active' AND l.expiry_changes = 0"""
+    )[0]
+    ledger.apply(
+        ApplyExpiryPolicy(
+            **ida, lots=(LotExpiry(lot_id=lot, changes=changes, expires_at=NOW + timedelta(days=3)),)
+        ),
+        Unfreeze(**ida, amount=5),
+        ExpireDue(**ida, as_of=NOW),
+    )
+    assert ledger.counts("expiry_changes") == [2]
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pointledger import Earn, Freeze, SetStatus, Spend
+from pointledger import Earn, Freeze, SetExpiryExemption, SetStatus, Spend
 from pointledger.acceptance import Acceptance
 from pointledger.notify import TELL_EXPIRING, Notify
 from pointledger.storage import notices, programmes
@@ -87,6 +87,8 @@ def test_what_is_frozen_spent_pending_or_has_no_end_is_not_told(
         Freeze(**shop, amount=4),
         Spend(tenant_id="shop", user_id="ben", amount=10),
         SetStatus(tenant_id="shop", user_id="carl", status="closed", reason="gone"),
+        Earn(tenant_id="shop", user_id="emil", amount=5, expires_at=in_days(29)),
+        SetExpiryExemption(tenant_id="shop", user_id="emil", exempt=True, reason="a friend"),
     )
     tell(ledger)
     assert told(ledger, listener) == [("anna", 30, 6, [6])]

@@ -61,6 +61,10 @@ def expiring(
     note(f"{found.points:,} points in {found.lots_in_all:,} lots expire by {found.as_json()['until']}.")
     if not found.expire_enabled:
         note("Expiry is switched off for this tenant: nothing goes until it is switched on.", "yellow")
+    if found.expiry_exempt:
+        note("The account is exempt: nothing goes.", "yellow")
+    if found.expires_not_before:
+        note(f"Nothing goes before {found.expires_not_before}.", "yellow")
 
 
 def value(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
@@ -135,7 +139,8 @@ def sweep_preview(
 ) -> None:
     """Show what a sweep would expire, and whose points; changes nothing. With --json a tenant a line.
 
-    Also where expiry is switched off: look before switching it on. A tenant's limit per run is not taken
+    Also where expiry is switched off: look before switching it on. The same where a notice holds it back:
+    what is due as of a moment goes when that is over. A tenant's limit per run is not taken
     into account: this is what is due.
     """
     with looking_up() as lookups:
@@ -144,7 +149,7 @@ def sweep_preview(
         for preview in found:
             print_json(preview)
         return
-    columns = ("tenant_id", "expire_enabled", "accounts", "lots", "points")
+    columns = ("tenant_id", "expire_enabled", "expires_not_before", "accounts", "lots", "points")
     print_table(columns, [[preview[column] for column in columns] for preview in found])
     for preview in found:
         if preview["members"]:

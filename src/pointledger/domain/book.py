@@ -13,7 +13,7 @@ from uuid import UUID
 from pointledger.domain.events import StatusChange
 from pointledger.domain.holds import Hold
 from pointledger.domain.limits import SharedUsage, Usage, Window
-from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
+from pointledger.domain.lots import ExpiryChange, Lot, LotMove, contains, put, sooner
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
@@ -52,8 +52,11 @@ class Account:
     version: int = 0
     next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
     next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
+    expiry_exempt: bool = False  # time takes nothing from it
+    expires_not_before: datetime | None = None  # what is due waits until then: a notice
     is_new: bool = False
     changed: bool = False
+    exemption_changed: bool = False
     pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
     others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
@@ -118,6 +121,7 @@ class Book:
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
     status_changes: list[StatusChange] = field(default_factory=list)
+    expiry_changes: list[ExpiryChange] = field(default_factory=list)
     wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written

@@ -30,6 +30,7 @@ _ACCOUNT = (
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
     "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at", "next_activation_at",
 )  # fmt: skip
+_EXEMPTION = ("expiry_exempt", "expires_not_before")  # changed seldom, and so not with the rest
 
 
 def load(
@@ -80,7 +81,7 @@ def _load(
 
 
 _ACCOUNTS = f"""
-SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
+SELECT {", ".join(f"a.{name}" for name in (*_ACCOUNT, *_EXEMPTION))}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
 ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
@@ -96,7 +97,7 @@ def _accounts(
     found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
-        account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
+        account = Account(**dict(zip((*_ACCOUNT, *_EXEMPTION), row, strict=True)))
         account.others_expire_from = account.next_expiry_at
         account.others_activate_from = account.next_activation_at
         accounts[account.tenant_id, account.user_id] = account
@@ -132,6 +133,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     """Writes everything that the decisions changed, but what they counted of shared limits (`count`), and
     their outcomes."""
     _save_accounts(connection, list(book.accounts.values()))
+    _save_exemptions(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
     save_holds(connection, book)
@@ -176,6 +178,27 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
         **{name: [getattr(account, name) for account in changed] for name in _CHANGING},
     )
     assert touched == len(changed), "a locked account is there until the transaction ends"
+
+
+_UPDATE_EXEMPTIONS = """
+UPDATE accounts SET expiry_exempt = new.exempt, expires_not_before = new.not_before
+FROM unnest(%(tenants)b::text[], %(users)b::text[], %(exempt)b::bool[], %(not_before)b::timestamptz[])
+     AS new (tenant_id, user_id, exempt, not_before)
+WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
+"""
+
+
+def _save_exemptions(connection: sa.Connection, accounts: list[Account]) -> None:
+    changed = [account for account in accounts if account.exemption_changed]
+    if changed:
+        run(
+            connection,
+            _UPDATE_EXEMPTIONS,
+            tenants=[account.tenant_id for account in changed],
+            users=[account.user_id for account in changed],
+            exempt=[account.expiry_exempt for account in changed],
+            not_before=[account.expires_not_before for account in changed],
+        )
 
 
 def _entry_line(entry: Entry) -> tuple[Any, ...]:

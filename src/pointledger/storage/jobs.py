@@ -114,6 +114,7 @@ class Due(NamedTuple):
 _DUE = """
 SELECT next_expiry_at, user_id FROM accounts
 WHERE tenant_id = %(tenant)s AND status <> 'closed' AND next_expiry_at <= %(as_of)s
+  AND NOT expiry_exempt AND coalesce(expires_not_before <= %(as_of)s, true)
   AND (next_expiry_at, user_id) > (coalesce(%(after)s::timestamptz, '-infinity'), %(after_user)s)
 ORDER BY next_expiry_at, user_id LIMIT %(limit)s"""
 

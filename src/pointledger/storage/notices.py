@@ -68,33 +68,36 @@ def tell_window_closed(connection: sa.Connection, tenant: Tenant, day: date) -> 
 
 # --------------------------------------------------------------------------------------- expiring soon
 
-_IN_A_WINDOW = """
+# When a lot's points go: not before a notice that was given is over.
+_ENDS_AT = "greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz)"
+
+_IN_A_WINDOW = f"""
 SELECT FROM lots l, unnest(%(from)s::timestamptz[], %(until)s::timestamptz[]) AS span (starts, ends)
 WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
-  AND l.expires_at > greatest(span.starts, clock_timestamp()) AND l.expires_at <= span.ends"""
+  AND {_ENDS_AT} > greatest(span.starts, clock_timestamp()) AND {_ENDS_AT} <= span.ends"""
 
 # Locked in the order of all, and against change: what is told next is so until the notice is committed, and
 # comes behind what was committed before.
 _CONCERNED = f"""
 SELECT a.user_id, a.id FROM accounts a
 WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s AND a.status <> 'closed'
-  AND a.next_expiry_at <= %(horizon)s AND EXISTS ({_IN_A_WINDOW})
+  AND NOT a.expiry_exempt AND a.next_expiry_at <= %(horizon)s AND EXISTS ({_IN_A_WINDOW})
 ORDER BY a.user_id LIMIT %(limit)s FOR SHARE OF a"""  # noqa: S608  (ours)
 
-_EXPIRING = """
+_EXPIRING = f"""
 SELECT a.id AS account_id, a.user_id, a.version, span.days, lot.*
 FROM unnest(%(accounts)s::uuid[]) AS wanted (id)
 JOIN accounts a ON a.tenant_id = %(tenant)s AND a.id = wanted.id
 CROSS JOIN unnest(%(days)s::int4[], %(from)s::timestamptz[], %(until)s::timestamptz[])
     AS span (days, starts, ends)
 CROSS JOIN LATERAL (
-    SELECT l.id, l.remaining, l.expires_at, span.ends, sum(l.remaining) OVER ()::bigint AS points_in_all,
-           count(*) OVER () AS lots_in_all
+    SELECT l.id, l.remaining, {_ENDS_AT} AS expires_at, span.ends,
+           sum(l.remaining) OVER ()::bigint AS points_in_all, count(*) OVER () AS lots_in_all
     FROM lots l
     WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
-      AND l.expires_at > greatest(span.starts, clock_timestamp()) AND l.expires_at <= span.ends
+      AND {_ENDS_AT} > greatest(span.starts, clock_timestamp()) AND {_ENDS_AT} <= span.ends
     ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s) AS lot
-ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.id"""
+ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.id"""  # noqa: S608  (ours)
 
 
 def tell_expiring(
@@ -106,13 +109,17 @@ def tell_expiring(
     day's window of each threshold, so it is told of once per threshold, if anything of it is left by then.
     """
     spans = [_span(tenant, day, days) for days in EXPIRY_THRESHOLDS]
-    within = {"from": [span[0] for span in spans], "until": [span[1] for span in spans]}
+    within = {
+        "from": [span[0] for span in spans],
+        "until": [span[1] for span in spans],
+        "not_before": tenant.expires_not_before,
+    }
     found = rows(
         connection,
         _CONCERNED,
         tenant=tenant.tenant_id,
         after=after,
-        horizon=max(within["until"]),
+        horizon=max(span[1] for span in spans),
         limit=limit,
         **within,
     )

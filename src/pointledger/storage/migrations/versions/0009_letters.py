@@ -1,12 +1,12 @@
 """Dead letters know their sender, how often they came, and whether they wait or have been replayed.
 
-Revision ID: 0008
+Revision ID: 0009
 """
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
