@@ -162,8 +162,9 @@ def test_a_task_that_was_never_accepted_is_404(served: Served) -> None:
 
 
 def test_a_command_of_another_door_has_its_task_here(served: Served) -> None:
-    (outcome,) = served.ledger.apply(Spend(tenant_id="shop", user_id="elsewhere", amount=1))
-    told = served.get(f"/tasks/{outcome.task_id}", served.till).json()["data"]
+    task_id = served.ledger.client.enqueue(Spend(tenant_id="shop", user_id="elsewhere", amount=1))
+    served.ledger.client.wait(task_id)
+    told = served.get(f"/tasks/{task_id}", served.till).json()["data"]
     assert (told["state"], told["reason"]) == ("refused", "ACCOUNT_NOT_FOUND")
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from pointledger.http.envelope import Problem, iso, said
+from pointledger.answers import iso
+from pointledger.http.envelope import Problem, said
 from pointledger.http.statuses import OF_REASON, UNAVAILABLE
 from pointledger.ids import show_id
 from pointledger.storage.answers import Answered

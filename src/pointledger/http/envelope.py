@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from pointledger.answers import iso
+
 OK = "success"
 
 
@@ -66,11 +68,6 @@ def listed(
     }
     body = _head(200, OK, None) | {"items": items, "total": total, "pagination": pagination}
     return _response(body, 200, None)
-
-
-def iso(moment: datetime) -> str:
-    """A moment as every answer shows it: ISO 8601, UTC."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _head(status: int, message: str, at: datetime | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pointledger.domain.commands.base import Command, SweepCommand
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
+from pointledger.domain.commands.wallets import Exchange, WalletAdjust
 from pointledger.domain.findings import explain
 from pointledger.errors import InvalidCommand
 
@@ -33,6 +34,7 @@ __all__ = [
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Freeze",
@@ -45,6 +47,7 @@ __all__ = [
     "SweepCommand",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "checked",
     "command_from",
 ]
@@ -67,6 +70,8 @@ AnyCommand = (
     | ReleaseHoldsDue
     | Adjust
     | SetStatus
+    | WalletAdjust
+    | Exchange
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
