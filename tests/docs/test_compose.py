@@ -18,7 +18,8 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 def test_it_has_the_servers_the_migration_and_the_processes() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", "worker", "beat", "relay", "intake"}
+    processes = {"worker", "beat", "gateway", "relay", "intake"}
+    assert set(SERVICES) == {"postgres", "redis", "migrate"} | processes
 
 
 def test_every_variable_is_a_setting() -> None:
@@ -69,6 +70,15 @@ def test_the_relay_is_healthy_while_nothing_waits_too_long() -> None:
     *_, command, option, seconds = SERVICES["relay"]["healthcheck"]["test"]
     assert (command, option, float(seconds)) == ("outbox", "--within", 60)
     assert option in run_app(command, "--help").stdout
+
+
+def test_the_gateway_is_a_command_and_is_asked_whether_it_is_ready() -> None:
+    command = SERVICES["gateway"]["command"]
+    assert command[1:4] == ["-m", "pointledger.cli", "serve"]
+    told = run_app("serve", "--help")
+    assert told.status == 0
+    assert all(option in told.stdout for option in command if option.startswith("--"))
+    assert "/readyz" in SERVICES["gateway"]["healthcheck"]["test"][-1]
 
 
 def test_every_dependency_and_volume_exists() -> None:
