@@ -48,6 +48,9 @@ INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invaria
 Progress = Callable[[int, int], None]
 
 
+_ROWS_OF_ACCOUNT = 20  # offending ones that are told, of each invariant
+
+
 @dataclass(slots=True)
 class Finding:
     """An invariant and what belies it: how many rows in all, and the first of them."""
@@ -95,6 +98,17 @@ def audit(engine: sa.Engine, *, limit_rows: int = 20, on_progress: Progress | No
     At most `limit_rows` offending rows are kept per invariant. Raises what the database raises.
     """
     return _Audit(engine, limit_rows, on_progress).run()
+
+
+def audit_account(engine: sa.Engine, tenant_id: str, account_id: UUID) -> tuple[Finding, ...]:
+    """What must be true of one account: its chain of entries, its sums, totals, lots, holds and limits."""
+    here = Chunk((tenant_id, UUID(int=account_id.int - 1)), (tenant_id, account_id))
+    findings = tuple(Finding(invariant) for invariant in sorted(ACCOUNTS.invariants, key=_place))
+    with snapshot(engine) as connection:
+        zones = common_zones(connection)
+        for finding in findings:
+            finding.add(offences(connection, finding.invariant, here, _ROWS_OF_ACCOUNT, zones=zones))
+    return findings
 
 
 class _Audit:

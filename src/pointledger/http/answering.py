@@ -14,10 +14,10 @@ from pointledger.storage.answers import Answered
 REPLAYED = "Idempotent-Replayed"
 
 
-def answer_of(answered: Answered, headers: dict[str, str]) -> Response:
-    """The answer to a command whose outcome is there."""
+def answer_of(answered: Answered, headers: dict[str, str], status: int = 200) -> Response:
+    """The answer to a command whose outcome is there; `status` if it was applied."""
     if answered.state == "applied":
-        return said(data_of(answered), at=answered.applied_at, headers=headers)
+        return said(data_of(answered), status=status, at=answered.applied_at, headers=headers)
     if answered.state == "refused":
         reason = answered.reason or ""
         problem = Problem(OF_REASON[reason], answered.message or reason, reason=reason, headers=headers)

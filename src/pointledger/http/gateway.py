@@ -20,6 +20,7 @@ from pointledger.http import accepting
 from pointledger.http.accepting import Accepting
 from pointledger.http.buckets import Buckets
 from pointledger.http.lookups import GatewayLookups
+from pointledger.http.programme import Programme
 from pointledger.http.tokens import Tokens
 from pointledger.http.waiting import Waiting
 from pointledger.settings import Settings
@@ -43,6 +44,7 @@ class Gateway:
     database: sa.Engine
     lookups: GatewayLookups
     batches: BatchDoor
+    programme: Programme
     tokens: Tokens
     accepting: Accepting
     waiting: Waiting
@@ -93,6 +95,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
                 database=database,
                 lookups=lookups,
                 batches=BatchDoor(database, acceptance, settings),
+                programme=Programme(database),
                 tokens=tokens,
                 accepting=Accepting(acceptance.accept_each, accept_threads),
                 waiting=waiting,

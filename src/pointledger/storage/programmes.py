@@ -122,7 +122,7 @@ RETURNING version"""
 
 def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
     """Saves a configuration as the tenant's next version, unless it is the current one; its version."""
-    _one_writer(connection, tenant.tenant_id)
+    one_writer(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
     if current and tenant_from(current[0].config) == tenant:
         return int(current[0].version)
@@ -145,7 +145,7 @@ FROM clock_timestamp() AS moment"""
 
 def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody) -> Rule:
     """Saves a rule as the next version of its name, unless it is the current one; what is current now."""
-    _one_writer(connection, tenant_id)
+    one_writer(connection, tenant_id)
     current = {rule.body.name: rule for rule in current_rules(connection, tenant_id)}.get(body.name)
     if current and current.body == body:
         return current
@@ -169,6 +169,6 @@ def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
     return sorted(found, key=lambda rule: (-rule.body.priority, rule.body.name))
 
 
-def _one_writer(connection: sa.Connection, tenant_id: str) -> None:
+def one_writer(connection: sa.Connection, tenant_id: str) -> None:
     """Two who change a tenant at once take turns, until the transaction ends."""
     rows(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%(tenant)s, 1))", tenant=tenant_id)

@@ -12,6 +12,7 @@ from pointledger.domain.commands.accounts import (
     ActivateDue,
     Adjust,
     ImportOpeningBalance,
+    OpenAccount,
     OpeningLot,
     SetStatus,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "ExpireDue",
     "Freeze",
     "ImportOpeningBalance",
+    "OpenAccount",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
@@ -69,6 +71,7 @@ AnyCommand = (
     | ConfirmDeduction
     | ReleaseHoldsDue
     | Adjust
+    | OpenAccount
     | SetStatus
     | WalletAdjust
     | Exchange

@@ -2,6 +2,15 @@
 
 from fastapi import APIRouter
 
-from pointledger.http.routes import accounts, commands, health, tasks
+from pointledger.http.routes import accounts, batches, commands, health, programme, rules, tasks, tenant
 
-ROUTERS: tuple[APIRouter, ...] = (commands.router, accounts.router, tasks.router, health.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    commands.router,
+    accounts.router,
+    batches.router,
+    tenant.router,
+    programme.router,
+    rules.router,
+    tasks.router,
+    health.router,
+)

@@ -15,6 +15,7 @@ from pointledger.domain.commands import (
     Earn,
     Expire,
     Freeze,
+    OpenAccount,
     Refund,
     SetStatus,
     Spend,
@@ -24,10 +25,10 @@ from pointledger.domain.commands import (
 )
 from pointledger.http.access import Principal, forbidden
 from pointledger.http.body import read_object
-from pointledger.http.commanding import KEY, accept_and_answer, key_of
+from pointledger.http.commanding import CREATED, KEY_PARAMETER, accept_and_answer, key_of
 from pointledger.http.guard import principal_of
 from pointledger.http.params import UserId
-from pointledger.http.shapes import PointOperationResponse, responses
+from pointledger.http.shapes import PointOperationResponse, body_of, responses
 
 router = APIRouter(tags=["commands"])
 
@@ -44,6 +45,7 @@ class Door:
     fields: tuple[str, ...]
     summary: str
     method: str = "POST"
+    created: bool = False  # answers 201
 
 
 DOORS = (
@@ -72,6 +74,7 @@ DOORS = (
     Door("/admin/points/{user_id}/adjust", Adjust, ("amount", "reason"), "Give points, or take them"),
     Door("/admin/points/{user_id}/freeze", Freeze, ("amount", "reason", "expires_at"), "Hold points"),
     Door("/admin/points/{user_id}/unfreeze", Unfreeze, ("hold_id", "amount", "reason"), "Release points"),
+    Door("/admin/points", OpenAccount, ("user_id",), "Open an account", created=True),
     Door(
         "/admin/points/{user_id}/status",
         SetStatus,
@@ -95,7 +98,7 @@ async def _run(request: Request, door: Door, user_id: str | None) -> Response:
     command = command_from(door.command.kind, fields)
     if isinstance(command, Refund) and command.related_id is None and not principal.is_admin:
         raise forbidden()  # goodwill is an administrator's
-    return await accept_and_answer(request, command)
+    return await accept_and_answer(request, command, CREATED if door.created else 200)
 
 
 def _fields(door: Door, principal: Principal) -> tuple[str, ...]:
@@ -118,15 +121,6 @@ def _schema(door: Door) -> dict[str, Any]:
     }
 
 
-_KEY_PARAMETER = {
-    "name": KEY,
-    "in": "header",
-    "required": False,
-    "description": "Makes a repetition recognisable: it is answered as the first was. A UUID does well.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
-}
-
-
 def _add(door: Door) -> None:
     endpoint: Callable[..., Awaitable[Response]]
     if "{user_id}" in door.path:
@@ -139,7 +133,6 @@ def _add(door: Door) -> None:
         async def endpoint(request: Request) -> Response:
             return await _run(request, door, None)
 
-    content = {"application/json": {"schema": _schema(door)}}
     router.add_api_route(
         door.path,
         endpoint,
@@ -147,11 +140,10 @@ def _add(door: Door) -> None:
         name=door.command.kind,
         summary=door.summary,
         description=(door.command.__doc__ or "").strip(),
-        responses=responses(PointOperationResponse, 202, 409, 422, body=True),
-        openapi_extra={
-            "parameters": [_KEY_PARAMETER],
-            "requestBody": {"content": content, "required": True},
-        },
+        responses=responses(
+            PointOperationResponse, 202, 409, 422, status=CREATED if door.created else 200, body=True
+        ),
+        openapi_extra=body_of(_schema(door), KEY_PARAMETER),
     )
 
 
