@@ -1,5 +1,5 @@
-"""Bad input: cases 29 to 67, 74 to 80 and 95 to 108 of the corpus. Nothing of it is ever our fault (500), nothing of
-it changes anything, and no answer shows what came."""
+"""Bad input: cases 29 to 67, 74 to 80 and 95 to 108 of the corpus. Nothing of it is ever our fault (500),
+nothing of it changes anything, and no answer shows what came."""
 
 import json
 from collections.abc import Callable
@@ -159,9 +159,7 @@ def test_42_names_that_collide_cost_nothing_here(served: Served) -> None:
     assert send(served, json.dumps(names).encode()).status_code == 400
 
 
-def test_74_75_76_transfers_to_oneself_to_nobody_and_of_more_than_there_is(
-    served: Served, user: User
-) -> None:
+def test_74_75_76_transfers_to_oneself_to_nobody_and_of_too_much(served: Served, user: User) -> None:
     anna, ben = user(), user()
     served.earn(anna, 10)
     served.earn(ben, 1)
@@ -215,7 +213,7 @@ def test_95_96_97_a_user_id_that_is_none_is_nobodys(served: Served, path: str) -
     for address in (f"/points/{path}", f"/points/{path}/transactions"):
         assert served.get(address, served.admin).status_code in (400, 404)
     answer = send(served, b'{"amount": 5}', f"/points/{path}/earn")
-    assert answer.status_code in (400, 404)
+    assert answer.status_code in (400, 404, 405)  # without the dot it is another address
     assert served.get("/points/", served.admin).status_code == 404
     assert served.get("/points/anna/", served.admin).status_code == 404
 

@@ -26,11 +26,13 @@ class Programme:
         with looking(self._database) as connection:
             return programmes.tenant(connection, tenant_id)
 
-    def put_config(self, tenant: Tenant) -> int:
-        """Saves it; its version. Tenants are made by the operator: raises TenantMissing."""
+    def put_config(self, tenant: Tenant) -> tuple[Tenant, int]:
+        """Saves it; what is in force now, and its version. Tenants are made by the operator: raises
+        TenantMissing."""
         with self._database.begin() as connection:
             programmes.tenant(connection, tenant.tenant_id)
-            return programmes.put_tenant(connection, tenant)
+            version = programmes.put_tenant(connection, tenant)
+            return programmes.tenant(connection, tenant.tenant_id), version
 
     def rules(self, tenant_id: str) -> list[Rule]:
         """The tenant's rules in the order in which they are tried, disabled ones too."""

@@ -17,6 +17,12 @@ from pointledger.domain.commands.accounts import (
     SetStatus,
 )
 from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.expiry import (
+    ApplyExpiryPolicy,
+    ExtendExpiry,
+    LotExpiry,
+    SetExpiryExemption,
+)
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
@@ -29,6 +35,7 @@ __all__ = [
     "ActivateDue",
     "Adjust",
     "AnyCommand",
+    "ApplyExpiryPolicy",
     "ApplyRule",
     "CancelPending",
     "Clawback",
@@ -38,12 +45,15 @@ __all__ = [
     "Exchange",
     "Expire",
     "ExpireDue",
+    "ExtendExpiry",
     "Freeze",
     "ImportOpeningBalance",
+    "LotExpiry",
     "OpenAccount",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
+    "SetExpiryExemption",
     "SetStatus",
     "Spend",
     "SweepCommand",
@@ -73,6 +83,9 @@ AnyCommand = (
     | Adjust
     | OpenAccount
     | SetStatus
+    | SetExpiryExemption
+    | ExtendExpiry
+    | ApplyExpiryPolicy
     | WalletAdjust
     | Exchange
 )

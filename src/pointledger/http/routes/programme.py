@@ -36,8 +36,8 @@ async def put_config(request: Request) -> Response:
     if "tenant_id" in given:
         raise InvalidTenant("tenant_id: it is in the token")
     tenant = tenant_from(given | {"tenant_id": principal_of(request).tenant_id})
-    version = await gateway.ask(gateway.programme.put_config, tenant)
-    return said(_shown(tenant) | {"version": version})
+    saved, version = await gateway.ask(gateway.programme.put_config, tenant)
+    return said(_shown(saved) | {"version": version})
 
 
 def _shown(tenant: Tenant) -> dict[str, Any]:
