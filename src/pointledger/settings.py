@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     http_service_rate: int = Field(
         5_000, ge=1, description="of one service or administrator: less than a gateway can take"
     )
+    http_stranger_rate: int = Field(
+        1,
+        ge=1,
+        description="bad tokens a second of one address, in bursts of 20 times as many",
+    )
     http_concurrency: int = Field(
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )

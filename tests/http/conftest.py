@@ -40,17 +40,6 @@ def served(
 
 
 @pytest.fixture
-def stranger(served: Served) -> Iterator[None]:
-    """Calls come from an address that has sent no bad token yet: one may send a few only."""
-    number = next(_NUMBERS)
-    own, address = served.client, f"127.1.{number // 250}.{number % 250 + 1}"
-    with served.client_from(address) as client:
-        served.client = client
-        yield
-    served.client = own
-
-
-@pytest.fixture
 def user() -> Callable[[], str]:
     """User ids that nobody has yet."""
     return lambda: f"user-{next(_NUMBERS)}"

@@ -153,7 +153,7 @@ def test_112_limits_hold_without_redis_too_and_what_comes_is_accepted(
 def test_who_sends_bad_tokens_is_told_to_come_later_and_good_ones_pass(
     small: Callable[..., Settings], issuer: Issuer
 ) -> None:
-    with serving(small(), issuer) as served:
+    with serving(small(http_stranger_rate=1), issuer) as served:
         served.ledger.tenant()
         statuses = [served.get("/points/anna", "a.b.c").status_code for _ in range(30)]
         assert (statuses[0], statuses[-1]) == (401, 429)

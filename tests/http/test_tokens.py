@@ -21,8 +21,6 @@ from pointledger.http.keys import read_keys
 from tests.http.issuer import AUDIENCE, ISSUER, KID, Issuer
 from tests.http.served import Served
 
-pytestmark = pytest.mark.usefixtures("stranger")
-
 
 def _b64(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
