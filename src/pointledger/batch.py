@@ -41,6 +41,7 @@ class Peeked:
     suspects: set[User]
     deaths: int
     blamed: UUID | None
+    is_all: bool  # nothing else waits that may go
 
 
 class _CommandFailed(Exception):
@@ -60,13 +61,11 @@ class Batches:
         self._programmes = Programmes()
         self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
 
-    def deaths(self, connection: sa.Connection, lane: int) -> tuple[int, UUID | None]:
-        """How many processes died over the lane's batches since the last that ended well; and the command
-        that the last of them worked on alone."""
+    def survive(self, connection: sa.Connection, lane: int) -> None:
+        """What this process could not finish is no death: says so on the lane's row, where there is cause."""
         if lane in self._survived:
             lanes.end_try(connection, lane)
             self._survived.discard(lane)
-        return lanes.tries(connection, lane)
 
     def apply(self, lane: int, peeked: Peeked) -> int:
         """How many got their outcome. Raises what is nobody's fault; the batch, or a part of it, still
@@ -119,8 +118,8 @@ class Batches:
         """The one transaction: fence, claim, load, decide, save."""
         with transaction(self._database, self._settings) as connection:
             recorded_at = lanes.fence(connection, lane)
-            waiting = journal.claim(connection, lane, [accepted.seq for accepted in batch])
-            batch = [accepted for accepted in batch if accepted.seq in waiting]
+            claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
+            batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
             book = books.load(connection, batch, recorded_at, self._programmes)
             decisions = []
             for accepted in batch:
@@ -130,9 +129,8 @@ class Batches:
                     raise _CommandFailed(accepted) from error
             books.save(connection, book, decisions)
             journal.done(connection, lane, [accepted.seq for accepted in batch])
-            if failures.exist(connection, lane):
+            if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])
-            lanes.end_try(connection, lane)
         return len(batch)
 
     def charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:

@@ -23,7 +23,7 @@ from pointledger.errors import (
     LedgerError,
     WaitTimedOut,
 )
-from pointledger.storage.database import is_transient
+from pointledger.storage.database import DATABASE_ERRORS, is_transient
 
 _BAD_INPUT = (InvalidCommand, InvalidTenant, InvalidRule, IdempotencyKeyReused, InputUnreadable)
 
@@ -45,7 +45,7 @@ class _Commands(TyperGroup):
         except LedgerError as error:
             _tell(ctx, error)
             raise typer.Exit(_status(error)) from None
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        except (*DATABASE_ERRORS, sa.exc.TimeoutError) as error:
             if not is_transient(error):
                 raise
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error

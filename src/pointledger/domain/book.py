@@ -6,6 +6,7 @@ at all.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pointledger.domain.holds import Hold
@@ -80,6 +81,7 @@ class Account:
     others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
     holds: dict[UUID, Hold] = field(default_factory=dict)  # as far as the batch needs them, oldest first
     next_timeout_at: datetime | None = None  # of `holds`, and the batch looks no further
+    as_loaded: tuple[Any, ...] = ()  # its columns as they were read: only what differs is written
 
 
 @dataclass(slots=True)

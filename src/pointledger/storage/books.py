@@ -4,6 +4,8 @@ Set-based throughout: one round trip per table, never one per row.
 """
 
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -35,8 +37,7 @@ def load(
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
     book = Book(recorded_at, accounts=_lock_accounts(connection, sorted(keys)))
     tenants = sorted({tenant_id for tenant_id, _ in keys})
-    book.tenants = programmes.tenants(connection, tenants)
-    book.rules = programmes.rules(connection, tenants)
+    book.tenants, book.rules = programmes.current(connection, tenants)
     book.reversibles, reversed_lots = load_reversibles(connection, batch)
     needs = needs_of(batch, book)
     load_pending(connection, book, needs.accounts, reversed_lots)
@@ -63,13 +64,14 @@ def _lock_accounts(connection: sa.Connection, keys: list[tuple[str, str]]) -> di
     accounts = {}
     for row in found:
         account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
+        account.as_loaded = row
         account.others_expire_from = account.next_expiry_at
         account.others_activate_from = account.next_activation_at
         accounts[account.tenant_id, account.user_id] = account
     return accounts
 
 
-_CHANGING = _ACCOUNT[5:]  # what an entry may change: everything from updated_at on
+_columns_of = attrgetter(*_ACCOUNT)
 
 _TYPES = {
     "updated_at": "timestamptz",
@@ -79,13 +81,18 @@ _TYPES = {
     "status": "text",
 }
 
-_UPDATE_ACCOUNTS = f"""
-UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in _CHANGING)}
+
+@lru_cache(maxsize=100)  # as many statements as the driver keeps prepared
+def _update_accounts(changing: tuple[str, ...]) -> str:
+    """The statement that writes these columns."""
+    return f"""
+UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in changing)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[],
-            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in _CHANGING)})
-     AS new (tenant_id, user_id, {", ".join(_CHANGING)})
+            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in changing)})
+     AS new (tenant_id, user_id, {", ".join(changing)})
 WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
 """  # noqa: S608  (column names of ours)
+
 
 _ENTRY = (
     "tenant_id", "account_id", "seq", "id", "command_id", "type", "subtype", "amount", "delta",
@@ -120,17 +127,23 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
         connection,
         "accounts",
         _ACCOUNT,
-        [tuple(getattr(account, name) for name in _ACCOUNT) for account in accounts if account.is_new],
+        [_columns_of(account) for account in accounts if account.is_new],
     )
     changed = [account for account in accounts if account.changed and not account.is_new]
     if not changed:
         return
+    # A batch of one sort changes few of the columns; each that need not be sent saves both sides work.
+    before = zip(*(account.as_loaded for account in changed), strict=True)
+    now = zip(*(_columns_of(account) for account in changed), strict=True)
+    differing = {name: list(new) for name, old, new in zip(_ACCOUNT, before, now, strict=True) if old != new}
+    if not differing:
+        return
     touched = run(
         connection,
-        _UPDATE_ACCOUNTS,
+        _update_accounts(tuple(differing)),
         tenants=[account.tenant_id for account in changed],
         users=[account.user_id for account in changed],
-        **{name: [getattr(account, name) for account in changed] for name in _CHANGING},
+        **differing,
     )
     assert touched == len(changed), "a locked account is there until the transaction ends"
 
