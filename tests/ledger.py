@@ -56,7 +56,7 @@ class Ledger:
     def _stands(self) -> Any:
         """What a drain changes: as long as it changes, there may be more to do."""
         return self.rows(
-            """SELECT (SELECT count(*) FROM pending) AS waiting, coalesce(sum(attempts), 0), count(dead_at)
+            """SELECT (SELECT count(*) FROM pending), coalesce(sum(attempts), 0), count(dead_at)
                FROM failures"""
         )
 

@@ -4,6 +4,7 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 """
 
 from pointledger.acceptance import Receipt
+from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why
 from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
 from pointledger.domain.commands import (
@@ -16,6 +17,7 @@ from pointledger.domain.commands import (
     Command,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -27,10 +29,11 @@ from pointledger.domain.commands import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
     command_from,
 )
+from pointledger.domain.dry_run import DryRun
 from pointledger.domain.outcomes import Outcome, Reason
-from pointledger.lookups import CashValue, EntryPage, Expiring, Why
 from pointledger.settings import Settings
 
 __all__ = [
@@ -45,12 +48,15 @@ __all__ = [
     "Clawback",
     "Command",
     "ConfirmDeduction",
+    "DryRun",
     "Earn",
     "EntryPage",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Expiring",
     "Freeze",
+    "HoldPage",
     "ImportOpeningBalance",
     "OpeningLot",
     "Outcome",
@@ -64,6 +70,7 @@ __all__ = [
     "Spend",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "Why",
     "command_from",
 ]

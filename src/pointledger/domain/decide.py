@@ -24,6 +24,7 @@ from pointledger.domain.commands import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -35,8 +36,10 @@ from pointledger.domain.commands import (
     SweepCommand,
     Transfer,
     Unfreeze,
+    WalletAdjust,
 )
 from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
+from pointledger.domain.decide_wallets import exchange, wallet_adjust
 from pointledger.domain.guards import (
     account_for,
     closed,
@@ -111,6 +114,10 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return adjust(book, tenant, command, at)
         case SetStatus():
             return set_status(book, tenant, command, at)
+        case WalletAdjust():
+            return wallet_adjust(book, tenant, command, at)
+        case Exchange():
+            return exchange(book, tenant, command, at)
         case _:
             assert_never(command)
 

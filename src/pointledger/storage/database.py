@@ -1,7 +1,9 @@
 """Connections, transactions with their time-outs, and which errors are nobody's fault."""
 
+from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -93,12 +95,26 @@ def execute(connection: AnyConnection, sql: str, values: Mapping[str, Any] | Non
 
 def rows(connection: sa.Connection, sql: str, **values: Any) -> list[Any]:
     """What a statement in the driver's own style (`%(name)s`) gives, as named tuples."""
-    return _cursor(connection, psycopg.rows.namedtuple_row).execute(sql, values).fetchall()
+    return _cursor(connection, _named).execute(sql, values).fetchall()
 
 
 def run(connection: sa.Connection, sql: str, **values: Any) -> int:
     """Runs a statement; how many rows it touched."""
     return _cursor(connection, psycopg.rows.tuple_row).execute(sql, values).rowcount
+
+
+def _named(cursor: psycopg.Cursor[Any]) -> psycopg.rows.RowMaker[Any]:
+    """Rows as named tuples. Of columns that share a name, as in a join, the first one has it."""
+    result = cursor.pgresult
+    assert result is not None, "it is asked for a result's rows"
+    row = _row_class(tuple(result.fname(index) for index in range(result.nfields)))
+    maker: psycopg.rows.RowMaker[Any] = row._make
+    return maker
+
+
+@lru_cache(maxsize=1000)  # as many as there are statements, and more
+def _row_class(names: tuple[bytes | None, ...]) -> Any:
+    return namedtuple("Row", [name.decode() if name else "_" for name in names], rename=True)
 
 
 def _cursor(connection: sa.Connection, row_factory: Any) -> psycopg.Cursor[Any]:

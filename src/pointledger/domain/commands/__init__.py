@@ -9,16 +9,17 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from pointledger.domain.commands.accounts import (
-    ActivateDue,
     Adjust,
     ImportOpeningBalance,
     OpeningLot,
     SetStatus,
 )
-from pointledger.domain.commands.base import Command, SweepCommand
-from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
-from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.commands.base import Command
+from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, Unfreeze
+from pointledger.domain.commands.points import ApplyRule, Earn, Expire, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
+from pointledger.domain.commands.sweeps import ActivateDue, ExpireDue, ReleaseHoldsDue, SweepCommand
+from pointledger.domain.commands.wallets import Exchange, WalletAdjust
 from pointledger.domain.findings import explain
 from pointledger.domain.json_values import check_metadata
 from pointledger.errors import InvalidCommand
@@ -34,6 +35,7 @@ __all__ = [
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Freeze",
@@ -46,6 +48,7 @@ __all__ = [
     "SweepCommand",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "checked",
     "command_from",
 ]
@@ -68,6 +71,8 @@ AnyCommand = (
     | ReleaseHoldsDue
     | Adjust
     | SetStatus
+    | WalletAdjust
+    | Exchange
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import MAX_AMOUNT, Amount, Moment, ShortText, SignedAmount, Text, Why
 from pointledger.domain.parts import as_tuple
 
@@ -33,12 +33,6 @@ class SetStatus(Command):
     @property
     def debit(self) -> int:
         return MAX_AMOUNT if self.status == "closed" else 0
-
-
-class ActivateDue(SweepCommand):
-    """Makes available what is pending and due at `as_of`, one entry per lot."""
-
-    kind: ClassVar[str] = "activate-due"
 
 
 class OpeningLot(BaseModel):

@@ -54,22 +54,7 @@ class Command(BaseModel):
         """The entry that it undoes, in whole or in part."""
         return None
 
-
-class SweepCommand(Command):
-    """What a sweep sends for a user: to do what is due at its own moment, `as_of`."""
-
-    as_of: Moment
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but what is changed is looked at. Raises ValidationError."""
-        return type(self).model_validate({**dict(self), **(update or {})})
-
-    @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """As pydantic's, but looked at. Raises ValidationError."""
-        return cls.model_validate(values)
-
     @property
-    def key(self) -> str | None:
-        """One per user and moment, so that a sweep run twice is one."""
-        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"
+    def uses_wallet(self) -> bool:
+        """Whether it looks at the money of `user_id`."""
+        return False
