@@ -27,7 +27,7 @@ from pointledger.audit import audit
 from pointledger.ids import parse_id
 from pointledger.locks import Locks
 from pointledger.settings import Settings
-from tests.engine.test_order_and_turns import NobodyWaits, drain_with
+from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
@@ -149,6 +149,17 @@ def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> 
     made(ledger, CancelPending(**ANNA, related_id=late))
     account = ledger.account("anna")
     assert (account["balance"], account["pending_balance"], account["total_clawed_back"]) == (9, 0, 7)
+    assert_sound(ledger)
+
+
+def test_who_cancels_pending_points_has_used_the_rest_of_the_day_as_before(ledger: Ledger) -> None:
+    ledger.tenant(max_earn_per_day=50)
+    ledger.apply(Earn(**ANNA, amount=40))
+    pending = made(ledger, Earn(**ANNA, amount=10, activates_at=SOON))
+    made(ledger, CancelPending(**ANNA, related_id=pending))
+    (refused,) = ledger.apply(Earn(**ANNA, amount=11))
+    assert refused.reason == "LIMIT_REACHED"
+    made(ledger, Earn(**ANNA, amount=10))
     assert_sound(ledger)
 
 

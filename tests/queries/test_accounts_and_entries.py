@@ -28,6 +28,8 @@ from tests.queries.conftest import clock
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
+UNKNOWN_THEN = {"status": None, "expiry_exempt": None}  # no entry tells
+
 
 def test_an_account_as_of_a_past_moment_is_what_had_been_recorded_by_then(ledger: Ledger) -> None:
     before_all = clock(ledger)
@@ -41,7 +43,7 @@ def test_an_account_as_of_a_past_moment_is_what_had_been_recorded_by_then(ledger
 
     then = ledger.client.account("shop", "anna", after_first)
 
-    assert then == first | {"status": None}, "recorded time decides, whatever the spend says of itself"
+    assert then == first | UNKNOWN_THEN, "recorded time decides, whatever the spend says of itself"
     with pytest.raises(AccountMissing, match="as of"):
         ledger.client.account("shop", "anna", before_all)
     with pytest.raises(AccountMissing):
@@ -81,7 +83,10 @@ def test_the_totals_worked_out_as_of_now_are_the_accounts_own(ledger: Ledger) ->
     for user in ("anna", "ben", "carl"):
         now = ledger.client.account("shop", user)
         assert now["version"] > 1
-        assert ledger.client.account("shop", user, clock(ledger)) == now | {"status": None}
+        assert ledger.client.account("shop", user, clock(ledger)) == now | {
+            "status": None,
+            "expiry_exempt": None,
+        }
 
 
 def test_an_account_without_entries_is_empty_as_of_any_moment_since_it_was_made(ledger: Ledger) -> None:
@@ -140,6 +145,27 @@ def test_q5_a_page_while_writing_shows_no_entry_twice_and_leaves_none_out(ledger
     assert seen == list(range(total, 0, -1))
     assert ledger.client.entries("shop", "anna").total == 60 + len(written)
     assert written, "somebody wrote meanwhile"
+
+
+def test_q4_entries_are_a_chain_without_a_gap_in_the_order_of_their_moments(ledger: Ledger) -> None:
+    amounts = (50, 30, 20)
+    ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="anna", amount=amount) for amount in amounts])
+    ledger.drain()  # one batch, and so one moment
+    ledger.apply(Freeze(tenant_id="shop", user_id="anna", amount=25))
+    ledger.apply(
+        Spend(tenant_id="shop", user_id="anna", amount=40),
+        Adjust(tenant_id="shop", user_id="anna", amount=-5, reason="a mistake"),
+    )
+
+    entries = list(reversed(ledger.entries("anna")))
+
+    assert [entry["seq"] for entry in entries] == [1, 2, 3, 4, 5, 6]
+    after = [entry["balance_after"] for entry in entries]
+    assert after == [50, 80, 100, 75, 35, 30]
+    assert [entry["balance_before"] for entry in entries] == [0, *after[:-1]]
+    moments = [entry["created_at"] for entry in entries]
+    assert moments == sorted(moments)
+    assert len(set(moments)) == 3, "entries of one batch are of one moment, and ordered by seq"
 
 
 def test_one_entry_is_found_by_its_id_in_its_tenant_only(ledger: Ledger) -> None:

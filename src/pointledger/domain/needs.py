@@ -6,10 +6,13 @@ from uuid import UUID
 
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
+    ApplyExpiryPolicy,
     ApplyRule,
+    CancelPending,
     Clawback,
     ConfirmDeduction,
     Earn,
+    ExtendExpiry,
     SetStatus,
     Spend,
     Unfreeze,
@@ -53,6 +56,8 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
         need.debit += command.debit + _clawed(book, accepted)
         if isinstance(command, SetStatus) and command.status == "closed":
             need.pending = True
+        if isinstance(command, ExtendExpiry | ApplyExpiryPolicy):
+            need.pending, need.release = True, MAX_AMOUNT  # the lots that wait, and those of every hold
         if isinstance(command, Unfreeze | ConfirmDeduction):
             if command.hold_id:
                 need.holds.add(command.hold_id)
@@ -90,7 +95,7 @@ def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> li
         found.append(daily_window(tenant, command.user_id, EARN_METER, at))
     if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
         found.append(daily_window(tenant, command.user_id, SPEND_METER, at))
-    if isinstance(command, Clawback):
+    if isinstance(command, Clawback | CancelPending):
         earned = book.reversibles.get((command.tenant_id, command.related_id))
         found += windows_of(book, tenant, command.user_id, earned, at) if earned else []
     return found

@@ -13,7 +13,7 @@ from pointledger.domain.guards import account_for, closed, space_left
 from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
 from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
-from pointledger.domain.passing import expire_due
+from pointledger.domain.passing import expire_due, lets_expire
 from pointledger.domain.reversible import Reversible, Share
 from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import applied
@@ -22,7 +22,8 @@ from pointledger.domain.tenants import Tenant
 # Not what was exchanged: its worth is in a wallet, or in a coupon that may have been used. An administrator
 # takes it back there and gives points as goodwill.
 REFUNDABLE = frozenset({("spend", "purchase"), ("spend", "capture")})
-EARNED = frozenset({("earn", "rule"), ("earn", "manual"), ("earn", "import")})
+UNLIMITED = frozenset({("earn", "import")})  # earned elsewhere: it never counted toward a day
+EARNED = frozenset({("earn", "rule"), ("earn", "manual")}) | UNLIMITED
 
 
 def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
@@ -138,14 +139,15 @@ def _who_pays(
 
 def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at: datetime) -> list[Window]:
     """The windows in which points that are taken back make room again: those of the day on which they were
-    earned, while it lasts. What is counted in times, or for life, does not come back."""
+    earned, while it lasts; those that all users share, too. What is counted in times, or for life, does not
+    come back."""
     if tenant.local_date(at) != tenant.local_date(earned.occurred_at):
         return []
     windows = set()
     if rule := _rule_of(book, tenant, earned):
         counted = rule_windows(tenant, user_id, rule, at)
         windows = {window for limit, window in counted if limit.period == DAY}
-    if tenant.max_earn_per_day is not None:
+    if tenant.max_earn_per_day is not None and earned.kind not in UNLIMITED:
         windows.add(daily_window(tenant, user_id, EARN_METER, at))
     return sorted(windows)
 
@@ -212,13 +214,13 @@ def _refund_spend(
             continue
         rest -= part
         share.returned += part
-        if tenant.expire_enabled and share.lot.is_due(account.as_of):
+        if share.lot.is_due(account.as_of) and lets_expire(tenant, account, account.as_of):
             _grant_grace(book, tenant, account, entry, share.lot, part)
         else:
             _restore(book, account, entry, share.lot, part)
     assert rest == 0, "what a spend took from lots is its amount"
     if tenant.refund_grace_days == 0:
-        expire_due(book, account, account.as_of)
+        expire_due(book, tenant, account, account.as_of)
     return entry
 
 

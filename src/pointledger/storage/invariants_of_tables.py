@@ -16,6 +16,7 @@ APPEND_ONLY = (
     "batches",
     "wallet_entries",
     "wallet_lines",
+    "expiry_changes",
 )
 
 _TRIGGERS = Invariant(

@@ -128,11 +128,15 @@ RETURNING version"""
 
 
 def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
-    """Saves a configuration as the tenant's next version, unless it is the current one; its version."""
+    """Saves a configuration as the tenant's next version, unless it is the current one; its version. Where
+    it switches expiry on, it begins with a notice (`Tenant.following`)."""
     _one_writer(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
-    if current and tenant_from(current[0].config) == tenant:
-        return int(current[0].version)
+    if current:
+        before = tenant_from(current[0].config)
+        tenant = tenant.following(before, rows(connection, "SELECT clock_timestamp()")[0][0])
+        if before == tenant:
+            return int(current[0].version)
     if tenant.dead_policy == "skip":
         failures.let_followers_go(connection, tenant.tenant_id)
     config = tenant.model_dump_json()

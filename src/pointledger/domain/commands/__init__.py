@@ -15,6 +15,12 @@ from pointledger.domain.commands.accounts import (
     SetStatus,
 )
 from pointledger.domain.commands.base import Command
+from pointledger.domain.commands.expiry import (
+    ApplyExpiryPolicy,
+    ExtendExpiry,
+    LotExpiry,
+    SetExpiryExemption,
+)
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
@@ -29,6 +35,7 @@ __all__ = [
     "ActivateDue",
     "Adjust",
     "AnyCommand",
+    "ApplyExpiryPolicy",
     "ApplyRule",
     "CancelPending",
     "Clawback",
@@ -38,11 +45,14 @@ __all__ = [
     "Exchange",
     "Expire",
     "ExpireDue",
+    "ExtendExpiry",
     "Freeze",
     "ImportOpeningBalance",
+    "LotExpiry",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
+    "SetExpiryExemption",
     "SetStatus",
     "Spend",
     "SweepCommand",
@@ -71,6 +81,9 @@ AnyCommand = (
     | ReleaseHoldsDue
     | Adjust
     | SetStatus
+    | SetExpiryExemption
+    | ExtendExpiry
+    | ApplyExpiryPolicy
     | WalletAdjust
     | Exchange
 )
