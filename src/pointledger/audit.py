@@ -32,13 +32,14 @@ from pointledger.storage.invariants import (
 )
 from pointledger.storage.invariants_of_accounts import ACCOUNTS
 from pointledger.storage.invariants_of_commands import ALIASES, FAILURES, JOURNAL, PENDING
+from pointledger.storage.invariants_of_erasures import ERASURES
 from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
 from pointledger.storage.invariants_of_lots import LOTS, MOVES
 from pointledger.storage.invariants_of_outcomes import OUTCOMES
 from pointledger.storage.invariants_of_tables import JOB_RUNS, ONCE
 
-WALKS = (ACCOUNTS, LOTS, MOVES, HOLDS, JOURNAL, OUTCOMES, PENDING, FAILURES, ALIASES, JOB_RUNS)
+WALKS = (ACCOUNTS, LOTS, MOVES, HOLDS, JOURNAL, OUTCOMES, PENDING, FAILURES, ALIASES, ERASURES, JOB_RUNS)
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 
 Progress = Callable[[int, int], None]

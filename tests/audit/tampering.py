@@ -19,6 +19,9 @@ _SWEEP = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired
 _BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
 _FORTY = "(SELECT id FROM entries WHERE type = 'spend' AND amount = 40)"
 _REFUND = "(SELECT id FROM entries WHERE subtype = 'linked' AND amount = 10)"
+_EDNA = "(SELECT pseudonym FROM erasures WHERE finished_at IS NOT NULL)"
+_EDNAS = f"""(SELECT j.id FROM journal j JOIN outcomes o USING (id)
+              WHERE user_id = {_EDNA} AND kind = 'adjust' AND o.state = 'applied')"""
 
 
 class Tampering(NamedTuple):
@@ -233,6 +236,19 @@ TAMPERINGS = [
     Tampering("I21b", f"UPDATE entries SET related_id = NULL WHERE id = {_REFUND}"),
     Tampering("I4b I4c", f"UPDATE lot_moves SET kind = 'spend' WHERE entry_id = {_REFUND}"),
     Tampering("I4c I4d I21c", "UPDATE lot_moves SET amount = amount + 1 WHERE kind = 'renew'"),
+    Tampering("E1", f"UPDATE accounts SET status = 'closed' WHERE user_id = {_EDNA}"),
+    Tampering("E2", f"UPDATE journal SET idempotency_key = 'edna@home' WHERE id = {_EDNAS}"),
+    Tampering(
+        "E2",
+        f"""UPDATE journal SET payload = payload::jsonb || '{{"metadata": {{}}}}' WHERE id = {_EDNAS}""",
+    ),
+    Tampering(
+        "E2",  # the plain id beside the pseudonym
+        f"""UPDATE outcomes SET data = jsonb_set(data::jsonb, '{{account,user_id}}', '"edna"')
+            WHERE id = {_EDNAS}""",
+    ),
+    Tampering("I17a", f"UPDATE journal SET user_id = 'edna' WHERE id = {_EDNAS}"),
+    Tampering("E3 I17a", "UPDATE erasures SET finished_at = now()"),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),

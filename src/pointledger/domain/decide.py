@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from pointledger.domain import lots
-from pointledger.domain.administer import adjust, set_status
+from pointledger.domain.administer import adjust, erase_user, set_status
 from pointledger.domain.apply_rule import apply_rule
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
@@ -24,6 +24,7 @@ from pointledger.domain.commands import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    EraseUser,
     Expire,
     ExpireDue,
     Freeze,
@@ -111,6 +112,8 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return adjust(book, tenant, command, at)
         case SetStatus():
             return set_status(book, tenant, command, at)
+        case EraseUser():
+            return erase_user(book, tenant, command, at)
         case _:
             assert_never(command)
 

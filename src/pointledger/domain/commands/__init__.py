@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pointledger.domain.commands.accounts import (
     ActivateDue,
     Adjust,
+    EraseUser,
     ImportOpeningBalance,
     OpeningLot,
     SetStatus,
@@ -33,6 +34,7 @@ __all__ = [
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "EraseUser",
     "Expire",
     "ExpireDue",
     "Freeze",
@@ -67,6 +69,7 @@ AnyCommand = (
     | ReleaseHoldsDue
     | Adjust
     | SetStatus
+    | EraseUser
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}

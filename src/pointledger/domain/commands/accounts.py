@@ -35,6 +35,16 @@ class SetStatus(Command):
         return MAX_AMOUNT if self.status == "closed" else 0
 
 
+class EraseUser(Command):
+    """Erases the user: a pseudonym takes the user's place, texts and keys go, points are forfeited."""
+
+    kind: ClassVar[str] = "erase-user"
+
+    @property
+    def debit(self) -> int:
+        return MAX_AMOUNT
+
+
 class ActivateDue(SweepCommand):
     """Makes available what is pending and due at `as_of`, one entry per lot."""
 
