@@ -156,7 +156,7 @@ class Lookups:
 
     def user_statistics(self, tenant_id: str, user_id: str, months: int = MONTHS) -> dict[str, Any]:
         """The account's totals; entries and points of the last months by when they happened, in the
-        tenant's calendar; and what each rule has granted."""
+        tenant's calendar; and what each rule has granted, and what of that is pending."""
         with looking(self._database) as connection:
             account = _account(connection, tenant_id, user_id)
             tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)

@@ -15,6 +15,7 @@ from pointledger.domain.guards import disabled, inactive, room, touch
 from pointledger.domain.limits import EARN_METER, Window, daily_window, left, rule_windows
 from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
+from pointledger.domain.pending import grant as grant_points
 from pointledger.domain.rules import Limit, Rule, RuleError
 from pointledger.domain.scenes import Scene
 from pointledger.domain.snapshots import account_data, entry_data
@@ -33,6 +34,7 @@ class Grant(NamedTuple):
     windows: list[tuple[Limit, Window]]  # of the rule's limits
     held_by: str | None = None
     refused: bool = False  # the rule would rather grant nothing than less
+    activates_at: datetime | None = None  # until then the points are pending; None: they never are
 
     def as_data(self) -> dict[str, Any]:
         """Its line in the outcome's trace."""
@@ -45,6 +47,8 @@ class Grant(NamedTuple):
         }
         if self.held_by:
             data["held_by"] = self.held_by
+        if self.activates_at and self.granted:
+            data["activates_at"] = self.activates_at
         return data
 
 
@@ -144,7 +148,9 @@ def _let_through(
     rest = room(tenant, account)
     if rest < granted:
         granted, held_by = rest, "tenant/max_balance"
-    return Grant(rule, wanted, granted, windows, held_by)
+    pending = rule.body.pending
+    activates_at = tenant.days_later(at, pending.days) if pending else None
+    return Grant(rule, wanted, granted, windows, held_by, activates_at=activates_at)
 
 
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
@@ -155,9 +161,14 @@ def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datet
         book.usage_of(window).add(grant.granted)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
-    expires_at = tenant.expires_at(at, rule.body.expiry)
-    entry = book.post(
-        account, ("earn", "rule"), grant.granted, at, delta=grant.granted, rule=rule, expires_at=expires_at
+    expires_at = tenant.expires_at(grant.activates_at or at, rule.body.expiry)
+    return grant_points(
+        book,
+        account,
+        ("earn", "rule"),
+        grant.granted,
+        at,
+        expires_at,
+        activates_at=grant.activates_at,
+        rule=rule,
     )
-    book.grant_lot(account, entry, grant.granted, at, expires_at)
-    return entry

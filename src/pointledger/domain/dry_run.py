@@ -29,7 +29,8 @@ class Line:
     """One rule of the event's type.
 
     `skipped` (and `because`) says why it would not grant. Otherwise `wanted` is what it would grant,
-    `granted` what is let through and `held_by` the limit that holds back the rest. `left` is what each of its
+    `granted` what is let through, pending until `activates_at` (None: available at once), and `held_by` the
+    limit that holds back the rest. `left` is what each of its
     limits had left before the event, by the limit's name: points or times.
     """
 
@@ -40,6 +41,7 @@ class Line:
     skipped: str | None = None
     because: str | None = None
     left: dict[str, int] | None = None
+    activates_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -49,11 +51,13 @@ class Line:
             "wanted": self.wanted,
             "granted": self.granted,
         }
+        begins = self.activates_at.isoformat().replace("+00:00", "Z") if self.activates_at else None
         more = {
             "held_by": self.held_by,
             "skipped": self.skipped,
             "because": self.because,
             "left": self.left,
+            "activates_at": begins,
         }
         return told | {name: value for name, value in more.items() if value is not None}
 
@@ -152,6 +156,7 @@ def _lines(
                 skipped=match.skipped,
                 because=match.because,
                 left=_left(book, tenant, command, rule, at),
+                activates_at=grant.activates_at if grant and grant.granted else None,
             )
         )
     return tuple(lines)
