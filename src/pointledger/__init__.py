@@ -18,6 +18,7 @@ from pointledger.domain.commands import (
     ConfirmDeduction,
     Earn,
     EraseUser,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -29,6 +30,7 @@ from pointledger.domain.commands import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
     command_from,
 )
 from pointledger.domain.dry_run import DryRun
@@ -51,6 +53,7 @@ __all__ = [
     "Earn",
     "EntryPage",
     "EraseUser",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Expiring",
@@ -69,6 +72,7 @@ __all__ = [
     "Spend",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "Why",
     "command_from",
 ]

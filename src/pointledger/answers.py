@@ -43,13 +43,15 @@ class Expiring:
 
 @dataclass(frozen=True, slots=True)
 class CashValue:
-    """`value`: currency units, as text with two decimals, rounded down; `is_exact`: nothing was cut off."""
+    """`value`: units of the tenant's currency, as text with its decimals, rounded down; `is_exact`: nothing
+    was cut off."""
 
     user_id: str
     balance: int
     exchange_rate: int
     value: str
     is_exact: bool
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)

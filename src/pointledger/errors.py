@@ -43,6 +43,11 @@ class HoldMissing(LedgerError, LookupError):
     """This tenant has no hold of this id. List a user's holds: pointledger holds TENANT USER."""
 
 
+class WalletMissing(LedgerError, LookupError):
+    """This user has no wallet yet; the first money that is put into one makes it. Check the spelling of the
+    tenant and the user."""
+
+
 class NotCashEquivalent(LedgerError):
     """These points have no cash value: only points of the type cash_equivalent have one. The type is the
     tenant's points_type at the moment when the account was made."""

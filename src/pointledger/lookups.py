@@ -18,6 +18,7 @@ from pointledger.domain.tenants import Tenant
 from pointledger.domain.values import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
 from pointledger.ids import parse_id
+from pointledger.lookups_of_wallets import WalletLookups
 from pointledger.storage import (
     books,
     expiring,
@@ -29,6 +30,7 @@ from pointledger.storage import (
     queries,
     statistics,
     traces,
+    wallets,
 )
 from pointledger.storage.database import looking
 
@@ -39,11 +41,8 @@ DAYS = 30
 MOST_DAYS = 36_500  # as far as a policy can reach
 
 
-class Lookups:
+class Lookups(WalletLookups):
     """Asks one database."""
-
-    def __init__(self, database: sa.Engine) -> None:
-        self._database = database
 
     # -------------------------------------------------------------------------- accounts and entries
 
@@ -147,10 +146,11 @@ class Lookups:
         """What the available balance is worth in money. Raises NotCashEquivalent."""
         with looking(self._database) as connection:
             account = _account(connection, tenant_id, user_id)
+            tenant = programmes.tenant(connection, tenant_id)
         if account["points_type"] != "cash_equivalent":
             raise NotCashEquivalent(f"those of {user_id} of {tenant_id} are {account['points_type']}")
         balance, rate = account["balance"], account["exchange_rate"]
-        return CashValue(user_id, balance, rate, *cash_value(balance, rate))
+        return CashValue(user_id, balance, rate, *cash_value(balance, rate, tenant.scale), tenant.currency)
 
     # ------------------------------------------------------------------------------------- statistics
 
@@ -209,11 +209,13 @@ class Lookups:
     # ----------------------------------------------------------------------------------------- export
 
     def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
-        """Everything about the user: account, entries, lots, and commands with what came of them, also
-        those that were refused or wait. Reads the whole journal, in short pieces, after the rest."""
+        """Everything about the user: account, entries, lots, wallet, and commands with what came of them,
+        also those that were refused or wait. Reads the whole journal, in short pieces, after the rest."""
         with looking(self._database) as connection:
             programmes.tenant(connection, tenant_id)
             account = queries.account(connection, tenant_id, user_id)
+            wallet = wallets.wallet(connection, tenant_id, user_id)
+            wallet_entries = list(wallets.all_entries(connection, tenant_id, user_id))
             entries: list[dict[str, Any]] = []
             lots: list[dict[str, Any]] = []
             before: int | None = None
@@ -222,7 +224,7 @@ class Lookups:
                 lots += traces.lots_of(connection, tenant_id, [parse_id(entry["id"]) for entry in page])
                 before = page[-1]["seq"]
         commands = self._commands_of(tenant_id, user_id)
-        if account is None and not commands:
+        if account is None and wallet is None and not commands:
             raise AccountMissing(f"{user_id} of {tenant_id}")
         return {
             "tenant_id": tenant_id,
@@ -230,6 +232,8 @@ class Lookups:
             "account": account,
             "lots": sorted(lots, key=lambda lot: str(lot["id"])),
             "entries": entries,
+            "wallet": wallet,
+            "wallet_entries": wallet_entries,
             "commands": commands,
         }
 

@@ -12,6 +12,7 @@ from pointledger import (
     ConfirmDeduction,
     Earn,
     EraseUser,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -23,6 +24,7 @@ from pointledger import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
 )
 from pointledger.ids import parse_id
 from pointledger.storage import erasures, failures
@@ -33,7 +35,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Two tenants, thirteen accounts; afterwards one command waits and one is dead."""
+    """Three tenants, fourteen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -59,6 +61,7 @@ def tell(ledger: Ledger) -> None:
     _hold(ledger)
     _hold_and_owe(ledger)
     _erase(ledger)
+    _pay(ledger)
     _leave_some_undone(ledger)
 
 
@@ -251,6 +254,24 @@ def _erase(ledger: Ledger) -> None:
             pass
     ledger.apply(EraseUser(**otto))
     assert ledger.counts("erasures") == [2]
+
+
+def _pay(ledger: Ledger) -> None:
+    """Money is put in and taken out; points are exchanged for it, and for a coupon."""
+    ledger.tenant("bank", points_type="cash_equivalent", exchange_rate=300, currency="KWD")
+    mia: dict[str, Any] = {"tenant_id": "bank", "user_id": "mia"}
+    ledger.apply(
+        Earn(**mia, amount=1_000),
+        WalletAdjust(**mia, type="deposit", amount="12.345", reason="won", actor="admin"),
+        WalletAdjust(**mia, type="withdraw", amount="2.3", reason="paid out", actor="admin"),
+        WalletAdjust(**mia, type="withdraw", amount="99", reason="too much", actor="admin"),
+        Exchange(**mia, amount=100, exchange_type="wallet"),
+        Exchange(**mia, amount=50, exchange_type="coupon"),
+        Exchange(**mia, amount=5_000, exchange_type="wallet"),  # refused
+        WalletAdjust(tenant_id="bank", user_id="nils", type="deposit", amount="1", reason="hello"),
+        WalletAdjust(tenant_id="shop", user_id="anna", type="deposit", amount="5", reason="sorry"),
+    )
+    assert ledger.client.wallet("bank", "mia")["balance"] == "10.378"
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

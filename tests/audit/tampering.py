@@ -22,6 +22,7 @@ _REFUND = "(SELECT id FROM entries WHERE subtype = 'linked' AND amount = 10)"
 _EDNA = "(SELECT pseudonym FROM erasures WHERE finished_at IS NOT NULL)"
 _EDNAS = f"""(SELECT j.id FROM journal j JOIN outcomes o USING (id)
               WHERE user_id = {_EDNA} AND kind = 'adjust' AND o.state = 'applied')"""
+_MIAS = "(SELECT id FROM wallets WHERE user_id = 'mia')"
 
 
 class Tampering(NamedTuple):
@@ -249,6 +250,39 @@ TAMPERINGS = [
     ),
     Tampering("I17a", f"UPDATE journal SET user_id = 'edna' WHERE id = {_EDNAS}"),
     Tampering("E3 I17a", "UPDATE erasures SET finished_at = now()"),
+    Tampering(
+        "I19a",
+        f"""UPDATE wallets SET total_deposited = total_deposited + 1, total_withdrawn = total_withdrawn + 1
+            WHERE id = {_MIAS}""",
+    ),
+    Tampering("I19a", f"UPDATE wallets SET version = version + 1 WHERE id = {_MIAS}"),
+    Tampering("I6d I19a", f"UPDATE wallets SET balance = -1 WHERE id = {_MIAS}"),
+    Tampering("I6d", f"UPDATE wallets SET frozen_balance = balance + 1 WHERE id = {_MIAS}"),
+    Tampering(
+        "I19b", f"UPDATE wallet_entries SET balance_after = 7 WHERE wallet_id = {_MIAS} AND seq = 2"
+    ),
+    Tampering("I19c", f"UPDATE wallets SET currency = 'BHD' WHERE id = {_MIAS}"),
+    Tampering("I19c", "UPDATE wallet_lines SET amount = amount + 1 WHERE side = 'outside'"),
+    Tampering("I19c", "UPDATE wallet_lines SET amount = 2 * amount WHERE currency = 'CNY'"),
+    Tampering("I19c", "DELETE FROM wallet_lines WHERE side = 'points'"),
+    Tampering(
+        "I19d", "UPDATE wallets SET user_id = 'eve' WHERE user_id = 'nils'"
+    ),
+    Tampering(
+        "I10f I19a I19b I19f",
+        f"DELETE FROM wallet_entries WHERE wallet_id = {_MIAS} AND seq = 2",
+    ),
+    Tampering(
+        "I10f I19d",
+        f"UPDATE wallet_entries SET command_id = gen_random_uuid() WHERE wallet_id = {_MIAS} AND seq = 1",
+    ),
+    Tampering("I19e", f"UPDATE wallet_entries SET related_id = {_LEFT} WHERE type = 'exchange'"),
+    Tampering("I19e", f"UPDATE wallet_entries SET related_id = {_LEFT} WHERE type = 'withdraw'"),
+    Tampering(
+        "I19f",
+        """INSERT INTO wallet_lines (tenant_id, entry_id, side, currency, amount)
+           VALUES ('bank', gen_random_uuid(), 'outside', 'KWD', 5)""",
+    ),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),

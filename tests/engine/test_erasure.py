@@ -16,6 +16,7 @@ from pointledger import (
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
 )
 from pointledger.audit import audit
 from pointledger.domain.pseudonyms import Pseudonyms
@@ -55,11 +56,7 @@ def programme(ledger: Ledger) -> None:
 def live(ledger: Ledger) -> None:
     """Anna does all that leaves traces."""
     programme(ledger)
-    about: dict[str, Any] = {
-        "reason": "Secret reason",
-        "source": "Secret source",
-        "description": "Secret description",
-    }
+    about: dict[str, Any] = {"reason": "Secret reason", "source": "Secret", "description": "Secret text"}
     ledger.apply(Earn(**BEN, amount=100))
     ledger.apply(
         Earn(**ANNA, amount=50, idempotency_key="secret-key", **about),
@@ -68,6 +65,10 @@ def live(ledger: Ledger) -> None:
         Adjust(**ANNA, amount=3, reason="Secret complaint", actor=PERSON),
         Transfer(**ANNA, to_user_id="ben", amount=10, reason="Secret gift"),
         Spend(**ANNA, amount=9_999),
+    )
+    ledger.apply(
+        WalletAdjust(**ANNA, type="deposit", amount="5", reason="Secret"),
+        WalletAdjust(**ANNA, type="withdraw", amount="5", reason="Secret"),
     )
     ledger.apply(
         Transfer(**BEN, to_user_id=PERSON, amount=20, idempotency_key="to-anna.smith"),
@@ -190,6 +191,22 @@ def test_open_holds_block_it_and_leave_everything_as_it_is(ledger: Ledger) -> No
     erase(ledger)
 
 
+def test_money_that_is_left_blocks_it_and_the_wallet_goes_with_its_owner(ledger: Ledger) -> None:
+    live(ledger)
+    ledger.apply(WalletAdjust(**ANNA, type="deposit", amount="5", reason="x"))
+    (refused,) = ledger.apply(EraseUser(**ANNA))
+    assert (refused.reason, refused.message) == (
+        "OPEN_HOLDS",
+        "money is left in the wallet: withdraw it first",
+    )
+    ledger.apply(WalletAdjust(**ANNA, type="withdraw", amount="5", reason="x"))
+    pseudonym = erase(ledger)["account"]["user_id"]
+    assert audit(ledger.database).violations == 0
+    assert ledger.client.wallet("shop", pseudonym)["balance"] == "0.00"
+    (later,) = ledger.apply(WalletAdjust(**ANNA, type="deposit", amount="5", reason="x"))
+    assert later.reason == "ACCOUNT_ERASED"
+
+
 def test_who_looks_for_an_erased_user_finds_what_is_found_of_a_stranger(ledger: Ledger) -> None:
     live(ledger)
     erase(ledger)
@@ -234,7 +251,7 @@ def test_the_search_goes_on_where_it_stopped(ledger: Ledger, monkeypatch: pytest
     while not steps or steps[-1] is False:
         with ledger.database.begin() as connection:
             steps.append(erasures.search_on(connection))
-    assert (steps[-1], len(steps)) == (True, 5)
+    assert (steps[-1], len(steps)) == (True, 6)
     assert_forgotten(ledger)
 
 
@@ -337,4 +354,4 @@ def test_an_erasing_statement_cannot_say_what_becomes_of_a_row(ledger: Ledger) -
 
 def test_every_table_that_names_users_is_known_to_the_erasure(ledger: Ledger) -> None:
     named = [row[0] for row in ledger.rows(COLUMNS, name="user_id")]
-    assert named == ["accounts", "failures", "journal", "usage"]
+    assert named == ["accounts", "failures", "journal", "usage", "wallets"]

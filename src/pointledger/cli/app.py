@@ -15,6 +15,7 @@ from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
 from pointledger.cli.reading import InputUnreadable
+from pointledger.cli.wallets import wallet_app
 from pointledger.errors import (
     IdempotencyKeyReused,
     InvalidCommand,
@@ -108,6 +109,7 @@ app.command(rich_help_panel="Accounts")(lookups.expiring)
 app.command(rich_help_panel="Accounts")(lookups.value)
 app.command(rich_help_panel="Accounts")(lookups.stats)
 app.command(rich_help_panel="Accounts")(lookups.export)
+app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
 app.command(rich_help_panel="Operation")(erasing.erase)

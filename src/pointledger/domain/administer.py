@@ -61,6 +61,10 @@ def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> 
         if account.frozen_balance:
             return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
 
+    wallet = book.wallets.known.get((tenant.tenant_id, command.user_id))
+    if wallet and wallet.balance:
+        return Refused(Reason.OPEN_HOLDS, "money is left in the wallet: withdraw it first")
+
     account = account or book.open_account(tenant, command.user_id, at)
     entries = [] if closed(account) else _forfeit_all(book, account, at)
     if account.status != "erased":

@@ -16,34 +16,11 @@ from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, RuleError, Rules
 from pointledger.domain.tenants import Tenant
+from pointledger.domain.totals import TAKEN, TOTALS
+from pointledger.domain.wallets import Wallets
 from pointledger.ids import derive_id, milliseconds_of
 
 MAX_BALANCE = 10**15  # the bound of every balance column, far below a bigint's
-
-# What each kind of entry adds its amount to. Value comes and goes only by an entry with one of these; one
-# with None moves it within the account.
-TOTALS: dict[tuple[str, str], str | None] = {
-    ("earn", "rule"): "total_earned",
-    ("earn", "manual"): "total_earned",
-    ("earn", "import"): "total_earned",
-    ("earn", "transfer_in"): "total_transferred_in",
-    ("spend", "purchase"): "total_spent",
-    ("spend", "transfer_out"): "total_transferred_out",
-    ("expire", "scheduled"): "expired_points",
-    ("expire", "manual"): "expired_points",
-    ("refund", "linked"): "total_refunded",
-    ("refund", "goodwill"): "total_refunded",
-    ("adjust", "clawback"): "total_clawed_back",
-    ("adjust", "activation"): None,
-    ("freeze", "hold"): None,
-    ("unfreeze", "release"): None,
-    ("unfreeze", "timeout"): None,
-    ("spend", "capture"): "total_spent",
-    ("adjust", "admin"): "total_adjusted_in",
-    ("adjust", "forfeit"): "total_adjusted_out",
-}
-# Where a kind of entry goes either way: what counts the points that it took.
-TAKEN = {("adjust", "admin"): "total_adjusted_out"}
 
 
 @dataclass(slots=True)
@@ -133,6 +110,7 @@ class Book:
     moves: list[LotMove] = field(default_factory=list)
     erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
+    wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
     _ordinal: int = 0
@@ -155,7 +133,7 @@ class Book:
     def open_account(self, tenant: Tenant, user_id: str, as_of: datetime) -> Account:
         """A new account; the command that asked for it goes on to grant it something."""
         account = Account(
-            id=self._next_id(),
+            id=self.next_id(),
             tenant_id=tenant.tenant_id,
             user_id=user_id,
             points_type=tenant.points_type,
@@ -206,7 +184,7 @@ class Book:
         account.updated_at = max(account.updated_at, self.recorded_at)
         account.changed = True
         entry = Entry(
-            id=self._next_id(), tenant_id=account.tenant_id, account_id=account.id, seq=account.version,
+            id=self.next_id(), tenant_id=account.tenant_id, account_id=account.id, seq=account.version,
             command_id=self._whose(), type=entry_type, subtype=subtype, amount=amount, delta=delta,
             delta_frozen=delta_frozen, delta_pending=delta_pending, delta_debt=delta_debt,
             balance_after=account.balance, frozen_after=account.frozen_balance,
@@ -229,7 +207,7 @@ class Book:
         """The lot that an entry brings; `origin_id` where its points were granted by another entry,
         `activates_at` where it is pending until then."""
         lot = Lot(
-            id=self._next_id(),
+            id=self.next_id(),
             tenant_id=account.tenant_id,
             account_id=account.id,
             entry_id=entry.id,
@@ -294,6 +272,7 @@ class Book:
         assert self.command_id, "only a command makes something"
         return self.command_id
 
-    def _next_id(self) -> UUID:
+    def next_id(self) -> UUID:
+        """The id of the next thing that the command makes."""
         self._ordinal += 1
         return derive_id(self._whose(), self._ordinal, self._milliseconds)

@@ -25,6 +25,7 @@ from pointledger.domain.commands import (
     ConfirmDeduction,
     Earn,
     EraseUser,
+    Exchange,
     Expire,
     ExpireDue,
     Freeze,
@@ -36,8 +37,10 @@ from pointledger.domain.commands import (
     SweepCommand,
     Transfer,
     Unfreeze,
+    WalletAdjust,
 )
 from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
+from pointledger.domain.decide_wallets import exchange, wallet_adjust
 from pointledger.domain.guards import (
     account_for,
     closed,
@@ -114,6 +117,10 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return set_status(book, tenant, command, at)
         case EraseUser():
             return erase_user(book, tenant, command, at)
+        case WalletAdjust():
+            return wallet_adjust(book, tenant, command, at)
+        case Exchange():
+            return exchange(book, tenant, command, at)
         case _:
             assert_never(command)
 

@@ -19,6 +19,8 @@ from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import applied
 from pointledger.domain.tenants import Tenant
 
+# Not what was exchanged: its worth is in a wallet, or in a coupon that may have been used. An administrator
+# takes it back there and gives points as goodwill.
 REFUNDABLE = frozenset({("spend", "purchase"), ("spend", "capture")})
 EARNED = frozenset({("earn", "rule"), ("earn", "manual"), ("earn", "import")})
 

@@ -23,7 +23,7 @@ _NUMBERS = (
     "total_adjusted_out",
     "total_clawed_back",
 )
-_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id"})
+_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id", "wallet_id"})
 
 
 def account_data(account: Account) -> dict[str, Any]:

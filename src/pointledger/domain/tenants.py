@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pointledger.domain.expiry import Days, Expiry, Mode, Months, Round, YearlyDate, unsound
 from pointledger.domain.fields import MAX_AMOUNT, EntityId
 from pointledger.domain.findings import explain
+from pointledger.domain.money import SCALES, currency_code
 from pointledger.errors import InvalidTenant
 
 Points = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
@@ -55,6 +56,7 @@ class Tenant(BaseModel):
     timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
     points_type: Literal["cash_equivalent", "expirable", "tier_points"] = "expirable"
     exchange_rate: Points = 100  # points per currency unit
+    currency: Annotated[str, AfterValidator(currency_code)] = "CNY"  # of wallets that are made from now on
     expiry_mode: Mode = "never"
     default_expiry_days: Days | None = None
     default_expiry_months: Months | None = None
@@ -97,6 +99,11 @@ class Tenant(BaseModel):
         """The policy for points whose rule or command has none of its own."""
         mode, days, months, rounded, yearly = (getattr(self, name) for name in _EXPIRY_FIELDS)
         return Expiry(mode=mode, days=days, months=months, round=rounded, date=yearly)
+
+    @property
+    def scale(self) -> int:
+        """The decimals of its currency."""
+        return SCALES[self.currency]
 
     def local(self, moment: datetime) -> datetime:
         """What the tenant's clocks show then."""

@@ -1,10 +1,10 @@
 """What points are worth in money: exact, in integers."""
 
-_MINOR_UNITS = 100  # of a currency unit
+from pointledger.domain.money import show_money, worth
 
 
-def cash_value(balance: int, exchange_rate: int) -> tuple[str, bool]:
-    """Points as currency units with two decimals, rounded down to whole minor units as an exchange would
-    be, and whether that is exact. `exchange_rate`: points per currency unit."""
-    minor_units, rest = divmod(balance * _MINOR_UNITS, exchange_rate)
-    return f"{minor_units // _MINOR_UNITS}.{minor_units % _MINOR_UNITS:02}", rest == 0
+def cash_value(balance: int, exchange_rate: int, scale: int = 2) -> tuple[str, bool]:
+    """Points as currency units with the currency's decimals, rounded down to whole minor units as an exchange
+    is, and whether that is exact. `exchange_rate`: points per currency unit."""
+    minor = worth(balance, exchange_rate, scale)
+    return show_money(minor, scale), minor * exchange_rate == balance * 10**scale

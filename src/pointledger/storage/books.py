@@ -19,6 +19,7 @@ from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
 from pointledger.storage.usage import load_usage, save_usage
+from pointledger.storage.wallets import load_wallets, save_wallets
 
 _ACCOUNT = (
     "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
@@ -49,6 +50,7 @@ def _load(
 ) -> Book:
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
     book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
+    book.wallets = load_wallets(connection, batch)
     tenants = sorted({tenant_id for tenant_id, _ in keys})
     book.tenants = programmes.tenants(connection, tenants)
     book.rules = programmes.rules(connection, tenants)
@@ -122,6 +124,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
         ("tenant_id", "entry_id", "lot_id", "kind", "amount"),
         [(move.tenant_id, move.entry_id, move.lot_id, move.kind, move.amount) for move in book.moves],
     )
+    save_wallets(connection, book.wallets)
     save_usage(connection, book.usage)
     copy(
         connection,

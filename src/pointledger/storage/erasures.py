@@ -83,7 +83,9 @@ SET command_id = excluded.command_id, reached = NULL, finished_at = NULL"""
 
 _RENAME = """
 WITH named AS (UPDATE accounts SET user_id = %(pseudonym)s
-               WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND status = 'erased')
+               WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND status = 'erased'),
+     owner AS (UPDATE wallets SET user_id = %(pseudonym)s
+               WHERE tenant_id = %(tenant)s AND user_id = %(user)s)
 UPDATE usage SET user_id = %(pseudonym)s WHERE tenant_id = %(tenant)s AND user_id = %(user)s"""
 
 

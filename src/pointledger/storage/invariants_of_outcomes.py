@@ -46,6 +46,7 @@ _NUMBERS = Invariant(
         WHEN j.kind IN ('clawback', 'cancel-pending') THEN coalesce((o.data ->> 'clawed_back')::bigint, -1)
         WHEN j.kind IN ('spend', 'transfer', 'refund', 'freeze') THEN (j.payload ->> 'amount')::bigint
         WHEN j.kind = 'adjust' THEN abs((j.payload ->> 'amount')::bigint)
+        WHEN j.kind = 'exchange' THEN coalesce((o.data ->> 'points_exchanged')::bigint, -1)
         WHEN j.kind = 'set-status' THEN coalesce((o.data ->> 'points_forfeited')::bigint, -1)
         WHEN j.kind IN ('unfreeze', 'confirm-deduction', 'release-holds-due')
             THEN coalesce((o.data ->> 'points_captured')::bigint, 0)
@@ -95,6 +96,23 @@ _SETTLED = Invariant(
            OR (j.payload ->> 'amount')::bigint <> requested)""",
 )
 
+_MONEY = Invariant(
+    "I10f",
+    "every wallet entry that an outcome tells of is on that wallet, and its command's",
+    f"""
+    SELECT o.tenant_id, o.id AS command_id, told.id AS told_id, e.command_id AS entrys_command_id
+    FROM outcomes o
+    CROSS JOIN LATERAL json_to_record(o.data -> 'wallet_transaction') AS told (id uuid, wallet_id uuid)
+    LEFT JOIN wallet_entries e ON e.tenant_id = o.tenant_id AND e.id = told.id
+    WHERE {_OUTCOMES_HERE} AND o.data -> 'wallet_transaction' IS NOT NULL
+      AND (e.command_id, e.wallet_id) IS DISTINCT FROM (o.id, told.wallet_id)""",
+)
+
 OUTCOMES = Walk(
-    "outcomes", ("id",), (FIRST_ID,), (LAST_ID,), 20_000, (_ACCEPTED, _ENTERED, _NUMBERS, _SWEPT, _SETTLED)
+    "outcomes",
+    ("id",),
+    (FIRST_ID,),
+    (LAST_ID,),
+    20_000,
+    (_ACCEPTED, _ENTERED, _NUMBERS, _SWEPT, _SETTLED, _MONEY),
 )

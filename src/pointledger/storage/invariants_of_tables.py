@@ -14,6 +14,8 @@ APPEND_ONLY = (
     "rule_versions",
     "closed_windows",
     "batches",
+    "wallet_entries",
+    "wallet_lines",
 )
 
 _TRIGGERS = Invariant(

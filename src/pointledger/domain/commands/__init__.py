@@ -20,6 +20,7 @@ from pointledger.domain.commands.base import Command, SweepCommand
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
+from pointledger.domain.commands.wallets import Exchange, WalletAdjust
 from pointledger.domain.findings import explain
 from pointledger.errors import InvalidCommand
 
@@ -35,6 +36,7 @@ __all__ = [
     "ConfirmDeduction",
     "Earn",
     "EraseUser",
+    "Exchange",
     "Expire",
     "ExpireDue",
     "Freeze",
@@ -47,6 +49,7 @@ __all__ = [
     "SweepCommand",
     "Transfer",
     "Unfreeze",
+    "WalletAdjust",
     "checked",
     "command_from",
 ]
@@ -70,6 +73,8 @@ AnyCommand = (
     | Adjust
     | SetStatus
     | EraseUser
+    | WalletAdjust
+    | Exchange
 )
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}

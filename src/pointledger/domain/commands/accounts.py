@@ -41,6 +41,10 @@ class EraseUser(Command):
     kind: ClassVar[str] = "erase-user"
 
     @property
+    def uses_wallet(self) -> bool:
+        return True
+
+    @property
     def debit(self) -> int:
         return MAX_AMOUNT
 

@@ -50,6 +50,11 @@ class Command(BaseModel):
         """The entry that it undoes, in whole or in part."""
         return None
 
+    @property
+    def uses_wallet(self) -> bool:
+        """Whether it looks at the money of `user_id`."""
+        return False
+
 
 class SweepCommand(Command):
     """What a sweep sends for a user: to do what is due at its own moment, `as_of`."""
