@@ -58,7 +58,7 @@ def test_a_user_without_an_account_stays_erased_too() -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"erase-user"}))
 def test_every_command_for_an_erased_user_is_refused(kind: str) -> None:
-    shop = Shop(transfer_enabled=True)
+    shop = Shop(transfer_enabled=True, points_type="cash_equivalent")
     shop.earn("anna", 5)
     shop.earn("ben", 5)
     shop.erase("anna")
