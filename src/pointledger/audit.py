@@ -37,12 +37,13 @@ from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
 from pointledger.storage.invariants_of_lots import LOTS, MOVES
 from pointledger.storage.invariants_of_outcomes import OUTCOMES
+from pointledger.storage.invariants_of_shared_limits import SHARED_USAGE
 from pointledger.storage.invariants_of_tables import JOB_RUNS, ONCE
 from pointledger.storage.invariants_of_wallets import WALLET_LINES, WALLETS
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES, ALIASES,
-    ERASURES, JOB_RUNS,
+    ERASURES, JOB_RUNS, SHARED_USAGE,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 

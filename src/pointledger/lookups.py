@@ -31,8 +31,9 @@ from pointledger.storage import (
     statistics,
     traces,
     wallets,
-)
+)  # fmt: skip
 from pointledger.storage.database import looking
+from pointledger.storage.shared_usage import SharedLimit, shared_limits
 
 MOST_ENTRIES = 1000  # of a page
 MONTHS = 12  # of a user's statistics, unless asked otherwise
@@ -194,6 +195,13 @@ class Lookups(WalletLookups):
             "this_month": by_kind,
             "by_rule": by_rule,
         }
+
+    def shared_limits(self, tenant_id: str) -> list[SharedLimit]:
+        """How much is used, and left, of each limit that all users of the tenant share, in its window of now;
+        also those of rules that are switched off."""
+        with looking(self._database) as connection:
+            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
+            return shared_limits(connection, tenant, programmes.current_rules(connection, tenant_id), now)
 
     def preview_of_sweep(
         self, tenant_id: str | None = None, as_of: datetime | None = None, members: int = 50

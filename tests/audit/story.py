@@ -54,7 +54,18 @@ def tell(ledger: Ledger) -> None:
         base={"kind": "formula", "expr": "2 + 1"},
         limits=[{"period": "week", "max": 5}, {"period": "month", "unit": "times", "max": 3}],
     )
+    ledger.rule(
+        name="campaign",
+        event_type="campaign",
+        base={"kind": "per_unit", "field": "n", "per": 1, "points": 1},
+        limits=[
+            {"scope": "tenant", "period": "day", "max": 40},
+            {"scope": "rule", "period": "lifetime", "max": 60},
+            {"scope": "rule", "period": "month", "unit": "times", "max": 4},
+        ],
+    )
     _earn_and_lose(ledger)
+    _share(ledger)
     _move(ledger)
     _reverse(ledger)
     _wait(ledger)
@@ -91,6 +102,26 @@ def _earn_and_lose(ledger: Ledger) -> None:
         Expire(**cafe, amount=1_000, strategy="pro_rata"),
         Expire(**cafe, amount=1_000),
     )
+
+
+def _share(ledger: Ledger) -> None:
+    """Emil and Cleo share a campaign's budget: 40 a day, of which some comes back on the day, 60 in all."""
+    emil: dict[str, Any] = {"tenant_id": "shop", "user_id": "emil"}
+    cleo: dict[str, Any] = {"tenant_id": "shop", "user_id": "cleo"}
+    campaign: dict[str, Any] = {"event_type": "campaign", "metadata": {"n": 25}}
+    before = [
+        data_of(outcome)["points_earned"]
+        for user in (cleo, emil)
+        for outcome in ledger.apply(ApplyRule(**user, **campaign, occurred_at=LONG_AGO))
+    ]
+    earned = parse_id(ledger.entries("emil")[0]["id"])
+    ledger.apply(Clawback(**emil, related_id=earned, amount=5, occurred_at=LONG_AGO))
+    after = [
+        data_of(outcome)["points_earned"]
+        for user, moment in ((cleo, LONG_AGO), (emil, NOW), (cleo, NOW))
+        for outcome in ledger.apply(ApplyRule(**user, **campaign, occurred_at=moment))
+    ]
+    assert (before, after) == ([25, 15], [5, 15, 0])
 
 
 def _move(ledger: Ledger) -> None:

@@ -148,7 +148,7 @@ TAMPERINGS = [
         f"""UPDATE outcomes SET data = data::jsonb || '{{"points_expired": 1}}' WHERE id = {_SWEEP}""",
     ),
     Tampering(
-        "I11a",
+        "I11a I11c",
         "UPDATE rule_versions SET body = jsonb_set(body::jsonb, '{limits, 0, max}', '1')",
     ),
     Tampering(
@@ -162,6 +162,15 @@ TAMPERINGS = [
     Tampering("I11b", "UPDATE usage SET times = times - 1 WHERE period = 'month'"),
     Tampering("I11a I11b", "UPDATE usage SET points = points + 1 WHERE period = 'week'"),
     Tampering("I11b", "UPDATE usage SET starts_on = starts_on - 1 WHERE meter = 'spend'"),
+    Tampering(
+        "I11c",
+        """UPDATE rule_versions SET body = jsonb_set(body::jsonb, '{limits, 1, max}', '59')
+           WHERE name = 'campaign'""",
+    ),
+    Tampering("I11c I11d", "UPDATE shared_usage SET points = points + 9 WHERE meter = 'budget'"),
+    Tampering("I11d", "UPDATE shared_usage SET times = times - 1 WHERE period = 'month'"),
+    Tampering("I11d", "UPDATE shared_usage SET starts_on = starts_on - 1 WHERE period = 'day'"),
+    Tampering("I11d", "DELETE FROM shared_usage WHERE period = 'lifetime'"),
     Tampering(
         "I12a",
         """UPDATE lots SET expires_at = earned_at

@@ -1,4 +1,5 @@
-"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `export`, `sweep preview`."""
+"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `limits`, `export`, `sweep
+preview`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -102,6 +103,19 @@ def _print_figures(name: str, figures: list[dict[str, Any]] | None) -> None:
         columns = tuple(figures[0])
         title = name.replace("_", " ")
         print_table(columns, [[line[column] for column in columns] for line in figures], title)
+
+
+def limits(tenant_id: TenantId, json: Json = False) -> None:
+    """Show what is used and left, right now, of the limits that all users of a tenant share: those of scope
+    `rule` and `tenant`. With --json one limit a line."""
+    with looking_up() as lookups:
+        found = [asdict(limit) for limit in lookups.shared_limits(tenant_id)]
+    if json:
+        for limit in found:
+            print_json(limit)
+        return
+    columns = ("rule", "enabled", "scope", "period", "unit", "starts_on", "max", "used", "left")
+    print_table(columns, [[limit[column] for column in columns] for limit in found])
 
 
 def export(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pointledger.domain.holds import Hold
-from pointledger.domain.limits import Usage, Window
+from pointledger.domain.limits import SharedUsage, Usage, Window
 from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
 from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.domain.reversible import Reversible
@@ -128,7 +128,10 @@ class Book:
         return self.rules.get(tenant.tenant_id) or Rules()
 
     def usage_of(self, window: Window) -> Usage:
-        return self.usage.setdefault(window, Usage())
+        known = self.usage.get(window)
+        if known is None:
+            known = self.usage[window] = SharedUsage() if window.is_shared else Usage()
+        return known
 
     def open_account(self, tenant: Tenant, user_id: str, as_of: datetime) -> Account:
         """A new account; the command that asked for it goes on to grant it something."""

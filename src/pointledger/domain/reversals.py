@@ -138,7 +138,8 @@ def _who_pays(
 
 def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at: datetime) -> list[Window]:
     """The windows in which points that are taken back make room again: those of the day on which they were
-    earned, while it lasts. What is counted in times, or for life, does not come back."""
+    earned, while it lasts; those that all users share, too. What is counted in times, or for life, does not
+    come back."""
     if tenant.local_date(at) != tenant.local_date(earned.occurred_at):
         return []
     windows = set()

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.decide import Accepted
+from pointledger.domain.limits import Window
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
@@ -18,6 +19,7 @@ from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
+from pointledger.storage.shared_usage import count_shared, load_shared
 from pointledger.storage.usage import load_usage, save_usage
 from pointledger.storage.wallets import load_wallets, save_wallets
 
@@ -30,15 +32,25 @@ _ACCOUNT = (
 
 
 def load(
-    connection: sa.Connection, batch: list[Accepted], recorded_at: datetime, programmes: Programmes
+    connection: sa.Connection,
+    batch: list[Accepted],
+    recorded_at: datetime,
+    programmes: Programmes,
+    *,
+    lock_counters: bool = False,
 ) -> Book:
-    """Everything that deciding this batch may need; its accounts stay locked until the transaction ends."""
-    return _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+    """Everything that deciding this batch may need; its accounts stay locked until the transaction ends, and
+    so, if asked for, do the counters of the limits that all users share."""
+    book, shared = _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+    book.usage |= load_shared(connection, shared, lock=lock_counters)
+    return book
 
 
 def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
     """What deciding this command now would need, as a moment shows it; nothing is locked."""
-    return _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+    book, shared = _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+    book.usage |= load_shared(connection, shared)
+    return book
 
 
 def _load(
@@ -47,7 +59,8 @@ def _load(
     recorded_at: datetime,
     programmes: Programmes,
     accounts: str,
-) -> Book:
+) -> tuple[Book, list[Window]]:
+    """The book but for the windows that all users share: which of them it needs."""
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
     book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
     book.wallets = load_wallets(connection, batch)
@@ -59,8 +72,10 @@ def _load(
     load_pending(connection, book, needs.accounts, reversed_lots)
     load_lots(connection, book, needs.accounts, reversed_lots)
     load_holds(connection, book, needs.accounts, reversed_lots)
-    book.usage = load_usage(connection, sorted(needs.windows))
-    return book
+    own = sorted(window for window in needs.windows if not window.is_shared)
+    shared = sorted(window for window in needs.windows if window.is_shared)
+    book.usage = load_usage(connection, own)
+    return book, shared
 
 
 _ACCOUNTS = f"""
@@ -113,7 +128,8 @@ _ENTRY = (
 
 
 def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
-    """Writes everything that the decisions changed, and their outcomes."""
+    """Writes everything that the decisions changed, but what they counted of shared limits (`count`), and
+    their outcomes."""
     _save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
@@ -132,6 +148,12 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
         ("id", "tenant_id", "state", "reason", "message", "applied_at", "data"),
         [_outcome_line(accepted, decision, book.recorded_at) for accepted, decision in decisions],
     )
+
+
+def count(connection: sa.Connection, book: Book) -> bool:
+    """Counts what was granted under limits that all users share: the last statement before the COMMIT. False
+    where others have used up what the batch counted on: then it must not be committed."""
+    return count_shared(connection, book.usage)
 
 
 def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:

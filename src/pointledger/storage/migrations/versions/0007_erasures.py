@@ -1,12 +1,12 @@
 """Users who were erased, and the one way in which a row of the journal or of the outcomes may change.
 
-Revision ID: 0006
+Revision ID: 0007
 """
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
