@@ -5,6 +5,7 @@
 | deciding raised                 | it is built again without that command and user    | that command  |
 | saving failed                   | it is halved, and halved again                     | who is left   |
 | a newer program wrote it        | its user waits a minute                            | nobody        |
+| the erasure key is missing      | the batch's users wait a minute                    | nobody        |
 | nobody's fault (`is_transient`) | the caller tries again                             | nobody        |
 | others used up a shared limit   | it is decided again, with the counters locked      | nobody        |
 | the process died over it, twice | the lane's commands go one at a time               | who was alone |
@@ -20,11 +21,11 @@ import structlog
 
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted, decide
-from pointledger.errors import TenantUnreadable
+from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.ids import show_id
 from pointledger.locks import User
 from pointledger.settings import Settings
-from pointledger.storage import books, failures, journal, lanes, programmes
+from pointledger.storage import books, erasures, failures, journal, lanes, programmes
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.programmes import Programmes
 
@@ -66,6 +67,7 @@ class Batches:
         self._database = database
         self._settings = settings
         self._programmes = Programmes()
+        self._pseudonyms = settings.pseudonyms
         self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
 
     def survive(self, connection: sa.Connection, lane: int) -> None:
@@ -109,6 +111,9 @@ class Batches:
             except _CommandFailed as failure:
                 self.charge(lane, failure.accepted.command.id, told(failure.__cause__), held)
             except TenantUnreadable as error:
+                theirs = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
+                self._postpone(lane, theirs, error, held)
+            except ErasureKeyMissing as error:  # who has no account may be somebody who was erased
                 self._postpone(lane, batch, error, held)
             except Exception as error:
                 if is_transient(error):
@@ -136,6 +141,7 @@ class Batches:
             claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
             batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
             book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)
+            erasures.load_erased(connection, book, batch, self._pseudonyms)
             decisions = []
             for accepted in batch:
                 try:
@@ -143,6 +149,7 @@ class Batches:
                 except Exception as error:
                     raise _CommandFailed(accepted) from error
             books.save(connection, book, decisions)
+            erasures.save_erased(connection, book, batch)
             journal.done(connection, lane, [accepted.seq for accepted in batch])
             if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])
@@ -186,9 +193,8 @@ class Batches:
             for command_id, error in unreadable.values():
                 failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
 
-    def _postpone(self, lane: int, batch: list[Accepted], error: TenantUnreadable, held: set[User]) -> None:
-        """Lets every user of the tenant wait at their first command."""
-        theirs = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
+    def _postpone(self, lane: int, theirs: list[Accepted], error: Exception, held: set[User]) -> None:
+        """Lets each of these commands' users wait at their first."""
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
         self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
         held.update(firsts)

@@ -1,9 +1,10 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import NotConfigured
 
 
@@ -25,6 +26,10 @@ class Settings(BaseSettings):
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
     )
 
+    erasure_key: SecretStr | None = Field(
+        None, min_length=16, description="of the pseudonyms of erased users; a secret, the same for ever"
+    )
+
     # A worker that is frozen with row locks must lose them before its Redis locks run out.
     lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")
     statement_timeout_ms: int = Field(5_000, description="the largest batch takes well under a second")
@@ -36,6 +41,17 @@ class Settings(BaseSettings):
     backoff_seconds: tuple[float, ...] = Field(
         (1, 2, 4, 8, 15), description="waits before a failing command is tried again; then it is dead"
     )
+
+    @field_validator("erasure_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """Compose files pass on what nobody has set."""
+        return None if value == "" else value
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes them of users' ids; without a key nobody can be erased."""
+        return Pseudonyms(self.erasure_key.get_secret_value().encode() if self.erasure_key else None)
 
     @property
     def database(self) -> str:

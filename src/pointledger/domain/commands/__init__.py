@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pointledger.domain.commands.accounts import (
     Adjust,
+    EraseUser,
     ImportOpeningBalance,
     OpeningLot,
     SetStatus,
@@ -42,6 +43,7 @@ __all__ = [
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "EraseUser",
     "Exchange",
     "Expire",
     "ExpireDue",
@@ -84,6 +86,7 @@ AnyCommand = (
     | SetExpiryExemption
     | ExtendExpiry
     | ApplyExpiryPolicy
+    | EraseUser
     | WalletAdjust
     | Exchange
 )

@@ -35,6 +35,20 @@ class SetStatus(Command):
         return MAX_AMOUNT if self.status == "closed" else 0
 
 
+class EraseUser(Command):
+    """Erases the user: a pseudonym takes the user's place, texts and keys go, points are forfeited."""
+
+    kind: ClassVar[str] = "erase-user"
+
+    @property
+    def uses_wallet(self) -> bool:
+        return True
+
+    @property
+    def debit(self) -> int:
+        return MAX_AMOUNT
+
+
 class OpeningLot(BaseModel):
     """Points that another system granted."""
 
