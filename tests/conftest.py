@@ -52,7 +52,7 @@ def template(servers: ServerUrls) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to."""
     from pointledger.storage.migrate import migrate  # noqa: PLC0415  tests of pure code run without storage
 
-    with _database(servers, f"template_{secrets.token_hex(4)}") as url:
+    with fresh_database(servers, f"template_{secrets.token_hex(4)}") as url:
         migrate(url)
         yield url.rpartition("/")[2]
 
@@ -60,7 +60,7 @@ def template(servers: ServerUrls) -> Iterator[str]:
 @pytest.fixture
 def database_url(servers: ServerUrls, template: str) -> Iterator[str]:
     """A fresh, migrated database: with real commits, and as many connections as the test likes."""
-    with _database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+    with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
         yield url
 
 
@@ -82,7 +82,8 @@ def settings(database_url: str, redis_url: str) -> Settings:
 
 
 @contextmanager
-def _database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
+def fresh_database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
+    """The URL of a database that ends with the block."""
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     if template:  # copying files beats copying through the log here: fsync is off and the template is small
         create += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))

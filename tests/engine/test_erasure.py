@@ -4,7 +4,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from pointledger import (
