@@ -115,7 +115,8 @@ def test_a_pseudonym_depends_on_key_tenant_and_user_and_is_an_id_like_any_other(
 
 # What may stay of a command when its user is erased; all other texts go (`erased_payload`).
 HARMLESS = {"event_type", "strategy", "policy", "status", "expired", "hold_id", "related_id", "to_user_id"}
-HARMLESS |= {"type", "amount", "currency", "application_id", "exchange_type", "lots", "expires_at", "activates_at"}
+HARMLESS |= {"type", "amount", "currency", "application_id", "exchange_type", "lots"}
+HARMLESS |= {"expires_at", "expiring_before", "activates_at"}  # moments
 GO = {"event_id", "metadata", "source", "description", "reason"}
 
 
