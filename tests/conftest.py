@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
 from redis import Redis
 
 from pointledger.embedded import EmbeddedServers, ServerUrls
@@ -75,7 +76,9 @@ def redis_url(servers: ServerUrls) -> str:
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> Settings:
     """Settings of a fresh, empty system."""
-    return Settings(database_url=database_url, redis_url=redis_url, broker_url=None)
+    return Settings(
+        database_url=database_url, redis_url=redis_url, broker_url=None, erasure_key=SecretStr("k" * 32)
+    )
 
 
 @contextmanager

@@ -125,6 +125,12 @@ def release_holds() -> None:
     machine().sweep.release_holds()
 
 
+@app.task(name=wire.FINISH_ERASURES_TASK)
+def finish_erasures() -> None:
+    """Takes users who were erased out of what the journal still says of them."""
+    machine().sweep.finish_erasures()
+
+
 @app.task(name=wire.RESET_LIMITS_TASK)
 def reset_daily_limits() -> None:
     """Closes the daily windows that ended with each tenant's midnight."""

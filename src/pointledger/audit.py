@@ -32,6 +32,7 @@ from pointledger.storage.invariants import (
 )
 from pointledger.storage.invariants_of_accounts import ACCOUNTS
 from pointledger.storage.invariants_of_commands import ALIASES, FAILURES, JOURNAL, PENDING
+from pointledger.storage.invariants_of_erasures import ERASURES
 from pointledger.storage.invariants_of_expiry import EXPIRY_CHANGES
 from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
@@ -43,7 +44,7 @@ from pointledger.storage.invariants_of_wallets import WALLET_LINES, WALLETS
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
-    ALIASES, JOB_RUNS, SHARED_USAGE,
+    ALIASES, ERASURES, JOB_RUNS, SHARED_USAGE,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 

@@ -85,6 +85,17 @@ class NotConfigured(LedgerError):
     or run ./dev run, which brings its own servers."""
 
 
+class ErasureKeyMissing(LedgerError):
+    """The key of the pseudonyms is missing. Set POINTLEDGER_ERASURE_KEY, for every worker the same: 16
+    characters or more that nobody can guess, kept as long as the ledger. What died for want of it goes on
+    with: pointledger dead retry TASK_ID."""
+
+
+class ErasureKeyDiffers(LedgerError):
+    """Users were erased with another POINTLEDGER_ERASURE_KEY than this; with it they would be taken for new
+    ones. Set the key that was used before."""
+
+
 class DatabaseNotMigrated(LedgerError):
     """The database does not have this version's tables. Run: pointledger migrate."""
 

@@ -11,16 +11,13 @@ import sqlalchemy as sa
 
 from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why, iso
 from pointledger.domain import traces as words
-from pointledger.domain.commands import ApplyRule
-from pointledger.domain.decide import Accepted, effective_at
-from pointledger.domain.dry_run import DryRun, dry_run
 from pointledger.domain.tenants import Tenant
 from pointledger.domain.values import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
 from pointledger.ids import parse_id
+from pointledger.lookups_of_rules import RuleLookups
 from pointledger.lookups_of_wallets import WalletLookups
 from pointledger.storage import (
-    books,
     expiring,
     hold_lookups,
     jobs,
@@ -33,7 +30,6 @@ from pointledger.storage import (
     wallets,
 )  # fmt: skip
 from pointledger.storage.database import looking
-from pointledger.storage.shared_usage import SharedLimit, shared_limits
 
 MOST_ENTRIES = 1000  # of a page
 MONTHS = 12  # of a user's statistics, unless asked otherwise
@@ -42,7 +38,7 @@ DAYS = 30
 MOST_DAYS = 36_500  # as far as a policy can reach
 
 
-class Lookups(WalletLookups):
+class Lookups(RuleLookups, WalletLookups):
     """Asks one database."""
 
     # -------------------------------------------------------------------------- accounts and entries
@@ -90,16 +86,6 @@ class Lookups(WalletLookups):
         told = words.tell(entry, command, rule, moved, arrived)
         grant = words.grant_of(entry, command)
         return Why(tuple(told), entry, command, rule, grant, tuple(moved), tuple(arrived))
-
-    def dry_run(self, command: ApplyRule) -> DryRun:
-        """What the event would bring if it were applied now: points, what each rule would grant or why it
-        would not, what its limits have left. Nothing is locked, nothing changes."""
-        with looking(self._database) as connection:
-            accepted = Accepted(0, command, jobs.now(connection))
-            book = books.look(connection, accepted, programmes.Programmes())
-        tenant = book.tenants.get(command.tenant_id)
-        at = effective_at(tenant, accepted) if tenant else accepted.accepted_at
-        return dry_run(book, command, at)
 
     # -------------------------------------------------------------------------------------- holds
 
@@ -197,13 +183,6 @@ class Lookups(WalletLookups):
             "this_month": by_kind,
             "by_rule": by_rule,
         }
-
-    def shared_limits(self, tenant_id: str) -> list[SharedLimit]:
-        """How much is used, and left, of each limit that all users of the tenant share, in its window of now;
-        also those of rules that are switched off."""
-        with looking(self._database) as connection:
-            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
-            return shared_limits(connection, tenant, programmes.current_rules(connection, tenant_id), now)
 
     def preview_of_sweep(
         self, tenant_id: str | None = None, as_of: datetime | None = None, members: int = 50

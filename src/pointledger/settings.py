@@ -1,9 +1,10 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import NotConfigured
 
 
@@ -32,6 +33,10 @@ class Settings(BaseSettings):
     )
     pgbouncer: bool = Field(
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
+    )
+
+    erasure_key: SecretStr | None = Field(
+        None, min_length=16, description="of the pseudonyms of erased users; a secret, the same for ever"
     )
 
     # A worker that is frozen with row locks must lose them before its Redis locks run out.
@@ -76,6 +81,17 @@ class Settings(BaseSettings):
     http_concurrency: int = Field(
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )
+
+    @field_validator("erasure_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """Compose files pass on what nobody has set."""
+        return None if value == "" else value
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes them of users' ids; without a key nobody can be erased."""
+        return Pseudonyms(self.erasure_key.get_secret_value().encode() if self.erasure_key else None)
 
     @property
     def database(self) -> str:

@@ -12,6 +12,7 @@ from pointledger import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    EraseUser,
     Exchange,
     Expire,
     ExpireDue,
@@ -30,7 +31,7 @@ from pointledger import (
     WalletAdjust,
 )
 from pointledger.ids import parse_id
-from pointledger.storage import failures
+from pointledger.storage import erasures, failures
 from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)
@@ -38,7 +39,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Three tenants, thirteen accounts, three wallets; afterwards one command waits and one is dead."""
+    """Three tenants, fifteen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -75,6 +76,7 @@ def tell(ledger: Ledger) -> None:
     _hold(ledger)
     _hold_and_owe(ledger)
     _live_longer(ledger)
+    _erase(ledger)
     _pay(ledger)
     _leave_some_undone(ledger)
 
@@ -266,6 +268,28 @@ def _hold_and_owe(ledger: Ledger) -> None:
     account = ledger.account("gina")
     assert (account["balance"], account["pending_balance"], account["status"]) == (0, 0, "closed")
     assert account["total_adjusted_out"] == 10 + 3 + 4 + 7
+
+
+def _erase(ledger: Ledger) -> None:
+    """Edna is erased, and found everywhere; Otto is erased, and still being searched for."""
+    edna: dict[str, Any] = {"tenant_id": "shop", "user_id": "edna"}
+    otto: dict[str, Any] = {"tenant_id": "shop", "user_id": "otto"}
+    ledger.apply(
+        Earn(**otto, amount=90, idempotency_key="otto-1"), Earn(**edna, amount=60, reason="for Edna")
+    )
+    ledger.apply(
+        ApplyRule(**edna, event_type="visit", event_id="edna-17", metadata={"note": "Edna was here"}),
+        Transfer(**otto, to_user_id="edna", amount=33, reason="Edna's birthday"),
+        Transfer(**edna, to_user_id="otto", amount=11, description="from Edna"),
+        Adjust(**edna, amount=4, reason="Edna complained"),
+        Spend(**edna, amount=10_000),
+    )
+    ledger.apply(EraseUser(**edna), Earn(**edna, amount=5, idempotency_key="edna-again"))
+    with ledger.database.begin() as connection:
+        while erasures.search_on(connection) is False:
+            pass
+    ledger.apply(EraseUser(**otto))
+    assert ledger.counts("erasures") == [2]
 
 
 def _pay(ledger: Ledger) -> None:

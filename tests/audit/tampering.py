@@ -19,6 +19,9 @@ _SWEEP = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired
 _BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
 _FORTY = "(SELECT id FROM entries WHERE type = 'spend' AND amount = 40)"
 _REFUND = "(SELECT id FROM entries WHERE subtype = 'linked' AND amount = 10)"
+_EDNA = "(SELECT pseudonym FROM erasures WHERE finished_at IS NOT NULL)"
+_EDNAS = f"""(SELECT j.id FROM journal j JOIN outcomes o USING (id)
+              WHERE user_id = {_EDNA} AND kind = 'adjust' AND o.state = 'applied')"""
 _MIAS = "(SELECT id FROM wallets WHERE user_id = 'mia')"
 
 
@@ -263,6 +266,19 @@ TAMPERINGS = [
                 || jsonb_build_object('account', jsonb_build_object('id', {_BEN}, 'version', 0))
             WHERE data ->> 'expiry_exempt' = 'false'""",
     ),
+    Tampering("E1", f"UPDATE accounts SET status = 'closed' WHERE user_id = {_EDNA}"),
+    Tampering("E2", f"UPDATE journal SET idempotency_key = 'edna@home' WHERE id = {_EDNAS}"),
+    Tampering(
+        "E2",
+        f"""UPDATE journal SET payload = payload::jsonb || '{{"metadata": {{}}}}' WHERE id = {_EDNAS}""",
+    ),
+    Tampering(
+        "E2",  # the plain id beside the pseudonym
+        f"""UPDATE outcomes SET data = jsonb_set(data::jsonb, '{{account,user_id}}', '"edna"')
+            WHERE id = {_EDNAS}""",
+    ),
+    Tampering("I17a", f"UPDATE journal SET user_id = 'edna' WHERE id = {_EDNAS}"),
+    Tampering("E3 I17a", "UPDATE erasures SET finished_at = now()"),
     Tampering(
         "I19a",
         f"""UPDATE wallets SET total_deposited = total_deposited + 1, total_withdrawn = total_withdrawn + 1

@@ -12,6 +12,7 @@ MAX_AMOUNT = 10**15
 
 GOOD: dict[str, dict[str, Any]] = {
     "apply-rule": {"tenant_id": "shop", "user_id": "anna", "event_type": "visit"},
+    "erase-user": {"tenant_id": "shop", "user_id": "anna"},
     "earn": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "spend": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "transfer": {"tenant_id": "shop", "user_id": "anna", "to_user_id": "ben", "amount": 5},

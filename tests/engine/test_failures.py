@@ -6,8 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from pydantic import ValidationError
 
-from pointledger import Earn, Spend, batch
+from pointledger import ApplyRule, Earn, Spend, batch
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted, decide
 from pointledger.errors import InvalidCommand
@@ -180,8 +181,13 @@ def test_a_refusal_is_final_and_no_failure(ledger: Ledger) -> None:
 
 
 def test_a_command_that_was_changed_behind_its_models_back_is_refused_at_the_door(ledger: Ledger) -> None:
-    with pytest.raises(InvalidCommand, match="amount"):
-        ledger.client.enqueue(earn("anna", 5).model_copy(update={"amount": 0}))
+    with pytest.raises(ValidationError, match="amount"):
+        earn("anna", 5).model_copy(update={"amount": 0})
+    facts: dict[str, object] = {"amount_minor": 5}
+    event = ApplyRule(tenant_id="shop", user_id="anna", event_type="order.paid", metadata=facts)
+    event.metadata["amount_minor"] = float("nan")
+    with pytest.raises(InvalidCommand, match="metadata: NaN"):
+        ledger.client.enqueue(event)
     assert ledger.counts("journal") == [0]
 
 

@@ -231,6 +231,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def adjust(self, user: str, amount: int) -> None:
         self.ask(c.Adjust, user, amount=amount, reason="found")
 
+    @rule(user=USERS)
+    def open_account(self, user: str) -> None:
+        self.ask(c.OpenAccount, user)
+
     @rule(
         user=USERS, status=st.sampled_from(["active", "active", "active", "suspended", "suspended", "closed"])
     )

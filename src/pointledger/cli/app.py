@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli import accounts, batches, bulk, commands, holds, lookups, operate, policy, serve
+from pointledger.cli import (
+    accounts,
+    batches,
+    bulk,
+    commands,
+    erasing,
+    holds,
+    lookups,
+    operate,
+    policy,
+    serve,
+)
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
@@ -24,7 +35,7 @@ from pointledger.errors import (
     LedgerError,
     WaitTimedOut,
 )
-from pointledger.storage.database import is_transient
+from pointledger.storage.database import DATABASE_ERRORS, is_transient
 
 _BAD_INPUT = (InvalidCommand, InvalidTenant, InvalidRule, IdempotencyKeyReused, InputUnreadable)
 
@@ -46,7 +57,7 @@ class _Commands(TyperGroup):
         except LedgerError as error:
             _tell(ctx, error)
             raise typer.Exit(_status(error)) from None
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        except (*DATABASE_ERRORS, sa.exc.TimeoutError) as error:
             if not is_transient(error):
                 raise
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -114,11 +125,13 @@ app.command(rich_help_panel="Accounts")(lookups.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
+app.command(rich_help_panel="Operation")(erasing.erase)
 app.command(rich_help_panel="Operation")(serve.serve)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)
 sweep_app.command("holds")(holds.sweep_holds)
+sweep_app.command("erasures")(erasing.sweep_erasures)
 sweep_app.command("preview")(lookups.sweep_preview)
 app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.", rich_help_panel="Operation")
 

@@ -47,9 +47,9 @@ def enqueue(
         if wait is None and not json:
             typer.echo(task_id)
             return
-        outcome = _outcome(client, task_id, wait)
-    _show(outcome, json)
-    raise typer.Exit(DONE if wait is None else _status(outcome))
+        outcome = waited_for(client, task_id, wait)
+    show_outcome(outcome, json)
+    raise typer.Exit(DONE if wait is None else status_of(outcome))
 
 
 def outcome(
@@ -64,9 +64,9 @@ def outcome(
     Exit status 0: applied; 1: refused, dead, or no such command; 3: still pending.
     """
     with opened_settings() as settings, opened_client(settings) as client:
-        found = _outcome(client, task_id, wait)
-    _show(found, json)
-    raise typer.Exit(_status(found))
+        found = waited_for(client, task_id, wait)
+    show_outcome(found, json)
+    raise typer.Exit(status_of(found))
 
 
 def cancel(
@@ -79,7 +79,7 @@ def cancel(
     """
     with opened_settings() as settings, opened_client(settings) as client:
         found = client.cancel(task_id)
-    _show(found, json)
+    show_outcome(found, json)
 
 
 def _command(kind: str, fields: str) -> AnyCommand:
@@ -92,7 +92,8 @@ def _command(kind: str, fields: str) -> AnyCommand:
     return command_from(kind, given)
 
 
-def _outcome(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
+def waited_for(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
+    """What has come of it, after so many seconds at most."""
     if wait:
         try:
             return client.wait(task_id, timeout=wait)
@@ -101,11 +102,13 @@ def _outcome(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
     return client.outcome(task_id)
 
 
-def _status(found: Outcome) -> int:
+def status_of(found: Outcome) -> int:
+    """The exit status that tells it."""
     return {"applied": DONE, "pending": PENDING}.get(found.state, FAILED)
 
 
-def _show(found: Outcome, json: bool) -> None:
+def show_outcome(found: Outcome, json: bool) -> None:
+    """An outcome for people or programs."""
     if json:
         print_json(found.as_json())
         return

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -57,7 +58,8 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(LedgerError, _failure)
-    app.add_exception_handler(sa.exc.SQLAlchemyError, _database)
+    for error in (sa.exc.SQLAlchemyError, psycopg.Error):
+        app.add_exception_handler(error, _database)
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)

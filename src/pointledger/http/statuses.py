@@ -11,6 +11,7 @@ OF_REASON: dict[str, int] = {
     Reason.ACCOUNT_EXISTS: 409,
     Reason.ACCOUNT_SUSPENDED: 409,
     Reason.ACCOUNT_CLOSED: 409,
+    Reason.ACCOUNT_ERASED: 409,
     Reason.OPEN_HOLDS: 409,
     Reason.RECIPIENT_NOT_FOUND: 404,
     Reason.RECIPIENT_INACTIVE: 409,

@@ -26,8 +26,12 @@ SELECT DISTINCT ON (tenant_id) tenant_id, version, config
 FROM tenant_versions WHERE tenant_id = ANY(%(tenants)s::text[])
 ORDER BY tenant_id, version DESC"""
 
-_HOW_MANY = """
-SELECT tenant_id, count(*) FROM rule_versions WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id"""
+_WHICH_VERSIONS = """
+SELECT tenant_id, max(version) AS version,
+       (SELECT count(*) FROM rule_versions r WHERE r.tenant_id = t.tenant_id) AS rules
+FROM tenant_versions t WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id"""
+
+_CONFIG = "SELECT config FROM tenant_versions WHERE tenant_id = %(tenant)s AND version = %(version)s"
 
 _BODIES = """
 SELECT version, rule_id, in_force_from, body FROM rule_versions WHERE tenant_id = %(tenant)s"""
@@ -40,33 +44,36 @@ class Programmes:
         self._tenants: dict[tuple[str, int], Tenant] = {}
         self._rules: dict[tuple[str, int], Rules] = {}
 
-    def tenants(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Tenant]:
-        """The current configuration of each of these tenants that exists. Raises TenantUnreadable."""
-        _make_room(self._tenants)
-        found = {}
-        for tenant_id, version, config in rows(connection, _CURRENT_TENANTS, tenants=tenant_ids):
-            if (tenant_id, version) not in self._tenants:
-                try:
-                    self._tenants[tenant_id, version] = tenant_from(config)
-                except InvalidTenant:
-                    raise TenantUnreadable(tenant_id) from None
-            found[tenant_id] = self._tenants[tenant_id, version]
-        return found
+    def current(
+        self, connection: sa.Connection, tenant_ids: list[str]
+    ) -> tuple[dict[str, Tenant], dict[str, Rules]]:
+        """Of each of these tenants that exists, its current configuration, and every version of every rule.
 
-    def rules(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Rules]:
-        """Every version of every rule of these tenants. Versions are only ever added: as long as there are
-        as many, they are the same. Raises TenantUnreadable."""
+        Raises TenantUnreadable.
+        """
+        _make_room(self._tenants)
         _make_room(self._rules)
-        found = {}
-        for tenant_id, count in rows(connection, _HOW_MANY, tenants=tenant_ids):
-            if (tenant_id, count) not in self._rules:
-                versions = rows(connection, _BODIES, tenant=tenant_id)
-                try:
-                    self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
-                except InvalidRule:
-                    raise TenantUnreadable(tenant_id) from None
-            found[tenant_id] = self._rules[tenant_id, count]
-        return found
+        tenants, rules = {}, {}
+        for tenant_id, version, count in rows(connection, _WHICH_VERSIONS, tenants=tenant_ids):
+            try:
+                tenants[tenant_id] = self._tenant(connection, tenant_id, version)
+                rules[tenant_id] = self._rules_of(connection, tenant_id, count)
+            except (InvalidTenant, InvalidRule):
+                raise TenantUnreadable(tenant_id) from None
+        return tenants, rules
+
+    def _tenant(self, connection: sa.Connection, tenant_id: str, version: int) -> Tenant:
+        if (tenant_id, version) not in self._tenants:
+            config = rows(connection, _CONFIG, tenant=tenant_id, version=version)[0].config
+            self._tenants[tenant_id, version] = tenant_from(config)
+        return self._tenants[tenant_id, version]
+
+    def _rules_of(self, connection: sa.Connection, tenant_id: str, count: int) -> Rules:
+        """Versions are only ever added: as long as there are as many, they are the same."""
+        if (tenant_id, count) not in self._rules:
+            versions = rows(connection, _BODIES, tenant=tenant_id)
+            self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
+        return self._rules[tenant_id, count]
 
 
 def _make_room(kept: dict[Any, Any]) -> None:

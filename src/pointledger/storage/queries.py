@@ -186,7 +186,7 @@ def entry(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> dict[str
 
 def shown(row: Any) -> dict[str, Any]:
     """A row as every door gives it: ids as ULIDs, moments in ISO 8601 UTC."""
-    return {name: _shown_value(value) for name, value in row._mapping.items()}
+    return {name: _shown_value(value) for name, value in row._asdict().items()}
 
 
 def _shown_value(value: object) -> object:
@@ -209,7 +209,8 @@ FROM accounts WHERE tenant_id = %(tenant)s"""
 
 def tenant_totals(connection: sa.Connection, tenant_id: str) -> dict[str, int]:
     """What the tenant's accounts add up to, in points."""
-    return dict(rows(connection, _TOTALS, tenant=tenant_id)[0]._mapping)
+    totals: dict[str, int] = rows(connection, _TOTALS, tenant=tenant_id)[0]._asdict()
+    return totals
 
 
 def biggest_accounts(connection: sa.Connection, tenant_id: str, most: int) -> list[tuple[str, int]]:
