@@ -6,6 +6,7 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 from pointledger.acceptance import Receipt
 from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
+from pointledger.domain.acts import By
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -42,6 +43,7 @@ __all__ = [
     "ApplyRule",
     "BatchOutcome",
     "BatchReceipt",
+    "By",
     "CancelPending",
     "CashValue",
     "Clawback",

@@ -17,11 +17,14 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from pointledger.domain.decide import Accepted, decide
+from pointledger.domain.acts import Act, decide_on_record
+from pointledger.domain.decide import Accepted
+from pointledger.domain.outcomes import Decision
 from pointledger.errors import TenantUnreadable
 from pointledger.locks import User
 from pointledger.settings import Settings
 from pointledger.storage import books, failures, journal, lanes, programmes
+from pointledger.storage.acts import save_acts
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.programmes import Programmes
 
@@ -122,13 +125,15 @@ class Batches:
             waiting = journal.claim(connection, lane, [accepted.seq for accepted in batch])
             batch = [accepted for accepted in batch if accepted.seq in waiting]
             book = books.load(connection, batch, recorded_at, self._programmes)
-            decisions = []
+            decisions: list[tuple[Accepted, Decision]] = []
+            acts: list[Act] = []
             for accepted in batch:
                 try:
-                    decisions.append((accepted, decide(book, accepted)))
+                    decisions.append((accepted, decide_on_record(book, accepted, acts)))
                 except Exception as error:
                     raise _CommandFailed(accepted) from error
             books.save(connection, book, decisions)
+            save_acts(connection, acts)
             journal.done(connection, lane, [accepted.seq for accepted in batch])
             if failures.exist(connection, lane):
                 failures.forget(connection, [accepted.command.id for accepted in batch])

@@ -15,6 +15,7 @@ from pointledger.domain.tenants import Tenant
 from pointledger.domain.values import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, InvalidCommand, NotCashEquivalent
 from pointledger.ids import parse_id
+from pointledger.lookups_of_acts import ActLookups
 from pointledger.lookups_of_wallets import WalletLookups
 from pointledger.storage import expiring, jobs, past, pauses, programmes, queries, statistics, traces, wallets
 from pointledger.storage.database import looking
@@ -80,7 +81,7 @@ class Why:
     lots_arrived: tuple[dict[str, Any], ...]
 
 
-class Lookups(WalletLookups):
+class Lookups(WalletLookups, ActLookups):
     """Asks one database."""
 
     # -------------------------------------------------------------------------- accounts and entries

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from pointledger.cli import accounts, batches, bulk, commands, lookups, operate
+from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
@@ -110,6 +111,8 @@ app.command(rich_help_panel="Accounts")(lookups.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
+app.command(rich_help_panel="Operation")(operate.integrity)
+app.command(rich_help_panel="Operation")(doings.acts)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)

@@ -1,4 +1,4 @@
-"""The operator's: `migrate` and `audit`."""
+"""The operator's: `migrate`, `audit` and `integrity`."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from rich.progress import Progress as Bars
 
 from pointledger import audit as audits
 from pointledger.audit import AuditReport
+from pointledger.cli.accounts import UserId
 from pointledger.cli.opening import opened_database, opened_settings
 from pointledger.cli.output import DONE, FAILED, Json, note, print_fields, print_json, print_table, stderr
+from pointledger.cli.programmes import TenantId
 from pointledger.storage import migrate as migrations
 
 
@@ -32,6 +34,18 @@ def audit(json: Json = False) -> None:
     else:
         _show(report.as_json())
     raise typer.Exit(FAILED if report.violations else DONE)
+
+
+def integrity(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
+    """Check one account: its chain of entries, its totals, lots and holds, and the user's wallet. Exit status
+    1 and the rows if an invariant is broken. Changes nothing."""
+    with opened_settings() as settings, opened_database(settings) as database:
+        found = audits.integrity(database, tenant_id, user_id)
+    if json:
+        print_json(found.as_json())
+    else:
+        _show(found.as_json())
+    raise typer.Exit(DONE if found.is_sound else FAILED)
 
 
 def _audit(database: sa.Engine) -> AuditReport:

@@ -16,6 +16,7 @@ APPEND_ONLY = (
     "batches",
     "wallet_entries",
     "wallet_lines",
+    "acts",
 )
 
 _TRIGGERS = Invariant(
