@@ -23,6 +23,7 @@ class Ledger:
         self.settings = settings
         self.client = PointsClient.connect(settings)
         self.database: sa.Engine = engine_for(settings.database)
+        self.owner: sa.Engine = engine_for(settings.owner)  # for what no worker may do
         self.redis = locks.connect(settings)
         self.doorbells = Doorbells(self.redis, producer_app(settings), settings)
         self.engine = Engine(self.database, Locks(self.redis, settings), self.doorbells, settings)
@@ -34,6 +35,7 @@ class Ledger:
         self.client.close()
         self.doorbells.close()
         self.database.dispose()
+        self.owner.dispose()
 
     def tenant(self, tenant_id: str = "shop", **config: Any) -> None:
         with self.database.begin() as connection:

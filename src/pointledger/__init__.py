@@ -4,6 +4,7 @@ What a service needs to ask the ledger is here; `src/README.md` tells how the re
 """
 
 from pointledger.acceptance import Receipt
+from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why
 from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
 from pointledger.domain.acts import By
@@ -32,8 +33,8 @@ from pointledger.domain.commands import (
     WalletAdjust,
     command_from,
 )
+from pointledger.domain.dry_run import DryRun
 from pointledger.domain.outcomes import Outcome, Reason
-from pointledger.lookups import CashValue, EntryPage, Expiring, Why
 from pointledger.settings import Settings
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Clawback",
     "Command",
     "ConfirmDeduction",
+    "DryRun",
     "Earn",
     "EntryPage",
     "Exchange",
@@ -56,6 +58,7 @@ __all__ = [
     "ExpireDue",
     "Expiring",
     "Freeze",
+    "HoldPage",
     "ImportOpeningBalance",
     "OpeningLot",
     "Outcome",

@@ -18,9 +18,11 @@ import sqlalchemy as sa
 import structlog
 
 from pointledger.domain.acts import Act, decide_on_record
+from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
 from pointledger.domain.outcomes import Decision
 from pointledger.errors import TenantUnreadable
+from pointledger.ids import show_id
 from pointledger.locks import User
 from pointledger.settings import Settings
 from pointledger.storage import books, failures, journal, lanes, programmes
@@ -138,6 +140,7 @@ class Batches:
             if failures.exist(connection, lane):
                 failures.forget(connection, [accepted.command.id for accepted in batch])
             lanes.end_try(connection, lane)
+        _tell_of_rule_errors(lane, book)
         return len(batch)
 
     def charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:
@@ -180,6 +183,22 @@ class Batches:
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
         self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
         held.update(firsts)
+
+
+def _tell_of_rule_errors(lane: int, book: Book) -> None:
+    """A line per rule whose expression failed in the batch: whoever put the rule must know. Of the events it
+    says nothing but their number."""
+    for error, commands in sorted(book.rule_errors.items()):
+        _log.warning(
+            "rule_failed",
+            action="drain",
+            lane=lane,
+            tenant_id=error.tenant_id,
+            rule_id=show_id(error.rule_id),
+            rule_version=error.rule_version,
+            because=error.because,
+            commands=commands,
+        )
 
 
 def sender(accepted: Accepted) -> User:

@@ -39,6 +39,10 @@ class EntryMissing(LedgerError, LookupError):
     """This tenant has no entry of this id. List a user's entries: pointledger entries TENANT USER."""
 
 
+class HoldMissing(LedgerError, LookupError):
+    """This tenant has no hold of this id. List a user's holds: pointledger holds TENANT USER."""
+
+
 class WalletMissing(LedgerError, LookupError):
     """This user has no wallet yet; the first money that is put into one makes it. Check the spelling of the
     tenant and the user."""
@@ -88,6 +92,11 @@ class DatabaseNotMigrated(LedgerError):
 class LaneCountDiffers(LedgerError):
     """The database is laid out for another number of lanes. Set POINTLEDGER_LANES to the number it
     names, or let every command be applied and then run: pointledger migrate."""
+
+
+class RoleNotMade(LedgerError):
+    """The database's owner may not make roles. Let an administrator of the server make it (CREATE ROLE name
+    LOGIN) and let it in (GRANT pointledger_app TO name), then run: pointledger migrate."""
 
 
 class NotDead(LedgerError, LookupError):

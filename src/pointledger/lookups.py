@@ -3,21 +3,36 @@
 Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate.
 """
 
-from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why, iso
 from pointledger.domain import traces as words
+from pointledger.domain.commands import ApplyRule
+from pointledger.domain.decide import Accepted, effective_at
+from pointledger.domain.dry_run import DryRun, dry_run
 from pointledger.domain.tenants import Tenant
 from pointledger.domain.values import cash_value
-from pointledger.errors import AccountMissing, EntryMissing, InvalidCommand, NotCashEquivalent
+from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
 from pointledger.ids import parse_id
 from pointledger.lookups_of_acts import ActLookups
 from pointledger.lookups_of_wallets import WalletLookups
-from pointledger.storage import expiring, jobs, past, pauses, programmes, queries, statistics, traces, wallets
+from pointledger.storage import (
+    books,
+    expiring,
+    hold_lookups,
+    jobs,
+    past,
+    pauses,
+    programmes,
+    queries,
+    statistics,
+    traces,
+    wallets,
+)
 from pointledger.storage.database import looking
 
 MOST_ENTRIES = 1000  # of a page
@@ -25,60 +40,6 @@ MONTHS = 12  # of a user's statistics, unless asked otherwise
 MOST_MONTHS = 120
 DAYS = 30
 MOST_DAYS = 36_500  # as far as a policy can reach
-
-
-@dataclass(frozen=True, slots=True)
-class EntryPage:
-    """Entries, newest first. `total`: all entries of the account, of whatever type. `next_before` goes into
-    the next call; None: this is the end."""
-
-    entries: tuple[dict[str, Any], ...]
-    total: int
-    next_before: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Expiring:
-    """What expires by `until`: `points` and `lots_in_all` count all, `lots` are the first ten thousand.
-    Points that were due already when asked, and frozen ones, are not in it."""
-
-    user_id: str
-    asked_at: datetime
-    until: datetime
-    expire_enabled: bool
-    points: int
-    lots_in_all: int
-    lots: tuple[dict[str, Any], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields, moments in ISO 8601 UTC."""
-        return asdict(self) | {"asked_at": _iso(self.asked_at), "until": _iso(self.until)}
-
-
-@dataclass(frozen=True, slots=True)
-class CashValue:
-    """`value`: units of the tenant's currency, as text with its decimals, rounded down; `is_exact`: nothing
-    was cut off."""
-
-    user_id: str
-    balance: int
-    exchange_rate: int
-    value: str
-    is_exact: bool
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """An entry's trace: in words, and what the words were made of."""
-
-    told: tuple[str, ...]
-    entry: dict[str, Any]
-    command: dict[str, Any] | None
-    rule: dict[str, Any] | None
-    grant: dict[str, Any] | None
-    lots_moved: tuple[dict[str, Any], ...]
-    lots_arrived: tuple[dict[str, Any], ...]
 
 
 class Lookups(WalletLookups, ActLookups):
@@ -130,6 +91,46 @@ class Lookups(WalletLookups, ActLookups):
         grant = words.grant_of(entry, command)
         return Why(tuple(told), entry, command, rule, grant, tuple(moved), tuple(arrived))
 
+    def dry_run(self, command: ApplyRule) -> DryRun:
+        """What the event would bring if it were applied now: points, what each rule would grant or why it
+        would not, what its limits have left. Nothing is locked, nothing changes."""
+        with looking(self._database) as connection:
+            accepted = Accepted(0, command, jobs.now(connection))
+            book = books.look(connection, accepted, programmes.Programmes())
+        tenant = book.tenants.get(command.tenant_id)
+        at = effective_at(tenant, accepted) if tenant else accepted.accepted_at
+        return dry_run(book, command, at)
+
+    # -------------------------------------------------------------------------------------- holds
+
+    def holds(
+        self,
+        tenant_id: str,
+        user_id: str,
+        *,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = queries.PAGE,
+    ) -> HoldPage:
+        """A page of the user's holds, the latest first: those with a `seq` below `before`; `state`: open,
+        captured, released, timed_out, or any."""
+        limit = max(1, min(limit, MOST_ENTRIES))
+        with looking(self._database) as connection:
+            _account(connection, tenant_id, user_id)
+            below = queries.BEYOND_ANY_SEQ if before is None else before
+            found = hold_lookups.holds_of(connection, tenant_id, user_id, state, below, limit)
+        return HoldPage(tuple(found), None if len(found) < limit else found[-1]["seq"])
+
+    def hold(self, tenant_id: str, hold_id: str) -> dict[str, Any]:
+        """One hold, with its `lots`. Raises HoldMissing, and InvalidCommand for what is no id."""
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            asked = _id("hold_id", hold_id)
+            found = hold_lookups.hold(connection, tenant_id, asked)
+            if found is None:
+                raise HoldMissing(f"{hold_id} of {tenant_id}")
+            return found | {"lots": hold_lookups.lots_of_hold(connection, tenant_id, asked)}
+
     # ------------------------------------------------------------------------------- what it is worth
 
     def expiring(self, tenant_id: str, user_id: str, days: int = DAYS) -> Expiring:
@@ -156,7 +157,7 @@ class Lookups(WalletLookups, ActLookups):
 
     def user_statistics(self, tenant_id: str, user_id: str, months: int = MONTHS) -> dict[str, Any]:
         """The account's totals; entries and points of the last months by when they happened, in the
-        tenant's calendar; and what each rule has granted."""
+        tenant's calendar; and what each rule has granted, and what of that is pending."""
         with looking(self._database) as connection:
             account = _account(connection, tenant_id, user_id)
             tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
@@ -186,7 +187,7 @@ class Lookups(WalletLookups, ActLookups):
         outstanding = sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
         return {
             "tenant_id": tenant_id,
-            "paused_since": _iso(since_paused) if since_paused else None,
+            "paused_since": iso(since_paused) if since_paused else None,
             "accounts": {figures["status"]: figures["accounts"] for figures in by_status},
             "outstanding": outstanding,
             "totals": {name: number for name, number in totals.items() if name != "accounts"},
@@ -258,20 +259,23 @@ def _account(
     else:
         found = past.account_as_of(connection, tenant_id, user_id, as_of)
     if found is None:
-        raise AccountMissing(f"{user_id} of {tenant_id}" + (f" as of {_iso(as_of)}" if as_of else ""))
+        raise AccountMissing(f"{user_id} of {tenant_id}" + (f" as of {iso(as_of)}" if as_of else ""))
     return found
 
 
 def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
     programmes.tenant(connection, tenant_id)
-    try:
-        asked = parse_id(entry_id)
-    except ValueError as error:
-        raise InvalidCommand(f"entry_id: {error}") from None
-    found = queries.entry(connection, tenant_id, asked)
+    found = queries.entry(connection, tenant_id, _id("entry_id", entry_id))
     if found is None:
         raise EntryMissing(f"{entry_id} of {tenant_id}")
     return found
+
+
+def _id(name: str, text: str) -> UUID:
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise InvalidCommand(f"{name}: {error}") from None
 
 
 def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
@@ -282,7 +286,7 @@ def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
 
 def _preview(connection: sa.Connection, tenant: Tenant, as_of: datetime, members: int) -> dict[str, Any]:
     sums, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
-    head = {"tenant_id": tenant.tenant_id, "as_of": _iso(as_of), "expire_enabled": tenant.expire_enabled}
+    head = {"tenant_id": tenant.tenant_id, "as_of": iso(as_of), "expire_enabled": tenant.expire_enabled}
     return head | sums | {"members": first}
 
 
@@ -291,7 +295,3 @@ def _months(today: date, count: int) -> list[date]:
     newest = today.year * 12 + today.month - 1
     numbers = range(newest - count + 1, newest + 1)
     return [date(number // 12, number % 12 + 1, 1) for number in numbers]
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

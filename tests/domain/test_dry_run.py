@@ -47,6 +47,15 @@ def test_it_tells_which_rules_would_grant_what_and_why_the_others_would_not() ->
     assert "left" not in told.lines[1].as_json()
 
 
+def test_it_tells_until_when_points_would_be_pending() -> None:
+    shop = Shop()
+    shop.rule(points=10, pending_days=14)
+    shop.rule(points=5, priority=-1)
+    lines = would(shop).lines
+    assert [line.activates_at for line in lines] == [moment("2026-03-15 12:00"), None]
+    assert lines[0].as_json()["activates_at"] == "2026-03-15T12:00:00Z"
+
+
 def test_a_refusal_is_told_with_its_lines() -> None:
     shop = Shop()
     shop.rule(name="a", points=5, daily_limit=1, on_exceed="refuse")
@@ -84,6 +93,7 @@ def test_it_changes_nothing_and_says_what_applying_then_does(events: list[tuple[
     shop.rule(award={"base": {"kind": "formula", "expr": "int(100 / event.n)"}}, when="account.balance < 200")
     shop.rule(points=7, valid={"weekdays": [1, 2, 3]}, limits=[{"period": "week", "unit": "times", "max": 2}])
     shop.rule(points=30, when="event.n > 100", stacking={"mode": "exclusive"})
+    shop.rule(points=3, pending_days=1)
     for user_id, number, hours in events:
         shop.now = moment(f"2026-03-{1 + hours:02} {hours % 24:02}:30") if hours else shop.now
         before = deepcopy(shop.book)

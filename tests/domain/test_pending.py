@@ -1,10 +1,13 @@
 """Pending points: granted, counted, not yet to be spent. E5, R6, H1, L12 and T7 are the acceptance cases'."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from pointledger.domain.commands import Earn
+from pointledger.domain.rules import rule_from
+from pointledger.errors import InvalidRule
 from tests.domain.books import NOON, SHOP, Shop, data_of, moment, reason_of
 
 APRIL, MAY = moment("2026-04-01"), moment("2026-05-01")
@@ -132,3 +135,122 @@ def test_h6_time_passes_on_a_suspended_account_too() -> None:
     shop.account("anna").status = "closed"
     assert reason_of(shop.activate_due("anna", MAY)) == "ACCOUNT_CLOSED"
     assert reason_of(shop.activate_due("nobody", MAY)) == "ACCOUNT_NOT_FOUND"
+
+
+# ------------------------------------------------------------------------------------ granted by rules
+
+
+def test_a_rule_grants_points_that_are_pending_so_many_days_of_the_tenants_calendar() -> None:
+    shop = Shop(timezone="Europe/Berlin")
+    shop.rule(points=10, pending={"mode": "period", "days": 14})
+    data = data_of(shop.event("anna", at=moment("2026-03-20 11:00")))  # noon there; clocks change on the 29th
+    april = moment("2026-04-03 10:00")
+    account = shop.account("anna")
+    assert (account.balance, account.pending_balance, account.total_earned) == (0, 10, 10)
+    assert (data["points_earned"], data["grants"][0]["activates_at"]) == (10, april)
+    assert reason_of(shop.spend("anna", 1, at=april - INSTANT)) == "INSUFFICIENT_BALANCE"
+    data_of(shop.spend("anna", 10, at=april))
+
+
+@pytest.mark.parametrize(
+    ("expiry", "expires_at"),
+    [
+        ({"days": 3}, "2026-03-18 12:00"),  # three days after the fourteen
+        ({"months": 1}, "2026-04-15 12:00"),
+        ({"days": 3, "round": "end_of_month"}, "2026-04-01"),
+        ({"mode": "fixed_date", "date": "03-14"}, "2027-03-15"),  # the next one after they are available
+        ({"mode": "never"}, None),
+        (None, "2026-03-17 12:00"),  # the tenant's
+    ],
+)
+def test_e5_the_expiry_of_a_rule_counts_from_activation(
+    expiry: dict[str, Any] | None, expires_at: str | None
+) -> None:
+    shop = Shop(default_expiry_days=2)
+    shop.rule(points=10, pending_days=14, expiry=expiry)
+    shop.event("anna")
+    ends = moment(expires_at) if expires_at else None
+    data_of(shop.activate_due("anna", NOON + timedelta(days=14)))
+    (lot,) = shop.lots("anna")
+    assert (lot.expires_at, lot.earned_at, lot.remaining) == (ends, NOON, 10)
+    assert [entry.expires_at for entry in shop.entries("anna")] == [ends, ends]
+
+
+def test_e5_a_date_before_which_points_may_not_be_available_is_refused_when_the_rule_is_saved() -> None:
+    def rule(date: str, until: str | None, **more: Any) -> Any:
+        valid = {"valid": {"until": until}} if until else {}
+        expiry = {"mode": "fixed_date", "date": date}
+        return rule_from({"name": "a", "event_type": "b", "points": 1, "expiry": expiry} | valid | more)
+
+    rule("2026-06-30", "2026-07-01T00:00:00")
+    rule("2026-06-30", "2026-06-17T00:00:00", pending_days=14)
+    for until, pending in (("2026-06-17T00:00:01", 14), ("2026-07-01T00:00:01", None)):
+        more = {"pending_days": pending} if pending else {}
+        with pytest.raises(InvalidRule, match=r"expiry\.date lies before the last points become available"):
+            rule("2026-06-30", until, **more)
+    with pytest.raises(InvalidRule, match=r"expiry\.date of one year goes with valid\.until"):
+        rule("2026-06-30", None)
+    rule("06-30", None, pending_days=400)  # of every year: there is always a next one
+
+
+def test_e1_a_date_of_one_year_is_the_last_day_on_which_points_count() -> None:
+    shop = Shop(timezone="Europe/Berlin")
+    expiry = {"mode": "fixed_date", "date": "2027-01-31"}
+    shop.rule(points=10, expiry=expiry, valid={"until": "2026-12-01T00:00:00"})
+    shop.event("anna")
+    assert shop.lots("anna")[0].expires_at == moment("2027-01-31 23:00")
+
+
+@pytest.mark.parametrize("date", ["2026-02-30", "1026-01-01", "12-32", "tomorrow", "20261231", "2026-1-1"])
+def test_a_date_that_is_none_is_refused(date: str) -> None:
+    with pytest.raises(InvalidRule, match=r"expiry\.date: .*written like 12-31"):
+        rule_from(
+            {"name": "a", "event_type": "b", "points": 1, "expiry": {"mode": "fixed_date", "date": date}}
+        )
+
+
+def test_l12_points_that_a_rule_lets_wait_count_toward_every_limit() -> None:
+    shop = Shop(max_balance=100, max_earn_per_day=70)
+    shop.rule(points=40, pending_days=1, daily_limit=60)
+    granted = [data_of(shop.event("anna"))["grants"][0] for _ in range(2)]
+    assert [(grant["granted"], grant.get("held_by")) for grant in granted] == [
+        (40, None),
+        (20, "user/day/points"),
+    ]
+    assert reason_of(shop.earn("anna", 11)) == "LIMIT_REACHED"
+    tomorrow = data_of(shop.event("anna", at=NOON + timedelta(hours=20)))["grants"][0]
+    assert tomorrow["granted"] == 40
+    held = data_of(shop.event("anna"))["grants"][0]
+    assert (held["granted"], held["held_by"]) == (0, "tenant/max_balance")
+    assert "activates_at" not in held
+
+
+def test_r6_an_order_that_is_returned_before_its_points_mature_leaves_no_debt() -> None:
+    shop = Shop()
+    shop.rule(points=10, pending_days=14, daily_limit=10)
+    shop.event("anna")
+    order = shop.last_entry("anna")
+    assert data_of(shop.cancel_pending("anna", order))["clawed_back"] == 10
+    account = shop.account("anna")
+    assert (account.pending_balance, account.balance, account.debt) == (0, 0, 0)
+    assert data_of(shop.event("anna"))["points_earned"] == 10, "the limit of that day has room again"
+    later = shop.last_entry("anna")
+    shop.clawback("anna", later, amount=4, policy="arrears")
+    assert (account.pending_balance, account.debt) == (6, 0)
+
+
+def test_an_event_that_happened_long_ago_brings_points_that_have_matured_by_the_accounts_clock() -> None:
+    shop = Shop()
+    shop.rule(points=10, pending_days=14)
+    shop.earn("anna", 1)
+    data_of(shop.event("anna", occurred_at=NOON - timedelta(days=14)))
+    data_of(shop.event("anna", occurred_at=NOON - timedelta(days=13)))
+    assert (shop.balance("anna"), shop.account("anna").pending_balance) == (11, 10)
+
+
+@pytest.mark.parametrize("days", [0, -1, 36_501, "14", 1.5, True])
+def test_a_span_that_is_none_is_refused_in_the_writers_words(days: object) -> None:
+    with pytest.raises(InvalidRule, match=r"\(pending_days: "):
+        rule_from({"name": "a", "event_type": "b", "points": 1, "pending_days": days})
+    with pytest.raises(InvalidRule, match="pending_days: give either pending_days or pending"):
+        rule_from({"name": "a", "event_type": "b", "points": 1, "pending_days": 1, "pending": {"days": 1}})

@@ -1,6 +1,7 @@
 """Why an entry is there, in words; and everything about one user."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pointledger import ApplyRule, Earn, Spend, Transfer
 from tests.ledger import Ledger
@@ -30,6 +31,23 @@ def test_why_names_command_rule_version_and_the_limit_that_held_points_back(ledg
     assert why.rule["version"] == 2
     (lot,) = why.lots_arrived
     assert (lot["amount"], why.lots_moved) == (10, ())
+
+
+def test_why_tells_that_points_wait_and_when_they_have_become_available(ledger: Ledger) -> None:
+    ledger.rule(name="order", event_type="order.paid", points=15, pending_days=14)
+    order: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "event_type": "order.paid"}
+    ledger.apply(ApplyRule(**order, occurred_at=LATER - timedelta(days=100)))
+    ledger.apply(ApplyRule(**order))
+    assert ledger.client.user_statistics("shop", "anna")["by_rule"][0]["pending"] == 15
+
+    waits, activation, _ = (ledger.client.why("shop", entry["id"]) for entry in ledger.entries("anna"))
+
+    assert waits.grant is not None
+    told = "\n".join(waits.told)
+    assert "Of these, 15 points are pending, and available later." in told
+    assert f"The rule lets its points wait until {waits.grant['activates_at']}; their expiry" in told
+    assert f"pending until {waits.lots_arrived[0]['activates_at']}, never expires" in told
+    assert "Of these, 15 points are pending no longer." in "\n".join(activation.told)
 
 
 def test_why_tells_which_lots_paid(ledger: Ledger) -> None:

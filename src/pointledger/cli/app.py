@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli import accounts, batches, bulk, commands, lookups, operate
+from pointledger.cli import accounts, batches, bulk, commands, holds, lookups, operate
 from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
@@ -104,6 +104,8 @@ app.command(rich_help_panel="Accounts")(accounts.accounts)
 app.command(rich_help_panel="Accounts")(accounts.entries)
 app.command(rich_help_panel="Accounts")(lookups.entry)
 app.command(rich_help_panel="Accounts")(lookups.why)
+app.command(rich_help_panel="Accounts")(holds.holds)
+app.command(rich_help_panel="Accounts")(holds.hold)
 app.command(rich_help_panel="Accounts")(lookups.expiring)
 app.command(rich_help_panel="Accounts")(lookups.value)
 app.command(rich_help_panel="Accounts")(lookups.stats)
@@ -116,6 +118,7 @@ app.command(rich_help_panel="Operation")(doings.acts)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)
+sweep_app.command("holds")(holds.sweep_holds)
 sweep_app.command("preview")(lookups.sweep_preview)
 app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.", rich_help_panel="Operation")
 

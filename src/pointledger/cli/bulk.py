@@ -179,7 +179,7 @@ def sweep_expiry(
     Paused tenants are left out unless --tenant names them: their commands wait. See it before: sweep preview.
     """
     began = time.monotonic()
-    with opened_settings() as settings, opened_client(settings) as client, _opened_sweep(settings) as sweep:
+    with opened_settings() as settings, opened_client(settings) as client, opened_sweep(settings) as sweep:
         tally, found, accepted = Tally(client), 0, 0
         with stderr().status("Sweeping ..."):
             for receipt in sweep.expire_now(as_of, tenant, limit):
@@ -205,7 +205,8 @@ def sweep_expiry(
 
 
 @contextmanager
-def _opened_sweep(settings: Settings) -> Iterator[Sweep]:
+def opened_sweep(settings: Settings) -> Iterator[Sweep]:
+    """What finds what is due."""
     with opened_database(settings) as database:
         doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
         try:

@@ -16,9 +16,13 @@ from pointledger.storage import migrate as migrations
 
 
 def migrate(json: Json = False) -> None:
-    """Create the tables, or bring them to this version. Running it again changes nothing."""
+    """Create the tables, or bring them to this version. Running it again changes nothing.
+
+    Connects as the tables' owner with POINTLEDGER_OWNER_URL, if that is given, and lets the login that
+    POINTLEDGER_DATABASE_URL names use the tables; it is made, if there is none.
+    """
     with opened_settings() as settings:
-        migrations.migrate(settings.database, settings.lanes)
+        migrations.migrate(settings.owner, settings.lanes, settings.database)
     if json:
         print_json({"migrated": True, "lanes": settings.lanes})
         return

@@ -1,4 +1,4 @@
-"""A tenant's programme: `tenant put|show|pause|resume` and `rule put|list`."""
+"""A tenant's programme: `tenant put|show|pause|resume` and `rule put|list|test`."""
 
 from collections import Counter
 from typing import Annotated, Any
@@ -6,13 +6,15 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
-from pointledger.cli.opening import opened_client, opened_settings, reading, writing
-from pointledger.cli.output import Json, print_fields, print_json, print_table
+from pointledger.cli.opening import looking_up, opened_client, opened_settings, reading, writing
+from pointledger.cli.output import DONE, FAILED, Json, print_fields, print_json, print_table
 from pointledger.cli.reading import InputUnreadable, Why, by, entity_id, read_document
 from pointledger.domain.awards import Award, Fixed, Formula, PerUnit, Table
+from pointledger.domain.commands import ApplyRule, command_from
+from pointledger.domain.dry_run import DryRun
 from pointledger.domain.rules import Rule, RuleBody, rule_from
 from pointledger.domain.tenants import tenant_from
-from pointledger.errors import InvalidRule, InvalidTenant
+from pointledger.errors import InvalidCommand, InvalidRule, InvalidTenant
 from pointledger.ids import show_id
 from pointledger.storage import programmes
 
@@ -92,6 +94,47 @@ def list_rules(tenant_id: TenantId, json: Json = False) -> None:
     with reading() as connection:
         rules = _current(connection, tenant_id)
     _show(rules, json)
+
+
+@rule_app.command("test")
+def try_event(tenant_id: TenantId, file: File, json: Json = False) -> None:
+    """Tell what an event would bring if it were applied now, which rules would grant what, and why the others
+    would not. Nothing changes. Exit status 1 where it would be refused.
+
+    Example: {"user_id": "anna", "event_type": "basket.paid", "metadata": {"amount_minor": 1250}}
+    """
+    command = _event(tenant_id, file)
+    with looking_up() as lookups:
+        found = lookups.dry_run(command)
+    if json:
+        print_json(found.as_json())
+    else:
+        _show_trial(found)
+    raise typer.Exit(FAILED if found.reason else DONE)
+
+
+def _event(tenant_id: str, file: str) -> ApplyRule:
+    try:
+        fields = read_document(file)
+    except InputUnreadable:
+        raise
+    except ValueError as error:
+        raise InvalidCommand(f"{file}: {error}") from None
+    if not isinstance(fields, dict):
+        raise InvalidCommand(f"{file}: an event is one JSON object")
+    if fields.setdefault("tenant_id", tenant_id) != tenant_id:
+        raise InvalidCommand(f"tenant_id: the event is not {tenant_id}'s")
+    command = command_from(ApplyRule.kind, fields)
+    assert isinstance(command, ApplyRule), "that is its kind"
+    return command
+
+
+def _show_trial(found: DryRun) -> None:
+    told = found.as_json()
+    lines = told.pop("rules")
+    print_fields({name: value for name, value in told.items() if value not in (None, {})})
+    columns = ("rule", "rule_version", "wanted", "granted", "held_by", "skipped", "because", "left")
+    print_table(columns, [[line.get(column) for column in columns] for line in lines])
 
 
 def _current(connection: sa.Connection, tenant_id: str) -> list[Rule]:

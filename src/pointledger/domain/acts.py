@@ -14,7 +14,7 @@ from pointledger.domain.decide import Accepted, decide
 from pointledger.domain.decide_wallets import wallet_data
 from pointledger.domain.outcomes import Decision, Refused
 from pointledger.domain.snapshots import account_data
-from pointledger.ids import derive_id, milliseconds_of
+from pointledger.ids import id_in_order
 
 # Kinds that are acts whoever sends them.
 ALWAYS = frozenset({"adjust", "set-status", "wallet-adjust", "expire", "import-opening-balance"})
@@ -72,7 +72,7 @@ def decide_on_record(book: Book, accepted: Accepted, acts: list[Act]) -> Decisio
     refused = isinstance(decision, Refused)
     acts.append(
         Act(
-            id=derive_id(command.id, 0, milliseconds_of(book.recorded_at)),  # what it makes begins with 1
+            id=id_in_order(book.recorded_at, accepted.seq),
             tenant_id=command.tenant_id,
             command_id=command.id,
             recorded_at=book.recorded_at,

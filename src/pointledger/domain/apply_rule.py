@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.book import Account, Book, Entry, RuleError
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
 from pointledger.domain.limits import EARN_METER, Window, daily_window, left, rule_windows
 from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
+from pointledger.domain.pending import grant as grant_points
 from pointledger.domain.rules import Limit, Rule
 from pointledger.domain.scenes import Scene
 from pointledger.domain.snapshots import account_data, entry_data
@@ -33,6 +34,7 @@ class Grant(NamedTuple):
     windows: list[tuple[Limit, Window]]  # of the rule's limits
     held_by: str | None = None
     refused: bool = False  # the rule would rather grant nothing than less
+    activates_at: datetime | None = None  # until then the points are pending; None: they never are
 
     def as_data(self) -> dict[str, Any]:
         """Its line in the outcome's trace."""
@@ -45,6 +47,8 @@ class Grant(NamedTuple):
         }
         if self.held_by:
             data["held_by"] = self.held_by
+        if self.activates_at and self.granted:
+            data["activates_at"] = self.activates_at
         return data
 
 
@@ -71,6 +75,7 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
     rules = book.rules_of(tenant).for_event(command.event_type, at)
     asked = matches(rules, Scene(tenant, account, command.metadata, at))
     skipped = [match for match in asked if match.skipped]
+    _note_errors(book, tenant, skipped)
     if len(skipped) == len(asked):
         return Judgement(_nothing_matches(command.event_type, skipped), asked)
     grants, entries = [], []
@@ -91,6 +96,14 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
         account = account or book.open_account(tenant, command.user_id, at)
         decision = _applied(account, entries, grants, skipped)
     return Judgement(decision, asked, grants)
+
+
+def _note_errors(book: Book, tenant: Tenant, skipped: list[Match]) -> None:
+    """Counts rules that fail, so that an operator hears of them: the event's sender can do nothing."""
+    for match in skipped:
+        if match.skipped == "error":
+            error = RuleError(tenant.tenant_id, match.rule.id, match.rule.version, match.because or "ERROR")
+            book.rule_errors[error] += 1
 
 
 def _applied(account: Account, entries: list[Entry], grants: list[Grant], skipped: list[Match]) -> Applied:
@@ -135,7 +148,9 @@ def _let_through(
     rest = room(tenant, account)
     if rest < granted:
         granted, held_by = rest, "tenant/max_balance"
-    return Grant(rule, wanted, granted, windows, held_by)
+    pending = rule.body.pending
+    activates_at = tenant.days_later(at, pending.days) if pending else None
+    return Grant(rule, wanted, granted, windows, held_by, activates_at=activates_at)
 
 
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
@@ -146,9 +161,14 @@ def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datet
         book.usage_of(window).add(grant.granted)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
-    expires_at = tenant.expires_at(at, rule.body.expiry)
-    entry = book.post(
-        account, ("earn", "rule"), grant.granted, at, delta=grant.granted, rule=rule, expires_at=expires_at
+    expires_at = tenant.expires_at(grant.activates_at or at, rule.body.expiry)
+    return grant_points(
+        book,
+        account,
+        ("earn", "rule"),
+        grant.granted,
+        at,
+        expires_at,
+        activates_at=grant.activates_at,
+        rule=rule,
     )
-    book.grant_lot(account, entry, grant.granted, at, expires_at)
-    return entry

@@ -4,8 +4,10 @@
 at all.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pointledger.domain.holds import Hold
@@ -14,36 +16,11 @@ from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
+from pointledger.domain.totals import TAKEN, TOTALS
 from pointledger.domain.wallets import Wallets
 from pointledger.ids import derive_id, milliseconds_of
 
 MAX_BALANCE = 10**15  # the bound of every balance column, far below a bigint's
-
-# What each kind of entry adds its amount to. Value comes and goes only by an entry with one of these; one
-# with None moves it within the account.
-TOTALS: dict[tuple[str, str], str | None] = {
-    ("earn", "rule"): "total_earned",
-    ("earn", "manual"): "total_earned",
-    ("earn", "import"): "total_earned",
-    ("earn", "transfer_in"): "total_transferred_in",
-    ("spend", "purchase"): "total_spent",
-    ("spend", "exchange"): "total_spent",
-    ("spend", "transfer_out"): "total_transferred_out",
-    ("expire", "scheduled"): "expired_points",
-    ("expire", "manual"): "expired_points",
-    ("refund", "linked"): "total_refunded",
-    ("refund", "goodwill"): "total_refunded",
-    ("adjust", "clawback"): "total_clawed_back",
-    ("adjust", "activation"): None,
-    ("freeze", "hold"): None,
-    ("unfreeze", "release"): None,
-    ("unfreeze", "timeout"): None,
-    ("spend", "capture"): "total_spent",
-    ("adjust", "admin"): "total_adjusted_in",
-    ("adjust", "forfeit"): "total_adjusted_out",
-}
-# Where a kind of entry goes either way: what counts the points that it took.
-TAKEN = {("adjust", "admin"): "total_adjusted_out"}
 
 
 @dataclass(slots=True)
@@ -112,6 +89,15 @@ class Entry:
     unsettled: int = 0  # of the debt that it repays, what no lot has paid yet
 
 
+class RuleError(NamedTuple):
+    """A rule that was skipped because its expression failed, and CEL's word for why. Nothing of an event."""
+
+    tenant_id: str
+    rule_id: UUID
+    rule_version: int
+    because: str
+
+
 @dataclass(slots=True)
 class Book:
     """What a batch's decisions may know, and what they change.
@@ -131,6 +117,7 @@ class Book:
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
     wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
+    rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
     _ordinal: int = 0
     _milliseconds: int = field(init=False)

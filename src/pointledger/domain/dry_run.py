@@ -7,9 +7,11 @@ at that moment would do.
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from pointledger.domain.apply_rule import Judgement, judge
+from pointledger.domain.awards import PerUnit, Table
 from pointledger.domain.book import Book
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.limits import EARN_METER, Window, daily_window, rule_windows
@@ -17,6 +19,9 @@ from pointledger.domain.matching import Match
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.rules import Rule
 from pointledger.domain.tenants import Tenant
+from pointledger.ids import show_id
+
+RATE_DECIMALS = 6  # of points per unit; a report's figure, never computed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Line:
     """One rule of the event's type.
 
     `skipped` (and `because`) says why it would not grant. Otherwise `wanted` is what it would grant,
-    `granted` what is let through and `held_by` the limit that holds back the rest. `left` is what each of its
+    `granted` what is let through, pending until `activates_at` (None: available at once), and `held_by` the
+    limit that holds back the rest. `left` is what each of its
     limits had left before the event, by the limit's name: points or times.
     """
 
@@ -35,33 +41,51 @@ class Line:
     skipped: str | None = None
     because: str | None = None
     left: dict[str, int] | None = None
+    activates_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         told: dict[str, Any] = {
-            "rule_id": self.rule.id,
+            "rule_id": show_id(self.rule.id),
             "rule": self.rule.body.name,
             "rule_version": self.rule.version,
             "wanted": self.wanted,
             "granted": self.granted,
         }
+        begins = self.activates_at.isoformat().replace("+00:00", "Z") if self.activates_at else None
         more = {
             "held_by": self.held_by,
             "skipped": self.skipped,
             "because": self.because,
             "left": self.left,
+            "activates_at": begins,
         }
         return told | {name: value for name, value in more.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What would come of an event. `left_today` is what the tenant's daily limit lets the user earn before
-    it; None: there is no such limit."""
+    """What would come of an event. `rates` has, for each field that a granting rule counts, the points in all
+    per unit of it, as a decimal. `left_today` is what the tenant's daily limit lets the user earn before it;
+    None: there is no such limit."""
 
     decision: Decision
     points: int = 0
     lines: tuple[Line, ...] = ()
     left_today: int | None = None
+    rates: dict[str, str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The form in which every door gives it."""
+        refused = self.decision if isinstance(self.decision, Refused) else None
+        return {
+            "applied": refused is None,
+            "reason": self.reason,
+            "message": refused.message if refused else None,
+            "points": self.points,
+            "effective_rates": self.rates or {},
+            "left_today": self.left_today,
+            "rules": [line.as_json() for line in self.lines],
+        }
 
     @property
     def reason(self) -> str | None:
@@ -83,7 +107,19 @@ def dry_run(book: Book, command: ApplyRule, at: datetime) -> DryRun:
     judgement = judge(trial, tenant, command, at)
     points = sum(grant.granted for grant in judgement.grants)
     lines = _lines(book, tenant, command, at, judgement)
-    return DryRun(judgement.decision, points, lines, _left_today(book, tenant, command, at))
+    rates = _rates(command, judgement, points)
+    return DryRun(judgement.decision, points, lines, _left_today(book, tenant, command, at), rates)
+
+
+def _rates(command: ApplyRule, judgement: Judgement, points: int) -> dict[str, str]:
+    """Points per unit of each field that a granting rule counts."""
+    rates = {}
+    for grant in judgement.grants:
+        base = grant.rule.body.award.base
+        if isinstance(base, PerUnit | Table) and (units := command.metadata.get(base.field)):
+            rate = round(Decimal(points) / units, RATE_DECIMALS).normalize()
+            rates[base.field] = f"{rate:f}"
+    return rates
 
 
 def _copy(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Book:
@@ -120,6 +156,7 @@ def _lines(
                 skipped=match.skipped,
                 because=match.because,
                 left=_left(book, tenant, command, rule, at),
+                activates_at=grant.activates_at if grant and grant.granted else None,
             )
         )
     return tuple(lines)

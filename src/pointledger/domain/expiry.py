@@ -5,6 +5,7 @@ A policy gives the local time at which points cease to count; that time itself i
 
 import calendar
 from datetime import date, datetime, time, timedelta
+from datetime import date as date_of
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,6 +19,7 @@ Round = Literal["none", "end_of_month", "end_of_quarter", "end_of_year"]
 
 _SPAN = {"end_of_month": 1, "end_of_quarter": 3, "end_of_year": 12}  # in months; each divides a year
 _LEAP_YEAR = 2000
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000  # as of any moment: zones must have room to shift it
 
 
 def _month_and_day(value: str) -> str:
@@ -30,7 +32,19 @@ def _month_and_day(value: str) -> str:
     raise ValueError("a date of every year is written like 12-31")
 
 
+def _any_date(value: str) -> str:
+    if len(value) != len("2026-12-31"):
+        return _month_and_day(value)
+    try:
+        if not _FIRST_YEAR <= date.fromisoformat(value).year < _LAST_YEAR:
+            raise ValueError
+    except ValueError:
+        raise ValueError("a date is written like 12-31, of every year, or 2026-12-31, of one") from None
+    return value
+
+
 YearlyDate = Annotated[str, AfterValidator(_month_and_day)]
+AnyDate = Annotated[str, AfterValidator(_any_date)]
 
 
 class Expiry(Part):
@@ -40,7 +54,7 @@ class Expiry(Part):
     days: Days | None = None
     months: Months | None = None
     round: Round = "none"
-    date: YearlyDate | None = None
+    date: AnyDate | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Expiry":
@@ -49,10 +63,19 @@ class Expiry(Part):
             raise ValueError(told)
         return self
 
+    @property
+    def last_day(self) -> date_of | None:
+        """The day through which all points live, where the policy names one of one year."""
+        if self.date is None or len(self.date) == len("12-31"):
+            return None
+        return date_of.fromisoformat(self.date)
+
     def ends(self, local: datetime) -> datetime | None:
         """For points earned at this local time, the local time at which they end; None: never."""
         if self.mode == "never":
             return None
+        if last_day := self.last_day:
+            return datetime.combine(last_day + timedelta(days=1), time.min)
         if self.date is not None:
             return _after_yearly_date(local, self.date)
         return _rolled(local, self.days, self.months, self.round)

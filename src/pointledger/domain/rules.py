@@ -5,15 +5,15 @@ when it is saved. How many points it wants to grant: `awards.py`.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pointledger.domain.awards import Award
 from pointledger.domain.conditions import Condition
-from pointledger.domain.expiry import Expiry
+from pointledger.domain.expiry import Days, Expiry
 from pointledger.domain.fields import MAX_AMOUNT, Label
 from pointledger.domain.findings import explain
 from pointledger.domain.json_values import CHECKED_BEFORE
@@ -46,6 +46,13 @@ class Stacking(Part):
     group: Label | None = None
 
 
+class Pending(Part):
+    """Points that wait so many calendar days of the tenant before they are available."""
+
+    mode: Literal["period"] = "period"
+    days: Days
+
+
 class RuleBody(Part):
     """One version of a rule, as it is saved."""
 
@@ -59,7 +66,22 @@ class RuleBody(Part):
     stacking: Stacking = Stacking()
     limits: Annotated[tuple[Limit, ...], BeforeValidator(as_tuple), Field(max_length=_MAX_LIMITS)] = ()
     on_exceed: Literal["clamp", "refuse"] = "clamp"
-    expiry: Expiry | None = None  # null: the tenant's policy
+    pending: Pending | None = None  # null: what is granted is available at once
+    expiry: Expiry | None = None  # null: the tenant's policy; counted from when the points are available
+
+    @model_validator(mode="after")
+    def _lives_to_be_active(self) -> "RuleBody":
+        """A date that is named once must not have passed when the last grant becomes available."""
+        last_day = self.expiry.last_day if self.expiry else None
+        if last_day is None:
+            return self
+        until = self.valid.until if self.valid else None
+        if until is None:
+            raise ValueError("expiry.date of one year goes with valid.until: later points would be dead")
+        available = datetime.fromisoformat(until) + timedelta(days=self.pending.days if self.pending else 0)
+        if available > datetime.combine(last_day + timedelta(days=1), time.min):
+            raise ValueError("expiry.date lies before the last points become available")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,7 @@ _FLAT = {
     "base": "award.base",
     "multiplier": "award.multiplier",
     "expiry_days": "expiry.days",
+    "pending_days": "pending.days",
 }
 _FLAT_LIMITS = {"daily_limit": "day", "total_limit": "lifetime"}
 
@@ -145,8 +168,9 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
         award["base"] = {"kind": "fixed", "points": rule.pop("points")}
     if award:
         rule["award"] = award
-    if (days := rule.pop("expiry_days", None)) is not None:
-        rule["expiry"] = {"days": days}
+    for part in ("expiry", "pending"):
+        if (days := rule.pop(f"{part}_days", None)) is not None:
+            rule[part] = {"days": days}
     if limits := _take_flat_limits(rule):
         if "limits" in rule:
             raise InvalidRule("limits: give either limits or daily_limit and total_limit")

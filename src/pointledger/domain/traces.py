@@ -48,7 +48,15 @@ def _deed(entry: dict[str, Any]) -> str:
     return (
         f"Entry {entry['seq']} of user {entry['user_id']} ({entry['type']}/{entry['subtype']}) {deed}: "
         f"the available balance went from {entry['balance_before']} to {entry['balance_after']}."
+        + _pending(entry["delta_pending"])
     )
+
+
+def _pending(delta: int) -> str:
+    if not delta:
+        return ""
+    became = "are pending, and available later" if delta > 0 else "are pending no longer"
+    return f" Of these, {abs(delta)} points {became}."
 
 
 def _command(entry: dict[str, Any], command: dict[str, Any] | None) -> list[str]:
@@ -77,6 +85,7 @@ def _rule(entry: dict[str, Any], command: dict[str, Any] | None, rule: dict[str,
     in_force = f", in force from {since}" if since else ", in force since ever" if rule else ""
     told = [f"Rule {name}, version {entry['rule_version']}{in_force}, granted it."]
     grant = grant_of(entry, command)
+    told += _failed(command)
     if grant is None:
         return told
     if held_by := grant.get("held_by"):
@@ -86,12 +95,26 @@ def _rule(entry: dict[str, Any], command: dict[str, Any] | None, rule: dict[str,
         )
     else:
         told.append(f"The rule wanted {grant['wanted']} points, and all were granted.")
+    if activates_at := grant.get("activates_at"):
+        told.append(f"The rule lets its points wait until {activates_at}; their expiry counts from then.")
     return told
+
+
+def _failed(command: dict[str, Any] | None) -> list[str]:
+    """The rules that should have been asked as well, but could not: an operator's matter."""
+    grants = ((command or {}).get("data") or {}).get("grants") or []
+    return [
+        f"Rule “{grant['rule']}”, version {grant['rule_version']}, could not be asked: its expression failed "
+        f"({grant.get('because', 'ERROR')})."
+        for grant in grants
+        if grant.get("skipped") == "error"
+    ]
 
 
 def _lot(lot: dict[str, Any]) -> str:
     ends = f"expires {lot['expires_at']}" if lot["expires_at"] else "never expires"
-    return f"{lot['lot_id']} (earned {lot['earned_at']}, {ends})"
+    begins = f"pending until {lot['activates_at']}, " if lot["activates_at"] else ""
+    return f"{lot['lot_id']} (earned {lot['earned_at']}, {begins}{ends})"
 
 
 def _lots(sentences: list[str]) -> list[str]:

@@ -33,8 +33,23 @@ def load(
     connection: sa.Connection, batch: list[Accepted], recorded_at: datetime, programmes: Programmes
 ) -> Book:
     """Everything that deciding this batch may need; its accounts stay locked until the transaction ends."""
+    return _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+
+
+def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
+    """What deciding this command now would need, as a moment shows it; nothing is locked."""
+    return _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+
+
+def _load(
+    connection: sa.Connection,
+    batch: list[Accepted],
+    recorded_at: datetime,
+    programmes: Programmes,
+    accounts: str,
+) -> Book:
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
-    book = Book(recorded_at, accounts=_lock_accounts(connection, sorted(keys)))
+    book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
     book.wallets = load_wallets(connection, batch)
     tenants = sorted({tenant_id for tenant_id, _ in keys})
     book.tenants = programmes.tenants(connection, tenants)
@@ -48,20 +63,21 @@ def load(
     return book
 
 
-_LOCK_ACCOUNTS = f"""
+_ACCOUNTS = f"""
 SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
-ORDER BY a.tenant_id, a.user_id
-FOR UPDATE OF a"""  # noqa: S608  (column names of ours)
+ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
+
+# In sorted order, in a statement of their own: what is read next is what the transactions that we waited for
+# have committed.
+_LOCK_ACCOUNTS = _ACCOUNTS + " FOR UPDATE OF a"
 
 
-def _lock_accounts(connection: sa.Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Account]:
-    """The accounts' rows, locked in sorted order, in a statement of their own: what is read next is what
-    the transactions that we waited for have committed."""
-    found = rows(
-        connection, _LOCK_ACCOUNTS, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys]
-    )
+def _accounts(
+    connection: sa.Connection, asking: str, keys: list[tuple[str, str]]
+) -> dict[tuple[str, str], Account]:
+    found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
         account = Account(**dict(zip(_ACCOUNT, row, strict=True)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pointledger.domain.book import TAKEN, TOTALS
+from pointledger.domain.totals import TAKEN, TOTALS
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 

@@ -111,7 +111,7 @@ WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.seq < %(before)s
 ORDER BY e.seq DESC LIMIT %(page)s"""
 )
 
-_BEYOND_ANY_SEQ = 2**62
+BEYOND_ANY_SEQ = 2**62
 
 
 def entries(
@@ -131,7 +131,7 @@ def entries(
         _ENTRIES,
         tenant=tenant_id,
         user=user_id,
-        before=_BEYOND_ANY_SEQ if before is None else before,
+        before=BEYOND_ANY_SEQ if before is None else before,
         type=type,
         page=limit,
     )

@@ -30,12 +30,17 @@ def user_by_month(
 
 
 _USER_BY_RULE = """
-SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points, granted.last_at
-FROM (SELECT e.tenant_id, e.rule_id, count(*) AS entries, sum(e.amount)::bigint AS points,
+SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points, waits.pending, granted.last_at
+FROM (SELECT e.tenant_id, e.account_id, e.rule_id, count(*) AS entries, sum(e.amount)::bigint AS points,
              max(e.occurred_at) AS last_at
       FROM accounts a JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
       WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.type = 'earn' AND e.rule_id IS NOT NULL
-      GROUP BY e.tenant_id, e.rule_id) AS granted
+      GROUP BY e.tenant_id, e.account_id, e.rule_id) AS granted
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(l.remaining), 0)::bigint AS pending
+    FROM lots l JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
+    WHERE l.tenant_id = granted.tenant_id AND l.account_id = granted.account_id AND l.state = 'pending'
+      AND e.rule_id = granted.rule_id) AS waits
 LEFT JOIN LATERAL (SELECT name FROM rule_versions r
                    WHERE r.tenant_id = granted.tenant_id AND r.rule_id = granted.rule_id
                    ORDER BY version DESC LIMIT 1) AS r ON true
@@ -43,7 +48,7 @@ ORDER BY granted.points DESC, rule"""
 
 
 def user_by_rule(connection: sa.Connection, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
-    """What each rule has granted the user, most first."""
+    """What each rule has granted the user, and what of it is still pending; most first."""
     return [shown(row) for row in rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id)]
 
 
