@@ -119,12 +119,8 @@ def test_what_is_done_to_programmes_is_kept_with_what_was_before(shop: Ledger) -
     shop.rule(name="visits", event_type="visit", points=7)
     shop.tenant(transfer_enabled=True)
     latest, second, first, made = shop.client.acts("shop")
-    assert [act["kind"] for act in (latest, second, first, made)] == [
-        "tenant-put",
-        "rule-put",
-        "rule-put",
-        "tenant-put",
-    ]
+    kinds = [act["kind"] for act in (latest, second, first, made)]
+    assert kinds == ["tenant-put", "rule-put", "rule-put", "tenant-put"]
     assert (first["before"], made["before"]) == (None, None)
     assert second["before"]["award"]["base"]["points"] == 5
     assert second["after"]["award"]["base"]["points"] == 7
@@ -144,7 +140,8 @@ def test_who_holds_back_cancels_and_retries_is_kept(shop: Ledger) -> None:
     shop.client.resume("shop", by)
     found = acts(shop)
     assert [(act["kind"], act["refusal"]) for act in found] == [
-        ("resume", None), ("dead-retry", "NOT_DEAD"), ("cancel", "NOT_WAITING"), ("cancel", None), ("pause", None),
+        ("resume", None), ("dead-retry", "NOT_DEAD"), ("cancel", "NOT_WAITING"), ("cancel", None),
+        ("pause", None),
     ]  # fmt: skip
     assert {(act["actor"], act["reason"]) for act in found} == {by}
     assert [act["user_id"] for act in found] == [None, "anna", "anna", "anna", None]
