@@ -87,6 +87,14 @@ class Ledger:
         with self.database.connect() as connection:
             return rows(connection, sql, **values)
 
+    def somebody_waits_for_a_row(self) -> bool:
+        return bool(
+            self.rows(
+                """SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+            )
+        )
+
     def counts(self, *tables: str) -> list[int]:
         return [int(self.rows(f"SELECT count(*) FROM {table}")[0][0]) for table in tables]
 

@@ -26,12 +26,15 @@ class HoldPage:
 @dataclass(frozen=True, slots=True)
 class Expiring:
     """What expires by `until`: `points` and `lots_in_all` count all, `lots` are the first ten thousand.
-    Points that were due already when asked, and frozen ones, are not in it."""
+    Points that were due already when asked, and frozen ones, are not in it; what waits for a notice to end
+    (`expires_not_before`) is. Nothing goes where expiry is switched off, or from an exempt account."""
 
     user_id: str
     asked_at: datetime
     until: datetime
     expire_enabled: bool
+    expiry_exempt: bool
+    expires_not_before: str | None
     points: int
     lots_in_all: int
     lots: tuple[dict[str, Any], ...]

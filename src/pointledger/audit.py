@@ -35,16 +35,18 @@ from pointledger.storage.invariants import (
 from pointledger.storage.invariants_of_accounts import ACCOUNTS
 from pointledger.storage.invariants_of_acts import ACTS
 from pointledger.storage.invariants_of_commands import ALIASES, FAILURES, JOURNAL, PENDING
+from pointledger.storage.invariants_of_expiry import EXPIRY_CHANGES
 from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
 from pointledger.storage.invariants_of_lots import LOTS, MOVES
 from pointledger.storage.invariants_of_outcomes import OUTCOMES
+from pointledger.storage.invariants_of_shared_limits import SHARED_USAGE
 from pointledger.storage.invariants_of_tables import JOB_RUNS, ONCE
 from pointledger.storage.invariants_of_wallets import WALLET_LINES, WALLETS
 
 WALKS = (
-    ACCOUNTS, LOTS, MOVES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES, ALIASES,
-    ACTS, JOB_RUNS,
+    ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
+    ALIASES, ACTS, JOB_RUNS, SHARED_USAGE,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 

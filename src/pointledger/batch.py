@@ -6,6 +6,7 @@
 | saving failed                   | it is halved, and halved again                     | who is left   |
 | a newer program wrote it        | its user waits a minute                            | nobody        |
 | nobody's fault (`is_transient`) | the caller tries again                             | nobody        |
+| others used up a shared limit   | it is decided again, with the counters locked      | nobody        |
 | the process died over it, twice | the lane's commands go one at a time               | who was alone |
 
 A command that was charged waits, and with it its user only; after the last wait it is dead.
@@ -54,6 +55,10 @@ class _CommandFailed(Exception):
     def __init__(self, accepted: Accepted) -> None:
         super().__init__(accepted.command.id)
         self.accepted = accepted
+
+
+class _LimitMoved(Exception):
+    """Others have used up of a shared limit what this batch had counted on."""
 
 
 class Batches:
@@ -121,12 +126,20 @@ class Batches:
         return 0
 
     def _transact(self, lane: int, batch: list[Accepted]) -> int:
-        """The one transaction: fence, claim, load, decide, save."""
+        """The one transaction. Far from the limits that lanes share none waits for another; where others have
+        come nearer to one meanwhile, it is made again and keeps them out until it has committed."""
+        try:
+            return self._decide_and_save(lane, batch, lock_counters=False)
+        except _LimitMoved:
+            return self._decide_and_save(lane, batch, lock_counters=True)
+
+    def _decide_and_save(self, lane: int, batch: list[Accepted], *, lock_counters: bool) -> int:
+        """Fence, claim, load, decide, save, count."""
         with transaction(self._database, self._settings) as connection:
             recorded_at = lanes.fence(connection, lane)
             waiting = journal.claim(connection, lane, [accepted.seq for accepted in batch])
             batch = [accepted for accepted in batch if accepted.seq in waiting]
-            book = books.load(connection, batch, recorded_at, self._programmes)
+            book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)
             decisions: list[tuple[Accepted, Decision]] = []
             acts: list[Act] = []
             for accepted in batch:
@@ -140,6 +153,9 @@ class Batches:
             if failures.exist(connection, lane):
                 failures.forget(connection, [accepted.command.id for accepted in batch])
             lanes.end_try(connection, lane)
+            if not books.count(connection, book):
+                assert not lock_counters, "what is locked stands still"
+                raise _LimitMoved
         _tell_of_rule_errors(lane, book)
         return len(batch)
 

@@ -10,10 +10,11 @@
 | claim  | keeps those commands that still wait                                     | the transaction  |
 | load   | locks the accounts, sorted, and reads what the decisions may need        | the transaction  |
 | decide | pure, one command after the other                                        | memory           |
-| save   | entries, lots, usage, accounts, outcomes; the pending rows go; COMMIT    | the transaction  |
+| save   | entries, lots, usage, accounts, outcomes; the pending rows go            | the transaction  |
+| count  | what shared limits let through is added to their counters; COMMIT        | the transaction  |
 | tell   | frees the users' locks and wakes those who wait                          | Redis            |
 
-From `try` to `save` it is `batch.py`'s. A batch is bounded by `Settings.batch_size`, a turn by
+From `try` to `count` it is `batch.py`'s. A batch is bounded by `Settings.batch_size`, a turn by
 `_TURN_SECONDS`; then the lane is rung again, so that a busy lane does not keep a worker for ever.
 
 Order: what is left out takes its sender's later commands with it, so that a command never overtakes one of

@@ -32,8 +32,9 @@ from pointledger.storage import (
     statistics,
     traces,
     wallets,
-)
+)  # fmt: skip
 from pointledger.storage.database import looking
+from pointledger.storage.shared_usage import SharedLimit, shared_limits
 
 MOST_ENTRIES = 1000  # of a page
 MONTHS = 12  # of a user's statistics, unless asked otherwise
@@ -137,11 +138,13 @@ class Lookups(WalletLookups, ActLookups):
         """The lots that expire within so many calendar days of the tenant, from now."""
         days = max(1, min(days, MOST_DAYS))
         with looking(self._database) as connection:
-            _account(connection, tenant_id, user_id)
+            account = _account(connection, tenant_id, user_id)
             tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
             until = tenant.days_later(now, days)
-            points, count, lots = expiring.expiring_lots(connection, tenant_id, user_id, now, until)
-        return Expiring(user_id, now, until, tenant.expire_enabled, points, count, tuple(lots))
+            points, count, lots = expiring.expiring_lots(connection, tenant, user_id, now, until)
+        notice = max(account["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
+        switches = tenant.expire_enabled, account["expiry_exempt"], notice
+        return Expiring(user_id, now, until, *switches, points, count, tuple(lots))
 
     def value(self, tenant_id: str, user_id: str) -> CashValue:
         """What the available balance is worth in money. Raises NotCashEquivalent."""
@@ -196,12 +199,19 @@ class Lookups(WalletLookups, ActLookups):
             "by_rule": by_rule,
         }
 
+    def shared_limits(self, tenant_id: str) -> list[SharedLimit]:
+        """How much is used, and left, of each limit that all users of the tenant share, in its window of now;
+        also those of rules that are switched off."""
+        with looking(self._database) as connection:
+            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
+            return shared_limits(connection, tenant, programmes.current_rules(connection, tenant_id), now)
+
     def preview_of_sweep(
         self, tenant_id: str | None = None, as_of: datetime | None = None, members: int = 50
     ) -> list[dict[str, Any]]:
         """For each tenant (or one): the accounts, lots and points that a sweep as of a moment (now, if not
-        given) would expire, and the first of these accounts. Changes nothing; also where expiry is
-        switched off, so that it can be known before it is switched on."""
+        given) would expire, and the first of these accounts; and what exempt accounts keep. Changes
+        nothing; also where expiry is switched off or a notice holds it back, so that it is known before."""
         with looking(self._database) as connection:
             as_of = as_of or jobs.now(connection)
             tenants = _tenants(connection, tenant_id)
@@ -286,8 +296,15 @@ def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
 
 def _preview(connection: sa.Connection, tenant: Tenant, as_of: datetime, members: int) -> dict[str, Any]:
     sums, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
-    head = {"tenant_id": tenant.tenant_id, "as_of": iso(as_of), "expire_enabled": tenant.expire_enabled}
-    return head | sums | {"members": first}
+    left, _ = expiring.would_expire(connection, tenant.tenant_id, as_of, 1, exempt=True)
+    head = {
+        "tenant_id": tenant.tenant_id,
+        "as_of": iso(as_of),
+        "expire_enabled": tenant.expire_enabled,
+        "expires_not_before": _iso(tenant.expires_not_before),
+    }
+    exempt = {"exempt_accounts": left["accounts"], "exempt_points": left["points"]}
+    return head | sums | exempt | {"members": first}
 
 
 def _months(today: date, count: int) -> list[date]:
@@ -295,3 +312,7 @@ def _months(today: date, count: int) -> list[date]:
     newest = today.year * 12 + today.month - 1
     numbers = range(newest - count + 1, newest + 1)
     return [date(number // 12, number % 12 + 1, 1) for number in numbers]
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None

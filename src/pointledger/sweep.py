@@ -164,7 +164,7 @@ class Sweep:
     def _due(
         self, tenant: Tenant, as_of: datetime, after: tuple[datetime | None, str], most: int
     ) -> list[jobs.Due]:
-        if not tenant.expire_enabled or not most:
+        if not tenant.lets_expire(as_of) or not most:
             return []
         with self._database.connect() as connection:
             return jobs.due(connection, tenant.tenant_id, as_of, after, most)

@@ -6,6 +6,7 @@ from typing import Any
 from pointledger import (
     ActivateDue,
     Adjust,
+    ApplyExpiryPolicy,
     ApplyRule,
     CancelPending,
     Clawback,
@@ -14,11 +15,14 @@ from pointledger import (
     Exchange,
     Expire,
     ExpireDue,
+    ExtendExpiry,
     Freeze,
     ImportOpeningBalance,
+    LotExpiry,
     OpeningLot,
     Refund,
     ReleaseHoldsDue,
+    SetExpiryExemption,
     SetStatus,
     Spend,
     Transfer,
@@ -34,7 +38,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Three tenants, twelve accounts, three wallets; afterwards one command waits and one is dead."""
+    """Three tenants, thirteen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -53,12 +57,24 @@ def tell(ledger: Ledger) -> None:
         base={"kind": "formula", "expr": "2 + 1"},
         limits=[{"period": "week", "max": 5}, {"period": "month", "unit": "times", "max": 3}],
     )
+    ledger.rule(
+        name="campaign",
+        event_type="campaign",
+        base={"kind": "per_unit", "field": "n", "per": 1, "points": 1},
+        limits=[
+            {"scope": "tenant", "period": "day", "max": 40},
+            {"scope": "rule", "period": "lifetime", "max": 60},
+            {"scope": "rule", "period": "month", "unit": "times", "max": 4},
+        ],
+    )
     _earn_and_lose(ledger)
+    _share(ledger)
     _move(ledger)
     _reverse(ledger)
     _wait(ledger)
     _hold(ledger)
     _hold_and_owe(ledger)
+    _live_longer(ledger)
     _pay(ledger)
     _leave_some_undone(ledger)
 
@@ -89,6 +105,26 @@ def _earn_and_lose(ledger: Ledger) -> None:
         Expire(**cafe, amount=1_000, strategy="pro_rata"),
         Expire(**cafe, amount=1_000),
     )
+
+
+def _share(ledger: Ledger) -> None:
+    """Emil and Cleo share a campaign's budget: 40 a day, of which some comes back on the day, 60 in all."""
+    emil: dict[str, Any] = {"tenant_id": "shop", "user_id": "emil"}
+    cleo: dict[str, Any] = {"tenant_id": "shop", "user_id": "cleo"}
+    campaign: dict[str, Any] = {"event_type": "campaign", "metadata": {"n": 25}}
+    before = [
+        data_of(outcome)["points_earned"]
+        for user in (cleo, emil)
+        for outcome in ledger.apply(ApplyRule(**user, **campaign, occurred_at=LONG_AGO))
+    ]
+    earned = parse_id(ledger.entries("emil")[0]["id"])
+    ledger.apply(Clawback(**emil, related_id=earned, amount=5, occurred_at=LONG_AGO))
+    after = [
+        data_of(outcome)["points_earned"]
+        for user, moment in ((cleo, LONG_AGO), (emil, NOW), (cleo, NOW))
+        for outcome in ledger.apply(ApplyRule(**user, **campaign, occurred_at=moment))
+    ]
+    assert (before, after) == ([25, 15], [5, 15, 0])
 
 
 def _move(ledger: Ledger) -> None:
@@ -248,6 +284,39 @@ def _pay(ledger: Ledger) -> None:
         WalletAdjust(tenant_id="shop", user_id="anna", type="deposit", amount="5", reason="sorry"),
     )
     assert ledger.client.wallet("bank", "mia")["balance"] == "10.378"
+
+
+def _live_longer(ledger: Ledger) -> None:
+    """Ida's lots are moved, to and fro, while she spends and gives; for a while time takes nothing."""
+    ida: dict[str, Any] = {"tenant_id": "shop", "user_id": "ida"}
+    then, soon = NOW - timedelta(days=50), NOW + timedelta(days=5)
+    ledger.apply(
+        Earn(**ida, amount=10, occurred_at=then, expires_at=soon),
+        Earn(**ida, amount=20, occurred_at=then, expires_at=soon + timedelta(days=1)),
+        Earn(**ida, amount=40, occurred_at=then, expires_at=then + timedelta(days=20)),
+        Freeze(**ida, amount=5, occurred_at=then),  # of the lot that expires
+        Transfer(**ida, to_user_id="ben", amount=12, occurred_at=then),
+        SetExpiryExemption(**ida, exempt=True, reason="the law"),
+    )
+    ledger.apply(
+        ExtendExpiry(**ida, expiring_before=soon, days=60, reason="sorry"),  # what is held lives again
+        ExtendExpiry(**ida, expiring_before=NOW, never=True, reason="nothing is left of it"),
+        Spend(**ida, amount=15),
+        Transfer(**ida, to_user_id="ben", amount=4),
+        SetExpiryExemption(**ida, exempt=False, reason="the law has changed"),
+    )
+    lot, changes = ledger.rows(
+        """SELECT l.id, l.expiry_changes FROM lots l JOIN accounts a ON a.id = l.account_id
+           WHERE a.user_id = 'ida' AND l.state = 'active' AND l.expiry_changes = 0"""
+    )[0]
+    ledger.apply(
+        ApplyExpiryPolicy(
+            **ida, lots=(LotExpiry(lot_id=lot, changes=changes, expires_at=NOW + timedelta(days=3)),)
+        ),
+        Unfreeze(**ida, amount=5),
+        ExpireDue(**ida, as_of=NOW),
+    )
+    assert ledger.counts("expiry_changes") == [2]
 
 
 def _leave_some_undone(ledger: Ledger) -> None:

@@ -82,7 +82,7 @@ TAMPERINGS = [
     Tampering("I5d", f"UPDATE hold_lots SET lot_id = {_GRACED} WHERE hold_id = {_HELD}"),
     Tampering("I5d I17d", f"UPDATE hold_lots SET lot_id = {_WHOLE} WHERE hold_id = {_HELD}"),
     Tampering("I4a I4d I4f I7b", f"UPDATE lots SET amount = 6, remaining = 6 WHERE id = {_GRACED}"),
-    Tampering("I7b", f"UPDATE lots SET expires_at = NULL WHERE id = {_GRACED}"),
+    Tampering("I7b I24a", f"UPDATE lots SET expires_at = NULL WHERE id = {_GRACED}"),
     Tampering("I6c", "UPDATE holds SET state = 'released' WHERE state = 'captured'"),
     Tampering("I17d", "UPDATE holds SET seq = seq + 1"),
     Tampering(
@@ -145,7 +145,7 @@ TAMPERINGS = [
         f"""UPDATE outcomes SET data = data::jsonb || '{{"points_expired": 1}}' WHERE id = {_SWEEP}""",
     ),
     Tampering(
-        "I11a",
+        "I11a I11c",
         "UPDATE rule_versions SET body = jsonb_set(body::jsonb, '{limits, 0, max}', '1')",
     ),
     Tampering(
@@ -160,12 +160,21 @@ TAMPERINGS = [
     Tampering("I11a I11b", "UPDATE usage SET points = points + 1 WHERE period = 'week'"),
     Tampering("I11b", "UPDATE usage SET starts_on = starts_on - 1 WHERE meter = 'spend'"),
     Tampering(
-        "I12a",
+        "I11c",
+        """UPDATE rule_versions SET body = jsonb_set(body::jsonb, '{limits, 1, max}', '59')
+           WHERE name = 'campaign'""",
+    ),
+    Tampering("I11c I11d", "UPDATE shared_usage SET points = points + 9 WHERE meter = 'budget'"),
+    Tampering("I11d", "UPDATE shared_usage SET times = times - 1 WHERE period = 'month'"),
+    Tampering("I11d", "UPDATE shared_usage SET starts_on = starts_on - 1 WHERE period = 'day'"),
+    Tampering("I11d", "DELETE FROM shared_usage WHERE period = 'lifetime'"),
+    Tampering(
+        "I12a I24a",
         """UPDATE lots SET expires_at = earned_at
            WHERE id IN (SELECT lot_id FROM lot_moves WHERE tenant_id = 'cafe' AND kind = 'spend')""",
     ),
     Tampering(
-        "I12b",
+        "I12b I24a",
         """UPDATE lots SET expires_at = now() + interval '1 year'
            WHERE id IN (SELECT lot_id FROM lot_moves m JOIN entries e ON e.id = m.entry_id
                         WHERE e.subtype = 'scheduled' AND m.tenant_id = 'cafe')""",
@@ -234,6 +243,26 @@ TAMPERINGS = [
     Tampering("I21b", f"UPDATE entries SET related_id = NULL WHERE id = {_REFUND}"),
     Tampering("I4b I4c", f"UPDATE lot_moves SET kind = 'spend' WHERE entry_id = {_REFUND}"),
     Tampering("I4c I4d I21c", "UPDATE lot_moves SET amount = amount + 1 WHERE kind = 'renew'"),
+    Tampering("I24a", f"UPDATE lots SET expires_at = now() + interval '9 years' WHERE id = {_WHOLE}"),
+    Tampering("I24b", f"UPDATE lots SET expiry_changes = 1 WHERE id = {_WHOLE}"),
+    Tampering("I24b", "UPDATE lots SET expiry_changes = 2 WHERE expiry_changes = 1"),
+    Tampering("I24c", "UPDATE expiry_changes SET becomes = becomes + interval '1 day'"),
+    Tampering("I7b I24a", "UPDATE expiry_changes SET was = was - interval '1 day' WHERE cause = 'extend'"),
+    Tampering("I24c", "UPDATE expiry_changes SET account_id = gen_random_uuid() WHERE cause = 'policy'"),
+    Tampering("I24d", "UPDATE expiry_changes SET cause = 'policy' WHERE cause = 'extend'"),
+    Tampering("I24d I24e", "UPDATE expiry_changes SET command_id = gen_random_uuid() WHERE cause = 'policy'"),
+    Tampering("I7b I24a I24b I24e", "DELETE FROM expiry_changes WHERE cause = 'policy'"),
+    Tampering(
+        "I24e",
+        """UPDATE outcomes SET data = data::jsonb || '{"lots_moved": 9}' WHERE data ->> 'lots_moved' = '1'""",
+    ),
+    Tampering(
+        "I24f",
+        f"""UPDATE outcomes SET data = data::jsonb
+                || jsonb_build_object('expires_not_before', now() + interval '9 years')
+                || jsonb_build_object('account', jsonb_build_object('id', {_BEN}, 'version', 0))
+            WHERE data ->> 'expiry_exempt' = 'false'""",
+    ),
     Tampering(
         "I19a",
         f"""UPDATE wallets SET total_deposited = total_deposited + 1, total_withdrawn = total_withdrawn + 1

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pointledger import Earn, Spend
+from pointledger import ApplyRule, Earn, Spend
 from tests.cli.conftest import Run
 from tests.ledger import Ledger
 
@@ -76,6 +76,25 @@ def test_figures_of_a_user_and_of_a_tenant(run: Run, points: None) -> None:
     assert "1,200" in run("stats", "shop", "anna").stdout
     assert "purchase" in run("stats", "shop").stdout
     assert run("stats", "nowhere").status == 1
+
+
+def test_what_is_left_of_the_limits_that_all_users_share(run: Run, ledger: Ledger) -> None:
+    own = {"period": "day", "max": 1000}
+    budget = {"scope": "tenant", "period": "lifetime", "max": 1500}
+    times = {"scope": "rule", "period": "month", "unit": "times", "max": 9}
+    ledger.rule(name="a", event_type="visit", points=1000, limits=[own, budget, times])
+    ledger.rule(name="b", event_type="order", points=1, limits=[budget | {"max": 1100}], enabled=False)
+    ledger.apply(*(ApplyRule(tenant_id="shop", user_id=user, event_type="visit") for user in ("anna", "ben")))
+    found = run("limits", "shop", "--json")
+    told = [[line[name] for name in ("rule", "scope", "max", "used", "left")] for line in found.json_lines]
+    assert told == [
+        ["a", "tenant", 1500, 1500, 0],
+        ["a", "rule", 9, 2, 7],
+        ["b", "tenant", 1100, 1500, 0],
+    ]
+    assert [line["starts_on"][:4] for line in found.json_lines][::2] == ["0001", "0001"]
+    assert "1,500" in run("limits", "shop").stdout
+    assert run("limits", "nowhere", "--json").status == 1
 
 
 def test_an_export_is_one_json_object(run: Run, points: None) -> None:

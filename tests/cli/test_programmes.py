@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from pointledger import Earn
+from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
 
 RULE = {
@@ -164,3 +165,31 @@ def test_a_tenant_is_paused_and_resumed(run: Run, ledger: Ledger) -> None:
     assert "no" in run("tenant", "resume", "shop").stdout
     for command in ("pause", "resume"):
         assert run("tenant", command, "nowhere", "--json").status == 1
+
+
+def test_a_changed_policy_is_applied_to_lots_that_are_there(
+    run: Run, ledger: Ledger, working: Working
+) -> None:
+    shop: dict[str, Any] = {"tenant_id": "shop", "default_expiry_days": 365}
+    run("tenant", "put", "-", stdin=json.dumps(shop))
+    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=5))
+    run("tenant", "put", "-", stdin=json.dumps(shop | {"default_expiry_days": 90}))
+    counted = run("tenant", "apply-expiry", "shop", "--dry-run", "--json")
+    assert (counted.status, counted.json["lots_shorter"], counted.json["accepted"]) == (0, 1, 0)
+    with working():
+        done = run("tenant", "apply-expiry", "shop", "--wait", "--json")
+    numbers = [done.json[name] for name in ("points_shorter", "accepted", "applied")]
+    assert (done.status, numbers) == (0, [5, 1, 1])
+    assert run("tenant", "apply-expiry", "shop", "--limit", "1", "--json").json["accounts"] == 0
+    late = run("tenant", "apply-expiry", "shop", "--not-before", "2020-01-01T00:00:00Z")
+    assert (late.status, "next midnight" in late.stderr) == (2, True)
+
+
+def test_switching_expiry_on_tells_when_the_notice_ends(run: Run, ledger: Ledger) -> None:
+    off = run("tenant", "put", "-", "--json", stdin='{"tenant_id": "shop", "expire_enabled": false}')
+    assert "expires_not_before" not in off.json
+    on = run("tenant", "put", "-", "--json", stdin='{"tenant_id": "shop"}')
+    shown = run("tenant", "show", "shop", "--json")
+    assert on.json["expires_not_before"] == shown.json["expires_not_before"] > "2026"
+    again = run("tenant", "put", "-", "--json", stdin=shown.stdout)
+    assert again.json == on.json

@@ -19,11 +19,13 @@ from pointledger.domain.commands import (
     Earn,
     Expire,
     ExpireDue,
+    ExtendExpiry,
     Freeze,
     ImportOpeningBalance,
     OpeningLot,
     Refund,
     ReleaseHoldsDue,
+    SetExpiryExemption,
     SetStatus,
     Spend,
     Transfer,
@@ -127,6 +129,13 @@ class Shop:
 
     def set_status(self, user_id: str, status: Any, at: datetime | None = None) -> Decision:
         return self.apply(SetStatus(tenant_id=SHOP, user_id=user_id, status=status, reason="asked for"), at)
+
+    def exempt(self, user_id: str, exempt: bool = True, at: datetime | None = None) -> Decision:
+        command = SetExpiryExemption(tenant_id=SHOP, user_id=user_id, exempt=exempt, reason="the law")
+        return self.apply(command, at)
+
+    def extend(self, user_id: str, at: datetime | None = None, **more: Any) -> Decision:
+        return self.apply(ExtendExpiry(tenant_id=SHOP, user_id=user_id, reason="sorry", **more), at)
 
     def refund(
         self, user_id: str, amount: int, entry: Entry | None = None, at: datetime | None = None, **more: Any

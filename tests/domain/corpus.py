@@ -32,6 +32,19 @@ GOOD: dict[str, dict[str, Any]] = {
     "release-holds-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
     "adjust": {"tenant_id": "shop", "user_id": "anna", "amount": -5, "reason": "found"},
     "set-status": {"tenant_id": "shop", "user_id": "anna", "status": "closed", "reason": "asked"},
+    "set-expiry-exemption": {"tenant_id": "shop", "user_id": "anna", "exempt": True, "reason": "the law"},
+    "extend-expiry": {
+        "tenant_id": "shop",
+        "user_id": "anna",
+        "expiring_before": "2026-03-01T00:00:00Z",
+        "days": 30,
+        "reason": "sorry",
+    },
+    "apply-expiry-policy": {
+        "tenant_id": "shop",
+        "user_id": "anna",
+        "lots": [{"lot_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "changes": 0}],
+    },
     "wallet-adjust": {
         "tenant_id": "shop",
         "user_id": "anna",

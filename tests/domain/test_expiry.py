@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pointledger.domain.outcomes import Decision
+from pointledger.domain.tenants import Tenant
 from tests.domain.books import NOON, Shop, data_of, moment, reason_of, refusal_of
 
 INSTANT = timedelta(microseconds=1)
@@ -150,12 +151,14 @@ def test_e9_where_expiry_is_off_points_still_expire_by_hand() -> None:
     assert data_of(shop.expire("anna", 4))["settled"] == 4
 
 
-def test_e9_when_expiry_is_switched_on_again_what_is_due_expires() -> None:
+def test_e9_when_expiry_is_switched_on_again_what_is_due_expires_after_the_notice() -> None:
     shop = Shop(expire_enabled=False)
     shop.earn("anna", 10, expires_at=APRIL)
     shop.spend("anna", 1, at=APRIL)
-    shop.configure(expire_enabled=True)
-    assert data_of(shop.expire_due("anna", APRIL))["points_expired"] == 9
+    switched = Tenant(tenant_id="shop").following(shop.tenant, APRIL)
+    shop.book.tenants["shop"] = switched
+    assert data_of(shop.expire_due("anna", APRIL + timedelta(days=30) - INSTANT))["points_expired"] == 0
+    assert data_of(shop.expire_due("anna", APRIL + timedelta(days=30)))["points_expired"] == 9
 
 
 def test_e11_expiring_more_than_is_there_settles_what_is_available() -> None:

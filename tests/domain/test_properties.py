@@ -92,6 +92,9 @@ STEPS = st.lists(
 )
 
 
+BUDGET: dict[str, Any] = {"scope": "tenant", "period": "lifetime", "max": 40}
+
+
 def shop() -> Shop:
     opened = Shop(
         timezone="Europe/Berlin",
@@ -107,6 +110,9 @@ def shop() -> Shop:
     opened.rule(name="clamps", points=20, multiplier="1.15", daily_limit=30, expiry_days=3)
     opened.rule(name="refuses", points=7, total_limit=20, on_exceed="refuse", priority=1)
     opened.rule(name="clamps", points=30, daily_limit=25, in_force_from=NOON + timedelta(days=10))
+    opened.rule(
+        name="shares", points=9, limits=[BUDGET, BUDGET | {"scope": "rule", "period": "day", "max": 25}]
+    )
     return opened
 
 
@@ -330,8 +336,12 @@ def test_value_is_conserved_and_the_same_commands_give_the_same_book(steps: list
         moved["out"] += account.total_transferred_out
     assert moved["in"] == moved["out"]
     for window, usage in played.book.usage.items():
-        most = {"earn": 100, "spend": 80}.get(window.meter)
+        most = {"earn": 100, "spend": 80, "budget": BUDGET["max"]}.get(window.meter)
         assert most is None or usage.points <= most
+        if window.meter == "budget":
+            granted = [e.amount for e in played.book.entries if e.rule and e.rule.body.name == "shares"
+                       and e.subtype == "rule"]  # fmt: skip
+            assert (usage.points, usage.times) == (sum(granted), len(granted))
     times = {}
     for account in played.book.accounts.values():
         times[account.user_id] = [entry.created_at for entry in played.entries(account.user_id)]

@@ -25,7 +25,7 @@ from pointledger.acceptance import Acceptance
 from pointledger.audit import audit
 from pointledger.settings import Settings
 from pointledger.sweep import Sweep
-from tests.engine.test_order_and_turns import NobodyWaits, drain_with
+from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}

@@ -27,7 +27,7 @@ from pointledger.audit import audit
 from pointledger.ids import parse_id
 from pointledger.locks import Locks
 from pointledger.settings import Settings
-from tests.engine.test_order_and_turns import NobodyWaits, drain_with
+from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}

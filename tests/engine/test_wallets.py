@@ -12,7 +12,7 @@ from pointledger.audit import audit
 from pointledger.domain.money import MAX_MONEY
 from pointledger.errors import WalletMissing
 from pointledger.storage import books
-from tests.engine.test_order_and_turns import NobodyWaits, drain_with
+from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}

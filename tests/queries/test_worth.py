@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from pointledger import Earn, Spend
 from pointledger.acceptance import Acceptance
@@ -20,6 +21,21 @@ def earn(ledger: Ledger, amount: int, days: int | None, user: str = "anna") -> N
         Earn(tenant_id="shop", user_id=user, amount=amount, expires_at=expires_at,
              occurred_at=NOW - timedelta(days=100))
     )  # fmt: skip
+
+
+def switch_on_after_the_notice(ledger: Ledger) -> None:
+    """Expiry is on, as if the notice had been over since yesterday."""
+    ledger.tenant(expire_enabled=True)
+    with ledger.database.begin() as connection:
+        connection.execute(
+            sa.text(
+                """INSERT INTO tenant_versions (tenant_id, version, config)
+                   SELECT tenant_id, version + 1,
+                          config::jsonb || jsonb_build_object('expires_not_before', CAST(:over AS text))
+                   FROM tenant_versions ORDER BY version DESC LIMIT 1"""
+            ),
+            {"over": (NOW - timedelta(days=4)).isoformat()},
+        )
 
 
 def test_e14_what_expires_soon_lists_every_lot_of_the_window_and_sums_to_its_total(ledger: Ledger) -> None:
@@ -95,7 +111,7 @@ def test_e8_a_preview_tells_what_the_sweep_then_expires_and_changes_nothing(ledg
     assert preview["expire_enabled"] is False
     assert ledger.counts("entries", "journal", "pending") == before
 
-    ledger.tenant(expire_enabled=True)
+    switch_on_after_the_notice(ledger)
     sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
     (receipt,) = sweep.expire_now(NOW, "shop")
     ledger.drain()

@@ -175,6 +175,28 @@ def test_the_reset_closes_the_windows_that_ended_a_row_per_tenant_and_day(
     assert closed == [(today - timedelta(days=1), 2, 35)]
 
 
+def test_the_reset_notes_where_shared_limits_ended_and_prunes_what_no_command_can_count_in(
+    ledger: Ledger, sweep: Sweep
+) -> None:
+    limits = [{"scope": "tenant", "period": period, "max": 25} for period in ("day", "month", "lifetime")]
+    ledger.rule(name="basket", event_type="basket.paid", points=10, limits=limits)
+    today = last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
+    yesterday_noon = datetime.combine(today, datetime.min.time(), UTC) - timedelta(hours=7)
+    for user, happened in (("anna", yesterday_noon), ("ben", yesterday_noon), ("anna", LONG_AGO)):
+        ledger.apply(
+            ApplyRule(tenant_id="shop", user_id=user, event_type="basket.paid", occurred_at=happened)
+        )
+    ledger.tenant(timezone="America/New_York", backdating_days=40)
+    sweep.open_runs(RESET_DAILY_LIMITS)
+    assert sweep.reset_daily_limits() is True
+
+    assert ledger.rows("SELECT shared FROM closed_windows") == [
+        ([{"meter": "budget", "points": 20, "times": 2}],)
+    ]
+    kept = ledger.rows("SELECT period, points FROM shared_usage ORDER BY period")
+    assert [tuple(row) for row in kept] == [("day", 20), ("lifetime", 25), ("month", 20)]
+
+
 def test_a_reset_that_never_runs_or_runs_twice_changes_no_limit(ledger: Ledger, sweep: Sweep) -> None:
     ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
 

@@ -34,20 +34,11 @@ def test_a_drain_waits_for_a_row_that_somebody_holds(ledger: Ledger, held: str) 
     with ledger.database.connect() as holder:
         holder.exec_driver_sql(held, {"lane": lane})
         drained.start()
-        wait_until(lambda: waits_for_a_lock(ledger), "the drain stands before the row")
+        wait_until(ledger.somebody_waits_for_a_row, "the drain stands before the row")
         assert ledger.client.outcome(task_id).state == "pending"
         holder.rollback()
     drained.join(30)
     assert ledger.client.outcome(task_id).state == "applied"
-
-
-def waits_for_a_lock(ledger: Ledger) -> bool:
-    return bool(
-        ledger.rows(
-            """SELECT FROM pg_stat_activity
-               WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-        )
-    )
 
 
 def test_a_row_that_is_held_too_long_ends_the_drain_and_charges_nobody(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli import accounts, batches, bulk, commands, holds, lookups, operate
+from pointledger.cli import accounts, batches, bulk, commands, holds, lookups, operate, policy
 from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
@@ -97,6 +97,7 @@ app.command(rich_help_panel="Commands")(commands.cancel)
 app.command(rich_help_panel="Commands")(bulk.replay)
 app.command("batch-earn", rich_help_panel="Commands")(batches.batch_earn)
 app.command("batch-outcome", rich_help_panel="Commands")(batches.batch_outcome)
+tenant_app.command("apply-expiry")(policy.apply_expiry)
 app.add_typer(tenant_app, name="tenant", help="Tenants: whose programme it is.", rich_help_panel="Programme")
 app.add_typer(rule_app, name="rule", help="Rules: from events to points.", rich_help_panel="Programme")
 app.command(rich_help_panel="Accounts")(accounts.account)
@@ -109,6 +110,7 @@ app.command(rich_help_panel="Accounts")(holds.hold)
 app.command(rich_help_panel="Accounts")(lookups.expiring)
 app.command(rich_help_panel="Accounts")(lookups.value)
 app.command(rich_help_panel="Accounts")(lookups.stats)
+app.command(rich_help_panel="Programme")(lookups.limits)
 app.command(rich_help_panel="Accounts")(lookups.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)

@@ -1,4 +1,5 @@
-"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `export`, `sweep preview`."""
+"""What else may be asked: `entry`, `why`, `expiring`, `value`, `stats`, `limits`, `export`, `sweep
+preview`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -60,6 +61,10 @@ def expiring(
     note(f"{found.points:,} points in {found.lots_in_all:,} lots expire by {found.as_json()['until']}.")
     if not found.expire_enabled:
         note("Expiry is switched off for this tenant: nothing goes until it is switched on.", "yellow")
+    if found.expiry_exempt:
+        note("The account is exempt: nothing goes.", "yellow")
+    if found.expires_not_before:
+        note(f"Nothing goes before {found.expires_not_before}.", "yellow")
 
 
 def value(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
@@ -104,6 +109,19 @@ def _print_figures(name: str, figures: list[dict[str, Any]] | None) -> None:
         print_table(columns, [[line[column] for column in columns] for line in figures], title)
 
 
+def limits(tenant_id: TenantId, json: Json = False) -> None:
+    """Show what is used and left, right now, of the limits that all users of a tenant share: those of scope
+    `rule` and `tenant`. With --json one limit a line."""
+    with looking_up() as lookups:
+        found = [asdict(limit) for limit in lookups.shared_limits(tenant_id)]
+    if json:
+        for limit in found:
+            print_json(limit)
+        return
+    columns = ("rule", "enabled", "scope", "period", "unit", "starts_on", "max", "used", "left")
+    print_table(columns, [[limit[column] for column in columns] for limit in found])
+
+
 def export(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
     """Print everything about a user as one JSON object: account, lots, entries, commands and what came of
     them. Reads the whole journal, so it takes its time."""
@@ -121,7 +139,8 @@ def sweep_preview(
 ) -> None:
     """Show what a sweep would expire, and whose points; changes nothing. With --json a tenant a line.
 
-    Also where expiry is switched off: look before switching it on. A tenant's limit per run is not taken
+    Also where expiry is switched off: look before switching it on. The same where a notice holds it back:
+    what is due as of a moment goes when that is over. A tenant's limit per run is not taken
     into account: this is what is due.
     """
     with looking_up() as lookups:
@@ -130,7 +149,7 @@ def sweep_preview(
         for preview in found:
             print_json(preview)
         return
-    columns = ("tenant_id", "expire_enabled", "accounts", "lots", "points")
+    columns = ("tenant_id", "expire_enabled", "expires_not_before", "accounts", "lots", "points")
     print_table(columns, [[preview[column] for column in columns] for preview in found])
     for preview in found:
         if preview["members"]:

@@ -43,7 +43,10 @@ def put_tenant(file: File, reason: Why = None, json: Json = False) -> None:
     tenant = tenant_from(fields)
     with writing() as connection:
         version = programmes.put_tenant(connection, tenant, by(reason))
-    shown = {"tenant_id": tenant.tenant_id, "version": version}
+        not_before = programmes.tenant(connection, tenant.tenant_id).expires_not_before
+    shown: dict[str, Any] = {"tenant_id": tenant.tenant_id, "version": version}
+    if not_before:
+        shown["expires_not_before"] = not_before.isoformat().replace("+00:00", "Z")
     (print_json if json else print_fields)(shown)
 
 

@@ -16,6 +16,8 @@
 | decide       | one command against the book: guards in order, then the deed        |
 | passing      | what time does to an account, and what debits do to its lots        |
 | pending      | points that are granted and not yet available                       |
+| expiry_changes | moving when lots expire                                           |
+| policy_changes | what a changed policy would do to lots that are there             |
 | opening      | points that another system granted                                  |
 | reversible   | an entry that is reversed: what it took, what was returned since    |
 | reversals    | refunds and clawbacks                                               |

@@ -17,7 +17,18 @@ from pointledger.domain.snapshots import account_data
 from pointledger.ids import id_in_order
 
 # Kinds that are acts whoever sends them.
-ALWAYS = frozenset({"adjust", "set-status", "wallet-adjust", "expire", "import-opening-balance"})
+ALWAYS = frozenset(
+    {
+        "adjust",
+        "set-status",
+        "wallet-adjust",
+        "expire",
+        "import-opening-balance",
+        "extend-expiry",
+        "set-expiry-exemption",
+        "apply-expiry-policy",
+    }
+)
 _SOMETIMES = frozenset({"freeze", "unfreeze", "refund"})
 _SERVICES = ("service", "sweep")  # who acts when nobody says so, and the beat
 
@@ -91,6 +102,7 @@ def _standing(book: Book, command: AnyCommand) -> dict[str, Any]:
     stands: dict[str, Any] = {"account": account_data(account) if account else None}
     if account and stands["account"]:
         del stands["account"]["user_id"]
+        stands["account"]["expiry_exempt"] = account.expiry_exempt
         if account.next_expiry_at:
             stands["account"]["next_expiry_at"] = account.next_expiry_at
     if command.uses_wallet:

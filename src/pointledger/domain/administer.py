@@ -1,9 +1,10 @@
-"""Commands for administrators: adjust and set-status. Who asked and why stands in the journal."""
+"""Commands for administrators: adjust, set-status and set-expiry-exemption. Who asked and why stands in the
+journal."""
 
 from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
-from pointledger.domain.commands import Adjust, SetStatus
+from pointledger.domain.commands import Adjust, SetExpiryExemption, SetStatus
 from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import consume
@@ -48,6 +49,20 @@ def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> 
     account.changed = True
     forfeited = sum(entry.amount for entry in entries)
     return applied(account, entries, status_before=status_before, points_forfeited=forfeited)
+
+
+def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption, at: datetime) -> Decision:
+    """Lets time take nothing from the account any more; or again, but not before the tenant's notice is over:
+    what has come due meanwhile does not go at once."""
+    account = account_for(book, tenant, command.user_id, at, closed)
+    if isinstance(account, Refused):
+        return account
+    if account.expiry_exempt != command.exempt:
+        account.expires_not_before = None if command.exempt else tenant.notice_ends(max(at, account.as_of))
+        account.expiry_exempt = command.exempt
+        account.exemption_changed = account.changed = True
+        account.updated_at = max(account.updated_at, book.recorded_at)
+    return applied(account, [], expiry_exempt=command.exempt, expires_not_before=account.expires_not_before)
 
 
 def _forfeit_all(book: Book, account: Account, at: datetime) -> list[Entry]:

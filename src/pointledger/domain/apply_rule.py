@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pointledger.domain.book import Account, Book, Entry, RuleError
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
-from pointledger.domain.limits import EARN_METER, Window, daily_window, left, rule_windows
+from pointledger.domain.limits import EARN_METER, SharedUsage, Window, daily_window, let_through, rule_windows
 from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.pending import grant as grant_points
@@ -135,7 +135,7 @@ def _let_through(
     granted, held_by = wanted, None
     windows = rule_windows(tenant, user_id, rule, at)
     for limit, window in windows:
-        rest = left(limit, book.usage_of(window), wanted)
+        rest = let_through(limit, book.usage_of(window), wanted)
         if rest < granted:
             granted, held_by = rest, limit.label
     if granted < wanted and rule.body.on_exceed == "refuse":
@@ -159,6 +159,9 @@ def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datet
     # A window that several limits look at is counted once.
     for window in {window for _, window in grant.windows}:
         book.usage_of(window).add(grant.granted)
+    for limit, window in grant.windows:
+        if isinstance(used := book.usage_of(window), SharedUsage):
+            used.keep_within(limit)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
     expires_at = tenant.expires_at(grant.activates_at or at, rule.body.expiry)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pointledger.domain.holds import Hold
-from pointledger.domain.limits import Usage, Window
-from pointledger.domain.lots import Lot, LotMove, contains, put, sooner
+from pointledger.domain.limits import SharedUsage, Usage, Window
+from pointledger.domain.lots import ExpiryChange, Lot, LotMove, contains, put, sooner
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, Rules
 from pointledger.domain.tenants import Tenant
@@ -51,8 +51,11 @@ class Account:
     version: int = 0
     next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
     next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
+    expiry_exempt: bool = False  # time takes nothing from it
+    expires_not_before: datetime | None = None  # what is due waits until then: a notice
     is_new: bool = False
     changed: bool = False
+    exemption_changed: bool = False
     pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
     others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
@@ -116,6 +119,7 @@ class Book:
     new_lots: list[Lot] = field(default_factory=list)
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
+    expiry_changes: list[ExpiryChange] = field(default_factory=list)
     wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
@@ -134,7 +138,10 @@ class Book:
         return self.rules.get(tenant.tenant_id) or Rules()
 
     def usage_of(self, window: Window) -> Usage:
-        return self.usage.setdefault(window, Usage())
+        known = self.usage.get(window)
+        if known is None:
+            known = self.usage[window] = SharedUsage() if window.is_shared else Usage()
+        return known
 
     def open_account(self, tenant: Tenant, user_id: str, as_of: datetime) -> Account:
         """A new account; the command that asked for it goes on to grant it something."""

@@ -12,13 +12,14 @@ from decimal import Decimal
 from typing import assert_never
 
 from pointledger.domain import lots
-from pointledger.domain.administer import adjust, set_status
+from pointledger.domain.administer import adjust, set_expiry_exemption, set_status
 from pointledger.domain.apply_rule import apply_rule
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
     AnyCommand,
+    ApplyExpiryPolicy,
     ApplyRule,
     CancelPending,
     Clawback,
@@ -27,10 +28,12 @@ from pointledger.domain.commands import (
     Exchange,
     Expire,
     ExpireDue,
+    ExtendExpiry,
     Freeze,
     ImportOpeningBalance,
     Refund,
     ReleaseHoldsDue,
+    SetExpiryExemption,
     SetStatus,
     Spend,
     SweepCommand,
@@ -40,6 +43,7 @@ from pointledger.domain.commands import (
 )
 from pointledger.domain.decide_holds import confirm_deduction, freeze, release_holds_due, unfreeze
 from pointledger.domain.decide_wallets import exchange, wallet_adjust
+from pointledger.domain.expiry_changes import apply_expiry_policy, extend_expiry
 from pointledger.domain.guards import (
     account_for,
     closed,
@@ -114,6 +118,12 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return adjust(book, tenant, command, at)
         case SetStatus():
             return set_status(book, tenant, command, at)
+        case SetExpiryExemption():
+            return set_expiry_exemption(book, tenant, command, at)
+        case ExtendExpiry():
+            return extend_expiry(book, tenant, command, at)
+        case ApplyExpiryPolicy():
+            return apply_expiry_policy(book, tenant, command, at)
         case WalletAdjust():
             return wallet_adjust(book, tenant, command, at)
         case Exchange():

@@ -14,7 +14,7 @@ from pointledger.domain.apply_rule import Judgement, judge
 from pointledger.domain.awards import PerUnit, Table
 from pointledger.domain.book import Book
 from pointledger.domain.commands import ApplyRule
-from pointledger.domain.limits import EARN_METER, Window, daily_window, rule_windows
+from pointledger.domain.limits import EARN_METER, EVERYBODY, Usage, Window, daily_window, left, rule_windows
 from pointledger.domain.matching import Match
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.rules import Rule
@@ -132,7 +132,9 @@ def _copy(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Book:
         rules=book.rules,
         accounts={key: deepcopy(account)} if account else {},
         usage={
-            window: copy(used) for window, used in book.usage.items() if window.user_id == command.user_id
+            window: copy(used)
+            for window, used in book.usage.items()
+            if window.user_id in (command.user_id, EVERYBODY)
         },
     )
 
@@ -164,12 +166,8 @@ def _lines(
 
 def _left(book: Book, tenant: Tenant, command: ApplyRule, rule: Rule, at: datetime) -> dict[str, int] | None:
     windows = rule_windows(tenant, command.user_id, rule, at)
-    left = {}
-    for limit, window in windows:
-        used = book.usage.get(window)
-        spent = 0 if used is None else used.points if limit.unit == "points" else used.times
-        left[limit.label] = max(limit.max - spent, 0)
-    return left or None
+    rest = {limit.label: left(limit, book.usage.get(window) or Usage()) for limit, window in windows}
+    return rest or None
 
 
 def _left_today(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> int | None:

@@ -83,6 +83,4 @@ def touch(book: Book, tenant: Tenant, account: Account, at: datetime) -> list[En
         account.changed = True
     time_out_due(book, tenant, account)
     activate_due(book, account, account.as_of)
-    if not tenant.expire_enabled:
-        return []
-    return expire_due(book, account, account.as_of)
+    return expire_due(book, tenant, account, account.as_of)

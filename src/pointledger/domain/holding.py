@@ -11,6 +11,7 @@ from datetime import datetime
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.holds import HeldLot, Hold
 from pointledger.domain.lots import sooner, take
+from pointledger.domain.passing import lets_expire
 from pointledger.domain.tenants import Tenant
 
 
@@ -99,7 +100,7 @@ def _give_back(
     entry = book.post(
         account, ("unfreeze", subtype), amount, at, delta=amount, delta_frozen=-amount, related_id=hold.id
     )
-    has_grace = tenant.expire_enabled and tenant.hold_grace_days > 0
+    has_grace = tenant.hold_grace_days > 0 and lets_expire(tenant, account, moment)
     for held, share in hold.to_release(amount):
         lot = held.lot
         held.frozen -= share

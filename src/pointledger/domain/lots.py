@@ -25,6 +25,7 @@ class Lot:
     frozen: int = 0  # held, and so neither spent nor expired
     state: str = "active"
     activates_at: datetime | None = None  # of a lot that was pending at first
+    expiry_changes: int = 0  # how often its expiry has been moved
     is_new: bool = False
 
     def is_due(self, as_of: datetime) -> bool:
@@ -43,6 +44,21 @@ class LotMove:
     lot_id: UUID
     kind: str  # spend | transfer | expire | grace | adjust | clawback | debt | restore | renew
     amount: int
+
+
+@dataclass(slots=True)
+class ExpiryChange:
+    """A lot's expiry was moved, the `nth` time. No points moved, so there is no entry: the change comes after
+    entry `after_seq` of the account, and before the next."""
+
+    lot: Lot
+    nth: int
+    command_id: UUID
+    cause: str  # extend: an administrator's word | policy: the tenant's changed rules
+    was: datetime | None
+    becomes: datetime | None
+    after_seq: int
+    recorded_at: datetime
 
 
 def sooner(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -6,10 +6,12 @@ from uuid import UUID
 
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
+    ApplyExpiryPolicy,
     ApplyRule,
     Clawback,
     ConfirmDeduction,
     Earn,
+    ExtendExpiry,
     SetStatus,
     Spend,
     Unfreeze,
@@ -53,6 +55,8 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
         need.debit += command.debit + _clawed(book, accepted)
         if isinstance(command, SetStatus) and command.status == "closed":
             need.pending = True
+        if isinstance(command, ExtendExpiry | ApplyExpiryPolicy):
+            need.pending, need.release = True, MAX_AMOUNT  # the lots that wait, and those of every hold
         if isinstance(command, Unfreeze | ConfirmDeduction):
             if command.hold_id:
                 need.holds.add(command.hold_id)

@@ -34,8 +34,8 @@ def import_opening_balance(
         if command.expired == "import" or not _is_due(lot, as_of)
     ]
     before = account.expired_points
-    if command.expired == "import" and tenant.expire_enabled:
-        expire_due(book, account, account.as_of)
+    if command.expired == "import":
+        expire_due(book, tenant, account, account.as_of)
     return applied(
         account,
         entries,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.lots import Lot, sooner, take
+from pointledger.domain.tenants import Tenant
 
 
 def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
@@ -39,10 +40,19 @@ def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
     return activated
 
 
-def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
+def lets_expire(tenant: Tenant, account: Account, moment: datetime) -> bool:
+    """Whether what is due then may expire: no switch, no exemption and no notice holds it back."""
+    if account.expiry_exempt or not tenant.lets_expire(moment):
+        return False
+    return account.expires_not_before is None or account.expires_not_before <= moment
+
+
+def expire_due(book: Book, tenant: Tenant, account: Account, as_of: datetime) -> list[Entry]:
     """Expires what remains in every lot that is due at `as_of`, one entry each; those entries, soonest expiry
     first. What is held of a lot stays as it is."""
     if account.next_expiry_at is None or account.next_expiry_at > as_of:
+        return []
+    if not lets_expire(tenant, account, as_of):
         return []
     expired = []
     for lot in [lot for lot in account.lots if lot.is_due(as_of) and lot.remaining]:
@@ -57,10 +67,15 @@ def expire_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
         book.pay(entry, "expire", [(lot, lot.remaining)])
         expired.append(entry)
     book.settle_lots(account)
+    expect_next_expiry(account)
+    return expired
+
+
+def expect_next_expiry(account: Account) -> None:
+    """Works out from the lots when the next one of them expires."""
     first = next((lot.expires_at for lot in account.lots if lot.remaining), None)
     account.next_expiry_at = sooner(first, account.others_expire_from)
     account.changed = True
-    return expired
 
 
 def consume(book: Book, account: Account, entry: Entry, kind: str) -> list[tuple[Lot, int]]:

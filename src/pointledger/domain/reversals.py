@@ -13,7 +13,7 @@ from pointledger.domain.guards import account_for, closed, space_left
 from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
 from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
-from pointledger.domain.passing import expire_due
+from pointledger.domain.passing import expire_due, lets_expire
 from pointledger.domain.reversible import Reversible, Share
 from pointledger.domain.rules import Rule
 from pointledger.domain.snapshots import applied
@@ -138,7 +138,8 @@ def _who_pays(
 
 def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at: datetime) -> list[Window]:
     """The windows in which points that are taken back make room again: those of the day on which they were
-    earned, while it lasts. What is counted in times, or for life, does not come back."""
+    earned, while it lasts; those that all users share, too. What is counted in times, or for life, does not
+    come back."""
     if tenant.local_date(at) != tenant.local_date(earned.occurred_at):
         return []
     windows = set()
@@ -212,13 +213,13 @@ def _refund_spend(
             continue
         rest -= part
         share.returned += part
-        if tenant.expire_enabled and share.lot.is_due(account.as_of):
+        if share.lot.is_due(account.as_of) and lets_expire(tenant, account, account.as_of):
             _grant_grace(book, tenant, account, entry, share.lot, part)
         else:
             _restore(book, account, entry, share.lot, part)
     assert rest == 0, "what a spend took from lots is its amount"
     if tenant.refund_grace_days == 0:
-        expire_due(book, account, account.as_of)
+        expire_due(book, tenant, account, account.as_of)
     return entry
 
 

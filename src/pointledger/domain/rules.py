@@ -25,9 +25,10 @@ _MAX_LIMITS = 20  # each is a count to look up for every event
 
 
 class Limit(Part):
-    """At most `max` for this user under this rule, in points or in times, in a window."""
+    """At most `max`, in points or in times, in a window: for this user under this rule, for all users under
+    this rule, or for all of the tenant's rules that carry such a limit."""
 
-    scope: Literal["user"] = "user"
+    scope: Literal["user", "rule", "tenant"] = "user"
     period: Literal["day", "week", "month", "lifetime"]
     unit: Literal["points", "times"] = "points"
     max: Annotated[int, Field(ge=0, le=MAX_AMOUNT)]

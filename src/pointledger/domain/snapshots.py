@@ -23,7 +23,7 @@ _NUMBERS = (
     "total_adjusted_out",
     "total_clawed_back",
 )
-_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id", "wallet_id"})
+_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id", "lot_id", "wallet_id"})
 
 
 def account_data(account: Account) -> dict[str, Any]:
@@ -34,6 +34,8 @@ def account_data(account: Account) -> dict[str, Any]:
         "status": account.status,
         "version": account.version,
     }
+    if account.expiry_exempt:
+        data["expiry_exempt"] = True
     for name in _NUMBERS:
         number = getattr(account, name)
         if number:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pointledger.domain.expiry import Days, Expiry, Mode, Months, Round, YearlyDate, unsound
-from pointledger.domain.fields import MAX_AMOUNT, EntityId
+from pointledger.domain.fields import MAX_AMOUNT, EntityId, Moment
 from pointledger.domain.findings import explain
 from pointledger.domain.money import SCALES, currency_code
 from pointledger.errors import InvalidTenant
@@ -69,6 +69,9 @@ class Tenant(BaseModel):
     earn_enabled: bool = True
     spend_enabled: bool = True
     expire_enabled: bool = True
+    # When expiry is switched on, an exemption lifted or a policy applied, so much time is given before.
+    expiry_notice_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    expires_not_before: Moment | None = None  # what is due waits until then; `following` sees to it
     expire_accounts_per_run: Points | None = None  # of a sweep; the others wait for the next
     exchange_enabled: bool = True
     transfer_enabled: bool = False
@@ -104,6 +107,27 @@ class Tenant(BaseModel):
     def scale(self) -> int:
         """The decimals of its currency."""
         return SCALES[self.currency]
+
+    def following(self, before: "Tenant | None", now: datetime) -> "Tenant":
+        """This version as it may come after another: where it switches expiry on, nothing expires before the
+        notice is over; and a notice that was given once is not taken back."""
+        if before is None or not self.expire_enabled:
+            return self
+        told = [self.expires_not_before, before.expires_not_before]
+        if not before.expire_enabled:
+            told.append(self.notice_ends(now))
+        latest = max((moment for moment in told if moment), default=None)
+        return self if latest is None else self.model_copy(update={"expires_not_before": latest})
+
+    def notice_ends(self, now: datetime, days: int | None = None) -> datetime:
+        """The local midnight that ends a notice of so many days, the tenant's own number if not given."""
+        days = self.expiry_notice_days if days is None else days
+        return self.day_starts_at(self.local_date(now) + timedelta(days=days))
+
+    def lets_expire(self, moment: datetime) -> bool:
+        """Whether what is due then may expire, as far as the tenant is concerned."""
+        not_before = self.expires_not_before
+        return self.expire_enabled and (not_before is None or not_before <= moment)
 
     def local(self, moment: datetime) -> datetime:
         """What the tenant's clocks show then."""

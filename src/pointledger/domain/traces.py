@@ -31,6 +31,7 @@ def tell(
         told.append(f"It belongs to entry {entry['related_id']}.")
     told += _lots([f"It moved {lot['amount']} points of lot {_lot(lot)} ({lot['kind']})." for lot in moved])
     told += _lots([f"Lot {_lot(lot)} came with it: {lot['amount']} points." for lot in arrived])
+    told += _lots([sentence for lot in (*moved, *arrived) for sentence in _changes(lot)])
     return told
 
 
@@ -115,6 +116,14 @@ def _lot(lot: dict[str, Any]) -> str:
     ends = f"expires {lot['expires_at']}" if lot["expires_at"] else "never expires"
     begins = f"pending until {lot['activates_at']}, " if lot["activates_at"] else ""
     return f"{lot['lot_id']} (earned {lot['earned_at']}, {begins}{ends})"
+
+
+def _changes(lot: dict[str, Any]) -> list[str]:
+    return [
+        f"The expiry of lot {lot['lot_id']} was moved from {change['was'] or 'never'} to "
+        f"{change['becomes'] or 'never'} by command {change['command_id']} ({change['cause']})."
+        for change in lot["expiry_changes"]
+    ]
 
 
 def _lots(sentences: list[str]) -> list[str]:

@@ -9,7 +9,8 @@
 | pauses      | tenants whose commands wait                                           |
 | failures    | commands that failed, the dead, and what was no command               |
 | books       | the accounts of a batch: load, save                                   |
-| lots, usage | two of its parts: lots, and windows of limits                         |
+| lots, usage | two of its parts: lots, and windows of users' limits                  |
+| shared_usage | the counters of limits that all users share                          |
 | programmes  | tenants and rules, versioned                                          |
 | queries     | what people ask: accounts, entries, outcomes                          |
 | past        | an account as it was                                                  |
@@ -21,5 +22,5 @@
 | migrate     | bringing a database to this version                                   |
 
 One statement per function, named for the question that it answers. Row locks are taken in this order
-everywhere: lane, accounts (by tenant and user).
+everywhere: lane, accounts and then wallets (by tenant and user), counters of shared limits (by their key).
 """

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.decide import Accepted
+from pointledger.domain.limits import Window
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
@@ -18,6 +19,7 @@ from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
+from pointledger.storage.shared_usage import count_shared, load_shared
 from pointledger.storage.usage import load_usage, save_usage
 from pointledger.storage.wallets import load_wallets, save_wallets
 
@@ -27,18 +29,29 @@ _ACCOUNT = (
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
     "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at", "next_activation_at",
 )  # fmt: skip
+_EXEMPTION = ("expiry_exempt", "expires_not_before")  # changed seldom, and so not with the rest
 
 
 def load(
-    connection: sa.Connection, batch: list[Accepted], recorded_at: datetime, programmes: Programmes
+    connection: sa.Connection,
+    batch: list[Accepted],
+    recorded_at: datetime,
+    programmes: Programmes,
+    *,
+    lock_counters: bool = False,
 ) -> Book:
-    """Everything that deciding this batch may need; its accounts stay locked until the transaction ends."""
-    return _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+    """Everything that deciding this batch may need; its accounts stay locked until the transaction ends, and
+    so, if asked for, do the counters of the limits that all users share."""
+    book, shared = _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+    book.usage |= load_shared(connection, shared, lock=lock_counters)
+    return book
 
 
 def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
     """What deciding this command now would need, as a moment shows it; nothing is locked."""
-    return _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+    book, shared = _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+    book.usage |= load_shared(connection, shared)
+    return book
 
 
 def _load(
@@ -47,7 +60,8 @@ def _load(
     recorded_at: datetime,
     programmes: Programmes,
     accounts: str,
-) -> Book:
+) -> tuple[Book, list[Window]]:
+    """The book but for the windows that all users share: which of them it needs."""
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
     book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
     book.wallets = load_wallets(connection, batch)
@@ -59,12 +73,14 @@ def _load(
     load_pending(connection, book, needs.accounts, reversed_lots)
     load_lots(connection, book, needs.accounts, reversed_lots)
     load_holds(connection, book, needs.accounts, reversed_lots)
-    book.usage = load_usage(connection, sorted(needs.windows))
-    return book
+    own = sorted(window for window in needs.windows if not window.is_shared)
+    shared = sorted(window for window in needs.windows if window.is_shared)
+    book.usage = load_usage(connection, own)
+    return book, shared
 
 
 _ACCOUNTS = f"""
-SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
+SELECT {", ".join(f"a.{name}" for name in (*_ACCOUNT, *_EXEMPTION))}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
 ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
@@ -80,7 +96,7 @@ def _accounts(
     found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
-        account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
+        account = Account(**dict(zip((*_ACCOUNT, *_EXEMPTION), row, strict=True)))
         account.others_expire_from = account.next_expiry_at
         account.others_activate_from = account.next_activation_at
         accounts[account.tenant_id, account.user_id] = account
@@ -113,8 +129,10 @@ _ENTRY = (
 
 
 def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
-    """Writes everything that the decisions changed, and their outcomes."""
+    """Writes everything that the decisions changed, but what they counted of shared limits (`count`), and
+    their outcomes."""
     _save_accounts(connection, list(book.accounts.values()))
+    _save_exemptions(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
     save_holds(connection, book)
@@ -132,6 +150,12 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
         ("id", "tenant_id", "state", "reason", "message", "applied_at", "data"),
         [_outcome_line(accepted, decision, book.recorded_at) for accepted, decision in decisions],
     )
+
+
+def count(connection: sa.Connection, book: Book) -> bool:
+    """Counts what was granted under limits that all users share: the last statement before the COMMIT. False
+    where others have used up what the batch counted on: then it must not be committed."""
+    return count_shared(connection, book.usage)
 
 
 def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
@@ -152,6 +176,27 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
         **{name: [getattr(account, name) for account in changed] for name in _CHANGING},
     )
     assert touched == len(changed), "a locked account is there until the transaction ends"
+
+
+_UPDATE_EXEMPTIONS = """
+UPDATE accounts SET expiry_exempt = new.exempt, expires_not_before = new.not_before
+FROM unnest(%(tenants)b::text[], %(users)b::text[], %(exempt)b::bool[], %(not_before)b::timestamptz[])
+     AS new (tenant_id, user_id, exempt, not_before)
+WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
+"""
+
+
+def _save_exemptions(connection: sa.Connection, accounts: list[Account]) -> None:
+    changed = [account for account in accounts if account.exemption_changed]
+    if changed:
+        run(
+            connection,
+            _UPDATE_EXEMPTIONS,
+            tenants=[account.tenant_id for account in changed],
+            users=[account.user_id for account in changed],
+            exempt=[account.expiry_exempt for account in changed],
+            not_before=[account.expires_not_before for account in changed],
+        )
 
 
 def _entry_line(entry: Entry) -> tuple[Any, ...]:

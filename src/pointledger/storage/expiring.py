@@ -1,10 +1,11 @@
 """What is going to expire: a user's lots, and what a sweep would find."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from pointledger.domain.tenants import Tenant
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 
@@ -16,16 +17,28 @@ SELECT l.id, l.remaining AS points, l.amount, l.earned_at, l.expires_at, l.entry
 FROM accounts a
 JOIN lots l ON l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
 WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND l.remaining > 0
-  AND l.expires_at > %(after)s AND l.expires_at <= %(until)s
+  AND greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) > %(after)s
+  AND greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) <= %(until)s
+  AND l.expires_at <= %(until)s
 ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s"""
 
 
 def expiring_lots(
-    connection: sa.Connection, tenant_id: str, user_id: str, after: datetime, until: datetime
+    connection: sa.Connection, tenant: Tenant, user_id: str, after: datetime, until: datetime
 ) -> tuple[int, int, list[dict[str, Any]]]:
     """Points and number of the user's lots that expire after one moment and not after another, frozen
-    points not counted; and the first of these lots, in the order in which they go."""
-    found = rows(connection, _LOTS, tenant=tenant_id, user=user_id, after=after, until=until, most=MOST_LOTS)
+    points not counted, and those that a notice holds back by when it ends; and the first of these lots, in
+    the order in which they go."""
+    found = rows(
+        connection,
+        _LOTS,
+        tenant=tenant.tenant_id,
+        user=user_id,
+        not_before=tenant.expires_not_before,
+        after=after,
+        until=until,
+        most=MOST_LOTS,
+    )
     lots = [shown(row) for row in found]
     points, count = (lots[0]["points_in_all"], lots[0]["lots_in_all"]) if lots else (0, 0)
     for lot in lots:
@@ -46,6 +59,7 @@ WITH found AS (
         WHERE tenant_id = a.tenant_id AND account_id = a.id AND state = 'pending'
           AND activates_at <= greatest(a.as_of, %(as_of)s)) AS l
     WHERE a.tenant_id = %(tenant)s AND a.status <> 'closed' AND a.next_expiry_at <= %(as_of)s
+      AND a.expiry_exempt = %(exempt)s AND coalesce(a.expires_not_before <= %(as_of)s, true)
       AND l.remaining > 0 AND l.expires_at <= greatest(a.as_of, %(as_of)s)
     GROUP BY a.user_id
 )
@@ -55,14 +69,67 @@ FROM found ORDER BY expires_at, user_id LIMIT %(most)s"""
 
 
 def would_expire(
-    connection: sa.Connection, tenant_id: str, as_of: datetime, most: int
+    connection: sa.Connection, tenant_id: str, as_of: datetime, most: int, *, exempt: bool = False
 ) -> tuple[dict[str, int], list[dict[str, Any]]]:
     """What a sweep of the tenant would expire: accounts, lots, points; and its first accounts, soonest
-    expiry first."""
-    found = rows(connection, _WOULD_EXPIRE, tenant=tenant_id, as_of=as_of, most=most)
+    expiry first. `exempt`: what it leaves, on accounts from which time takes nothing."""
+    found = rows(connection, _WOULD_EXPIRE, tenant=tenant_id, as_of=as_of, most=most, exempt=exempt)
     members = [shown(row) for row in found]
     sums = {name: members[0][f"{name}_in_all"] if members else 0 for name in ("accounts", "lots", "points")}
     for member in members:
         for name in sums:
             del member[f"{name}_in_all"]
     return sums, members
+
+
+_ACCOUNTS = """
+SELECT a.next_expiry_at, a.user_id, min(soon.ends_at) AS expires_at, count(*) AS lots,
+       sum(soon.remaining)::bigint AS points
+FROM accounts a
+CROSS JOIN LATERAL (
+    SELECT l.remaining,
+           greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) AS ends_at
+    FROM lots l
+    WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
+      AND l.expires_at <= %(until)s) AS soon
+WHERE a.tenant_id = %(tenant)s AND a.status <> 'closed' AND NOT a.expiry_exempt
+  AND a.next_expiry_at <= %(until)s
+  AND (a.next_expiry_at, a.user_id) > (coalesce(%(reached)s::timestamptz, '-infinity'), %(reached_user)s)
+  AND soon.ends_at > %(after)s AND soon.ends_at <= %(until)s
+GROUP BY a.next_expiry_at, a.user_id
+ORDER BY a.next_expiry_at, a.user_id LIMIT %(most)s"""
+
+
+class Soon(NamedTuple):
+    """A user of whose lots something expires within a window: the first of it then, and how much in all.
+    `next_expiry_at` and `user_id` go into the next look."""
+
+    next_expiry_at: datetime
+    user_id: str
+    expires_at: datetime
+    lots: int
+    points: int
+
+
+def accounts_expiring(
+    connection: sa.Connection,
+    tenant: Tenant,
+    after: datetime,
+    until: datetime,
+    reached: tuple[datetime | None, str] = (None, ""),
+    most: int = 1_000,
+) -> list[Soon]:
+    """A page of the tenant's accounts with lots that expire after one moment and not after another: without
+    what is frozen, spent or exempt; what a notice holds back counts when that ends."""
+    found = rows(
+        connection,
+        _ACCOUNTS,
+        tenant=tenant.tenant_id,
+        not_before=tenant.expires_not_before,
+        after=after,
+        until=until,
+        reached=reached[0],
+        reached_user=reached[1],
+        most=most,
+    )
+    return [Soon(*row) for row in found]

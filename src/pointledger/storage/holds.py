@@ -17,7 +17,7 @@ _HOLDS = """
 SELECT h.tenant_id, h.account_id, h.id, h.seq, h.amount, h.opened_at, h.expires_at, h.captured, h.released,
        h.state, hl.amount AS held_amount, hl.frozen AS held_frozen,
        l.id AS lot_id, l.entry_id, l.origin_id, l.amount AS lot_amount, l.remaining, l.earned_at,
-       l.expires_at AS lot_expires_at, l.expired, l.frozen, l.activates_at
+       l.expires_at AS lot_expires_at, l.expired, l.frozen, l.activates_at, l.expiry_changes
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[], %(until)b::timestamptz[], %(release)b::int8[])
      AS wanted (tenant_id, account_id, until, release)
 CROSS JOIN LATERAL (
@@ -100,6 +100,7 @@ def _put_hold(account: Account, row: Any, lots: dict[UUID, Lot]) -> None:
             expired=row.expired,
             frozen=row.frozen,
             activates_at=row.activates_at,
+            expiry_changes=row.expiry_changes,
         )
         lots[lot.id] = lot
     if not contains(account.lots, lot):

@@ -2,7 +2,8 @@
 """What must be true of limits: none is exceeded, and what counts as used is what was granted.
 
 Which version of a rule granted an entry stands on the entry; which version of the tenant did, nowhere.
-So the tenant's own counts are compared exactly only where every version of it had the limit.
+So the tenant's own counts are compared exactly only where every version of it had the limit. The limits that
+all users share: `invariants_of_shared_limits.py`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,12 @@ from pointledger.storage.invariants import ACCOUNTS_HERE, Invariant, within
 _TENANTS_HERE = "t.tenant_id >= %(after_0)s AND t.tenant_id <= %(to_0)s"
 
 # Each limit of each version of a rule, of the tenants that the chunk touches.
-_RULE_LIMITS = f"""
-    SELECT t.tenant_id, t.rule_id, t.version, lim ->> 'period' AS period, lim ->> 'unit' AS unit,
-           (lim ->> 'max')::bigint AS most
+RULE_LIMITS = f"""
+    SELECT t.tenant_id, t.rule_id, t.version, lim ->> 'scope' AS scope, lim ->> 'period' AS period,
+           lim ->> 'unit' AS unit, (lim ->> 'max')::bigint AS most, t.saved_at
     FROM rule_versions t CROSS JOIN LATERAL json_array_elements(t.body -> 'limits') AS lim
     WHERE {_TENANTS_HERE}"""
+_USERS_LIMITS = f"SELECT * FROM ({RULE_LIMITS}) AS all_limits WHERE scope = 'user'"
 
 # The highest number that any version allows; none where a version counts without bounding that number.
 # A grant under a version leaves the count within that version's limit, so it is never above the highest.
@@ -30,7 +32,7 @@ _HIGHEST = f"""
            CASE WHEN bool_and(times IS NOT NULL) THEN max(times) END AS most_times
     FROM (SELECT tenant_id, rule_id, version, period, min(most) FILTER (WHERE unit = 'points') AS points,
                  min(most) FILTER (WHERE unit = 'times') AS times
-          FROM ({_RULE_LIMITS}) AS limits GROUP BY tenant_id, rule_id, version, period) AS versions
+          FROM ({_USERS_LIMITS}) AS limits GROUP BY tenant_id, rule_id, version, period) AS versions
     GROUP BY tenant_id, rule_id, period
     UNION ALL
     SELECT t.tenant_id, meter, 'day', max((t.config ->> setting)::bigint), NULL
@@ -57,7 +59,7 @@ _NOT_EXCEEDED = Invariant(
 )
 
 # A tenant's calendar: its zone, where it never changed and Postgres knows the same zone as we do.
-_CALENDARS = f"""
+CALENDARS = f"""
     SELECT t.tenant_id,
            CASE WHEN count(DISTINCT t.config ->> 'timezone') = 1
                      AND min(t.config ->> 'timezone') = ANY(%(zones)s::text[])
@@ -90,7 +92,7 @@ _GRANTED = f"""
                                                            ('adjust', 'clawback'))
         WHEN w.meter = 'spend' THEN (e.type, e.subtype) = ('spend', 'purchase')
         WHEN w.meter IS NOT NULL THEN (e.tenant_id, e.rule_id, e.rule_version, w.period)
-             IN (SELECT tenant_id, rule_id, version, period FROM ({_RULE_LIMITS}) AS limits) END"""
+             IN (SELECT tenant_id, rule_id, version, period FROM ({_USERS_LIMITS}) AS limits) END"""
 
 # Windows before a day that was closed may have been pruned, where the tenant has ever limited backdating;
 # what is used of them again counts from nothing.
@@ -98,7 +100,7 @@ _COUNTED = Invariant(
     "I11b",
     "what counts as used of a limit is what was granted in its window",
     f"""
-    WITH calendars AS MATERIALIZED ({_CALENDARS})
+    WITH calendars AS MATERIALIZED ({CALENDARS})
     SELECT tenant_id, account_id, meter, period, starts_on, sum(used) AS used, sum(granted) AS granted,
            sum(times_used) AS times_used, sum(times_granted) AS times_granted
     FROM (

@@ -1,6 +1,7 @@
 # ruff: noqa: S608  (what is put into these queries is names of ours)
 """What must be true of lots and of what entries took from them."""
 
+from pointledger.storage.expiry_changes import expired_then
 from pointledger.storage.invariants import (
     ACCOUNTS_HERE,
     AFTER_ANY_TENANT,
@@ -12,6 +13,7 @@ from pointledger.storage.invariants import (
     Walk,
     within,
 )
+from pointledger.storage.invariants_of_expiry import EXPIRIES_OF_LOTS
 
 # ------------------------------------------------------------------------------- the lots of an account
 
@@ -131,16 +133,20 @@ _CARRIED = Invariant(
     f"""{_REACHED}
     SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
     FROM (
-        SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, amount AS arrived, 0 AS gone
+        SELECT tenant_id, entry_id, origin_id, earned_at, {expired_then("reached", "0")} AS expires_at,
+               amount AS arrived, 0 AS gone
         FROM reached WHERE origin_id <> entry_id AND NOT EXISTS (
             SELECT FROM entries e WHERE e.tenant_id = reached.tenant_id AND e.id = reached.entry_id
               AND e.type = 'refund')
         UNION ALL
         SELECT e.tenant_id, e.id, l.origin_id, l.earned_at,
-               CASE e.type WHEN 'unfreeze' THEN e.expires_at ELSE l.expires_at END, 0, m.amount
+               CASE e.type WHEN 'unfreeze' THEN e.expires_at ELSE {expired_then("l", "g.seq")} END, 0,
+               m.amount
         FROM entries e
+        JOIN entries g ON g.tenant_id = e.tenant_id
+                      AND g.id = CASE e.type WHEN 'unfreeze' THEN e.id ELSE e.related_id END
         JOIN lot_moves m ON m.tenant_id = e.tenant_id
-                        AND m.entry_id = CASE e.type WHEN 'unfreeze' THEN e.id ELSE e.related_id END
+                        AND m.entry_id = g.id
                         AND m.kind = CASE e.type WHEN 'unfreeze' THEN 'grace' ELSE 'transfer' END
         JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
         WHERE {ENTRIES_HERE} AND (e.subtype = 'transfer_in' OR e.type = 'unfreeze')) AS both_ends
@@ -196,7 +202,7 @@ LOTS = Walk(
     last=(AFTER_ANY_TENANT, LAST_ID),
     rows_at_once=20_000,
     whole_milliseconds=True,
-    invariants=(_LOT_BOUNDS, _LOTS_TOO_MANY, _LOT_OWNER),
+    invariants=(_LOT_BOUNDS, _LOTS_TOO_MANY, _LOT_OWNER, *EXPIRIES_OF_LOTS),
 )
 
 # ------------------------------------------------------------------------------------------ move by move
@@ -205,7 +211,7 @@ _MOVES_HERE = within("m.tenant_id", "m.entry_id", "m.lot_id")
 
 _TOO_LATE = Invariant(
     "I12a",
-    "nothing is spent or transferred from a lot that has expired, where the tenant lets points expire; "
+    "nothing is spent or transferred from a lot that has expired, where tenant and account let them; "
     "what was held before may be captured after",
     f"""
     SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
@@ -213,9 +219,13 @@ _TOO_LATE = Invariant(
     JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
     LEFT JOIN entries f ON f.tenant_id = e.tenant_id AND f.id = e.related_id AND f.type = 'freeze'
     WHERE {_MOVES_HERE} AND m.kind IN ('spend', 'transfer', 'adjust')
-      AND coalesce(f.occurred_at, e.occurred_at) >= l.expires_at
+      AND coalesce(f.occurred_at, e.occurred_at) >= {expired_then("l", "coalesce(f.seq, e.seq)")}
       AND NOT EXISTS (SELECT FROM tenant_versions t
-                      WHERE t.tenant_id = m.tenant_id AND t.config ->> 'expire_enabled' = 'false')""",
+                      WHERE t.tenant_id = m.tenant_id AND (t.config ->> 'expire_enabled' = 'false'
+                                                           OR t.config ->> 'expires_not_before' IS NOT NULL))
+      AND NOT EXISTS (SELECT FROM accounts a
+                      WHERE a.tenant_id = l.tenant_id AND a.id = l.account_id
+                        AND (a.expiry_exempt OR a.expires_not_before IS NOT NULL))""",
 )
 
 _TOO_EARLY = Invariant(
@@ -226,7 +236,7 @@ _TOO_EARLY = Invariant(
     JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
     JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
     WHERE {_MOVES_HERE} AND e.type = 'expire' AND e.subtype = 'scheduled'
-      AND e.occurred_at < coalesce(l.expires_at, 'infinity')""",
+      AND e.occurred_at < coalesce({expired_then("l", "e.seq")}, 'infinity')""",
 )
 
 _MOVE_OWNER = Invariant(

@@ -17,6 +17,7 @@ APPEND_ONLY = (
     "batches",
     "wallet_entries",
     "wallet_lines",
+    "expiry_changes",
     "acts",
 )
 

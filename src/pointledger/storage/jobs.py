@@ -114,6 +114,7 @@ class Due(NamedTuple):
 _DUE = """
 SELECT next_expiry_at, user_id FROM accounts
 WHERE tenant_id = %(tenant)s AND status <> 'closed' AND next_expiry_at <= %(as_of)s
+  AND NOT expiry_exempt AND coalesce(expires_not_before <= %(as_of)s, true)
   AND (next_expiry_at, user_id) > (coalesce(%(after)s::timestamptz, '-infinity'), %(after_user)s)
 ORDER BY next_expiry_at, user_id LIMIT %(limit)s"""
 
@@ -186,8 +187,11 @@ def holds_due(connection: sa.Connection, after: tuple[Any, ...], limit: int) -> 
 # ---------------------------------------------------------------------------------------------- windows
 
 _CLOSE = """
-INSERT INTO closed_windows (tenant_id, local_date, users, points)
-SELECT %(tenant)s, %(day)s, count(DISTINCT user_id), coalesce(sum(points), 0)
+INSERT INTO closed_windows (tenant_id, local_date, users, points, shared)
+SELECT %(tenant)s, %(day)s, count(DISTINCT user_id), coalesce(sum(points), 0),
+       (SELECT coalesce(json_agg(json_build_object('meter', meter, 'points', points, 'times', times)
+                                 ORDER BY meter), '[]')
+        FROM shared_usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on = %(day)s)
 FROM usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on = %(day)s
   AND meter NOT IN ('earn', 'spend')  -- those count the same points once more, over all rules
 ON CONFLICT DO NOTHING"""
@@ -211,13 +215,17 @@ def close_windows(connection: sa.Connection, tenant: Tenant, day: date) -> int:
     return run(connection, _CLOSE, tenant=tenant.tenant_id, day=day)
 
 
-_PRUNE = """
-DELETE FROM usage WHERE tenant_id = %(tenant)s AND starts_on < %(before)s AND (
+_ENDED = """
+tenant_id = %(tenant)s AND starts_on < %(before)s AND (
     period = 'day' OR (period = 'week' AND starts_on + 7 <= %(before)s)
     OR (period = 'month' AND starts_on + interval '1 month' <= %(before)s))"""
 
+_PRUNE = f"DELETE FROM usage WHERE {_ENDED}"  # noqa: S608  (a constant of ours)
+_PRUNE_SHARED = f"DELETE FROM shared_usage WHERE {_ENDED}"  # noqa: S608  (a constant of ours)
+
 
 def prune_usage(connection: sa.Connection, tenant: Tenant, before: date) -> int:
-    """Forgets usage of windows that ended before a day, when no command can count in them any more; how many
-    rows."""
-    return run(connection, _PRUNE, tenant=tenant.tenant_id, before=before)
+    """Forgets usage of windows, shared ones too, that ended before a day, when no command can count in them
+    any more; how many rows."""
+    about = {"tenant": tenant.tenant_id, "before": before}
+    return run(connection, _PRUNE, **about) + run(connection, _PRUNE_SHARED, **about)

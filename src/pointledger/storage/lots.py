@@ -9,13 +9,14 @@ from pointledger.domain.book import Account, Book
 from pointledger.domain.lots import Lot, consumption_order
 from pointledger.domain.needs import AccountNeeds
 from pointledger.storage.database import copy, rows, run
+from pointledger.storage.expiry_changes import save_expiry_changes
 
 _FIRST_LOTS = 32  # most debits are paid by the first few lots
 _LOTS_GROWTH = 16  # an account that needs more gets so many times more at the next look
 
 _LOTS = """
 SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
-       l.expires_at, l.expired, l.frozen
+       l.expires_at, l.expired, l.frozen, l.state, l.activates_at, l.expiry_changes
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 CROSS JOIN LATERAL (
     SELECT * FROM lots
@@ -27,7 +28,7 @@ CROSS JOIN LATERAL (
 
 _PENDING = """
 SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
-       l.expires_at, l.expired, l.frozen, l.state, l.activates_at
+       l.expires_at, l.expired, l.frozen, l.state, l.activates_at, l.expiry_changes
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.account_id = wanted.account_id
            AND l.state = 'pending'"""
@@ -135,6 +136,7 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
         _LOT,
         [tuple(getattr(lot, name) for name in _LOT) for lot in book.new_lots],
     )
+    save_expiry_changes(connection, book)
     changed = list(book.changed_lots.values())
     if not changed:
         return

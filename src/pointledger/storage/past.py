@@ -19,6 +19,7 @@ _NO_TOTALS = dict.fromkeys(
 
 _LAST = """
 SELECT a.id, a.tenant_id, a.user_id, a.points_type, NULL AS status,
+       NULL AS expiry_exempt, NULL AS expires_not_before,
        coalesce(e.balance_after, 0) AS balance, coalesce(e.frozen_after, 0) AS frozen_balance,
        coalesce(e.pending_after, 0) AS pending_balance, coalesce(e.debt_after, 0) AS debt,
        coalesce(e.seq, 0) AS version, a.created_at, coalesce(e.created_at, a.created_at) AS updated_at,

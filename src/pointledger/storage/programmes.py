@@ -124,17 +124,18 @@ RETURNING version"""
 
 def put_tenant(connection: sa.Connection, tenant: Tenant, by: By = _OPERATOR) -> int:
     """Saves a configuration as the tenant's next version, with the act, unless it is the current one; its
-    version."""
+    version. Where it switches expiry on, it begins with a notice (`Tenant.following`)."""
     _one_writer(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
-    if current and tenant_from(current[0].config) == tenant:
-        return int(current[0].version)
+    if current:
+        before = tenant_from(current[0].config)
+        tenant = tenant.following(before, rows(connection, "SELECT clock_timestamp()")[0][0])
+        if before == tenant:
+            return int(current[0].version)
     if tenant.dead_policy == "skip":
         failures.let_followers_go(connection, tenant.tenant_id)
-    before = current[0].config if current else None
-    acts.record(
-        connection, tenant.tenant_id, "tenant-put", by, before=before, after=tenant.model_dump(mode="json")
-    )
+    was, becomes = current[0].config if current else None, tenant.model_dump(mode="json")
+    acts.record(connection, tenant.tenant_id, "tenant-put", by, before=was, after=becomes)
     config = tenant.model_dump_json()
     return int(rows(connection, _PUT_TENANT, tenant=tenant.tenant_id, config=config)[0][0])
 

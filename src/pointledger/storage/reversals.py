@@ -4,6 +4,9 @@ Reads nothing where a batch reverses nothing. A reversed entry's account is lock
 and the reversal is refused: so nothing read here changes before the transaction ends.
 """
 
+from collections import defaultdict
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +18,7 @@ from pointledger.domain.reversals import EARNED
 from pointledger.domain.reversible import Reversible, Share
 from pointledger.ids import id_after
 from pointledger.storage.database import rows
+from pointledger.storage.expiry_changes import expired_then
 
 _WANTED = "unnest(%(tenants)b::text[], %(ids)b::uuid[]) AS wanted (tenant_id, id)"
 
@@ -30,12 +34,13 @@ CROSS JOIN LATERAL (
 
 _LOT = """
 l.id, l.tenant_id, l.account_id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at, l.expires_at,
-l.expired, l.frozen, l.state, l.activates_at"""
+l.expired, l.frozen, l.state, l.activates_at, l.expiry_changes"""
 
 _SHARES = f"""
-SELECT m.tenant_id, m.entry_id, m.amount, returned, {_LOT}
+SELECT m.tenant_id, m.entry_id, m.amount, returned, {expired_then("l", "e.seq")} AS expired_then, {_LOT}
 FROM {_WANTED}
 JOIN lot_moves m ON m.tenant_id = wanted.tenant_id COLLATE "C" AND m.entry_id = wanted.id
+JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
 JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(back.amount), 0)::int8 AS returned
@@ -66,12 +71,16 @@ def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[
         if kind in EARNED and (lot_id := id_after(row.command_id, row.id)):
             brought[row.tenant_id, lot_id] = entry
     lots: dict[UUID, Lot] = {}
-    for tenant_id, entry_id, taken, returned, *lot in rows(connection, _SHARES, **_arrays(keys)):
-        found[tenant_id, entry_id].shares.append(Share(_one(lots, lot), taken, returned))
+    paid: dict[tuple[str, UUID], list[tuple[Any, Share]]] = defaultdict(list)
+    for tenant_id, entry_id, taken, returned, ended, *columns in rows(connection, _SHARES, **_arrays(keys)):
+        lot = _one(lots, columns)
+        paid[tenant_id, entry_id].append(
+            (consumption_order(replace(lot, expires_at=ended)), Share(lot, taken, returned))
+        )
     for row in rows(connection, _LOTS, **_arrays(list(brought))) if brought else []:
         brought[row.tenant_id, row.id].lot = _one(lots, list(row))
-    for entry in found.values():
-        entry.shares.sort(key=lambda share: consumption_order(share.lot))
+    for key, shares in paid.items():  # in the order of then: expiries may have been moved since
+        found[key].shares = [share for _, share in sorted(shares, key=itemgetter(0))]
     return found, lots
 
 

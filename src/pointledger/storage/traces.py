@@ -6,7 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.domain.snapshots import complete
-from pointledger.ids import ids_of_same_millisecond
+from pointledger.ids import ids_of_same_millisecond, parse_id
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 
@@ -40,6 +40,24 @@ def rule_version(
     return shown(found[0]) if found else None
 
 
+_MOVED = """
+SELECT c.lot_id, c.nth, c.cause, c.was, c.becomes, c.command_id, c.recorded_at
+FROM expiry_changes c WHERE c.tenant_id = %(tenant)s AND c.lot_id = ANY(%(lots)s::uuid[])
+ORDER BY c.lot_id, c.nth"""
+
+
+def expiry_changes(
+    connection: sa.Connection, tenant_id: str, lots: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The lots, each with how its expiry was moved: `expiry_changes`, the first one first."""
+    ids = [parse_id(lot["lot_id"]) for lot in lots]
+    found = [shown(row) for row in rows(connection, _MOVED, tenant=tenant_id, lots=ids)] if ids else []
+    return [
+        lot | {"expiry_changes": [change for change in found if change["lot_id"] == lot["lot_id"]]}
+        for lot in lots
+    ]
+
+
 _MOVES = """
 SELECT m.kind, m.amount, l.id AS lot_id, l.amount AS lot_amount, l.earned_at, l.expires_at,
        l.activates_at, l.entry_id, l.origin_id
@@ -61,7 +79,7 @@ _MOST_LOTS = 1_000  # that one entry's trace tells; more cannot be read
 def lots_moved(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> list[dict[str, Any]]:
     """What the entry took from which lots, or gave back to them, soonest expiry first."""
     found = rows(connection, _MOVES, tenant=tenant_id, entry=entry_id, most=_MOST_LOTS)
-    return [shown(row) for row in found]
+    return expiry_changes(connection, tenant_id, [shown(row) for row in found])
 
 
 def lots_arrived(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> list[dict[str, Any]]:
@@ -70,7 +88,7 @@ def lots_arrived(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> l
     found = rows(
         connection, _ARRIVED, tenant=tenant_id, entry=entry_id, first=first, last=last, most=_MOST_LOTS
     )
-    return [shown(row) for row in found]
+    return expiry_changes(connection, tenant_id, [shown(row) for row in found])
 
 
 # ------------------------------------------------------------------------------------------- one user

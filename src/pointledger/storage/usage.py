@@ -1,5 +1,5 @@
-"""How much of the limits' windows is used. A user's windows change only under its own lane's row, so they
-need no locks of their own."""
+"""How much of a user's limits is used. A user's windows change only under its own lane's row, so they need no
+locks of their own. Those that all users share: `shared_usage.py`."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def _window_arrays(windows: list[Window]) -> dict[str, list[Any]]:
 
 
 def load_usage(connection: sa.Connection, windows: list[Window]) -> dict[Window, Usage]:
-    """What is used of these windows. A user's windows change only under its own lane's row: no locks."""
+    """What is used of these windows of users."""
     if not windows:
         return {}
     found = rows(connection, _USAGE, **_window_arrays(windows))
@@ -44,7 +44,7 @@ def load_usage(connection: sa.Connection, windows: list[Window]) -> dict[Window,
 
 
 def save_usage(connection: sa.Connection, usage: dict[Window, Usage]) -> None:
-    changed = {window: used for window, used in usage.items() if used.changed}
+    changed = {window: used for window, used in usage.items() if used.changed and not window.is_shared}
     if not changed:
         return
     run(

@@ -16,6 +16,12 @@ from pointledger.domain.commands.accounts import (
     SetStatus,
 )
 from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.expiry import (
+    ApplyExpiryPolicy,
+    ExtendExpiry,
+    LotExpiry,
+    SetExpiryExemption,
+)
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
@@ -28,6 +34,7 @@ __all__ = [
     "ActivateDue",
     "Adjust",
     "AnyCommand",
+    "ApplyExpiryPolicy",
     "ApplyRule",
     "CancelPending",
     "Clawback",
@@ -37,11 +44,14 @@ __all__ = [
     "Exchange",
     "Expire",
     "ExpireDue",
+    "ExtendExpiry",
     "Freeze",
     "ImportOpeningBalance",
+    "LotExpiry",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
+    "SetExpiryExemption",
     "SetStatus",
     "Spend",
     "SweepCommand",
@@ -70,6 +80,9 @@ AnyCommand = (
     | ReleaseHoldsDue
     | Adjust
     | SetStatus
+    | SetExpiryExemption
+    | ExtendExpiry
+    | ApplyExpiryPolicy
     | WalletAdjust
     | Exchange
 )

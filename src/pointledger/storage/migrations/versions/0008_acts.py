@@ -1,12 +1,12 @@
 """Acts: what administrators did and tried, with who, why, before and after.
 
-Revision ID: 0006
+Revision ID: 0008
 """
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -39,7 +39,8 @@ EARLIER = """
 INSERT INTO acts (tenant_id, id, kind, actor, command_id, state, refusal, request_hash, recorded_at)
 SELECT o.tenant_id, gen_random_uuid(), j.kind, j.actor, o.id, o.state, o.reason, j.fingerprint, o.applied_at
 FROM outcomes o JOIN journal j ON j.id = o.id
-WHERE j.kind IN ('adjust', 'set-status', 'wallet-adjust', 'expire', 'import-opening-balance')
+WHERE j.kind IN ('adjust', 'set-status', 'wallet-adjust', 'expire', 'import-opening-balance',
+                 'extend-expiry', 'set-expiry-exemption', 'apply-expiry-policy')
   AND o.reason IS DISTINCT FROM 'CANCELLED';
 """
 

@@ -1,0 +1,201 @@
+"""Limits that all of a tenant's users share: users in many lanes, several workers, and never over by one."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pointledger import ApplyRule, Clawback
+from pointledger.audit import audit
+from pointledger.ids import parse_id
+from pointledger.locks import Locks
+from pointledger.settings import Settings
+from tests.engine.many_workers import NobodyWaits, drain_with
+from tests.ledger import Ledger, data_of
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+USERS = [f"user-{number}" for number in range(30)]
+PER_UNIT = {"kind": "per_unit", "field": "n", "per": 1, "points": 1}
+
+
+def visit(user_id: str, n: int = 1, at: datetime | None = None) -> ApplyRule:
+    metadata = {"n": n}
+    return ApplyRule(tenant_id="shop", user_id=user_id, event_type="visit", metadata=metadata, occurred_at=at)
+
+
+def granted(ledger: Ledger) -> int:
+    return int(ledger.rows("SELECT coalesce(sum(amount), 0) FROM entries WHERE type = 'earn'")[0][0])
+
+
+def counters(ledger: Ledger) -> list[tuple[Any, ...]]:
+    found = ledger.rows("SELECT meter, period, points, times FROM shared_usage ORDER BY meter, period")
+    return [tuple(row) for row in found]
+
+
+def limited(ledger: Ledger, most: int, **more: Any) -> None:
+    ledger.tenant()
+    limits = [{"scope": "rule", "period": "lifetime", "max": most}]
+    ledger.rule(name="visits", event_type="visit", base=PER_UNIT, limits=limits, **more)
+
+
+@pytest.mark.parametrize("locks_class", [Locks, NobodyWaits], ids=["with locks", "without locks"])
+@pytest.mark.parametrize("on_exceed", ["clamp", "refuse"])
+def test_l8_l9_lanes_that_race_for_a_tenants_last_points_grant_exactly_what_there_is(
+    settings: Settings, locks_class: type[Locks], on_exceed: str
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 5})) as ledger:
+        ledger.tenant()
+        for name, most in (("wide", 500), ("narrow", 250)):
+            limits = [
+                {"scope": "tenant", "period": "day", "max": most},
+                {"scope": "rule", "period": "month", "unit": "times", "max": 290},
+            ]
+            ledger.rule(name=name, event_type="visit", base=PER_UNIT, limits=limits, on_exceed=on_exceed)
+        noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        ledger.client.enqueue_many(
+            [visit(user, n, noon) for n in (1, 3, 7, 1, 1, 1, 1, 1, 1, 1) for user in USERS]
+        )
+
+        drain_with(ledger, 4, locks_class)
+
+        assert granted(ledger) == 500, "all that the wider limit lets through, and not one more"
+        told = {meter: (points, times) for meter, _, points, times in counters(ledger)}
+        assert told.pop("budget")[0] == 500
+        assert sum(points for points, _ in told.values()) == 500
+        assert max(times for _, times in told.values()) <= 290
+        assert audit(ledger.database).as_json()["violations"] == 0
+
+
+def test_l9_times_are_shared_as_points_are(settings: Settings) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 3})) as ledger:
+        ledger.tenant()
+        limits = [{"scope": "rule", "period": "lifetime", "unit": "times", "max": 41}]
+        ledger.rule(name="first ones", event_type="visit", base=PER_UNIT, limits=limits)
+        ledger.client.enqueue_many([visit(user, 2) for _ in range(3) for user in USERS])
+        drain_with(ledger, 4, NobodyWaits)
+        assert (granted(ledger), [row[2:] for row in counters(ledger)]) == (82, [(82, 41)])
+
+
+def held_counter(ledger: Ledger, meanwhile: str, drain: Callable[[], object]) -> None:
+    """Somebody has the counters' rows locked when a drain comes to them, and changes them meanwhile."""
+    drained = threading.Thread(target=drain)
+    with ledger.database.connect() as holder:
+        holder.exec_driver_sql("SELECT FROM shared_usage FOR UPDATE")
+        drained.start()
+        wait_until(ledger.somebody_waits_for_a_row, "the drain stands before the row")
+        holder.exec_driver_sql(meanwhile)
+        holder.commit()
+    drained.join(30)
+
+
+@pytest.mark.parametrize(("meanwhile", "expected"), [(10, 50), (40, 50), (70, 20), (89, 1), (90, 0)], ids=str)
+def test_what_others_count_while_a_batch_is_decided_is_left_to_them(
+    ledger: Ledger, meanwhile: int, expected: int
+) -> None:
+    limited(ledger, 100)
+    ledger.apply(visit("anna", 10))
+    task_id = ledger.client.enqueue(visit("ben", 50))
+    (lane,) = ledger.waiting_lanes()
+
+    held_counter(
+        ledger,
+        f"UPDATE shared_usage SET points = points + {meanwhile}",
+        lambda: ledger.engine.drain(lane),
+    )
+
+    assert data_of(ledger.client.outcome(task_id))["points_earned"] == expected
+    assert counters(ledger)[0][2] == 10 + meanwhile + expected
+    assert ledger.counts("failures") == [0]
+
+
+def test_a_limit_that_is_used_up_is_waited_for_by_nobody(ledger: Ledger) -> None:
+    limited(ledger, 10)
+    ledger.apply(visit("anna", 10))
+    with ledger.database.connect() as holder:
+        holder.exec_driver_sql("SELECT FROM shared_usage FOR UPDATE")
+        (outcome,) = ledger.apply(visit("ben", 5))
+    grant = data_of(outcome)["grants"][0]
+    assert (grant["wanted"], grant["granted"], grant["held_by"]) == (5, 0, "rule/lifetime/points")
+
+
+def test_a_rule_without_shared_limits_counts_nowhere(ledger: Ledger) -> None:
+    ledger.tenant()
+    ledger.rule(name="visits", event_type="visit", base=PER_UNIT, daily_limit=5)
+    ledger.apply(visit("anna", 3))
+    assert ledger.counts("shared_usage") == [0]
+
+
+WORKER = """
+import os, sys
+from pointledger import batch
+from pointledger.settings import Settings
+from tests.engine.many_workers import NobodyWaits
+from tests.ledger import Ledger
+
+class Deadly:
+    def __getattr__(self, name):
+        return getattr(real, name)
+
+    def count(self, connection, book):
+        assert real.count(connection, book)
+        os._exit(9)
+
+real = batch.books
+if sys.argv[1] == "dies":
+    batch.books = Deadly()
+with Ledger(Settings()) as ledger:
+    ledger.engine._locks = NobodyWaits(ledger.redis, ledger.settings)
+    while lanes := ledger.waiting_lanes():
+        for lane in lanes[:: int(sys.argv[2])]:
+            ledger.engine.drain(lane)
+"""
+
+
+def test_processes_that_share_a_limit_grant_it_once_also_when_one_dies_before_its_commit(
+    ledger: Ledger,
+) -> None:
+    limited(ledger, 100)
+    ledger.client.enqueue_many([visit(user, 7) for _ in range(2) for user in USERS])
+    given = {
+        "POINTLEDGER_DATABASE_URL": ledger.settings.database,
+        "POINTLEDGER_REDIS_URL": ledger.settings.redis,
+        "POINTLEDGER_BATCH_SIZE": "3",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+    }
+    worker = [sys.executable, "-c", WORKER]
+    assert subprocess.run([*worker, "dies", "1"], env=os.environ | given, check=False).returncode == 9
+    assert counters(ledger) == [], "what it had taken has gone with it"
+    workers = [subprocess.Popen([*worker, "lives", step], env=os.environ | given) for step in ("1", "-1")]
+    assert [process.wait(60) for process in workers] == [0, 0]
+
+    assert (granted(ledger), counters(ledger)[0][2]) == (100, 100)
+    assert ledger.counts("pending", "failures") == [0, 0]
+    assert audit(ledger.database).as_json()["violations"] == 0
+
+
+def test_l11_points_that_are_taken_back_on_their_day_make_room_for_others(ledger: Ledger) -> None:
+    ledger.tenant()
+    limits = [{"scope": scope, "period": "day", "max": 30} for scope in ("rule", "tenant")]
+    limits += [{"scope": "tenant", "period": "week", "max": 45}]
+    ledger.rule(name="visits", event_type="visit", base=PER_UNIT, limits=limits)
+    day = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    ledger.apply(visit("anna", 30, day))
+    earned = parse_id(ledger.entries("anna")[0]["id"])
+    anna: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "related_id": earned}
+
+    ledger.apply(Clawback(**anna, amount=20, occurred_at=day + timedelta(hours=1)))
+    (ben,) = ledger.apply(visit("ben", 30, day + timedelta(hours=2)))
+    grant = data_of(ben)["grants"][0]
+    assert (grant["granted"], grant["held_by"]) == (15, "tenant/week/points")
+
+    ledger.apply(Clawback(**anna, amount=10, occurred_at=day + timedelta(days=1)))  # too late
+    used = {(meter == "budget", period): points for meter, period, points, _ in counters(ledger)}
+    assert used == {(False, "day"): 25, (True, "day"): 25, (True, "week"): 45}
+    assert audit(ledger.database).as_json()["violations"] == 0
