@@ -59,7 +59,7 @@ def template(servers: ServerUrls) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to."""
     from pointledger.storage.migrate import migrate  # noqa: PLC0415  tests of pure code run without storage
 
-    with _database(servers, f"template_{secrets.token_hex(4)}") as url:
+    with fresh_database(servers, f"template_{secrets.token_hex(4)}") as url:
         migrate(url, app_url=servers.worker_url)
         yield url.rpartition("/")[2]
 
@@ -68,13 +68,18 @@ def template(servers: ServerUrls) -> Iterator[str]:
 def owner_url(servers: ServerUrls, template: str) -> Iterator[str]:
     """A fresh, migrated database: with real commits, and as many connections as the test likes. By this URL a
     test may do to it whatever it likes."""
-    with _database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+    with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
         yield url
 
 
 @pytest.fixture
 def database_url(servers: ServerUrls, owner_url: str) -> str:
     """The same database as workers and clients reach it: with the privileges that they have anywhere."""
+    return as_worker(servers, owner_url)
+
+
+def as_worker(servers: ServerUrls, owner_url: str) -> str:
+    """How workers and clients connect to the database of this URL."""
     return f"{servers.worker_url.rpartition('/')[0]}/{owner_url.rpartition('/')[2]}"
 
 
@@ -94,7 +99,8 @@ def settings(database_url: str, owner_url: str, redis_url: str) -> Settings:
 
 
 @contextmanager
-def _database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
+def fresh_database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
+    """The URL of a database that ends with the block."""
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     if template:  # copying files beats copying through the log here: fsync is off and the template is small
         create += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))

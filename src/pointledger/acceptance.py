@@ -5,10 +5,10 @@ repetition with the same content answers with the first one's outcome, also unde
 content it is refused, and nothing of what came with it is accepted.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -17,7 +17,7 @@ from sqlalchemy import orm
 
 from pointledger.domain.commands import AnyCommand
 from pointledger.doorbell import Doorbells
-from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers
+from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers, LedgerError
 from pointledger.ids import show_id
 from pointledger.settings import Settings
 from pointledger.storage import journal
@@ -31,6 +31,7 @@ _LOCK_TIMED_OUT = "55P03"  # somebody's open transaction holds a key
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
 _LANES_TO_RING, _LISTENS = "pointledger_lanes", "pointledger_listens"  # in an ORM session's info
 
+Written = TypeVar("Written")
 CallersConnection = sa.Connection | orm.Session | psycopg.Connection[Any]
 
 
@@ -41,6 +42,15 @@ class Receipt:
     task_ids: list[str]
     new: int
     lanes: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one of many commands: the id of the command in the journal, its own or that of the one
+    which it repeats."""
+
+    command_id: UUID
+    is_new: bool
 
 
 class Acceptance:
@@ -69,6 +79,22 @@ class Acceptance:
         receipt = _receipt(lines, new)
         self.ring(receipt)
         return receipt
+
+    def accept_each(self, commands: Sequence[AnyCommand]) -> list[Verdict | LedgerError]:
+        """Accepts commands that have nothing to do with each other, in one transaction: what is wrong with
+        one touches no other. Each one's verdict, or IdempotencyKeyReused or AcceptanceBusy.
+
+        A repetition answers with the first one's id; its own is not kept, for nobody has been told it.
+        """
+        lines = [encode(command, self._lanes) for command in commands]
+        try:
+            verdicts = self._commit_each(lines)
+        except sa.exc.DBAPIError as error:
+            if sqlstate(error) != _LOCK_TIMED_OUT:
+                raise
+            verdicts = [self._commit_one(line) for line in lines]
+        self._doorbells.ring({line.lane for line in lines})
+        return verdicts
 
     def accept_within(self, commands: Sequence[AnyCommand], connection: CallersConnection) -> Receipt:
         """Accepts in the caller's open READ COMMITTED transaction: accepted when that commits.
@@ -127,12 +153,39 @@ class Acceptance:
         with self._database.connect() as connection:
             return not journal.full_lanes(connection, wanted, self._batch_size)
 
+    def _commit_each(self, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
+        return self._committed(lambda connection: self._write_each(connection, lines))
+
+    def _commit_one(self, line: Line) -> Verdict | LedgerError:
+        try:
+            return self._commit_each([line])[0]
+        except sa.exc.DBAPIError as error:
+            if sqlstate(error) != _LOCK_TIMED_OUT:
+                raise
+            return AcceptanceBusy(show_id(line.id), 0)
+
+    def _write_each(self, connection: sa.Connection, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
+        verdicts: list[Verdict | LedgerError] = [Verdict(line.id, True) for line in lines]
+        if journal.accept(connection, lines, self._lanes) == len(lines):
+            return verdicts
+        self._require_lanes(connection)
+        for position, first_id, same_content in journal.firsts(connection, lines):
+            line = lines[position]
+            if not same_content:
+                verdicts[position] = IdempotencyKeyReused(f"id {show_id(line.id)}")
+            elif first_id != line.id:
+                verdicts[position] = Verdict(first_id, False)
+        return verdicts
+
     def _commit(self, lines: Sequence[Line]) -> int:
+        return self._committed(lambda connection: self._write(connection, lines))
+
+    def _committed(self, write: Callable[[sa.Connection], Written]) -> Written:
         for tries_left in reversed(range(_TRIES)):
             try:
                 with self._database.begin() as connection:
                     execute(connection, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
-                    return self._write(connection, lines)
+                    return write(connection)
             except sa.exc.DBAPIError as error:
                 if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
                     raise
@@ -167,11 +220,14 @@ class Acceptance:
             part = lines[start : start + _AT_ONCE]
             written = journal.accept(connection, part, self._lanes)
             if written < len(part):
-                if (found := journal.lane_count(connection)) != self._lanes:
-                    raise LaneCountDiffers(f"the database has {found} lanes, this process {self._lanes}")
+                self._require_lanes(connection)
                 _note_repetitions(connection, part)
             new += written
         return new
+
+    def _require_lanes(self, connection: AnyConnection) -> None:
+        if (found := journal.lane_count(connection)) != self._lanes:
+            raise LaneCountDiffers(f"the database has {found} lanes, this process {self._lanes}")
 
 
 def _receipt(lines: Sequence[Line], new: int) -> Receipt:

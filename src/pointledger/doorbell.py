@@ -20,6 +20,7 @@ _DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
 _RING_LIVES_SECONDS = 60  # under a long backlog rings would pile up; far more than clocks may differ
 _PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wait for it again
 _POOL_WAIT_SECONDS = 1.0
+APPLIED = "applied"  # the channel of a lane is PREFIX:applied:LANE
 
 _log = structlog.get_logger()
 
@@ -112,4 +113,4 @@ class Doorbells:
                 )
 
     def _channel(self, lane: int) -> str:
-        return f"{self._prefix}:applied:{lane}"
+        return f"{self._prefix}:{APPLIED}:{lane}"

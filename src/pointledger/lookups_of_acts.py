@@ -41,10 +41,7 @@ class ActLookups:
             return acts.acts(
                 connection,
                 tenant_id,
-                user_id=user_id,
-                actor=actor,
-                kind=kind,
-                state=state,
+                acts.Filter(user_id, actor, kind, state),
                 before=cursor,
                 limit=max(1, min(limit, MOST_ACTS)),
             )

@@ -1,10 +1,19 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pointledger.errors import NotConfigured
+
+
+class ServiceRights(BaseModel):
+    """What a service may do over HTTP: commands of these kinds (and `read`), for users of these tenants."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tenants: frozenset[str]
+    kinds: frozenset[str]
 
 
 class Settings(BaseSettings):
@@ -38,6 +47,32 @@ class Settings(BaseSettings):
 
     backoff_seconds: tuple[float, ...] = Field(
         (1, 2, 4, 8, 15), description="waits before a failing command is tried again; then it is dead"
+    )
+
+    # The HTTP gateway, `pointledger serve`.
+    http_issuer: str | None = Field(None, description="the `iss` of tokens that are believed, to the letter")
+    http_audience: str = Field("pointledger", description="their `aud`, to the letter")
+    http_keys: str | None = Field(
+        None, description="the issuer's public keys: a JWK set or a PEM in a file, or a JWK set's https URL"
+    )
+    http_token_seconds: int = Field(
+        86_400, ge=60, description="no token is believed for longer after it was issued: a stolen one ends"
+    )
+    http_services: dict[str, ServiceRights] = Field(
+        {},
+        description='like {"svc:till": {"tenants": ["shop"], "kinds": ["apply-rule", "read"]}}',
+    )
+    http_wait_seconds: float = Field(
+        5.0, ge=0, le=60, description="an answer waits so long for its outcome, then it is 202"
+    )
+    http_user_rate: int = Field(
+        20, ge=1, description="requests a second of one user, in bursts of twice as many: a person clicks"
+    )
+    http_service_rate: int = Field(
+        5_000, ge=1, description="of one service or administrator: less than a gateway can take"
+    )
+    http_concurrency: int = Field(
+        1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )
 
     @property

@@ -117,7 +117,7 @@ def open_stage(tell: Callable[[str, int, int], None]) -> Iterator[Stage]:
 def _start(app: str, number: int, environment: Mapping[str, str], log: int) -> subprocess.Popen[bytes]:
     name = f"--hostname=bench-{number}@%h"
     return subprocess.Popen(
-        [sys.executable, "-m", "pointledger.demo.child", "-A", app, "worker", name, *_QUIET],
+        [sys.executable, "-m", "pointledger.demo.child", "celery", "-A", app, "worker", name, *_QUIET],
         cwd=_ROOT,
         env=os.environ | environment | {"C_FORCE_ROOT": "1"},
         stdin=subprocess.DEVNULL,

@@ -34,8 +34,8 @@ def test_both_sides_do_the_same_work_and_nothing_else_is_printed():
     report = json.loads(done.stdout)
     assert report["verified"] is True
     assert (report["name"], report["rounds"]) == ("throughput", 1)
-    assert set(report["sides"]) == {"pointledger", "conventional"}
-    assert set(report["ratios"]) == {"conventional"}
+    assert set(report["sides"]) == {"pointledger", "pointledger, mixed load", "conventional"}
+    assert set(report["ratios"]) == {"pointledger, mixed load", "conventional"}
 
 
 def test_an_unknown_benchmark_is_a_usage_error():

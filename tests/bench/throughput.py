@@ -2,11 +2,13 @@
 beside the conventional design. One producer process and two workers on either side."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from celery import Celery
@@ -18,6 +20,7 @@ from pointledger.settings import Settings
 from pointledger.storage import programmes
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import migrate
+from tests.bench import mixed
 from tests.bench.conventional import celery as conventional
 from tests.bench.conventional import tables
 from tests.bench.conventional.producer import send_many
@@ -35,6 +38,8 @@ from tests.bench.workload import (
     users,
     verify,
 )
+
+T = TypeVar("T")
 
 NAME = "throughput"
 _UNIT = "commands per second"
@@ -59,17 +64,18 @@ QUICK = Size(rounds=1, users=1_000, ours=4_000, theirs=400, warm_up=40)
 
 
 def run(stage: Stage, *, quick: bool) -> Report:
-    """Ours and theirs, in turns."""
+    """Ours, ours under a mixed load, and theirs, in turns."""
     size = QUICK if quick else FULL
     sides = [
         Side("pointledger", partial(_ours, stage, size)),
+        Side("pointledger, mixed load", partial(_mixed, stage, size)),
         Side("conventional", partial(_theirs, stage, size)),
     ]
     return compare(NAME, _UNIT, sides, size.rounds, stage.tell)
 
 
 def _timed(
-    workers: Workers, produce: Callable[[list[Event]], None], is_done: Callable[[], bool], events: list[Event]
+    workers: Workers, produce: Callable[[list[T]], object], is_done: Callable[[], bool], events: list[T]
 ) -> float:
     """Hands the events over and waits for the last outcome; commands per second."""
     began = time.perf_counter()
@@ -81,8 +87,19 @@ def _timed(
 
 # ------------------------------------------------------------------------------------------------ ours
 
+_OUR_RULE: dict[str, Any] = {
+    "name": "baskets",
+    "event_type": EVENT_TYPE,
+    "base": {"kind": "per_unit", "field": "amount_minor", "per": PER_MINOR, "points": 1},
+    "multiplier": MULTIPLIER,
+}
 
-def _ours(stage: Stage, size: Size) -> float:
+
+@contextmanager
+def _our_system(
+    stage: Stage, rules: Sequence[dict[str, Any]]
+) -> Iterator[tuple[PointsClient, sa.Engine, Workers]]:
+    """A new database with these rules, and workers; everything is audited at the end."""
     redis_url = stage.valkey(0)
     with stage.database() as database_url:
         settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
@@ -93,31 +110,51 @@ def _ours(stage: Stage, size: Size) -> float:
             "POINTLEDGER_BROKER_URL": redis_url,
         }
         database = engine_for(database_url)
-        _put_our_rule(database)
+        _put_our_rules(database, rules)
         with (
             stage.workers("workers", _WORKERS, redis_url, environment) as workers,
             PointsClient.connect(settings) as client,
         ):
-            produce = partial(_enqueue, client)
-            is_done = partial(_nothing_waits, database)
-            first = one_for_each(users(size.users))
-            events = uniform("event", size.ours, users(size.users))
-            _timed(workers, produce, is_done, first)
-            rate = _timed(workers, produce, is_done, events)
-        with database.connect() as connection:
-            verify(connection, first + events)
+            yield client, database, workers
         _audit(database)
         database.dispose()
+
+
+def _ours(stage: Stage, size: Size) -> float:
+    with _our_system(stage, [_OUR_RULE]) as (client, database, workers):
+        produce = partial(_enqueue, client)
+        is_done = partial(_nothing_waits, database)
+        first = one_for_each(users(size.users))
+        events = uniform("event", size.ours, users(size.users))
+        _timed(workers, produce, is_done, first)
+        rate = _timed(workers, produce, is_done, events)
+        with database.connect() as connection:
+            verify(connection, first + events)
     return rate
 
 
-def _put_our_rule(database: sa.Engine) -> None:
-    base = {"kind": "per_unit", "field": "amount_minor", "per": PER_MINOR, "points": 1}
-    rule = {"name": "baskets", "event_type": EVENT_TYPE, "base": base, "multiplier": MULTIPLIER}
-    tenant = {"tenant_id": TENANT, "default_expiry_days": EXPIRY_DAYS}
+def _mixed(stage: Stage, size: Size) -> float:
+    with _our_system(stage, mixed.RULES) as (client, database, workers):
+        is_done = partial(_nothing_waits, database)
+        load, undone = mixed.Load(users(size.users), size.ours), []
+
+        def produce(orders: list[mixed.Order]) -> list[str]:
+            return client.enqueue_many([order.made() for order in orders])
+
+        _timed(workers, produce, is_done, load.opening())
+        _timed(workers, lambda orders: undone.extend(produce(orders)), is_done, load.to_undo())
+        rate = _timed(workers, produce, is_done, load.orders(client.outcomes(undone)))
+        with database.connect() as connection:
+            mixed.verify(connection, load)
+    return rate
+
+
+def _put_our_rules(database: sa.Engine, rules: Sequence[dict[str, Any]]) -> None:
+    tenant = {"tenant_id": TENANT, "default_expiry_days": EXPIRY_DAYS, "transfer_enabled": True}
     with database.begin() as connection:
         programmes.put_tenant(connection, tenant_from(tenant))
-        programmes.put_rule(connection, TENANT, rule_from(rule))
+        for rule in rules:
+            programmes.put_rule(connection, TENANT, rule_from(rule))
 
 
 def _enqueue(client: PointsClient, events: list[Event]) -> None:

@@ -74,7 +74,7 @@ def test_the_same_command_sent_again_is_the_same_command(ledger: Ledger) -> None
     assert list(ledger.counts("journal", "outcomes", "entries", "pending")) == [1, 1, 1, 0]
 
 
-def test_a_known_key_under_a_new_id_answers_with_the_first_outcome(ledger: Ledger) -> None:
+def test_t5_a_known_key_under_a_new_id_answers_with_the_first_outcome(ledger: Ledger) -> None:
     ledger.tenant()
     first, before, after = (earn(idempotency_key="k") for _ in range(3))
     task_ids = [ledger.client.enqueue(first), ledger.client.enqueue(before)]
@@ -105,7 +105,7 @@ def test_a_second_id_with_other_content_is_refused(ledger: Ledger) -> None:
         ledger.client.enqueue(earn(6, id=second.id))
 
 
-def test_a_refusal_is_repeated_too(ledger: Ledger) -> None:
+def test_t5_a_refusal_is_repeated_too(ledger: Ledger) -> None:
     ledger.tenant()
     spends = [Spend(tenant_id="shop", user_id="anna", amount=5, idempotency_key="k") for _ in range(2)]
     [first] = ledger.apply(spends[0])
@@ -119,7 +119,7 @@ def test_a_refusal_is_repeated_too(ledger: Ledger) -> None:
     "change", [{"amount": 6}, {"user_id": "ben"}, {"reason": "gift"}, {"occurred_at": "2026-01-01T00:00:00Z"}]
 )
 @pytest.mark.parametrize("by", ["id", "key"])
-def test_other_content_under_a_known_id_or_key_is_refused_with_all_its_neighbours(
+def test_t5_other_content_under_a_known_id_or_key_is_refused_with_all_its_neighbours(
     ledger: Ledger, by: str, change: dict[str, Any]
 ) -> None:
     first = earn(idempotency_key="k")
@@ -135,7 +135,7 @@ def test_other_content_under_a_known_id_or_key_is_refused_with_all_its_neighbour
     assert list(ledger.counts("pending", "aliases")) == [1, 0]
 
 
-def test_a_key_belongs_to_its_tenant_actor_and_kind(ledger: Ledger) -> None:
+def test_t5_a_key_belongs_to_its_tenant_actor_and_kind(ledger: Ledger) -> None:
     who: dict[str, Any] = {"user_id": "anna", "amount": 5, "idempotency_key": "k"}
     receipt = ledger.client.accept(
         [

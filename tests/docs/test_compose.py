@@ -18,7 +18,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 def test_it_has_the_servers_the_migration_and_the_processes() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", "worker", "beat"}
+    assert set(SERVICES) == {"postgres", "redis", "migrate", "worker", "beat", "gateway"}
 
 
 def test_every_variable_is_a_setting() -> None:
@@ -57,6 +57,15 @@ def test_the_migration_is_a_command() -> None:
     command = SERVICES["migrate"]["command"][-1]
     assert command.endswith("-m pointledger.cli migrate")
     assert run_app("migrate", "--help").status == 0
+
+
+def test_the_gateway_is_a_command_and_is_asked_whether_it_is_ready() -> None:
+    command = SERVICES["gateway"]["command"]
+    assert command[1:4] == ["-m", "pointledger.cli", "serve"]
+    told = run_app("serve", "--help")
+    assert told.status == 0
+    assert all(option in told.stdout for option in command if option.startswith("--"))
+    assert "/readyz" in SERVICES["gateway"]["healthcheck"]["test"][-1]
 
 
 def test_every_dependency_and_volume_exists() -> None:

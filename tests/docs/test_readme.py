@@ -10,6 +10,7 @@ from pointledger import Reason, Settings
 from pointledger.domain.json_values import read_json
 from pointledger.domain.rules import rule_from
 from pointledger.domain.tenants import Tenant
+from pointledger.http.access import TABLE
 from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
 
@@ -67,6 +68,15 @@ def test_every_command_line_of_the_readme_is_one_that_the_program_knows(run: Run
     for words in called:
         asked = words if words[0] in ("tenant", "rule", "dead", "sweep") else words[:1]
         assert run(*asked, "--help").status == 0, asked
+
+
+def test_every_curl_of_the_readme_is_a_route_of_the_gateway() -> None:
+    asked = re.findall(r"^curl .*http://127.0.0.1:8000([^' ?\n]*)(.*)$", README, re.MULTILINE)
+    assert len(asked) >= 6
+    paths = {(method, re.sub(r"\{[a-z_]+\}", "[^/]+", path)) for method, path in TABLE}
+    for path, rest in asked:
+        method = "POST" if "--json" in rest else "GET"
+        assert any(method == known and re.fullmatch(pattern, path) for known, pattern in paths), path
 
 
 def test_every_reason_stands_in_the_readme_in_order_of_precedence() -> None:

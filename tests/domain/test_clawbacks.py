@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from pointledger.domain.book import MAX_BALANCE
-from pointledger.domain.commands import Clawback
+from pointledger.domain.commands import CancelPending, Clawback
 from tests.domain.books import NOON, SHOP, Shop, data_of, moment, reason_of
 
 APRIL = moment("2026-04-01")
@@ -229,3 +229,12 @@ def test_what_a_clawback_needs_is_known_before_it_is_decided() -> None:
     needs = shop.needs(command)
     assert needs.accounts[SHOP, "anna"].debit == 20
     assert needs.windows == {window for window in shop.book.usage if window.period == "day"}
+
+
+def test_what_cancelling_pending_points_needs_is_known_before_it_is_decided() -> None:
+    shop = Shop(max_earn_per_day=50)
+    shop.earn("anna", 30)
+    shop.earn("anna", 10, activates_at=NOON + timedelta(days=1))
+    command = CancelPending(tenant_id=SHOP, user_id="anna", related_id=shop.last_entry("anna").id)
+    shop.apply(Clawback(tenant_id=SHOP, user_id="anna", related_id=command.related_id, amount=1))
+    assert shop.needs(command).windows == set(shop.book.usage)

@@ -38,6 +38,14 @@ def test_a_malformed_field_is_named(kind: str, field: str) -> None:
     assert unnamed == {}
 
 
+@pytest.mark.parametrize("amount", [0, -5, 10**15 + 1, 2**63, 1.0, 1.5, True, "10", None, [1]])
+@pytest.mark.parametrize("kind", ["earn", "spend", "transfer", "expire", "freeze", "refund"])
+def test_a4_an_amount_is_a_whole_number_and_nothing_that_looks_like_one(kind: str, amount: object) -> None:
+    fields = {"tenant_id": "shop", "user_id": "anna", "amount": amount}
+    with pytest.raises(InvalidCommand, match="amount"):
+        command_from(kind, fields | ({"to_user_id": "ben"} if kind == "transfer" else {}))
+
+
 def test_every_malformed_field_is_named_at_once() -> None:
     with pytest.raises(InvalidCommand) as caught:
         command_from("transfer", {"tenant_id": "", "user_id": 5, "amount": 0})

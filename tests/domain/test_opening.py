@@ -67,6 +67,15 @@ def test_an_import_repays_debt_and_can_be_clawed_back() -> None:
     assert (shop.balance("anna"), shop.account("anna").debt) == (3, 0)
 
 
+def test_what_counted_toward_no_limit_makes_no_room_in_one_when_it_is_clawed_back() -> None:
+    shop = Shop(max_earn_per_day=50)
+    shop.open("anna", OpeningLot(amount=30))
+    imported = shop.last_entry("anna")
+    shop.earn("anna", 50)
+    data_of(shop.clawback("anna", imported))
+    assert reason_of(shop.earn("anna", 1)) == "LIMIT_REACHED"
+
+
 def test_nothing_is_imported_to_an_account_that_is_not_active_or_full() -> None:
     shop = Shop()
     shop.open("anna", OpeningLot(amount=10**15))

@@ -103,6 +103,12 @@ def test_r3_where_expiry_is_off_the_lot_itself_comes_back() -> None:
     assert lots(shop) == [(3, APRIL), (4, MAY), (10, None)]
 
 
+def test_r3_where_expiry_is_off_nothing_expires_though_there_is_no_grace() -> None:
+    shop = spent_twelve(expire_enabled=False, refund_grace_days=0)
+    data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL))
+    assert lots(shop) == [(3, APRIL), (4, MAY), (10, None)]
+
+
 def test_r4_a_transfer_a_refund_an_earn_and_anothers_entry_cannot_be_refunded() -> None:
     shop = spent_twelve()
     shop.earn("ben", 10)

@@ -327,7 +327,7 @@ def test_what_a_rule_must_say_is_asked_for(missing: str) -> None:
 # --------------------------------------------------------------------------------------------- versions
 
 
-def test_an_event_finds_the_version_that_was_in_force_when_it_happened() -> None:
+def test_l10_an_event_finds_the_version_that_was_in_force_when_it_happened() -> None:
     shop = Shop(now=moment("2026-03-10"))
     shop.rule(name="a", points=1)
     shop.rule(name="a", points=2, in_force_from=moment("2026-03-01"))

@@ -5,7 +5,6 @@ import threading
 
 from pointledger.engine import Engine
 from pointledger.locks import Locks, User
-from pointledger.storage.database import engine_for
 from tests.ledger import Ledger
 
 SECONDS = 60  # bound of any wait
@@ -24,15 +23,17 @@ class NobodyWaits(Locks):
         return set()
 
 
-def drain_with(ledger: Ledger, workers: int, locks_class: type[Locks]) -> None:
-    """So many workers, each with connections of its own, until nothing waits."""
+def drain_with(
+    ledger: Ledger, workers: int, locks_class: type[Locks] = Locks, *, batch_size: int | None = None
+) -> None:
+    """So many workers until nothing waits; no two of them ever share a connection."""
+    settings = ledger.settings
+    if batch_size is not None:
+        settings = settings.model_copy(update={"batch_size": batch_size})
     failures: list[BaseException] = []
 
     def work() -> None:
-        database = engine_for(ledger.settings.database)
-        engine = Engine(
-            database, locks_class(ledger.redis, ledger.settings), ledger.doorbells, ledger.settings
-        )
+        engine = Engine(ledger.database, locks_class(ledger.redis, settings), ledger.doorbells, settings)
         try:
             while lanes := ledger.waiting_lanes():
                 random.shuffle(lanes)
@@ -40,8 +41,6 @@ def drain_with(ledger: Ledger, workers: int, locks_class: type[Locks]) -> None:
                     engine.drain(lane)
         except BaseException as error:
             failures.append(error)
-        finally:
-            database.dispose()
 
     threads = [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:

@@ -2,18 +2,23 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from pointledger import AnyCommand, Earn, Spend, Transfer
+from pointledger import AnyCommand, ApplyRule, Earn, Spend, Transfer
 from pointledger.domain.decide import Accepted
 from pointledger.engine import _without
 from pointledger.locks import Locks
 from pointledger.settings import Settings
 from tests.engine.many_workers import SECONDS, NobodyWaits, drain_with
-from tests.ledger import Ledger
+from tests.ledger import Ledger, data_of
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=["with locks", "without locks"])
@@ -47,7 +52,7 @@ def all_entries(ledger: Ledger, user: str) -> list[dict[str, str]]:
     return found
 
 
-def test_transfers_back_and_forth_end_without_deadlock_and_conserve_the_total(
+def test_t2_transfers_back_and_forth_end_without_deadlock_and_conserve_the_total(
     settings: Settings, locks_class: type[Locks]
 ) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 50})) as ledger:
@@ -67,6 +72,58 @@ def test_transfers_back_and_forth_end_without_deadlock_and_conserve_the_total(
         states = dict(ledger.rows("SELECT state, count(*) FROM outcomes GROUP BY state"))
         assert states["applied"] + states.get("refused", 0) == 1005
         assert ledger.counts("failures", "pending") == [0, 0]
+
+
+def test_t3_of_twenty_who_give_all_away_at_once_one_succeeds(
+    settings: Settings, locks_class: type[Locks]
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
+        ledger.tenant(transfer_enabled=True)
+        friends = [f"friend-{number}" for number in range(20)]
+        opened = [Earn(tenant_id="shop", user_id=user, amount=1) for user in friends]
+        ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=70), *opened)
+
+        def give(friend: str) -> AnyCommand:
+            return Transfer(tenant_id="shop", user_id="anna", to_user_id=friend, amount=70)
+
+        task_ids = sent_at_once(ledger, [give(friend) for friend in friends])
+        drain_with(ledger, 4, locks_class)
+
+        reasons = Counter(outcome.reason for outcome in ledger.client.outcomes(task_ids))
+        assert reasons == {None: 1, "INSUFFICIENT_BALANCE": 19}
+        assert sorted(ledger.balance(user) for user in ("anna", *friends)) == [0] + [1] * 19 + [71]
+
+
+def test_l8_of_events_that_race_for_the_last_points_none_gets_one_too_many(
+    settings: Settings, locks_class: type[Locks]
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
+        ledger.tenant()
+        ledger.rule(name="visit", event_type="visit", points=10, daily_limit=35)
+        visit: dict[str, Any] = {
+            "tenant_id": "shop",
+            "user_id": "anna",
+            "event_type": "visit",
+            "occurred_at": NOON,
+        }
+        task_ids = sent_at_once(ledger, [ApplyRule(**visit) for _ in range(12)])
+        drain_with(ledger, 4, locks_class)
+
+        granted = [data_of(outcome)["points_earned"] for outcome in ledger.client.outcomes(task_ids)]
+        assert sorted(granted) == [0] * 8 + [5, 10, 10, 10]
+        assert ledger.balance("anna") == 35
+
+
+def sent_at_once(ledger: Ledger, commands: list[AnyCommand]) -> list[str]:
+    """Each by a caller of its own, all at the same moment; their task ids."""
+    barrier = threading.Barrier(len(commands))
+
+    def send(command: AnyCommand) -> str:
+        barrier.wait(SECONDS)
+        return ledger.client.enqueue(command)
+
+    with ThreadPoolExecutor(len(commands)) as callers:
+        return list(callers.map(send, commands))
 
 
 def test_of_a_hundred_concurrent_spends_exactly_what_the_balance_holds_is_spent(

@@ -152,6 +152,17 @@ def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> 
     assert_sound(ledger)
 
 
+def test_who_cancels_pending_points_has_used_the_rest_of_the_day_as_before(ledger: Ledger) -> None:
+    ledger.tenant(max_earn_per_day=50)
+    ledger.apply(Earn(**ANNA, amount=40))
+    pending = made(ledger, Earn(**ANNA, amount=10, activates_at=SOON))
+    made(ledger, CancelPending(**ANNA, related_id=pending))
+    (refused,) = ledger.apply(Earn(**ANNA, amount=11))
+    assert refused.reason == "LIMIT_REACHED"
+    made(ledger, Earn(**ANNA, amount=10))
+    assert_sound(ledger)
+
+
 def test_however_many_batches_the_answers_are_the_same(settings: Settings) -> None:
     told = []
     for batch_size in (1, 1000):

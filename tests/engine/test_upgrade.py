@@ -8,13 +8,13 @@ from alembic import command
 from pointledger.embedded import ServerUrls
 from pointledger.storage.database import engine_for, rows
 from pointledger.storage.migrate import _config, migrate
-from tests.conftest import _database
+from tests.conftest import fresh_database
 
 LOT, ACCOUNT = UUID(int=1), UUID(int=2)
 
 
 def test_what_had_expired_of_a_lot_is_known_afterwards(servers: ServerUrls) -> None:
-    with _database(servers, "upgraded_reversals") as url:
+    with fresh_database(servers, "upgraded_reversals") as url:
         database = engine_for(url)
         with database.begin() as connection:
             config = _config()

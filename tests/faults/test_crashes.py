@@ -55,7 +55,7 @@ def check(ledger: Ledger, report: ReplayReport) -> None:
     assert out_of_order == [(0,)], "first in, first out"
 
 
-def test_a_worker_killed_in_the_middle_of_a_replay_loses_doubles_and_reorders_nothing(
+def test_t8_a_worker_killed_in_the_middle_of_a_replay_loses_doubles_and_reorders_nothing(
     ledger: Ledger, system: System
 ) -> None:
     def kill() -> None:

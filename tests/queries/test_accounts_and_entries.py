@@ -147,6 +147,27 @@ def test_q5_a_page_while_writing_shows_no_entry_twice_and_leaves_none_out(ledger
     assert written, "somebody wrote meanwhile"
 
 
+def test_q4_entries_are_a_chain_without_a_gap_in_the_order_of_their_moments(ledger: Ledger) -> None:
+    amounts = (50, 30, 20)
+    ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="anna", amount=amount) for amount in amounts])
+    ledger.drain()  # one batch, and so one moment
+    ledger.apply(Freeze(tenant_id="shop", user_id="anna", amount=25))
+    ledger.apply(
+        Spend(tenant_id="shop", user_id="anna", amount=40),
+        Adjust(tenant_id="shop", user_id="anna", amount=-5, reason="a mistake"),
+    )
+
+    entries = list(reversed(ledger.entries("anna")))
+
+    assert [entry["seq"] for entry in entries] == [1, 2, 3, 4, 5, 6]
+    after = [entry["balance_after"] for entry in entries]
+    assert after == [50, 80, 100, 75, 35, 30]
+    assert [entry["balance_before"] for entry in entries] == [0, *after[:-1]]
+    moments = [entry["created_at"] for entry in entries]
+    assert moments == sorted(moments)
+    assert len(set(moments)) == 3, "entries of one batch are of one moment, and ordered by seq"
+
+
 def test_one_entry_is_found_by_its_id_in_its_tenant_only(ledger: Ledger) -> None:
     ledger.tenant("other")
     ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=5, reason="sorry"))

@@ -84,7 +84,7 @@ def test_what_is_due_expires_at_the_tenants_midnight_one_entry_per_lot(ledger: L
     assert run[0][2] is not None
 
 
-def test_a_sweep_run_twice_changes_nothing(ledger: Ledger, sweep: Sweep) -> None:
+def test_e3_a_sweep_run_twice_changes_nothing(ledger: Ledger, sweep: Sweep) -> None:
     grant_points_that_are_due(ledger, "anna")
     as_of = LONG_AGO + timedelta(days=31)
     first = [receipt.new for receipt in sweep.expire_now(as_of, "shop")]
@@ -109,7 +109,7 @@ def test_a_beat_that_was_away_for_three_nights_catches_up_on_each(ledger: Ledger
     assert [row[0] for row in dates] == [today - timedelta(days=ago) for ago in (2, 1, 0)]
 
 
-def test_five_beats_at_once_open_and_do_each_run_once(ledger: Ledger) -> None:
+def test_e3_five_beats_at_once_open_and_do_each_run_once(ledger: Ledger) -> None:
     grant_points_that_are_due(ledger, "anna", "ben", "carl")
     last_run(ledger, EXPIRE_POINTS, days_ago=3)
     barrier = threading.Barrier(5)
@@ -137,7 +137,7 @@ def test_five_beats_at_once_open_and_do_each_run_once(ledger: Ledger) -> None:
     assert ledger.rows("SELECT count(*) FROM entries WHERE type = 'expire'") == [(3,)]
 
 
-def test_a_run_whose_worker_died_is_taken_up_by_another_where_it_was(ledger: Ledger, sweep: Sweep) -> None:
+def test_e3_a_run_whose_worker_died_is_taken_up_by_another_where_it_was(ledger: Ledger, sweep: Sweep) -> None:
     grant_points_that_are_due(ledger, "anna")
     last_run(ledger, EXPIRE_POINTS, days_ago=1)
     sweep.open_runs(EXPIRE_POINTS)
@@ -197,7 +197,7 @@ def test_the_reset_notes_where_shared_limits_ended_and_prunes_what_no_command_ca
     assert [tuple(row) for row in kept] == [("day", 20), ("lifetime", 25), ("month", 20)]
 
 
-def test_a_reset_that_never_runs_or_runs_twice_changes_no_limit(ledger: Ledger, sweep: Sweep) -> None:
+def test_l5_a_reset_that_never_runs_or_runs_twice_changes_no_limit(ledger: Ledger, sweep: Sweep) -> None:
     ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
 
     def basket(at: datetime) -> int:

@@ -25,7 +25,7 @@ LOCK_TIMED_OUT = "55P03"
     ],
     ids=["the lane's row", "the sender's account", "the recipient's account"],
 )
-def test_a_drain_waits_for_a_row_that_somebody_holds(ledger: Ledger, held: str) -> None:
+def test_q1_a_drain_waits_for_a_row_that_somebody_holds(ledger: Ledger, held: str) -> None:
     ledger.tenant(transfer_enabled=True)
     ledger.apply(*(Earn(tenant_id="shop", user_id=user, amount=10) for user in ("anna", "ben")))
     task_id = ledger.client.enqueue(Transfer(tenant_id="shop", user_id="anna", to_user_id="ben", amount=1))

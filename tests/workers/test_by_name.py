@@ -54,7 +54,7 @@ def test_the_task_id_is_the_commands_id_in_either_spelling(app: Celery, ledger: 
     assert ledger.client.outcome(str(task_id)).task_id == show_id(task_id)
 
 
-def test_a_message_delivered_twice_is_applied_once(app: Celery, ledger: Ledger) -> None:
+def test_t8_a_message_delivered_twice_is_applied_once(app: Celery, ledger: Ledger) -> None:
     task_id = str(uuid.uuid4())
     for _ in range(3):
         app.send_task("points.earn", kwargs=earn(), task_id=task_id).get(timeout=SECONDS)
@@ -88,7 +88,7 @@ def test_a_key_used_again_with_other_content_is_refused_under_the_new_task_id(ap
     assert (other["state"], other["reason"]) == ("refused", "IDEMPOTENCY_KEY_REUSED")
 
 
-def test_an_id_that_nobody_knows_is_pending_for_celery_and_unknown_for_us(
+def test_q3_an_id_that_nobody_knows_is_pending_for_celery_and_unknown_for_us(
     app: Celery, ledger: Ledger
 ) -> None:
     task_id = str(uuid.uuid4())
@@ -98,7 +98,7 @@ def test_an_id_that_nobody_knows_is_pending_for_celery_and_unknown_for_us(
         app.AsyncResult(task_id).get(timeout=0.05)
 
 
-def test_an_outcome_survives_the_loss_of_everything_in_redis(app: Celery, ledger: Ledger) -> None:
+def test_q3_an_outcome_survives_the_loss_of_everything_in_redis(app: Celery, ledger: Ledger) -> None:
     result = app.send_task("points.earn", kwargs=earn())
     result.get(timeout=SECONDS)
     ledger.redis.flushdb()

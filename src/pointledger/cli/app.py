@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli import accounts, batches, bulk, commands, holds, lookups, operate, policy
+from pointledger.cli import accounts, batches, bulk, commands, holds, lookups, operate, policy, serve
 from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
@@ -117,6 +117,7 @@ app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
 app.command(rich_help_panel="Operation")(operate.integrity)
 app.command(rich_help_panel="Operation")(doings.acts)
+app.command(rich_help_panel="Operation")(serve.serve)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)

@@ -1,5 +1,6 @@
 """`./dev run`: the whole system on this machine, fed with a quarter of a year of real baskets."""
 
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from pointledger.demo.programme import TENANT
 from pointledger.demo.run import Demonstration
 from pointledger.demo.summary import show
 from pointledger.demo.system import System
@@ -26,14 +28,15 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as one JSON object")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="forget what an earlier run left in .data")] = False,
 ) -> None:
-    """Run everything: Postgres, Valkey, two workers and beat; replay real baskets; show what came of them.
+    """Run everything: Postgres, Valkey, two workers, beat and the HTTP gateway; replay real baskets; show
+    what came of them.
 
     Run it again and it goes on with what is there: nothing is applied twice.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupted(stop))
-    system = System(Path.cwd())
+    system = System(Path.cwd(), gateway_for=None if leave else TENANT)
     if fresh:
         system.start_over()
     try:
@@ -67,12 +70,23 @@ def _serve(system: System, stop: threading.Event) -> None:
     console.print("\nEverything runs. In another terminal, in this folder:")
     console.print("  .venv/bin/pointledger account grocer household-900")
     console.print("  .venv/bin/pointledger entries grocer household-900")
+    token = f'-H "Authorization: Bearer $(cat {os.path.relpath(system.token_file)})"'
+    console.print("and over HTTP:")
+    for asked in (
+        f"{system.gateway_url}/points/household-900",
+        f"'{system.gateway_url}/points/household-900/transactions?page_size=3'",
+        f"{system.gateway_url}/points/household-900/spend --json '{{\"amount\": 5}}'",
+    ):
+        console.print(f"  curl -s {token} {asked}", soft_wrap=True, highlight=False)
     console.print("Ctrl-C stops it; the data stays in .data.")
     try:
         while not stop.wait(_LOOK_SECONDS):
             for position in system.dead():
                 console.print(f"worker {position + 1} has ended; starting another (see .data/logs)")
                 system.workers[position] = system.start_worker(position + 1)
+            if system.gateway and system.gateway.poll() is not None:
+                console.print("the gateway has ended; starting another (see .data/logs)")
+                system.start_gateway()
     except KeyboardInterrupt:
         console.print("stopping")
 

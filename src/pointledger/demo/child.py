@@ -1,11 +1,9 @@
-"""Celery as a child that ends when its parent does, whatever befalls the parent."""
+"""celery, or pointledger, as a child that ends when its parent does, whatever befalls the parent."""
 
 import ctypes
 import os
 import signal
 import sys
-
-from celery.bin.celery import main
 
 _PR_SET_PDEATHSIG = 1
 
@@ -15,5 +13,9 @@ if __name__ == "__main__":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked to be told
         sys.exit(1)
-    sys.argv[0] = "celery"
+    sys.argv = sys.argv[1:]
+    if sys.argv[0] == "celery":
+        from celery.bin.celery import main
+    else:
+        from pointledger.cli import main
     main()

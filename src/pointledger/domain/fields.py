@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from pointledger.ids import parse_id
 
 MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: a thousand such amounts still sum within it
 
-_ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
+ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _REACH = "a moment lies between the years 1900 and 9000; leave it out for never"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -52,7 +52,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _entity_id(value: str) -> str:
-    if not _ENTITY_ID.fullmatch(value):
+    if not ENTITY_ID.fullmatch(value):
         raise ValueError("1 to 64 of the characters A-Z a-z 0-9 _ . : @ -, the first a letter or digit")
     return value
 
@@ -81,9 +81,16 @@ def _not_zero(value: int) -> int:
     return value
 
 
-TaskId = Annotated[UUID, BeforeValidator(_one_id)]
-Moment = Annotated[datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc)]
-EntityId = Annotated[str, AfterValidator(_entity_id)]
+# How JSON schema tells it, for those who read the HTTP gateway's description.
+_ID_SCHEMA = {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
+_ENTITY_SCHEMA = {"type": "string", "pattern": f"^{ENTITY_ID.pattern}$"}
+_MOMENT_SCHEMA = {"type": "string", "format": "date-time"}
+
+TaskId = Annotated[UUID, BeforeValidator(_one_id), WithJsonSchema(_ID_SCHEMA)]
+Moment = Annotated[
+    datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc), WithJsonSchema(_MOMENT_SCHEMA)
+]
+EntityId = Annotated[str, AfterValidator(_entity_id), WithJsonSchema(_ENTITY_SCHEMA)]
 Key = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_key)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control)]
 Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul)]

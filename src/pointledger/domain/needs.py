@@ -8,6 +8,7 @@ from pointledger.domain.book import Book
 from pointledger.domain.commands import (
     ApplyExpiryPolicy,
     ApplyRule,
+    CancelPending,
     Clawback,
     ConfirmDeduction,
     Earn,
@@ -94,7 +95,7 @@ def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> li
         found.append(daily_window(tenant, command.user_id, EARN_METER, at))
     if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
         found.append(daily_window(tenant, command.user_id, SPEND_METER, at))
-    if isinstance(command, Clawback):
+    if isinstance(command, Clawback | CancelPending):
         earned = book.reversibles.get((command.tenant_id, command.related_id))
         found += windows_of(book, tenant, command.user_id, earned, at) if earned else []
     return found

@@ -22,7 +22,8 @@ from pointledger.domain.tenants import Tenant
 # Not what was exchanged: its worth is in a wallet, or in a coupon that may have been used. An administrator
 # takes it back there and gives points as goodwill.
 REFUNDABLE = frozenset({("spend", "purchase"), ("spend", "capture")})
-EARNED = frozenset({("earn", "rule"), ("earn", "manual"), ("earn", "import")})
+UNLIMITED = frozenset({("earn", "import")})  # earned elsewhere: it never counted toward a day
+EARNED = frozenset({("earn", "rule"), ("earn", "manual")}) | UNLIMITED
 
 
 def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
@@ -146,7 +147,7 @@ def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at:
     if rule := _rule_of(book, tenant, earned):
         counted = rule_windows(tenant, user_id, rule, at)
         windows = {window for limit, window in counted if limit.period == DAY}
-    if tenant.max_earn_per_day is not None:
+    if tenant.max_earn_per_day is not None and earned.kind not in UNLIMITED:
         windows.add(daily_window(tenant, user_id, EARN_METER, at))
     return sorted(windows)
 

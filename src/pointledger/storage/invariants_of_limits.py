@@ -87,6 +87,7 @@ _GRANTED = f"""
     ) AS w (meter, period, starts_on, always)
     WHERE {within("e.tenant_id", "e.account_id")} AND w.starts_on IS NOT NULL AND CASE
         WHEN e.subtype = 'clawback' AND (w.period <> 'day' OR w.meter = 'spend'
+             OR (w.meter = 'earn' AND o.subtype = 'import')
              OR (o.occurred_at AT TIME ZONE c.zone)::date <> local.day) THEN false
         WHEN w.meter = 'earn' THEN (e.type, e.subtype) IN (('earn', 'rule'), ('earn', 'manual'),
                                                            ('adjust', 'clawback'))

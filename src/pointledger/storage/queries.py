@@ -108,7 +108,7 @@ _ENTRIES = (
     + """
 WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.seq < %(before)s
   AND (%(type)s::text IS NULL OR e.type = %(type)s)
-ORDER BY e.seq DESC LIMIT %(page)s"""
+ORDER BY e.seq DESC LIMIT %(page)s OFFSET %(skip)s"""
 )
 
 BEYOND_ANY_SEQ = 2**62
@@ -122,8 +122,10 @@ def entries(
     *,
     type: str | None = None,
     limit: int = PAGE,
+    skip: int = 0,
 ) -> list[dict[str, Any]]:
-    """A page of the account's entries, newest first: those whose seq is below `before`, of one type or all.
+    """A page of the account's entries, newest first: those whose seq is below `before`, of one type or all;
+    without the first `skip` of them.
 
     Of one type: reads on through the account's entries until the page is full."""
     found = rows(
@@ -134,6 +136,7 @@ def entries(
         before=BEYOND_ANY_SEQ if before is None else before,
         type=type,
         page=limit,
+        skip=skip,
     )
     return [shown(row) for row in found]
 

@@ -1,0 +1,109 @@
+"""The application: its routes behind the guard, and what every error is answered with."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pointledger.errors import InvalidCommand, InvalidRule, InvalidTenant, LedgerError
+from pointledger.http import gateway as gateways
+from pointledger.http.edge import Edge
+from pointledger.http.envelope import Problem
+from pointledger.http.gateway import Gateway
+from pointledger.http.guard import guard
+from pointledger.http.routes import ROUTERS
+from pointledger.http.statuses import OF_FAILURE, UNAVAILABLE
+from pointledger.settings import Settings
+from pointledger.storage.database import is_transient
+
+_INVALID = (InvalidCommand, InvalidRule, InvalidTenant)
+_PHRASES = {404: "there is no such address", 405: "not with this method"}
+_AGAIN_SECONDS = 1
+
+_log = structlog.get_logger()
+
+Opened = Callable[[Settings], AbstractAsyncContextManager[Gateway]]
+
+
+def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
+    """The gateway as an ASGI application; it connects when it is started."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings) as gateway:
+            app.state.gateway = gateway
+            yield
+
+    app = FastAPI(
+        title="pointledger",
+        description="A points ledger. Every command is accepted durably, applied once, and answered by its "
+        "outcome or, when that takes longer, by the address of its task.",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,  # an address with a slash more is another address
+        dependencies=[Depends(guard)],
+    )
+    app.add_middleware(Edge, concurrency=settings.http_concurrency)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(LedgerError, _failure)
+    app.add_exception_handler(sa.exc.SQLAlchemyError, _database)
+    app.add_exception_handler(Exception, _bug)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+async def _problem(_: Request, error: Any) -> Response:
+    return error.answer()  # type: ignore[no-any-return]
+
+
+async def _invalid(_: Request, error: Any) -> Response:
+    """Names where and what rule, and shows nothing of what came."""
+    told = "; ".join(f"{finding['loc'][-1]}: {finding['msg']}" for finding in error.errors()[:5])
+    return Problem(400, told).answer()
+
+
+async def _http(_: Request, error: Any) -> Response:
+    """What the framework refuses: no such address, not with this method."""
+    message = _PHRASES.get(error.status_code, "the request is malformed")
+    return Problem(error.status_code, message, headers=error.headers).answer()
+
+
+async def _failure(_: Request, error: Any) -> Response:
+    status, message, reason = next(
+        (answer for kind, answer in OF_FAILURE.items() if isinstance(error, kind)), (UNAVAILABLE, "", None)
+    )
+    if status == UNAVAILABLE:
+        _log.warning("failed", action="http", error=type(error).__name__)
+        return _unavailable()
+    if isinstance(error, _INVALID):
+        message = str(error.args[0])  # fields and rules, without their values
+    return Problem(status, message, reason=reason).answer()
+
+
+async def _database(request: Request, error: Any) -> Response:
+    if not is_transient(error):
+        return await _bug(request, error)
+    _log.warning("database_is_away", action="http", error=type(error).__name__)
+    return _unavailable()
+
+
+async def _bug(_: Request, error: Any) -> Response:
+    _log.error("bug", action="http", exc_info=error)
+    return Problem(500, "something is wrong here, and is noted").answer()
+
+
+def _unavailable() -> Response:
+    return Problem(
+        UNAVAILABLE, "something that is needed is away; ask again", retry_after=_AGAIN_SECONDS
+    ).answer()

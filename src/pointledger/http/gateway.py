@@ -1,0 +1,128 @@
+"""What all requests of a process share: connections, threads, and those who wait."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import redis.asyncio
+import sqlalchemy as sa
+from starlette.requests import Request
+
+from pointledger import locks
+from pointledger.acceptance import Acceptance
+from pointledger.batch_earn import BatchDoor
+from pointledger.doorbell import Doorbells
+from pointledger.errors import NotConfigured
+from pointledger.http import accepting
+from pointledger.http.accepting import Accepting
+from pointledger.http.buckets import Buckets
+from pointledger.http.lookups import GatewayLookups
+from pointledger.http.tokens import Tokens
+from pointledger.http.waiting import Waiting
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
+from pointledger.storage.migrate import require_current
+from pointledger.wire import producer_app
+
+_ASKING_THREADS = 8  # with those that accept and the one that looks: less than the pool has connections
+_REDIS_SECONDS = 0.5  # a request waits no longer for Redis
+_FAILED_RATE, _FAILED_BURST = 1, 20  # bad tokens of one address: a client that is wrong, not one that guesses
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One process' gateway."""
+
+    settings: Settings
+    database: sa.Engine
+    lookups: GatewayLookups
+    batches: BatchDoor
+    tokens: Tokens
+    accepting: Accepting
+    waiting: Waiting
+    users: Buckets
+    services: Buckets
+    strangers: Buckets  # those whose tokens are not believed, by address
+    threads: ThreadPoolExecutor
+
+    async def ask(
+        self, question: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        """Runs what blocks in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, lambda: question(*args, **kwargs))
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that serves a request."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway on the servers that the settings name. Raises NotConfigured, DatabaseNotMigrated,
+    LaneCountDiffers, and what the database raises when it is away."""
+    tokens = Tokens(settings)
+    database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
+    await asyncio.to_thread(require_current, database, settings.lanes)
+    doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
+    asked = _redis(settings, _REDIS_SECONDS)
+    heard = _redis(settings, None)  # silence is no fault of a subscription
+    acceptance = Acceptance(database, doorbells, settings)
+    lookups = GatewayLookups(database)
+    with (
+        ThreadPoolExecutor(accepting.AT_ONCE, "accept") as accept_threads,
+        ThreadPoolExecutor(1, "look") as look_thread,
+        ThreadPoolExecutor(_ASKING_THREADS, "ask") as ask_threads,
+    ):
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(
+            heard, settings, lambda ids: loop.run_in_executor(look_thread, lookups.answers, ids)
+        )
+        waiting.start()
+        try:
+            yield Gateway(
+                settings=settings,
+                database=database,
+                lookups=lookups,
+                batches=BatchDoor(database, acceptance, settings),
+                tokens=tokens,
+                accepting=Accepting(acceptance.accept_each, accept_threads),
+                waiting=waiting,
+                users=_buckets(asked, settings, "user", settings.http_user_rate),
+                services=_buckets(asked, settings, "service", settings.http_service_rate),
+                strangers=Buckets(
+                    asked, f"{settings.redis_prefix}:rate:stranger", _FAILED_RATE, _FAILED_BURST
+                ),
+                threads=ask_threads,
+            )
+        finally:
+            await waiting.stop()
+            await asked.aclose()
+            await heard.aclose()
+            doorbells.close()
+            database.dispose()
+
+
+def _buckets(client: redis.asyncio.Redis, settings: Settings, kind: str, rate: int) -> Buckets:
+    return Buckets(client, f"{settings.redis_prefix}:rate:{kind}", rate, 2 * rate)
+
+
+def _redis(settings: Settings, seconds: float | None) -> redis.asyncio.Redis:
+    try:
+        return redis.asyncio.Redis.from_url(
+            settings.redis,
+            decode_responses=True,
+            socket_timeout=seconds,
+            socket_connect_timeout=_REDIS_SECONDS,
+            socket_keepalive=True,
+        )
+    except ValueError:
+        raise NotConfigured("POINTLEDGER_REDIS_URL is not like redis://host:6379/0") from None

@@ -1,0 +1,48 @@
+"""The guard before every route: who, how often, may they."""
+
+from fastapi import Request
+
+from pointledger.http import access
+from pointledger.http.access import Principal
+from pointledger.http.envelope import Problem
+from pointledger.http.gateway import Gateway, gateway_of
+from pointledger.http.tokens import Unauthenticated
+
+
+async def guard(request: Request) -> None:
+    """Lets pass, or raises Problem. Afterwards `principal_of` knows who asks."""
+    method, path = request.method, request.scope["route"].path
+    if access.TABLE.get((method, path), ...) is access.PUBLIC:
+        return
+    gateway = gateway_of(request)
+    principal = await _principal(gateway, request)
+    buckets = gateway.services if principal.is_service or principal.is_admin else gateway.users
+    seconds = await buckets.take(f"{principal.tenant_id}:{principal.subject}")
+    if seconds is not None:
+        raise _too_many(seconds)
+    access.check(principal, method, path, request.path_params.get("user_id"))
+    if len(names := [name for name, _ in request.query_params.multi_items()]) > len(set(names)):
+        raise Problem(400, "query: each parameter once")
+    request.state.principal = principal
+
+
+def principal_of(request: Request) -> Principal:
+    """Who asks."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def _principal(gateway: Gateway, request: Request) -> Principal:
+    """Who gives bad tokens is told so at a bounded rate; good ones from the same address pass."""
+    try:
+        return await gateway.tokens.principal(request.headers.getlist("authorization"))
+    except Unauthenticated:
+        address = request.client.host if request.client else "unknown"
+        seconds = await gateway.strangers.take(address)
+        if seconds is not None:
+            raise _too_many(seconds) from None
+        raise
+
+
+def _too_many(seconds: int) -> Problem:
+    return Problem(429, "too many requests", retry_after=seconds)

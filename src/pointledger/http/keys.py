@@ -1,0 +1,129 @@
+"""The issuer's public keys: from a file or a URL, each bound to one algorithm."""
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+import orjson
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from pointledger.errors import NotConfigured
+
+ALGORITHMS = ("EdDSA", "ES256", "RS256")  # asymmetric only: whoever can check cannot sign
+_SHORTEST_RSA_BITS = 2048
+_MOST_BYTES = 256 * 1024
+_FETCH_SECONDS = 4
+_REFETCH_SECONDS = 30.0  # at most so often, whatever unknown kids tokens name
+_FRESH_SECONDS = 300.0  # then they are fetched again, and meanwhile believed
+_STALE_SECONDS = 86_400.0  # then they are believed no more
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A public key and the one algorithm that it is for."""
+
+    kid: str | None
+    algorithm: str
+    key: Any
+
+
+class Keys:
+    """The keys of one source, fetched again as they age. Fails closed: no keys, no tokens."""
+
+    def __init__(
+        self,
+        source: str,
+        fetch: Callable[[str], bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._fetch = fetch or _fetch
+        self._clock = clock
+        self._keys: tuple[VerifyingKey, ...] = ()
+        self._fetched_at = self._tried_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def key(self, kid: str | None) -> VerifyingKey | None:
+        """The key of this id; without one the only key there is. None where there is none to be had."""
+        now = self._clock()
+        if now - self._fetched_at > _FRESH_SECONDS or self._find(kid) is None:
+            await self._refetch()
+        if self._clock() - self._fetched_at > _STALE_SECONDS:
+            return None
+        return self._find(kid)
+
+    def _find(self, kid: str | None) -> VerifyingKey | None:
+        if kid is None:
+            return self._keys[0] if len(self._keys) == 1 else None
+        return next((key for key in self._keys if key.kid == kid), None)
+
+    async def _refetch(self) -> None:
+        """One at a time, and not again soon: those who waited find what the first one has brought."""
+        async with self._fetching:
+            if self._clock() - self._tried_at < _REFETCH_SECONDS:
+                return
+            self._tried_at = self._clock()
+            try:
+                self._keys = read_keys(await asyncio.to_thread(self._fetch, self._source))
+                self._fetched_at = self._clock()
+            except (OSError, ValueError) as error:
+                _log.warning("keys_not_fetched", action="fetch_keys", error=type(error).__name__)
+
+
+def read_keys(raw: bytes) -> tuple[VerifyingKey, ...]:
+    """The keys of a JWK set, or the one of a PEM, that may verify tokens. Raises ValueError."""
+    if raw.lstrip().startswith(b"-----BEGIN"):
+        key = load_pem_public_key(raw)
+        found = [VerifyingKey(None, algorithm, key) if (algorithm := _algorithm(key)) else None]
+    else:
+        described = orjson.loads(raw)
+        given = described.get("keys") if isinstance(described, dict) else None
+        if not isinstance(given, list):
+            raise ValueError("neither a PEM nor a JWK set")
+        found = [_from_jwk(jwk) for jwk in given]
+    return tuple(key for key in found if key)
+
+
+def _from_jwk(jwk: Any) -> VerifyingKey | None:
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
+        return None
+    try:
+        key = jwt.PyJWK(jwk).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    algorithm, kid = _algorithm(key), jwk.get("kid")
+    if algorithm is None or jwk.get("alg", algorithm) != algorithm or not isinstance(kid, str | None):
+        return None
+    return VerifyingKey(kid, algorithm, key)
+
+
+def _algorithm(key: object) -> str | None:
+    """The algorithm that a key is for, by its kind; None: not for us. A secret is no public key."""
+    match key:
+        case ed25519.Ed25519PublicKey():
+            return "EdDSA"
+        case ec.EllipticCurvePublicKey() if isinstance(key.curve, ec.SECP256R1):
+            return "ES256"
+        case rsa.RSAPublicKey() if key.key_size >= _SHORTEST_RSA_BITS:
+            return "RS256"
+    return None
+
+
+def _fetch(source: str) -> bytes:
+    """What the file or the URL holds. Raises OSError."""
+    if "://" not in source:
+        return Path(source).read_bytes()[:_MOST_BYTES]
+    if not source.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise NotConfigured("POINTLEDGER_HTTP_KEYS: keys come by https or from a file")
+    with urllib.request.urlopen(source, timeout=_FETCH_SECONDS) as response:  # noqa: S310  (looked at above)
+        content: bytes = response.read(_MOST_BYTES)
+        return content

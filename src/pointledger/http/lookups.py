@@ -1,0 +1,106 @@
+"""What the gateway asks beyond what every door asks: answers to commands, pages by number."""
+
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from pointledger import audit
+from pointledger.ids import parse_id
+from pointledger.lookups import Lookups
+from pointledger.storage import acts, answers, listings, programmes, queries, wallets
+from pointledger.storage.answers import Answered
+from pointledger.storage.database import looking, rows
+
+
+class Page(NamedTuple):
+    """A page of a list. `total`: how many there are in all; `next_before`: goes into the next question, None
+    at the end."""
+
+    items: list[dict[str, Any]]
+    total: int
+    next_before: int | None
+
+
+class GatewayLookups(Lookups):
+    """Asks one database."""
+
+    def answers(self, command_ids: list[UUID]) -> dict[UUID, Answered]:
+        """What came of these commands, by the id asked for; without those that were never accepted."""
+        with looking(self._database) as connection:
+            return answers.answers(connection, command_ids)
+
+    def is_there(self) -> bool:
+        """Whether the database answers. Raises what it raises when not."""
+        with self._database.connect() as connection:
+            return bool(rows(connection, "SELECT true")[0][0])
+
+    def page_of_entries(
+        self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
+    ) -> Page:
+        """A page of a user's entries, newest first. `before`: those
+        below this `seq`, whatever the page. Without a type no row is stepped over: an account's entries are
+        numbered without gaps."""
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            version = listings.version_of(connection, tenant_id, user_id)
+            skipped = 0
+            if type is None:
+                total = version
+                first_below = version + 1 - (page - 1) * page_size
+            else:
+                total = listings.entries_of_type(connection, tenant_id, user_id, type)
+                first_below, skipped = version + 1, (page - 1) * page_size
+            if before is not None:
+                first_below, skipped = min(before, version + 1), 0
+            found: list[dict[str, Any]] = []
+            if skipped < total and first_below > 1:
+                found = queries.entries(
+                    connection, tenant_id, user_id, first_below, type=type, limit=page_size, skip=skipped
+                )
+        is_last = len(found) < page_size or found[-1]["seq"] == 1
+        return Page(found, total, None if is_last else found[-1]["seq"])
+
+    def page_of_wallet_entries(
+        self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
+    ) -> Page:
+        """A page of a wallet's entries, newest first. `before`: those below this `seq`, whatever the page."""
+        total = int(self.wallet(tenant_id, user_id)["version"])
+        below, skip = total + 1, (page - 1) * page_size
+        with looking(self._database) as connection:
+            if type is not None:
+                total = wallets.entries_of_type(connection, tenant_id, user_id, type)
+            if before is not None:
+                below, skip = min(before, below), 0
+            found: list[dict[str, Any]] = []
+            if skip < total:
+                found = wallets.wallet_entries(
+                    connection, tenant_id, user_id, below, type=type, limit=page_size, skip=skip
+                )
+        is_last = len(found) < page_size or found[-1]["seq"] == 1
+        return Page(found, total, None if is_last else found[-1]["seq"])
+
+    def page_of_acts(
+        self,
+        tenant_id: str,
+        *,
+        page: int,
+        page_size: int,
+        user_id: str | None,
+        actor: str | None,
+        kind: str | None,
+        state: Literal["applied", "refused"] | None,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """How many acts there are of these, and a page of them, the latest first."""
+        which, skip = acts.Filter(user_id, actor, kind, state), (page - 1) * page_size
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            total = acts.count(connection, tenant_id, which)
+            found = (
+                acts.acts(connection, tenant_id, which, limit=page_size, skip=skip) if skip < total else []
+            )
+        return total, found
+
+    def integrity(self, tenant_id: str, account_id: str) -> audit.Integrity:
+        """Whether the account of this id is sound. Raises AccountMissing."""
+        with looking(self._database) as connection:
+            user_id = listings.user_of(connection, tenant_id, parse_id(account_id))
+        return audit.integrity(self._database, tenant_id, user_id)

@@ -1,0 +1,192 @@
+"""The routes that change an account: each is a command. The table says which, and which fields it takes."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from pointledger.domain.commands import (
+    Adjust,
+    AnyCommand,
+    ApplyRule,
+    ConfirmDeduction,
+    Earn,
+    Exchange,
+    Expire,
+    Freeze,
+    Refund,
+    SetStatus,
+    Spend,
+    Transfer,
+    Unfreeze,
+    WalletAdjust,
+    command_from,
+)
+from pointledger.domain.money import SCALES, minor_units, number_text
+from pointledger.domain.outcomes import Reason
+from pointledger.http.access import Principal, forbidden
+from pointledger.http.body import read_object
+from pointledger.http.commanding import KEY, accept_and_answer, key_of
+from pointledger.http.envelope import Problem
+from pointledger.http.guard import principal_of
+from pointledger.http.params import UserId
+from pointledger.http.shapes import PointOperationResponse, SimpleResponse, responses
+from pointledger.http.shapes_of_money import AdjustBalanceResponse
+
+router = APIRouter(tags=["commands"])
+
+_TOLD = ("reason", "source", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A route for a command. `fields`: what its body may have; the tenant, and who asks, are in the token,
+    the user in the address unless it is among the fields."""
+
+    path: str
+    command: type[AnyCommand]
+    fields: tuple[str, ...]
+    summary: str
+    method: str = "POST"
+    answers: type[SimpleResponse] = PointOperationResponse
+
+
+DOORS = (
+    Door(
+        "/admin/points/apply-rule",
+        ApplyRule,
+        ("user_id", "event_type", "metadata", "event_id"),
+        "An event happened: apply the tenant's rules",
+    ),
+    Door("/points/{user_id}/earn", Earn, ("amount", "expires_at", "activates_at", *_TOLD), "Grant points"),
+    Door("/points/{user_id}/spend", Spend, ("amount", *_TOLD), "Spend points"),
+    Door("/points/{user_id}/transfer", Transfer, ("to_user_id", "amount", *_TOLD), "Give points away"),
+    Door("/points/{user_id}/refund", Refund, ("related_id", "amount", *_TOLD), "Give back what was spent"),
+    Door(
+        "/points/{user_id}/confirm-deduction",
+        ConfirmDeduction,
+        ("hold_id", "amount", "reason"),
+        "Spend points that are held",
+    ),
+    Door(
+        "/admin/points/{user_id}/expire",
+        Expire,
+        ("amount", "strategy", "description"),
+        "Expire points by hand, as many as are available",
+    ),
+    Door("/admin/points/{user_id}/adjust", Adjust, ("amount", "reason"), "Give points, or take them"),
+    Door("/admin/points/{user_id}/freeze", Freeze, ("amount", "reason", "expires_at"), "Hold points"),
+    Door("/admin/points/{user_id}/unfreeze", Unfreeze, ("hold_id", "amount", "reason"), "Release points"),
+    Door(
+        "/admin/points/{user_id}/status",
+        SetStatus,
+        ("status", "reason"),
+        "Suspend an account, let it go on, or close it for ever",
+        method="PUT",
+    ),
+    Door(
+        "/points/{user_id}/exchange",
+        Exchange,
+        ("amount", "exchange_type", *_TOLD),
+        "Exchange points for money or a coupon",
+    ),
+    Door(
+        "/admin/wallets/{user_id}/adjust",
+        WalletAdjust,
+        ("type", "amount", "currency", "application_id", "reason"),
+        "Put money into a wallet, or take it out",
+        answers=AdjustBalanceResponse,
+    ),
+)
+
+
+async def _run(request: Request, door: Door, user_id: str | None) -> Response:
+    principal = principal_of(request)
+    body = await read_object(request, _fields(door, principal))
+    fields = body | {
+        "tenant_id": principal.tenant_id,
+        "actor": principal.subject,
+        "idempotency_key": key_of(request),
+    }
+    if user_id is not None:
+        fields["user_id"] = user_id
+    if door.command is WalletAdjust:
+        _check_money(body)
+    command = command_from(door.command.kind, fields)
+    if isinstance(command, Refund) and command.related_id is None and not principal.is_admin:
+        raise forbidden()  # goodwill is an administrator's
+    return await accept_and_answer(request, command)
+
+
+def _check_money(body: dict[str, Any]) -> None:
+    """An amount that is text but no money has a status of its own; one that is no text is malformed."""
+    amount, scale = body.get("amount"), SCALES.get(str(body.get("currency")))
+    if not isinstance(amount, str):
+        return
+    try:
+        number_text(amount) if scale is None else minor_units(amount, scale)
+    except ValueError as error:
+        raise Problem(422, f"amount: {error}", reason=Reason.AMOUNT_INVALID) from None
+
+
+def _fields(door: Door, principal: Principal) -> tuple[str, ...]:
+    """When something happened is for services to say; a person's clock is not believed."""
+    return (*door.fields, "occurred_at") if principal.is_service else door.fields
+
+
+def _schema(door: Door) -> dict[str, Any]:
+    """The body, as the command's own model describes it."""
+    model = door.command.model_json_schema(ref_template="#/components/schemas/{model}")
+    names = (*door.fields, "occurred_at")
+    properties = {name: model["properties"][name] for name in names}
+    required = [name for name in model.get("required", ()) if name in door.fields]
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+        "title": f"{door.command.__name__}Request",
+    }
+
+
+_KEY_PARAMETER = {
+    "name": KEY,
+    "in": "header",
+    "required": False,
+    "description": "Makes a repetition recognisable: it is answered as the first was. A UUID does well.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
+}
+
+
+def _add(door: Door) -> None:
+    endpoint: Callable[..., Awaitable[Response]]
+    if "{user_id}" in door.path:
+
+        async def endpoint(request: Request, user_id: UserId) -> Response:
+            return await _run(request, door, user_id)
+
+    else:
+
+        async def endpoint(request: Request) -> Response:
+            return await _run(request, door, None)
+
+    content = {"application/json": {"schema": _schema(door)}}
+    router.add_api_route(
+        door.path,
+        endpoint,
+        methods=[door.method],
+        name=door.command.kind,
+        summary=door.summary,
+        description=(door.command.__doc__ or "").strip(),
+        responses=responses(door.answers, 202, 409, 422, body=True),
+        openapi_extra={
+            "parameters": [_KEY_PARAMETER],
+            "requestBody": {"content": content, "required": True},
+        },
+    )
+
+
+for _door in DOORS:
+    _add(_door)

@@ -1,0 +1,35 @@
+"""For those who look after the gateway: does it live, can it work, what has it done."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from pointledger.http import metrics
+from pointledger.http.envelope import said
+from pointledger.http.gateway import gateway_of
+from pointledger.http.shapes import ObjectResponse, SimpleResponse
+
+router = APIRouter(tags=["operation"])
+
+_UNAVAILABLE = {"model": SimpleResponse, "description": "The database is away, or too much is under way"}
+
+
+@router.get("/healthz", responses={200: {"model": ObjectResponse}})
+async def healthz() -> Response:
+    """The process lives."""
+    return said({"status": "ok"})
+
+
+@router.get("/readyz", responses={200: {"model": ObjectResponse}, 503: _UNAVAILABLE})
+async def readyz(request: Request) -> Response:
+    """Commands can be accepted: the database answers. Redis may be away."""
+    gateway = gateway_of(request)
+    await gateway.ask(gateway.lookups.is_there)
+    return said({"status": "ok"})
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def prometheus() -> Response:
+    """Counters and latencies, in Prometheus' text format."""
+    return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

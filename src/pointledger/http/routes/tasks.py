@@ -1,0 +1,36 @@
+"""What came of a command, for ever."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from pointledger.http.access import Principal
+from pointledger.http.answering import task_of
+from pointledger.http.envelope import Problem, said
+from pointledger.http.gateway import gateway_of
+from pointledger.http.guard import principal_of
+from pointledger.http.params import Id
+from pointledger.http.shapes import TaskResponse, responses
+from pointledger.ids import parse_id
+from pointledger.storage.answers import Answered
+
+router = APIRouter(tags=["tasks"])
+
+
+@router.get("/tasks/{task_id}", responses=responses(TaskResponse), summary="What came of a command")
+async def task(request: Request, task_id: Id) -> Response:
+    """`state` is pending, applied (`data` is that of the answer), refused (for a `reason`) or dead."""
+    gateway = gateway_of(request)
+    asked = parse_id(task_id)
+    answered = (await gateway.ask(gateway.lookups.answers, [asked])).get(asked)
+    if answered is None or not _may_see(principal_of(request), answered):
+        raise Problem(404, "there is no such task")
+    return said(task_of(answered))
+
+
+def _may_see(principal: Principal, answered: Answered) -> bool:
+    """A user sees what it asked for, and what was asked for it."""
+    if answered.tenant_id != principal.tenant_id:
+        return False
+    if principal.is_service or principal.is_admin:
+        return True
+    return principal.subject in (answered.user_id, answered.actor)

@@ -1,0 +1,31 @@
+"""One table from reasons and failures to statuses: complete, and as the domain's page has it."""
+
+import re
+
+from pointledger import errors
+from pointledger.domain.outcomes import CANCELLED, IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND, Reason
+from pointledger.http.statuses import OF_FAILURE, OF_REASON
+
+# Copied by hand from the domain's list of refusals.
+TOLD = """TENANT_UNKNOWN 404, FEATURE_DISABLED 403, SELF_TRANSFER 400, ACCOUNT_NOT_FOUND 404,
+ACCOUNT_SUSPENDED 409, ACCOUNT_CLOSED 409, RECIPIENT_NOT_FOUND 404, RECIPIENT_INACTIVE 409,
+RELATED_NOT_FOUND 404, RELATED_NOT_REVERSIBLE 409, NO_MATCHING_RULE 404, BELOW_MINIMUM 409,
+LIMIT_REACHED 409, MAX_BALANCE 409, INSUFFICIENT_BALANCE 409, INSUFFICIENT_FROZEN 409"""
+
+
+def test_every_reason_has_its_status() -> None:
+    assert set(OF_REASON) == {*Reason, CANCELLED, INVALID_COMMAND, IDEMPOTENCY_KEY_REUSED}
+
+
+def test_they_are_the_domains() -> None:
+    for reason, status in re.findall(r"([A-Z_]+) (\d+)", TOLD):
+        assert OF_REASON[reason] == int(status)
+
+
+def test_whatever_the_request_is_it_is_never_a_server_error() -> None:
+    for status in [*OF_REASON.values(), *(status for status, _, _ in OF_FAILURE.values())]:
+        assert 400 <= status < 500
+
+
+def test_only_failures_stand_in_the_table_of_failures() -> None:
+    assert all(issubclass(kind, errors.LedgerError) for kind in OF_FAILURE)
