@@ -7,6 +7,7 @@ from pointledger.acceptance import Receipt
 from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why
 from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
+from pointledger.domain.acts import By
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -50,6 +51,7 @@ __all__ = [
     "ApplyRule",
     "BatchOutcome",
     "BatchReceipt",
+    "By",
     "CancelPending",
     "CashValue",
     "Clawback",

@@ -146,7 +146,7 @@ class EngineMachine(LedgerMachine):
 
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_batches_and_workers_make_no_difference(settings: Settings, lanes: int) -> None:
-    migrate(settings.database, lanes)
+    migrate(settings.owner, lanes)
     with Ledger(settings.model_copy(update={"lanes": lanes})) as ledger:
         machine = type("Machine", (EngineMachine,), {"ledger": ledger})
         run_state_machine_as_test(machine, settings=played(8, 40, shrinks=False))

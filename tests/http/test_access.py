@@ -81,7 +81,7 @@ def expected(who: str, need: Need, path: str) -> set[int]:
 
 
 OWN = {"/admin/points/config", "/admin/points/stats", "/admin/points", "/admin/points/transactions"}
-OWN |= {"/admin/point-rules"}  # about the administrator's own tenant, whichever that is
+OWN |= {"/admin/point-rules", "/admin/audit"}  # about the administrator's own tenant, whichever that is
 
 
 @pytest.mark.parametrize("who", TOKENS)

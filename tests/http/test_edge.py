@@ -181,7 +181,7 @@ def test_without_the_database_it_is_503_and_asks_to_come_again(
     with serving(small(), issuer, working=False) as served:
         served.ledger.tenant()
         assert served.get("/readyz").status_code == 200
-        with refusing(served.ledger.settings.database):
+        with refusing(served.ledger.settings.owner):
             for answer in (
                 served.get("/points/anna", served.till),
                 served.post("/points/anna/earn", served.till, {"amount": 5}),

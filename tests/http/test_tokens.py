@@ -164,7 +164,7 @@ def test_2_two_tokens_are_refused(served: Served, hidden: str) -> None:
         {"nbf": NOW - 1},
         {"iat": float(NOW) + 0.5},
     ],
-    ids=str,
+    ids=["audiences as a list", "scopes as a list", "valid since a second", "issued at a fraction of one"],
 )
 def test_a_token_that_is_right_is_believed(served: Served, hidden: str, given: dict[str, Any]) -> None:
     token = served.issuer.signed(served.issuer.claims("anna", scope="points:read") | given)

@@ -72,6 +72,11 @@ TABLE: dict[tuple[str, str], Need | None] = {
     ("GET", "/admin/point-rules/{id}"): Need(ADMIN),
     ("PUT", "/admin/point-rules/{id}"): Need(ADMIN),
     ("DELETE", "/admin/point-rules/{id}"): Need(ADMIN),
+    ("POST", "/points/{user_id}/exchange"): Need(WRITE, "exchange"),
+    ("GET", "/wallets/{user_id}"): Need(READ, KIND_READ),
+    ("GET", "/wallets/{user_id}/transactions"): Need(READ, KIND_READ),
+    ("POST", "/admin/wallets/{user_id}/adjust"): Need(ADMIN, "wallet-adjust"),
+    ("GET", "/admin/audit"): Need(ADMIN),
     ("GET", "/admin/point/integrity/{account_id}"): Need(ADMIN),
     ("GET", "/tasks/{task_id}"): Need(READ, KIND_READ),
 }

@@ -1,14 +1,13 @@
 """What the gateway asks beyond what every door asks: answers to commands, pages by number."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from pointledger.audit import audit_account
+from pointledger import audit
 from pointledger.domain.risk import Factor, factors
-from pointledger.errors import AccountMissing
-from pointledger.ids import show_id
+from pointledger.ids import parse_id
 from pointledger.lookups import Lookups
-from pointledger.storage import answers, listings, programmes, queries
+from pointledger.storage import acts, answers, listings, programmes, queries, wallets
 from pointledger.storage.answers import Answered
 from pointledger.storage.database import looking, rows
 
@@ -64,21 +63,6 @@ class GatewayLookups(Lookups):
             listings.version_of(connection, tenant_id, user_id)
             return factors(listings.activity(connection, tenant_id, user_id))
 
-    def integrity(self, tenant_id: str, account_id: UUID) -> dict[str, Any]:
-        """Every invariant of one account, with the rows that belie it. Raises AccountMissing."""
-        with looking(self._database) as connection:
-            if not listings.has_account(connection, tenant_id, account_id):
-                raise AccountMissing(f"{show_id(account_id)} of {tenant_id}")
-        findings = audit_account(self._database, tenant_id, account_id)
-        return {
-            "account_id": show_id(account_id),
-            "valid": not any(finding.violations for finding in findings),
-            "checks": [
-                {"id": found.invariant.id, "name": found.invariant.name, "rows": found.rows}
-                for found in findings
-            ],
-        }
-
     def page_of_entries(
         self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
     ) -> Page:
@@ -104,3 +88,49 @@ class GatewayLookups(Lookups):
                 )
         is_last = len(found) < page_size or found[-1]["seq"] == 1
         return Page(found, total, None if is_last else found[-1]["seq"])
+
+    def page_of_wallet_entries(
+        self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
+    ) -> Page:
+        """A page of a wallet's entries, newest first. `before`: those below this `seq`, whatever the page."""
+        total = int(self.wallet(tenant_id, user_id)["version"])
+        below, skip = total + 1, (page - 1) * page_size
+        with looking(self._database) as connection:
+            if type is not None:
+                total = wallets.entries_of_type(connection, tenant_id, user_id, type)
+            if before is not None:
+                below, skip = min(before, below), 0
+            found: list[dict[str, Any]] = []
+            if skip < total:
+                found = wallets.wallet_entries(
+                    connection, tenant_id, user_id, below, type=type, limit=page_size, skip=skip
+                )
+        is_last = len(found) < page_size or found[-1]["seq"] == 1
+        return Page(found, total, None if is_last else found[-1]["seq"])
+
+    def page_of_acts(
+        self,
+        tenant_id: str,
+        *,
+        page: int,
+        page_size: int,
+        user_id: str | None,
+        actor: str | None,
+        kind: str | None,
+        state: Literal["applied", "refused"] | None,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """How many acts there are of these, and a page of them, the latest first."""
+        which, skip = acts.Filter(user_id, actor, kind, state), (page - 1) * page_size
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            total = acts.count(connection, tenant_id, which)
+            found = (
+                acts.acts(connection, tenant_id, which, limit=page_size, skip=skip) if skip < total else []
+            )
+        return total, found
+
+    def integrity(self, tenant_id: str, account_id: str) -> audit.Integrity:
+        """Whether the account of this id is sound. Raises AccountMissing."""
+        with looking(self._database) as connection:
+            user_id = listings.user_of(connection, tenant_id, parse_id(account_id))
+        return audit.integrity(self._database, tenant_id, user_id)

@@ -1,5 +1,6 @@
 """What administrators do to their tenant's programme: its configuration and its rules. No commands: each is
-one transaction, and every change is a new version."""
+one transaction, and every change is a new version
+and an act."""
 
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.answers import iso
+from pointledger.domain.acts import By
 from pointledger.domain.rules import Rule, RuleBody
 from pointledger.domain.tenants import Tenant
 from pointledger.http.envelope import Problem
@@ -26,12 +28,12 @@ class Programme:
         with looking(self._database) as connection:
             return programmes.tenant(connection, tenant_id)
 
-    def put_config(self, tenant: Tenant) -> tuple[Tenant, int]:
+    def put_config(self, tenant: Tenant, by: By) -> tuple[Tenant, int]:
         """Saves it; what is in force now, and its version. Tenants are made by the operator: raises
         TenantMissing."""
         with self._database.begin() as connection:
             programmes.tenant(connection, tenant.tenant_id)
-            version = programmes.put_tenant(connection, tenant)
+            version = programmes.put_tenant(connection, tenant, by)
             return programmes.tenant(connection, tenant.tenant_id), version
 
     def rules(self, tenant_id: str) -> list[Rule]:
@@ -45,7 +47,7 @@ class Programme:
         with looking(self._database) as connection:
             return _rule(connection, tenant_id, rule_id)
 
-    def add_rule(self, tenant_id: str, body: RuleBody) -> tuple[Rule, bool]:
+    def add_rule(self, tenant_id: str, body: RuleBody, by: By) -> tuple[Rule, bool]:
         """Saves a new rule; and whether it is new: the same one again is not. Raises Problem 409 where the
         name is another rule's."""
         with self._database.begin() as connection:
@@ -56,22 +58,22 @@ class Programme:
                     if known.body == body:
                         return known, False
                     raise Problem(409, "name: there is a rule of this name")
-            return programmes.put_rule(connection, tenant_id, body), True
+            return programmes.put_rule(connection, tenant_id, body, by), True
 
-    def put_rule(self, tenant_id: str, rule_id: UUID, body: RuleBody) -> Rule:
+    def put_rule(self, tenant_id: str, rule_id: UUID, body: RuleBody, by: By) -> Rule:
         """Saves the rule's next version. Raises Problem 404, and 400 where its name would change."""
         with self._database.begin() as connection:
             programmes.one_writer(connection, tenant_id)
             if _rule(connection, tenant_id, rule_id).body.name != body.name:
                 raise Problem(400, "name: a rule keeps its name")
-            return programmes.put_rule(connection, tenant_id, body)
+            return programmes.put_rule(connection, tenant_id, body, by)
 
-    def switch_off(self, tenant_id: str, rule_id: UUID) -> Rule:
+    def switch_off(self, tenant_id: str, rule_id: UUID, by: By) -> Rule:
         """Saves a version that is not enabled: what the rule has granted keeps its explanation."""
         with self._database.begin() as connection:
             programmes.one_writer(connection, tenant_id)
             body = _rule(connection, tenant_id, rule_id).body
-            return programmes.put_rule(connection, tenant_id, body.model_copy(update={"enabled": False}))
+            return programmes.put_rule(connection, tenant_id, body.model_copy(update={"enabled": False}), by)
 
 
 def shown(rule: Rule) -> dict[str, Any]:

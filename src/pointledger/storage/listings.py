@@ -9,6 +9,19 @@ from pointledger.errors import AccountMissing
 from pointledger.storage.database import rows
 
 
+def user_of(connection: sa.Connection, tenant_id: str, account_id: UUID) -> str:
+    """Whose account it is. Raises AccountMissing."""
+    found = rows(
+        connection,
+        "SELECT user_id FROM accounts WHERE tenant_id = %(tenant)s AND id = %(id)s",
+        tenant=tenant_id,
+        id=account_id,
+    )
+    if not found:
+        raise AccountMissing(f"account {account_id} of {tenant_id}")
+    return str(found[0][0])
+
+
 def version_of(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
     """How many entries the user's account has: they are numbered without gaps. Raises AccountMissing."""
     found = rows(
@@ -51,12 +64,6 @@ WHERE e.tenant_id = %(tenant)s AND e.type = %(type)s"""
 def entries_of_tenant(connection: sa.Connection, tenant_id: str, type: str) -> int:
     """How many entries of a type the tenant has; reads them all."""
     return int(rows(connection, _ENTRIES_OF_TENANT, tenant=tenant_id, type=type)[0][0])
-
-
-def has_account(connection: sa.Connection, tenant_id: str, account_id: UUID) -> bool:
-    """Whether the tenant has an account of this id."""
-    asked = "SELECT FROM accounts WHERE tenant_id = %(tenant)s AND id = %(id)s"
-    return bool(rows(connection, asked, tenant=tenant_id, id=account_id))
 
 
 # The latest entries of a busy account are enough to tell that it is busy.

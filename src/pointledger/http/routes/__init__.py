@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from pointledger.http.routes import accounts, batches, commands, health, programme, rules, tasks, tenant
+from pointledger.http.routes import (
+    accounts,
+    audit,
+    batches,
+    commands,
+    health,
+    programme,
+    rules,
+    tasks,
+    tenant,
+    wallets,
+)  # fmt: skip
 
 ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
@@ -11,6 +22,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     tenant.router,
     programme.router,
     rules.router,
+    wallets.router,
+    audit.router,
     tasks.router,
     health.router,
 )

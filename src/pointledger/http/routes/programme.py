@@ -10,7 +10,7 @@ from pointledger.errors import InvalidTenant
 from pointledger.http.body import read_object
 from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
-from pointledger.http.guard import principal_of
+from pointledger.http.guard import by_of, principal_of
 from pointledger.http.shapes import ObjectResponse, body_of, responses
 
 router = APIRouter(prefix="/admin/points/config", tags=["programme"])
@@ -36,7 +36,7 @@ async def put_config(request: Request) -> Response:
     if "tenant_id" in given:
         raise InvalidTenant("tenant_id: it is in the token")
     tenant = tenant_from(given | {"tenant_id": principal_of(request).tenant_id})
-    saved, version = await gateway.ask(gateway.programme.put_config, tenant)
+    saved, version = await gateway.ask(gateway.programme.put_config, tenant, by_of(request))
     return said(_shown(saved) | {"version": version})
 
 

@@ -10,7 +10,7 @@ from pointledger.domain.rules import rule_from
 from pointledger.http.body import read_object
 from pointledger.http.envelope import listed, said
 from pointledger.http.gateway import gateway_of
-from pointledger.http.guard import principal_of
+from pointledger.http.guard import by_of, principal_of
 from pointledger.http.params import Id
 from pointledger.http.programme import shown
 from pointledger.http.shapes import ListResponse, ObjectResponse, body_of, responses
@@ -61,7 +61,8 @@ async def add_rule(request: Request) -> Response:
     """In force since ever, so that events of the past find it, too. The same rule again changes nothing."""
     gateway = gateway_of(request)
     body = rule_from(await read_object(request, decimals=True))
-    rule, is_new = await gateway.ask(gateway.programme.add_rule, principal_of(request).tenant_id, body)
+    tenant_id, by = principal_of(request).tenant_id, by_of(request)
+    rule, is_new = await gateway.ask(gateway.programme.add_rule, tenant_id, body, by)
     return said(shown(rule), status=201 if is_new else 200)
 
 
@@ -95,13 +96,13 @@ async def put_rule(request: Request, id: Id) -> Response:
     """All of it, but its name. Events that happened before find the version of then."""
     gateway = gateway_of(request)
     body = rule_from(await read_object(request, decimals=True))
-    tenant_id = principal_of(request).tenant_id
-    return said(shown(await gateway.ask(gateway.programme.put_rule, tenant_id, parse_id(id), body)))
+    tenant_id, by = principal_of(request).tenant_id, by_of(request)
+    return said(shown(await gateway.ask(gateway.programme.put_rule, tenant_id, parse_id(id), body, by)))
 
 
 @router.delete("/{id}", responses=responses(ObjectResponse), summary="Switch a rule off")
 async def delete_rule(request: Request, id: Id) -> Response:
     """It grants nothing more; its versions stay, for what they granted must be explained."""
     gateway = gateway_of(request)
-    tenant_id = principal_of(request).tenant_id
-    return said(shown(await gateway.ask(gateway.programme.switch_off, tenant_id, parse_id(id))))
+    tenant_id, by = principal_of(request).tenant_id, by_of(request)
+    return said(shown(await gateway.ask(gateway.programme.switch_off, tenant_id, parse_id(id), by)))

@@ -9,14 +9,13 @@ from pointledger.http.answering import present
 from pointledger.http.envelope import Problem, listed, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.params import EntityParam, Id, PageNumber, PageSize, TypeFilter
+from pointledger.http.params import EntityParam, PageNumber, PageSize, TypeFilter
 from pointledger.http.shapes import (
     ObjectResponse,
     PointAccountListResponse,
     PointTransactionListResponse,
     responses,
 )
-from pointledger.ids import parse_id
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
@@ -80,18 +79,6 @@ async def stats(request: Request) -> Response:
     """Accounts, what is outstanding, and what the current month has brought."""
     gateway = gateway_of(request)
     return said(await gateway.ask(gateway.lookups.tenant_statistics, principal_of(request).tenant_id))
-
-
-@router.get(
-    "/point/integrity/{account_id}",
-    responses=responses(ObjectResponse),
-    summary="Is everything about an account right?",
-)
-async def integrity(request: Request, account_id: Id) -> Response:
-    """Checks its chain of entries, its sums and totals, its lots, holds and limits; `rows` belie a check."""
-    gateway = gateway_of(request)
-    tenant_id = principal_of(request).tenant_id
-    return said(await gateway.ask(gateway.lookups.integrity, tenant_id, parse_id(account_id)))
 
 
 def _check_depth(page: int, page_size: int) -> None:
