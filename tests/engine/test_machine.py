@@ -56,6 +56,9 @@ class EngineMachine(LedgerMachine):
     def accepted_at(self) -> datetime:
         return LONG_AFTER
 
+    def notice_ends(self) -> datetime:
+        return LONG_AFTER  # two days after today, which is the machine's far future
+
     def before(self, command: Any) -> None:
         """A transfer has several lanes to itself: nothing waits before it, and nothing when it is done."""
         transfers = isinstance(command, Transfer) and self.ledger.settings.lanes > 1

@@ -179,7 +179,7 @@ class Model(Holds):
                 lot, part = share[0], min(share[1], rest)
                 rest -= part
                 share[1] -= part
-                if part and lot.is_due(purse.clock) and self.programme.is_on("expire_enabled"):
+                if part and lot.is_due(purse.clock) and self.programme.lets_expire(purse.clock):
                     self._renew(purse, lot, part, purse.clock, "refund_grace_days")
                 else:
                     lot.left += part
