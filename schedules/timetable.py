@@ -8,6 +8,7 @@ from pointledger import wire
 
 RING_EVERY = timedelta(seconds=2)  # the longest that a lost doorbell delays a command, and half as much again
 ACTIVATE_EVERY = timedelta(minutes=1)  # whoever needs the points sooner makes them available
+ERASURES_EVERY = timedelta(minutes=1)  # the law gives a month
 NIGHTLY_EVERY = timedelta(minutes=1)  # after a tenant's midnight
 HOLDS_EVERY = timedelta(
     seconds=15
@@ -23,6 +24,7 @@ def timetable() -> dict[str, dict[str, Any]]:
         "activate-points": _entry(wire.ACTIVATE_POINTS_TASK, ACTIVATE_EVERY),
         "release-holds-due": _entry(wire.RELEASE_HOLDS_TASK, HOLDS_EVERY),
         "tell-expiring": _entry(wire.TELL_EXPIRING_TASK, NIGHTLY_EVERY),
+        "finish-erasures": _entry(wire.FINISH_ERASURES_TASK, ERASURES_EVERY),
         "reset-daily-limits": _entry(wire.RESET_LIMITS_TASK, NIGHTLY_EVERY),
     }
 

@@ -12,7 +12,7 @@ from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.settings import Settings
 from pointledger.storage import programmes, queries
-from pointledger.storage.database import engine_for, rows
+from pointledger.storage.database import engine_for, limited_engine_for, rows
 from pointledger.wire import producer_app
 
 
@@ -23,9 +23,11 @@ class Ledger:
         self.settings = settings
         self.client = PointsClient.connect(settings)
         self.database: sa.Engine = engine_for(settings.database)
+        self.owner: sa.Engine = engine_for(settings.owner)  # for what no worker may do
         self.redis = locks.connect(settings)
         self.doorbells = Doorbells(self.redis, producer_app(settings), settings)
-        self.engine = Engine(self.database, Locks(self.redis, settings), self.doorbells, settings)
+        self._drains = limited_engine_for(settings)
+        self.engine = Engine(self._drains, Locks(self.redis, settings), self.doorbells, settings)
 
     def __enter__(self) -> "Ledger":
         return self
@@ -34,6 +36,8 @@ class Ledger:
         self.client.close()
         self.doorbells.close()
         self.database.dispose()
+        self._drains.dispose()
+        self.owner.dispose()
 
     def tenant(self, tenant_id: str = "shop", **config: Any) -> None:
         with self.database.begin() as connection:

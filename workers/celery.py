@@ -12,6 +12,7 @@ from celery.signals import setup_logging, worker_init
 from pointledger.errors import LedgerError
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
+from pointledger.storage.erasures import require_key
 from pointledger.storage.migrate import require_current
 from pointledger.wire import celery_settings
 
@@ -69,10 +70,12 @@ def log_in_lines(**_: Any) -> None:
 
 @worker_init.connect
 def refuse_a_database_that_does_not_fit(**_: Any) -> None:
-    """A worker of another version, or with other lanes, would do harm: it does not start."""
+    """A worker of another version, with other lanes or another erasure key, does harm: it does not start."""
     try:
         database = engine_for(settings.database)
         require_current(database, settings.lanes)
+        with database.connect() as connection:
+            require_key(connection, settings.pseudonyms)
         database.dispose()
     except LedgerError as error:
         raise SystemExit(str(error)) from None

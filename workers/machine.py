@@ -13,7 +13,7 @@ from pointledger.doorbell import Doorbells
 from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.notify import Notify
-from pointledger.storage.database import engine_for
+from pointledger.storage.database import engine_for, limited_engine_for
 from pointledger.sweep import Sweep
 from workers.celery import app, settings
 
@@ -45,5 +45,5 @@ def _machine_of(_process: int) -> Machine:
     client = locks.connect(settings)
     doorbells = Doorbells(client, app, settings)
     acceptance = Acceptance(database, doorbells, settings)
-    engine = Engine(database, Locks(client, settings), doorbells, settings)
+    engine = Engine(limited_engine_for(settings), Locks(client, settings), doorbells, settings)
     return Machine(database, doorbells, acceptance, engine, Sweep(database, acceptance), Notify(database))

@@ -132,6 +132,12 @@ def tell_expiring() -> None:
         tell_expiring.apply_async()
 
 
+@app.task(name=wire.FINISH_ERASURES_TASK)
+def finish_erasures() -> None:
+    """Takes users who were erased out of what the journal still says of them."""
+    machine().sweep.finish_erasures()
+
+
 @app.task(name=wire.RESET_LIMITS_TASK)
 def reset_daily_limits() -> None:
     """Closes the daily windows that ended with each tenant's midnight."""

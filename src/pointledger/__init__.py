@@ -7,6 +7,7 @@ from pointledger.acceptance import Receipt
 from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why
 from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
+from pointledger.domain.acts import By
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -18,6 +19,7 @@ from pointledger.domain.commands import (
     Command,
     ConfirmDeduction,
     Earn,
+    EraseUser,
     Exchange,
     Expire,
     ExpireDue,
@@ -25,6 +27,7 @@ from pointledger.domain.commands import (
     Freeze,
     ImportOpeningBalance,
     LotExpiry,
+    OpenAccount,
     OpeningLot,
     Refund,
     ReleaseHoldsDue,
@@ -48,6 +51,7 @@ __all__ = [
     "ApplyRule",
     "BatchOutcome",
     "BatchReceipt",
+    "By",
     "CancelPending",
     "CashValue",
     "Clawback",
@@ -56,6 +60,7 @@ __all__ = [
     "DryRun",
     "Earn",
     "EntryPage",
+    "EraseUser",
     "Exchange",
     "Expire",
     "ExpireDue",
@@ -65,6 +70,7 @@ __all__ = [
     "HoldPage",
     "ImportOpeningBalance",
     "LotExpiry",
+    "OpenAccount",
     "OpeningLot",
     "Outcome",
     "PointsClient",

@@ -5,6 +5,7 @@
 | deciding raised                 | it is built again without that command and user    | that command  |
 | saving failed                   | it is halved, and halved again                     | who is left   |
 | a newer program wrote it        | its user waits a minute                            | nobody        |
+| the erasure key is missing      | the batch's users wait a minute                    | nobody        |
 | nobody's fault (`is_transient`) | the caller tries again                             | nobody        |
 | others used up a shared limit   | it is decided again, with the counters locked      | nobody        |
 | the process died over it, twice | the lane's commands go one at a time               | who was alone |
@@ -18,13 +19,16 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
+from pointledger.domain.acts import Act, decide_on_record
 from pointledger.domain.book import Book
-from pointledger.domain.decide import Accepted, decide
-from pointledger.errors import TenantUnreadable
+from pointledger.domain.decide import Accepted
+from pointledger.domain.outcomes import Decision
+from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.ids import show_id
 from pointledger.locks import User
 from pointledger.settings import Settings
-from pointledger.storage import books, failures, journal, lanes, programmes
+from pointledger.storage import books, erasures, failures, journal, lanes, programmes
+from pointledger.storage.acts import save_acts
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.programmes import Programmes
 
@@ -44,6 +48,7 @@ class Peeked:
     suspects: set[User]
     deaths: int
     blamed: UUID | None
+    is_all: bool  # nothing else waits that may go
 
 
 class _CommandFailed(Exception):
@@ -65,15 +70,14 @@ class Batches:
         self._database = database
         self._settings = settings
         self._programmes = Programmes()
+        self._pseudonyms = settings.pseudonyms
         self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
 
-    def deaths(self, connection: sa.Connection, lane: int) -> tuple[int, UUID | None]:
-        """How many processes died over the lane's batches since the last that ended well; and the command
-        that the last of them worked on alone."""
+    def survive(self, connection: sa.Connection, lane: int) -> None:
+        """What this process could not finish is no death: says so on the lane's row, where there is cause."""
         if lane in self._survived:
             lanes.end_try(connection, lane)
             self._survived.discard(lane)
-        return lanes.tries(connection, lane)
 
     def apply(self, lane: int, peeked: Peeked) -> int:
         """How many got their outcome. Raises what is nobody's fault; the batch, or a part of it, still
@@ -110,6 +114,9 @@ class Batches:
             except _CommandFailed as failure:
                 self.charge(lane, failure.accepted.command.id, told(failure.__cause__), held)
             except TenantUnreadable as error:
+                theirs = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
+                self._postpone(lane, theirs, error, held)
+            except ErasureKeyMissing as error:  # who has no account may be somebody who was erased
                 self._postpone(lane, batch, error, held)
             except Exception as error:
                 if is_transient(error):
@@ -134,20 +141,23 @@ class Batches:
         """Fence, claim, load, decide, save, count."""
         with transaction(self._database, self._settings) as connection:
             recorded_at = lanes.fence(connection, lane)
-            waiting = journal.claim(connection, lane, [accepted.seq for accepted in batch])
-            batch = [accepted for accepted in batch if accepted.seq in waiting]
+            claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
+            batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
             book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)
-            decisions = []
+            erasures.load_erased(connection, book, batch, self._pseudonyms)
+            decisions: list[tuple[Accepted, Decision]] = []
+            acts: list[Act] = []
             for accepted in batch:
                 try:
-                    decisions.append((accepted, decide(book, accepted)))
+                    decisions.append((accepted, decide_on_record(book, accepted, acts)))
                 except Exception as error:
                     raise _CommandFailed(accepted) from error
             books.save(connection, book, decisions)
+            erasures.save_erased(connection, book, batch)
+            save_acts(connection, acts)
             journal.done(connection, lane, [accepted.seq for accepted in batch])
-            if failures.exist(connection, lane):
+            if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])
-            lanes.end_try(connection, lane)
             if not books.count(connection, book):
                 assert not lock_counters, "what is locked stands still"
                 raise _LimitMoved
@@ -188,9 +198,8 @@ class Batches:
             for command_id, error in unreadable.values():
                 failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
 
-    def _postpone(self, lane: int, batch: list[Accepted], error: TenantUnreadable, held: set[User]) -> None:
-        """Lets every user of the tenant wait at their first command."""
-        theirs = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
+    def _postpone(self, lane: int, theirs: list[Accepted], error: Exception, held: set[User]) -> None:
+        """Lets each of these commands' users wait at their first."""
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
         self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
         held.update(firsts)

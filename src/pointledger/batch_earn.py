@@ -29,7 +29,7 @@ from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_i
 from pointledger.settings import Settings
 from pointledger.storage import batches, letters, queries
 from pointledger.storage.batches import Batch
-from pointledger.storage.database import is_transient, looking, transaction
+from pointledger.storage.database import DATABASE_ERRORS, is_transient, looking, transaction
 
 MOST_ROWS = 50_000  # all are accepted in one transaction: two seconds
 _TRIES = 3  # when the connection is lost, or somebody is sending the same batch
@@ -91,7 +91,7 @@ class BatchDoor:
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self._accept(batch, rows, key, actor)
-            except sa.exc.DBAPIError as error:
+            except DATABASE_ERRORS as error:
                 if not tries_left or not is_transient(error):
                     raise
                 time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)

@@ -63,16 +63,19 @@ class Engine:
         token = new_token()
         if not self._locks.enter(lane, token):
             return 0
-        began, done = time.monotonic(), 0
+        began, done, left = time.monotonic(), 0, False
         try:
             while time.monotonic() - began < _TURN_SECONDS:
                 peeked = self._peek(lane)
-                if peeked.batch:
-                    done += self._round(lane, peeked, token)
-                elif self._locks.leave(lane, token):
+                applied = self._round(lane, peeked, token) if peeked.batch else 0
+                done += applied
+                # What was accepted after the peek has rung: its doorbell was silent, or `leave` says no.
+                if peeked.is_all and applied == len(peeked.batch) and self._locks.leave(lane, token):
+                    left = True
                     return done
         finally:
-            self._locks.abandon(lane, token)
+            if not left:
+                self._locks.abandon(lane, token)
             if done:
                 took = round((time.monotonic() - began) * 1000)
                 _log.info("drained", action="drain", lane=lane, commands=done, duration_ms=took)
@@ -82,7 +85,7 @@ class Engine:
     def _peek(self, lane: int) -> Peeked:
         """The lane's next commands. What cannot be read is charged or waits, and its user with it."""
         with transaction(self._database, self._settings) as connection:
-            deaths, blamed = self._batches.deaths(connection, lane)
+            self._batches.survive(connection, lane)
             waiting = journal.waiting(connection, lane, self._settings.batch_size)
         batch: list[Accepted] = []
         suspects: set[User] = set()
@@ -102,7 +105,8 @@ class Engine:
                 self._batches.charge(lane, row.id, told(error), held)
         if unreadable:
             self._batches.postpone(lane, unreadable)
-        return Peeked(batch, suspects, deaths, blamed)
+        deaths, blamed = (waiting[0].deaths, waiting[0].blamed) if waiting else (0, None)
+        return Peeked(batch, suspects, deaths, blamed, is_all=len(waiting) < self._settings.batch_size)
 
     def _round(self, lane: int, peeked: Peeked, token: str) -> int:
         """One batch under its users' locks; how many commands got their outcome."""

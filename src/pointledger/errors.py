@@ -90,6 +90,17 @@ class BrokerAway(LedgerError):
     check that it runs and what POINTLEDGER_EVENTS_URL, or else POINTLEDGER_BROKER_URL, names."""
 
 
+class ErasureKeyMissing(LedgerError):
+    """The key of the pseudonyms is missing. Set POINTLEDGER_ERASURE_KEY, for every worker the same: 16
+    characters or more that nobody can guess, kept as long as the ledger. What died for want of it goes on
+    with: pointledger dead retry TASK_ID."""
+
+
+class ErasureKeyDiffers(LedgerError):
+    """Users were erased with another POINTLEDGER_ERASURE_KEY than this; with it they would be taken for new
+    ones. Set the key that was used before."""
+
+
 class DatabaseNotMigrated(LedgerError):
     """The database does not have this version's tables. Run: pointledger migrate."""
 
@@ -110,6 +121,11 @@ class LetterMissing(LedgerError, LookupError):
 class LetterUnfit(LedgerError):
     """The letter still is no command, for the reason given. Put that right first: let its producer send the
     event anew, or correct the producer's rights or keys."""
+
+
+class RoleNotMade(LedgerError):
+    """The database's owner may not make roles. Let an administrator of the server make it (CREATE ROLE name
+    LOGIN) and let it in (GRANT pointledger_app TO name), then run: pointledger migrate."""
 
 
 class NotDead(LedgerError, LookupError):

@@ -9,11 +9,13 @@ from datetime import datetime
 from hashlib import blake2b
 from uuid import UUID
 
-from ulid import ULID
+from ulid import ULID, base32
 
 _RANDOM_BITS = 80
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 _ULID_LENGTH = 26
+_PAIR_BITS, _PAIR_MASK = 10, 0x3FF
+_PAIRS = tuple(one + other for one in base32.ENCODE for other in base32.ENCODE)
 _MOST_THINGS = 1_000_000  # that one command makes: a second of trying
 
 
@@ -31,6 +33,11 @@ def derive_id(command_id: UUID, ordinal: int, milliseconds: int) -> UUID:
     """
     digest = blake2b(command_id.bytes + ordinal.to_bytes(4, "big"), digest_size=10).digest()
     return UUID(int=milliseconds << _RANDOM_BITS | int.from_bytes(digest, "big"))
+
+
+def id_in_order(moment: datetime, number: int) -> UUID:
+    """An id that sorts by a moment's millisecond, then by a number that nothing else of its kind has."""
+    return UUID(int=milliseconds_of(moment) << _RANDOM_BITS | number)
 
 
 def id_after(command_id: UUID, derived: UUID) -> UUID | None:
@@ -68,7 +75,12 @@ def milliseconds_of(moment: datetime) -> int:
 
 def show_id(value: UUID) -> str:
     """The 26 characters people see."""
-    return str(ULID(value.bytes))
+    # Ten bits a look: twice as fast as the library, and each command accepted shows its id.
+    number, shown = value.int, ""
+    for _ in range(_ULID_LENGTH // 2):
+        number, pair = number >> _PAIR_BITS, _PAIRS[number & _PAIR_MASK]
+        shown = pair + shown
+    return shown
 
 
 def parse_id(text: str) -> UUID:

@@ -3,9 +3,10 @@ change. Every limit carries its reason."""
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import NotConfigured
 
 
@@ -24,6 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="postgresql://user:password@host/database")
+    owner_url: str | None = Field(
+        None, description="for migrate: the tables' owner; database_url, if not given"
+    )
     redis_url: str | None = Field(None, description="locks and doorbells: redis://host:6379/0")
     broker_url: str | None = Field(None, description="Celery's broker; the Redis URL if not given")
 
@@ -46,6 +50,10 @@ class Settings(BaseSettings):
     intake_queue: str = Field("points.intake", description="queue on which other services send events")
     intake_keys_file: Path | None = Field(None, description="JSON: who may send events, and their keys")
     intake_keys: SecretStr | None = Field(None, description="the same JSON, where there is no file")
+
+    erasure_key: SecretStr | None = Field(
+        None, min_length=16, description="of the pseudonyms of erased users; a secret, the same for ever"
+    )
 
     # A worker that is frozen with row locks must lose them before its Redis locks run out.
     lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")
@@ -81,9 +89,25 @@ class Settings(BaseSettings):
     http_service_rate: int = Field(
         5_000, ge=1, description="of one service or administrator: less than a gateway can take"
     )
+    http_stranger_rate: int = Field(
+        1,
+        ge=1,
+        description="bad tokens a second of one address, in bursts of 20 times as many",
+    )
     http_concurrency: int = Field(
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )
+
+    @field_validator("erasure_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """Compose files pass on what nobody has set."""
+        return None if value == "" else value
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What makes them of users' ids; without a key nobody can be erased."""
+        return Pseudonyms(self.erasure_key.get_secret_value().encode() if self.erasure_key else None)
 
     @property
     def database(self) -> str:
@@ -91,6 +115,11 @@ class Settings(BaseSettings):
         if not self.database_url:
             raise NotConfigured("POINTLEDGER_DATABASE_URL")
         return self.database_url
+
+    @property
+    def owner(self) -> str:
+        """The URL with which the tables' owner connects. Raises NotConfigured."""
+        return self.owner_url or self.database
 
     @property
     def redis(self) -> str:

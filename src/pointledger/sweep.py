@@ -19,7 +19,7 @@ from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage import jobs, notices, pauses, programmes
+from pointledger.storage import erasures, jobs, notices, pauses, programmes
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -30,6 +30,7 @@ _PAUSE_SECONDS = 0.02  # while the lanes are full
 _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
 _ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
 _RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
+_SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
 _ACTOR = "sweep"
 
 
@@ -128,6 +129,18 @@ class Sweep:
             self._wait_for_room(receipt)
             after = page[-1][:3]
         return accepted
+
+    def finish_erasures(self) -> int:
+        """Searches the journal for what names users who were erased, and strips it of them; how many searches
+        came to their end. Each piece is a transaction of its own, and notes how far it came."""
+        finished, stop_at = 0, time.monotonic() + _SEARCH_SECONDS
+        while time.monotonic() < stop_at:
+            with self._database.begin() as connection:
+                is_last = erasures.search_on(connection)
+            if is_last is None:
+                break
+            finished += is_last
+        return finished
 
     def expire_now(
         self, as_of: datetime | None = None, tenant_id: str | None = None, limit: int | None = None

@@ -24,6 +24,7 @@ RESET_LIMITS_TASK = "points.reset_daily_limits"
 ACTIVATE_POINTS_TASK = "points.activate_points"
 RELEASE_HOLDS_TASK = "points.release_holds"
 TELL_EXPIRING_TASK = "points.tell_expiring"
+FINISH_ERASURES_TASK = "points.finish_erasures"
 
 LANES_QUEUE = "points.lanes"  # doorbells
 COMMANDS_QUEUE = "points.commands"  # commands by name, from services that trust Celery to deliver
@@ -148,6 +149,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             ACTIVATE_POINTS_TASK: {"queue": PERIODIC_QUEUE},
             RELEASE_HOLDS_TASK: {"queue": PERIODIC_QUEUE},
             TELL_EXPIRING_TASK: {"queue": PERIODIC_QUEUE},
+            FINISH_ERASURES_TASK: {"queue": PERIODIC_QUEUE},
         },
         # Outcomes are in Postgres; Celery reads them there and writes nothing (`backend.py`).
         "result_backend": "pointledger.backend:OutcomeBackend",

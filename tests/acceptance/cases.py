@@ -95,8 +95,3 @@ NOT_NOW = {
     "F2": "liability reports: a later issue",
     "F3": "liability reports: a later issue",
 }
-
-# Asked for and being built: the line goes when its test comes.
-IN_WORK = {
-    "Q9": "erase-user",
-}

@@ -12,6 +12,7 @@ from pointledger import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    EraseUser,
     Exchange,
     Expire,
     ExpireDue,
@@ -30,7 +31,7 @@ from pointledger import (
     WalletAdjust,
 )
 from pointledger.ids import parse_id
-from pointledger.storage import failures
+from pointledger.storage import erasures, failures
 from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)
@@ -38,7 +39,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Four tenants, fourteen accounts, three wallets; afterwards one command waits and one is dead."""
+    """Four tenants, sixteen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -76,6 +77,7 @@ def tell(ledger: Ledger) -> None:
     _hold_and_owe(ledger)
     _tell_others(ledger)
     _live_longer(ledger)
+    _erase(ledger)
     _pay(ledger)
     _leave_some_undone(ledger)
 
@@ -170,7 +172,7 @@ def _hold(ledger: Ledger) -> None:
     (expiring,) = ledger.apply(Freeze(**fred, amount=45, occurred_at=LONG_AGO))
     outcomes = ledger.apply(
         Freeze(**fred, amount=10, expires_at=NOW - timedelta(hours=1)),
-        *(Freeze(**fred, amount=amount) for amount in (11, 12, 13)),
+        *(Freeze(**fred, amount=amount, actor="boss") for amount in (11, 12, 13)),
         Adjust(**fred, amount=9, reason="sorry"),
         Adjust(**fred, amount=-4, reason="too much"),
         Adjust(**fred, amount=-1_000, reason="far too much"),
@@ -277,6 +279,28 @@ def _tell_others(ledger: Ledger) -> None:
     ledger.apply(
         Spend(**kim, amount=3), Spend(**kim, amount=1), SetStatus(**kim, status="suspended", reason="asked")
     )
+
+
+def _erase(ledger: Ledger) -> None:
+    """Edna is erased, and found everywhere; Otto is erased, and still being searched for."""
+    edna: dict[str, Any] = {"tenant_id": "shop", "user_id": "edna"}
+    otto: dict[str, Any] = {"tenant_id": "shop", "user_id": "otto"}
+    ledger.apply(
+        Earn(**otto, amount=90, idempotency_key="otto-1"), Earn(**edna, amount=60, reason="for Edna")
+    )
+    ledger.apply(
+        ApplyRule(**edna, event_type="visit", event_id="edna-17", metadata={"note": "Edna was here"}),
+        Transfer(**otto, to_user_id="edna", amount=33, reason="Edna's birthday"),
+        Transfer(**edna, to_user_id="otto", amount=11, description="from Edna"),
+        Adjust(**edna, amount=4, reason="Edna complained"),
+        Spend(**edna, amount=10_000),
+    )
+    ledger.apply(EraseUser(**edna), Earn(**edna, amount=5, idempotency_key="edna-again"))
+    with ledger.database.begin() as connection:
+        while erasures.search_on(connection) is False:
+            pass
+    ledger.apply(EraseUser(**otto))
+    assert ledger.counts("erasures") == [2]
 
 
 def _pay(ledger: Ledger) -> None:

@@ -22,6 +22,9 @@ _SWEEP = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired
 _BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
 _FORTY = "(SELECT id FROM entries WHERE type = 'spend' AND amount = 40)"
 _REFUND = "(SELECT id FROM entries WHERE subtype = 'linked' AND amount = 10)"
+_EDNA = "(SELECT pseudonym FROM erasures WHERE finished_at IS NOT NULL)"
+_EDNAS = f"""(SELECT j.id FROM journal j JOIN outcomes o USING (id)
+              WHERE user_id = {_EDNA} AND kind = 'adjust' AND o.state = 'applied')"""
 _MIAS = "(SELECT id FROM wallets WHERE user_id = 'mia')"
 
 
@@ -282,6 +285,19 @@ TAMPERINGS = [
                 || jsonb_build_object('account', jsonb_build_object('id', {_BEN}, 'version', 0))
             WHERE data ->> 'expiry_exempt' = 'false'""",
     ),
+    Tampering("E1", f"UPDATE accounts SET status = 'closed' WHERE user_id = {_EDNA}"),
+    Tampering("E2", f"UPDATE journal SET idempotency_key = 'edna@home' WHERE id = {_EDNAS}"),
+    Tampering(
+        "E2",
+        f"""UPDATE journal SET payload = payload::jsonb || '{{"metadata": {{}}}}' WHERE id = {_EDNAS}""",
+    ),
+    Tampering(
+        "E2",  # the plain id beside the pseudonym
+        f"""UPDATE outcomes SET data = jsonb_set(data::jsonb, '{{account,user_id}}', '"edna"')
+            WHERE id = {_EDNAS}""",
+    ),
+    Tampering("I17a", f"UPDATE journal SET user_id = 'edna' WHERE id = {_EDNAS}"),
+    Tampering("E3 I17a", "UPDATE erasures SET finished_at = now()"),
     Tampering(
         "I19a",
         f"""UPDATE wallets SET total_deposited = total_deposited + 1, total_withdrawn = total_withdrawn + 1
@@ -317,6 +333,21 @@ TAMPERINGS = [
     ),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
+    Tampering("M2", "GRANT UPDATE ON entries TO pointledger_app"),
+    Tampering("M2", "GRANT UPDATE (reason) ON acts TO pointledger_app"),
+    Tampering("M2", "GRANT TRUNCATE ON outcomes TO pointledger_app"),
+    Tampering("I15a", "DELETE FROM acts WHERE kind = 'wallet-adjust'"),
+    Tampering(
+        "I15a",
+        """UPDATE acts SET actor = 'nobody', request_hash = decode(repeat('00', 16), 'hex')
+           WHERE kind = 'set-status'""",
+    ),
+    Tampering("I15a", "UPDATE acts SET kind = 'adjust' WHERE kind = 'expire'"),
+    Tampering(
+        "I15a I15b",
+        "UPDATE acts SET state = 'applied', refusal = NULL WHERE kind = 'adjust' AND state = 'refused'",
+    ),
+    Tampering("I15b", "UPDATE acts SET command_id = gen_random_uuid() WHERE kind = 'freeze'"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),
 ]  # fmt: skip
 
@@ -342,6 +373,6 @@ END $$"""
 def tamper(ledger: Ledger, sql: str) -> None:
     """Runs it with all guards down; the triggers stand again before it where it is about them."""
     about_triggers = "TRIGGER" in sql
-    with ledger.database.begin() as connection:
+    with ledger.owner.begin() as connection:
         for statement in (_UNGUARD, _GUARD, sql) if about_triggers else (_UNGUARD, sql, _GUARD):
             driver(connection).execute(statement.encode())

@@ -32,7 +32,7 @@ def test_an_empty_ledger_adds_up(ledger: Ledger) -> None:
 def test_a_ledger_in_which_everything_has_happened_adds_up(eventful: Ledger) -> None:
     states = {row[0] for row in eventful.rows("SELECT state FROM outcomes")}
     kinds = {row[0] for row in eventful.rows("SELECT kind FROM journal JOIN outcomes USING (id)")}
-    assert (states, len(kinds)) == ({"applied", "refused"}, 22)
+    assert (states, len(kinds)) == ({"applied", "refused"}, 23)
     assert all(eventful.counts("aliases", "pending", "failures", "usage"))
 
     report = audit(eventful.database)
@@ -113,7 +113,7 @@ def test_all_offending_rows_count_and_some_are_shown(eventful: Ledger) -> None:
     for limit_rows in (0, 2):
         report = audit(eventful.database, limit_rows=limit_rows).as_json()
         assert set(report) == {"violations", "invariants", "accounts", "entries", "seconds"}
-        assert report["violations"] == report["accounts"] == 14
+        assert report["violations"] == report["accounts"] == 16
         assert [each["id"] for each in report["invariants"] if each["rows"]] == ["I3b"] * (limit_rows > 0)
         chain = next(each for each in report["invariants"] if each["id"] == "I3b")
         assert len(chain["rows"]) == limit_rows

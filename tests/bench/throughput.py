@@ -103,7 +103,7 @@ def _our_system(
     redis_url = stage.valkey(0)
     with stage.database() as database_url:
         settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
-        migrate(settings.database, settings.lanes)
+        migrate(settings.owner, settings.lanes)
         environment = {
             "POINTLEDGER_DATABASE_URL": database_url,
             "POINTLEDGER_REDIS_URL": redis_url,

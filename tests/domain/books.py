@@ -17,6 +17,7 @@ from pointledger.domain.commands import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    EraseUser,
     Expire,
     ExpireDue,
     ExtendExpiry,
@@ -36,6 +37,7 @@ from pointledger.domain.holds import Hold
 from pointledger.domain.lots import Lot
 from pointledger.domain.needs import Needs, needs_of
 from pointledger.domain.outcomes import Applied, Decision, Refused
+from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.domain.rules import Rule, Rules, rule_from
 from pointledger.domain.tenants import Tenant, tenant_from
 
@@ -56,7 +58,7 @@ class Shop:
 
     def __init__(self, now: datetime = NOON, **config: Any) -> None:
         self.now = now
-        self.book = Book(now)
+        self.book = Book(now, pseudonyms=Pseudonyms(b"a key"))
         self.last: AnyCommand | None = None  # the command that was applied last
         self.configure(**config)
 
@@ -136,6 +138,9 @@ class Shop:
 
     def extend(self, user_id: str, at: datetime | None = None, **more: Any) -> Decision:
         return self.apply(ExtendExpiry(tenant_id=SHOP, user_id=user_id, reason="sorry", **more), at)
+
+    def erase(self, user_id: str, at: datetime | None = None) -> Decision:
+        return self.apply(EraseUser(tenant_id=SHOP, user_id=user_id), at)
 
     def refund(
         self, user_id: str, amount: int, entry: Entry | None = None, at: datetime | None = None, **more: Any

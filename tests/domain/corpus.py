@@ -12,6 +12,7 @@ MAX_AMOUNT = 10**15
 
 GOOD: dict[str, dict[str, Any]] = {
     "apply-rule": {"tenant_id": "shop", "user_id": "anna", "event_type": "visit"},
+    "erase-user": {"tenant_id": "shop", "user_id": "anna"},
     "earn": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "spend": {"tenant_id": "shop", "user_id": "anna", "amount": 5},
     "transfer": {"tenant_id": "shop", "user_id": "anna", "to_user_id": "ben", "amount": 5},
@@ -31,6 +32,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "release-holds-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
     "adjust": {"tenant_id": "shop", "user_id": "anna", "amount": -5, "reason": "found"},
+    "open-account": {"tenant_id": "shop", "user_id": "anna"},
     "set-status": {"tenant_id": "shop", "user_id": "anna", "status": "closed", "reason": "asked"},
     "set-expiry-exemption": {"tenant_id": "shop", "user_id": "anna", "exempt": True, "reason": "the law"},
     "extend-expiry": {

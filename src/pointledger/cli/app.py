@@ -15,6 +15,7 @@ from pointledger.cli import (
     batches,
     bulk,
     commands,
+    erasing,
     events,
     holds,
     lookups,
@@ -22,6 +23,7 @@ from pointledger.cli import (
     policy,
     serve,
 )
+from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
@@ -36,7 +38,7 @@ from pointledger.errors import (
     LedgerError,
     WaitTimedOut,
 )
-from pointledger.storage.database import is_transient
+from pointledger.storage.database import DATABASE_ERRORS, is_transient
 
 _BAD_INPUT = (
     InvalidCommand,
@@ -65,7 +67,7 @@ class _Commands(TyperGroup):
         except LedgerError as error:
             _tell(ctx, error)
             raise typer.Exit(_status(error)) from None
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        except (*DATABASE_ERRORS, sa.exc.TimeoutError) as error:
             if not is_transient(error):
                 raise
             cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -136,11 +138,15 @@ app.command(rich_help_panel="Operation")(operate.audit)
 app.command(rich_help_panel="Operation")(events.relay)
 app.command(rich_help_panel="Operation")(events.outbox)
 app.command(rich_help_panel="Operation")(events.intake)
+app.command(rich_help_panel="Operation")(erasing.erase)
+app.command(rich_help_panel="Operation")(operate.integrity)
+app.command(rich_help_panel="Operation")(doings.acts)
 app.command(rich_help_panel="Operation")(serve.serve)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
 sweep_app.command("expiry")(bulk.sweep_expiry)
 sweep_app.command("holds")(holds.sweep_holds)
+sweep_app.command("erasures")(erasing.sweep_erasures)
 sweep_app.command("preview")(lookups.sweep_preview)
 app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.", rich_help_panel="Operation")
 

@@ -6,7 +6,7 @@ import typer
 
 from pointledger.cli.opening import opened_client, opened_settings
 from pointledger.cli.output import DONE, FAILED, PENDING, Json, note, print_fields, print_json
-from pointledger.cli.reading import parse, read_document
+from pointledger.cli.reading import Why, by, parse, read_document
 from pointledger.client import PointsClient
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.outcomes import Outcome
@@ -47,9 +47,9 @@ def enqueue(
         if wait is None and not json:
             typer.echo(task_id)
             return
-        outcome = _outcome(client, task_id, wait)
-    _show(outcome, json)
-    raise typer.Exit(DONE if wait is None else _status(outcome))
+        outcome = waited_for(client, task_id, wait)
+    show_outcome(outcome, json)
+    raise typer.Exit(DONE if wait is None else status_of(outcome))
 
 
 def outcome(
@@ -64,13 +64,14 @@ def outcome(
     Exit status 0: applied; 1: refused, dead, or no such command; 3: still pending.
     """
     with opened_settings() as settings, opened_client(settings) as client:
-        found = _outcome(client, task_id, wait)
-    _show(found, json)
-    raise typer.Exit(_status(found))
+        found = waited_for(client, task_id, wait)
+    show_outcome(found, json)
+    raise typer.Exit(status_of(found))
 
 
 def cancel(
     task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help="The command's task id.")],
+    reason: Why = None,
     json: Json = False,
 ) -> None:
     """Withdraw a command that still waits; its outcome is then refused, with the reason CANCELLED.
@@ -78,8 +79,8 @@ def cancel(
     Exit status 1 when it is too late: it does not wait any more.
     """
     with opened_settings() as settings, opened_client(settings) as client:
-        found = client.cancel(task_id)
-    _show(found, json)
+        found = client.cancel(task_id, by(reason))
+    show_outcome(found, json)
 
 
 def _command(kind: str, fields: str) -> AnyCommand:
@@ -92,7 +93,8 @@ def _command(kind: str, fields: str) -> AnyCommand:
     return command_from(kind, given)
 
 
-def _outcome(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
+def waited_for(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
+    """What has come of it, after so many seconds at most."""
     if wait:
         try:
             return client.wait(task_id, timeout=wait)
@@ -101,11 +103,13 @@ def _outcome(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
     return client.outcome(task_id)
 
 
-def _status(found: Outcome) -> int:
+def status_of(found: Outcome) -> int:
+    """The exit status that tells it."""
     return {"applied": DONE, "pending": PENDING}.get(found.state, FAILED)
 
 
-def _show(found: Outcome, json: bool) -> None:
+def show_outcome(found: Outcome, json: bool) -> None:
+    """An outcome for people or programs."""
     if json:
         print_json(found.as_json())
         return

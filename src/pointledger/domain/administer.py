@@ -1,10 +1,10 @@
-"""Commands for administrators: adjust, set-status and set-expiry-exemption. Who asked and why stands in the
-journal."""
+"""Commands for administrators: adjust, set-status, set-expiry-exemption and erase-user. Who asked and why
+stands in the journal."""
 
 from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
-from pointledger.domain.commands import Adjust, SetExpiryExemption, SetStatus
+from pointledger.domain.commands import Adjust, EraseUser, OpenAccount, SetExpiryExemption, SetStatus
 from pointledger.domain.events import StatusChange
 from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
@@ -33,6 +33,15 @@ def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decisio
     else:
         entry = _take(book, account, ("adjust", "admin"), -command.amount, at)
     return applied(account, [entry])
+
+
+def open_account(book: Book, tenant: Tenant, command: OpenAccount, at: datetime) -> Decision:
+    """Opens an account for whoever has none."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account:
+        erased = closed(account) if account.status == "erased" else None
+        return erased or Refused(Reason.ACCOUNT_EXISTS, f"user {command.user_id} has an account")
+    return applied(book.open_account(tenant, command.user_id, at), [])
 
 
 def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:
@@ -73,9 +82,34 @@ def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption
     if account.expiry_exempt != command.exempt:
         account.expires_not_before = None if command.exempt else tenant.notice_ends(max(at, account.as_of))
         account.expiry_exempt = command.exempt
-        account.exemption_changed = account.changed = True
+        account.changed = True
         account.updated_at = max(account.updated_at, book.recorded_at)
     return applied(account, [], expiry_exempt=command.exempt, expires_not_before=account.expires_not_before)
+
+
+def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> Decision:
+    """Closes the account for ever under a pseudonym, which is all that stays of the user; what is left on it
+    is forfeited, what it owes stays. A user without an account gets an empty one, so as to stay erased.
+    Erasing once more is applied, too: what has come since is searched for. Raises ErasureKeyMissing."""
+    pseudonym = book.pseudonyms.of(tenant.tenant_id, command.user_id)
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account and not closed(account):
+        touch(book, tenant, account, at)
+        if account.frozen_balance:
+            return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
+
+    wallet = book.wallets.known.get((tenant.tenant_id, command.user_id))
+    if wallet and wallet.balance:
+        return Refused(Reason.OPEN_HOLDS, "money is left in the wallet: withdraw it first")
+
+    account = account or book.open_account(tenant, command.user_id, at)
+    entries = [] if closed(account) else _forfeit_all(book, account, at)
+    if account.status != "erased":
+        change_status(book, account, "erased")
+        account.pseudonym = pseudonym
+        account.next_expiry_at = account.next_activation_at = None  # nothing is left to look after
+    book.erasures[tenant.tenant_id, command.user_id] = command.id
+    return applied(account, entries, points_forfeited=sum(entry.amount for entry in entries))
 
 
 def _forfeit_all(book: Book, account: Account, at: datetime) -> list[Entry]:

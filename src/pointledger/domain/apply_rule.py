@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pointledger.domain.book import Account, Book, Entry, RuleError
+from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.guards import disabled, inactive, room, touch
 from pointledger.domain.limits import EARN_METER, SharedUsage, Window, daily_window, let_through, rule_windows
 from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.pending import grant as grant_points
-from pointledger.domain.rules import Limit, Rule
+from pointledger.domain.rules import Limit, Rule, RuleError
 from pointledger.domain.scenes import Scene
 from pointledger.domain.snapshots import account_data, entry_data
 from pointledger.domain.tenants import Tenant

@@ -7,15 +7,16 @@ at all.
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 from uuid import UUID
 
 from pointledger.domain.events import StatusChange
 from pointledger.domain.holds import Hold
 from pointledger.domain.limits import SharedUsage, Usage, Window
 from pointledger.domain.lots import ExpiryChange, Lot, LotMove, contains, put, sooner
+from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.domain.reversible import Reversible
-from pointledger.domain.rules import Rule, Rules
+from pointledger.domain.rules import Rule, RuleError, Rules
 from pointledger.domain.tenants import Tenant
 from pointledger.domain.totals import TAKEN, TOTALS
 from pointledger.domain.wallets import Wallets
@@ -54,15 +55,16 @@ class Account:
     next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
     expiry_exempt: bool = False  # time takes nothing from it
     expires_not_before: datetime | None = None  # what is due waits until then: a notice
+    pseudonym: str | None = None  # of an erased user: what stands in the place of `user_id` for ever
     is_new: bool = False
     changed: bool = False
-    exemption_changed: bool = False
     pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
     lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
     others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
     others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
     holds: dict[UUID, Hold] = field(default_factory=dict)  # as far as the batch needs them, oldest first
     next_timeout_at: datetime | None = None  # of `holds`, and the batch looks no further
+    as_loaded: tuple[Any, ...] = ()  # its columns as they were read: only what differs is written
 
 
 @dataclass(slots=True)
@@ -93,15 +95,6 @@ class Entry:
     unsettled: int = 0  # of the debt that it repays, what no lot has paid yet
 
 
-class RuleError(NamedTuple):
-    """A rule that was skipped because its expression failed, and CEL's word for why. Nothing of an event."""
-
-    tenant_id: str
-    rule_id: UUID
-    rule_version: int
-    because: str
-
-
 @dataclass(slots=True)
 class Book:
     """What a batch's decisions may know, and what they change.
@@ -122,6 +115,8 @@ class Book:
     moves: list[LotMove] = field(default_factory=list)
     status_changes: list[StatusChange] = field(default_factory=list)
     expiry_changes: list[ExpiryChange] = field(default_factory=list)
+    erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
     wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written

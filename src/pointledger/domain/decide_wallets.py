@@ -5,7 +5,7 @@ from typing import Any
 
 from pointledger.domain.book import Account, Book
 from pointledger.domain.commands import Exchange, WalletAdjust
-from pointledger.domain.guards import account_for, disabled, inactive, insufficient
+from pointledger.domain.guards import account_for, closed, disabled, inactive, insufficient
 from pointledger.domain.money import MAX_MONEY, minor_units, price, show_money, worth
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.passing import consume
@@ -17,6 +17,9 @@ from pointledger.ids import show_id
 
 def wallet_adjust(book: Book, tenant: Tenant, command: WalletAdjust, at: datetime) -> Decision:
     """Puts money into the wallet or takes it out; a deposit makes the wallet if it is missing."""
+    owner = book.accounts.get((tenant.tenant_id, command.user_id))
+    if owner and owner.status == "erased" and (refused := closed(owner)):
+        return refused
     wallet = book.wallets.known.get((tenant.tenant_id, command.user_id))
     if wallet is None and command.type == "withdraw":
         return Refused(Reason.WALLET_NOT_FOUND, f"user {command.user_id} has no wallet")
@@ -156,6 +159,9 @@ def wallet_data(wallet: Wallet) -> dict[str, Any]:
         "frozen_balance": wallet.show(wallet.frozen_balance),
         "status": wallet.status,
         "version": wallet.version,
+        "application_id": wallet.application_id,
+        "created_at": wallet.created_at,
+        "updated_at": wallet.updated_at,
     }
 
 

@@ -21,13 +21,16 @@ def missing_account(user_id: str) -> Refused:
 
 
 def inactive(account: Account) -> Refused | None:
-    """Suspended and closed accounts neither earn nor spend nor transfer."""
+    """Suspended, closed and erased accounts neither earn nor spend nor transfer."""
     if account.status == "suspended":
         return Refused(Reason.ACCOUNT_SUSPENDED, "the account is suspended")
     return closed(account)
 
 
 def closed(account: Account) -> Refused | None:
+    """Closed and erased accounts do nothing at all."""
+    if account.status == "erased":
+        return Refused(Reason.ACCOUNT_ERASED, "the user was erased")
     if account.status == "closed":
         return Refused(Reason.ACCOUNT_CLOSED, "the account is closed")
     return None

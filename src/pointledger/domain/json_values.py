@@ -6,6 +6,7 @@ from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
+import orjson
 from pydantic import AfterValidator, ValidationInfo
 
 METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
@@ -53,13 +54,16 @@ def _check_scalar(value: object) -> None:
     raise ValueError(f"{type(value).__name__} is not a JSON type")
 
 
-def _metadata(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    if info.context is CHECKED_BEFORE:
-        return value
+def check_metadata(value: dict[str, Any]) -> None:
+    """Raises ValueError for what may not enter."""
     _check(value, 1)
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) if value else 0
-    if size > METADATA_BYTES:
+    if value and len(orjson.dumps(value)) > METADATA_BYTES:
         raise ValueError(f"larger than {METADATA_BYTES} bytes as JSON")
+
+
+def _metadata(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if info.context is not CHECKED_BEFORE:
+        check_metadata(value)
     return value
 
 

@@ -12,6 +12,7 @@ from pointledger.domain.commands import (
     Clawback,
     ConfirmDeduction,
     Earn,
+    EraseUser,
     ExtendExpiry,
     SetStatus,
     Spend,
@@ -54,7 +55,7 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
             _reach(needs, book, (command.tenant_id, user_id), at)
         need = needs.accounts[command.tenant_id, command.user_id]
         need.debit += command.debit + _clawed(book, accepted)
-        if isinstance(command, SetStatus) and command.status == "closed":
+        if isinstance(command, EraseUser) or (isinstance(command, SetStatus) and command.status == "closed"):
             need.pending = True
         if isinstance(command, ExtendExpiry | ApplyExpiryPolicy):
             need.pending, need.release = True, MAX_AMOUNT  # the lots that wait, and those of every hold

@@ -6,7 +6,7 @@ when it is saved. How many points it wants to grant: `awards.py`.
 
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -93,6 +93,15 @@ class Rule:
     version: int
     in_force_from: datetime | None  # None: the first version, in force since ever
     body: RuleBody
+
+
+class RuleError(NamedTuple):
+    """A rule that was skipped because its expression failed, and CEL's word for why. Nothing of an event."""
+
+    tenant_id: str
+    rule_id: UUID
+    rule_version: int
+    because: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def account_data(account: Account) -> dict[str, Any]:
     """The account as the command left it."""
     data: dict[str, Any] = {
         "id": account.id,
-        "user_id": account.user_id,
+        "user_id": account.pseudonym or account.user_id,
         "status": account.status,
         "version": account.version,
     }

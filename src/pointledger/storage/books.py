@@ -4,6 +4,8 @@ Set-based throughout: one round trip per table, never one per row.
 """
 
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -29,8 +31,8 @@ _ACCOUNT = (
     "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
     "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at", "next_activation_at",
+    "expiry_exempt", "expires_not_before",
 )  # fmt: skip
-_EXEMPTION = ("expiry_exempt", "expires_not_before")  # changed seldom, and so not with the rest
 
 
 def load(
@@ -67,8 +69,7 @@ def _load(
     book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
     book.wallets = load_wallets(connection, batch)
     tenants = sorted({tenant_id for tenant_id, _ in keys})
-    book.tenants = programmes.tenants(connection, tenants)
-    book.rules = programmes.rules(connection, tenants)
+    book.tenants, book.rules = programmes.current(connection, tenants)
     book.reversibles, reversed_lots = load_reversibles(connection, batch)
     needs = needs_of(batch, book)
     load_pending(connection, book, needs.accounts, reversed_lots)
@@ -81,7 +82,7 @@ def _load(
 
 
 _ACCOUNTS = f"""
-SELECT {", ".join(f"a.{name}" for name in (*_ACCOUNT, *_EXEMPTION))}
+SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
 ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
@@ -97,14 +98,15 @@ def _accounts(
     found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
-        account = Account(**dict(zip((*_ACCOUNT, *_EXEMPTION), row, strict=True)))
+        account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
+        account.as_loaded = row
         account.others_expire_from = account.next_expiry_at
         account.others_activate_from = account.next_activation_at
         accounts[account.tenant_id, account.user_id] = account
     return accounts
 
 
-_CHANGING = _ACCOUNT[5:]  # what an entry may change: everything from updated_at on
+_columns_of = attrgetter(*_ACCOUNT)
 
 _TYPES = {
     "updated_at": "timestamptz",
@@ -112,15 +114,22 @@ _TYPES = {
     "next_expiry_at": "timestamptz",
     "next_activation_at": "timestamptz",
     "status": "text",
+    "expiry_exempt": "bool",
+    "expires_not_before": "timestamptz",
 }
 
-_UPDATE_ACCOUNTS = f"""
-UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in _CHANGING)}
+
+@lru_cache(maxsize=100)  # as many statements as the driver keeps prepared
+def _update_accounts(changing: tuple[str, ...]) -> str:
+    """The statement that writes these columns."""
+    return f"""
+UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in changing)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[],
-            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in _CHANGING)})
-     AS new (tenant_id, user_id, {", ".join(_CHANGING)})
+            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in changing)})
+     AS new (tenant_id, user_id, {", ".join(changing)})
 WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
 """  # noqa: S608  (column names of ours)
+
 
 _ENTRY = (
     "tenant_id", "account_id", "seq", "id", "command_id", "type", "subtype", "amount", "delta",
@@ -133,7 +142,6 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     """Writes everything that the decisions changed, but what they counted of shared limits (`count`), and
     their outcomes."""
     _save_accounts(connection, list(book.accounts.values()))
-    _save_exemptions(connection, list(book.accounts.values()))
     copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
     save_holds(connection, book)
@@ -165,40 +173,25 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
         connection,
         "accounts",
         _ACCOUNT,
-        [tuple(getattr(account, name) for name in _ACCOUNT) for account in accounts if account.is_new],
+        [_columns_of(account) for account in accounts if account.is_new],
     )
     changed = [account for account in accounts if account.changed and not account.is_new]
     if not changed:
         return
+    # A batch of one sort changes few of the columns; each that need not be sent saves both sides work.
+    before = zip(*(account.as_loaded for account in changed), strict=True)
+    now = zip(*(_columns_of(account) for account in changed), strict=True)
+    differing = {name: list(new) for name, old, new in zip(_ACCOUNT, before, now, strict=True) if old != new}
+    if not differing:
+        return
     touched = run(
         connection,
-        _UPDATE_ACCOUNTS,
+        _update_accounts(tuple(differing)),
         tenants=[account.tenant_id for account in changed],
         users=[account.user_id for account in changed],
-        **{name: [getattr(account, name) for account in changed] for name in _CHANGING},
+        **differing,
     )
     assert touched == len(changed), "a locked account is there until the transaction ends"
-
-
-_UPDATE_EXEMPTIONS = """
-UPDATE accounts SET expiry_exempt = new.exempt, expires_not_before = new.not_before
-FROM unnest(%(tenants)b::text[], %(users)b::text[], %(exempt)b::bool[], %(not_before)b::timestamptz[])
-     AS new (tenant_id, user_id, exempt, not_before)
-WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
-"""
-
-
-def _save_exemptions(connection: sa.Connection, accounts: list[Account]) -> None:
-    changed = [account for account in accounts if account.exemption_changed]
-    if changed:
-        run(
-            connection,
-            _UPDATE_EXEMPTIONS,
-            tenants=[account.tenant_id for account in changed],
-            users=[account.user_id for account in changed],
-            exempt=[account.expiry_exempt for account in changed],
-            not_before=[account.expires_not_before for account in changed],
-        )
 
 
 def _entry_line(entry: Entry) -> tuple[Any, ...]:

@@ -85,13 +85,6 @@ def forget(connection: sa.Connection, command_ids: list[UUID]) -> None:
     run(connection, "DELETE FROM failures WHERE id = ANY(%(ids)s::uuid[])", ids=command_ids)
 
 
-def exist(connection: sa.Connection, lane: int) -> bool:
-    """Whether any command of the lane has failed and is not done with."""
-    return bool(
-        rows(connection, "SELECT EXISTS (SELECT FROM failures WHERE lane = %(lane)s)", lane=lane)[0][0]
-    )
-
-
 # ------------------------------------------------------------------------------------------------- dead
 
 

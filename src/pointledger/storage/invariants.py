@@ -140,7 +140,7 @@ def offences(
         **chunk.as_values(),
         **values,
     )
-    shown = [dict(row._mapping) for row in found]
+    shown = [row._asdict() for row in found]
     count = shown[0]["in_all"] if shown else 0
     for row in shown:
         del row["in_all"]

@@ -2,6 +2,7 @@
 """What must be true of commands: of the queue, of their outcomes and of their effects."""
 
 from pointledger.storage.invariants import ENTRIES_HERE, FIRST_ID, LAST_ID, Invariant, Walk, within
+from pointledger.storage.invariants_of_erasures import STRIPPED
 
 # ---------------------------------------------------------------------------------------- their effects
 
@@ -44,7 +45,10 @@ _TENANTS = Invariant(
     LEFT JOIN accounts a ON a.tenant_id = e.tenant_id AND a.id = e.account_id
     LEFT JOIN journal j ON j.id = e.command_id
     WHERE {ENTRIES_HERE} AND (a.id IS NULL OR j.tenant_id <> e.tenant_id
-        OR (a.user_id <> j.user_id AND a.user_id <> coalesce(j.payload ->> 'to_user_id', '')))""",
+        OR (a.user_id <> j.user_id AND a.user_id <> coalesce(j.payload ->> 'to_user_id', '')
+            AND NOT EXISTS (  -- a user who was erased is still being searched for
+                SELECT FROM erasures s
+                WHERE s.tenant_id = a.tenant_id AND s.pseudonym = a.user_id AND s.finished_at IS NULL)))""",
 )
 
 EFFECTS = (_EFFECTS, _TOLD, _TENANTS)
@@ -77,7 +81,9 @@ _NOTHING_VANISHES = Invariant(
         ELSE NOT EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.id = j.id) END""",
 )
 
-JOURNAL = Walk("journal", ("id",), (FIRST_ID,), (LAST_ID,), 20_000, (_ONE_PER_KEY, _NOTHING_VANISHES))
+JOURNAL = Walk(
+    "journal", ("id",), (FIRST_ID,), (LAST_ID,), 20_000, (_ONE_PER_KEY, _NOTHING_VANISHES, STRIPPED)
+)
 
 _WAITS_ONLY = Invariant(
     "I18b",

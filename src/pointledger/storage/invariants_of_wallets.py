@@ -75,7 +75,10 @@ _THEIRS = Invariant(
     LEFT JOIN journal j ON j.id = e.command_id
     LEFT JOIN outcomes o ON o.id = e.command_id
     CROSS JOIN LATERAL (SELECT o.data -> 'wallet_transaction' AS told) AS outcome
-    WHERE {_ENTRIES_HERE} AND ((w.tenant_id, w.user_id) IS DISTINCT FROM (j.tenant_id, j.user_id)
+    WHERE {_ENTRIES_HERE} AND (w.tenant_id IS DISTINCT FROM j.tenant_id
+        OR (w.user_id <> j.user_id AND NOT EXISTS (  -- a user who was erased is still being searched for
+            SELECT FROM erasures s
+            WHERE s.tenant_id = w.tenant_id AND s.pseudonym = w.user_id AND s.finished_at IS NULL))
         OR o.state IS DISTINCT FROM 'applied' OR told ->> 'id' IS DISTINCT FROM e.id::text
         OR (told ->> 'seq')::bigint IS DISTINCT FROM e.seq
         OR replace(told ->> 'amount', '.', '')::numeric IS DISTINCT FROM e.amount)""",

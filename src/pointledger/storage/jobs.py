@@ -74,7 +74,8 @@ def take_run(connection: sa.Connection, job: str) -> Run | None:
 
 _PUT_BACK = """
 UPDATE job_runs SET leased_until = clock_timestamp(), found = found + %(found)s,
-    reached_expiry = coalesce(%(expiry)s, reached_expiry), reached_user = %(user)s,
+    reached_expiry = coalesce(%(expiry)s, reached_expiry),
+    reached_user = CASE WHEN %(finished)s THEN '' ELSE %(user)s END,
     finished_at = CASE WHEN %(finished)s THEN clock_timestamp() END
 WHERE job = %(job)s AND tenant_id = %(tenant)s AND local_date = %(date)s"""
 

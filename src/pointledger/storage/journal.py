@@ -70,7 +70,10 @@ def lane_count(connection: AnyConnection) -> int:
 
 
 _FIRST_OF_EACH = """
-SELECT wanted.ordinal - 1, first.id, first.fingerprint = wanted.fingerprint
+-- of a command that was stripped of an erased person nobody can tell any more what it asked for: a repetition
+-- of its id is believed, and answered
+SELECT wanted.ordinal - 1, first.id,
+       first.fingerprint IN (wanted.fingerprint, decode(repeat('00', 16), 'hex'))
 FROM unnest(%(ids)s::uuid[], %(fingerprints)s::bytea[], %(tenants)s::text[], %(actors)s::text[],
             %(kinds)s::text[], %(keys)s::text[])
      WITH ORDINALITY AS wanted (id, fingerprint, tenant_id, actor, kind, key, ordinal)
@@ -117,7 +120,9 @@ def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
 _WAITING = f"""
 SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
        j.occurred_at, j.accepted_at, j.payload::text,
-       EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed
+       EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed,
+       (SELECT tries FROM lanes WHERE lane = %(lane)s) AS deaths,
+       (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS blamed
 FROM pending p JOIN journal j ON j.id = p.id
 WHERE p.lane = %(lane)s AND j.tenant_id <> ALL ({PAUSED})
   AND NOT EXISTS (SELECT FROM failures f
@@ -141,6 +146,8 @@ class Waiting(NamedTuple):
     accepted_at: datetime
     payload: str
     has_failed: bool  # it was charged before
+    deaths: int  # of processes over the lane's batches, since the last that ended well
+    blamed: UUID | None  # the command that the last of them worked on alone
 
 
 def waiting(connection: sa.Connection, lane: int, limit: int) -> list[Waiting]:
@@ -160,28 +167,41 @@ WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND j.tenant_id <> ALL
                   WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
                     AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""  # noqa: S608  (ours)
 
-_CLAIM_ALL = "SELECT seq FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])"
+_CLAIM_ALL = """
+SELECT seq, EXISTS (SELECT FROM failures WHERE lane = %(lane)s) AS failed,
+       EXISTS (SELECT FROM paused_tenants) AS paused
+FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])"""
 
-_ANYBODY_HELD = """
-SELECT EXISTS (SELECT FROM failures WHERE lane = %(lane)s AND next_attempt_at > clock_timestamp())
-    OR EXISTS (SELECT FROM paused_tenants)"""
+
+class Claimed(NamedTuple):
+    """Which commands may go now, by their place in the order; and whether any of the lane has failed before
+    and is not done with."""
+
+    seqs: set[int]
+    failed: bool
 
 
-def claim(connection: sa.Connection, lane: int, seqs: list[int]) -> set[int]:
+def claim(connection: sa.Connection, lane: int, seqs: list[int]) -> Claimed:
     """Which of these still wait and may go. The lane's row is held, so nobody else applies them."""
-    held = rows(connection, _ANYBODY_HELD, lane=lane)[0][0]
-    return {row[0] for row in rows(connection, _CLAIM if held else _CLAIM_ALL, lane=lane, seqs=seqs)}
+    found = rows(connection, _CLAIM_ALL, lane=lane, seqs=seqs)
+    if not found:
+        return Claimed(set(), failed=False)
+    _, failed, paused = found[0]
+    if failed or paused:
+        found = rows(connection, _CLAIM, lane=lane, seqs=seqs)
+    return Claimed({row[0] for row in found}, failed)
+
+
+_DONE = """
+WITH done AS (DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[]) RETURNING seq),
+     well AS (UPDATE lanes SET tries = 0, alone_id = NULL WHERE lane = %(lane)s)
+SELECT count(*) FROM done"""
 
 
 def done(connection: sa.Connection, lane: int, seqs: list[int]) -> None:
-    """What has an outcome waits no more."""
-    touched = run(
-        connection,
-        "DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])",
-        lane=lane,
-        seqs=seqs,
-    )
-    assert touched == len(seqs), "a claimed command waits until this transaction ends"
+    """What has an outcome waits no more; and the lane's try has ended well, with the commit that follows."""
+    gone = rows(connection, _DONE, lane=lane, seqs=seqs)[0][0]
+    assert gone == len(seqs), "a claimed command waits until this transaction ends"
 
 
 _WAITING_LANES = f"""
@@ -252,6 +272,12 @@ def cancel(
     is held, so nobody is applying it."""
     values = {"lane": lane, "id": command_id, "moment": moment, "reason": reason, "message": message}
     return bool(run(connection, _CANCEL, **values))
+
+
+def tenant_of(connection: sa.Connection, command_id: UUID) -> str:
+    """Whose command it is."""
+    tenant_id: str = rows(connection, "SELECT tenant_id FROM journal WHERE id = %(id)s", id=command_id)[0][0]
+    return tenant_id
 
 
 def first_id(connection: sa.Connection, command_id: UUID) -> UUID:

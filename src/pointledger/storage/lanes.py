@@ -13,13 +13,6 @@ FROM set_config('synchronous_commit', 'off', true)
 WHERE lane = %(lane)s"""
 
 
-def tries(connection: sa.Connection, lane: int) -> tuple[int, UUID | None]:
-    """How many batches of the lane began and did not end well, since the last that did; and the command
-    that was worked on alone then."""
-    found = rows(connection, "SELECT tries, alone_id FROM lanes WHERE lane = %(lane)s", lane=lane)[0]
-    return found[0], found[1]
-
-
 def begin_try(connection: sa.Connection, lane: int, alone_id: UUID | None = None) -> None:
     """Notes that a batch begins, and with which command if with one only.
 
@@ -28,13 +21,17 @@ def begin_try(connection: sa.Connection, lane: int, alone_id: UUID | None = None
     run(connection, _RAISE_TRIES, lane=lane, alone_id=alone_id)
 
 
+_FENCE = """
+WITH fenced AS MATERIALIZED (SELECT lane FROM lanes WHERE lane = %(lane)s FOR UPDATE)
+SELECT clock_timestamp() FROM fenced"""
+
+
 def fence(connection: sa.Connection, lane: int) -> datetime:
     """Locks the lane's row until the transaction ends; the database's clock after that.
 
     Whoever holds it sees, in its next statement, everything that the one before has committed.
     """
-    run(connection, "SELECT FROM lanes WHERE lane = %(lane)s FOR UPDATE", lane=lane)
-    moment: datetime = rows(connection, "SELECT clock_timestamp()")[0][0]
+    moment: datetime = rows(connection, _FENCE, lane=lane)[0][0]
     return moment
 
 

@@ -1,5 +1,6 @@
 """Lots: as many as a batch needs, in the order of consumption; and what it did to them."""
 
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -121,6 +122,8 @@ _LOT = (
     "earned_at", "expires_at", "expired", "activates_at",
 )  # fmt: skip
 
+_columns_of = attrgetter(*_LOT)
+
 _UPDATE_LOTS = """
 UPDATE lots SET remaining = new.remaining, expired = new.expired, frozen = new.frozen, state = new.state
 FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(remaining)b::int8[], %(expired)b::int8[],
@@ -134,7 +137,7 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
         connection,
         "lots",
         _LOT,
-        [tuple(getattr(lot, name) for name in _LOT) for lot in book.new_lots],
+        [_columns_of(lot) for lot in book.new_lots],
     )
     save_expiry_changes(connection, book)
     changed = list(book.changed_lots.values())

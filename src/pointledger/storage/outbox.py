@@ -39,7 +39,7 @@ class OutboxRow(NamedTuple):
     slot: int
     tenant_id: str
     recorded_at: datetime
-    entry_ids: list[str] | None = None
+    entry_ids: list[UUID] | None = None
     type: str | None = None
     event_id: UUID | None = None
     account_id: UUID | None = None
@@ -61,7 +61,7 @@ def save_events(connection: sa.Connection, book: Book) -> None:
 
 def write(connection: sa.Connection, lines: Iterable[OutboxRow]) -> None:
     """Puts rows at the end of their slots, in this order."""
-    copy(connection, "outbox", _COLUMNS, [_line(line) for line in lines])
+    copy(connection, "outbox", _COLUMNS, list(lines))
 
 
 def _rows_of(book: Book, wanted: dict[str, frozenset[str]]) -> list[OutboxRow]:
@@ -73,7 +73,7 @@ def _rows_of(book: Book, wanted: dict[str, frozenset[str]]) -> list[OutboxRow]:
         if account.changed and wanted.get(key[0])
     }
     found: list[OutboxRow] = []
-    latest: dict[tuple[str, int], list[str]] = {}
+    latest: dict[tuple[str, int], list[UUID]] = {}
     changes = iter(book.status_changes)
     change = next(changes, None)
     for place, entry in enumerate(book.entries):
@@ -86,7 +86,7 @@ def _rows_of(book: Book, wanted: dict[str, frozenset[str]]) -> list[OutboxRow]:
             if ids is None or len(ids) == _ENTRIES_PER_ROW:
                 ids = latest[entry.tenant_id, slot] = []
                 found.append(OutboxRow(slot, entry.tenant_id, book.recorded_at, ids))
-            ids.append(entry.id.hex)
+            ids.append(entry.id)
     while change:
         _add_status(found, latest, book, change, wanted)
         change = next(changes, None)
@@ -99,7 +99,7 @@ def _is_wanted(entry: Entry, wanted: dict[str, frozenset[str]]) -> bool:
 
 def _add_status(
     found: list[OutboxRow],
-    latest: dict[tuple[str, int], list[str]],
+    latest: dict[tuple[str, int], list[UUID]],
     book: Book,
     change: StatusChange,
     wanted: dict[str, frozenset[str]],
@@ -122,12 +122,6 @@ def _add_status(
             data=orjson.dumps(told).decode(),
         )
     )
-
-
-def _line(row: OutboxRow) -> tuple[Any, ...]:
-    """For COPY; the ids as one literal, which costs a quarter of what a list does (measured)."""
-    ids = None if row.entry_ids is None else f"{{{','.join(row.entry_ids)}}}"
-    return row._replace(entry_ids=ids)  # type: ignore[arg-type]  # it is a line now
 
 
 # -------------------------------------------------------------------------------------------- sending

@@ -12,13 +12,15 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
+from pointledger.domain.acts import By
 from pointledger.domain.rules import Rule, RuleBody, Rules, rule_as_saved
 from pointledger.domain.tenants import Tenant, tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
-from pointledger.storage import failures
+from pointledger.storage import acts, failures
 from pointledger.storage.database import rows
 
+_OPERATOR = By()
 _KEPT_VERSIONS = 5_000  # of tenants and of rules, each; a process that meets more forgets them all
 
 _CURRENT_TENANTS = """
@@ -26,8 +28,12 @@ SELECT DISTINCT ON (tenant_id) tenant_id, version, config
 FROM tenant_versions WHERE tenant_id = ANY(%(tenants)s::text[])
 ORDER BY tenant_id, version DESC"""
 
-_HOW_MANY = """
-SELECT tenant_id, count(*) FROM rule_versions WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id"""
+_WHICH_VERSIONS = """
+SELECT tenant_id, max(version) AS version,
+       (SELECT count(*) FROM rule_versions r WHERE r.tenant_id = t.tenant_id) AS rules
+FROM tenant_versions t WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id"""
+
+_CONFIG = "SELECT config FROM tenant_versions WHERE tenant_id = %(tenant)s AND version = %(version)s"
 
 _BODIES = """
 SELECT version, rule_id, in_force_from, body FROM rule_versions WHERE tenant_id = %(tenant)s"""
@@ -40,33 +46,36 @@ class Programmes:
         self._tenants: dict[tuple[str, int], Tenant] = {}
         self._rules: dict[tuple[str, int], Rules] = {}
 
-    def tenants(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Tenant]:
-        """The current configuration of each of these tenants that exists. Raises TenantUnreadable."""
-        _make_room(self._tenants)
-        found = {}
-        for tenant_id, version, config in rows(connection, _CURRENT_TENANTS, tenants=tenant_ids):
-            if (tenant_id, version) not in self._tenants:
-                try:
-                    self._tenants[tenant_id, version] = tenant_from(config)
-                except InvalidTenant:
-                    raise TenantUnreadable(tenant_id) from None
-            found[tenant_id] = self._tenants[tenant_id, version]
-        return found
+    def current(
+        self, connection: sa.Connection, tenant_ids: list[str]
+    ) -> tuple[dict[str, Tenant], dict[str, Rules]]:
+        """Of each of these tenants that exists, its current configuration, and every version of every rule.
 
-    def rules(self, connection: sa.Connection, tenant_ids: list[str]) -> dict[str, Rules]:
-        """Every version of every rule of these tenants. Versions are only ever added: as long as there are
-        as many, they are the same. Raises TenantUnreadable."""
+        Raises TenantUnreadable.
+        """
+        _make_room(self._tenants)
         _make_room(self._rules)
-        found = {}
-        for tenant_id, count in rows(connection, _HOW_MANY, tenants=tenant_ids):
-            if (tenant_id, count) not in self._rules:
-                versions = rows(connection, _BODIES, tenant=tenant_id)
-                try:
-                    self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
-                except InvalidRule:
-                    raise TenantUnreadable(tenant_id) from None
-            found[tenant_id] = self._rules[tenant_id, count]
-        return found
+        tenants, rules = {}, {}
+        for tenant_id, version, count in rows(connection, _WHICH_VERSIONS, tenants=tenant_ids):
+            try:
+                tenants[tenant_id] = self._tenant(connection, tenant_id, version)
+                rules[tenant_id] = self._rules_of(connection, tenant_id, count)
+            except (InvalidTenant, InvalidRule):
+                raise TenantUnreadable(tenant_id) from None
+        return tenants, rules
+
+    def _tenant(self, connection: sa.Connection, tenant_id: str, version: int) -> Tenant:
+        if (tenant_id, version) not in self._tenants:
+            config = rows(connection, _CONFIG, tenant=tenant_id, version=version)[0].config
+            self._tenants[tenant_id, version] = tenant_from(config)
+        return self._tenants[tenant_id, version]
+
+    def _rules_of(self, connection: sa.Connection, tenant_id: str, count: int) -> Rules:
+        """Versions are only ever added: as long as there are as many, they are the same."""
+        if (tenant_id, count) not in self._rules:
+            versions = rows(connection, _BODIES, tenant=tenant_id)
+            self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
+        return self._rules[tenant_id, count]
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
@@ -120,10 +129,10 @@ FROM tenant_versions WHERE tenant_id = %(tenant)s
 RETURNING version"""
 
 
-def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
-    """Saves a configuration as the tenant's next version, unless it is the current one; its version. Where
-    it switches expiry on, it begins with a notice (`Tenant.following`)."""
-    _one_writer(connection, tenant.tenant_id)
+def put_tenant(connection: sa.Connection, tenant: Tenant, by: By = _OPERATOR) -> int:
+    """Saves a configuration as the tenant's next version, with the act, unless it is the current one; its
+    version. Where it switches expiry on, it begins with a notice (`Tenant.following`)."""
+    one_writer(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
     if current:
         before = tenant_from(current[0].config)
@@ -132,6 +141,8 @@ def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
             return int(current[0].version)
     if tenant.dead_policy == "skip":
         failures.let_followers_go(connection, tenant.tenant_id)
+    was, becomes = current[0].config if current else None, tenant.model_dump(mode="json")
+    acts.record(connection, tenant.tenant_id, "tenant-put", by, before=was, after=becomes)
     config = tenant.model_dump_json()
     return int(rows(connection, _PUT_TENANT, tenant=tenant.tenant_id, config=config)[0][0])
 
@@ -147,9 +158,10 @@ SELECT %(tenant)s, %(name)s, %(version)s, %(id)s, %(body)s::json,
 FROM clock_timestamp() AS moment"""
 
 
-def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody) -> Rule:
-    """Saves a rule as the next version of its name, unless it is the current one; what is current now."""
-    _one_writer(connection, tenant_id)
+def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, by: By = _OPERATOR) -> Rule:
+    """Saves a rule as the next version of its name, with the act, unless it is the current one; what is
+    current now."""
+    one_writer(connection, tenant_id)
     current = {rule.body.name: rule for rule in current_rules(connection, tenant_id)}.get(body.name)
     if current and current.body == body:
         return current
@@ -161,6 +173,9 @@ def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody) -> Rule:
         "body": orjson.dumps(body.model_dump(mode="json")).decode(),
     }
     connection.exec_driver_sql(_PUT_RULE, rows_of_new)
+    before = current.body.model_dump(mode="json") if current else None
+    after = body.model_dump(mode="json")
+    acts.record(connection, tenant_id, "rule-put", by, before=before, after=after)
     return next(rule for rule in current_rules(connection, tenant_id) if rule.body.name == body.name)
 
 
@@ -173,6 +188,6 @@ def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
     return sorted(found, key=lambda rule: (-rule.body.priority, rule.body.name))
 
 
-def _one_writer(connection: sa.Connection, tenant_id: str) -> None:
+def one_writer(connection: sa.Connection, tenant_id: str) -> None:
     """Two who change a tenant at once take turns, until the transaction ends."""
     rows(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%(tenant)s, 1))", tenant=tenant_id)

@@ -24,7 +24,7 @@ def user_by_month(
     when they happened; the newest span first."""
     found = rows(connection, _BY_MONTH, tenant=tenant_id, user=user_id, starts=starts, since=starts[0])
     return [
-        (row.month - 1, {name: value for name, value in row._mapping.items() if name != "month"})
+        (row.month - 1, {name: value for name, value in row._asdict().items() if name != "month"})
         for row in found
     ]
 

@@ -9,24 +9,27 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from pointledger.domain.commands.accounts import (
-    ActivateDue,
     Adjust,
+    EraseUser,
     ImportOpeningBalance,
+    OpenAccount,
     OpeningLot,
     SetStatus,
 )
-from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.base import Command
 from pointledger.domain.commands.expiry import (
     ApplyExpiryPolicy,
     ExtendExpiry,
     LotExpiry,
     SetExpiryExemption,
 )
-from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
-from pointledger.domain.commands.points import ApplyRule, Earn, Expire, ExpireDue, Spend, Transfer
+from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, Unfreeze
+from pointledger.domain.commands.points import ApplyRule, Earn, Expire, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
+from pointledger.domain.commands.sweeps import ActivateDue, ExpireDue, ReleaseHoldsDue, SweepCommand
 from pointledger.domain.commands.wallets import Exchange, WalletAdjust
 from pointledger.domain.findings import explain
+from pointledger.domain.json_values import check_metadata
 from pointledger.errors import InvalidCommand
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "Command",
     "ConfirmDeduction",
     "Earn",
+    "EraseUser",
     "Exchange",
     "Expire",
     "ExpireDue",
@@ -48,6 +52,7 @@ __all__ = [
     "Freeze",
     "ImportOpeningBalance",
     "LotExpiry",
+    "OpenAccount",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
@@ -79,10 +84,12 @@ AnyCommand = (
     | ConfirmDeduction
     | ReleaseHoldsDue
     | Adjust
+    | OpenAccount
     | SetStatus
     | SetExpiryExemption
     | ExtendExpiry
     | ApplyExpiryPolicy
+    | EraseUser
     | WalletAdjust
     | Exchange
 )
@@ -102,8 +109,11 @@ def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
 
 
 def checked(command: AnyCommand) -> AnyCommand:
-    """The command, looked at once more as it comes through the door. Raises InvalidCommand."""
-    try:
-        return type(command).model_validate(command)
-    except ValidationError as error:
-        raise InvalidCommand(explain(error)) from None
+    """The command, looked at once more as it comes through the door: its fields are frozen, but metadata is
+    the caller's own dictionary, which may have changed. Raises InvalidCommand."""
+    if isinstance(command, ApplyRule):
+        try:
+            check_metadata(command.metadata)
+        except ValueError as error:
+            raise InvalidCommand(f"metadata: {error}") from None
+    return command

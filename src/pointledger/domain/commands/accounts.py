@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import MAX_AMOUNT, Amount, Moment, ShortText, SignedAmount, Text, Why
 from pointledger.domain.parts import as_tuple
 
@@ -22,6 +22,12 @@ class Adjust(Command):
         return max(-self.amount, 0)
 
 
+class OpenAccount(Command):
+    """Opens an account without points; whatever grants points does so by itself."""
+
+    kind: ClassVar[str] = "open-account"
+
+
 class SetStatus(Command):
     """Suspends an account, lets it go on, or closes it for ever; what a closed one had is forfeited."""
 
@@ -35,10 +41,18 @@ class SetStatus(Command):
         return MAX_AMOUNT if self.status == "closed" else 0
 
 
-class ActivateDue(SweepCommand):
-    """Makes available what is pending and due at `as_of`, one entry per lot."""
+class EraseUser(Command):
+    """Erases the user: a pseudonym takes the user's place, texts and keys go, points are forfeited."""
 
-    kind: ClassVar[str] = "activate-due"
+    kind: ClassVar[str] = "erase-user"
+
+    @property
+    def uses_wallet(self) -> bool:
+        return True
+
+    @property
+    def debit(self) -> int:
+        return MAX_AMOUNT
 
 
 class OpeningLot(BaseModel):

@@ -1,6 +1,7 @@
 """What every command carries, and what those of the sweeps carry besides."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +18,6 @@ class Command(BaseModel):
         strict=True,
         extra="forbid",
         hide_input_in_errors=True,
-        revalidate_instances="always",  # `checked` looks again: model_copy(update=...) does not
     )
 
     kind: ClassVar[str]
@@ -29,6 +29,10 @@ class Command(BaseModel):
     actor: EntityId = "service"
     idempotency_key: Key | None = None
     occurred_at: Moment | None = None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but what is changed is looked at. Raises ValidationError."""
+        return type(self).model_validate({**dict(self), **(update or {})})
 
     @property
     def key(self) -> str | None:
@@ -54,14 +58,3 @@ class Command(BaseModel):
     def uses_wallet(self) -> bool:
         """Whether it looks at the money of `user_id`."""
         return False
-
-
-class SweepCommand(Command):
-    """What a sweep sends for a user: to do what is due at its own moment, `as_of`."""
-
-    as_of: Moment
-
-    @property
-    def key(self) -> str | None:
-        """One per user and moment, so that a sweep run twice is one."""
-        return self.idempotency_key or f"{self.user_id}/{self.as_of.isoformat()}"

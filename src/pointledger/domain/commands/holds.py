@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import Amount, Moment, ShortText, TaskId
 
 
@@ -46,9 +46,3 @@ class ConfirmDeduction(Command):
     hold_id: TaskId
     amount: Amount | None = None
     reason: ShortText | None = None
-
-
-class ReleaseHoldsDue(SweepCommand):
-    """Releases the holds that have timed out at `as_of`. The sweep sends it."""
-
-    kind: ClassVar[str] = "release-holds-due"

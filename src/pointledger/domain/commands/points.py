@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pointledger.domain.commands.base import Command, SweepCommand
+from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import MAX_AMOUNT, Amount, EntityId, Key, Label, Moment, ShortText, Text
 from pointledger.domain.json_values import Metadata
 
@@ -95,9 +95,3 @@ class Expire(Command):
     def debit(self) -> int:
         # In proportion to all lots means: all lots must be there.
         return MAX_AMOUNT if self.strategy == "pro_rata" else self.amount
-
-
-class ExpireDue(SweepCommand):
-    """Expires what is due at `as_of`, one entry per lot. The nightly sweep sends it."""
-
-    kind: ClassVar[str] = "expire-due"

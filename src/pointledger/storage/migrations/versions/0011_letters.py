@@ -1,12 +1,12 @@
 """Dead letters know their sender, how often they came, and whether they wait or have been replayed.
 
-Revision ID: 0009
+Revision ID: 0011
 """
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
