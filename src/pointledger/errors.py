@@ -105,6 +105,11 @@ class LaneCountDiffers(LedgerError):
     names, or let every command be applied and then run: pointledger migrate."""
 
 
+class RoleNotMade(LedgerError):
+    """The database's owner may not make roles. Let an administrator of the server make it (CREATE ROLE name
+    LOGIN) and let it in (GRANT pointledger_app TO name), then run: pointledger migrate."""
+
+
 class NotDead(LedgerError, LookupError):
     """No dead command has this id. List them: pointledger dead list."""
 

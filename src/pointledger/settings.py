@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="postgresql://user:password@host/database")
+    owner_url: str | None = Field(
+        None, description="for migrate: the tables' owner; database_url, if not given"
+    )
     redis_url: str | None = Field(None, description="locks and doorbells: redis://host:6379/0")
     broker_url: str | None = Field(None, description="Celery's broker; the Redis URL if not given")
 
@@ -73,6 +76,11 @@ class Settings(BaseSettings):
     http_service_rate: int = Field(
         5_000, ge=1, description="of one service or administrator: less than a gateway can take"
     )
+    http_stranger_rate: int = Field(
+        1,
+        ge=1,
+        description="bad tokens a second of one address, in bursts of 20 times as many",
+    )
     http_concurrency: int = Field(
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )
@@ -94,6 +102,11 @@ class Settings(BaseSettings):
         if not self.database_url:
             raise NotConfigured("POINTLEDGER_DATABASE_URL")
         return self.database_url
+
+    @property
+    def owner(self) -> str:
+        """The URL with which the tables' owner connects. Raises NotConfigured."""
+        return self.owner_url or self.database
 
     @property
     def redis(self) -> str:

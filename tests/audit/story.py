@@ -171,7 +171,7 @@ def _hold(ledger: Ledger) -> None:
     (expiring,) = ledger.apply(Freeze(**fred, amount=45, occurred_at=LONG_AGO))
     outcomes = ledger.apply(
         Freeze(**fred, amount=10, expires_at=NOW - timedelta(hours=1)),
-        *(Freeze(**fred, amount=amount) for amount in (11, 12, 13)),
+        *(Freeze(**fred, amount=amount, actor="boss") for amount in (11, 12, 13)),
         Adjust(**fred, amount=9, reason="sorry"),
         Adjust(**fred, amount=-4, reason="too much"),
         Adjust(**fred, amount=-1_000, reason="far too much"),

@@ -314,6 +314,21 @@ TAMPERINGS = [
     ),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
+    Tampering("M2", "GRANT UPDATE ON entries TO pointledger_app"),
+    Tampering("M2", "GRANT UPDATE (reason) ON acts TO pointledger_app"),
+    Tampering("M2", "GRANT TRUNCATE ON outcomes TO pointledger_app"),
+    Tampering("I15a", "DELETE FROM acts WHERE kind = 'wallet-adjust'"),
+    Tampering(
+        "I15a",
+        """UPDATE acts SET actor = 'nobody', request_hash = decode(repeat('00', 16), 'hex')
+           WHERE kind = 'set-status'""",
+    ),
+    Tampering("I15a", "UPDATE acts SET kind = 'adjust' WHERE kind = 'expire'"),
+    Tampering(
+        "I15a I15b",
+        "UPDATE acts SET state = 'applied', refusal = NULL WHERE kind = 'adjust' AND state = 'refused'",
+    ),
+    Tampering("I15b", "UPDATE acts SET command_id = gen_random_uuid() WHERE kind = 'freeze'"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),
 ]  # fmt: skip
 
@@ -339,6 +354,6 @@ END $$"""
 def tamper(ledger: Ledger, sql: str) -> None:
     """Runs it with all guards down; the triggers stand again before it where it is about them."""
     about_triggers = "TRIGGER" in sql
-    with ledger.database.begin() as connection:
+    with ledger.owner.begin() as connection:
         for statement in (_UNGUARD, _GUARD, sql) if about_triggers else (_UNGUARD, sql, _GUARD):
             driver(connection).execute(statement.encode())

@@ -87,7 +87,7 @@ def new_ledger(
     redis_url = stage.valkey(0)
     with stage.database(template) as database_url:
         settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
-        migrate(settings.database, settings.lanes)
+        migrate(settings.owner, settings.lanes)
         database = engine_for(database_url)
         tenant = {"tenant_id": TENANT, "default_expiry_days": EXPIRY_DAYS, "transfer_enabled": True}
         with database.begin() as connection:

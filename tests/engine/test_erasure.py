@@ -328,7 +328,7 @@ def test_nothing_else_may_change_a_row_also_where_a_session_says_that_it_erases(
     live(ledger)
     pseudonym = erase(ledger)["account"]["user_id"]
     for written in (False, True):
-        with pytest.raises(psycopg.errors.RestrictViolation), ledger.database.begin() as connection:
+        with pytest.raises(psycopg.errors.RestrictViolation), ledger.owner.begin() as connection:
             rows(connection, SAYS_THAT_IT_ERASES, p=PERSON, q=pseudonym)
             if written:  # a row of its own in `erasures`: still not for rows that do not name the person
                 run(connection, "UPDATE erasures SET commands = commands + 1")
@@ -338,7 +338,7 @@ def test_nothing_else_may_change_a_row_also_where_a_session_says_that_it_erases(
 def test_an_erasing_statement_cannot_say_what_becomes_of_a_row(ledger: Ledger) -> None:
     live(ledger)
     told = erase(ledger)
-    with ledger.database.begin() as connection:
+    with ledger.owner.begin() as connection:
         rows(connection, SAYS_THAT_IT_ERASES, p=PERSON, q=told["account"]["user_id"])
         run(connection, "UPDATE erasures SET commands = commands + 1")
         run(

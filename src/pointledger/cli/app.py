@@ -22,6 +22,7 @@ from pointledger.cli import (
     policy,
     serve,
 )
+from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
@@ -126,6 +127,8 @@ app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
 app.command(rich_help_panel="Operation")(erasing.erase)
+app.command(rich_help_panel="Operation")(operate.integrity)
+app.command(rich_help_panel="Operation")(doings.acts)
 app.command(rich_help_panel="Operation")(serve.serve)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)

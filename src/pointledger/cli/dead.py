@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
-from pointledger.acceptance import Receipt
-from pointledger.cli.opening import opened_client, opened_database, opened_settings, reading
+from pointledger.cli.opening import opened_client, opened_settings, reading
 from pointledger.cli.output import Json, note, print_fields, print_json, print_table
+from pointledger.cli.reading import Why, by
 from pointledger.errors import InvalidCommand, NotDead
 from pointledger.ids import parse_id, show_id
 from pointledger.storage import failures
@@ -51,16 +51,10 @@ def show_dead(task_id: TaskId, json: Json = False) -> None:
 
 
 @dead_app.command("retry")
-def retry_dead(task_id: TaskId, json: Json = False) -> None:
+def retry_dead(task_id: TaskId, reason: Why = None, json: Json = False) -> None:
     """Let a dead command try again, once its cause is put right. It goes to the end of its user's queue."""
     with opened_settings() as settings, opened_client(settings) as client:
-        with opened_database(settings) as database, database.begin() as connection:
-            command_id = _dead(connection, task_id).id
-            lane = failures.revive(connection, command_id)
-        if lane is None:  # somebody else was quicker
-            raise NotDead(task_id)
-        client.ring(Receipt([show_id(command_id)], 1, frozenset({lane})))
-    shown = {"task_id": show_id(command_id), "state": "pending"}
+        shown = {"task_id": client.retry(task_id, by(reason)), "state": "pending"}
     (print_json if json else print_fields)(shown)
 
 

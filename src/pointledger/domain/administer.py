@@ -4,7 +4,7 @@ stands in the journal."""
 from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
-from pointledger.domain.commands import Adjust, EraseUser, SetExpiryExemption, SetStatus
+from pointledger.domain.commands import Adjust, EraseUser, OpenAccount, SetExpiryExemption, SetStatus
 from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import consume
@@ -32,6 +32,15 @@ def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decisio
     else:
         entry = _take(book, account, ("adjust", "admin"), -command.amount, at)
     return applied(account, [entry])
+
+
+def open_account(book: Book, tenant: Tenant, command: OpenAccount, at: datetime) -> Decision:
+    """Opens an account for whoever has none."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account:
+        erased = closed(account) if account.status == "erased" else None
+        return erased or Refused(Reason.ACCOUNT_EXISTS, f"user {command.user_id} has an account")
+    return applied(book.open_account(tenant, command.user_id, at), [])
 
 
 def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:

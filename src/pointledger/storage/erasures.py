@@ -138,9 +138,7 @@ def _strip(
         return
     values = {"tenant": person.tenant_id, "user": person.user_id, "pseudonym": person.pseudonym}
     run(connection, _BEGIN, count=len(command_ids), **values)
-    run(connection, "UPDATE outcomes SET message = NULL WHERE id = ANY(%(ids)s::uuid[])", ids=command_ids)
-    done = [command_id for command_id in command_ids if command_id != but]
-    run(connection, "UPDATE journal SET payload = payload WHERE id = ANY(%(ids)s::uuid[])", ids=done)
+    rows(connection, "SELECT strip_commands(%(ids)s::uuid[], %(but)s)", ids=command_ids, but=but)
     rows(connection, _END)
 
 
