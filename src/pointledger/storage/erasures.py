@@ -92,6 +92,8 @@ UPDATE usage SET user_id = %(pseudonym)s WHERE tenant_id = %(tenant)s AND user_i
 def save_erased(connection: sa.Connection, book: Book, batch: list[Accepted]) -> None:
     """After everything else is saved: renames who was erased, and strips the batch's commands of the person;
     all but the one that asked for it, by which the search knows whom to look for."""
+    if not any(account.status == "erased" for account in book.accounts.values()):
+        return
     touched: dict[Person, list[UUID]] = {}
     for accepted in batch:
         for user_id in accepted.command.users:
