@@ -9,6 +9,7 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_init
 
+from pointledger.doctor import require_safe
 from pointledger.errors import LedgerError
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
@@ -69,13 +70,15 @@ def log_in_lines(**_: Any) -> None:
 
 
 @worker_init.connect
-def refuse_a_database_that_does_not_fit(**_: Any) -> None:
-    """A worker of another version, with other lanes or another erasure key, does harm: it does not start."""
+def refuse_servers_that_do_not_fit(**_: Any) -> None:
+    """A worker of another version, with other lanes or another erasure key, does harm, and so do servers that
+    forget what they were given: it does not start."""
     try:
         database = engine_for(settings.database)
         require_current(database, settings.lanes)
         with database.connect() as connection:
             require_key(connection, settings.pseudonyms)
+        require_safe(database, settings)
         database.dispose()
     except LedgerError as error:
         raise SystemExit(str(error)) from None

@@ -9,6 +9,7 @@ from sqlalchemy import Engine as Database
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.doorbell import Doorbells
 from pointledger.engine import Engine
 from pointledger.locks import Locks
@@ -24,7 +25,7 @@ class Machine:
 
     database: Database
     doorbells: Doorbells
-    acceptance: Acceptance
+    door: Acceptance  # of commands that are sent by name; what the sweeps accept needs none
     engine: Engine
     sweep: Sweep
     notify: Notify
@@ -46,4 +47,5 @@ def _machine_of(_process: int) -> Machine:
     doorbells = Doorbells(client, app, settings)
     acceptance = Acceptance(database, doorbells, settings)
     engine = Engine(limited_engine_for(settings), Locks(client, settings), doorbells, settings)
-    return Machine(database, doorbells, acceptance, engine, Sweep(database, acceptance), Notify(database))
+    door = Acceptance(database, doorbells, settings, Backlog(database, settings))
+    return Machine(database, doorbells, door, engine, Sweep(database, acceptance), Notify(database))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.backlog import Backlog
 from pointledger.batch_earn import BatchDoor, BatchOutcome, BatchReceipt, Row
 from pointledger.control import Control
 from pointledger.domain.acts import By
@@ -34,7 +35,7 @@ class PointsClient(Lookups):
     def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
         super().__init__(database)
         self._doorbells = doorbells
-        self._acceptance = Acceptance(database, doorbells, settings)
+        self._acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
         self._batches = BatchDoor(database, self._acceptance, settings)
         self._control = Control(database, doorbells, settings)
 
@@ -79,7 +80,8 @@ class PointsClient(Lookups):
         `connection`: the caller's own open transaction on the same database, READ COMMITTED. The commands
         are then accepted when it commits; after that call `ring` (an ORM session rings by itself).
         Raises IdempotencyKeyReused when an id or key was used with other content, AcceptanceBusy when
-        another open transaction holds the same key. Sending the same objects again is always safe.
+        another open transaction holds the same key, BacklogFull while too much waits (then nothing is
+        accepted). Sending the same objects again is always safe.
         """
         if connection is None:
             return self._acceptance.accept(commands)

@@ -63,6 +63,21 @@ class Settings(BaseSettings):
         10_000, description="longer than each of the above; a killed worker's turn ends so"
     )
 
+    # Beyond these the doors close, and open by themselves.
+    backlog_limit: int = Field(
+        2_000_000, ge=1, description="commands that may wait: minutes of two cores' work, 1 GB of journal"
+    )
+    backlog_seconds: float = Field(
+        86_400,
+        gt=0,
+        description="how long the oldest that may go waits: a day without workers is an accident",
+    )
+
+    allow_unsafe: frozenset[str] = Field(
+        frozenset(),
+        description="checks of the doctor's with which processes start although they are dangerous",
+    )
+
     backoff_seconds: tuple[float, ...] = Field(
         (1, 2, 4, 8, 15), description="waits before a failing command is tried again; then it is dead"
     )

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.broker import Publisher
 from pointledger.cli.opening import opened_database, opened_settings, reading
 from pointledger.cli.output import FAILED, Json, note, print_fields, print_json
+from pointledger.doctor import require_safe
 from pointledger.doorbell import Doorbells
 from pointledger.intake import Intake, load_producers
 from pointledger.locks import connect
@@ -67,12 +69,14 @@ def intake(
 
 @contextmanager
 def opened_intake() -> Iterator[tuple[Settings, Intake]]:
-    """The intake of these settings. Raises InvalidProducers."""
+    """The intake of these settings. Raises InvalidProducers and UnsafeConfiguration."""
     with opened_settings() as settings, opened_database(settings) as database:
+        require_safe(database, settings)
         producers = load_producers(settings)
         doorbells = Doorbells(connect(settings), producer_app(settings), settings)
         try:
-            yield settings, Intake(database, Acceptance(database, doorbells, settings), producers)
+            acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
+            yield settings, Intake(database, acceptance, producers)
         finally:
             doorbells.close()
 

@@ -1,4 +1,4 @@
-"""The operator's: `migrate`, `audit` and `integrity`."""
+"""The operator's: `migrate`, `doctor`, `audit` and `integrity`."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from rich.progress import Progress as Bars
 from pointledger import audit as audits
 from pointledger.audit import AuditReport
 from pointledger.cli.accounts import UserId
-from pointledger.cli.opening import opened_database, opened_settings
+from pointledger.cli.opening import malformed_urls_named, opened_database, opened_settings
 from pointledger.cli.output import DONE, FAILED, Json, note, print_fields, print_json, print_table, stderr
 from pointledger.cli.programmes import TenantId
+from pointledger.doctor import Report, Verdict, examine
 from pointledger.storage import migrate as migrations
 
 
@@ -27,6 +28,31 @@ def migrate(json: Json = False) -> None:
         print_json({"migrated": True, "lanes": settings.lanes})
         return
     note(f"The database is ready, with {settings.lanes} lanes.", "green")
+
+
+def doctor(json: Json = False) -> None:
+    """Look at servers, settings and what waits, and say of each finding what to do. Exit status 1 if one is
+    dangerous. Changes nothing."""
+    with opened_settings() as settings, malformed_urls_named():
+        report = examine(settings)
+    if json:
+        print_json(report.as_json())
+    else:
+        _show_findings(report)
+    raise typer.Exit(FAILED if report.dangers else DONE)
+
+
+def _show_findings(report: Report) -> None:
+    print_table(
+        ("check", "verdict", "seen"),
+        [(finding.check, finding.verdict.upper(), finding.seen) for finding in report.findings],
+    )
+    for finding in report.findings:
+        if finding.verdict is not Verdict.FINE:
+            note(f"{finding.check}: {finding.remedy}", _COLOURS[finding.verdict])
+
+
+_COLOURS = {Verdict.WARNING: "yellow", Verdict.DANGER: "bold red"}
 
 
 def audit(json: Json = False) -> None:

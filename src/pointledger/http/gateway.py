@@ -13,7 +13,9 @@ from starlette.requests import Request
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.batch_earn import BatchDoor
+from pointledger.doctor import require_safe
 from pointledger.doorbell import Doorbells
 from pointledger.errors import NotConfigured
 from pointledger.http import accepting
@@ -71,14 +73,15 @@ def gateway_of(request: Request) -> Gateway:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway on the servers that the settings name. Raises NotConfigured, DatabaseNotMigrated,
-    LaneCountDiffers, and what the database raises when it is away."""
+    LaneCountDiffers, UnsafeConfiguration, and what the database raises when it is away."""
     tokens = Tokens(settings)
     database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
     await asyncio.to_thread(require_current, database, settings.lanes)
+    await asyncio.to_thread(require_safe, database, settings)
     doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
     asked = _redis(settings, _REDIS_SECONDS)
     heard = _redis(settings, None)  # silence is no fault of a subscription
-    acceptance = Acceptance(database, doorbells, settings)
+    acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
     lookups = GatewayLookups(database)
     with (
         ThreadPoolExecutor(accepting.AT_ONCE, "accept") as accept_threads,
