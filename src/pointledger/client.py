@@ -21,6 +21,7 @@ from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage import journal, queries
 from pointledger.storage.database import engine_for
+from pointledger.storage.failures import Which
 from pointledger.storage.migrate import require_current
 from pointledger.wire import producer_app
 
@@ -154,6 +155,10 @@ class PointsClient(Lookups):
     def retry(self, task_id: str, by: By = _OPERATOR) -> str:
         """Lets a dead command try again, once its cause is put right; its own id. Raises NotDead."""
         return self._control.retry(task_id, by)
+
+    def retry_all(self, which: Which, by: By = _OPERATOR) -> Iterator[list[str]]:
+        """Lets all dead commands of these try again, piece by piece; each piece's ids once it is done."""
+        return self._control.retry_all(which, by)
 
     def pause(self, tenant_id: str, by: By = _OPERATOR) -> datetime:
         """Lets the tenant's commands, which are accepted all the same, and its sweeps wait; since when. When
