@@ -8,7 +8,7 @@ import structlog
 from celery import Task
 from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 
-from pointledger import wire
+from pointledger import telemetry, wire
 from pointledger.domain.commands import KINDS, command_from
 from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
 from pointledger.errors import AcceptanceBusy, BacklogFull, IdempotencyKeyReused, InvalidCommand
@@ -109,6 +109,10 @@ def ring_waiting_lanes() -> None:
         if frozen := end_frozen(connection, settings.lock_ttl_ms):
             _log.warning("frozen_transactions_ended", action="ring", transactions=frozen)
         lanes = journal.waiting_lanes(connection, _WAITED_TOO_LONG_SECONDS)
+        may_go = journal.full_lanes(connection, lanes, 0) if lanes else []
+    if may_go and (unheard := machine().doorbells.unheard(may_go)):
+        telemetry.RESCUED.inc(len(unheard))
+        _log.warning("lanes_rescued", action="ring", lanes=len(unheard))
     machine().doorbells.ring(lanes, whatever_the_door_says=True)
 
 

@@ -77,6 +77,27 @@ class Doorbells:
         except redis.RedisError as error:
             _log.warning("redis_is_away", action="tell", error=type(error).__name__)
 
+    def unheard(self, lanes: list[int]) -> list[int]:
+        """Those that nobody is at while no doorbell is on its way: theirs were lost. None, if Redis is away:
+        then there is more to tell than that."""
+        try:
+            held = self._client.mget([f"{self._prefix}:lane:{lane}" for lane in lanes])
+            if self._on_their_way():
+                return []
+        except (redis.RedisError, KombuError, OSError) as error:
+            _log.warning("redis_is_away", action="ring", error=type(error).__name__)
+            return []
+        return [lane for lane, token in zip(lanes, held, strict=True) if token is None]
+
+    def _on_their_way(self) -> int:
+        """How many doorbells lie in Celery's queue."""
+        with self._app.connection_for_read() as connection:
+            try:
+                queue = connection.default_channel.queue_declare(wire.LANES_QUEUE, passive=True)
+            except connection.channel_errors:  # Redis has no list that is empty
+                return 0
+            return int(queue.message_count)
+
     def hear_beat(self) -> None:
         """Notes that beat lives, and a worker that answers it."""
         try:

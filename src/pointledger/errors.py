@@ -76,6 +76,10 @@ class BacklogFull(LedgerError):
     seconds, with the same id or key; if it lasts, start more workers, and ask: pointledger doctor."""
 
 
+class AddressTaken(LedgerError):
+    """Nobody can listen there. Choose another port, or end what listens on it."""
+
+
 class UnsafeConfiguration(LedgerError):
     """With this configuration what was accepted can be lost, so nothing starts. Do what is said, or, where
     that is meant, name the check in POINTLEDGER_ALLOW_UNSAFE, like ["redis-eviction"]."""

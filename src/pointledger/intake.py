@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from pointledger import wire
+from pointledger import telemetry, wire
 from pointledger.acceptance import Acceptance
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of
@@ -162,6 +162,8 @@ class Intake:
             return Counter()
         counts = self.receive(messages)
         mailbox.done()
+        for state, messages_so in counts.items():
+            telemetry.RECEIVED.labels(state).inc(messages_so)
         _log.info("received", action="intake", **counts)
         return counts
 

@@ -24,12 +24,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
 
-    database_url: str | None = Field(None, description="postgresql://user:password@host/database")
+    database_url: str | None = Field(None, repr=False, description="postgresql://user:password@host/database")
     owner_url: str | None = Field(
-        None, description="for migrate: the tables' owner; database_url, if not given"
+        None, repr=False, description="for migrate: the tables' owner; database_url, if not given"
     )
-    redis_url: str | None = Field(None, description="locks and doorbells: redis://host:6379/0")
-    broker_url: str | None = Field(None, description="Celery's broker; the Redis URL if not given")
+    redis_url: str | None = Field(None, repr=False, description="locks and doorbells: redis://host:6379/0")
+    broker_url: str | None = Field(
+        None, repr=False, description="Celery's broker; the Redis URL if not given"
+    )
 
     redis_prefix: str = Field("{pointledger}", description="of every key; two ledgers may share a Redis")
     lanes: int = Field(64, ge=1, le=1024, description="slices of the journal: 32 times two cores' workers")
@@ -40,7 +42,9 @@ class Settings(BaseSettings):
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
     )
 
-    events_url: str | None = Field(None, description="broker of events in and out; Celery's if not given")
+    events_url: str | None = Field(
+        None, repr=False, description="broker of events in and out; Celery's if not given"
+    )
     events_source: str = Field("/pointledger", description="of outgoing events; the tenant follows it")
     events_exchange: str = Field("points.events", description="topic exchange that relays send to")
     events_queues: tuple[str, ...] = Field(

@@ -22,6 +22,7 @@ from pointledger.mailbox import open_mailbox
 from pointledger.relay import Relay
 from pointledger.settings import Settings
 from pointledger.storage import outbox as storage
+from pointledger.telemetry import sending
 from pointledger.wire import producer_app
 
 
@@ -36,7 +37,8 @@ def relay(
             sender = Relay(database, publisher, settings)
             if not once:
                 note(f"Relaying events to the exchange {settings.events_exchange}; Ctrl-C ends it.", "dim")
-                sender.run(stop.is_set, stop.wait)
+                with sending(connect(settings), settings):
+                    sender.run(stop.is_set, stop.wait)
                 return
             sent = sender.send_all()
         finally:
@@ -57,7 +59,8 @@ def intake(
         try:
             if not once:
                 note(f"Taking events from the queue {settings.intake_queue}; Ctrl-C ends it.", "dim")
-                taker.run(mailbox, stop.is_set, stop.wait)
+                with sending(connect(settings), settings):
+                    taker.run(mailbox, stop.is_set, stop.wait)
                 return
             while taken := taker.step(mailbox, wait_seconds=0.2):
                 counts += taken

@@ -25,6 +25,7 @@ from pointledger.http.lookups import GatewayLookups
 from pointledger.http.programme import Programme
 from pointledger.http.tokens import Tokens
 from pointledger.http.waiting import Waiting
+from pointledger.metrics import Exporter
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
@@ -54,6 +55,7 @@ class Gateway:
     users: Buckets
     services: Buckets
     strangers: Buckets  # those whose tokens are not believed, by address
+    exporter: Exporter
     threads: ThreadPoolExecutor
 
     async def ask(
@@ -78,7 +80,8 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
     database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
     await asyncio.to_thread(require_current, database, settings.lanes)
     await asyncio.to_thread(require_safe, database, settings)
-    doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
+    client = locks.connect(settings)
+    doorbells = Doorbells(client, producer_app(settings), settings)
     asked = _redis(settings, _REDIS_SECONDS)
     heard = _redis(settings, None)  # silence is no fault of a subscription
     acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
@@ -108,6 +111,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
                 strangers=_buckets(
                     asked, settings, "stranger", settings.http_stranger_rate, _STRANGERS_BURST_SECONDS
                 ),
+                exporter=Exporter(database, client, settings),
                 threads=ask_threads,
             )
         finally:

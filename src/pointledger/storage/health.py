@@ -90,6 +90,13 @@ def waiting_count(connection: sa.Connection, most: int) -> int:
     return int(found[0][0])
 
 
+def accepted_count(connection: sa.Connection) -> int:
+    """How many commands were accepted since Postgres' statistics began, by those statistics: they are about a
+    second late, and count what was rolled back."""
+    found = rows(connection, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = 'journal'::regclass")
+    return int(found[0][0])
+
+
 class Troubles(NamedTuple):
     """What somebody should look at: commands that are dead, and that fail and are tried again; letters by
     state; paused tenants."""
