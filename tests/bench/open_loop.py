@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from math import ceil
 
+from tests.bench.harness import DifferentWork
+
 _MOST_THREADS = 48  # round trips under way; more are late, and that counts
 _END_SECONDS = 60.0  # for the last round trips: longer than any of them waits
 
@@ -40,6 +42,13 @@ class OpenLoop:
             thread.join(max(give_up_at - time.monotonic(), 0))
         if self.failure:
             raise self.failure
+
+    def verify(self) -> None:
+        """Every round trip that began came back, and right. Raises DifferentWork."""
+        if self.wrong or len(self.latencies) != self.begun:
+            raise DifferentWork(
+                f"{self.begun} round trips, {len(self.latencies)} came back, {self.wrong} wrong"
+            )
 
     def _run(self) -> None:
         while (number := self._next()) is not None:

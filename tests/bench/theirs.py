@@ -10,9 +10,10 @@ from celery import Celery
 from pointledger.storage.database import engine_for
 from tests.bench.conventional import celery as conventional
 from tests.bench.conventional import tables
-from tests.bench.conventional.celery import APPLY_RULE
+from tests.bench.conventional.celery import APPLY_RULE, TRANSFER
 from tests.bench.conventional.producer import send_many
 from tests.bench.ledger import WORKERS
+from tests.bench.moves import Move
 from tests.bench.stage import Stage, Workers
 from tests.bench.workload import (
     EVENT_TYPE,
@@ -75,6 +76,23 @@ def _fill(database: sa.Engine, users: int) -> None:
 def send(app: Celery, events: Sequence[Event]) -> None:
     """Hands the events over, a task for each."""
     send_many(app, APPLY_RULE, [_fields_of(event) for event in events])
+
+
+def send_moves(app: Celery, moves: Sequence[Move]) -> None:
+    """Hands the transfers over, a task for each."""
+    send_many(
+        app,
+        TRANSFER,
+        [
+            {
+                "tenant_id": TENANT,
+                "user_id": move.source,
+                "to_user_id": move.destination,
+                "amount": move.amount,
+            }
+            for move in moves
+        ],
+    )
 
 
 def _fields_of(event: Event) -> dict[str, Any]:
