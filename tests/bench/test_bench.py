@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.bench.harness import DifferentWork, Side, compare
 from tests.bench.open_loop import OpenLoop, percentile
 from tests.bench.plots import distribution, draw
 from tests.bench.stage import Trace
+from tests.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 300  # each takes seconds; others may use the machine, too
@@ -132,6 +134,25 @@ def test_every_round_trip_that_began_comes_back_and_wrong_ones_are_counted():
     assert sorted(numbers) == list(range(loop.begun))
     assert len(loop.latencies) == loop.begun
     assert loop.wrong == loop.begun // 2
+    with pytest.raises(DifferentWork, match="wrong"):
+        loop.verify()
+
+
+def test_those_whose_moment_came_while_others_took_long_count_too():
+    slow, planned = threading.Event(), 50
+
+    def trip(_number: int) -> bool:
+        return slow.wait(60)
+
+    with OpenLoop(1000, trip) as loop:
+        wait_until(lambda: loop.begun >= 2, "round trips begin")
+        began = time.perf_counter()
+        wait_until(lambda: time.perf_counter() - began > planned / 1000, "moments pass")
+        slow.set()
+
+    assert loop.begun >= planned
+    assert len(loop.latencies) == loop.begun
+    loop.verify()
 
 
 def test_a_round_trip_that_fails_ends_the_loop():
@@ -141,7 +162,7 @@ def test_a_round_trip_that_fails_ends_the_loop():
         broken.set()
         raise ConnectionError("gone")
 
-    with pytest.raises(ConnectionError), OpenLoop(1000, trip):
+    with pytest.raises(DifferentWork, match="gone"), OpenLoop(1000, trip):
         assert broken.wait(60)
 
 
