@@ -77,13 +77,13 @@ def _command(move: Move) -> Transfer:
 def _theirs(stage: Stage, size: Size) -> dict[str, float]:
     user_ids = workload.users(size.users)
     made, rates = list[Move](), dict[str, float]()
-    with theirs.at_work(stage, size.users) as (database, app, workers):
+    with theirs.at_work(stage, size.users) as system:
         for drawn, count in _loads(min(size.warm_up, size.theirs), size.theirs):
             load = moves.moves(drawn, count, user_ids)
             made += load
-            is_done = partial(theirs.has_outcomes, database, size.users + len(made))
-            rates[drawn] = timed(workers, partial(theirs.send_moves, app), is_done, load)
-        with database.connect() as connection:
+            is_done = partial(system.has_outcomes, size.users + len(made))
+            rates[drawn] = timed(system.workers, system.send_moves, is_done, load)
+        with system.database.connect() as connection:
             moves.verify(connection, user_ids, made)
     return rates
 
