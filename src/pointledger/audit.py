@@ -40,6 +40,7 @@ from pointledger.storage.invariants_of_expiry import EXPIRY_CHANGES
 from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
 from pointledger.storage.invariants_of_lots import LOTS, MOVES
+from pointledger.storage.invariants_of_outbox import OUTBOX
 from pointledger.storage.invariants_of_outcomes import OUTCOMES
 from pointledger.storage.invariants_of_shared_limits import SHARED_USAGE
 from pointledger.storage.invariants_of_tables import JOB_RUNS, ONCE
@@ -47,7 +48,7 @@ from pointledger.storage.invariants_of_wallets import WALLET_LINES, WALLETS
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
-    ALIASES, ACTS, ERASURES, JOB_RUNS, SHARED_USAGE,
+    ALIASES, ACTS, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 

@@ -1,6 +1,8 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -37,6 +39,17 @@ class Settings(BaseSettings):
     pgbouncer: bool = Field(
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
     )
+
+    events_url: str | None = Field(None, description="broker of events in and out; Celery's if not given")
+    events_source: str = Field("/pointledger", description="of outgoing events; the tenant follows it")
+    events_exchange: str = Field("points.events", description="topic exchange that relays send to")
+    events_queues: tuple[str, ...] = Field(
+        ("points.events",), description="queues that get every event: without one events would go nowhere"
+    )
+
+    intake_queue: str = Field("points.intake", description="queue on which other services send events")
+    intake_keys_file: Path | None = Field(None, description="JSON: who may send events, and their keys")
+    intake_keys: SecretStr | None = Field(None, description="the same JSON, where there is no file")
 
     erasure_key: SecretStr | None = Field(
         None, min_length=16, description="of the pseudonyms of erased users; a secret, the same for ever"
@@ -119,3 +132,8 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The URL of Celery's broker. Raises NotConfigured."""
         return self.broker_url or self.redis
+
+    @property
+    def events(self) -> str:
+        """The URL of the broker of events. Raises NotConfigured."""
+        return self.events_url or self.broker

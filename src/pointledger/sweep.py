@@ -19,7 +19,7 @@ from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage import erasures, jobs, pauses, programmes
+from pointledger.storage import erasures, jobs, notices, pauses, programmes
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -41,13 +41,15 @@ class Sweep:
         self._database = database
         self._acceptance = acceptance
 
-    def open_runs(self, job: str) -> int:
-        """Notes a run for each tenant and each local midnight that has passed since its last; how many."""
+    def open_runs(self, job: str, *, from_today: bool = False) -> int:
+        """Notes a run for each tenant and each local midnight that has passed since its last; how many.
+        `from_today`: the first of all is today's, instead of that of the day when the tenant was put."""
         opened = 0
         with self._database.begin() as connection:
             now, last = jobs.now(connection), jobs.last_dates(connection, job)
             for tenant, known_since in programmes.all_tenants(connection):
-                for day in _days(tenant, last.get(tenant.tenant_id), known_since, now):
+                since = None if from_today else known_since
+                for day in _days(tenant, last.get(tenant.tenant_id), since, now):
                     as_of = tenant.day_starts_at(day)
                     opened += jobs.open_run(connection, job, tenant.tenant_id, day, as_of)
         return opened
@@ -80,7 +82,9 @@ class Sweep:
             if run is None:
                 return False
             tenant = programmes.tenant(connection, run.tenant_id)
-            jobs.close_windows(connection, tenant, run.local_date - timedelta(days=1))
+            day = run.local_date - timedelta(days=1)
+            if jobs.close_windows(connection, tenant, day):
+                notices.tell_window_closed(connection, tenant, day)
             if tenant.backdating_days is not None:
                 # As seen by the oldest command that waits or may be retried, and one day more.
                 waits_since = jobs.waits_since(connection, run.tenant_id)
@@ -226,9 +230,9 @@ def _room(limit: int | None, found: int) -> int:
     return _PAGE if limit is None else max(min(limit - found, _PAGE), 0)
 
 
-def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:
+def _days(tenant: Tenant, last: date | None, known_since: datetime | None, now: datetime) -> list[date]:
     """The local dates whose midnight has passed and that have no run yet, oldest first."""
     today = tenant.local_date(now)
-    after = last or tenant.local_date(known_since)
+    after = last or (tenant.local_date(known_since) if known_since else today - timedelta(days=1))
     first = max(after + timedelta(days=1), today - timedelta(days=_CATCH_UP_DAYS - 1))
     return [first + timedelta(days=days) for days in range((today - first).days + 1)]

@@ -22,7 +22,7 @@ from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import AccountMissing, ErasureKeyDiffers, ErasureKeyMissing, IdempotencyKeyReused
 from pointledger.ids import new_id, parse_id
 from pointledger.settings import Settings
-from pointledger.storage import erasures, failures
+from pointledger.storage import erasures, failures, letters
 from pointledger.storage.database import rows, run
 from pointledger.sweep import Sweep
 from tests.ledger import Ledger, data_of
@@ -92,7 +92,7 @@ def test_q9_nothing_in_any_table_names_the_person_and_every_sum_stays(ledger: Le
     with ledger.database.begin() as connection:
         for door, raw in (("celery", f'{{"tenant_id": "shop", "user_id": "{PERSON}", "n": "secret"}}'),
                           ("batch-earn", f'{{"user_id": "{PERSON}", "amount": "secret"}}')):  # fmt: skip
-            failures.keep_dead_letter(
+            letters.keep(
                 connection, door=door, task_id=new_id(), raw=raw.encode(), reason="INVALID_COMMAND", error="n"
             )
     before = ledger.rows("SELECT sum(delta), count(*) FROM entries WHERE subtype <> 'forfeit'")

@@ -16,6 +16,7 @@ from pointledger.cli import (
     bulk,
     commands,
     erasing,
+    events,
     holds,
     lookups,
     operate,
@@ -31,6 +32,7 @@ from pointledger.cli.wallets import wallet_app
 from pointledger.errors import (
     IdempotencyKeyReused,
     InvalidCommand,
+    InvalidProducers,
     InvalidRule,
     InvalidTenant,
     LedgerError,
@@ -38,7 +40,14 @@ from pointledger.errors import (
 )
 from pointledger.storage.database import DATABASE_ERRORS, is_transient
 
-_BAD_INPUT = (InvalidCommand, InvalidTenant, InvalidRule, IdempotencyKeyReused, InputUnreadable)
+_BAD_INPUT = (
+    InvalidCommand,
+    InvalidTenant,
+    InvalidRule,
+    InvalidProducers,
+    IdempotencyKeyReused,
+    InputUnreadable,
+)
 
 
 class DatabaseAway(LedgerError):
@@ -126,6 +135,9 @@ app.command(rich_help_panel="Accounts")(lookups.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
+app.command(rich_help_panel="Operation")(events.relay)
+app.command(rich_help_panel="Operation")(events.outbox)
+app.command(rich_help_panel="Operation")(events.intake)
 app.command(rich_help_panel="Operation")(erasing.erase)
 app.command(rich_help_panel="Operation")(operate.integrity)
 app.command(rich_help_panel="Operation")(doings.acts)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
 from pointledger.domain.commands import Adjust, EraseUser, OpenAccount, SetExpiryExemption, SetStatus
+from pointledger.domain.events import StatusChange
 from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import consume
@@ -53,11 +54,23 @@ def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> 
         return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
 
     entries = _forfeit_all(book, account, at) if command.status == "closed" else []
-    status_before, account.status = account.status, command.status
-    account.updated_at = max(account.updated_at, book.recorded_at)
-    account.changed = True
+    status_before = change_status(book, account, command.status)
     forfeited = sum(entry.amount for entry in entries)
     return applied(account, entries, status_before=status_before, points_forfeited=forfeited)
+
+
+def change_status(book: Book, account: Account, status: str) -> str:
+    """Gives the account another status; the one before."""
+    assert book.command_id, "only a command changes a status"
+    before, account.status = account.status, status
+    account.updated_at = max(account.updated_at, book.recorded_at)
+    account.changed = True
+    if before != status:
+        key = account.tenant_id, account.user_id
+        book.status_changes.append(
+            StatusChange(book.command_id, key, account.id, before, status, account.version, len(book.entries))
+        )
+    return before
 
 
 def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption, at: datetime) -> Decision:
@@ -92,10 +105,9 @@ def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> 
     account = account or book.open_account(tenant, command.user_id, at)
     entries = [] if closed(account) else _forfeit_all(book, account, at)
     if account.status != "erased":
-        account.status, account.pseudonym = "erased", pseudonym
+        change_status(book, account, "erased")
+        account.pseudonym = pseudonym
         account.next_expiry_at = account.next_activation_at = None  # nothing is left to look after
-        account.updated_at = max(account.updated_at, book.recorded_at)
-        account.changed = True
     book.erasures[tenant.tenant_id, command.user_id] = command.id
     return applied(account, entries, points_forfeited=sum(entry.amount for entry in entries))
 

@@ -22,7 +22,7 @@ SELECT asked.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.messag
        f.dead_at, f.error,
        misfit.reason AS misfit_reason, misfit.error AS misfit_error
 FROM asked
-LEFT JOIN LATERAL (SELECT reason, error FROM dead_letters d WHERE d.task_id = asked.id
+LEFT JOIN LATERAL (SELECT reason, error FROM dead_letters d WHERE d.task_id = asked.id AND d.state <> 'held'
                    ORDER BY d.id DESC LIMIT 1) AS misfit ON true
 LEFT JOIN journal j ON j.id = asked.journal_id
 LEFT JOIN outcomes o ON o.id = asked.journal_id
