@@ -24,7 +24,7 @@ _ON_DISK = Path("/var/tmp")  # by custom it outlives a restart; /tmp may be memo
 _QUIET = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
 _START_SECONDS = 60.0  # a worker takes one or two
 _STOP_SECONDS = 15.0  # a worker finishes its task, then it is killed
-_POLL_SECONDS = 0.02  # between looks whether all is done: small beside seconds, and cheap
+_POLL_SECONDS = 0.05  # between looks whether all is done: small beside seconds, and looking takes time, too
 _LOG_TAIL_CHARACTERS = 2000
 
 
