@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from pointledger import wire
+from pointledger import telemetry, wire
 from pointledger.acceptance import Acceptance
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of
@@ -27,6 +27,7 @@ from pointledger.domain.json_values import read_json
 from pointledger.domain.producers import Producer, Producers, producers_from
 from pointledger.errors import (
     AcceptanceBusy,
+    BacklogFull,
     BrokerAway,
     IdempotencyKeyReused,
     InvalidCommand,
@@ -48,6 +49,8 @@ _HELD_SECONDS = {Misfit.QUOTA: 1.0, Misfit.UNKNOWN_VERSION: 60.0}  # before a he
 _HELD_AT_ONCE = 200
 _LOOK_SECONDS = 1.0  # between looks at what is held
 _AWAY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries while broker or database is away
+
+_PASSING = (BrokerAway, AcceptanceBusy, BacklogFull)  # what is there comes again
 
 _log = structlog.get_logger()
 
@@ -90,7 +93,7 @@ class Intake:
 
     def receive(self, messages: Sequence[Message]) -> Counter[str]:
         """Returns when what became of each is committed; how many are accepted, dead and held. Raises what
-        the database raises, and AcceptanceBusy; receiving the same messages again is always safe."""
+        the database raises, AcceptanceBusy and BacklogFull; receiving the messages again is always safe."""
         with self._database.connect() as connection:
             now = jobs.now(connection)
         judged = self._within_quotas([self._judge(message, now) for message in messages])
@@ -145,7 +148,7 @@ class Intake:
                 self._look_at_held()
                 tries = 0
             except Exception as error:
-                if not isinstance(error, BrokerAway | AcceptanceBusy) and not is_transient(error):
+                if not isinstance(error, _PASSING) and not is_transient(error):
                     raise
                 wait = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
                 tries += 1
@@ -159,6 +162,8 @@ class Intake:
             return Counter()
         counts = self.receive(messages)
         mailbox.done()
+        for state, messages_so in counts.items():
+            telemetry.RECEIVED.labels(state).inc(messages_so)
         _log.info("received", action="intake", **counts)
         return counts
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import structlog
 
+from pointledger import telemetry
 from pointledger.broker import Publisher
 from pointledger.errors import BrokerAway
 from pointledger.settings import Settings
@@ -62,6 +63,7 @@ class Relay:
             events = outbox.events(connection, seqs)
             self._publisher.publish(events)
             outbox.mark_sent(connection, seqs)
+        telemetry.RELAYED.inc(len(events))
         return Sent(len(seqs), len(events))
 
     def send_all(self) -> Sent:
