@@ -3,11 +3,13 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.announcements import Announcements
 from pointledger.backlog import Backlog
 from pointledger.batch_earn import BatchDoor, BatchOutcome, BatchReceipt, Row
 from pointledger.control import Control
@@ -26,16 +28,22 @@ from pointledger.storage.migrate import require_current
 from pointledger.wire import producer_app
 
 _OPERATOR = By()  # who acts on what waits when nobody says so
-_POLL_SECONDS = 0.25  # while waiting for an outcome, should its notification be lost
+_POLL_SECONDS = 0.25  # while waiting for an outcome, should its announcement be lost
+_MOST_LANES = 10_000  # that are remembered: a second of enqueuing, and a megabyte
 
 
 class PointsClient(Lookups):
     """Enqueues commands and looks up outcomes, accounts and entries. Threads may share one; processes may
     not."""
 
-    def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
+    def __init__(
+        self, database: sa.Engine, doorbells: Doorbells, announcements: Announcements, settings: Settings
+    ) -> None:
         super().__init__(database)
+        self._reads = database.execution_options(isolation_level="AUTOCOMMIT")  # of one statement each
         self._doorbells = doorbells
+        self._announcements = announcements
+        self._lanes: dict[str, int] = {}  # of commands that were enqueued alone, which somebody may wait for
         self._acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
         self._batches = BatchDoor(database, self._acceptance, settings)
         self._control = Control(database, doorbells, settings)
@@ -49,11 +57,13 @@ class PointsClient(Lookups):
         settings = settings or Settings()
         database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
         require_current(database, settings.lanes)
-        doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
-        return cls(database, doorbells, settings)
+        redis = locks.connect(settings)
+        doorbells = Doorbells(redis, producer_app(settings), settings)
+        return cls(database, doorbells, Announcements(redis, settings), settings)
 
     def close(self) -> None:
         """Gives its connections back."""
+        self._announcements.close()
         self._database.dispose()
         self._doorbells.close()
 
@@ -67,7 +77,12 @@ class PointsClient(Lookups):
 
     def enqueue(self, command: AnyCommand, connection: CallersConnection | None = None) -> str:
         """Accepts a command; its task id. See `accept` for what `connection` does and what is raised."""
-        return self.accept([command], connection).task_ids[0]
+        receipt = self.accept([command], connection)
+        (task_id,), (lane,) = receipt.task_ids, receipt.lanes
+        if len(self._lanes) >= _MOST_LANES:
+            self._lanes.clear()
+        self._lanes[task_id] = lane
+        return task_id
 
     def enqueue_many(
         self, commands: Sequence[AnyCommand], connection: CallersConnection | None = None
@@ -112,11 +127,8 @@ class PointsClient(Lookups):
 
     def outcomes(self, task_ids: Sequence[str]) -> list[Outcome]:
         """What came of each, in the order asked."""
-        try:
-            ids = [parse_id(task_id) for task_id in task_ids]
-        except ValueError as error:
-            raise InvalidCommand(f"task_id: {error}") from None
-        with self._database.connect() as connection:
+        ids = [_id_of(task_id) for task_id in task_ids]
+        with self._reads.connect() as connection:
             found = queries.outcomes(connection, ids)
         return [found[asked] for asked in ids]
 
@@ -131,18 +143,20 @@ class PointsClient(Lookups):
     def wait(self, task_id: str, timeout: float = 10.0) -> Outcome:
         """The outcome, as soon as it is final; `timeout` in seconds. Raises WaitTimedOut."""
         give_up_at = time.monotonic() + timeout
-        outcome = self.outcome(task_id)
-        if outcome.is_final:
-            return outcome
-        with self._database.connect() as connection:
-            lane = journal.lane_of(connection, parse_id(task_id))
-        with self._doorbells.listen(lane) as listener:
+        with self._announcements.of(self._lane_of(task_id)) as news:
             while not (outcome := self.outcome(task_id)).is_final:
                 seconds_left = give_up_at - time.monotonic()
                 if seconds_left <= 0:
                     raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
-                listener.pause(min(seconds_left, _POLL_SECONDS))
+                news.wait(min(seconds_left, _POLL_SECONDS))
+                news.clear()
         return outcome
+
+    def _lane_of(self, task_id: str) -> int | None:
+        if task_id in self._lanes:
+            return self._lanes[task_id]
+        with self._reads.connect() as connection:
+            return journal.lane_of(connection, _id_of(task_id))
 
     # --------------------------------------------------------------------------------- what waits
 
@@ -168,3 +182,10 @@ class PointsClient(Lookups):
     def resume(self, tenant_id: str, by: By = _OPERATOR) -> bool:
         """Lets the tenant's commands go on; whether it was paused. Raises TenantMissing."""
         return self._control.resume(tenant_id, by)
+
+
+def _id_of(task_id: str) -> UUID:
+    try:
+        return parse_id(task_id)
+    except ValueError as error:
+        raise InvalidCommand(f"task_id: {error}") from None

@@ -4,16 +4,15 @@ Nothing here is of value: a ring may be lost, doubled or late. The beat rings ev
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import redis
 import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
-from redis.client import PubSub
 
 from pointledger import wire
+from pointledger.announcements import APPLIED, channel_of
 from pointledger.settings import Settings
 
 _DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
@@ -21,31 +20,8 @@ _RING_LIVES_SECONDS = 60  # under a long backlog rings would pile up; far more t
 _PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wait for it again
 _POOL_WAIT_SECONDS = 1.0
 _BEAT_KNOWN_MS = 3_600_000  # an hour after beat was last heard nobody knows when
-APPLIED = "applied"  # the channel of a lane is PREFIX:applied:LANE
 
 _log = structlog.get_logger()
-
-
-class Listener:
-    """Pauses that end early when the lane was worked on."""
-
-    def __init__(self, subscription: PubSub, channel: str | None) -> None:
-        self._subscription = subscription
-        try:
-            if channel:
-                subscription.subscribe(channel)
-        except redis.RedisError:
-            pass  # then every pause lasts its time
-
-    def pause(self, seconds: float) -> None:
-        """Waits for news, for so many seconds at most."""
-        try:
-            if self._subscription.subscribed:
-                self._subscription.get_message(timeout=seconds)
-                return
-        except redis.RedisError:
-            pass
-        time.sleep(seconds)
 
 
 class Doorbells:
@@ -54,6 +30,7 @@ class Doorbells:
     def __init__(self, client: redis.Redis, app: Celery, settings: Settings) -> None:
         self._client = client
         self._app = app
+        self._settings = settings
         self._prefix = settings.redis_prefix
         self._quiet_until = 0.0
 
@@ -73,7 +50,7 @@ class Doorbells:
     def tell(self, lane: int) -> None:
         """Wakes those who wait for outcomes of the lane."""
         try:
-            self._client.publish(self._channel(lane), "applied")
+            self._client.publish(channel_of(self._settings, lane), APPLIED)
         except redis.RedisError as error:
             _log.warning("redis_is_away", action="tell", error=type(error).__name__)
 
@@ -105,12 +82,6 @@ class Doorbells:
         except redis.RedisError as error:
             _log.warning("redis_is_away", action="beat", error=type(error).__name__)
 
-    @contextmanager
-    def listen(self, lane: int | None) -> Iterator["Listener"]:
-        """Hears `tell`; a lane that is not known yet cannot be heard, only waited for."""
-        with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call]  # redis-py
-            yield Listener(subscription, None if lane is None else self._channel(lane))
-
     def close(self) -> None:
         """Gives its connections back."""
         self._client.close()
@@ -140,9 +111,6 @@ class Doorbells:
                     argsrepr="-",  # building them costs a sixth of a publish (measured)
                     kwargsrepr="-",
                 )
-
-    def _channel(self, lane: int) -> str:
-        return f"{self._prefix}:{APPLIED}:{lane}"
 
 
 def beat_heard_seconds(client: redis.Redis, settings: Settings) -> float | None:

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
 
     redis_prefix: str = Field("{pointledger}", description="of every key; two ledgers may share a Redis")
-    lanes: int = Field(64, ge=1, le=1024, description="slices of the journal: 32 times two cores' workers")
+    lanes: int = Field(16, ge=1, le=1024, description="slices of the journal: fewer make larger batches")
     batch_size: int = Field(
         1000, ge=1, le=10_000, description="commands per transaction: COPY gains end here"
     )

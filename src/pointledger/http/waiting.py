@@ -12,7 +12,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from pointledger.doorbell import APPLIED
+from pointledger.announcements import channel_of
 from pointledger.settings import Settings
 from pointledger.storage.answers import Answered
 
@@ -30,7 +30,7 @@ class Waiting:
 
     def __init__(self, client: redis.asyncio.Redis, settings: Settings, read: Read) -> None:
         self._client = client
-        self._channels = [f"{settings.redis_prefix}:{APPLIED}:{lane}" for lane in range(settings.lanes)]
+        self._channels = [channel_of(settings, lane) for lane in range(settings.lanes)]
         self._read = read
         self._futures: dict[UUID, list[asyncio.Future[Answered]]] = {}
         self._by_lane: dict[int, set[UUID]] = defaultdict(set)

@@ -1,5 +1,7 @@
 """Connections, transactions with their time-outs, and which errors are nobody's fault."""
 
+import math
+import time
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from pointledger.settings import Settings
 
 _POOL_SIZE = 5  # one for the drain, one to look around, some for threads that accept
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
+_IDLE_SECONDS = 0.1  # no Postgres restarts within that
 _CONNECT_TIMEOUT_SECONDS = 4
 APPLICATION_NAME = "pointledger"
 
@@ -53,8 +56,8 @@ def engine_for(
 ) -> sa.Engine:
     """A pool of connections. Behind pgbouncer in transaction mode nothing may be prepared.
 
-    `ping`: each is tried before it is lent, so that a restart of Postgres costs a caller a reconnection and
-    no error. Workers do without: what fails there is tried again anyway.
+    `ping`: one that has been idle is tried before it is lent, so that a restart of Postgres costs a caller a
+    reconnection and no error. Workers do without: what fails there is tried again anyway.
     """
     try:
         url = sa.make_url(database_url)
@@ -68,14 +71,34 @@ def engine_for(
         arguments["prepare_threshold"] = None
     if options:
         arguments["options"] = options
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         isolation_level="READ COMMITTED",  # each statement sees what those it waited for have committed
         pool_size=_POOL_SIZE,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
-        pool_pre_ping=ping,
         connect_args=arguments,
     )
+    if ping:
+        _ping_idle(engine)
+    return engine
+
+
+def _ping_idle(engine: sa.Engine) -> None:
+    """The pool's own ping asks each time, which is a round trip more for each statement."""
+
+    def note(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", math.inf) < _IDLE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise sa.exc.DisconnectionError from error
+
+    sa.event.listen(engine, "checkin", note)
+    sa.event.listen(engine, "checkout", ping)
 
 
 AnyConnection = sa.Connection | psycopg.Connection[Any]  # a caller's own may be either

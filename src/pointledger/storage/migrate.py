@@ -12,7 +12,7 @@ from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, RoleNotMad
 from pointledger.storage.database import engine_for
 from pointledger.storage.roles import APP, grant_app, let_in
 
-DEFAULT_LANES = 64
+DEFAULT_LANES = 16
 _ONE_AT_A_TIME = 7_205_759_403  # an advisory lock of ours: two migrations must not race
 
 

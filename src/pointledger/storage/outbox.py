@@ -21,7 +21,7 @@ from pointledger.ids import show_id
 from pointledger.storage.database import copy, rows, run
 from pointledger.wire import lane_of
 
-SLOTS = 64  # as many as lanes by default: then a batch's users are all of one slot, but for recipients
+SLOTS = 64  # four for each lane by default: a batch writes as many rows, and several relays find work
 KEPT_DAYS = 2  # what has been sent, for the audit to look at
 _ENTRIES_PER_ROW = 1000  # bounds what a relay holds in memory at once
 _PRUNED_AT_ONCE = 1000
