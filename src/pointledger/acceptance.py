@@ -15,6 +15,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from pointledger import failpoints
 from pointledger.domain.commands import AnyCommand
 from pointledger.doorbell import Doorbells
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers, LedgerError
@@ -185,7 +186,10 @@ class Acceptance:
             try:
                 with self._database.begin() as connection:
                     execute(connection, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
-                    return write(connection)
+                    written = write(connection)
+                    failpoints.before("accept-commit")
+                failpoints.after("accept-commit")
+                return written
             except sa.exc.DBAPIError as error:
                 if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
                     raise

@@ -8,18 +8,21 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
 import sqlalchemy as sa
 
+from pointledger import failpoints
 from pointledger.acceptance import Acceptance, Receipt
 from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
 from pointledger.storage import erasures, jobs, pauses, programmes
+from pointledger.storage.database import end_when_idle
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -31,25 +34,31 @@ _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
 _ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
 _RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
+_IDLE_TIMEOUT_MS = 5_000  # a sweep that froze in a transaction keeps others from its job no longer
 _ACTOR = "sweep"
 
 
 class Sweep:
     """Feeds the journal with what is due, at most one batch per lane ahead of the workers."""
 
-    def __init__(self, database: sa.Engine, acceptance: Acceptance) -> None:
+    def __init__(
+        self, database: sa.Engine, acceptance: Acceptance, *, idle_timeout_ms: int = _IDLE_TIMEOUT_MS
+    ) -> None:
         self._database = database
         self._acceptance = acceptance
+        self._idle_timeout_ms = idle_timeout_ms
 
     def open_runs(self, job: str) -> int:
         """Notes a run for each tenant and each local midnight that has passed since its last; how many."""
         opened = 0
-        with self._database.begin() as connection:
+        with self._begin() as connection:
             now, last = jobs.now(connection), jobs.last_dates(connection, job)
             for tenant, known_since in programmes.all_tenants(connection):
                 for day in _days(tenant, last.get(tenant.tenant_id), known_since, now):
                     as_of = tenant.day_starts_at(day)
                     opened += jobs.open_run(connection, job, tenant.tenant_id, day, as_of)
+            failpoints.before("open-runs-commit")
+        failpoints.after("open-runs-commit")
         return opened
 
     def expire_points(self) -> bool:
@@ -59,8 +68,10 @@ class Sweep:
         """
         if not self._acceptance.has_room():
             return False
-        with self._database.begin() as connection:
+        with self._begin() as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
+            failpoints.before("take-run-commit")
+        failpoints.after("take-run-commit")
         if run is None:
             return False
         tenant = self._tenant(run.tenant_id)
@@ -68,14 +79,16 @@ class Sweep:
         page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         if page:
             self._accept(run.tenant_id, run.as_of, page)
-        with self._database.begin() as connection:
+        with self._begin() as connection:
             reached = page[-1] if page else None
             jobs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
+            failpoints.before("put-back-commit")
+        failpoints.after("put-back-commit")
         return True
 
     def reset_daily_limits(self) -> bool:
         """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
-        with self._database.begin() as connection:
+        with self._begin() as connection:
             run = jobs.take_run(connection, RESET_DAILY_LIMITS)
             if run is None:
                 return False
@@ -87,6 +100,8 @@ class Sweep:
                 today = min(run.local_date, tenant.local_date(waits_since)) if waits_since else run.local_date
                 jobs.prune_usage(connection, tenant, today - timedelta(days=tenant.backdating_days + 1))
             jobs.put_back(connection, run, finished=True)
+            failpoints.before("put-back-commit")
+        failpoints.after("put-back-commit")
         return True
 
     def activate_points(self) -> int:
@@ -131,8 +146,10 @@ class Sweep:
         came to their end. Each piece is a transaction of its own, and notes how far it came."""
         finished, stop_at = 0, time.monotonic() + _SEARCH_SECONDS
         while time.monotonic() < stop_at:
-            with self._database.begin() as connection:
+            with self._begin() as connection:
                 is_last = erasures.search_on(connection)
+                failpoints.before("search-commit")
+            failpoints.after("search-commit")
             if is_last is None:
                 break
             finished += is_last
@@ -169,6 +186,14 @@ class Sweep:
             yield receipt
             self._wait_for_room(receipt)
             after, found = page[-1], found + len(page)
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        """A transaction that Postgres ends when this process stands still. Its statements may take long: they
+        are about a whole tenant."""
+        with self._database.begin() as connection:
+            end_when_idle(connection, self._idle_timeout_ms)
+            yield connection
 
     def _tenant(self, tenant_id: str) -> Tenant:
         with self._database.connect() as connection:

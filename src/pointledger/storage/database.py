@@ -197,6 +197,12 @@ def _limits(settings: Settings) -> Mapping[str, str]:
     }
 
 
+def end_when_idle(connection: sa.Connection, timeout_ms: int) -> None:
+    """Lets Postgres end this transaction when its process stands still for so long."""
+    setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
+    rows(connection, setting, timeout=str(timeout_ms))
+
+
 _END_FROZEN = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
