@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def state_of(pid: int) -> str:
-    """As the kernel has it: `R`, `S`, `T` stopped, `Z` dead and not yet buried; nothing for no such process."""
+    """As the kernel has it: `R`, `S`, `T` stopped, `Z` dead and not yet buried; empty for none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

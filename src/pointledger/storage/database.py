@@ -16,8 +16,8 @@ from pointledger.settings import Settings
 _POOL_SIZE = 5  # one for the drain, one to look around, some for threads that accept
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
 _CONNECT_TIMEOUT_SECONDS = 4
-# A server that is gone without a word is noticed by the kernel alone: after 10 s of silence it asks, three times,
-# and what was sent is not waited for longer. By default it would take two hours.
+# A server that is gone without a word is noticed by the kernel alone: after 10 s of silence it asks, three
+# times, and it waits no longer for what was sent to be received. By default it would take two hours.
 _LIVENESS = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
