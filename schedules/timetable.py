@@ -23,6 +23,7 @@ def timetable() -> dict[str, dict[str, Any]]:
         "expire-points": _entry(wire.EXPIRE_POINTS_TASK, NIGHTLY_EVERY),
         "activate-points": _entry(wire.ACTIVATE_POINTS_TASK, ACTIVATE_EVERY),
         "release-holds-due": _entry(wire.RELEASE_HOLDS_TASK, HOLDS_EVERY),
+        "tell-expiring": _entry(wire.TELL_EXPIRING_TASK, NIGHTLY_EVERY),
         "finish-erasures": _entry(wire.FINISH_ERASURES_TASK, ERASURES_EVERY),
         "reset-daily-limits": _entry(wire.RESET_LIMITS_TASK, NIGHTLY_EVERY),
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from psycopg import sql
 from pydantic import SecretStr
 from redis import Redis
@@ -41,10 +42,17 @@ def servers() -> Iterator[ServerUrls]:
     database_url = os.environ.get("POINTLEDGER_TEST_DATABASE_URL")
     redis_url = os.environ.get("POINTLEDGER_TEST_REDIS_URL")
     if database_url and redis_url:
-        yield ServerUrls(database_url, redis_url)
+        yield ServerUrls(database_url, redis_url, _workers(database_url))
         return
     with _temporary_home() as home, EmbeddedServers(home, durable=False) as urls:
-        yield ServerUrls(database_url or urls.database_url, redis_url or urls.redis_url)
+        worker_url = _workers(database_url) if database_url else urls.worker_url
+        yield ServerUrls(database_url or urls.database_url, redis_url or urls.redis_url, worker_url)
+
+
+def _workers(database_url: str) -> str:
+    """How workers and clients connect to a server that is not ours; `migrate` makes that login."""
+    url = sa.make_url(database_url).set(username="pointledger_worker", password="only for tests")
+    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +61,27 @@ def template(servers: ServerUrls) -> Iterator[str]:
     from pointledger.storage.migrate import migrate  # noqa: PLC0415  tests of pure code run without storage
 
     with fresh_database(servers, f"template_{secrets.token_hex(4)}") as url:
-        migrate(url)
+        migrate(url, app_url=servers.worker_url)
         yield url.rpartition("/")[2]
 
 
 @pytest.fixture
-def database_url(servers: ServerUrls, template: str) -> Iterator[str]:
-    """A fresh, migrated database: with real commits, and as many connections as the test likes."""
+def owner_url(servers: ServerUrls, template: str) -> Iterator[str]:
+    """A fresh, migrated database: with real commits, and as many connections as the test likes. By this URL a
+    test may do to it whatever it likes."""
     with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
         yield url
+
+
+@pytest.fixture
+def database_url(servers: ServerUrls, owner_url: str) -> str:
+    """The same database as workers and clients reach it: with the privileges that they have anywhere."""
+    return as_worker(servers, owner_url)
+
+
+def as_worker(servers: ServerUrls, owner_url: str) -> str:
+    """How workers and clients connect to the database of this URL."""
+    return f"{servers.worker_url.rpartition('/')[0]}/{owner_url.rpartition('/')[2]}"
 
 
 @pytest.fixture
@@ -74,10 +94,14 @@ def redis_url(servers: ServerUrls) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+def settings(database_url: str, owner_url: str, redis_url: str) -> Settings:
     """Settings of a fresh, empty system."""
     return Settings(
-        database_url=database_url, redis_url=redis_url, broker_url=None, erasure_key=SecretStr("k" * 32)
+        database_url=database_url,
+        owner_url=owner_url,
+        redis_url=redis_url,
+        broker_url=None,
+        erasure_key=SecretStr("k" * 32),
     )
 
 

@@ -23,6 +23,7 @@ class Ledger:
         self.settings = settings
         self.client = PointsClient.connect(settings)
         self.database: sa.Engine = engine_for(settings.database)
+        self.owner: sa.Engine = engine_for(settings.owner)  # for what no worker may do
         self.redis = locks.connect(settings)
         self.doorbells = Doorbells(self.redis, producer_app(settings), settings)
         self._drains = limited_engine_for(settings)
@@ -36,6 +37,7 @@ class Ledger:
         self.doorbells.close()
         self.database.dispose()
         self._drains.dispose()
+        self.owner.dispose()
 
     def tenant(self, tenant_id: str = "shop", **config: Any) -> None:
         with self.database.begin() as connection:

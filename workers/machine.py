@@ -12,6 +12,7 @@ from pointledger.acceptance import Acceptance
 from pointledger.doorbell import Doorbells
 from pointledger.engine import Engine
 from pointledger.locks import Locks
+from pointledger.notify import Notify
 from pointledger.storage.database import engine_for, limited_engine_for
 from pointledger.sweep import Sweep
 from workers.celery import app, settings
@@ -26,6 +27,7 @@ class Machine:
     acceptance: Acceptance
     engine: Engine
     sweep: Sweep
+    notify: Notify
 
 
 def machine() -> Machine:
@@ -44,4 +46,4 @@ def _machine_of(_process: int) -> Machine:
     doorbells = Doorbells(client, app, settings)
     acceptance = Acceptance(database, doorbells, settings)
     engine = Engine(limited_engine_for(settings), Locks(client, settings), doorbells, settings)
-    return Machine(database, doorbells, acceptance, engine, Sweep(database, acceptance))
+    return Machine(database, doorbells, acceptance, engine, Sweep(database, acceptance), Notify(database))

@@ -13,7 +13,8 @@ from pointledger.domain.commands import KINDS, command_from
 from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import parse_id
-from pointledger.storage import failures, journal
+from pointledger.notify import TELL_EXPIRING
+from pointledger.storage import journal, letters
 from pointledger.storage.database import end_frozen, is_transient
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
 from workers.celery import app, settings
@@ -87,9 +88,7 @@ def _keep(task: Task, fields: dict[str, Any], reason: str, error: str) -> None:
         task_id = None
     raw = json.dumps({"task": task.name, "id": task.request.id, "kwargs": fields}).encode()
     with machine().database.begin() as connection:
-        failures.keep_dead_letter(
-            connection, door="celery", task_id=task_id, raw=raw, reason=reason, error=error
-        )
+        letters.keep(connection, door="celery", task_id=task_id, raw=raw, reason=reason, error=error)
     _log.warning("no_command", action="accept", task=task.name, task_id=task.request.id, reason=reason)
 
 
@@ -123,6 +122,14 @@ def activate_points() -> None:
 def release_holds() -> None:
     """Releases the holds that have timed out."""
     machine().sweep.release_holds()
+
+
+@app.task(name=wire.TELL_EXPIRING_TASK)
+def tell_expiring() -> None:
+    """Tells whose points expire soon, a page at a time: commands go in between."""
+    machine().sweep.open_runs(TELL_EXPIRING, from_today=True)
+    if machine().notify.tell_expiring():
+        tell_expiring.apply_async()
 
 
 @app.task(name=wire.FINISH_ERASURES_TASK)

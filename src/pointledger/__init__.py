@@ -7,6 +7,7 @@ from pointledger.acceptance import Receipt
 from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why
 from pointledger.batch_earn import BatchOutcome, BatchReceipt
 from pointledger.client import PointsClient
+from pointledger.domain.acts import By
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -26,6 +27,7 @@ from pointledger.domain.commands import (
     Freeze,
     ImportOpeningBalance,
     LotExpiry,
+    OpenAccount,
     OpeningLot,
     Refund,
     ReleaseHoldsDue,
@@ -49,6 +51,7 @@ __all__ = [
     "ApplyRule",
     "BatchOutcome",
     "BatchReceipt",
+    "By",
     "CancelPending",
     "CashValue",
     "Clawback",
@@ -67,6 +70,7 @@ __all__ = [
     "HoldPage",
     "ImportOpeningBalance",
     "LotExpiry",
+    "OpenAccount",
     "OpeningLot",
     "Outcome",
     "PointsClient",

@@ -18,7 +18,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.ids import show_id
+from pointledger.errors import AccountMissing
+from pointledger.ids import parse_id, show_id
+from pointledger.storage import programmes, queries, wallets
 from pointledger.storage.invariants import (
     ENTRIES_KEY,
     Chunk,
@@ -31,12 +33,14 @@ from pointledger.storage.invariants import (
     snapshot,
 )
 from pointledger.storage.invariants_of_accounts import ACCOUNTS
+from pointledger.storage.invariants_of_acts import ACTS
 from pointledger.storage.invariants_of_commands import ALIASES, FAILURES, JOURNAL, PENDING
 from pointledger.storage.invariants_of_erasures import ERASURES
 from pointledger.storage.invariants_of_expiry import EXPIRY_CHANGES
 from pointledger.storage.invariants_of_holds import HOLDS
 from pointledger.storage.invariants_of_limits import common_zones
 from pointledger.storage.invariants_of_lots import LOTS, MOVES
+from pointledger.storage.invariants_of_outbox import OUTBOX
 from pointledger.storage.invariants_of_outcomes import OUTCOMES
 from pointledger.storage.invariants_of_shared_limits import SHARED_USAGE
 from pointledger.storage.invariants_of_tables import JOB_RUNS, ONCE
@@ -44,7 +48,7 @@ from pointledger.storage.invariants_of_wallets import WALLET_LINES, WALLETS
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
-    ALIASES, ERASURES, JOB_RUNS, SHARED_USAGE,
+    ALIASES, ACTS, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 
@@ -98,6 +102,52 @@ def audit(engine: sa.Engine, *, limit_rows: int = 20, on_progress: Progress | No
     At most `limit_rows` offending rows are kept per invariant. Raises what the database raises.
     """
     return _Audit(engine, limit_rows, on_progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What was found of one account: `is_sound` where nothing belies an invariant."""
+
+    account_id: str
+    user_id: str
+    entries: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        return not any(finding.violations for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The form in which every door gives it."""
+        invariants = [
+            {"id": found.invariant.id, "name": found.invariant.name, "rows": found.rows}
+            for found in self.findings
+        ]
+        head = {"account_id": self.account_id, "user_id": self.user_id, "is_sound": self.is_sound}
+        return head | {"entries": self.entries, "invariants": invariants}
+
+
+def integrity(engine: sa.Engine, tenant_id: str, user_id: str, *, limit_rows: int = 20) -> Integrity:
+    """Checks one account: its chain of before, after and seq, its totals, lots, holds and limits, and the
+    user's wallet; what the audit asks of all accounts, of one moment. Raises TenantMissing, AccountMissing.
+    """
+    with snapshot(engine) as connection:
+        programmes.tenant(connection, tenant_id)
+        account = queries.account(connection, tenant_id, user_id)
+        if account is None:
+            raise AccountMissing(f"{user_id} of {tenant_id}")
+        things = [(ACCOUNTS, account["id"])]
+        if wallet := wallets.wallet(connection, tenant_id, user_id):
+            things.append((WALLETS, wallet["wallet_id"]))
+        zones, findings = common_zones(connection), []
+        for walk, shown_id in things:
+            here = parse_id(shown_id)
+            chunk = Chunk((tenant_id, UUID(int=here.int - 1)), (tenant_id, here))
+            for invariant in walk.invariants:
+                finding = Finding(invariant)
+                finding.add(offences(connection, invariant, chunk, limit_rows, zones=zones))
+                findings.append(finding)
+    return Integrity(account["id"], user_id, account["version"], tuple(findings))
 
 
 class _Audit:

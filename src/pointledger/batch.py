@@ -20,13 +20,16 @@ import sqlalchemy as sa
 import structlog
 
 from pointledger import failpoints
+from pointledger.domain.acts import Act, decide_on_record
 from pointledger.domain.book import Book
-from pointledger.domain.decide import Accepted, decide
+from pointledger.domain.decide import Accepted
+from pointledger.domain.outcomes import Decision
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.ids import show_id
 from pointledger.locks import User
 from pointledger.settings import Settings
 from pointledger.storage import books, erasures, failures, journal, lanes, programmes
+from pointledger.storage.acts import save_acts
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.programmes import Programmes
 
@@ -149,16 +152,18 @@ class Batches:
             book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions = []
+            decisions: list[tuple[Accepted, Decision]] = []
+            acts: list[Act] = []
             for accepted in batch:
                 try:
                     failpoints.before("decide")
-                    decisions.append((accepted, decide(book, accepted)))
+                    decisions.append((accepted, decide_on_record(book, accepted, acts)))
                     failpoints.after("decide")
                 except Exception as error:
                     raise _CommandFailed(accepted) from error
             books.save(connection, book, decisions)
             erasures.save_erased(connection, book, batch)
+            save_acts(connection, acts)
             journal.done(connection, lane, [accepted.seq for accepted in batch])
             if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])

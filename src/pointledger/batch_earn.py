@@ -27,7 +27,7 @@ from pointledger.domain.outcomes import INVALID_COMMAND, Outcome
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage import batches, failures, queries
+from pointledger.storage import batches, letters, queries
 from pointledger.storage.batches import Batch
 from pointledger.storage.database import DATABASE_ERRORS, is_transient, looking, transaction
 
@@ -120,7 +120,7 @@ class BatchDoor:
     ) -> Receipt:
         for task_id, row, error in misfits:
             raw = json.dumps(row, default=str).encode()
-            failures.keep_dead_letter(
+            letters.keep(
                 connection, door=_DOOR, task_id=task_id, raw=raw, reason=INVALID_COMMAND, error=error
             )
         if not commands:

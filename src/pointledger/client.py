@@ -10,6 +10,7 @@ from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
 from pointledger.batch_earn import BatchDoor, BatchOutcome, BatchReceipt, Row
 from pointledger.control import Control
+from pointledger.domain.acts import By
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.outcomes import Outcome
 from pointledger.doorbell import Doorbells
@@ -22,6 +23,7 @@ from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
 from pointledger.wire import producer_app
 
+_OPERATOR = By()  # who acts on what waits when nobody says so
 _POLL_SECONDS = 0.25  # while waiting for an outcome, should its notification be lost
 
 
@@ -141,17 +143,21 @@ class PointsClient(Lookups):
 
     # --------------------------------------------------------------------------------- what waits
 
-    def cancel(self, task_id: str) -> Outcome:
+    def cancel(self, task_id: str, by: By = _OPERATOR) -> Outcome:
         """Withdraws a command that still waits: refused, with the reason CANCELLED. Raises NotWaiting when
         it is too late."""
-        self._control.cancel(task_id)
+        self._control.cancel(task_id, by)
         return self.outcome(task_id)
 
-    def pause(self, tenant_id: str) -> datetime:
+    def retry(self, task_id: str, by: By = _OPERATOR) -> str:
+        """Lets a dead command try again, once its cause is put right; its own id. Raises NotDead."""
+        return self._control.retry(task_id, by)
+
+    def pause(self, tenant_id: str, by: By = _OPERATOR) -> datetime:
         """Lets the tenant's commands, which are accepted all the same, and its sweeps wait; since when. When
         it returns, nothing of the tenant is being applied any more. Raises TenantMissing."""
-        return self._control.pause(tenant_id)
+        return self._control.pause(tenant_id, by)
 
-    def resume(self, tenant_id: str) -> bool:
+    def resume(self, tenant_id: str, by: By = _OPERATOR) -> bool:
         """Lets the tenant's commands go on; whether it was paused. Raises TenantMissing."""
-        return self._control.resume(tenant_id)
+        return self._control.resume(tenant_id, by)

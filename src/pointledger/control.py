@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from pointledger.domain.acts import By
 from pointledger.domain.outcomes import CANCELLED
 from pointledger.doorbell import Doorbells
-from pointledger.errors import InvalidCommand, NotWaiting
-from pointledger.ids import parse_id
+from pointledger.errors import InvalidCommand, NotDead, NotWaiting
+from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage import journal, lanes, pauses, programmes
+from pointledger.storage import acts, failures, journal, lanes, pauses, programmes
 from pointledger.storage.database import is_transient, transaction
 
 _TRIES = 6  # of two seconds each for a lane's row: whoever is frozen holding it is ended after five
@@ -31,7 +32,7 @@ class Control:
         self._doorbells = doorbells
         self._settings = settings
 
-    def cancel(self, task_id: str) -> None:
+    def cancel(self, task_id: str, by: By) -> None:
         """Refuses a command that waits, with the reason CANCELLED. Raises NotWaiting when it is too late.
 
         The lane's row is locked first, as for applying: a command is applied or cancelled, never both.
@@ -42,23 +43,55 @@ class Control:
             raise InvalidCommand(f"task_id: {error}") from None
         with transaction(self._database, self._settings) as connection:
             lane = journal.lane_of(connection, asked)
-        if lane is None or not _patiently(partial(self._cancel, lane, task_id)):
+        if lane is None or not _patiently(partial(self._cancel, lane, task_id, by)):
             raise NotWaiting(task_id)
         self._doorbells.tell(lane)
         self._doorbells.ring([lane])  # its followers may have waited for it
 
-    def _cancel(self, lane: int, task_id: str) -> bool:
+    def _cancel(self, lane: int, task_id: str, by: By) -> bool:
         with transaction(self._database, self._settings) as connection:
             moment = lanes.fence(connection, lane)
             command_id = journal.first_id(connection, parse_id(task_id))
-            return journal.cancel(connection, lane, command_id, moment, CANCELLED, _MESSAGE)
+            cancelled = journal.cancel(connection, lane, command_id, moment, CANCELLED, _MESSAGE)
+            refusal = None if cancelled else "NOT_WAITING"
+            tenant_id = journal.tenant_of(connection, command_id)
+            acts.record(connection, tenant_id, "cancel", by, command_id=command_id, refusal=refusal)
+            return cancelled
 
-    def pause(self, tenant_id: str) -> datetime:
+    def retry(self, task_id: str, by: By) -> str:
+        """Lets a dead command try again, at the end of its user's queue; its own id. Raises NotDead."""
+        try:
+            asked = parse_id(task_id)
+        except ValueError as error:
+            raise InvalidCommand(f"task_id: {error}") from None
+        with transaction(self._database, self._settings) as connection:
+            if journal.lane_of(connection, asked) is None:
+                raise NotDead(task_id)
+            command_id = journal.first_id(connection, asked)
+            lane = failures.revive(connection, command_id)
+            refusal = "NOT_DEAD" if lane is None else None
+            tenant_id = journal.tenant_of(connection, command_id)
+            acts.record(connection, tenant_id, "dead-retry", by, command_id=command_id, refusal=refusal)
+        if lane is None:
+            raise NotDead(task_id)
+        self._doorbells.ring([lane])
+        return show_id(command_id)
+
+    def pause(self, tenant_id: str, by: By) -> datetime:
         """Lets the tenant's commands wait, and its sweeps; since when they do. When this returns, nothing of
         it is being applied any more. Raises TenantMissing."""
         with transaction(self._database, self._settings) as connection:
             programmes.tenant(connection, tenant_id)
+            before = pauses.paused(connection).get(tenant_id)
             since = pauses.pause(connection, tenant_id)
+            acts.record(
+                connection,
+                tenant_id,
+                "pause",
+                by,
+                before={"paused_since": before},
+                after={"paused_since": since},
+            )
         with transaction(self._database, self._settings) as connection:
             every_lane = pauses.all_lanes(connection)
         for lane in every_lane:
@@ -70,12 +103,14 @@ class Control:
         with transaction(self._database, self._settings) as connection:
             lanes.fence(connection, lane)
 
-    def resume(self, tenant_id: str) -> bool:
+    def resume(self, tenant_id: str, by: By) -> bool:
         """Lets the tenant's commands go on, and rings their lanes; whether it was paused. Raises
         TenantMissing."""
         with transaction(self._database, self._settings) as connection:
             programmes.tenant(connection, tenant_id)
+            before = {"paused_since": pauses.paused(connection).get(tenant_id)}
             was_paused = pauses.resume(connection, tenant_id)
+            acts.record(connection, tenant_id, "resume", by, before=before, after={"paused_since": None})
             waiting = pauses.lanes_of(connection, tenant_id)
         self._doorbells.ring(waiting, whatever_the_door_says=True)
         return was_paused

@@ -85,6 +85,11 @@ class NotConfigured(LedgerError):
     or run ./dev run, which brings its own servers."""
 
 
+class BrokerAway(LedgerError):
+    """The broker of events does not answer. What waits stays in the database and is sent when it is back;
+    check that it runs and what POINTLEDGER_EVENTS_URL, or else POINTLEDGER_BROKER_URL, names."""
+
+
 class ErasureKeyMissing(LedgerError):
     """The key of the pseudonyms is missing. Set POINTLEDGER_ERASURE_KEY, for every worker the same: 16
     characters or more that nobody can guess, kept as long as the ledger. What died for want of it goes on
@@ -103,6 +108,24 @@ class DatabaseNotMigrated(LedgerError):
 class LaneCountDiffers(LedgerError):
     """The database is laid out for another number of lanes. Set POINTLEDGER_LANES to the number it
     names, or let every command be applied and then run: pointledger migrate."""
+
+
+class InvalidProducers(LedgerError, ValueError):
+    """The file of producers and their keys is malformed. Correct the field that is named."""
+
+
+class LetterMissing(LedgerError, LookupError):
+    """No letter has this number. List them: pointledger dead letters."""
+
+
+class LetterUnfit(LedgerError):
+    """The letter still is no command, for the reason given. Put that right first: let its producer send the
+    event anew, or correct the producer's rights or keys."""
+
+
+class RoleNotMade(LedgerError):
+    """The database's owner may not make roles. Let an administrator of the server make it (CREATE ROLE name
+    LOGIN) and let it in (GRANT pointledger_app TO name), then run: pointledger migrate."""
 
 
 class NotDead(LedgerError, LookupError):

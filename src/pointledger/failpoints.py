@@ -48,6 +48,11 @@ PLACES = (
     "take-run-commit",
     "put-back-commit",
     "search-commit",
+    # events out and in
+    "events-publish",
+    "relay-commit",
+    "letters-commit",
+    "forget",
 )
 
 _WORD = re.compile(r"(before|after):([a-z-]+)=(kill|stop|raise|sleep)(?::([0-9A-Z.]+))?(?:@([1-9][0-9]*))?")

@@ -35,6 +35,11 @@ def derive_id(command_id: UUID, ordinal: int, milliseconds: int) -> UUID:
     return UUID(int=milliseconds << _RANDOM_BITS | int.from_bytes(digest, "big"))
 
 
+def id_in_order(moment: datetime, number: int) -> UUID:
+    """An id that sorts by a moment's millisecond, then by a number that nothing else of its kind has."""
+    return UUID(int=milliseconds_of(moment) << _RANDOM_BITS | number)
+
+
 def id_after(command_id: UUID, derived: UUID) -> UUID | None:
     """The id of what a command made right after the thing of this id; None if it did not make that.
 

@@ -14,7 +14,9 @@ from pointledger.domain import traces as words
 from pointledger.domain.tenants import Tenant
 from pointledger.domain.values import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
+from pointledger.exports import Exports
 from pointledger.ids import parse_id
+from pointledger.lookups_of_acts import ActLookups
 from pointledger.lookups_of_rules import RuleLookups
 from pointledger.lookups_of_wallets import WalletLookups
 from pointledger.storage import (
@@ -27,7 +29,6 @@ from pointledger.storage import (
     queries,
     statistics,
     traces,
-    wallets,
 )  # fmt: skip
 from pointledger.storage.database import looking
 
@@ -38,7 +39,7 @@ DAYS = 30
 MOST_DAYS = 36_500  # as far as a policy can reach
 
 
-class Lookups(RuleLookups, WalletLookups):
+class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
     """Asks one database."""
 
     # -------------------------------------------------------------------------- accounts and entries
@@ -194,48 +195,6 @@ class Lookups(RuleLookups, WalletLookups):
             as_of = as_of or jobs.now(connection)
             tenants = _tenants(connection, tenant_id)
             return [_preview(connection, tenant, as_of, members) for tenant in tenants]
-
-    # ----------------------------------------------------------------------------------------- export
-
-    def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
-        """Everything about the user: account, entries, lots, wallet, and commands with what came of them,
-        also those that were refused or wait. Reads the whole journal, in short pieces, after the rest."""
-        with looking(self._database) as connection:
-            programmes.tenant(connection, tenant_id)
-            account = queries.account(connection, tenant_id, user_id)
-            wallet = wallets.wallet(connection, tenant_id, user_id)
-            wallet_entries = list(wallets.all_entries(connection, tenant_id, user_id))
-            entries: list[dict[str, Any]] = []
-            lots: list[dict[str, Any]] = []
-            before: int | None = None
-            while page := queries.entries(connection, tenant_id, user_id, before, limit=MOST_ENTRIES):
-                entries += page
-                lots += traces.lots_of(connection, tenant_id, [parse_id(entry["id"]) for entry in page])
-                before = page[-1]["seq"]
-        commands = self._commands_of(tenant_id, user_id)
-        if account is None and wallet is None and not commands:
-            raise AccountMissing(f"{user_id} of {tenant_id}")
-        return {
-            "tenant_id": tenant_id,
-            "user_id": user_id,
-            "account": account,
-            "lots": sorted(lots, key=lambda lot: str(lot["id"])),
-            "entries": entries,
-            "wallet": wallet,
-            "wallet_entries": wallet_entries,
-            "commands": commands,
-        }
-
-    def _commands_of(self, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
-        commands: list[dict[str, Any]] = []
-        reached: UUID | None = None
-        while True:
-            with looking(self._database) as connection:
-                ids, reached = traces.commands_of(connection, tenant_id, user_id, reached)
-                if ids:
-                    commands += traces.commands_told(connection, ids)
-            if reached is None:
-                return sorted(commands, key=lambda command: int(command["seq"]))
 
 
 def _account(

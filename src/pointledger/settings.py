@@ -1,6 +1,8 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -23,6 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
 
     database_url: str | None = Field(None, description="postgresql://user:password@host/database")
+    owner_url: str | None = Field(
+        None, description="for migrate: the tables' owner; database_url, if not given"
+    )
     redis_url: str | None = Field(None, description="locks and doorbells: redis://host:6379/0")
     broker_url: str | None = Field(None, description="Celery's broker; the Redis URL if not given")
 
@@ -34,6 +39,17 @@ class Settings(BaseSettings):
     pgbouncer: bool = Field(
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
     )
+
+    events_url: str | None = Field(None, description="broker of events in and out; Celery's if not given")
+    events_source: str = Field("/pointledger", description="of outgoing events; the tenant follows it")
+    events_exchange: str = Field("points.events", description="topic exchange that relays send to")
+    events_queues: tuple[str, ...] = Field(
+        ("points.events",), description="queues that get every event: without one events would go nowhere"
+    )
+
+    intake_queue: str = Field("points.intake", description="queue on which other services send events")
+    intake_keys_file: Path | None = Field(None, description="JSON: who may send events, and their keys")
+    intake_keys: SecretStr | None = Field(None, description="the same JSON, where there is no file")
 
     erasure_key: SecretStr | None = Field(
         None, min_length=16, description="of the pseudonyms of erased users; a secret, the same for ever"
@@ -73,6 +89,11 @@ class Settings(BaseSettings):
     http_service_rate: int = Field(
         5_000, ge=1, description="of one service or administrator: less than a gateway can take"
     )
+    http_stranger_rate: int = Field(
+        1,
+        ge=1,
+        description="bad tokens a second of one address, in bursts of 20 times as many",
+    )
     http_concurrency: int = Field(
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )
@@ -96,6 +117,11 @@ class Settings(BaseSettings):
         return self.database_url
 
     @property
+    def owner(self) -> str:
+        """The URL with which the tables' owner connects. Raises NotConfigured."""
+        return self.owner_url or self.database
+
+    @property
     def redis(self) -> str:
         """The URL of the Redis for locks and doorbells. Raises NotConfigured."""
         if not self.redis_url:
@@ -106,3 +132,8 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The URL of Celery's broker. Raises NotConfigured."""
         return self.broker_url or self.redis
+
+    @property
+    def events(self) -> str:
+        """The URL of the broker of events. Raises NotConfigured."""
+        return self.events_url or self.broker

@@ -8,7 +8,6 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -21,8 +20,8 @@ from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage import erasures, jobs, pauses, programmes
-from pointledger.storage.database import end_when_idle
+from pointledger.storage import erasures, jobs, notices, pauses, programmes
+from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -34,7 +33,6 @@ _STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
 _ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
 _RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
-_IDLE_TIMEOUT_MS = 5_000  # a sweep that froze in a transaction keeps others from its job no longer
 _ACTOR = "sweep"
 
 
@@ -42,19 +40,21 @@ class Sweep:
     """Feeds the journal with what is due, at most one batch per lane ahead of the workers."""
 
     def __init__(
-        self, database: sa.Engine, acceptance: Acceptance, *, idle_timeout_ms: int = _IDLE_TIMEOUT_MS
+        self, database: sa.Engine, acceptance: Acceptance, *, idle_timeout_ms: int = IDLE_TIMEOUT_MS
     ) -> None:
         self._database = database
         self._acceptance = acceptance
         self._idle_timeout_ms = idle_timeout_ms
 
-    def open_runs(self, job: str) -> int:
-        """Notes a run for each tenant and each local midnight that has passed since its last; how many."""
+    def open_runs(self, job: str, *, from_today: bool = False) -> int:
+        """Notes a run for each tenant and each local midnight that has passed since its last; how many.
+        `from_today`: the first of all is today's, instead of that of the day when the tenant was put."""
         opened = 0
-        with self._begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             now, last = jobs.now(connection), jobs.last_dates(connection, job)
             for tenant, known_since in programmes.all_tenants(connection):
-                for day in _days(tenant, last.get(tenant.tenant_id), known_since, now):
+                since = None if from_today else known_since
+                for day in _days(tenant, last.get(tenant.tenant_id), since, now):
                     as_of = tenant.day_starts_at(day)
                     opened += jobs.open_run(connection, job, tenant.tenant_id, day, as_of)
             failpoints.before("open-runs-commit")
@@ -68,7 +68,7 @@ class Sweep:
         """
         if not self._acceptance.has_room():
             return False
-        with self._begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
             failpoints.before("take-run-commit")
         failpoints.after("take-run-commit")
@@ -79,7 +79,7 @@ class Sweep:
         page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         if page:
             self._accept(run.tenant_id, run.as_of, page)
-        with self._begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             reached = page[-1] if page else None
             jobs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
             failpoints.before("put-back-commit")
@@ -88,12 +88,14 @@ class Sweep:
 
     def reset_daily_limits(self) -> bool:
         """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
-        with self._begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             run = jobs.take_run(connection, RESET_DAILY_LIMITS)
             if run is None:
                 return False
             tenant = programmes.tenant(connection, run.tenant_id)
-            jobs.close_windows(connection, tenant, run.local_date - timedelta(days=1))
+            day = run.local_date - timedelta(days=1)
+            if jobs.close_windows(connection, tenant, day):
+                notices.tell_window_closed(connection, tenant, day)
             if tenant.backdating_days is not None:
                 # As seen by the oldest command that waits or may be retried, and one day more.
                 waits_since = jobs.waits_since(connection, run.tenant_id)
@@ -146,7 +148,7 @@ class Sweep:
         came to their end. Each piece is a transaction of its own, and notes how far it came."""
         finished, stop_at = 0, time.monotonic() + _SEARCH_SECONDS
         while time.monotonic() < stop_at:
-            with self._begin() as connection:
+            with unfrozen(self._database, self._idle_timeout_ms) as connection:
                 is_last = erasures.search_on(connection)
                 failpoints.before("search-commit")
             failpoints.after("search-commit")
@@ -186,14 +188,6 @@ class Sweep:
             yield receipt
             self._wait_for_room(receipt)
             after, found = page[-1], found + len(page)
-
-    @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
-        """A transaction that Postgres ends when this process stands still. Its statements may take long: they
-        are about a whole tenant."""
-        with self._database.begin() as connection:
-            end_when_idle(connection, self._idle_timeout_ms)
-            yield connection
 
     def _tenant(self, tenant_id: str) -> Tenant:
         with self._database.connect() as connection:
@@ -251,9 +245,9 @@ def _room(limit: int | None, found: int) -> int:
     return _PAGE if limit is None else max(min(limit - found, _PAGE), 0)
 
 
-def _days(tenant: Tenant, last: date | None, known_since: datetime, now: datetime) -> list[date]:
+def _days(tenant: Tenant, last: date | None, known_since: datetime | None, now: datetime) -> list[date]:
     """The local dates whose midnight has passed and that have no run yet, oldest first."""
     today = tenant.local_date(now)
-    after = last or tenant.local_date(known_since)
+    after = last or (tenant.local_date(known_since) if known_since else today - timedelta(days=1))
     first = max(after + timedelta(days=1), today - timedelta(days=_CATCH_UP_DAYS - 1))
     return [first + timedelta(days=days) for days in range((today - first).days + 1)]

@@ -23,6 +23,7 @@ EXPIRE_POINTS_TASK = "points.expire_points"
 RESET_LIMITS_TASK = "points.reset_daily_limits"
 ACTIVATE_POINTS_TASK = "points.activate_points"
 RELEASE_HOLDS_TASK = "points.release_holds"
+TELL_EXPIRING_TASK = "points.tell_expiring"
 FINISH_ERASURES_TASK = "points.finish_erasures"
 
 LANES_QUEUE = "points.lanes"  # doorbells
@@ -147,6 +148,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             RESET_LIMITS_TASK: {"queue": PERIODIC_QUEUE},
             ACTIVATE_POINTS_TASK: {"queue": PERIODIC_QUEUE},
             RELEASE_HOLDS_TASK: {"queue": PERIODIC_QUEUE},
+            TELL_EXPIRING_TASK: {"queue": PERIODIC_QUEUE},
             FINISH_ERASURES_TASK: {"queue": PERIODIC_QUEUE},
         },
         # Outcomes are in Postgres; Celery reads them there and writes nothing (`backend.py`).

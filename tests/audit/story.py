@@ -39,7 +39,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Three tenants, fifteen accounts, three wallets; afterwards one command waits and one is dead."""
+    """Four tenants, sixteen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -75,6 +75,7 @@ def tell(ledger: Ledger) -> None:
     _wait(ledger)
     _hold(ledger)
     _hold_and_owe(ledger)
+    _tell_others(ledger)
     _live_longer(ledger)
     _erase(ledger)
     _pay(ledger)
@@ -171,7 +172,7 @@ def _hold(ledger: Ledger) -> None:
     (expiring,) = ledger.apply(Freeze(**fred, amount=45, occurred_at=LONG_AGO))
     outcomes = ledger.apply(
         Freeze(**fred, amount=10, expires_at=NOW - timedelta(hours=1)),
-        *(Freeze(**fred, amount=amount) for amount in (11, 12, 13)),
+        *(Freeze(**fred, amount=amount, actor="boss") for amount in (11, 12, 13)),
         Adjust(**fred, amount=9, reason="sorry"),
         Adjust(**fred, amount=-4, reason="too much"),
         Adjust(**fred, amount=-1_000, reason="far too much"),
@@ -268,6 +269,16 @@ def _hold_and_owe(ledger: Ledger) -> None:
     account = ledger.account("gina")
     assert (account["balance"], account["pending_balance"], account["status"]) == (0, 0, "closed")
     assert account["total_adjusted_out"] == 10 + 3 + 4 + 7
+
+
+def _tell_others(ledger: Ledger) -> None:
+    """A tenant of whom others hear everything: five entries in two rows, then a status in a third."""
+    ledger.tenant("kiosk", events="all")
+    kim: dict[str, Any] = {"tenant_id": "kiosk", "user_id": "kim"}
+    ledger.apply(Earn(**kim, amount=9), Spend(**kim, amount=1), Spend(**kim, amount=2))
+    ledger.apply(
+        Spend(**kim, amount=3), Spend(**kim, amount=1), SetStatus(**kim, status="suspended", reason="asked")
+    )
 
 
 def _erase(ledger: Ledger) -> None:

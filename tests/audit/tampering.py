@@ -10,6 +10,9 @@ _BEN = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'ben'))"
 _SETTLED = f"(SELECT id FROM entries WHERE account_id = {_ANNA} AND subtype = 'manual' AND type = 'expire')"
 _LEFT = "(SELECT id FROM entries WHERE subtype = 'transfer_out' AND amount = 120)"
 _ARRIVED = "(SELECT id FROM entries WHERE subtype = 'transfer_in' AND amount = 120)"
+_FIRST_TOLD = "cardinality(entry_ids) = 3"
+_SECOND_TOLD = "cardinality(entry_ids) = 2"
+_WANTED_LONG = "UPDATE tenant_versions SET saved_at = saved_at - interval '1 hour'"
 _WHOLE = f"(SELECT id FROM lots WHERE account_id = {_ANNA} AND remaining = amount)"
 _FRED = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'fred'))"
 _GRACED = f"""(SELECT l.id FROM lots l JOIN entries e ON e.id = l.entry_id
@@ -246,6 +249,22 @@ TAMPERINGS = [
     Tampering("I21b", f"UPDATE entries SET related_id = NULL WHERE id = {_REFUND}"),
     Tampering("I4b I4c", f"UPDATE lot_moves SET kind = 'spend' WHERE entry_id = {_REFUND}"),
     Tampering("I4c I4d I21c", "UPDATE lot_moves SET amount = amount + 1 WHERE kind = 'renew'"),
+    Tampering("I16a", "UPDATE outbox SET event_id = gen_random_uuid() WHERE event_id IS NOT NULL"),
+    Tampering("I16a", "UPDATE outbox SET account_id = gen_random_uuid() WHERE event_id IS NOT NULL"),
+    Tampering("I16a", f"UPDATE outbox SET entry_ids = entry_ids || {_FORTY} WHERE {_FIRST_TOLD}"),
+    Tampering("I16b", f"UPDATE outbox SET entry_ids = entry_ids || entry_ids[3] WHERE {_FIRST_TOLD}"),
+    Tampering(
+        "I16b", f"UPDATE outbox SET entry_ids = ARRAY[entry_ids[2], entry_ids[1]] WHERE {_SECOND_TOLD}"
+    ),
+    Tampering("I16b", f"UPDATE outbox SET slot = (slot + 1) % 64 WHERE {_FIRST_TOLD}"),
+    Tampering("I16b", f"UPDATE outbox SET seq = seq + 100 WHERE {_FIRST_TOLD}"),
+    Tampering(
+        "I16b",
+        """INSERT INTO outbox (slot, tenant_id, recorded_at, entry_ids)
+           SELECT slot, tenant_id, recorded_at, entry_ids FROM outbox WHERE entry_ids IS NOT NULL""",
+    ),
+    Tampering("I16c", f"{_WANTED_LONG}; DELETE FROM outbox WHERE {_SECOND_TOLD}"),
+    Tampering("I16c", f"{_WANTED_LONG}; UPDATE outbox SET entry_ids = entry_ids[:2] WHERE {_FIRST_TOLD}"),
     Tampering("I24a", f"UPDATE lots SET expires_at = now() + interval '9 years' WHERE id = {_WHOLE}"),
     Tampering("I24b", f"UPDATE lots SET expiry_changes = 1 WHERE id = {_WHOLE}"),
     Tampering("I24b", "UPDATE lots SET expiry_changes = 2 WHERE expiry_changes = 1"),
@@ -314,6 +333,21 @@ TAMPERINGS = [
     ),
     Tampering("M1", "ALTER TABLE entries ENABLE TRIGGER entries_rows_stay"),
     Tampering("M1", "ALTER TABLE closed_windows DISABLE TRIGGER closed_windows_stays"),
+    Tampering("M2", "GRANT UPDATE ON entries TO pointledger_app"),
+    Tampering("M2", "GRANT UPDATE (reason) ON acts TO pointledger_app"),
+    Tampering("M2", "GRANT TRUNCATE ON outcomes TO pointledger_app"),
+    Tampering("I15a", "DELETE FROM acts WHERE kind = 'wallet-adjust'"),
+    Tampering(
+        "I15a",
+        """UPDATE acts SET actor = 'nobody', request_hash = decode(repeat('00', 16), 'hex')
+           WHERE kind = 'set-status'""",
+    ),
+    Tampering("I15a", "UPDATE acts SET kind = 'adjust' WHERE kind = 'expire'"),
+    Tampering(
+        "I15a I15b",
+        "UPDATE acts SET state = 'applied', refusal = NULL WHERE kind = 'adjust' AND state = 'refused'",
+    ),
+    Tampering("I15b", "UPDATE acts SET command_id = gen_random_uuid() WHERE kind = 'freeze'"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),
 ]  # fmt: skip
 
@@ -339,6 +373,6 @@ END $$"""
 def tamper(ledger: Ledger, sql: str) -> None:
     """Runs it with all guards down; the triggers stand again before it where it is about them."""
     about_triggers = "TRIGGER" in sql
-    with ledger.database.begin() as connection:
+    with ledger.owner.begin() as connection:
         for statement in (_UNGUARD, _GUARD, sql) if about_triggers else (_UNGUARD, sql, _GUARD):
             driver(connection).execute(statement.encode())

@@ -113,7 +113,7 @@ def test_all_offending_rows_count_and_some_are_shown(eventful: Ledger) -> None:
     for limit_rows in (0, 2):
         report = audit(eventful.database, limit_rows=limit_rows).as_json()
         assert set(report) == {"violations", "invariants", "accounts", "entries", "seconds"}
-        assert report["violations"] == report["accounts"] == 15
+        assert report["violations"] == report["accounts"] == 16
         assert [each["id"] for each in report["invariants"] if each["rows"]] == ["I3b"] * (limit_rows > 0)
         chain = next(each for each in report["invariants"] if each["id"] == "I3b")
         assert len(chain["rows"]) == limit_rows

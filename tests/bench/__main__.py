@@ -5,29 +5,34 @@ import json
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import throughput
-from tests.bench.harness import Report
+from tests.bench import latency, throughput
+from tests.bench.harness import Benchmark, Choice, DifferentWork, Report
+from tests.bench.plots import draw
 from tests.bench.stage import BenchmarkStuck, Stage, open_stage
 
 _INTERRUPTED_STATUS = 130  # as a shell says it
 _REDRAWS_PER_SECOND = 2  # the machine has other things to do
 
 
-class Benchmark(Protocol):
-    """One benchmark; issues add theirs to the table below."""
+class Known(NamedTuple):
+    """A benchmark that there is. After so many minutes it is stuck: three times what it takes."""
 
-    def __call__(self, stage: Stage, *, quick: bool) -> Report: ...
+    run: Benchmark
+    minutes: int
+    summary: str
 
 
-BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
-    throughput.NAME: (throughput.run, "apply-rule, accepted to applied, beside the conventional design"),
+BENCHMARKS: dict[str, Known] = {
+    throughput.NAME: Known(throughput.run, 45, "apply-rule, accepted to applied, beside three other ways"),
+    latency.NAME: Known(latency.run, 30, "from one command to its outcome, beside a Celery no-op task"),
 }
 
 
@@ -35,19 +40,23 @@ def main(arguments: list[str]) -> int:
     """The exit status: 1 when a side did not do its work."""
     asked = _parser().parse_args(arguments)
     if asked.list:
-        for name, (_, summary) in BENCHMARKS.items():
-            print(f"{name:12} {summary}")
+        for name, known in BENCHMARKS.items():
+            print(f"{name:12} {known.summary}; stopped after {known.minutes} minutes")
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _time_is_up)
+    choice = Choice(quick=asked.quick, rounds=asked.rounds, pgledger=asked.pgledger)
     failed = False
     try:
         with _progress() as progress, open_stage(partial(_tell, progress)) as stage:
             for name in asked.names or BENCHMARKS:
-                report = BENCHMARKS[name][0](stage, quick=asked.quick)
-                progress.stop()  # or it would be drawn across the table
-                _show(report, as_json=asked.json)
-                progress.start()
-                failed |= not report.verified
+                for report in _reports(name, stage, choice):
+                    progress.stop()  # or it would be drawn across the table
+                    _show(report, as_json=asked.json)
+                    progress.start()
+                    failed |= not report.verified
+            if asked.plot:
+                draw(stage.traces, asked.plot)
     except BenchmarkStuck as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -62,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         "names", nargs="*", metavar="NAME", help=f"which; all if none: {', '.join(BENCHMARKS)}", type=_known
     )
     parser.add_argument("--quick", action="store_true", help="a fraction of the work: to see that it works")
-    parser.add_argument("--json", action="store_true", help="one JSON object per benchmark, a line each")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="instead of a benchmark's own number")
+    parser.add_argument("--json", action="store_true", help="one JSON object per report, a line each")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="throughput over time, latencies")
+    parser.add_argument("--pgledger", type=_folder, metavar="FOLDER", help="its checkout: a side more")
     parser.add_argument("--list", action="store_true", help="what there is")
     return parser
 
@@ -73,9 +85,38 @@ def _known(name: str) -> str:
     return name
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError("a number from 1")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if not (folder / "pgledger.sql").is_file():
+        raise argparse.ArgumentTypeError(f"{text} has no pgledger.sql; see tests/bench/README.md")
+    return folder
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """SIGTERM ends a run as Ctrl-C does: everything that was started is stopped."""
     raise KeyboardInterrupt
+
+
+def _time_is_up(_number: int, _frame: FrameType | None) -> None:
+    raise BenchmarkStuck("not done within its time: see ./dev bench --list")
+
+
+def _reports(name: str, stage: Stage, choice: Choice) -> list[Report]:
+    """What the benchmark finds, in its time; if the work was not the same, nothing but that."""
+    known = BENCHMARKS[name]
+    signal.alarm(60 * known.minutes)
+    try:
+        return list(known.run(stage, choice))
+    except DifferentWork as error:
+        return [Report(name, "", 0, {}, {}, str(error))]
+    finally:
+        signal.alarm(0)
 
 
 def _progress() -> Progress:
@@ -107,14 +148,13 @@ def _show(report: Report, *, as_json: bool) -> None:
         return
     if not report.verified:
         return
-    ours, *_ = report.sides
     rounds = "1 round" if report.rounds == 1 else f"{report.rounds} rounds"
     table = Table(title=f"{report.name}: {report.unit}, {rounds}")
-    for heading in ("", "median", "min", "max", f"{ours} is faster by"):
+    for heading in ("", "median", "min", "max", "ours to it"):
         table.add_column(heading, justify="left" if heading == "" else "right")
     for label, side in report.sides.items():
-        ratio = f"{report.ratios[label]:.1f} x" if label in report.ratios else ""
-        table.add_row(label, f"{side.median:,.0f}", f"{side.min:,.0f}", f"{side.max:,.0f}", ratio)
+        ratio = f"{report.ratios[label]:.2f}" if label in report.ratios else ""
+        table.add_row(label, *(f"{figure:,.1f}" for figure in (side.median, side.min, side.max)), ratio)
     Console().print(table)
 
 

@@ -1,9 +1,14 @@
 """Comparing: the sides take turns in the same run, round after round, and only verified work counts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
+
+from tests.bench.stage import Stage
+
+_FINE_BELOW = 100  # a figure below it is shown with two decimals, else with one: no measurement tells more
 
 
 class DifferentWork(Exception):
@@ -12,16 +17,17 @@ class DifferentWork(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of those compared. `measure` does one round from scratch and returns its figure, more being
-    better; it raises DifferentWork when the work that it timed was not what was asked."""
+    """One of those compared. `measure` does one round from scratch and returns its figures, each by what it
+    is a figure of ("" for the only one); it raises DifferentWork when the work that it timed was not what
+    was asked."""
 
     label: str
-    measure: Callable[[], float]
+    measure: Callable[[], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A side's figures over the rounds."""
+    """A figure over the rounds."""
 
     median: float
     min: float
@@ -30,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a benchmark found. `ratios`: the first side's median to each other's."""
+    """What a benchmark found. `ratios`: the median of ours to each of theirs."""
 
     name: str
     unit: str
@@ -52,9 +58,9 @@ class Report:
             "rounds": self.rounds,
             "sides": {
                 label: {
-                    "median": round(side.median, 1),
-                    "min": round(side.min, 1),
-                    "max": round(side.max, 1),
+                    "median": _rounded(side.median),
+                    "min": _rounded(side.min),
+                    "max": _rounded(side.max),
                 }
                 for label, side in self.sides.items()
             },
@@ -63,28 +69,84 @@ class Report:
         }
 
 
-def compare(
-    name: str,
-    unit: str,
-    sides: Sequence[Side],
-    rounds: int,
-    tell: Callable[[str, int, int], None],
-) -> Report:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the caller wants. `quick`: a fraction of the work; `rounds`: so many, if given; `pgledger`: the
+    folder that has pgledger's SQL, if there is one."""
+
+    quick: bool = False
+    rounds: int | None = None
+    pgledger: Path | None = None
+
+
+class Benchmark(Protocol):
+    """One benchmark. It may find several things, each with a unit of its own. Raises DifferentWork."""
+
+    def __call__(self, stage: Stage, choice: Choice) -> Iterator[Report]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What the sides measured: by label, a figure for each round. Ours is the first side."""
+
+    count: int
+    ours: str
+    figures: dict[str, list[float]] = field(default_factory=dict)
+
+    def report(
+        self,
+        name: str,
+        unit: str,
+        labels: Sequence[str] | None = None,
+        beside: Mapping[str, str] | None = None,
+    ) -> Report:
+        """The figures of these labels, of all if not given. Each of theirs is compared with ours of the same
+        thing, else with the first; `beside` has other pairs: a label, and ours for it."""
+        shown = list(self.figures) if labels is None else labels
+        spreads = {label: _spread(self.figures[label]) for label in shown}
+        pairs = {label: self._ours_for(label, shown) for label in shown if not self._is_ours(label)}
+        pairs |= beside or {}
+        ratios = {label: spreads[ours].median / spreads[label].median for label, ours in pairs.items()}
+        return Report(name, unit, self.count, spreads, ratios)
+
+    def _is_ours(self, label: str) -> bool:
+        return label == self.ours or label.startswith(f"{self.ours}, ")
+
+    def _ours_for(self, label: str, shown: Sequence[str]) -> str:
+        _, comma, what = label.partition(", ")
+        same = f"{self.ours}{comma}{what}"
+        return same if same in shown else shown[0]
+
+
+def compare(name: str, sides: Sequence[Side], rounds: int, tell: Callable[[str, int, int], None]) -> Rounds:
     """Measures each side once a round; ours is the first. `tell` hears what goes on: text, done, of all.
+    Raises DifferentWork.
 
     Every other round goes backwards, so that neither side always has the other's remains before it.
     """
-    figures: dict[str, list[float]] = {side.label: [] for side in sides}
+    found: dict[str, dict[str, list[float]]] = {side.label: {} for side in sides}
     done = 0
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
             tell(f"{name}: round {number + 1}, {side.label}", done, rounds * len(sides))
             try:
-                figures[side.label].append(side.measure())
+                measured = side.measure()
             except DifferentWork as error:
-                return Report(name, unit, rounds, {}, {}, f"round {number + 1}, {side.label}: {error}")
+                raise DifferentWork(f"round {number + 1}, {side.label}: {error}") from None
+            for what, figure in measured.items():
+                found[side.label].setdefault(what, []).append(figure)
             done += 1
-    spreads = {label: Spread(median(found), min(found), max(found)) for label, found in figures.items()}
-    ours = spreads[sides[0].label].median
-    ratios = {side.label: ours / spreads[side.label].median for side in sides[1:]}
-    return Report(name, unit, rounds, spreads, ratios)
+    figures = {
+        f"{label}, {what}" if what else label: values
+        for label, of_side in found.items()
+        for what, values in of_side.items()
+    }
+    return Rounds(rounds, sides[0].label, figures)
+
+
+def _spread(figures: list[float]) -> Spread:
+    return Spread(median(figures), min(figures), max(figures))
+
+
+def _rounded(figure: float) -> float:
+    return round(figure, 2 if figure < _FINE_BELOW else 1)

@@ -1,8 +1,8 @@
 """A mixed load: what is asked of a ledger on a day like any other, and what must come of it, reckoned here.
 
-Every user starts with more points than can be spent, so no debit is refused, and the order between users,
-which is not promised, makes no difference. What is captured was frozen, and what is refunded spent, before
-the clock starts: only their outcomes tell the ids.
+Every user starts with more points than can be spent (`past.py`), so no debit is refused, and the order
+between users, which is not promised, makes no difference. What is captured was frozen, and what is refunded
+spent, before the clock starts: only their outcomes tell the ids.
 """
 
 import random
@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from pointledger import AnyCommand, ApplyRule, ConfirmDeduction, Earn, Freeze, Refund, Spend, Transfer
+from pointledger import AnyCommand, ApplyRule, ConfirmDeduction, Freeze, Refund, Spend, Transfer
 from pointledger.domain.outcomes import Outcome
 from tests.bench.harness import DifferentWork
-from tests.bench.workload import EVENT_TYPE, TENANT
+from tests.bench.workload import EVENT_TYPE, OPENING_POINTS, TENANT
 
-OPENING_POINTS = 1_000_000  # of each user
 _SEED = 20170102
 
 RULES: tuple[dict[str, Any], ...] = (
@@ -54,12 +53,10 @@ class Load:
         self._chance = random.Random(_SEED)
         self._users = user_ids
         self._count = count
-        self.books: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.commands = self.unmatched = 0
-
-    def opening(self) -> list[Order]:
-        """Points for everybody, before all else."""
-        return [self._asked(Earn, user, OPENING_POINTS, "balance") for user in self._users]
+        self.books: defaultdict[str, Counter[str]] = defaultdict(
+            lambda: Counter(balance=OPENING_POINTS, entries=1)
+        )
+        self.commands, self.unmatched = len(user_ids), 0
 
     def to_undo(self) -> list[Order]:
         """The spends that are refunded later, and the holds that are captured."""

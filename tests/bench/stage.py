@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
@@ -29,6 +30,18 @@ _LOG_TAIL_CHARACTERS = 2000
 
 class BenchmarkStuck(Exception):
     """Something did not start, died, or did not end in time; its log's end is in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A line to draw: `xs` and `ys` in the units that the axes name. Those of one title share a picture."""
+
+    title: str
+    label: str
+    x_axis: str
+    y_axis: str
+    xs: list[float]
+    ys: list[float]
 
 
 class Workers:
@@ -57,13 +70,18 @@ class Stage:
         self._urls = urls
         self._folder = folder
         self.tell = tell
+        self.traces: list[Trace] = []
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of an empty database. What the round before left in memory is written first, so that
-        nobody pays for another's work."""
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """The URL of an empty database, or of a copy of the one of this URL. What the round before left in
+        memory is written first, so that nobody pays for another's work."""
         name = f"bench_{token_hex(4)}"
-        self._administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template:
+            original = sql.Identifier(template.rpartition("/")[2])
+            create += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(original)
+        self._administer(create)
         try:
             self._administer(sql.SQL("CHECKPOINT"))
             yield f"{self._urls.database_url.rpartition('/')[0]}/{name}"
@@ -87,11 +105,25 @@ class Stage:
         try:
             with log.open("wb") as sink:
                 for number in range(1, count + 1):
-                    processes.append(_start(app, number, environment, sink.fileno()))
+                    name = f"--hostname=bench-{number}@%h"
+                    processes.append(_start(app, ["worker", name, *_QUIET], environment, sink.fileno()))
             workers = Workers(processes, log)
             with Redis.from_url(redis_url) as client:
                 workers.wait_until(lambda: _waiting(client) >= count, _START_SECONDS, f"{app} starts")
             yield workers
+        finally:
+            _stop(processes)
+
+    @contextmanager
+    def beat(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """The ledger's beat: what was lost on the way is rung for, and periodic work goes on."""
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            with (self._folder / "beat.log").open("wb") as sink:
+                processes.append(
+                    _start("schedules", ["beat", "--loglevel=WARNING"], environment, sink.fileno())
+                )
+            yield
         finally:
             _stop(processes)
 
@@ -114,10 +146,11 @@ def open_stage(tell: Callable[[str, int, int], None]) -> Iterator[Stage]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(app: str, number: int, environment: Mapping[str, str], log: int) -> subprocess.Popen[bytes]:
-    name = f"--hostname=bench-{number}@%h"
+def _start(
+    app: str, arguments: list[str], environment: Mapping[str, str], log: int
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pointledger.demo.child", "celery", "-A", app, "worker", name, *_QUIET],
+        [sys.executable, "-m", "pointledger.demo.child", "celery", "-A", app, *arguments],
         cwd=_ROOT,
         env=os.environ | environment | {"C_FORCE_ROOT": "1"},
         stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,28 +15,39 @@ import sqlalchemy as sa
 
 from pointledger.embedded import ServerUrls
 from pointledger.storage.database import engine_for
+from tests.bench.__main__ import BENCHMARKS
 from tests.bench.conventional import tables
 from tests.bench.conventional.apply_rule import Command, apply_rule
 from tests.bench.harness import DifferentWork, Side, compare
+from tests.bench.open_loop import OpenLoop, percentile
+from tests.bench.plots import distribution, draw
+from tests.bench.stage import Trace
 from tests.bench.workload import Event, verify
 
 _ROOT = Path(__file__).parents[2]
+_PATIENCE_SECONDS = 300  # each takes seconds; others may use the machine, too
+NOTHING = 0, 0  # entries and points that somebody had before
 
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.bench", *arguments]
-    return subprocess.run(command, cwd=_ROOT, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=_ROOT, check=False, capture_output=True, text=True, timeout=_PATIENCE_SECONDS
+    )
 
 
-def test_both_sides_do_the_same_work_and_nothing_else_is_printed():
-    done = _bench("throughput", "--quick", "--json")
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_all_sides_do_the_same_work_and_nothing_else_is_printed(name: str):
+    done = _bench(name, "--quick", "--json")
 
     assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
-    assert report["verified"] is True
-    assert (report["name"], report["rounds"]) == ("throughput", 1)
-    assert set(report["sides"]) == {"pointledger", "pointledger, mixed load", "conventional"}
-    assert set(report["ratios"]) == {"pointledger, mixed load", "conventional"}
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert reports
+    for report in reports:
+        assert set(report) == {"name", "unit", "rounds", "sides", "ratios", "verified"}
+        assert report["name"].startswith(name)
+        assert (report["verified"], report["rounds"]) == (True, 1)
+        assert report["ratios"].keys() < report["sides"].keys()
 
 
 def test_an_unknown_benchmark_is_a_usage_error():
@@ -45,21 +57,32 @@ def test_an_unknown_benchmark_is_a_usage_error():
     assert "throughput" in done.stderr
 
 
+def test_a_folder_without_pgledger_is_a_usage_error(tmp_path: Path):
+    done = _bench("--pgledger", str(tmp_path))
+
+    assert done.returncode == 2
+    assert "has no pgledger.sql" in done.stderr
+
+
 # --------------------------------------------------------------------------------------- the harness
+
+
+def _side(label: str, *rounds: dict[str, float], order: list[str]) -> Side:
+    figures = iter(rounds)
+
+    def measure() -> dict[str, float]:
+        order.append(label)
+        return next(figures)
+
+    return Side(label, measure)
 
 
 def test_sides_take_turns_and_ratios_are_of_medians():
     order: list[str] = []
-    figures = {"ours": iter([30.0, 10.0, 20.0]), "theirs": iter([2.0, 4.0, 5.0])}
+    ours = _side("ours", {"": 30.0}, {"": 10.0}, {"": 20.0}, order=order)
+    theirs = _side("theirs", {"": 2.0}, {"": 4.0}, {"": 5.0}, order=order)
 
-    def side(label: str) -> Side:
-        def measure() -> float:
-            order.append(label)
-            return next(figures[label])
-
-        return Side(label, measure)
-
-    report = compare("x", "things", [side("ours"), side("theirs")], 3, lambda *_: None)
+    report = compare("x", [ours, theirs], 3, lambda *_: None).report("x", "things")
 
     assert order == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
     assert report.as_json() == {
@@ -75,16 +98,76 @@ def test_sides_take_turns_and_ratios_are_of_medians():
     }
 
 
+def test_like_is_compared_with_like_and_the_rest_with_the_first():
+    ours = _side("ours", {"few": 10.0, "many": 40.0}, order=[])
+    theirs = _side("theirs", {"few": 5.0, "many": 4.0}, order=[])
+    other = _side("other", {"": 20.0}, order=[])
+
+    rounds = compare("x", [ours, theirs, other], 1, lambda *_: None)
+
+    assert rounds.report("x", "things", beside={"ours, many": "ours, few"}).ratios == {
+        "theirs, few": 2.0,
+        "theirs, many": 10.0,
+        "other": 0.5,
+        "ours, many": 0.25,
+    }
+
+
 def test_a_round_that_did_other_work_leaves_no_figures():
-    def skip_work() -> float:
+    def skip_work() -> dict[str, float]:
         raise DifferentWork("nothing was written")
 
-    report = compare(
-        "x", "things", [Side("ours", lambda: 1.0), Side("theirs", skip_work)], 3, lambda *_: None
-    )
+    sides = [_side("ours", {"": 1.0}, order=[]), Side("theirs", skip_work)]
 
-    assert (report.verified, report.sides) == (False, {})
-    assert report.failure == "round 1, theirs: nothing was written"
+    with pytest.raises(DifferentWork, match="round 1, theirs: nothing was written"):
+        compare("x", sides, 3, lambda *_: None)
+
+
+# ------------------------------------------------------------------------------------------ latencies
+
+
+def test_every_round_trip_that_began_comes_back_and_wrong_ones_are_counted():
+    numbers: list[int] = []
+    enough = threading.Event()
+
+    def trip(number: int) -> bool:
+        numbers.append(number)
+        if number == 9:
+            enough.set()
+        return number % 2 == 0
+
+    with OpenLoop(1000, trip) as loop:
+        assert enough.wait(60)
+
+    assert sorted(numbers) == list(range(loop.begun))
+    assert len(loop.latencies) == loop.begun
+    assert loop.wrong == loop.begun // 2
+
+
+def test_a_round_trip_that_fails_ends_the_loop():
+    broken = threading.Event()
+
+    def trip(_number: int) -> bool:
+        broken.set()
+        raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError), OpenLoop(1000, trip):
+        assert broken.wait(60)
+
+
+def test_a_percentile_is_a_value_that_was_measured():
+    values = [float(value) for value in range(100, 0, -1)]
+
+    assert [percentile(values, share) for share in (0.5, 0.99, 0.999)] == [50.0, 99.0, 100.0]
+    assert percentile([7.0], 0.5) == 7.0
+
+
+def test_curves_are_drawn_into_a_picture(tmp_path: Path):
+    target = tmp_path / "curves.png"
+
+    draw([distribution("Latency", "ours", [2.0, 1.0]), Trace("Rate", "x", "s", "n", [0.0], [1.0])], target)
+
+    assert target.read_bytes().startswith(b"\x89PNG")
 
 
 # ------------------------------------------------------------------------------ the conventional design
@@ -126,9 +209,16 @@ def test_the_conventional_design_applies_a_command_and_an_event_once(conventiona
 
     assert _balances(conventional) == [28]
     with conventional.connect() as connection:
-        verify(connection, [Event("basket-1", "anna", first.occurred_at, 1999)])
-        with pytest.raises(DifferentWork):
-            verify(connection, [Event("basket-1", "anna", first.occurred_at, 2100)])
+        verify(connection, ["anna"], [Event("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
+        for user, amount_minor, before in (
+            ("anna", 2100, NOTHING),
+            ("ben", 1999, NOTHING),
+            ("anna", 1999, (1, 28)),
+        ):
+            with pytest.raises(DifferentWork):
+                verify(
+                    connection, ["anna"], [Event("basket-1", user, first.occurred_at, amount_minor)], before
+                )
 
 
 def test_the_conventional_design_keeps_the_daily_limit(conventional: sa.Engine):

@@ -1,10 +1,12 @@
-"""The work that both sides are given, and the proof that they did it: events, and what must come of them,
+"""The work that all sides are given, and the proof that they did it: events, and what must come of them,
 calculated here from the rule alone."""
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 
 import sqlalchemy as sa
 
@@ -15,6 +17,10 @@ EVENT_TYPE = "basket.paid"
 PER_MINOR = 100  # a point and a half for each whole unit of money, rounded down
 MULTIPLIER = "1.5"
 EXPIRY_DAYS = 365
+
+OPENING_EVENT_TYPE = "opening"
+OPENING_MINOR = 10_000_000  # the basket that everybody has paid before: nobody's points run out
+OPENING_POINTS = OPENING_MINOR // PER_MINOR * 3 // 2
 
 _SEED = 20170101  # the same events in every round and on every machine
 
@@ -39,24 +45,39 @@ def users(count: int) -> list[str]:
     return [f"user-{number:06}" for number in range(count)]
 
 
-def one_for_each(user_ids: list[str]) -> list[Event]:
-    """An event for every user, so that all accounts are there before the clock starts."""
-    return _events("first", user_ids, random.Random(_SEED + 1))
+# ------------------------------------------------------------------------------------------- who comes
+
+Draw = Callable[[random.Random, list[str], int], Sequence[str]]
 
 
-def uniform(name: str, count: int, user_ids: list[str]) -> list[Event]:
-    """Events of users drawn uniformly."""
+def _uniform(chance: random.Random, user_ids: list[str], count: int) -> Sequence[str]:
+    return chance.choices(user_ids, k=count)
+
+
+def _zipf(chance: random.Random, user_ids: list[str], count: int) -> Sequence[str]:
+    """The n-th user comes a n-th as often as the first."""
+    weights = list(accumulate(1 / number for number in range(1, len(user_ids) + 1)))
+    return chance.choices(user_ids, cum_weights=weights, k=count)
+
+
+def _one_user(_chance: random.Random, user_ids: list[str], count: int) -> Sequence[str]:
+    return user_ids[:1] * count
+
+
+DRAWS: dict[str, Draw] = {"uniform": _uniform, "Zipf 1.0": _zipf, "one user": _one_user}
+
+
+def events(name: str, count: int, user_ids: list[str], drawn: str = "uniform") -> list[Event]:
+    """Events that happen now, to users drawn so. `name` tells these events from others."""
     chance = random.Random(_SEED)
-    return _events(name, [chance.choice(user_ids) for _ in range(count)], chance)
-
-
-def _events(name: str, user_ids: list[str], chance: random.Random) -> list[Event]:
     now = datetime.now(UTC).replace(microsecond=0)
     return [
         Event(f"{name}-{number}", user_id, now, chance.randrange(PER_MINOR, 200 * PER_MINOR))
-        for number, user_id in enumerate(user_ids)
+        for number, user_id in enumerate(DRAWS[drawn](chance, user_ids, count))
     ]
 
+
+# ------------------------------------------------------------------------------------------- the proof
 
 # Both sides name these columns alike, so both are asked the same.
 _BOOKS = """
@@ -71,21 +92,27 @@ LEFT JOIN (SELECT account_id, count(*) AS lots, sum(remaining) AS points FROM lo
 _OUTCOMES = "SELECT count(*) FILTER (WHERE state = 'applied'), count(*) FROM outcomes"
 
 
-def verify(connection: sa.Connection, events: list[Event]) -> None:
+def verify(
+    connection: sa.Connection, user_ids: list[str], applied: Sequence[Event], before: tuple[int, int]
+) -> None:
     """Every event has an applied outcome, an entry and a lot; every user has the points of theirs, in the
-    balance, in the entries and in the lots. Raises DifferentWork."""
-    applied, all_outcomes = connection.exec_driver_sql(_OUTCOMES).one()
-    if not applied == all_outcomes == len(events):
-        raise DifferentWork(f"{len(events)} commands, {all_outcomes} outcomes, {applied} of them applied")
-    counts = Counter(event.user_id for event in events)
+    balance, in the entries and in the lots. `before`: entries and points that each user had, a lot and an
+    outcome for each entry. Raises DifferentWork."""
+    entries_before, points_before = before
+    commands = len(applied) + entries_before * len(user_ids)
+    done, outcomes = connection.exec_driver_sql(_OUTCOMES).one()
+    if not done == outcomes == commands:
+        raise DifferentWork(f"{commands} commands, {outcomes} outcomes, {done} of them applied")
+    counts = Counter(event.user_id for event in applied)
     points: Counter[str] = Counter()
-    for event in events:
+    for event in applied:
         points[event.user_id] += event.points
     found = {row[0]: tuple(row[1:]) for row in connection.exec_driver_sql(_BOOKS)}
-    missing = counts.keys() - found.keys()
-    if missing:
-        raise DifferentWork(f"{len(missing)} users have no account, {min(missing)} for one")
+    if found.keys() != set(user_ids):
+        raise DifferentWork(f"{len(found)} accounts, not those of {len(user_ids)} users")
     for user_id, books in found.items():
-        asked = (points[user_id], counts[user_id], points[user_id], counts[user_id], points[user_id])
-        if books != asked:
-            raise DifferentWork(f"{user_id}: balance, entries and lots are {books}, not {asked}")
+        has, lots = points_before + points[user_id], entries_before + counts[user_id]
+        if books != (has, lots, has, lots, has):
+            raise DifferentWork(
+                f"{user_id}: balance, entries and lots are {books}, not {(has, lots, has, lots, has)}"
+            )

@@ -48,6 +48,7 @@ def run_app(*arguments: str, stdin: str | bytes | None = None) -> Ran:
 def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a shell would have exported."""
     monkeypatch.setenv("POINTLEDGER_DATABASE_URL", settings.database)
+    monkeypatch.setenv("POINTLEDGER_OWNER_URL", settings.owner)
     monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
     monkeypatch.delenv("POINTLEDGER_BROKER_URL", raising=False)
 

@@ -145,6 +145,7 @@ def test_the_audit_of_a_broken_ledger_ends_with_1_and_names_the_rows(run: Run, l
 
 def test_a_database_that_is_away_is_told_with_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POINTLEDGER_DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/none")
+    monkeypatch.delenv("POINTLEDGER_OWNER_URL")
     earn = ("enqueue", "earn", '{"tenant_id": "a", "user_id": "b", "amount": 1}')
     for command in (("migrate",), ("accounts", "shop"), earn):
         away = run(*command, "--json")

@@ -390,8 +390,8 @@ def test_a_callers_psycopg_connection_may_have_rows_of_any_shape(ledger: Ledger)
 
 
 def test_the_callers_own_rows_and_the_command_are_there_together(ledger: Ledger) -> None:
-    with ledger.database.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE orders (id text)")
+    with ledger.owner.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE orders (id text); GRANT ALL ON orders TO pointledger_app")
     with ledger.database.connect() as connection:
         connection.exec_driver_sql("INSERT INTO orders VALUES ('one')")
         ledger.client.enqueue(earn(), connection)

@@ -18,7 +18,8 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 def test_it_has_the_servers_the_migration_and_the_processes() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", "worker", "beat", "gateway"}
+    processes = {"worker", "beat", "gateway", "relay", "intake"}
+    assert set(SERVICES) == {"postgres", "redis", "migrate"} | processes
 
 
 def test_every_variable_is_a_setting() -> None:
@@ -57,6 +58,18 @@ def test_the_migration_is_a_command() -> None:
     command = SERVICES["migrate"]["command"][-1]
     assert command.endswith("-m pointledger.cli migrate")
     assert run_app("migrate", "--help").status == 0
+
+
+@pytest.mark.parametrize("name", ["relay", "intake"])
+def test_the_other_processes_are_commands(name: str) -> None:
+    assert SERVICES[name]["command"][1:] == ["-m", "pointledger.cli", name]
+    assert run_app(name, "--help").status == 0
+
+
+def test_the_relay_is_healthy_while_nothing_waits_too_long() -> None:
+    *_, command, option, seconds = SERVICES["relay"]["healthcheck"]["test"]
+    assert (command, option, float(seconds)) == ("outbox", "--within", 60)
+    assert option in run_app(command, "--help").stdout
 
 
 def test_the_gateway_is_a_command_and_is_asked_whether_it_is_ready() -> None:

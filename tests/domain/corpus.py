@@ -32,6 +32,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "release-holds-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
     "adjust": {"tenant_id": "shop", "user_id": "anna", "amount": -5, "reason": "found"},
+    "open-account": {"tenant_id": "shop", "user_id": "anna"},
     "set-status": {"tenant_id": "shop", "user_id": "anna", "status": "closed", "reason": "asked"},
     "set-expiry-exemption": {"tenant_id": "shop", "user_id": "anna", "exempt": True, "reason": "the law"},
     "extend-expiry": {

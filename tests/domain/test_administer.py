@@ -49,6 +49,15 @@ def test_points_given_to_nobody_open_an_account_and_taken_from_nobody_are_refuse
     assert shop.balance("anna") == 1
 
 
+def test_an_account_is_opened_once_and_has_no_points() -> None:
+    shop = Shop()
+    told = data_of(shop.apply(command_from("open-account", {"tenant_id": "shop", "user_id": "anna"})))
+    assert told["transactions"] == []
+    assert (shop.balance("anna"), shop.account("anna").status) == (0, "active")
+    again = shop.apply(command_from("open-account", {"tenant_id": "shop", "user_id": "anna"}))
+    assert reason_of(again) == "ACCOUNT_EXISTS"
+
+
 def test_the_maximum_holds_for_administrators_too() -> None:
     shop = Shop(max_balance=20)
     assert reason_of(shop.adjust("anna", 21)) == "MAX_BALANCE"

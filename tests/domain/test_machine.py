@@ -1,18 +1,19 @@
 """Whatever is asked, in whatever order and at whatever hour, the domain does what a small model says."""
 
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis.stateful import run_state_machine_as_test
 
 from pointledger.domain.commands import KINDS
 from pointledger.domain.outcomes import Applied
-from tests.domain.books import Shop
+from tests.domain.books import SHOP, Shop
 from tests.machine import accounts
 from tests.machine.accounts import Look
 from tests.machine.machine import LedgerMachine, played
 from tests.machine.model import Answer
-from tests.machine.programme import RULES
+from tests.machine.programme import NOTICE_DAYS, RULES, TIMEZONE
 from tests.machine.purses import TOTALS
 
 # Wallets are another ledger; the others change when points expire or whose they are, not how they move.
@@ -35,7 +36,13 @@ class DomainMachine(LedgerMachine):
         self.names = {str(self.shop.rule(**rule.fields).id): rule.name for rule in RULES}
 
     def configure(self, fields: dict[str, Any]) -> None:
+        before = self.shop.book.tenants.get(SHOP)
         self.shop.configure(**fields)
+        self.shop.book.tenants[SHOP] = self.shop.tenant.following(before, self.now)
+
+    def notice_ends(self) -> datetime:
+        day = self.now.astimezone(ZoneInfo(TIMEZONE)).date() + timedelta(days=NOTICE_DAYS)
+        return datetime.combine(day, time(), ZoneInfo(TIMEZONE))
 
     def accepted_at(self) -> datetime:
         return self.instant

@@ -22,7 +22,7 @@ from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import AccountMissing, ErasureKeyDiffers, ErasureKeyMissing, IdempotencyKeyReused
 from pointledger.ids import new_id, parse_id
 from pointledger.settings import Settings
-from pointledger.storage import erasures, failures
+from pointledger.storage import erasures, failures, letters
 from pointledger.storage.database import rows, run
 from pointledger.sweep import Sweep
 from tests.ledger import Ledger, data_of
@@ -92,7 +92,7 @@ def test_q9_nothing_in_any_table_names_the_person_and_every_sum_stays(ledger: Le
     with ledger.database.begin() as connection:
         for door, raw in (("celery", f'{{"tenant_id": "shop", "user_id": "{PERSON}", "n": "secret"}}'),
                           ("batch-earn", f'{{"user_id": "{PERSON}", "amount": "secret"}}')):  # fmt: skip
-            failures.keep_dead_letter(
+            letters.keep(
                 connection, door=door, task_id=new_id(), raw=raw.encode(), reason="INVALID_COMMAND", error="n"
             )
     before = ledger.rows("SELECT sum(delta), count(*) FROM entries WHERE subtype <> 'forfeit'")
@@ -328,7 +328,7 @@ def test_nothing_else_may_change_a_row_also_where_a_session_says_that_it_erases(
     live(ledger)
     pseudonym = erase(ledger)["account"]["user_id"]
     for written in (False, True):
-        with pytest.raises(psycopg.errors.RestrictViolation), ledger.database.begin() as connection:
+        with pytest.raises(psycopg.errors.RestrictViolation), ledger.owner.begin() as connection:
             rows(connection, SAYS_THAT_IT_ERASES, p=PERSON, q=pseudonym)
             if written:  # a row of its own in `erasures`: still not for rows that do not name the person
                 run(connection, "UPDATE erasures SET commands = commands + 1")
@@ -338,7 +338,7 @@ def test_nothing_else_may_change_a_row_also_where_a_session_says_that_it_erases(
 def test_an_erasing_statement_cannot_say_what_becomes_of_a_row(ledger: Ledger) -> None:
     live(ledger)
     told = erase(ledger)
-    with ledger.database.begin() as connection:
+    with ledger.owner.begin() as connection:
         rows(connection, SAYS_THAT_IT_ERASES, p=PERSON, q=told["account"]["user_id"])
         run(connection, "UPDATE erasures SET commands = commands + 1")
         run(

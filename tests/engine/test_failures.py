@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from pointledger import ApplyRule, Earn, Spend, batch
+from pointledger import ApplyRule, Earn, Spend
+from pointledger.domain import acts
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted, decide
 from pointledger.errors import InvalidCommand
@@ -30,7 +31,7 @@ def impatient(settings: Settings, one_lane: None) -> Any:
 
 @pytest.fixture
 def one_lane(settings: Settings) -> None:
-    migrate(settings.database, lanes=1)
+    migrate(settings.owner, lanes=1)
 
 
 def fail_on(amount: int) -> Callable[[Book, Accepted], Any]:
@@ -52,7 +53,7 @@ def earn(user: str, amount: int) -> Earn:
 def test_a_command_whose_decision_raises_dies_alone_and_its_users_followers_go_on(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "decide", fail_on(13))
+    monkeypatch.setattr(acts, "decide", fail_on(13))
 
     outcomes = impatient.apply(earn("anna", 1), earn("anna", 13), earn("anna", 2), earn("ben", 5))
 
@@ -66,7 +67,7 @@ def test_followers_of_a_dead_command_wait_where_the_tenant_says_hold(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient.tenant(dead_policy="hold")
-    monkeypatch.setattr(batch, "decide", fail_on(13))
+    monkeypatch.setattr(acts, "decide", fail_on(13))
 
     outcomes = impatient.apply(earn("anna", 13), earn("anna", 2), earn("ben", 5))
 
@@ -78,7 +79,7 @@ def test_a_dead_command_that_is_retried_goes_to_the_end_and_is_applied(
 ) -> None:
     impatient.tenant(dead_policy="hold")
     with monkeypatch.context() as patched:
-        patched.setattr(batch, "decide", fail_on(13))
+        patched.setattr(acts, "decide", fail_on(13))
         outcomes = impatient.apply(earn("anna", 13), earn("anna", 2))
     with impatient.database.begin() as connection:
         (dead,) = failures.dead(connection)
@@ -161,7 +162,7 @@ def test_after_two_dead_processes_commands_go_one_at_a_time_and_who_was_alone_is
 def test_a_command_of_a_newer_program_waits_and_is_charged_nothing(ledger: Ledger) -> None:
     ledger.tenant()
     task_id = ledger.client.enqueue(earn("anna", 1))
-    with ledger.database.begin() as connection:
+    with ledger.owner.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE journal DISABLE TRIGGER ALL")
         connection.exec_driver_sql("UPDATE journal SET version = 99")
     (neighbour, follower) = ledger.client.enqueue_many([earn("ben", 1), earn("anna", 2)])
@@ -193,7 +194,7 @@ def test_a_command_that_was_changed_behind_its_models_back_is_refused_at_the_doo
 
 def test_a_journal_row_that_cannot_be_read_is_dead_in_the_end_and_stops_nobody(impatient: Ledger) -> None:
     bad = impatient.client.enqueue(earn("anna", 5))
-    with impatient.database.begin() as connection:
+    with impatient.owner.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE journal DISABLE TRIGGER ALL")
         connection.exec_driver_sql("""UPDATE journal SET payload = '{"amount": 0}'""")
     follower, neighbour = impatient.client.enqueue_many([earn("anna", 1), earn("ben", 2)])
@@ -225,7 +226,7 @@ def test_a_tenant_that_only_a_newer_program_can_read_waits_and_charges_nobody(im
 def test_ten_culprits_in_a_batch_let_nobody_overtake(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "decide", fail_on(13))
+    monkeypatch.setattr(acts, "decide", fail_on(13))
     culprits = [earn(f"culprit-{number}", 13) for number in range(25)]
     impatient.apply(*culprits[:15], earn("anna", 1), *culprits[15:], earn("anna", 2))
 
@@ -264,7 +265,7 @@ def test_a_tenant_that_goes_over_to_skip_lets_a_dead_commands_followers_go(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient.tenant(dead_policy="hold")
-    monkeypatch.setattr(batch, "decide", fail_on(13))
+    monkeypatch.setattr(acts, "decide", fail_on(13))
     outcomes = impatient.apply(earn("anna", 13), earn("anna", 2))
     impatient.tenant(dead_policy="skip")
 

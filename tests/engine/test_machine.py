@@ -56,6 +56,9 @@ class EngineMachine(LedgerMachine):
     def accepted_at(self) -> datetime:
         return LONG_AFTER
 
+    def notice_ends(self) -> datetime:
+        return LONG_AFTER  # two days after today, which is the machine's far future
+
     def before(self, command: Any) -> None:
         """A transfer has several lanes to itself: nothing waits before it, and nothing when it is done."""
         transfers = isinstance(command, Transfer) and self.ledger.settings.lanes > 1
@@ -146,7 +149,7 @@ class EngineMachine(LedgerMachine):
 
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_batches_and_workers_make_no_difference(settings: Settings, lanes: int) -> None:
-    migrate(settings.database, lanes)
+    migrate(settings.owner, lanes)
     with Ledger(settings.model_copy(update={"lanes": lanes})) as ledger:
         machine = type("Machine", (EngineMachine,), {"ledger": ledger})
         run_state_machine_as_test(machine, settings=played(8, 40, shrinks=False))

@@ -23,6 +23,7 @@ from pointledger import (
     Freeze,
     ImportOpeningBalance,
     LotExpiry,
+    OpenAccount,
     OpeningLot,
     Refund,
     ReleaseHoldsDue,
@@ -112,6 +113,7 @@ SCENES: dict[type[AnyCommand], tuple[list[Callable[[Who], AnyCommand]], Make]] =
     ApplyExpiryPolicy: ([_earned], lambda who, told: ApplyExpiryPolicy(**who, lots=told["lots"])),
     EraseUser: ([_earned], lambda who, _: EraseUser(**who)),
     WalletAdjust: ([], lambda who, _: WalletAdjust(**who, type="deposit", amount="7.00", reason="won")),
+    OpenAccount: ([], lambda who, _: OpenAccount(**who)),
     Exchange: (
         [lambda who: Earn(**who, amount=900, occurred_at=THEN)],
         lambda who, _: Exchange(**who, amount=700, exchange_type="wallet"),

@@ -89,7 +89,7 @@ def test_a_second_replay_of_the_same_file_applies_nothing(ledger: Ledger, system
 
 POISON = """
 import os, sys
-from pointledger import batch
+from pointledger.domain import acts
 from pointledger.domain.decide import decide
 from pointledger.settings import Settings
 from tests.ledger import Ledger
@@ -99,7 +99,7 @@ def deadly(book, accepted):
         os._exit(9)
     return decide(book, accepted)
 
-batch.decide = deadly
+acts.decide = deadly
 settings = Settings().model_copy(update={"backoff_seconds": (0.0, 0.0)})
 with Ledger(settings) as ledger:
     while ledger.waiting_lanes():

@@ -5,12 +5,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
-from tests.conftest import fresh_database
+from tests.conftest import as_worker, fresh_database
 from tests.http.issuer import Issuer
 from tests.http.served import Served, http_settings, serving
 
@@ -29,7 +30,8 @@ def served(
     """The tenant `shop` with transfers, and `other`; a point per event `visit` and 100 for `welcome`."""
     with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
         own = f"http-{secrets.token_hex(4)}"
-        plain = Settings(database_url=url, redis_url=servers.redis_url, redis_prefix=own, broker_url=None)
+        given: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
+        plain = Settings(**given, redis_url=servers.redis_url, redis_prefix=own, broker_url=None)
         settings = http_settings(plain, issuer, tmp_path_factory.mktemp("keys"))
         with serving(settings, issuer) as opened:
             opened.ledger.tenant("shop", transfer_enabled=True, points_type="cash_equivalent")
@@ -37,17 +39,6 @@ def served(
             opened.ledger.rule("shop", name="visit", event_type="visit", points=1)
             opened.ledger.rule("shop", name="welcome", event_type="welcome", points=100, priority=5)
             yield opened
-
-
-@pytest.fixture
-def stranger(served: Served) -> Iterator[None]:
-    """Calls come from an address that has sent no bad token yet: one may send a few only."""
-    number = next(_NUMBERS)
-    own, address = served.client, f"127.1.{number // 250}.{number % 250 + 1}"
-    with served.client_from(address) as client:
-        served.client = client
-        yield
-    served.client = own
 
 
 @pytest.fixture

@@ -32,15 +32,9 @@ class Served:
         self.issuer = issuer
         self.url = url
         self.port = int(url.rpartition(":")[2])
-        self.client = self.client_from("127.0.0.1")
+        self.client = httpx.Client(base_url=url, timeout=30)
         self.admin = issuer.admin()
         self.till = issuer.token("svc:till")
-
-    def client_from(self, address: str) -> httpx.Client:
-        """A client that calls from one of this machine's own addresses."""
-        return httpx.Client(
-            base_url=self.url, timeout=30, transport=httpx.HTTPTransport(local_address=address)
-        )
 
     def call(
         self,
@@ -80,7 +74,7 @@ class Served:
 
 def http_settings(settings: Settings, issuer: Issuer, folder: Path, **more: Any) -> Settings:
     given = {"http_issuer": ISSUER, "http_keys": issuer.write(folder), "http_services": SERVICES}
-    return settings.model_copy(update=given | {"http_user_rate": 10_000} | more)
+    return settings.model_copy(update=given | {"http_user_rate": 10_000, "http_stranger_rate": 10_000} | more)
 
 
 @contextmanager

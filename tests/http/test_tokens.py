@@ -21,8 +21,6 @@ from pointledger.http.keys import read_keys
 from tests.http.issuer import AUDIENCE, ISSUER, KID, Issuer
 from tests.http.served import Served
 
-pytestmark = pytest.mark.usefixtures("stranger")
-
 
 def _b64(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
@@ -166,7 +164,7 @@ def test_2_two_tokens_are_refused(served: Served, hidden: str) -> None:
         {"nbf": NOW - 1},
         {"iat": float(NOW) + 0.5},
     ],
-    ids=str,
+    ids=["audiences as a list", "scopes as a list", "valid since a second", "issued at a fraction of one"],
 )
 def test_a_token_that_is_right_is_believed(served: Served, hidden: str, given: dict[str, Any]) -> None:
     token = served.issuer.signed(served.issuer.claims("anna", scope="points:read") | given)

@@ -89,8 +89,8 @@ class Ground:
         ends = self._later(moment, self.programme.fields[grace])
         self._put(purse, Lot(amount, lot.earned_at, ends, first_owner=lot.first_owner))
 
-    def _grace(self, name: str) -> bool:
-        return self.programme.is_on("expire_enabled") and self.programme.fields[name] > 0
+    def _grace(self, name: str, moment: datetime) -> bool:
+        return self.programme.lets_expire(moment) and self.programme.fields[name] > 0
 
     def _touch(self, purse: Purse, at: datetime) -> list[Entry]:
         """Time passes: holds time out, then what is pending and due becomes available, then lots expire."""
@@ -109,7 +109,7 @@ class Ground:
         return purse.entries[written:]
 
     def _expire_due(self, purse: Purse) -> list[Entry]:
-        if not self.programme.is_on("expire_enabled"):
+        if not self.programme.lets_expire(purse.clock):
             return []
         written = []
         for lot in purse.available:
@@ -163,7 +163,7 @@ class Ground:
                 amount -= part
                 share[1] -= part
                 lot.frozen -= part
-                if lot.is_due(moment) and self._grace("hold_grace_days"):
+                if lot.is_due(moment) and self._grace("hold_grace_days", moment):
                     self._renew(purse, lot, part, moment, "hold_grace_days")
                     continue
                 lot.left += part

@@ -77,6 +77,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def accepted_at(self) -> datetime:
         raise NotImplementedError
 
+    def notice_ends(self) -> datetime:
+        """When expiry that is switched on now begins."""
+        raise NotImplementedError
+
     # ----------------------------------------------------------------------------- what is the same
 
     @property
@@ -128,6 +132,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=SWITCHES, stands=STANDS)
     def somebody_turns_a_switch(self, name: str, stands: bool) -> None:
         if self.model.programme.is_on(name) != stands:
+            if name == "expire_enabled" and stands:
+                self.model.programme.not_before = self.notice_ends()
             self.configure(self.model.programme.configure(self.model.programme.fields | {name: stands}))
 
     @rule(user=USERS, amount=AMOUNTS, lag=LAGS, channel=st.sampled_from([{}, {"channel": "app"}]))
@@ -230,6 +236,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(user=USERS, amount=st.integers(-20, 20).filter(bool))
     def adjust(self, user: str, amount: int) -> None:
         self.ask(c.Adjust, user, amount=amount, reason="found")
+
+    @rule(user=USERS)
+    def open_account(self, user: str) -> None:
+        self.ask(c.OpenAccount, user)
 
     @rule(
         user=USERS, status=st.sampled_from(["active", "active", "active", "suspended", "suspended", "closed"])

@@ -179,7 +179,7 @@ class Model(Holds):
                 lot, part = share[0], min(share[1], rest)
                 rest -= part
                 share[1] -= part
-                if part and lot.is_due(purse.clock) and self.programme.is_on("expire_enabled"):
+                if part and lot.is_due(purse.clock) and self.programme.lets_expire(purse.clock):
                     self._renew(purse, lot, part, purse.clock, "refund_grace_days")
                 else:
                     lot.left += part
@@ -249,6 +249,12 @@ class Model(Holds):
             take(purse.available, -command.amount)
         return {}, [entry]
 
+    def _open_account(self, command: c.OpenAccount, at: datetime) -> Told:
+        if command.user_id in self.purses:
+            raise No(Reason.ACCOUNT_EXISTS)
+        self._new(command.user_id, at)
+        return {}, []
+
     def _set_status(self, command: c.SetStatus, at: datetime) -> Told:
         purse = self._purse(command.user_id, "closed")
         self._touch(purse, at)
@@ -273,6 +279,7 @@ class Model(Holds):
         "freeze": Holds.freeze,
         "import-opening-balance": _open,
         "adjust": _adjust,
+        "open-account": _open_account,
         "set-status": _set_status,
     }
     REVERSALS: ClassVar[dict[str, Callable[..., Told]]] = {

@@ -3,12 +3,14 @@ as plain Python for the model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from hypothesis import strategies as st
 
 EVENT_TYPE = "visit"
 TIMEZONE = "Europe/Berlin"  # its clocks change on the machine's second day
+NOTICE_DAYS = 2  # before what is due expires, once expiry is switched on
 
 PROGRAMMES = st.fixed_dictionaries(
     {
@@ -20,6 +22,7 @@ PROGRAMMES = st.fixed_dictionaries(
         "refund_grace_days": st.sampled_from([2, 0]),
         "hold_grace_days": st.sampled_from([2, 0]),
         "expire_enabled": st.sampled_from([True, True, True, False]),
+        "expiry_notice_days": st.just(NOTICE_DAYS),
     }
 )
 
@@ -100,6 +103,7 @@ class Programme:
     """A tenant's configuration as it stands."""
 
     fields: dict[str, Any] = field(default_factory=dict)
+    not_before: datetime | None = None  # the end of the notice that expiry, switched on, begins with
 
     def configure(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The next configuration, with what every machine has."""
@@ -108,6 +112,9 @@ class Programme:
 
     def is_on(self, name: str) -> bool:
         return bool(self.fields.get(name, True))
+
+    def lets_expire(self, moment: datetime) -> bool:
+        return self.is_on("expire_enabled") and (self.not_before is None or self.not_before <= moment)
 
     def most(self, name: str) -> int:
         """A maximum; one that is not set is out of reach."""

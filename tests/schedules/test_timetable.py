@@ -39,6 +39,7 @@ def test_everything_that_beat_asks_for_is_a_task_of_the_workers(settings: Settin
         "reset-daily-limits": wire.RESET_LIMITS_TASK,
         "finish-erasures": wire.FINISH_ERASURES_TASK,
         "release-holds-due": wire.RELEASE_HOLDS_TASK,
+        "tell-expiring": wire.TELL_EXPIRING_TASK,
     }
     assert set(found["asked"].values()) <= set(found["known"])
     assert set(found["queues"]) <= set(found["listened"])

@@ -98,7 +98,7 @@ def test_an_account_with_many_lots_pays_from_as_many_as_it_takes(ledger: Ledger)
 
 def test_a_producer_with_another_lane_count_is_refused_not_stranded(ledger: Ledger) -> None:
     ledger.tenant()
-    migrate(ledger.settings.database, lanes=8)
+    migrate(ledger.settings.owner, lanes=8)
     with pytest.raises(LaneCountDiffers, match="8 lanes"):
         ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
     assert ledger.counts("journal", "pending") == [0, 0]

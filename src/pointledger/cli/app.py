@@ -16,12 +16,14 @@ from pointledger.cli import (
     bulk,
     commands,
     erasing,
+    events,
     holds,
     lookups,
     operate,
     policy,
     serve,
 )
+from pointledger.cli import acts as doings
 from pointledger.cli.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
 from pointledger.cli.programmes import rule_app, tenant_app
@@ -30,6 +32,7 @@ from pointledger.cli.wallets import wallet_app
 from pointledger.errors import (
     IdempotencyKeyReused,
     InvalidCommand,
+    InvalidProducers,
     InvalidRule,
     InvalidTenant,
     LedgerError,
@@ -37,7 +40,14 @@ from pointledger.errors import (
 )
 from pointledger.storage.database import DATABASE_ERRORS, is_transient
 
-_BAD_INPUT = (InvalidCommand, InvalidTenant, InvalidRule, IdempotencyKeyReused, InputUnreadable)
+_BAD_INPUT = (
+    InvalidCommand,
+    InvalidTenant,
+    InvalidRule,
+    InvalidProducers,
+    IdempotencyKeyReused,
+    InputUnreadable,
+)
 
 
 class DatabaseAway(LedgerError):
@@ -125,7 +135,12 @@ app.command(rich_help_panel="Accounts")(lookups.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)
 app.command(rich_help_panel="Operation")(operate.audit)
+app.command(rich_help_panel="Operation")(events.relay)
+app.command(rich_help_panel="Operation")(events.outbox)
+app.command(rich_help_panel="Operation")(events.intake)
 app.command(rich_help_panel="Operation")(erasing.erase)
+app.command(rich_help_panel="Operation")(operate.integrity)
+app.command(rich_help_panel="Operation")(doings.acts)
 app.command(rich_help_panel="Operation")(serve.serve)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)

@@ -6,7 +6,7 @@ import typer
 
 from pointledger.cli.opening import opened_client, opened_settings
 from pointledger.cli.output import DONE, FAILED, PENDING, Json, note, print_fields, print_json
-from pointledger.cli.reading import parse, read_document
+from pointledger.cli.reading import Why, by, parse, read_document
 from pointledger.client import PointsClient
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.outcomes import Outcome
@@ -71,6 +71,7 @@ def outcome(
 
 def cancel(
     task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help="The command's task id.")],
+    reason: Why = None,
     json: Json = False,
 ) -> None:
     """Withdraw a command that still waits; its outcome is then refused, with the reason CANCELLED.
@@ -78,7 +79,7 @@ def cancel(
     Exit status 1 when it is too late: it does not wait any more.
     """
     with opened_settings() as settings, opened_client(settings) as client:
-        found = client.cancel(task_id)
+        found = client.cancel(task_id, by(reason))
     show_outcome(found, json)
 
 

@@ -1,17 +1,21 @@
-"""Dead commands: what the machine could not apply. `dead list|show|retry`."""
+"""What could not be: dead commands, which the machine could not apply (`dead list|show|retry`), and letters,
+which were no commands (`dead letters|letter|replay`)."""
 
+from base64 import b64encode
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 import typer
 
-from pointledger.acceptance import Receipt
-from pointledger.cli.opening import opened_client, opened_database, opened_settings, reading
+from pointledger.cli.events import opened_intake
+from pointledger.cli.opening import opened_client, opened_settings, reading
 from pointledger.cli.output import Json, note, print_fields, print_json, print_table
-from pointledger.errors import InvalidCommand, NotDead
+from pointledger.cli.reading import Why, by
+from pointledger.errors import InvalidCommand, LetterMissing, NotDead
 from pointledger.ids import parse_id, show_id
-from pointledger.storage import failures
+from pointledger.storage import failures, letters
 from pointledger.storage.failures import Dead
+from pointledger.storage.letters import Letter
 
 _MOST = 1000  # more dead than this have one cause
 
@@ -51,17 +55,74 @@ def show_dead(task_id: TaskId, json: Json = False) -> None:
 
 
 @dead_app.command("retry")
-def retry_dead(task_id: TaskId, json: Json = False) -> None:
+def retry_dead(task_id: TaskId, reason: Why = None, json: Json = False) -> None:
     """Let a dead command try again, once its cause is put right. It goes to the end of its user's queue."""
     with opened_settings() as settings, opened_client(settings) as client:
-        with opened_database(settings) as database, database.begin() as connection:
-            command_id = _dead(connection, task_id).id
-            lane = failures.revive(connection, command_id)
-        if lane is None:  # somebody else was quicker
-            raise NotDead(task_id)
-        client.ring(Receipt([show_id(command_id)], 1, frozenset({lane})))
-    shown = {"task_id": show_id(command_id), "state": "pending"}
+        shown = {"task_id": client.retry(task_id, by(reason)), "state": "pending"}
     (print_json if json else print_fields)(shown)
+
+
+LetterId = Annotated[int, typer.Argument(metavar="LETTER", help="The letter's number.", min=1)]
+
+
+@dead_app.command("letters")
+def list_letters(
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help="Only those: dead, held or replayed.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=_MOST, help="So many at most.")
+    ] = 100,
+    json: Json = False,
+) -> None:
+    """List what came and was no command, the latest first; with --json one a line."""
+    with reading() as connection:
+        found = letters.letters(connection, state=state, limit=limit)
+    if json:
+        for letter in found:
+            print_json(_letter_json(letter))
+        return
+    if not found:
+        note("No letters.", "green")
+        return
+    columns = ("letter", "state", "door", "producer", "reason", "attempts", "last_seen_at", "error")
+    shown = [_letter_json(letter) for letter in found]
+    print_table(columns, [[line[column] for column in columns] for line in shown])
+
+
+@dead_app.command("letter")
+def show_letter(letter_id: LetterId, json: Json = False) -> None:
+    """Show a letter as it came: its bytes in base64, its headers, and what was wrong with it."""
+    with reading() as connection:
+        found = letters.letters(connection, letter_id=letter_id, limit=1)
+    if not found:
+        raise LetterMissing(str(letter_id))
+    (print_json if json else print_fields)(_letter_json(found[0]))
+
+
+@dead_app.command("replay")
+def replay_letter(letter_id: LetterId, json: Json = False) -> None:
+    """Make commands of a letter, once its cause is put right. They keep their ids and keys."""
+    with opened_intake() as (_, taker):
+        task_ids = taker.replay(letter_id)
+    (print_json if json else print_fields)({"letter": letter_id, "task_ids": task_ids})
+
+
+def _letter_json(letter: Letter) -> dict[str, Any]:
+    moments = {name: getattr(letter, name) for name in ("received_at", "last_seen_at", "held_until")}
+    return {
+        "letter": letter.id,
+        "state": letter.state,
+        "door": letter.door,
+        "producer": letter.producer,
+        "reason": letter.reason,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        **{name: at and at.isoformat().replace("+00:00", "Z") for name, at in moments.items()},
+        "task_id": letter.task_id and show_id(letter.task_id),
+        "headers": letter.headers,
+        "raw": b64encode(letter.raw).decode(),
+    }
 
 
 def _dead(connection: sa.Connection, task_id: str) -> Dead:

@@ -35,7 +35,7 @@ def opened_settings() -> Iterator[Settings]:
 
     note(f"POINTLEDGER_DATABASE_URL is not set: using the servers of {HOME}/", "dim")
     with EmbeddedServers(HOME) as urls:
-        yield settings.model_copy(update={"database_url": urls.database_url, "redis_url": urls.redis_url})
+        yield settings.model_copy(update=urls.as_settings())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from pointledger.cli.opening import looking_up, opened_client, opened_settings, reading, writing
 from pointledger.cli.output import DONE, FAILED, Json, print_fields, print_json, print_table
-from pointledger.cli.reading import InputUnreadable, entity_id, read_document
+from pointledger.cli.reading import InputUnreadable, Why, by, entity_id, read_document
 from pointledger.domain.awards import Award, Fixed, Formula, PerUnit, Table
 from pointledger.domain.commands import ApplyRule, command_from
 from pointledger.domain.dry_run import DryRun
@@ -26,7 +26,7 @@ rule_app = typer.Typer(no_args_is_help=True)
 
 
 @tenant_app.command("put")
-def put_tenant(file: File, json: Json = False) -> None:
+def put_tenant(file: File, reason: Why = None, json: Json = False) -> None:
     """Create a tenant, or change it: its time zone, its expiry, what is switched on.
 
     Example: {"tenant_id": "grocer", "timezone": "America/New_York", "default_expiry_days": 365,
@@ -42,7 +42,7 @@ def put_tenant(file: File, json: Json = False) -> None:
         raise InvalidTenant(f"{file}: a tenant is one JSON object")
     tenant = tenant_from(fields)
     with writing() as connection:
-        version = programmes.put_tenant(connection, tenant)
+        version = programmes.put_tenant(connection, tenant, by(reason))
         not_before = programmes.tenant(connection, tenant.tenant_id).expires_not_before
     shown: dict[str, Any] = {"tenant_id": tenant.tenant_id, "version": version}
     if not_before:
@@ -59,26 +59,26 @@ def show_tenant(tenant_id: TenantId, json: Json = False) -> None:
 
 
 @tenant_app.command("pause")
-def pause_tenant(tenant_id: TenantId, json: Json = False) -> None:
+def pause_tenant(tenant_id: TenantId, reason: Why = None, json: Json = False) -> None:
     """Let a tenant's commands wait. They are accepted all the same; other tenants go on. Its nightly sweep
     waits, too. When this returns, nothing of the tenant is being applied any more."""
     with opened_settings() as settings, opened_client(settings) as client:
-        since = client.pause(tenant_id)
+        since = client.pause(tenant_id, by(reason))
     shown = {"tenant_id": tenant_id, "paused": True, "since": since.isoformat().replace("+00:00", "Z")}
     (print_json if json else print_fields)(shown)
 
 
 @tenant_app.command("resume")
-def resume_tenant(tenant_id: TenantId, json: Json = False) -> None:
+def resume_tenant(tenant_id: TenantId, reason: Why = None, json: Json = False) -> None:
     """Let a paused tenant's commands go on, in their order."""
     with opened_settings() as settings, opened_client(settings) as client:
-        was_paused = client.resume(tenant_id)
+        was_paused = client.resume(tenant_id, by(reason))
     shown = {"tenant_id": tenant_id, "paused": False, "was_paused": was_paused}
     (print_json if json else print_fields)(shown)
 
 
 @rule_app.command("put")
-def put_rules(tenant_id: TenantId, file: File, json: Json = False) -> None:
+def put_rules(tenant_id: TenantId, file: File, reason: Why = None, json: Json = False) -> None:
     """Save a rule, or a list of rules; all or none. A name that is known gets a new version.
 
     Example: {"name": "one per dollar", "event_type": "basket.paid", "daily_limit": 500, "expiry_days": 365,
@@ -87,7 +87,7 @@ def put_rules(tenant_id: TenantId, file: File, json: Json = False) -> None:
     bodies = _rules(file)
     with writing() as connection:
         programmes.tenant(connection, tenant_id)
-        saved = [programmes.put_rule(connection, tenant_id, body) for body in bodies]
+        saved = [programmes.put_rule(connection, tenant_id, body, by(reason)) for body in bodies]
     _show(saved, json)
 
 

@@ -1,24 +1,28 @@
 """Files, `-` for what is piped in, and the JSON in them. Everything is read within a limit."""
 
+import getpass
 import gzip
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from pointledger.domain.acts import By
 from pointledger.domain.fields import EntityId, Moment
 from pointledger.domain.json_values import read_json
 from pointledger.errors import LedgerError
 
 MAX_LINE_BYTES = 1 << 20  # 16 KiB of metadata, each letter as \\u0000, fits ten times
 _MAX_DOCUMENT_BYTES = 16 << 20  # some ten thousand rules
+_MOST_OF_A_REASON = 500  # characters
 _GZIP_MAGIC = b"\x1f\x8b"  # no line of JSON begins so
 
 
@@ -82,6 +86,17 @@ def parse(text: bytes | str, *, decimals: bool = False) -> Any:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except ArithmeticError:  # a Decimal's exponent has bounds, too
         raise ValueError("a number is out of range") from None
+
+
+Why = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the act (`acts`).")
+]
+
+
+def by(reason: str | None) -> By:
+    """Who does it, by the name of the machine's user, and why."""
+    name = re.sub(r"[^A-Za-z0-9_.:@-]", "_", getpass.getuser())
+    return By(f"cli:{name}"[:64], reason[:_MOST_OF_A_REASON].replace("\x00", "") if reason else None)
 
 
 def entity_id(text: str) -> str:

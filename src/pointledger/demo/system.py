@@ -71,9 +71,8 @@ class System:
         if not (self.settings.database_url and self.settings.redis_url):
             self._servers = EmbeddedServers(self._data)
             urls = self._servers.up()
-            given = {"database_url": urls.database_url, "redis_url": urls.redis_url}
-            self.settings = self.settings.model_copy(update=given)
-        migrate(self.settings.database, self.settings.lanes)
+            self.settings = self.settings.model_copy(update=urls.as_settings())
+        migrate(self.settings.owner, self.settings.lanes, self.settings.database)
         for number in range(1, self._worker_count + 1):
             self.workers.append(self.start_worker(number))
         if self._with_beat:
@@ -160,7 +159,9 @@ class System:
             for name in _HANDED_ON
             if (value := getattr(self.settings, name)) is not None
         }
-        return os.environ | given | {"C_FORCE_ROOT": "1"}
+        # They run as a role that owns nothing, and need not know how to become another.
+        others = {name: value for name, value in os.environ.items() if name != "POINTLEDGER_OWNER_URL"}
+        return others | given | {"C_FORCE_ROOT": "1"}
 
 
 def _free_port() -> int:

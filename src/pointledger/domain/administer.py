@@ -4,7 +4,8 @@ stands in the journal."""
 from datetime import datetime
 
 from pointledger.domain.book import Account, Book, Entry
-from pointledger.domain.commands import Adjust, EraseUser, SetExpiryExemption, SetStatus
+from pointledger.domain.commands import Adjust, EraseUser, OpenAccount, SetExpiryExemption, SetStatus
+from pointledger.domain.events import StatusChange
 from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import consume
@@ -34,6 +35,15 @@ def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decisio
     return applied(account, [entry])
 
 
+def open_account(book: Book, tenant: Tenant, command: OpenAccount, at: datetime) -> Decision:
+    """Opens an account for whoever has none."""
+    account = book.accounts.get((tenant.tenant_id, command.user_id))
+    if account:
+        erased = closed(account) if account.status == "erased" else None
+        return erased or Refused(Reason.ACCOUNT_EXISTS, f"user {command.user_id} has an account")
+    return applied(book.open_account(tenant, command.user_id, at), [])
+
+
 def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:
     """Changes the status. What is left on an account that closes is forfeited: what is available by one
     entry, what is pending by another. Debt stays as it is."""
@@ -44,11 +54,23 @@ def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> 
         return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
 
     entries = _forfeit_all(book, account, at) if command.status == "closed" else []
-    status_before, account.status = account.status, command.status
-    account.updated_at = max(account.updated_at, book.recorded_at)
-    account.changed = True
+    status_before = change_status(book, account, command.status)
     forfeited = sum(entry.amount for entry in entries)
     return applied(account, entries, status_before=status_before, points_forfeited=forfeited)
+
+
+def change_status(book: Book, account: Account, status: str) -> str:
+    """Gives the account another status; the one before."""
+    assert book.command_id, "only a command changes a status"
+    before, account.status = account.status, status
+    account.updated_at = max(account.updated_at, book.recorded_at)
+    account.changed = True
+    if before != status:
+        key = account.tenant_id, account.user_id
+        book.status_changes.append(
+            StatusChange(book.command_id, key, account.id, before, status, account.version, len(book.entries))
+        )
+    return before
 
 
 def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption, at: datetime) -> Decision:
@@ -83,10 +105,9 @@ def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> 
     account = account or book.open_account(tenant, command.user_id, at)
     entries = [] if closed(account) else _forfeit_all(book, account, at)
     if account.status != "erased":
-        account.status, account.pseudonym = "erased", pseudonym
+        change_status(book, account, "erased")
+        account.pseudonym = pseudonym
         account.next_expiry_at = account.next_activation_at = None  # nothing is left to look after
-        account.updated_at = max(account.updated_at, book.recorded_at)
-        account.changed = True
     book.erasures[tenant.tenant_id, command.user_id] = command.id
     return applied(account, entries, points_forfeited=sum(entry.amount for entry in entries))
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pointledger.domain.events import StatusChange
 from pointledger.domain.holds import Hold
 from pointledger.domain.limits import SharedUsage, Usage, Window
 from pointledger.domain.lots import ExpiryChange, Lot, LotMove, contains, put, sooner
@@ -112,6 +113,7 @@ class Book:
     new_lots: list[Lot] = field(default_factory=list)
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
+    status_changes: list[StatusChange] = field(default_factory=list)
     expiry_changes: list[ExpiryChange] = field(default_factory=list)
     erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)

@@ -12,7 +12,13 @@ from decimal import Decimal
 from typing import assert_never
 
 from pointledger.domain import lots
-from pointledger.domain.administer import adjust, erase_user, set_expiry_exemption, set_status
+from pointledger.domain.administer import (
+    adjust,
+    erase_user,
+    open_account,
+    set_expiry_exemption,
+    set_status,
+)
 from pointledger.domain.apply_rule import apply_rule
 from pointledger.domain.book import Book
 from pointledger.domain.commands import (
@@ -32,6 +38,7 @@ from pointledger.domain.commands import (
     ExtendExpiry,
     Freeze,
     ImportOpeningBalance,
+    OpenAccount,
     Refund,
     ReleaseHoldsDue,
     SetExpiryExemption,
@@ -117,6 +124,8 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return release_holds_due(book, tenant, command, at)
         case Adjust():
             return adjust(book, tenant, command, at)
+        case OpenAccount():
+            return open_account(book, tenant, command, at)
         case SetStatus():
             return set_status(book, tenant, command, at)
         case SetExpiryExemption():

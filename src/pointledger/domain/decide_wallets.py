@@ -159,6 +159,9 @@ def wallet_data(wallet: Wallet) -> dict[str, Any]:
         "frozen_balance": wallet.show(wallet.frozen_balance),
         "status": wallet.status,
         "version": wallet.version,
+        "application_id": wallet.application_id,
+        "created_at": wallet.created_at,
+        "updated_at": wallet.updated_at,
     }
 
 

@@ -6,12 +6,22 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from pointledger.domain.events import EVENT_TYPES, EventType
 from pointledger.domain.expiry import Days, Expiry, Mode, Months, Round, YearlyDate, unsound
 from pointledger.domain.fields import MAX_AMOUNT, EntityId, Moment
 from pointledger.domain.findings import explain
 from pointledger.domain.money import SCALES, currency_code
+from pointledger.domain.parts import as_tuple
 from pointledger.errors import InvalidTenant
 
 Points = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
@@ -81,6 +91,8 @@ class Tenant(BaseModel):
     hold_grace_days: Annotated[int, Field(ge=0, le=36_500)] = 7
     backdating_days: Annotated[int, Field(ge=0, le=36_500)] | None = None  # null: any past is believed
     dead_policy: Literal["skip", "hold"] = "skip"  # what a dead command does to its user's followers
+    # What is told to others. None: events that nobody fetches would pile up for ever.
+    events: Literal["all"] | Annotated[tuple[EventType, ...], BeforeValidator(as_tuple)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +114,11 @@ class Tenant(BaseModel):
         """The policy for points whose rule or command has none of its own."""
         mode, days, months, rounded, yearly = (getattr(self, name) for name in _EXPIRY_FIELDS)
         return Expiry(mode=mode, days=days, months=months, round=rounded, date=yearly)
+
+    @cached_property
+    def wanted_events(self) -> frozenset[str]:
+        """The types of events that are told to others."""
+        return frozenset(EVENT_TYPES if self.events == "all" else self.events)
 
     @property
     def scale(self) -> int:

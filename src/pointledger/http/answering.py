@@ -14,10 +14,10 @@ from pointledger.storage.answers import Answered
 REPLAYED = "Idempotent-Replayed"
 
 
-def answer_of(answered: Answered, headers: dict[str, str]) -> Response:
-    """The answer to a command whose outcome is there."""
+def answer_of(answered: Answered, headers: dict[str, str], status: int = 200) -> Response:
+    """The answer to a command whose outcome is there; `status` if it was applied."""
     if answered.state == "applied":
-        return said(data_of(answered), at=answered.applied_at, headers=headers)
+        return said(data_of(answered), status=status, at=answered.applied_at, headers=headers)
     if answered.state == "refused":
         reason = answered.reason or ""
         problem = Problem(OF_REASON[reason], answered.message or reason, reason=reason, headers=headers)
@@ -52,6 +52,13 @@ def task_of(answered: Answered) -> dict[str, Any]:
 def data_of(answered: Answered) -> dict[str, Any]:
     """What an applied command did: the account as it left it, and its transactions."""
     data = dict(answered.data or {})
+    if "wallet" in data:
+        data |= {
+            "wallet": present(data["wallet"] | _owner(answered)),
+            "wallet_transaction": _money_moved(answered, data["wallet_transaction"]),
+        }
+    if answered.kind == "wallet-adjust":
+        data["transaction"] = data.pop("wallet_transaction")
     account = data.get("account")
     if not isinstance(account, dict):
         return data
@@ -85,6 +92,20 @@ def _account_beside(answered: Answered) -> dict[str, Any]:
         "created_at": iso(answered.account_created_at) if answered.account_created_at else None,
         "updated_at": iso(changed_at) if changed_at else None,
     }
+
+
+def _owner(answered: Answered) -> dict[str, Any]:
+    return {"tenant_id": answered.tenant_id, "user_id": answered.user_id}
+
+
+def _money_moved(answered: Answered, entry: dict[str, Any]) -> dict[str, Any]:
+    beside = {
+        "status": "completed",
+        "description": answered.given_reason,
+        "reference_id": entry["related_id"] or answered.idempotency_key,
+        "created_at": iso(answered.applied_at) if answered.applied_at else None,
+    }
+    return present(entry | beside)
 
 
 def _transaction_beside(answered: Answered, account_id: str) -> dict[str, Any]:

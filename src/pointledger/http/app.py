@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from pointledger.errors import InvalidCommand, InvalidRule, InvalidTenant, LedgerError
 from pointledger.http import gateway as gateways
+from pointledger.http.access import PUBLIC, TABLE
 from pointledger.http.edge import Edge
 from pointledger.http.envelope import Problem
 from pointledger.http.gateway import Gateway
@@ -62,7 +63,19 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)
+    _say_who_needs_a_token(app)
     return app
+
+
+def _say_who_needs_a_token(app: FastAPI) -> None:
+    """In the description: as the table of access has it."""
+    described = app.openapi()
+    schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["bearerAuth"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            if TABLE.get((method.upper(), path)) is not PUBLIC:
+                operation["security"] = [{"bearerAuth": []}]
 
 
 async def _problem(_: Request, error: Any) -> Response:
@@ -75,10 +88,14 @@ async def _invalid(_: Request, error: Any) -> Response:
     return Problem(400, told).answer()
 
 
-async def _http(_: Request, error: Any) -> Response:
+async def _http(request: Request, error: Any) -> Response:
     """What the framework refuses: no such address, not with this method."""
     message = _PHRASES.get(error.status_code, "the request is malformed")
-    return Problem(error.status_code, message, headers=error.headers).answer()
+    headers = {}
+    if error.status_code == 405:  # noqa: PLR2004  (Method Not Allowed)
+        asked = request.scope["route"].path
+        headers["Allow"] = ", ".join(sorted(method for method, path in TABLE if path == asked))
+    return Problem(error.status_code, message, headers=headers).answer()
 
 
 async def _failure(_: Request, error: Any) -> Response:

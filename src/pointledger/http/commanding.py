@@ -15,13 +15,22 @@ from pointledger.storage.answers import Answered
 from pointledger.wire import lane_of
 
 KEY = "X-Idempotency-Key"
+KEY_PARAMETER = {
+    "name": KEY,
+    "in": "header",
+    "required": False,
+    "description": "Makes a repetition recognisable: it is answered as the first was. A UUID does well.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
+}
+
+CREATED = 201
 _KEY_CHARACTERS = 255
 _QUOTED = re.compile(r'"([^"\\]+)"')  # as HTTP's structured fields write a text
 _WAIT = re.compile(r"wait=([0-9]{1,4})")
 _UNPROTECTED = {"Warning": f'299 - "no {KEY}: sent again, it would be applied again"'}
 
 
-async def accept_and_answer(request: Request, command: AnyCommand) -> Response:
+async def accept_and_answer(request: Request, command: AnyCommand, status: int = 200) -> Response:
     """Accepts the command, which is durable then, and answers with its outcome if it comes in time, else
     with 202. A repetition answers as the first did, also while that is under way."""
     gateway = gateway_of(request)
@@ -44,7 +53,7 @@ async def accept_and_answer(request: Request, command: AnyCommand) -> Response:
         gateway.waiting.forget(command_id, lane, future)
     if answered is None:
         return not_yet(show_id(command_id), headers)
-    return answer_of(answered, headers)
+    return answer_of(answered, headers, status)
 
 
 async def _in_time(future: "asyncio.Future[Answered]", seconds: float) -> Answered | None:

@@ -20,6 +20,7 @@ from pointledger.http import accepting
 from pointledger.http.accepting import Accepting
 from pointledger.http.buckets import Buckets
 from pointledger.http.lookups import GatewayLookups
+from pointledger.http.programme import Programme
 from pointledger.http.tokens import Tokens
 from pointledger.http.waiting import Waiting
 from pointledger.settings import Settings
@@ -29,7 +30,8 @@ from pointledger.wire import producer_app
 
 _ASKING_THREADS = 8  # with those that accept and the one that looks: less than the pool has connections
 _REDIS_SECONDS = 0.5  # a request waits no longer for Redis
-_FAILED_RATE, _FAILED_BURST = 1, 20  # bad tokens of one address: a client that is wrong, not one that guesses
+_BURST_SECONDS = 2  # of what a principal may ask
+_STRANGERS_BURST_SECONDS = 20
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -43,6 +45,7 @@ class Gateway:
     database: sa.Engine
     lookups: GatewayLookups
     batches: BatchDoor
+    programme: Programme
     tokens: Tokens
     accepting: Accepting
     waiting: Waiting
@@ -93,13 +96,14 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
                 database=database,
                 lookups=lookups,
                 batches=BatchDoor(database, acceptance, settings),
+                programme=Programme(database),
                 tokens=tokens,
                 accepting=Accepting(acceptance.accept_each, accept_threads),
                 waiting=waiting,
-                users=_buckets(asked, settings, "user", settings.http_user_rate),
-                services=_buckets(asked, settings, "service", settings.http_service_rate),
-                strangers=Buckets(
-                    asked, f"{settings.redis_prefix}:rate:stranger", _FAILED_RATE, _FAILED_BURST
+                users=_buckets(asked, settings, "user", settings.http_user_rate, _BURST_SECONDS),
+                services=_buckets(asked, settings, "service", settings.http_service_rate, _BURST_SECONDS),
+                strangers=_buckets(
+                    asked, settings, "stranger", settings.http_stranger_rate, _STRANGERS_BURST_SECONDS
                 ),
                 threads=ask_threads,
             )
@@ -111,8 +115,10 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
             database.dispose()
 
 
-def _buckets(client: redis.asyncio.Redis, settings: Settings, kind: str, rate: int) -> Buckets:
-    return Buckets(client, f"{settings.redis_prefix}:rate:{kind}", rate, 2 * rate)
+def _buckets(
+    client: redis.asyncio.Redis, settings: Settings, kind: str, rate: int, burst_seconds: int
+) -> Buckets:
+    return Buckets(client, f"{settings.redis_prefix}:rate:{kind}", rate, burst_seconds * rate)
 
 
 def _redis(settings: Settings, seconds: float | None) -> redis.asyncio.Redis:

@@ -2,6 +2,7 @@
 
 from fastapi import Request
 
+from pointledger.domain.acts import By
 from pointledger.http import access
 from pointledger.http.access import Principal
 from pointledger.http.envelope import Problem
@@ -30,6 +31,11 @@ def principal_of(request: Request) -> Principal:
     """Who asks."""
     principal: Principal = request.state.principal
     return principal
+
+
+def by_of(request: Request) -> By:
+    """Who is behind a change of the programme: whoever the token names."""
+    return By(principal_of(request).subject)
 
 
 async def _principal(gateway: Gateway, request: Request) -> Principal:

@@ -1,10 +1,13 @@
 """What the gateway asks beyond what every door asks: answers to commands, pages by number."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from pointledger import audit
+from pointledger.domain.risk import Factor, factors
+from pointledger.ids import parse_id
 from pointledger.lookups import Lookups
-from pointledger.storage import answers, listings, programmes, queries
+from pointledger.storage import acts, answers, listings, programmes, queries, wallets
 from pointledger.storage.answers import Answered
 from pointledger.storage.database import looking, rows
 
@@ -31,6 +34,35 @@ class GatewayLookups(Lookups):
         with self._database.connect() as connection:
             return bool(rows(connection, "SELECT true")[0][0])
 
+    def page_of_accounts(self, tenant_id: str, *, page: int, page_size: int, status: str | None) -> Page:
+        """A page of the tenant's accounts, by user id."""
+        skip = (page - 1) * page_size
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            total, _ = listings.count_of_accounts(connection, tenant_id, status)
+            found = queries.page_of_accounts(connection, tenant_id, status, page_size, skip)
+        return Page(found, total, None)
+
+    def page_of_all_entries(self, tenant_id: str, *, page: int, page_size: int, type: str | None) -> Page:
+        """A page of everybody's entries, the latest first. Without a type their number is that of the
+        accounts' versions."""
+        skip = (page - 1) * page_size
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            if type is None:
+                _, total = listings.count_of_accounts(connection, tenant_id, None)
+            else:
+                total = listings.entries_of_tenant(connection, tenant_id, type)
+            found = queries.entries_of_tenant(connection, tenant_id, type, page_size, skip)
+        return Page(found, total, None)
+
+    def risk(self, tenant_id: str, user_id: str) -> tuple[Factor, ...]:
+        """How suspicious the account's latest doings are, fact by fact."""
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            listings.version_of(connection, tenant_id, user_id)
+            return factors(listings.activity(connection, tenant_id, user_id))
+
     def page_of_entries(
         self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
     ) -> Page:
@@ -56,3 +88,49 @@ class GatewayLookups(Lookups):
                 )
         is_last = len(found) < page_size or found[-1]["seq"] == 1
         return Page(found, total, None if is_last else found[-1]["seq"])
+
+    def page_of_wallet_entries(
+        self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
+    ) -> Page:
+        """A page of a wallet's entries, newest first. `before`: those below this `seq`, whatever the page."""
+        total = int(self.wallet(tenant_id, user_id)["version"])
+        below, skip = total + 1, (page - 1) * page_size
+        with looking(self._database) as connection:
+            if type is not None:
+                total = wallets.entries_of_type(connection, tenant_id, user_id, type)
+            if before is not None:
+                below, skip = min(before, below), 0
+            found: list[dict[str, Any]] = []
+            if skip < total:
+                found = wallets.wallet_entries(
+                    connection, tenant_id, user_id, below, type=type, limit=page_size, skip=skip
+                )
+        is_last = len(found) < page_size or found[-1]["seq"] == 1
+        return Page(found, total, None if is_last else found[-1]["seq"])
+
+    def page_of_acts(
+        self,
+        tenant_id: str,
+        *,
+        page: int,
+        page_size: int,
+        user_id: str | None,
+        actor: str | None,
+        kind: str | None,
+        state: Literal["applied", "refused"] | None,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """How many acts there are of these, and a page of them, the latest first."""
+        which, skip = acts.Filter(user_id, actor, kind, state), (page - 1) * page_size
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            total = acts.count(connection, tenant_id, which)
+            found = (
+                acts.acts(connection, tenant_id, which, limit=page_size, skip=skip) if skip < total else []
+            )
+        return total, found
+
+    def integrity(self, tenant_id: str, account_id: str) -> audit.Integrity:
+        """Whether the account of this id is sound. Raises AccountMissing."""
+        with looking(self._database) as connection:
+            user_id = listings.user_of(connection, tenant_id, parse_id(account_id))
+        return audit.integrity(self._database, tenant_id, user_id)

@@ -25,6 +25,7 @@ def _plain_number(value: Any) -> Any:
 Number = Annotated[int, BeforeValidator(_plain_number)]
 
 UserId = Annotated[str, Path(pattern=f"^{ENTITY_ID.pattern}$", description="The user's id.")]
+EntityParam = Annotated[str | None, Query(pattern=f"^{ENTITY_ID.pattern}$", description="Only of this user.")]
 Id = Annotated[str, Path(pattern=f"^({_ULID}|{_UUID})$", description="A ULID or a UUID.")]
 PageNumber = Annotated[Number, Query(ge=1, le=MOST_PAGES, description="From 1.")]
 PageSize = Annotated[Number, Query(ge=1, le=MOST_PAGE_SIZE, description="Items of a page.")]

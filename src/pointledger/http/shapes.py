@@ -147,26 +147,6 @@ class PendingResponse(SimpleResponse):
     data: Pending
 
 
-class Task(BaseModel):
-    """A command and what came of it: pending, applied, refused or dead."""
-
-    task_id: str
-    tenant_id: str
-    kind: str
-    state: str
-    reason: str | None
-    message: str | None
-    accepted_at: str
-    applied_at: str | None
-    data: dict[str, Any] | None
-
-
-class TaskResponse(SimpleResponse):
-    """A task."""
-
-    data: Task
-
-
 class ObjectResponse(SimpleResponse):
     """One thing."""
 
@@ -174,6 +154,7 @@ class ObjectResponse(SimpleResponse):
 
 
 _TOLD = {
+    200: "It was there already",
     202: "Accepted; not applied yet",
     400: "The request is malformed or invalid",
     401: "No token, or one that is not believed",
@@ -200,6 +181,12 @@ def responses(
     """What a route answers, for its description: the success, what every route may, and `more`."""
     told: dict[int | str, dict[str, Any]] = {status: {"model": success, "description": "Success"}}
     for code in sorted({*_EVERYWHERE, *(_WITH_BODY if body else ()), *more}):
-        model = PendingResponse if code == 202 else SimpleResponse  # noqa: PLR2004  (Accepted)
+        model = {200: success, 202: PendingResponse}.get(code, SimpleResponse)
         told[code] = {"model": model, "description": _TOLD[code]}
     return told
+
+
+def body_of(schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
+    """A route's body and headers, for its description: they are read by hand, strictly."""
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"content": content, "required": True}, "parameters": list(parameters)}

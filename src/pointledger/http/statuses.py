@@ -8,6 +8,7 @@ OF_REASON: dict[str, int] = {
     Reason.FEATURE_DISABLED: 403,
     Reason.SELF_TRANSFER: 400,
     Reason.ACCOUNT_NOT_FOUND: 404,
+    Reason.ACCOUNT_EXISTS: 409,
     Reason.ACCOUNT_SUSPENDED: 409,
     Reason.ACCOUNT_CLOSED: 409,
     Reason.ACCOUNT_ERASED: 409,

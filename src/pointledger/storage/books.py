@@ -19,6 +19,7 @@ from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.database import copy, rows, run
 from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
+from pointledger.storage.outbox import save_events
 from pointledger.storage.programmes import Programmes
 from pointledger.storage.reversals import load_reversibles
 from pointledger.storage.shared_usage import count_shared, load_shared
@@ -152,6 +153,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     )
     save_wallets(connection, book.wallets)
     save_usage(connection, book.usage)
+    save_events(connection, book)
     copy(
         connection,
         "outcomes",

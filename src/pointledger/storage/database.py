@@ -206,10 +206,17 @@ def _limits(settings: Settings) -> Mapping[str, str]:
     }
 
 
-def end_when_idle(connection: sa.Connection, timeout_ms: int) -> None:
-    """Lets Postgres end this transaction when its process stands still for so long."""
-    setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
-    rows(connection, setting, timeout=str(timeout_ms))
+IDLE_TIMEOUT_MS = 5_000  # as in the settings, which not everybody has
+
+
+@contextmanager
+def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
+    """A transaction that Postgres ends when its process stands still: what it holds is free again. Its
+    statements may take long."""
+    with engine.begin() as connection:
+        setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
+        rows(connection, setting, timeout=str(idle_timeout_ms))
+        yield connection
 
 
 _END_FROZEN = """

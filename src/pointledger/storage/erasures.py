@@ -138,9 +138,7 @@ def _strip(
         return
     values = {"tenant": person.tenant_id, "user": person.user_id, "pseudonym": person.pseudonym}
     run(connection, _BEGIN, count=len(command_ids), **values)
-    run(connection, "UPDATE outcomes SET message = NULL WHERE id = ANY(%(ids)s::uuid[])", ids=command_ids)
-    done = [command_id for command_id in command_ids if command_id != but]
-    run(connection, "UPDATE journal SET payload = payload WHERE id = ANY(%(ids)s::uuid[])", ids=done)
+    rows(connection, "SELECT strip_commands(%(ids)s::uuid[], %(but)s)", ids=command_ids, but=but)
     rows(connection, _END)
 
 
@@ -202,7 +200,9 @@ _ELSEWHERE = (
     """UPDATE failures SET user_id = %(pseudonym)s, error = split_part(error, ':', 1)
        WHERE tenant_id = %(tenant)s AND user_id = %(user)s""",
     """UPDATE dead_letters
-       SET raw = '', error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END
+       SET raw = '', error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END,
+           headers = NULL, digest = NULL, held_until = NULL,
+           state = CASE state WHEN 'held' THEN 'dead' ELSE state END
        WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN raw) > 0
          AND (door = 'batch-earn' OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",
     """UPDATE job_runs SET reached_user = ''

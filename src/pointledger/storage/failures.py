@@ -129,22 +129,3 @@ def revive(connection: sa.Connection, command_id: UUID) -> int | None:
     """Puts a dead command at the end of what waits; its lane, or None if it is not dead."""
     found = rows(connection, _REVIVE, id=command_id)
     return found[0][0] if found else None
-
-
-# --------------------------------------------------------------------------------------- dead letters
-
-
-def keep_dead_letter(
-    connection: sa.Connection, *, door: str, task_id: UUID | None, raw: bytes, reason: str, error: str
-) -> None:
-    """Keeps what came through a door and was no command, as it came, with what was wrong with it."""
-    run(
-        connection,
-        """INSERT INTO dead_letters (door, task_id, raw, reason, error)
-           VALUES (%(door)s, %(task_id)s, %(raw)s, %(reason)s, %(error)s)""",
-        door=door,
-        task_id=task_id,
-        raw=raw,
-        reason=reason,
-        error=error[:_ERROR_CHARACTERS].replace("\x00", ""),
-    )

@@ -22,6 +22,7 @@ from pointledger.storage.invariants_of_erasures import EMPTIED
 from pointledger.storage.invariants_of_holds import HOLDS_OF_ACCOUNTS
 from pointledger.storage.invariants_of_limits import LIMITS
 from pointledger.storage.invariants_of_lots import LOTS_OF_ACCOUNTS
+from pointledger.storage.invariants_of_outbox import EVENTS_OF_ACCOUNTS
 from pointledger.storage.invariants_of_reversals import REVERSALS
 
 _ENTRIES_AT_ONCE = 50_000  # of one chunk's accounts together: under a second of work
@@ -187,6 +188,6 @@ ACCOUNTS = Walk(
     end=_END,
     invariants=(
         _CONSERVED, _WORTH, _SUMS, _CHAIN, _LAST, _CLOCK, _BOUNDS, _LEGS, _TOTALS,
-        *LOTS_OF_ACCOUNTS, *REVERSALS, *HOLDS_OF_ACCOUNTS, *EFFECTS, *LIMITS, EMPTIED,
+        *LOTS_OF_ACCOUNTS, *REVERSALS, *HOLDS_OF_ACCOUNTS, *EFFECTS, *LIMITS, *EVENTS_OF_ACCOUNTS, EMPTIED,
     ),
 )  # fmt: skip

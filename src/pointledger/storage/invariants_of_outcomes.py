@@ -2,6 +2,7 @@
 """What must be true of outcomes: that each tells what its command did."""
 
 from pointledger.storage.invariants import FIRST_ID, LAST_ID, Invariant, Walk, within
+from pointledger.storage.invariants_of_acts import KEPT
 from pointledger.storage.invariants_of_expiry import EXPIRIES_IN_OUTCOMES
 
 _OUTCOMES_HERE = within("o.id")
@@ -115,5 +116,5 @@ OUTCOMES = Walk(
     (FIRST_ID,),
     (LAST_ID,),
     20_000,
-    (_ACCEPTED, _ENTERED, _NUMBERS, _SWEPT, _SETTLED, _MONEY, *EXPIRIES_IN_OUTCOMES),
+    (_ACCEPTED, _ENTERED, _NUMBERS, _SWEPT, _SETTLED, _MONEY, KEPT, *EXPIRIES_IN_OUTCOMES),
 )

@@ -3,6 +3,7 @@
 from datetime import date
 
 from pointledger.storage.invariants import AFTER_ANY_TENANT, BEFORE_ANY_TENANT, Invariant, Walk, within
+from pointledger.storage.roles import APP
 
 APPEND_ONLY = (
     "journal",
@@ -17,6 +18,7 @@ APPEND_ONLY = (
     "wallet_entries",
     "wallet_lines",
     "expiry_changes",
+    "acts",
 )
 
 _TRIGGERS = Invariant(
@@ -31,7 +33,21 @@ _TRIGGERS = Invariant(
     WHERE t.tgenabled IS DISTINCT FROM 'A'""",  # noqa: S608  (names of ours)
 )
 
-ONCE = (_TRIGGERS,)
+_PRIVILEGES = Invariant(
+    "M2",
+    "the role of workers and clients may not change what is append-only, and owns nothing",
+    f"""
+    SELECT guarded.name AS table_name, r.rolname, may_change, owns FROM pg_roles r
+    CROSS JOIN unnest(ARRAY{list(APPEND_ONLY)}) AS guarded (name)
+    JOIN pg_class c ON c.oid = to_regclass(guarded.name)
+    CROSS JOIN LATERAL (
+        SELECT has_any_column_privilege(r.oid, c.oid, 'UPDATE') OR has_table_privilege(r.oid, c.oid, 'DELETE')
+               OR has_table_privilege(r.oid, c.oid, 'TRUNCATE') AS may_change,
+               pg_has_role(r.oid, c.relowner, 'MEMBER') AS owns) AS found
+    WHERE r.rolname = '{APP}' AND (may_change OR owns)""",  # noqa: S608  (names of ours)
+)
+
+ONCE = (_TRIGGERS, _PRIVILEGES)
 
 _JOB_RUNS = Invariant(
     "I20",

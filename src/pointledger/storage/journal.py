@@ -274,6 +274,12 @@ def cancel(
     return bool(run(connection, _CANCEL, **values))
 
 
+def tenant_of(connection: sa.Connection, command_id: UUID) -> str:
+    """Whose command it is."""
+    tenant_id: str = rows(connection, "SELECT tenant_id FROM journal WHERE id = %(id)s", id=command_id)[0][0]
+    return tenant_id
+
+
 def first_id(connection: sa.Connection, command_id: UUID) -> UUID:
     """The id under which the journal has a command; its own, or the one that an alias leads to."""
     found = rows(connection, "SELECT journal_id FROM aliases WHERE id = %(id)s", id=command_id)

@@ -8,19 +8,21 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers
+from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, RoleNotMade
 from pointledger.storage.database import engine_for
+from pointledger.storage.roles import APP, grant_app, let_in
 
 DEFAULT_LANES = 64
 _ONE_AT_A_TIME = 7_205_759_403  # an advisory lock of ours: two migrations must not race
 
 
-def migrate(database_url: str, lanes: int = DEFAULT_LANES) -> None:
-    """Creates or upgrades the tables. Running it again changes nothing.
+def migrate(owner_url: str, lanes: int = DEFAULT_LANES, app_url: str | None = None) -> None:
+    """Creates or upgrades the tables, and lets the role of workers and clients use them. Running it again
+    changes nothing. `app_url`: what they connect with; its login is made, if there is none.
 
-    Raises LaneCountDiffers when the lanes are to be laid out anew while commands wait.
+    Raises LaneCountDiffers when the lanes are to be laid out anew while commands wait, and RoleNotMade.
     """
-    engine = engine_for(database_url)
+    engine = engine_for(owner_url)
     try:
         with engine.begin() as connection:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
@@ -28,8 +30,19 @@ def migrate(database_url: str, lanes: int = DEFAULT_LANES) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             _lay_out_lanes(connection, lanes)
+            _let_in(connection, engine.url, app_url)
     finally:
         engine.dispose()
+
+
+def _let_in(connection: sa.Connection, owner: sa.URL, app_url: str | None) -> None:
+    app = sa.make_url(app_url) if app_url else owner
+    has_role = grant_app(connection)
+    if app.username is None or app.username == owner.username:
+        return
+    if not has_role:
+        raise RoleNotMade(APP)
+    let_in(connection, app.username, app.password)
 
 
 def require_current(engine: sa.Engine, lanes: int) -> None:

@@ -12,13 +12,15 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
+from pointledger.domain.acts import By
 from pointledger.domain.rules import Rule, RuleBody, Rules, rule_as_saved
 from pointledger.domain.tenants import Tenant, tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
-from pointledger.storage import failures
+from pointledger.storage import acts, failures
 from pointledger.storage.database import rows
 
+_OPERATOR = By()
 _KEPT_VERSIONS = 5_000  # of tenants and of rules, each; a process that meets more forgets them all
 
 _CURRENT_TENANTS = """
@@ -127,10 +129,10 @@ FROM tenant_versions WHERE tenant_id = %(tenant)s
 RETURNING version"""
 
 
-def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
-    """Saves a configuration as the tenant's next version, unless it is the current one; its version. Where
-    it switches expiry on, it begins with a notice (`Tenant.following`)."""
-    _one_writer(connection, tenant.tenant_id)
+def put_tenant(connection: sa.Connection, tenant: Tenant, by: By = _OPERATOR) -> int:
+    """Saves a configuration as the tenant's next version, with the act, unless it is the current one; its
+    version. Where it switches expiry on, it begins with a notice (`Tenant.following`)."""
+    one_writer(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
     if current:
         before = tenant_from(current[0].config)
@@ -139,6 +141,8 @@ def put_tenant(connection: sa.Connection, tenant: Tenant) -> int:
             return int(current[0].version)
     if tenant.dead_policy == "skip":
         failures.let_followers_go(connection, tenant.tenant_id)
+    was, becomes = current[0].config if current else None, tenant.model_dump(mode="json")
+    acts.record(connection, tenant.tenant_id, "tenant-put", by, before=was, after=becomes)
     config = tenant.model_dump_json()
     return int(rows(connection, _PUT_TENANT, tenant=tenant.tenant_id, config=config)[0][0])
 
@@ -154,9 +158,10 @@ SELECT %(tenant)s, %(name)s, %(version)s, %(id)s, %(body)s::json,
 FROM clock_timestamp() AS moment"""
 
 
-def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody) -> Rule:
-    """Saves a rule as the next version of its name, unless it is the current one; what is current now."""
-    _one_writer(connection, tenant_id)
+def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, by: By = _OPERATOR) -> Rule:
+    """Saves a rule as the next version of its name, with the act, unless it is the current one; what is
+    current now."""
+    one_writer(connection, tenant_id)
     current = {rule.body.name: rule for rule in current_rules(connection, tenant_id)}.get(body.name)
     if current and current.body == body:
         return current
@@ -168,6 +173,9 @@ def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody) -> Rule:
         "body": orjson.dumps(body.model_dump(mode="json")).decode(),
     }
     connection.exec_driver_sql(_PUT_RULE, rows_of_new)
+    before = current.body.model_dump(mode="json") if current else None
+    after = body.model_dump(mode="json")
+    acts.record(connection, tenant_id, "rule-put", by, before=before, after=after)
     return next(rule for rule in current_rules(connection, tenant_id) if rule.body.name == body.name)
 
 
@@ -180,6 +188,6 @@ def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
     return sorted(found, key=lambda rule: (-rule.body.priority, rule.body.name))
 
 
-def _one_writer(connection: sa.Connection, tenant_id: str) -> None:
+def one_writer(connection: sa.Connection, tenant_id: str) -> None:
     """Two who change a tenant at once take turns, until the transaction ends."""
     rows(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%(tenant)s, 1))", tenant=tenant_id)

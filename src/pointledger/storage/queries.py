@@ -22,7 +22,7 @@ SELECT asked.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.messag
        f.dead_at, f.error,
        misfit.reason AS misfit_reason, misfit.error AS misfit_error
 FROM asked
-LEFT JOIN LATERAL (SELECT reason, error FROM dead_letters d WHERE d.task_id = asked.id
+LEFT JOIN LATERAL (SELECT reason, error FROM dead_letters d WHERE d.task_id = asked.id AND d.state <> 'held'
                    ORDER BY d.id DESC LIMIT 1) AS misfit ON true
 LEFT JOIN journal j ON j.id = asked.journal_id
 LEFT JOIN outcomes o ON o.id = asked.journal_id
@@ -84,6 +84,22 @@ def accounts(connection: sa.Connection, tenant_id: str, after: str = "") -> list
     return [_shown_account(row) for row in found]
 
 
+_PAGE_OF_ACCOUNTS = (
+    _ACCOUNT
+    + """
+WHERE a.tenant_id = %(tenant)s AND (%(status)s::text IS NULL OR a.status = %(status)s)
+ORDER BY a.user_id LIMIT %(page)s OFFSET %(skip)s"""
+)
+
+
+def page_of_accounts(
+    connection: sa.Connection, tenant_id: str, status: str | None, limit: int, skip: int
+) -> list[dict[str, Any]]:
+    """A page of the tenant's accounts, of a status or any, by user id."""
+    found = rows(connection, _PAGE_OF_ACCOUNTS, tenant=tenant_id, status=status, page=limit, skip=skip)
+    return [_shown_account(row) for row in found]
+
+
 def _shown_account(row: Any) -> dict[str, Any]:
     account = shown(row)
     for internal in ("as_of", "next_expiry_at", "next_activation_at"):
@@ -102,6 +118,22 @@ SELECT e.id, e.account_id, e.seq, a.user_id, e.type, e.subtype, e.amount, e.delt
 FROM accounts a
 JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
 LEFT JOIN journal j ON j.id = e.command_id"""
+
+_ENTRIES_OF_TENANT = (
+    _ENTRY
+    + """
+WHERE e.tenant_id = %(tenant)s AND (%(type)s::text IS NULL OR e.type = %(type)s)
+ORDER BY e.id DESC LIMIT %(page)s OFFSET %(skip)s"""
+)
+
+
+def entries_of_tenant(
+    connection: sa.Connection, tenant_id: str, type: str | None, limit: int, skip: int
+) -> list[dict[str, Any]]:
+    """A page of all the tenant's entries, of one type or all, the latest first."""
+    found = rows(connection, _ENTRIES_OF_TENANT, tenant=tenant_id, type=type, page=limit, skip=skip)
+    return [shown(row) for row in found]
+
 
 _ENTRIES = (
     _ENTRY

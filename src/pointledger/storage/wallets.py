@@ -110,7 +110,7 @@ JOIN wallet_entries e ON e.tenant_id = w.tenant_id AND e.wallet_id = w.id
 LEFT JOIN journal j ON j.id = e.command_id
 WHERE w.tenant_id = %(tenant)s AND w.user_id = %(user)s AND e.seq < %(before)s
   AND (%(type)s::text IS NULL OR e.type = %(type)s)
-ORDER BY e.seq DESC LIMIT %(limit)s"""
+ORDER BY e.seq DESC LIMIT %(limit)s OFFSET %(skip)s"""
 
 _BEYOND_ANY_SEQ = 2**62
 
@@ -123,6 +123,7 @@ def wallet_entries(
     *,
     type: str | None = None,
     limit: int = PAGE,
+    skip: int = 0,
 ) -> list[dict[str, Any]]:
     """A page of the wallet's entries, newest first, those whose seq is below `before`; amounts as text."""
     found = rows(
@@ -133,8 +134,19 @@ def wallet_entries(
         before=_BEYOND_ANY_SEQ if before is None else before,
         type=type,
         limit=limit,
+        skip=skip,
     )
     return [_shown(row) for row in found]
+
+
+_OF_TYPE = """
+SELECT count(*) FROM wallets w JOIN wallet_entries e ON e.tenant_id = w.tenant_id AND e.wallet_id = w.id
+WHERE w.tenant_id = %(tenant)s AND w.user_id = %(user)s AND e.type = %(type)s"""
+
+
+def entries_of_type(connection: sa.Connection, tenant_id: str, user_id: str, type: str) -> int:
+    """How many entries of a type the wallet has; reads all of its entries."""
+    return int(rows(connection, _OF_TYPE, tenant=tenant_id, user=user_id, type=type)[0][0])
 
 
 def all_entries(connection: sa.Connection, tenant_id: str, user_id: str) -> Iterator[dict[str, Any]]:

@@ -6,15 +6,13 @@ from uuid import uuid4
 
 from celery import Celery
 
-from tests.bench.conventional.celery import APPLY_RULE
 
-
-def send_many(app: Celery, commands: Iterable[dict[str, Any]]) -> None:
-    """Publishes a task per command, all in one pipeline to the broker."""
+def send_many(app: Celery, task: str, commands: Iterable[dict[str, Any]]) -> None:
+    """Publishes a task of this name per command, all in one pipeline to the broker."""
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for fields in commands:
             app.send_task(
-                APPLY_RULE,
+                task,
                 kwargs=fields,
                 task_id=str(uuid4()),
                 producer=producer,

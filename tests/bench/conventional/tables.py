@@ -61,7 +61,7 @@ entries = sa.Table(
     sa.Column("type", _TEXT, nullable=False),
     sa.Column("delta", _POINTS, nullable=False),
     sa.Column("balance_after", _POINTS, nullable=False),
-    sa.Column("rule_id", _POINTS, nullable=False),
+    sa.Column("rule_id", _POINTS),
     sa.Column("expires_at", _MOMENT),
     sa.Column("occurred_at", _MOMENT, nullable=False),
     sa.Column("created_at", _MOMENT, nullable=False, server_default=sa.func.now()),

@@ -12,6 +12,7 @@ from pointledger.domain.commands.accounts import (
     Adjust,
     EraseUser,
     ImportOpeningBalance,
+    OpenAccount,
     OpeningLot,
     SetStatus,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Freeze",
     "ImportOpeningBalance",
     "LotExpiry",
+    "OpenAccount",
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
@@ -82,6 +84,7 @@ AnyCommand = (
     | ConfirmDeduction
     | ReleaseHoldsDue
     | Adjust
+    | OpenAccount
     | SetStatus
     | SetExpiryExemption
     | ExtendExpiry

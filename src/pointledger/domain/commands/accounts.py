@@ -22,6 +22,12 @@ class Adjust(Command):
         return max(-self.amount, 0)
 
 
+class OpenAccount(Command):
+    """Opens an account without points; whatever grants points does so by itself."""
+
+    kind: ClassVar[str] = "open-account"
+
+
 class SetStatus(Command):
     """Suspends an account, lets it go on, or closes it for ever; what a closed one had is forfeited."""
 

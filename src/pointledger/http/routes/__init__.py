@@ -2,6 +2,28 @@
 
 from fastapi import APIRouter
 
-from pointledger.http.routes import accounts, commands, health, tasks
+from pointledger.http.routes import (
+    accounts,
+    audit,
+    batches,
+    commands,
+    health,
+    programme,
+    rules,
+    tasks,
+    tenant,
+    wallets,
+)  # fmt: skip
 
-ROUTERS: tuple[APIRouter, ...] = (commands.router, accounts.router, tasks.router, health.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    commands.router,
+    accounts.router,
+    batches.router,
+    tenant.router,
+    programme.router,
+    rules.router,
+    wallets.router,
+    audit.router,
+    tasks.router,
+    health.router,
+)

@@ -1,14 +1,25 @@
 """What a user may know of its points."""
 
-from fastapi import APIRouter, Request
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from pointledger.errors import EntryMissing
 from pointledger.http.answering import present
 from pointledger.http.envelope import listed, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.params import Cursor, PageNumber, PageSize, TypeFilter, UserId
-from pointledger.http.shapes import AccountResponse, PointTransactionListResponse, responses
+from pointledger.http.params import Cursor, Id, Number, PageNumber, PageSize, TypeFilter, UserId
+from pointledger.http.shapes import (
+    AccountResponse,
+    ObjectResponse,
+    PointTransactionListResponse,
+    TransactionResponse,
+    responses,
+)
+from pointledger.lookups import DAYS, MOST_DAYS
 
 router = APIRouter(prefix="/points/{user_id}", tags=["points"])
 
@@ -50,3 +61,49 @@ async def transactions(
         page_size=page_size,
         next_cursor=None if found.next_before is None else str(found.next_before),
     )
+
+
+@router.get("/transactions/{tx_id}", responses=responses(TransactionResponse), summary="A transaction")
+async def transaction(request: Request, user_id: UserId, tx_id: Id) -> Response:
+    """One transaction of this user."""
+    gateway = gateway_of(request)
+    found = await gateway.ask(gateway.lookups.entry, principal_of(request).tenant_id, tx_id)
+    if found["user_id"] != user_id:
+        raise EntryMissing
+    return said(present(found))
+
+
+@router.get("/value", responses=responses(ObjectResponse, 409), summary="What the points are worth")
+async def value(request: Request, user_id: UserId) -> Response:
+    """The available balance in money, at the tenant's rate; for points of the type cash_equivalent only."""
+    gateway = gateway_of(request)
+    found = await gateway.ask(gateway.lookups.value, principal_of(request).tenant_id, user_id)
+    return said(asdict(found))
+
+
+@router.get("/stats", responses=responses(ObjectResponse), summary="A user's figures")
+async def stats(request: Request, user_id: UserId) -> Response:
+    """By month, and by rule."""
+    gateway = gateway_of(request)
+    return said(await gateway.ask(gateway.lookups.user_statistics, principal_of(request).tenant_id, user_id))
+
+
+@router.get("/expiring", responses=responses(ObjectResponse), summary="What expires soon")
+async def expiring(
+    request: Request, user_id: UserId, days: Annotated[Number, Query(ge=1, le=MOST_DAYS)] = DAYS
+) -> Response:
+    """The lots that expire within so many days of the tenant's calendar; frozen points are not in them."""
+    gateway = gateway_of(request)
+    found = await gateway.ask(gateway.lookups.expiring, principal_of(request).tenant_id, user_id, days)
+    return said(found.as_json())
+
+
+@router.get("/risk-score", responses=responses(ObjectResponse), summary="How suspicious an account is")
+async def risk_score(request: Request, user_id: UserId) -> Response:
+    """From 0 to 100: the sum of what each factor adds. `level` says how alarming its value is, `weight` how
+    much it can add. It decides nothing."""
+    gateway = gateway_of(request)
+    found = await gateway.ask(gateway.lookups.risk, principal_of(request).tenant_id, user_id)
+    shown = [factor.as_json() for factor in found]
+    score = sum(factor.points for factor in found)
+    return said({"user_id": user_id, "score": score, "factors": shown})

@@ -13,21 +13,28 @@ from pointledger.domain.commands import (
     ApplyRule,
     ConfirmDeduction,
     Earn,
+    Exchange,
     Expire,
     Freeze,
+    OpenAccount,
     Refund,
     SetStatus,
     Spend,
     Transfer,
     Unfreeze,
+    WalletAdjust,
     command_from,
 )
+from pointledger.domain.money import SCALES, minor_units, number_text
+from pointledger.domain.outcomes import Reason
 from pointledger.http.access import Principal, forbidden
 from pointledger.http.body import read_object
-from pointledger.http.commanding import KEY, accept_and_answer, key_of
+from pointledger.http.commanding import CREATED, KEY_PARAMETER, accept_and_answer, key_of
+from pointledger.http.envelope import Problem
 from pointledger.http.guard import principal_of
 from pointledger.http.params import UserId
-from pointledger.http.shapes import PointOperationResponse, responses
+from pointledger.http.shapes import PointOperationResponse, SimpleResponse, body_of, responses
+from pointledger.http.shapes_of_money import AdjustBalanceResponse
 
 router = APIRouter(tags=["commands"])
 
@@ -44,6 +51,8 @@ class Door:
     fields: tuple[str, ...]
     summary: str
     method: str = "POST"
+    created: bool = False  # answers 201
+    answers: type[SimpleResponse] = PointOperationResponse
 
 
 DOORS = (
@@ -72,12 +81,26 @@ DOORS = (
     Door("/admin/points/{user_id}/adjust", Adjust, ("amount", "reason"), "Give points, or take them"),
     Door("/admin/points/{user_id}/freeze", Freeze, ("amount", "reason", "expires_at"), "Hold points"),
     Door("/admin/points/{user_id}/unfreeze", Unfreeze, ("hold_id", "amount", "reason"), "Release points"),
+    Door("/admin/points", OpenAccount, ("user_id",), "Open an account", created=True),
     Door(
         "/admin/points/{user_id}/status",
         SetStatus,
         ("status", "reason"),
         "Suspend an account, let it go on, or close it for ever",
         method="PUT",
+    ),
+    Door(
+        "/points/{user_id}/exchange",
+        Exchange,
+        ("amount", "exchange_type", *_TOLD),
+        "Exchange points for money or a coupon",
+    ),
+    Door(
+        "/admin/wallets/{user_id}/adjust",
+        WalletAdjust,
+        ("type", "amount", "currency", "application_id", "reason"),
+        "Put money into a wallet, or take it out",
+        answers=AdjustBalanceResponse,
     ),
 )
 
@@ -92,10 +115,23 @@ async def _run(request: Request, door: Door, user_id: str | None) -> Response:
     }
     if user_id is not None:
         fields["user_id"] = user_id
+    if door.command is WalletAdjust:
+        _check_money(body)
     command = command_from(door.command.kind, fields)
     if isinstance(command, Refund) and command.related_id is None and not principal.is_admin:
         raise forbidden()  # goodwill is an administrator's
-    return await accept_and_answer(request, command)
+    return await accept_and_answer(request, command, CREATED if door.created else 200)
+
+
+def _check_money(body: dict[str, Any]) -> None:
+    """An amount that is text but no money has a status of its own; one that is no text is malformed."""
+    amount, scale = body.get("amount"), SCALES.get(str(body.get("currency")))
+    if not isinstance(amount, str):
+        return
+    try:
+        number_text(amount) if scale is None else minor_units(amount, scale)
+    except ValueError as error:
+        raise Problem(422, f"amount: {error}", reason=Reason.AMOUNT_INVALID) from None
 
 
 def _fields(door: Door, principal: Principal) -> tuple[str, ...]:
@@ -118,15 +154,6 @@ def _schema(door: Door) -> dict[str, Any]:
     }
 
 
-_KEY_PARAMETER = {
-    "name": KEY,
-    "in": "header",
-    "required": False,
-    "description": "Makes a repetition recognisable: it is answered as the first was. A UUID does well.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
-}
-
-
 def _add(door: Door) -> None:
     endpoint: Callable[..., Awaitable[Response]]
     if "{user_id}" in door.path:
@@ -139,7 +166,6 @@ def _add(door: Door) -> None:
         async def endpoint(request: Request) -> Response:
             return await _run(request, door, None)
 
-    content = {"application/json": {"schema": _schema(door)}}
     router.add_api_route(
         door.path,
         endpoint,
@@ -147,11 +173,8 @@ def _add(door: Door) -> None:
         name=door.command.kind,
         summary=door.summary,
         description=(door.command.__doc__ or "").strip(),
-        responses=responses(PointOperationResponse, 202, 409, 422, body=True),
-        openapi_extra={
-            "parameters": [_KEY_PARAMETER],
-            "requestBody": {"content": content, "required": True},
-        },
+        responses=responses(door.answers, 202, 409, 422, status=CREATED if door.created else 200, body=True),
+        openapi_extra=body_of(_schema(door), KEY_PARAMETER),
     )
 
 

@@ -1,0 +1,112 @@
+"""Events out: `relay` sends them, `outbox` shows what waits. Events in: `intake` takes them."""
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from pointledger.acceptance import Acceptance
+from pointledger.broker import Publisher
+from pointledger.cli.opening import opened_database, opened_settings, reading
+from pointledger.cli.output import FAILED, Json, note, print_fields, print_json
+from pointledger.doorbell import Doorbells
+from pointledger.intake import Intake, load_producers
+from pointledger.locks import connect
+from pointledger.mailbox import open_mailbox
+from pointledger.relay import Relay
+from pointledger.settings import Settings
+from pointledger.storage import outbox as storage
+from pointledger.wire import producer_app
+
+
+def relay(
+    once: Annotated[bool, typer.Option("--once", help="Send what waits, and end.")] = False,
+    json: Json = False,
+) -> None:
+    """Send outgoing events to the broker until stopped. Any number may run, on any machine."""
+    with opened_settings() as settings, opened_database(settings) as database, stop_signals() as stop:
+        publisher = Publisher(settings)
+        try:
+            sender = Relay(database, publisher, settings)
+            if not once:
+                note(f"Relaying events to the exchange {settings.events_exchange}; Ctrl-C ends it.", "dim")
+                sender.run(stop.is_set, stop.wait)
+                return
+            sent = sender.send_all()
+        finally:
+            publisher.close()
+        with database.connect() as connection:
+            waiting = storage.status(connection)
+    (print_json if json else print_fields)({"sent": sent.events, "waiting": waiting.events})
+
+
+def intake(
+    once: Annotated[bool, typer.Option("--once", help="Take what is there, and end.")] = False,
+    json: Json = False,
+) -> None:
+    """Take other services' events from the queue until stopped. Who may send stands in a file of keys."""
+    with opened_intake() as (settings, taker), stop_signals() as stop:
+        mailbox = open_mailbox(settings)
+        counts: Counter[str] = Counter(accepted=0, dead=0, held=0)
+        try:
+            if not once:
+                note(f"Taking events from the queue {settings.intake_queue}; Ctrl-C ends it.", "dim")
+                taker.run(mailbox, stop.is_set, stop.wait)
+                return
+            while taken := taker.step(mailbox, wait_seconds=0.2):
+                counts += taken
+            counts += taker.retry_held()
+        finally:
+            mailbox.close()
+    (print_json if json else print_fields)({name: counts[name] for name in ("accepted", "dead", "held")})
+
+
+@contextmanager
+def opened_intake() -> Iterator[tuple[Settings, Intake]]:
+    """The intake of these settings. Raises InvalidProducers."""
+    with opened_settings() as settings, opened_database(settings) as database:
+        producers = load_producers(settings)
+        doorbells = Doorbells(connect(settings), producer_app(settings), settings)
+        try:
+            yield settings, Intake(database, Acceptance(database, doorbells, settings), producers)
+        finally:
+            doorbells.close()
+
+
+def outbox(
+    within: Annotated[
+        float | None,
+        typer.Option("--within", metavar="SECONDS", help="Exit status 1 if the oldest has waited longer."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how far the relays are behind: events that wait, and for how long the oldest has."""
+    with reading() as connection:
+        found = storage.status(connection)
+    shown: dict[str, Any] = {
+        "waiting": found.events,
+        "rows": found.rows,
+        "slots": found.slots,
+        "oldest_seconds": found.oldest_seconds,
+    }
+    (print_json if json else print_fields)(shown)
+    if within is not None and (found.oldest_seconds or 0) > within:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Set by SIGTERM or SIGINT: what is at hand is finished first."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

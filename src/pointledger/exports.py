@@ -1,0 +1,59 @@
+"""Everything that is known about a user, as one document."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.errors import AccountMissing
+from pointledger.ids import parse_id
+from pointledger.storage import programmes, queries, traces, wallets
+from pointledger.storage.database import looking
+
+_PAGE = 1000  # entries at once
+
+
+class Exports:
+    """Asks one database."""
+
+    _database: sa.Engine
+
+    def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
+        """Everything about the user: account, entries, lots, wallet, and commands with what came of them,
+        also those that were refused or wait. Reads the whole journal, in short pieces, after the rest."""
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            account = queries.account(connection, tenant_id, user_id)
+            wallet = wallets.wallet(connection, tenant_id, user_id)
+            wallet_entries = list(wallets.all_entries(connection, tenant_id, user_id))
+            entries: list[dict[str, Any]] = []
+            lots: list[dict[str, Any]] = []
+            before: int | None = None
+            while page := queries.entries(connection, tenant_id, user_id, before, limit=_PAGE):
+                entries += page
+                lots += traces.lots_of(connection, tenant_id, [parse_id(entry["id"]) for entry in page])
+                before = page[-1]["seq"]
+        commands = self._commands_of(tenant_id, user_id)
+        if account is None and wallet is None and not commands:
+            raise AccountMissing(f"{user_id} of {tenant_id}")
+        return {
+            "tenant_id": tenant_id,
+            "user_id": user_id,
+            "account": account,
+            "lots": sorted(lots, key=lambda lot: str(lot["id"])),
+            "entries": entries,
+            "wallet": wallet,
+            "wallet_entries": wallet_entries,
+            "commands": commands,
+        }
+
+    def _commands_of(self, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
+        commands: list[dict[str, Any]] = []
+        reached: UUID | None = None
+        while True:
+            with looking(self._database) as connection:
+                ids, reached = traces.commands_of(connection, tenant_id, user_id, reached)
+                if ids:
+                    commands += traces.commands_told(connection, ids)
+            if reached is None:
+                return sorted(commands, key=lambda command: int(command["seq"]))

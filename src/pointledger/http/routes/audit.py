@@ -1,0 +1,55 @@
+"""What administrators did and tried; and whether one account is sound."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from pointledger.domain.fields import ENTITY_ID
+from pointledger.http.answering import present
+from pointledger.http.envelope import listed, said
+from pointledger.http.gateway import gateway_of
+from pointledger.http.guard import principal_of
+from pointledger.http.params import Id, PageNumber, PageSize
+from pointledger.http.shapes import ListResponse, ObjectResponse, responses
+
+router = APIRouter(prefix="/admin", tags=["audit"])
+
+Who = Annotated[str | None, Query(pattern=f"^{ENTITY_ID.pattern}$", description="Only about or by this one.")]
+Kind = Annotated[str | None, Query(pattern="^[a-z][a-z-]{0,39}$", description="Like adjust or rule-put.")]
+State = Annotated[Literal["applied", "refused"] | None, Query(description="Only those with this outcome.")]
+
+
+@router.get("/audit", responses=responses(ListResponse), summary="What administrators did and tried")
+async def acts(
+    request: Request,
+    page: PageNumber = 1,
+    page_size: PageSize = 20,
+    user_id: Who = None,
+    actor: Who = None,
+    kind: Kind = None,
+    state: State = None,
+) -> Response:
+    """The latest first: each with who, why, before and after; also what was refused."""
+    gateway = gateway_of(request)
+    total, found = await gateway.ask(
+        gateway.lookups.page_of_acts,
+        principal_of(request).tenant_id,
+        page=page,
+        page_size=page_size,
+        user_id=user_id,
+        actor=actor,
+        kind=kind,
+        state=state,
+    )
+    return listed([present(act) for act in found], total=total, page=page, page_size=page_size)
+
+
+@router.get(
+    "/point/integrity/{account_id}", responses=responses(ObjectResponse), summary="Is an account sound?"
+)
+async def integrity(request: Request, account_id: Id) -> Response:
+    """Checks its chain of before, after and seq, its totals, lots and holds, and its user's wallet."""
+    gateway = gateway_of(request)
+    found = await gateway.ask(gateway.lookups.integrity, principal_of(request).tenant_id, account_id)
+    return said(found.as_json())

@@ -1,0 +1,57 @@
+"""Many earns at once: accepted all or none, each with an outcome of its own."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from pointledger.http.answering import REPLAYED
+from pointledger.http.body import read_object
+from pointledger.http.commanding import KEY, KEY_PARAMETER, key_of
+from pointledger.http.envelope import Problem, said
+from pointledger.http.gateway import gateway_of
+from pointledger.http.guard import principal_of
+from pointledger.http.shapes import ObjectResponse, body_of, responses
+
+router = APIRouter(prefix="/admin/points", tags=["commands"])
+
+_ROWS = {
+    "type": "object",
+    "properties": {
+        "items": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "description": "user_id, amount, and the other fields of an earn.",
+            },
+        }
+    },
+    "required": ["items"],
+    "additionalProperties": False,
+}
+
+
+@router.post(
+    "/batch-earn",
+    status_code=202,
+    responses=responses(ObjectResponse, 422, status=202, body=True),
+    openapi_extra=body_of(_ROWS, KEY_PARAMETER | {"required": True}),
+    summary="Grant points to many",
+)
+async def batch_earn(request: Request) -> Response:
+    """Answers with the tasks, one for each row, in their order; the batch is a task, too. A row that is no
+    earn is refused by itself. The same rows with the same key are the same batch."""
+    gateway, principal = gateway_of(request), principal_of(request)
+    key = key_of(request)
+    if key is None:
+        raise Problem(400, f"{KEY}: a batch needs one")
+    rows: Any = (await read_object(request, ("items",))).get("items")
+    if not isinstance(rows, list):
+        raise Problem(400, "items: must be a list of rows")
+    receipt = await gateway.ask(gateway.batches.accept, principal.tenant_id, rows, key, principal.subject)
+    headers = {"Location": f"/tasks/{receipt.batch_id}"}
+    if not receipt.new:
+        headers[REPLAYED] = "true"
+    data = {"batch_id": receipt.batch_id, "task_ids": receipt.task_ids}
+    return said(data, status=202, message="accepted", headers=headers)

@@ -1,0 +1,108 @@
+"""The tenant's rules, and what an event would bring."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from pointledger.domain.commands import ApplyRule, command_from
+from pointledger.domain.rules import rule_from
+from pointledger.http.body import read_object
+from pointledger.http.envelope import listed, said
+from pointledger.http.gateway import gateway_of
+from pointledger.http.guard import by_of, principal_of
+from pointledger.http.params import Id
+from pointledger.http.programme import shown
+from pointledger.http.shapes import ListResponse, ObjectResponse, body_of, responses
+from pointledger.ids import parse_id
+
+router = APIRouter(prefix="/admin/point-rules", tags=["programme"])
+
+_RULE = body_of(
+    {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "event_type": {"type": "string"}},
+        "required": ["name", "event_type"],
+        "description": "As in the README: nested, or with the flat names.",
+    }
+)
+_EVENT_FIELDS = ("user_id", "event_type", "metadata")
+_EVENT = body_of(
+    {
+        "type": "object",
+        "properties": {
+            "user_id": {"type": "string"},
+            "event_type": {"type": "string"},
+            "metadata": {"type": "object"},
+        },
+        "required": ["user_id", "event_type"],
+        "additionalProperties": False,
+    }
+)
+
+
+@router.get("", responses=responses(ListResponse), summary="The tenant's rules")
+async def rules(request: Request, include_disabled: Annotated[bool, Query()] = False) -> Response:
+    """In the order in which they are tried."""
+    gateway = gateway_of(request)
+    found = await gateway.ask(gateway.programme.rules, principal_of(request).tenant_id)
+    items = [shown(rule) for rule in found if include_disabled or rule.body.enabled]
+    return listed(items, total=len(items), page=1, page_size=max(len(items), 1))
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=responses(ObjectResponse, 200, 409, status=201, body=True),
+    openapi_extra=_RULE,
+    summary="Add a rule",
+)
+async def add_rule(request: Request) -> Response:
+    """In force since ever, so that events of the past find it, too. The same rule again changes nothing."""
+    gateway = gateway_of(request)
+    body = rule_from(await read_object(request, decimals=True))
+    tenant_id, by = principal_of(request).tenant_id, by_of(request)
+    rule, is_new = await gateway.ask(gateway.programme.add_rule, tenant_id, body, by)
+    return said(shown(rule), status=201 if is_new else 200)
+
+
+@router.post(
+    "/test",
+    responses=responses(ObjectResponse, body=True),
+    openapi_extra=_EVENT,
+    summary="What an event would bring",
+)
+async def try_event(request: Request) -> Response:
+    """Which rules would grant what if it happened now, and why the others would not. Nothing changes."""
+    gateway = gateway_of(request)
+    given = await read_object(request, _EVENT_FIELDS)
+    command = command_from(ApplyRule.kind, given | {"tenant_id": principal_of(request).tenant_id})
+    assert isinstance(command, ApplyRule), "that is its kind"
+    return said((await gateway.ask(gateway.lookups.dry_run, command)).as_json())
+
+
+@router.get("/{id}", responses=responses(ObjectResponse), summary="A rule")
+async def rule(request: Request, id: Id) -> Response:
+    """In its latest version."""
+    gateway = gateway_of(request)
+    tenant_id = principal_of(request).tenant_id
+    return said(shown(await gateway.ask(gateway.programme.rule, tenant_id, parse_id(id))))
+
+
+@router.put(
+    "/{id}", responses=responses(ObjectResponse, body=True), openapi_extra=_RULE, summary="Change a rule"
+)
+async def put_rule(request: Request, id: Id) -> Response:
+    """All of it, but its name. Events that happened before find the version of then."""
+    gateway = gateway_of(request)
+    body = rule_from(await read_object(request, decimals=True))
+    tenant_id, by = principal_of(request).tenant_id, by_of(request)
+    return said(shown(await gateway.ask(gateway.programme.put_rule, tenant_id, parse_id(id), body, by)))
+
+
+@router.delete("/{id}", responses=responses(ObjectResponse), summary="Switch a rule off")
+async def delete_rule(request: Request, id: Id) -> Response:
+    """It grants nothing more; its versions stay, for what they granted must be explained."""
+    gateway = gateway_of(request)
+    tenant_id, by = principal_of(request).tenant_id, by_of(request)
+    return said(shown(await gateway.ask(gateway.programme.switch_off, tenant_id, parse_id(id), by)))

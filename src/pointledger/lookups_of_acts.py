@@ -1,0 +1,47 @@
+"""Lookups about what administrators did and tried."""
+
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from pointledger.errors import InvalidCommand
+from pointledger.ids import parse_id
+from pointledger.storage import acts, programmes
+from pointledger.storage.database import looking
+
+ACTS = 100  # of a page, unless asked otherwise
+MOST_ACTS = 1000
+
+
+class ActLookups:
+    """Asks one database."""
+
+    _database: sa.Engine
+
+    def acts(
+        self,
+        tenant_id: str,
+        *,
+        user_id: str | None = None,
+        actor: str | None = None,
+        kind: str | None = None,
+        state: Literal["applied", "refused"] | None = None,
+        before: str | None = None,
+        limit: int = ACTS,
+    ) -> list[dict[str, Any]]:
+        """A page of a tenant's acts, the latest first: each with actor, reason, before and after; also those
+        that were refused. `before`: the id of the last act of the page before. Raises TenantMissing, and
+        InvalidCommand for what is no id."""
+        try:
+            cursor = parse_id(before) if before else None
+        except ValueError as error:
+            raise InvalidCommand(f"before: {error}") from None
+        with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
+            return acts.acts(
+                connection,
+                tenant_id,
+                acts.Filter(user_id, actor, kind, state),
+                before=cursor,
+                limit=max(1, min(limit, MOST_ACTS)),
+            )

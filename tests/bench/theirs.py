@@ -1,0 +1,94 @@
+"""The conventional side: its tables with all accounts, its workers, and handing commands over."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from celery import Celery
+
+from pointledger.storage.database import engine_for
+from tests.bench.conventional import celery as conventional
+from tests.bench.conventional import tables
+from tests.bench.conventional.celery import APPLY_RULE
+from tests.bench.conventional.producer import send_many
+from tests.bench.ledger import WORKERS
+from tests.bench.stage import Stage, Workers
+from tests.bench.workload import (
+    EVENT_TYPE,
+    EXPIRY_DAYS,
+    MULTIPLIER,
+    OPENING_POINTS,
+    PER_MINOR,
+    TENANT,
+    Event,
+)
+
+# What a basket yesterday has left behind, as ours have from the start.
+_OPENING = (
+    """INSERT INTO accounts (tenant_id, user_id, balance, total_earned, version)
+       SELECT %(tenant)s, 'user-' || lpad(n::text, 6, '0'), %(points)s, %(points)s, 1
+       FROM generate_series(0, %(users)s - 1) AS n""",
+    """INSERT INTO commands (id, tenant_id, user_id, event_type, event_id, occurred_at, metadata)
+       SELECT gen_random_uuid(), tenant_id, user_id, 'opening', 'opening-' || id, now() - interval '1 day',
+              '{}'
+       FROM accounts""",
+    """INSERT INTO entries (id, account_id, seq, command_id, type, delta, balance_after, occurred_at,
+                            expires_at)
+       SELECT gen_random_uuid(), a.id, 1, c.id, 'earn', %(points)s, %(points)s, c.occurred_at,
+              c.occurred_at + %(days)s * interval '1 day'
+       FROM accounts a JOIN commands c USING (tenant_id, user_id)""",
+    """INSERT INTO lots (id, account_id, entry_id, amount, remaining, earned_at, expires_at)
+       SELECT gen_random_uuid(), account_id, id, delta, delta, occurred_at, expires_at FROM entries""",
+    """INSERT INTO outcomes (id, state, data, applied_at)
+       SELECT id, 'applied', '{}', occurred_at FROM commands""",
+)
+
+
+@contextmanager
+def at_work(stage: Stage, users: int) -> Iterator[tuple[sa.Engine, Celery, Workers]]:
+    """Its database with so many accounts, an app that sends, and its workers."""
+    redis_url = stage.valkey(1)
+    with stage.database() as database_url:
+        database = engine_for(database_url)
+        _fill(database, users)
+        app = conventional.app_for(redis_url)
+        environment = {conventional.DATABASE_URL: database_url, conventional.REDIS_URL: redis_url}
+        with stage.workers("tests.bench.conventional", WORKERS, redis_url, environment) as workers:
+            yield database, app, workers
+        app.close()
+        database.dispose()
+
+
+def _fill(database: sa.Engine, users: int) -> None:
+    rule = {"tenant_id": TENANT, "event_type": EVENT_TYPE, "field": "amount_minor", "per": PER_MINOR}
+    rule |= {"points": 1, "multiplier": MULTIPLIER, "expiry_days": EXPIRY_DAYS}
+    values = {"tenant": TENANT, "users": users, "points": OPENING_POINTS, "days": EXPIRY_DAYS}
+    with database.begin() as connection:
+        tables.metadata.create_all(connection)
+        connection.execute(sa.insert(tables.rules), rule)
+        for statement in _OPENING:
+            connection.exec_driver_sql(statement, values)
+        connection.exec_driver_sql("ANALYZE")
+
+
+def send(app: Celery, events: Sequence[Event]) -> None:
+    """Hands the events over, a task for each."""
+    send_many(app, APPLY_RULE, [_fields_of(event) for event in events])
+
+
+def _fields_of(event: Event) -> dict[str, Any]:
+    return {
+        "tenant_id": TENANT,
+        "user_id": event.user_id,
+        "event_type": EVENT_TYPE,
+        "event_id": event.id,
+        "occurred_at": event.occurred_at.isoformat(),
+        "metadata": {"amount_minor": event.amount_minor},
+    }
+
+
+def has_outcomes(database: sa.Engine, count: int) -> bool:
+    """Whether so many commands are applied."""
+    with database.connect() as connection:
+        return bool(connection.exec_driver_sql("SELECT count(*) FROM outcomes").scalar_one() >= count)

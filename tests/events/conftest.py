@@ -1,0 +1,53 @@
+"""A ledger whose shop wants every event, and a broker: Valkey, or the RabbitMQ that RABBITMQ_URL names."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from pointledger.settings import Settings
+from tests.cli.conftest import Ran, Run, run_app
+from tests.events.listener import Listener
+from tests.ledger import Ledger
+
+BROKERS = ["valkey", *(["rabbitmq"] if os.environ.get("RABBITMQ_URL") else [])]
+
+
+@pytest.fixture(params=BROKERS)
+def settings(request: pytest.FixtureRequest, database_url: str, redis_url: str) -> Settings:
+    url = redis_url if request.param == "valkey" else os.environ["RABBITMQ_URL"]
+    return Settings(database_url=database_url, redis_url=redis_url, broker_url=None, events_url=url)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger(settings) as opened:
+        opened.tenant(events="all", transfer_enabled=True)
+        yield opened
+
+
+@pytest.fixture
+def listener(settings: Settings) -> Iterator[Listener]:
+    with Listener(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line, with these servers."""
+    monkeypatch.setenv("POINTLEDGER_DATABASE_URL", settings.database)
+    monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
+    monkeypatch.setenv("POINTLEDGER_EVENTS_URL", settings.events)
+
+    def quietly(*arguments: str, stdin: str | bytes | None = None) -> Ran:
+        with capture_logs():  # in these tests they would go to stdout
+            return run_app(*arguments, stdin=stdin)
+
+    return quietly
+
+
+@pytest.fixture
+def shop() -> dict[str, Any]:
+    return {"tenant_id": "shop", "user_id": "anna"}

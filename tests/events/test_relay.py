@@ -1,0 +1,310 @@
+"""Events out: written with their effects, sent at least once, in order per user."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pointledger import Earn, Freeze, SetStatus, Spend, Transfer
+from pointledger.broker import Publisher
+from pointledger.errors import BrokerAway
+from pointledger.relay import Relay
+from pointledger.settings import Settings
+from pointledger.storage import outbox
+from pointledger.storage.database import engine_for
+from tests.cli.conftest import Run
+from tests.events.listener import Listener, relay_all
+from tests.ledger import Ledger, data_of
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+Shop = dict[str, Any]
+
+
+def test_an_effect_is_told_once_it_is_committed(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+    earned, _ = ledger.apply(Earn(**shop, amount=50, reason="a secret"), Spend(**shop, amount=20))
+
+    assert relay_all(ledger.settings).events == 2
+
+    first, second = listener.listen(2)
+    entry = data_of(earned)["transaction"]
+    assert (first["id"], first["type"]) == (entry["id"], "points.earned")
+    assert (first["specversion"], first["source"], first["subject"]) == ("1.0", "/pointledger/shop", "anna")
+    assert first["datacontenttype"] == "application/json"
+    assert first["data"]["transaction"] | entry == first["data"]["transaction"]
+    assert first["data"]["transaction"]["command_id"] == earned.task_id
+    assert "secret" not in str(first), "free text stays in the ledger"
+    assert (second["type"], second["data"]["seq"]) == ("points.spent", 2)
+    assert second["data"]["transaction"]["delta"] == -20
+    assert (second["data"]["user_id"], second["data"]["tenant_id"]) == ("anna", "shop")
+    assert relay_all(ledger.settings).events == 0, "and not again"
+
+
+def test_what_is_refused_is_no_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+    ledger.apply(Earn(**shop, amount=5), Spend(**shop, amount=6))
+    assert relay_all(ledger.settings).events == 1
+
+
+def test_each_side_of_a_transfer_hears_of_it(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+    ledger.apply(Earn(**shop, amount=9), Earn(tenant_id="shop", user_id="ben", amount=1))
+    ledger.apply(Transfer(**shop, to_user_id="ben", amount=4))
+    relay_all(ledger.settings)
+    transferred = [event for event in listener.listen(4) if event["type"] == "points.transferred"]
+    deltas = {event["subject"]: event["data"]["transaction"]["delta"] for event in transferred}
+    assert deltas == {"anna": -4, "ben": 4}
+
+
+def test_a_status_stands_between_the_entries_where_it_was_changed(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    change: dict[str, Any] = {**shop, "reason": "asked for"}
+    ledger.apply(
+        Earn(**shop, amount=50),
+        SetStatus(**change, status="suspended"),
+        SetStatus(**change, status="suspended"),
+        SetStatus(**change, status="active"),
+        Spend(**shop, amount=20),
+        SetStatus(**change, status="closed"),
+    )
+    relay_all(ledger.settings)
+    told = [
+        (event["type"], event["data"].get("status"), event["data"]["seq"]) for event in listener.listen(6)
+    ]
+    assert told == [
+        ("points.earned", None, 1),
+        ("account.status_changed", "suspended", 1),
+        ("account.status_changed", "active", 1),
+        ("points.spent", None, 2),
+        ("points.adjusted", None, 3),
+        ("account.status_changed", "closed", 3),
+    ]
+
+
+def test_a_tenant_hears_what_it_asked_for_and_nothing_from_before(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    ledger.tenant(events=[])
+    ledger.apply(Earn(**shop, amount=50))
+    ledger.tenant(events=["hold.opened", "points.spent"])
+    ledger.apply(Earn(**shop, amount=50), Freeze(**shop, amount=5), Spend(**shop, amount=1))
+    ledger.tenant(events="all")
+
+    assert relay_all(ledger.settings).events == 2
+    assert [event["type"] for event in listener.listen(2)] == ["hold.opened", "points.spent"]
+
+
+def test_a_ledger_whose_tenants_want_nothing_writes_nothing(ledger: Ledger, shop: Shop) -> None:
+    ledger.tenant()
+    ledger.apply(Earn(**shop, amount=50))
+    assert ledger.counts("outbox") == [0]
+
+
+def test_a_batch_of_one_lane_is_one_row(ledger: Ledger, shop: Shop) -> None:
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(300)))
+    assert ledger.counts("outbox") == [1]
+
+
+def test_a_row_bounds_what_a_relay_holds_at_once(
+    ledger: Ledger, listener: Listener, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_ENTRIES_PER_ROW", 4)
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(10)))
+    assert ledger.rows("SELECT cardinality(entry_ids) FROM outbox ORDER BY seq") == [(4,), (4,), (2,)]
+    relay_all(ledger.settings)
+    assert [event["data"]["seq"] for event in listener.listen(10)] == list(range(1, 11))
+
+
+def test_while_the_broker_is_away_events_wait_and_then_go_in_order(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    away = ledger.settings.model_copy(update={"events_url": "redis://127.0.0.1:1/0"})
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(3)))
+    with pytest.raises(BrokerAway, match="POINTLEDGER_EVENTS_URL"):
+        relay_all(away)
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(3)))
+    with pytest.raises(BrokerAway):
+        relay_all(away)
+
+    relay_all(ledger.settings)
+
+    assert [event["data"]["seq"] for event in listener.listen(6)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_relay_whose_broker_is_lost_midway_goes_on_by_itself(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    ledger.apply(Earn(**shop, amount=1))
+    publisher = Publisher(ledger.settings)
+    relay = Relay(ledger.database, publisher, ledger.settings)
+    paused: list[float] = []
+    prepare, tries = publisher.prepare, iter([True, True])
+
+    def flaky() -> None:
+        if next(tries, False):
+            raise BrokerAway("a cable")
+        prepare()
+
+    publisher.prepare = flaky  # type: ignore[method-assign]
+    relay.run(lambda: ledger.rows("SELECT count(sent_at) FROM outbox") == [(1,)], paused.append)
+    publisher.close()
+    assert paused == [0.5, 1.0]
+    assert listener.listen(1)[0]["data"]["seq"] == 1
+
+
+def test_several_relays_beside_several_workers_lose_nothing_and_keep_each_users_order(
+    ledger: Ledger, listener: Listener
+) -> None:
+    """Transfers between users of different lanes: the recipient's entries are written by the sender's."""
+    users = [f"user-{number}" for number in range(12)]
+    ledger.apply(*(Earn(tenant_id="shop", user_id=user, amount=1_000) for user in users))
+    ledger.client.enqueue_many(
+        [
+            Transfer(tenant_id="shop", user_id=user, to_user_id=users[(place + step) % 12], amount=1)
+            for step in range(1, 12)
+            for place, user in enumerate(users)
+        ]
+    )
+    done = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with Ledger(ledger.settings) as own:
+                while own.counts("pending") != [0]:
+                    own.drain()
+        except BaseException as error:
+            failed.append(error)
+
+    def relay() -> None:
+        database, publisher = engine_for(ledger.settings.database), Publisher(ledger.settings)
+        try:
+            Relay(database, publisher, ledger.settings).run(done.is_set, done.wait)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            publisher.close()
+            database.dispose()
+
+    relays = [threading.Thread(target=relay) for _ in range(3)]
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for thread in relays + workers:
+        thread.start()
+    for thread in workers:
+        thread.join(120)
+    wanted = ledger.counts("entries")[0]
+    heard = listener.listen(wanted)
+    done.set()
+    for thread in relays:
+        thread.join(30)
+
+    assert failed == []
+    assert listener.all_waiting() == 0
+    seqs = defaultdict(list)
+    for event in heard:
+        seqs[event["subject"]].append(event["data"]["seq"])
+    assert wanted == 12 + 2 * 11 * 12
+    assert all(seqs[user] == list(range(1, 24)) for user in users), "in order, none missing, none twice"
+
+
+def test_what_was_sent_is_forgotten_in_time_and_what_waits_is_not(ledger: Ledger, shop: Shop) -> None:
+    ledger.apply(Earn(**shop, amount=1))
+    ledger.apply(Earn(**shop, amount=1))
+    ledger.apply(Earn(**shop, amount=1))
+    with ledger.database.begin() as connection:
+        first, second, _ = (row[0] for row in ledger.rows("SELECT seq FROM outbox ORDER BY seq"))
+        outbox.mark_sent(connection, [first, second])
+        connection.exec_driver_sql(
+            "UPDATE outbox SET recorded_at = recorded_at - interval '9 days', "
+            f"sent_at = sent_at - CASE WHEN seq = {first} THEN interval '9 days' ELSE interval '0' END"
+        )
+        assert outbox.prune(connection) == 1
+    assert ledger.rows("SELECT seq, sent_at IS NULL FROM outbox ORDER BY seq") == [
+        (second, False),
+        (second + 1, True),
+    ]
+    with ledger.database.connect() as connection:
+        status = outbox.status(connection)
+    assert (status.rows, status.events, status.slots) == (1, 1, 1)
+    assert status.oldest_seconds is not None
+    assert status.oldest_seconds > 9 * 86_400
+
+
+def test_a_relay_works_beside_one_that_has_a_slot(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+    """Whoever holds a slot is waited for by nobody; the others' slots go on."""
+    slot = outbox.slot_of("shop", "anna")
+    others = next(user for user in map(str, range(100)) if outbox.slot_of("shop", user) != slot)
+    ledger.apply(Earn(**shop, amount=1), Earn(tenant_id="shop", user_id=others, amount=1))
+    with ledger.database.begin() as connection:
+        assert outbox.take_slot(connection, slot - 1) == slot
+        assert relay_all(ledger.settings).events == 1
+    assert relay_all(ledger.settings).events == 1
+    assert [event["subject"] for event in listener.listen(2)] == [others, "anna"]
+
+
+def test_queues_that_were_lost_are_there_again_before_the_next_event(
+    settings: Settings, ledger: Ledger, shop: Shop
+) -> None:
+    publisher = Publisher(settings)
+    relay = Relay(ledger.database, publisher, settings)
+    ledger.apply(Earn(**shop, amount=1))
+    relay.send_all()
+    with Listener(settings) as listener:
+        assert listener.all_waiting() == 0
+        ledger.redis.flushdb()
+        ledger.apply(Earn(**shop, amount=1))
+        relay.send_all()
+        assert [event["data"]["seq"] for event in listener.listen(1)] == [2]
+    publisher.close()
+
+
+DIES_BEFORE_MARKING = """
+import os
+from pointledger.settings import Settings
+from pointledger.storage import outbox
+from tests.cli.conftest import Run
+from tests.events.listener import relay_all
+
+outbox.mark_sent = lambda connection, seqs: os._exit(9)
+relay_all(Settings())
+"""
+
+
+def test_what_a_relay_sent_before_it_died_is_sent_again_with_the_same_ids_and_in_order(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(5)))
+    given = {
+        "POINTLEDGER_DATABASE_URL": ledger.settings.database,
+        "POINTLEDGER_REDIS_URL": ledger.settings.redis,
+        "POINTLEDGER_EVENTS_URL": ledger.settings.events,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+    }
+    died = subprocess.run([sys.executable, "-c", DIES_BEFORE_MARKING], env=os.environ | given, check=False)
+    assert died.returncode == 9
+    ledger.apply(Earn(**shop, amount=1))
+
+    wait_until(lambda: relay_all(ledger.settings).events == 6, "the dead relay's slot is free")
+
+    heard = listener.listen(11)
+    ids = [event["id"] for event in heard]
+    assert ids[:5] == ids[5:10]
+    assert [event["data"]["seq"] for event in heard] == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]
+
+
+def test_the_command_line_sends_what_waits_and_shows_what_does(
+    ledger: Ledger, listener: Listener, shop: Shop, run: Run
+) -> None:
+    ledger.apply(Earn(**shop, amount=1), Spend(**shop, amount=1))
+    waiting = run("outbox", "--json").json
+    assert (waiting["waiting"], waiting["rows"], waiting["slots"]) == (2, 1, 1)
+    assert waiting["oldest_seconds"] >= 0
+    assert [run("outbox", "--within", limit).status for limit in ("0", "600")] == [1, 0]
+    assert run("relay", "--once", "--json").json == {"sent": 2, "waiting": 0}
+    assert run("outbox", "--json").json == {"waiting": 0, "rows": 0, "slots": 0, "oldest_seconds": None}
+    assert len(listener.listen(2)) == 2

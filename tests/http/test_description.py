@@ -1,0 +1,62 @@
+"""Our own description against ourselves: schemathesis makes up requests from /openapi.json, good and bad, and
+looks for server errors, statuses and shapes that are not described, and routes that ignore the token."""
+
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    ignored_auth,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from pointledger.http.access import TABLE
+from pointledger.http.app import create_app
+from pointledger.settings import Settings
+from tests.http.served import Served
+
+_EXAMPLES = 12  # of each route; more find nothing more, and cost a second each ten
+
+DESCRIPTION = create_app(Settings()).openapi()
+SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    response_schema_conformance,
+    content_type_conformance,
+    ignored_auth,
+    unsupported_method,
+    allow_header_conformance,
+]
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=_EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_a_described_one(case: schemathesis.Case[Any], served: Served) -> None:
+    # PUT there is PUT of a rule whose id is none
+    excluded = [unsupported_method] if case.path == "/admin/point-rules/test" else []
+    headers = {"Authorization": f"Bearer {served.admin}"}
+    case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS, excluded_checks=excluded)
+
+
+def test_every_route_is_described_and_says_whether_it_needs_a_token() -> None:
+    described = {
+        (method.upper(), path): operation
+        for path, operations in DESCRIPTION["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert set(described) == set(TABLE) - {("GET", "/openapi.json")}
+    for place, operation in described.items():
+        assert bool(operation.get("security")) == (TABLE[place] is not None), place
+        assert operation["summary"] or operation["description"]
