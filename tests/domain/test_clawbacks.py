@@ -165,6 +165,20 @@ def test_r12_of_a_lot_that_has_expired_whole_nothing_is_taken() -> None:
     assert shop.told("anna") == [("manual", 100), ("scheduled", -100)]
 
 
+def test_r12_what_has_expired_after_a_refund_is_gone_too() -> None:
+    """The points had their grace in another lot than the one that was earned."""
+    shop = Shop(refund_grace_days=10)
+    shop.earn("anna", 100, expires_at=APRIL)
+    shop.earn("anna", 500)
+    earned = shop.entries("anna")[0]
+    shop.spend("anna", 70)
+    shop.refund("anna", 70, shop.last_entry("anna"), at=APRIL)
+    assert shop.account("anna").expired_points == 30
+    data = data_of(shop.clawback("anna", earned, at=APRIL + timedelta(days=11), policy="arrears"))
+    account = shop.account("anna")
+    assert (account.expired_points, data["clawed_back"], account.balance, account.debt) == (100, 0, 500, 0)
+
+
 def test_only_the_users_own_earned_points_are_clawed_back() -> None:
     shop = earned_hundred_spent_eighty()
     shop.earn("ben", 10)

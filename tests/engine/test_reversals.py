@@ -130,6 +130,24 @@ def test_of_what_has_expired_nothing_is_clawed_back(ledger: Ledger) -> None:
     assert_sound(ledger)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["in two batches", "in one batch"])
+def test_what_has_expired_in_the_lot_of_its_grace_is_not_clawed_back(ledger: Ledger, together: bool) -> None:
+    ledger.tenant(refund_grace_days=7)
+    past = NOW - timedelta(days=20)
+    earned = made(ledger, Earn(**ANNA, amount=50, occurred_at=past, expires_at=past + timedelta(days=2)))
+    spend = made(ledger, Spend(**ANNA, amount=50, occurred_at=past))
+    made(ledger, Refund(**ANNA, amount=40, related_id=spend, occurred_at=past + timedelta(days=3)))
+    expiry, clawback = (
+        ExpireDue(**ANNA, as_of=NOW),
+        Clawback(**ANNA, related_id=earned, policy="arrears"),
+    )
+    if not together:
+        ledger.apply(expiry)
+    told = data_of((ledger.apply(expiry, clawback) if together else ledger.apply(clawback))[-1])
+    assert (told["requested"], told["clawed_back"], told["debt_added"]) == (50, 10, 10)
+    assert_sound(ledger)
+
+
 def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> None:
     ledger.tenant(default_expiry_days=10)
     past = NOW - timedelta(days=20)

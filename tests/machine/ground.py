@@ -69,12 +69,11 @@ class Ground:
     ) -> Entry:  # fmt: skip
         with self._entry(purse, subtype, amount, at) as entry:
             entry.rule = rule
-            entry.lot = self._put(purse, Lot(amount, earned_at or at, ends, entry, activates_at))
+            entry.lot = self._put(purse, Lot(amount, earned_at or at, ends, entry, entry, activates_at))
         return entry
 
     def _put(self, purse: Purse, lot: Lot) -> Lot:
         purse.lots.append(lot)
-        lot.first_owner = lot.first_owner or purse.user
         if not lot.activates_at:
             self._repay(purse, lot)
         return lot
@@ -87,7 +86,7 @@ class Ground:
 
     def _renew(self, purse: Purse, lot: Lot, amount: int, moment: datetime, grace: str) -> None:
         ends = self._later(moment, self.programme.fields[grace])
-        self._put(purse, Lot(amount, lot.earned_at, ends, first_owner=lot.first_owner))
+        self._put(purse, Lot(amount, lot.earned_at, ends, lot.origin))
 
     def _grace(self, name: str, moment: datetime) -> bool:
         return self.programme.lets_expire(moment) and self.programme.fields[name] > 0

@@ -158,7 +158,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(user=USERS, other=USERS, amount=SMALL, lag=LAGS)
     def transfer(self, user: str, other: str, amount: int, lag: int) -> None:
         purse = self.model.purses.get(user)
-        if purse and any(lot.first_owner == other for lot in purse.lots if lot.left or lot.frozen):
+        if purse and any(lot.origin.user == other for lot in purse.lots if lot.left or lot.frozen):
             other = user  # nobody's own points come back, see above
         self.ask(c.Transfer, user, lag, to_user_id=other, amount=amount)
 

@@ -147,7 +147,7 @@ class Model(Holds):
             shares = take(sender.available, command.amount)
         with self._entry(recipient, "transfer_in", command.amount, at):
             for lot, share in shares:
-                self._put(recipient, Lot(share, lot.earned_at, lot.expires_at, first_owner=lot.first_owner))
+                self._put(recipient, Lot(share, lot.earned_at, lot.expires_at, lot.origin))
         return {}, [entry]
 
     def _expire(self, command: c.Expire, at: datetime) -> Told:
@@ -192,7 +192,7 @@ class Model(Holds):
         earned = _reversible(purse, related, ("rule", "manual", "import"), command.amount or 1)
         assert earned.lot, "what earns brings a lot"
         asked = command.amount or earned.amount - earned.undone
-        due = max(min(asked, earned.amount - earned.undone - earned.lot.expired), 0)
+        due = max(min(asked, earned.amount - earned.undone - purse.expired_of(earned)), 0)
         own = earned.lot.left if earned.lot.activates_at or command.policy != "only_pending" else 0
         paid, debt = min(due, own), 0
         others = [lot for lot in purse.available if lot is not earned.lot]

@@ -26,11 +26,11 @@ class Lot:
     left: int
     earned_at: datetime
     expires_at: datetime | None
+    origin: "Entry"  # that granted its points, on whichever account
     earned_by: "Entry | None" = None  # on this very account
     activates_at: datetime | None = None  # while it is pending
     frozen: int = 0
     expired: int = 0
-    first_owner: str = ""
 
     @property
     def order(self) -> tuple[datetime, datetime]:
@@ -89,6 +89,10 @@ class Purse:
         return sorted(
             (lot for lot in self.lots if lot.left and not lot.activates_at), key=lambda lot: lot.order
         )
+
+    def expired_of(self, earned: Entry) -> int:
+        """Of the points that it granted, in whichever lot they were."""
+        return sum(lot.expired for lot in self.lots if lot.origin is earned)
 
     @property
     def pending(self) -> list[Lot]:

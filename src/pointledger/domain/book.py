@@ -113,6 +113,7 @@ class Book:
     new_lots: list[Lot] = field(default_factory=list)
     changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
     moves: list[LotMove] = field(default_factory=list)
+    expired: Counter[tuple[UUID, UUID]] = field(default_factory=Counter)  # by account and origin
     status_changes: list[StatusChange] = field(default_factory=list)
     expiry_changes: list[ExpiryChange] = field(default_factory=list)
     erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
@@ -248,6 +249,7 @@ class Book:
         """Records that points have left a lot, which is at its end when nothing is left."""
         if kind == "expire":
             lot.expired += share
+            self.expired[lot.account_id, lot.origin_id] += share
         self.note_lot(lot)
         if lot.remaining == 0 and lot.frozen == 0:
             ended = "cancelled" if lot.state == "pending" else "consumed"

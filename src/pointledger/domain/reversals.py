@@ -61,7 +61,8 @@ def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Dec
         return refused
     assert earned is not None, "what is missing was refused"
     requested = command.amount or earned.left
-    paid, debt = _who_pays(account, earned, requested, command.policy)
+    due = min(requested, earned.left - earned.expired - book.expired[account.id, earned.id])
+    paid, debt = _who_pays(account, earned, due, command.policy)
     if account.debt + debt > MAX_BALANCE:
         return Refused(Reason.INSUFFICIENT_BALANCE, "no account owes so many points")
 
@@ -121,11 +122,10 @@ def _take_back(
 
 
 def _who_pays(
-    account: Account, earned: Reversible, requested: int, policy: str
+    account: Account, earned: Reversible, due: int, policy: str
 ) -> tuple[list[tuple[Lot, int]], int]:
     """What each lot gives back, the points' own lot first, and what is left as debt."""
     own = earned.lot
-    due = min(requested, earned.left - (own.expired if own else 0))
     if due > 0 and own and own.state == "pending":
         return [(own, due)], 0
     if due <= 0 or policy == "only_pending":

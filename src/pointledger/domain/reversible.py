@@ -21,7 +21,8 @@ class Reversible:
     """An entry that a command of the batch reverses.
 
     `undone` is what all its reversals amount to. `shares` are what it took, in consumption order; `lot` is
-    what it brought.
+    what it brought. `expired`: of the points that it granted, what had expired on the account before the
+    batch, in whichever lot they were then.
     """
 
     id: UUID
@@ -33,6 +34,7 @@ class Reversible:
     undone: int = 0
     shares: list[Share] = field(default_factory=list)
     lot: Lot | None = None
+    expired: int = 0
 
     @property
     def left(self) -> int:

@@ -50,9 +50,15 @@ CROSS JOIN LATERAL (
       AND back.kind IN ('restore', 'renew')
 ) AS reversals"""  # noqa: S608  (a constant of ours)
 
+# Of the points of a lot, what had grace in others, or was transferred and came back, may have expired there.
 _LOTS = f"""
-SELECT {_LOT} FROM {_WANTED}
-JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.id = wanted.id"""  # noqa: S608  (ours)
+SELECT elsewhere, {_LOT} FROM {_WANTED}
+JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.id = wanted.id
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(o.expired), 0)::int8 AS elsewhere FROM lots o
+    WHERE o.tenant_id = l.tenant_id AND o.origin_id = l.origin_id AND o.account_id = l.account_id
+      AND o.expired > 0 AND o.entry_id <> o.origin_id
+) AS others"""  # noqa: S608  (ours)
 
 Reversibles = dict[tuple[str, UUID], Reversible]
 
@@ -77,8 +83,10 @@ def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[
         paid[tenant_id, entry_id].append(
             (consumption_order(replace(lot, expires_at=ended)), Share(lot, taken, returned))
         )
-    for row in rows(connection, _LOTS, **_arrays(list(brought))) if brought else []:
-        brought[row.tenant_id, row.id].lot = _one(lots, list(row))
+    for elsewhere, *columns in rows(connection, _LOTS, **_arrays(list(brought))) if brought else []:
+        lot = _one(lots, columns)
+        entry = brought[lot.tenant_id, lot.id]
+        entry.lot, entry.expired = lot, lot.expired + elsewhere
     for key, shares in paid.items():  # in the order of then: expiries may have been moved since
         found[key].shares = [share for _, share in sorted(shares, key=itemgetter(0))]
     return found, lots
