@@ -67,22 +67,23 @@ def frozen_beyond_its_locks(run: Run, part: Part | None, _: random.Random) -> Do
     return int(struck)
 
 
-def stopped_rung_killed(run: Run, part: Part | None, _: random.Random) -> Doing:
-    """The gap of BRPOP: the message goes to a process that stands still, and dies with it."""
-    part = yield from _at_work(part)
-    delivered = False
-    for _try in range(20):
-        run.freeze(part)
+def stopped_rung_killed(run: Run, _: Part | None, chance: random.Random) -> Doing:
+    """The gap of BRPOP: the message goes to a process that stands still, and dies with it. The clients are
+    silent until it stands, for a worker under load waits for no message."""
+    part = yield from _at_work(chance.choice(run.stage.workers))
+    for client in run.stage.clients:
+        run.freeze(client)
+    for _try in range(80):
         if _waits_for_a_message(run.stage, part):
             break
-        run.thaw(part)
         yield 0.1
-    for _try in range(40):
-        if not part.stands_still:
-            break
-        if not _waits_for_a_message(run.stage, part):
-            delivered = True
-            break
+    run.freeze(part)
+    waited = _waits_for_a_message(run.stage, part)
+    for client in run.stage.clients:
+        run.thaw(client)
+    delivered = False
+    while waited and not delivered and part.stands_still:
+        delivered = not _waits_for_a_message(run.stage, part)
         yield 0.1
     part.send(signal.SIGKILL)
     run.thaw(part)
@@ -230,7 +231,7 @@ FAULTS = [
     Fault("F14 a worker is told to end", "worker", ended, 4.0),
     Fault("F18 a worker is frozen for a moment", "worker", frozen_for_a_moment, 4.0),
     Fault("F17 a worker is frozen until its locks have run out", "worker", frozen_beyond_its_locks, 11.5),
-    Fault("F12 a worker is stopped, rung and killed", "worker", stopped_rung_killed, 3.0),
+    Fault("F12 a worker is stopped, rung and killed", "links", stopped_rung_killed, 6.0),
     Fault("F57 a worker may open no files", "worker", out_of_files, 2.0),
     Fault("F30 a worker's log is full", "worker", logs_are_full, 5.5),
     Fault("F58 nobody reads a worker's log", "worker", logs_are_stuck, 6.5),
