@@ -10,7 +10,7 @@ from typing import Any
 from pointledger import failpoints
 from pointledger.audit import audit
 from pointledger.settings import Settings
-from pointledger.storage.database import DATABASE_ERRORS, is_transient
+from pointledger.storage.database import DATABASE_ERRORS, is_transient, run
 from tests.ledger import Ledger
 from tests.processes import state_of
 from tests.waiting import wait_until
@@ -98,3 +98,16 @@ def finish(ledger: Ledger) -> None:
 def wrong(ledger: Ledger) -> list[Any]:
     """What the audit finds."""
     return [each for each in audit(ledger.database).as_json()["invariants"] if each["rows"]]
+
+
+def ran_yesterday(ledger: Ledger, job: str) -> None:
+    """As if a nightly job had last run yesterday: today's is due."""
+    with ledger.database.begin() as connection:
+        run(
+            connection,
+            """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until, finished_at)
+               SELECT %(job)s, 'shop', day - 1, (day - 1)::timestamp AT TIME ZONE 'UTC', now(),
+                      now() + interval '1 second'
+               FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS day)""",
+            job=job,
+        )

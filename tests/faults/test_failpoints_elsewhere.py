@@ -13,12 +13,11 @@ from pointledger.errors import AcceptanceBusy
 from pointledger.intake import Intake
 from pointledger.mailbox import open_mailbox
 from pointledger.settings import Settings
-from pointledger.storage.database import run
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
 from tests.events.listener import Listener, relay_all
 from tests.events.sender import Sender, earn, producers
 from tests.faults.every_kind import DUE, SHOP, THEN
-from tests.faults.striking import SECONDS, finish, let_it_go_on, strike, words, wrong
+from tests.faults.striking import SECONDS, finish, let_it_go_on, ran_yesterday, strike, words, wrong
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -99,16 +98,8 @@ def something_is_due(ledger: Ledger) -> None:
         Freeze(tenant_id=SHOP, user_id="holding", amount=20, occurred_at=THEN, expires_at=DUE),
         EraseUser(tenant_id=SHOP, user_id="leaving"),
     )
-    with ledger.database.begin() as connection:  # as if the nightly jobs had last run yesterday
-        for job in (EXPIRE_POINTS, RESET_DAILY_LIMITS):
-            run(
-                connection,
-                """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until, finished_at)
-                   SELECT %(job)s, 'shop', day - 1, (day - 1)::timestamp AT TIME ZONE 'UTC', now(),
-                          now() + interval '1 second'
-                   FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS day)""",
-                job=job,
-            )
+    for job in (EXPIRE_POINTS, RESET_DAILY_LIMITS):
+        ran_yesterday(ledger, job)
 
 
 @pytest.mark.parametrize(

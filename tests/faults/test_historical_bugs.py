@@ -2,7 +2,9 @@
 tried, and each says which line."""
 
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 
@@ -10,20 +12,25 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn, PointsClient, locks
+from pointledger.acceptance import Acceptance
 from pointledger.demo.programme import TENANT
 from pointledger.demo.system import System
 from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.settings import Settings
-from pointledger.storage.database import DATABASE_ERRORS
+from pointledger.storage.database import DATABASE_ERRORS, engine_for
+from pointledger.sweep import EXPIRE_POINTS, Sweep
 from pointledger.wire import LANES_QUEUE
 from tests.chaos.proxy import Link, Proxy
+from tests.faults.every_kind import DUE, THEN
+from tests.faults.striking import ran_yesterday
 from tests.ledger import Ledger
 from tests.processes import state_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
 
+SECONDS = 60
 SHOP: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
 
 
@@ -172,6 +179,38 @@ def test_the_gap_of_brpop_in_kombu(ledger: Ledger, system: System) -> None:
 
     wait_until(lambda: ledger.client.outcome(task_id).state == "applied", "it is applied")
     assert ledger.balance("anna", TENANT) == 5
+
+
+def test_the_double_beat_of_redbeat(own: Ledger) -> None:
+    """Two schedulers both believe that they hold the lock, and every job is sent twice. Here any number may
+    ask: a run is a row per tenant and date, and its commands have the user and the moment as their key.
+
+    Without `ON CONFLICT DO NOTHING` in `open_run` they stumble over each other; without the key of
+    `SweepCommand` and the lease of `take_run`, each sends its own commands."""
+    users = [f"user-{number}" for number in range(30)]
+    own.apply(
+        *(Earn(tenant_id="shop", user_id=user, amount=9, occurred_at=THEN, expires_at=DUE) for user in users)
+    )
+    ran_yesterday(own, EXPIRE_POINTS)
+    accepted = own.counts("journal")[0]
+    barrier = threading.Barrier(5)
+
+    def beat(_: int) -> int:
+        database = engine_for(own.settings.database)
+        sweep = Sweep(database, Acceptance(database, own.doorbells, own.settings))
+        barrier.wait(SECONDS)
+        opened = sweep.open_runs(EXPIRE_POINTS)
+        while sweep.expire_points():
+            pass
+        database.dispose()
+        return opened
+
+    with ThreadPoolExecutor(5) as beats:
+        assert sum(beats.map(beat, range(5))) == 1, "one of them has opened the run"
+
+    own.drain()
+    assert own.counts("journal")[0] == accepted + len(users), "a command for each user"
+    assert own.rows("SELECT count(*), sum(amount) FROM entries WHERE type = 'expire'") == [(30, 270)]
 
 
 def _waiting(ledger: Ledger) -> int:
