@@ -63,10 +63,10 @@ def plan(faults: list[Fault], parts: dict[str, list[str]], seconds: float, seed:
             chance.shuffle(deck)
         ready = [_ready_at(*card, parts, free_at) for card in deck]
         position = next((i for i, moment in enumerate(ready) if moment <= at), ready.index(min(ready)))
-        at = max(at, ready[position])
+        at = round(max(at, ready[position]), 2)
         fault, part = deck.pop(position)
-        planned.append(Planned(round(at, 2), fault, part, f"{seed}/{len(planned)}"))
-        free_at |= dict.fromkeys(_needed(fault, part, parts), at + fault.seconds)
+        planned.append(Planned(at, fault, part, f"{seed}/{len(planned)}"))
+        free_at |= dict.fromkeys(_needed(fault, part, parts), round(at + fault.seconds, 2))
         at += chance.uniform(*GAP_SECONDS)
     return [each for each in planned if each.at + each.fault.seconds <= seconds]
 

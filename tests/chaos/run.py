@@ -11,13 +11,18 @@ from typing import Any
 
 from pointledger.audit import audit
 from pointledger.storage.database import DATABASE_ERRORS, rows
-from tests.chaos import faults_of_links, faults_of_processes, faults_of_servers
+from tests.chaos import faults_of_links, faults_of_postgres, faults_of_processes, faults_of_valkey
 from tests.chaos.checker import Verdict, check
 from tests.chaos.nemesis import Fault, Run, plan, wait_a_little
 from tests.chaos.stage import Stage
 from tests.chaos.struck import struck_by_load, struck_inside
 
-FAULTS: list[Fault] = [*faults_of_processes.FAULTS, *faults_of_links.FAULTS, *faults_of_servers.FAULTS]
+FAULTS: list[Fault] = [
+    *faults_of_processes.FAULTS,
+    *faults_of_links.FAULTS,
+    *faults_of_postgres.FAULTS,
+    *faults_of_valkey.FAULTS,
+]
 HEALED_SECONDS = 60.0  # after healing, everything that was accepted has its outcome
 _CLIENTS_SECONDS = 60.0  # for a client to settle what is ambiguous
 _AUDIT_PAUSE_SECONDS = 2.0

@@ -2,7 +2,6 @@
 nothing, its matrix is whole. And two minutes of it."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ SEED = 20170101
 
 
 @pytest.mark.fault
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc and signals what it finds")
 def test_whatever_goes_wrong_for_two_minutes_nothing_is_lost_doubled_or_out_of_order() -> None:
     command = [sys.executable, "-m", "tests.chaos", "--seconds", "120", "--seed", str(SEED), "--json"]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
@@ -60,7 +60,7 @@ def test_two_faults_never_have_one_thing_at_once() -> None:
     for each in plan(FAULTS, PARTS, 600, SEED):
         needed = each.part or each.fault.on
         assert free_at.get(needed, 0) <= each.at
-        free_at[needed] = each.at + each.fault.seconds
+        free_at[needed] = round(each.at + each.fault.seconds, 2)
 
 
 # ---------------------------------------------------------------------------------------- the matrix
@@ -68,8 +68,8 @@ def test_two_faults_never_have_one_thing_at_once() -> None:
 
 def test_every_fault_of_the_matrix_is_injected_or_tested_or_has_a_reason() -> None:
     injected = {int(name.partition(" ")[0][1:]) for name in [*NAMES, *(fault.name for fault in FAULTS)]}
-    without = {number for number, tool in NEEDS_A_TOOL.items() if not shutil.which(tool)}
-    assert injected | without == set(INJECTED)
+    assert injected <= set(INJECTED)
+    assert set(INJECTED) - injected <= set(NEEDS_A_TOOL)
     assert sorted([*INJECTED, *TESTED, *NOT_HERE]) == list(range(1, 60)), "each number once"
 
 
