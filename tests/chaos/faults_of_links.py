@@ -1,23 +1,25 @@
 """Faults of links: slow, broken, refused, silent, half open, and the reply to COMMIT that nobody hears."""
 
 import random
+from collections.abc import Generator
 
-from tests.chaos.nemesis import Doing, Fault, Run
+from tests.chaos.nemesis import Doing, Fault, Run, at_work
 from tests.chaos.part import Part
 from tests.chaos.proxy import Link
 
 
-def _link(part: Part | None, to: str) -> Link:
-    assert part
-    return part.redis if to == "valkey" else part.database
+def _link(part: Part | None, to: str) -> Generator[float, None, Link]:
+    """Its link, once it has connections."""
+    found = yield from at_work(part)
+    return found.redis if to == "valkey" else found.database
 
 
-def _of_both(part: Part | None, chance: random.Random) -> Link:
-    return _link(part, chance.choice(["valkey", "postgres"]))
+def _of_both(part: Part | None, chance: random.Random) -> Generator[float, None, Link]:
+    return (yield from _link(part, chance.choice(["valkey", "postgres"])))
 
 
 def slow(run: Run, part: Part | None, chance: random.Random) -> Doing:
-    link = _of_both(part, chance)
+    link = yield from _of_both(part, chance)
     before = link.struck["slow"]
     link.slow(chance.uniform(0.02, 0.3))
     yield 3.0
@@ -27,7 +29,7 @@ def slow(run: Run, part: Part | None, chance: random.Random) -> Doing:
 
 def broken(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Reset, several times in a row."""
-    link, struck = _link(part, "postgres"), 0
+    link, struck = (yield from _link(part, "postgres")), 0
     for _ in range(chance.randint(1, 4)):
         struck += link.reset()
         yield 0.2
@@ -35,11 +37,11 @@ def broken(run: Run, part: Part | None, chance: random.Random) -> Doing:
 
 
 def valkey_is_refused(run: Run, part: Part | None, chance: random.Random) -> Doing:
-    return (yield from _refused(_link(part, "valkey"), chance))
+    return (yield from _refused((yield from _link(part, "valkey")), chance))
 
 
 def postgres_is_refused(run: Run, part: Part | None, chance: random.Random) -> Doing:
-    return (yield from _refused(_link(part, "postgres"), chance))
+    return (yield from _refused((yield from _link(part, "postgres")), chance))
 
 
 def _refused(link: Link, chance: random.Random) -> Doing:
@@ -52,7 +54,7 @@ def _refused(link: Link, chance: random.Random) -> Doing:
 
 def half_open(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Whom it talks to is gone and does not say so; in the end its kernel finds out."""
-    link = _of_both(part, chance)
+    link = yield from _of_both(part, chance)
     struck = link.half_open()
     yield 4.0
     link.heal()
@@ -61,7 +63,7 @@ def half_open(run: Run, part: Part | None, chance: random.Random) -> Doing:
 
 def partitioned(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Nothing moves on one of its links, in both directions or in one; then everything arrives."""
-    link = _of_both(part, chance)
+    link = yield from _of_both(part, chance)
     before = link.struck["silence"]
     link.silence(*chance.choice([("there", "back"), ("there",), ("back",)]))
     yield chance.uniform(1.0, 6.0)
@@ -83,7 +85,7 @@ def clogged(run: Run, part: Part | None, chance: random.Random) -> Doing:
 
 def commit_is_not_heard(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Postgres has committed, and the connection breaks before its answer comes."""
-    link = _link(part, "postgres")
+    link = yield from _link(part, "postgres")
     before = link.struck["cut"]
     link.cut_commits(chance.randint(1, 3))
     yield 2.0
@@ -94,7 +96,7 @@ def commit_is_not_heard(run: Run, part: Part | None, chance: random.Random) -> D
 def corrupted(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Bits flip between Valkey and whoever asks it: nothing there is of value. Postgres' link is left
     alone: what TCP's own checksum lets through there only TLS would find."""
-    link = _link(part, "valkey")
+    link = yield from _link(part, "valkey")
     before = link.struck["corrupt"]
     link.corrupt(chance.randint(1, 5))
     yield 2.0

@@ -6,11 +6,10 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Generator
 from pathlib import Path
 
 from pointledger import wire
-from tests.chaos.nemesis import Doing, Fault, Run
+from tests.chaos.nemesis import Doing, Fault, Run, at_work
 from tests.chaos.part import Part
 from tests.chaos.stage import Stage
 
@@ -18,19 +17,9 @@ LOCKS_RUN_OUT = 11.0  # seconds: longer than a lock lives
 CLOCK = Path(__file__).parent / "clock.c"
 
 
-def _at_work(part: Part | None) -> Generator[float, None, Part]:
-    """The part, once it is there and has connections: it may just be starting again."""
-    assert part
-    for _try in range(100):
-        if part.is_alive and not part.stands_still and part.redis.connections and part.database.connections:
-            break
-        yield 0.1
-    return part
-
-
 def killed(run: Run, part: Part | None, _: random.Random) -> Doing:
     """SIGKILL, wherever it is."""
-    worker = yield from _at_work(part)
+    worker = yield from at_work(part)
     struck = worker.send(signal.SIGKILL)
     yield 0.1
     return int(struck)
@@ -38,7 +27,7 @@ def killed(run: Run, part: Part | None, _: random.Random) -> Doing:
 
 def ended(run: Run, part: Part | None, _: random.Random) -> Doing:
     """SIGTERM, as at a deployment: it finishes what it has begun, and says that all is well."""
-    worker = yield from _at_work(part)
+    worker = yield from at_work(part)
     process = worker.process
     if process is None or worker.stands_still or not worker.send(signal.SIGTERM):
         return 0
@@ -70,7 +59,7 @@ def frozen_beyond_its_locks(run: Run, part: Part | None, _: random.Random) -> Do
 def stopped_rung_killed(run: Run, _: Part | None, chance: random.Random) -> Doing:
     """The gap of BRPOP: the message goes to a process that stands still, and dies with it. The clients are
     silent until it stands, for a worker under load waits for no message."""
-    part = yield from _at_work(chance.choice(run.stage.workers))
+    part = yield from at_work(chance.choice(run.stage.workers))
     for client in run.stage.clients:
         run.freeze(client)
     for _try in range(80):
@@ -128,7 +117,7 @@ def five_beats(run: Run, part: Part | None, _: random.Random) -> Doing:
 
 def out_of_files(run: Run, part: Part | None, _: random.Random) -> Doing:
     """Its connections break, and it may open nothing."""
-    part = yield from _at_work(part)
+    part = yield from at_work(part)
     if not part.is_alive:
         return 0
     pid = part.pid

@@ -230,6 +230,16 @@ class Run:
             part.is_wanted = True
 
 
+def at_work(part: Part | None) -> Generator[float, None, Part]:
+    """The part, once it is there and has connections: it may just be starting again."""
+    assert part
+    for _try in range(100):
+        if part.is_alive and not part.stands_still and part.redis.connections and part.database.connections:
+            break
+        yield 0.1
+    return part
+
+
 def wait_a_little(seconds: float = 0.05) -> None:
     """Between two steps."""
     time.sleep(seconds)
