@@ -34,6 +34,8 @@ app.conf.update(
     task_acks_on_failure=True,
     task_acks_on_timeout=True,
     task_reject_on_worker_lost=False,
+    # A message that is none must not end one worker after the other.
+    worker_consumer="workers.consumer:Consumer",
     # Outcomes are written with their effects, not here.
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,

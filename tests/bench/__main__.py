@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import latency, throughput
+from tests.bench import http, latency, throughput
 from tests.bench.harness import Benchmark, Choice, DifferentWork, Report
 from tests.bench.plots import draw
 from tests.bench.stage import BenchmarkStuck, Stage, open_stage
@@ -33,6 +33,7 @@ class Known(NamedTuple):
 BENCHMARKS: dict[str, Known] = {
     throughput.NAME: Known(throughput.run, 45, "apply-rule, accepted to applied, beside three other ways"),
     latency.NAME: Known(latency.run, 30, "from one command to its outcome, beside a Celery no-op task"),
+    http.NAME: Known(http.run, 45, "apply-rule through the gateway, from request to outcome"),
 }
 
 

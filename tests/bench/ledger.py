@@ -62,6 +62,7 @@ class Ledger:
             "POINTLEDGER_DATABASE_URL": self.settings.database,
             "POINTLEDGER_REDIS_URL": self.settings.redis,
             "POINTLEDGER_BROKER_URL": self.settings.broker,
+            "POINTLEDGER_LANES": str(self.settings.lanes),
         }
 
     def verify(self, check: Callable[[sa.Connection], None]) -> None:
@@ -81,12 +82,19 @@ class Ledger:
 
 @contextmanager
 def new_ledger(
-    stage: Stage, *, rules: Sequence[dict[str, Any]] = (RULE,), template: str | None = None
+    stage: Stage,
+    *,
+    rules: Sequence[dict[str, Any]] = (RULE,),
+    template: str | None = None,
+    lanes: int | None = None,
 ) -> Iterator[Ledger]:
-    """A new ledger with these rules, or a copy of the one at the template's URL; Valkey is empty."""
+    """A new ledger with these rules, or a copy of the one at the template's URL; Valkey is empty. `lanes`: if
+    not the usual number."""
     redis_url = stage.valkey(0)
     with stage.database(template) as database_url:
         settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
+        if lanes is not None:
+            settings = settings.model_copy(update={"lanes": lanes})
         migrate(settings.owner, settings.lanes)
         database = engine_for(database_url)
         tenant = {"tenant_id": TENANT, "default_expiry_days": EXPIRY_DAYS, "transfer_enabled": True}

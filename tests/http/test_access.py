@@ -133,7 +133,7 @@ def test_26_the_tenant_comes_from_the_token_and_from_nowhere_else(served: Served
     assert served.post("/points/solo/earn", served.till, body).status_code == 400
 
 
-def test_a_service_of_no_list_and_a_service_of_another_tenant_may_nothing(served: Served) -> None:
+def test_22_a_service_of_no_list_and_a_service_of_another_tenant_may_nothing(served: Served) -> None:
     for token in (served.issuer.token("svc:unlisted"), served.issuer.token("svc:till", "other")):
         assert served.get("/points/anna", token).status_code == 403
     scoped = served.issuer.token("svc:unlisted", scope="points:admin points:read")

@@ -1,6 +1,7 @@
 """What administrators change: accounts, batches, the configuration, rules."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -180,6 +181,25 @@ def test_rules_are_added_read_changed_tried_and_switched_off(served: Served, use
 def test_103_a_rule_that_cannot_be_is_400(served: Served, wrong: dict[str, object]) -> None:
     body = {"name": "wrong", "event_type": "x", "points": 1} | wrong
     assert served.post("/admin/point-rules", served.admin, body).status_code == 400
+
+
+def test_104_of_a_daily_limit_the_rest_is_granted_whoever_wants_it(served: Served, user: User) -> None:
+    rule = {"name": "daily", "event_type": "daily", "daily_limit": 100}
+    rule |= {"base": {"kind": "per_unit", "field": "n", "per": 1, "points": 1}}
+    assert served.post("/admin/point-rules", served.admin, rule).status_code == 201
+
+    def granted(user_id: str, points: int) -> int:
+        event = {"event_type": "daily", "user_id": user_id, "metadata": {"n": points}}
+        return int(
+            served.post("/admin/points/apply-rule", served.admin, event).json()["data"]["points_earned"]
+        )
+
+    anna, ben = user(), user()
+    assert [granted(anna, 95), granted(anna, 10), granted(anna, 10)] == [95, 5, 0]
+    with ThreadPoolExecutor(20) as threads:
+        each = list(threads.map(lambda _: granted(ben, 10), range(100)))
+    assert sorted(each) == [0] * 90 + [10] * 10
+    assert (served.ledger.balance(anna), served.ledger.balance(ben)) == (100, 100)
 
 
 def test_whatever_came_through_this_door_the_ledger_adds_up(served: Served, user: User) -> None:

@@ -1,5 +1,5 @@
-"""Bad input: cases 29 to 67, 74 to 80 and 95 to 108 of the corpus. Nothing of it is ever our fault (500),
-nothing of it changes anything, and no answer shows what came."""
+"""Bad input, by the numbers of `tests/acceptance/corpus.py`. Nothing of it is ever our fault (500), nothing
+of it changes anything, and no answer shows what came."""
 
 import json
 from collections.abc import Callable
@@ -75,7 +75,8 @@ AMOUNTS: dict[str, Any] = {
     "58": [],
     "58b": {},
     "63": 2**63 - 1,
-    "64": 2**64,
+    "64": 2**63,
+    "64b": 2**64,
     "65": 2**64 + 5,
     "beyond": 10**15 + 1,
     "98 operator": {"$gt": ""},
@@ -97,7 +98,7 @@ def test_an_amount_that_is_none_is_400(served: Served, name: str) -> None:
     assert answer.json()["message"].startswith("amount: ")
 
 
-def test_50_57_minus_nothing_and_nothing(served: Served) -> None:
+def test_50_53_57_minus_nothing_an_exponent_and_nothing(served: Served) -> None:
     for content in (b'{"amount": -0}', b"{}", b'{"amount": 1e3}', b'{"amount": -0.0}'):
         assert send(served, content).status_code == 400
 
@@ -172,6 +173,27 @@ def test_74_75_76_transfers_to_oneself_to_nobody_and_of_too_much(served: Served,
     for body, status, reason in cases:
         answer = served.post(path, served.till, body)
         assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+
+
+def test_77_points_that_are_frozen_are_not_given_away(served: Served, user: User) -> None:
+    anna, ben = user(), user()
+    served.earn(anna, 10)
+    served.earn(ben, 1)
+    assert served.post(f"/admin/points/{anna}/freeze", served.admin, {"amount": 6}).status_code == 200
+    answer = served.post(f"/points/{anna}/transfer", served.till, {"to_user_id": ben, "amount": 5})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "INSUFFICIENT_BALANCE")
+    assert served.ledger.balance(ben) == 1
+
+
+def test_79_a_recipient_without_room_gets_nothing(served: Served, user: User) -> None:
+    anna, ben = user(), user()
+    served.ledger.tenant("full", transfer_enabled=True, max_balance=100)
+    admin = served.issuer.admin("full")
+    for who, amount in ((anna, 50), (ben, 90)):
+        assert served.post(f"/points/{who}/earn", admin, {"amount": amount}).status_code == 200
+    answer = served.post(f"/points/{anna}/transfer", admin, {"to_user_id": ben, "amount": 11})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "MAX_BALANCE")
+    assert (served.ledger.balance(anna, "full"), served.ledger.balance(ben, "full")) == (50, 90)
 
 
 @pytest.mark.parametrize(

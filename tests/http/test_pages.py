@@ -100,14 +100,14 @@ def test_apply_rule_grants_by_the_tenants_rules(served: Served, user: User) -> N
     assert data["transactions"] == [data["transaction"]]
 
 
-def test_apply_rule_of_an_event_without_rule_is_404(served: Served, user: User) -> None:
+def test_102_apply_rule_of_an_event_without_rule_is_404(served: Served, user: User) -> None:
     event = {"event_type": "nothing", "user_id": user()}
     assert simple(served.post("/admin/points/apply-rule", served.admin, event), 404)["reason"] == (
         "NO_MATCHING_RULE"
     )
 
 
-def test_expire_settles_what_is_there(served: Served, user: User) -> None:
+def test_72_expire_settles_what_is_there(served: Served, user: User) -> None:
     anna = user()
     served.earn(anna, 300)
     asked = {"amount": 500, "description": "left"}
@@ -119,7 +119,7 @@ def test_expire_settles_what_is_there(served: Served, user: User) -> None:
     assert data["transaction"]["description"] == "left"
 
 
-def test_expire_of_nothing_is_applied_without_a_transaction(served: Served, user: User) -> None:
+def test_73_expire_of_nothing_is_applied_without_a_transaction(served: Served, user: User) -> None:
     anna = user()
     served.earn(anna, 5)
     served.post(f"/points/{anna}/spend", served.till, {"amount": 5})
@@ -134,7 +134,7 @@ def test_expire_of_no_amount_is_400(served: Served, user: User, amount: object) 
     simple(served.post(f"/admin/points/{user()}/expire", served.admin, {"amount": amount}), 400)
 
 
-def test_expire_of_nobody_is_404_and_by_nobody_401_and_by_a_user_403(served: Served, user: User) -> None:
+def test_1_21_27_expire_of_nobody_is_404_by_nobody_401_and_by_a_user_403(served: Served, user: User) -> None:
     anna, path = user(), "/admin/points/{}/expire"
     assert simple(served.post(path.format(anna), served.admin, {"amount": 5}), 404)["reason"] == (
         "ACCOUNT_NOT_FOUND"
@@ -163,7 +163,7 @@ def test_transfer_moves_points_to_another_user(served: Served, user: User) -> No
     assert served.ledger.balance(ben) == 41
 
 
-def test_transfers_that_are_switched_off_are_403(served: Served) -> None:
+def test_78_transfers_that_are_switched_off_are_403(served: Served) -> None:
     token = served.issuer.user("anna", "other")
     answer = served.post("/points/anna/transfer", token, {"to_user_id": "ben", "amount": 1})
     assert simple(answer, 403)["reason"] == "FEATURE_DISABLED"

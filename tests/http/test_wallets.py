@@ -119,7 +119,7 @@ def test_71_another_currency_is_422_and_an_unknown_one_400(served: Served, user:
     simple(adjust(served, user(), currency="XYZ"), 400)
 
 
-def test_a_withdrawal_from_nobody_is_404_and_by_nobody_401_and_by_a_user_403(
+def test_21_a_withdrawal_from_nobody_is_404_and_by_nobody_401_and_by_a_user_403(
     served: Served, user: User
 ) -> None:
     anna = user()

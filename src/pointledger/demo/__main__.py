@@ -11,6 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from pointledger.demo.asking import asking
 from pointledger.demo.programme import TENANT
 from pointledger.demo.run import Demonstration
 from pointledger.demo.summary import show
@@ -70,14 +71,9 @@ def _serve(system: System, stop: threading.Event) -> None:
     console.print("\nEverything runs. In another terminal, in this folder:")
     console.print("  .venv/bin/pointledger account grocer household-900")
     console.print("  .venv/bin/pointledger entries grocer household-900")
-    token = f'-H "Authorization: Bearer $(cat {os.path.relpath(system.token_file)})"'
-    console.print("and over HTTP:")
-    for asked in (
-        f"{system.gateway_url}/points/household-900",
-        f"'{system.gateway_url}/points/household-900/transactions?page_size=3'",
-        f"{system.gateway_url}/points/household-900/spend --json '{{\"amount\": 5}}'",
-    ):
-        console.print(f"  curl -s {token} {asked}", soft_wrap=True, highlight=False)
+    console.print("and over HTTP, as an administrator:")
+    for line in asking(system.gateway_url, os.path.relpath(system.token_file)):
+        console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
     console.print("Ctrl-C stops it; the data stays in .data.")
     try:
         while not stop.wait(_LOOK_SECONDS):

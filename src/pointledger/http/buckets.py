@@ -1,10 +1,11 @@
 """How often one may ask: token buckets, kept in Redis for all gateways together, drawn on in portions so that
 few requests ask Redis. Without Redis each gateway counts for itself: limited still."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis.asyncio
 import structlog
@@ -43,6 +44,7 @@ class _Bucket:
     empty_until: float = 0.0
     own: float = math.inf  # tokens left, while Redis is away; capped by the burst
     own_at: float = 0.0
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Buckets:
@@ -73,7 +75,14 @@ class Buckets:
             if len(self._buckets) >= _KEPT:
                 self._buckets.clear()
             bucket = self._buckets[name] = _Bucket()
-        if bucket.drawn:
+        if not bucket.drawn:
+            async with bucket.drawing:  # one draws for all: each with a portion, they would empty it unused
+                return await self._take(name, bucket)
+        bucket.drawn -= 1
+        return None
+
+    async def _take(self, name: str, bucket: _Bucket) -> int | None:
+        if bucket.drawn:  # by the one before
             bucket.drawn -= 1
             return None
         now = self._clock()

@@ -1,0 +1,115 @@
+"""What nobody who is trusted would write to Celery's own queues: of what looks like a message no worker dies;
+of raw bytes one may, and whatever starts workers again lets the ledger go on."""
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from pointledger import Earn
+from pointledger.demo.programme import TENANT
+from pointledger.demo.system import System
+from pointledger.wire import LANES_QUEUE
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+
+
+def message(body: object = None, *, headers: object = None, **properties: Any) -> bytes:
+    """As kombu writes it to a list of Redis, but for what is given."""
+    task_id = str(uuid.uuid4())
+    given = [[], {"tenant_id": TENANT, "user_id": "mallory", "amount": 5}, {}] if body is None else body
+    written = given if isinstance(given, str) else json.dumps(given)
+    envelope = {
+        "body": base64.b64encode(written.encode()).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"lang": "py", "task": "points.drain", "id": task_id} if headers is None else headers,
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": LANES_QUEUE},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+        },
+    }
+    envelope["properties"] |= {  # type: ignore[operator]
+        name: value for name, value in properties.items() if name in ("body_encoding", "delivery_tag")
+    }
+    return json.dumps(envelope | {k: v for k, v in properties.items() if "-" in k}).encode()
+
+
+def _headers(**more: Any) -> dict[str, Any]:
+    return {"lang": "py", "task": "points.drain", "id": str(uuid.uuid4())} | more
+
+
+# Of these kombu may die before anybody of ours sees them; they are gone then.
+RAW: dict[str, bytes] = {
+    "not JSON": b"{",
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "a list": b"[]",
+    "null": b"null",
+    "nested": b"[" * 100_000,
+    "no properties": b'{"body": "e30=", "headers": {}}',
+    "an unknown body encoding": message(body_encoding="rot13"),
+}
+MESSAGES: dict[str, bytes] = {
+    "an object as body": message("{}"),
+    "a time limit that is none": message(headers=_headers(timelimit="x")),
+    "an object as id": message(headers=_headers(id={})),
+    "an object as task": message(headers=_headers(task={})),
+    "no headers": message(headers={}),
+    "an unknown task": message(headers=_headers(task="os.system")),
+    "pickle": message(**{"content-type": "application/x-python-serialize"}),
+    "a body that is no JSON": message("{"),
+    "wrong arguments": message([["x", "y", "z"], {"a": 1}, {}]),
+    "an eta that is none": message([[0], {}, {}], headers=_headers(eta="tomorrow")),
+    "an eta beyond all": message([[0], {}, {}], headers=_headers(eta="9999-12-31T00:00:00")),
+    "a time limit below nothing": message([[0], {}, {}], headers=_headers(timelimit=[-1, -1])),
+    "callbacks": message([[0], {}, {"callbacks": [{"task": "points.earn", "args": [], "kwargs": {}}]}]),
+}
+
+
+@pytest.fixture
+def client(ledger: Ledger) -> Iterator[Redis]:
+    """As it comes: texts are bytes."""
+    with Redis.from_url(ledger.settings.redis) as opened:
+        yield opened
+
+
+def goes_on(ledger: Ledger, system: System, client: Redis, poison: dict[str, bytes]) -> int:
+    """Each is taken, and a command after it is applied; how many workers had to be started again."""
+    queue, deaths = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}", 0
+
+    def is_done(raw: bytes, task_id: str) -> bool:
+        nonlocal deaths
+        for position in system.dead():
+            deaths += 1
+            system.workers[position] = system.start_worker(position + 1)
+        taken = raw not in client.lrange(queue, 0, -1)
+        return taken and ledger.client.outcome(task_id).state == "applied"
+
+    for name, raw in poison.items():
+        client.rpush(queue, raw)  # the next to be taken
+        task_id = ledger.client.enqueue(Earn(tenant_id=TENANT, user_id="anna", amount=1))
+        wait_until(partial(is_done, raw, task_id), f"a command is applied after: {name}")
+    assert ledger.balance("anna", TENANT) == len(poison)
+    assert ledger.rows("SELECT FROM accounts WHERE user_id = 'mallory'") == []
+    return deaths
+
+
+@pytest.mark.fault
+def test_a_message_that_is_none_ends_no_worker(ledger: Ledger, system: System, client: Redis) -> None:
+    assert goes_on(ledger, system, client, MESSAGES) == 0
+    assert system.dead() == []
+
+
+@pytest.mark.fault
+def test_after_raw_bytes_in_a_queue_the_ledger_goes_on(ledger: Ledger, system: System, client: Redis) -> None:
+    assert goes_on(ledger, system, client, RAW) <= len(RAW)

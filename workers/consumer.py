@@ -1,0 +1,33 @@
+"""What takes messages from the queues. One that Celery stumbles over is dropped, with a line in the log:
+Celery itself would end the worker, give the message back, and the next worker would end of it, too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery.worker.consumer import Consumer as CelerysConsumer
+from kombu.message import Message
+
+# What comes of a message whose parts are not of the types that Celery takes for granted. What a task raises
+# does not come here: that is Celery's own to answer.
+_MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError)
+
+_log = structlog.get_logger()
+
+
+class Consumer(CelerysConsumer):
+    """Celery's, but for messages that are none."""
+
+    def create_task_handler(self, *given: Any, **more: Any) -> Callable[[Message], None]:
+        """What is called with each message."""
+        handle = super().create_task_handler(*given, **more)
+
+        def handle_or_drop(message: Message) -> None:
+            try:
+                handle(message)
+            except _MISSHAPEN as error:
+                _log.error("message_refused", action="task", rule="misshapen", error=type(error).__name__)
+                if not message.acknowledged:
+                    message.ack_log_error(_log, self.connection_errors)
+
+        return handle_or_drop
