@@ -1,15 +1,14 @@
 """The workers' Celery app: `celery -A workers worker`. What every end sets alike is in `pointledger.wire`;
 here is what concerns a worker alone, each setting under the failure that it prevents."""
 
-import logging
-import sys
 from typing import Any
 
-import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_init
 
+from pointledger.doctor import require_safe
 from pointledger.errors import LedgerError
+from pointledger.logs import log_in_lines
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.erasures import require_key
@@ -55,29 +54,21 @@ app.conf.update(
 
 
 @setup_logging.connect
-def log_in_lines(**_: Any) -> None:
+def set_up_logging(**_: Any) -> None:
     """One structured line per event: for people on a terminal, JSON everywhere else."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    shown = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            shown,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_in_lines(settings)
 
 
 @worker_init.connect
-def refuse_a_database_that_does_not_fit(**_: Any) -> None:
-    """A worker of another version, with other lanes or another erasure key, does harm: it does not start."""
+def refuse_servers_that_do_not_fit(**_: Any) -> None:
+    """A worker of another version, with other lanes or another erasure key, does harm, and so do servers that
+    forget what they were given: it does not start."""
     try:
         database = engine_for(settings.database)
         require_current(database, settings.lanes)
         with database.connect() as connection:
             require_key(connection, settings.pseudonyms)
+        require_safe(database, settings)
         database.dispose()
     except LedgerError as error:
         raise SystemExit(str(error)) from None

@@ -1,5 +1,6 @@
 """What a worker process works with, made on first use: connections do not survive a fork."""
 
+import atexit
 import gc
 import os
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from sqlalchemy import Engine as Database
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.doorbell import Doorbells
 from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.notify import Notify
 from pointledger.storage.database import engine_for, limited_engine_for
 from pointledger.sweep import Sweep
+from pointledger.telemetry import Sender
 from workers.celery import app, settings
 
 
@@ -24,7 +27,7 @@ class Machine:
 
     database: Database
     doorbells: Doorbells
-    acceptance: Acceptance
+    door: Acceptance  # of commands that are sent by name; what the sweeps accept needs none
     engine: Engine
     sweep: Sweep
     notify: Notify
@@ -45,5 +48,9 @@ def _machine_of(_process: int) -> Machine:
     client = locks.connect(settings)
     doorbells = Doorbells(client, app, settings)
     acceptance = Acceptance(database, doorbells, settings)
+    sender = Sender(client, settings)
+    sender.start()
+    atexit.register(sender.stop)
     engine = Engine(limited_engine_for(settings), Locks(client, settings), doorbells, settings)
-    return Machine(database, doorbells, acceptance, engine, Sweep(database, acceptance), Notify(database))
+    door = Acceptance(database, doorbells, settings, Backlog(database, settings))
+    return Machine(database, doorbells, door, engine, Sweep(database, acceptance), Notify(database))

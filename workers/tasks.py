@@ -8,19 +8,21 @@ import structlog
 from celery import Task
 from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 
-from pointledger import wire
+from pointledger import telemetry, wire
 from pointledger.domain.commands import KINDS, command_from
 from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
-from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
+from pointledger.errors import AcceptanceBusy, BacklogFull, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.notify import TELL_EXPIRING
 from pointledger.storage import journal, letters
 from pointledger.storage.database import end_frozen, is_transient
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
+from pointledger.wire import lane_of
 from workers.celery import app, settings
 from workers.machine import machine
 
 _WAITED_TOO_LONG_SECONDS = 2.0  # a doorbell is answered in milliseconds; this lane's was lost
+_BACKLOG_FULL_SECONDS = 0.25  # as long as a turn, so that doorbells get half of the worker's time at least
 _DATABASE_AWAY_SECONDS = 1.0  # between tries of a command that cannot be accepted for the moment
 
 _log = structlog.get_logger()
@@ -63,11 +65,17 @@ def accept(task: Task, /, *args: Any, **fields: Any) -> None:
             raise InvalidCommand("fields are given by name, as kwargs")
         if "id" in fields:
             raise InvalidCommand("id: the message's task id is the command's id")
-        machine().acceptance.accept([command_from(kind, {**fields, "id": task.request.id})])
+        command = command_from(kind, {**fields, "id": task.request.id})
+        machine().door.accept([command])
     except InvalidCommand as error:
         _keep(task, fields, INVALID_COMMAND, str(error))
     except IdempotencyKeyReused as error:
         _keep(task, fields, IDEMPOTENCY_KEY_REUSED, str(error))
+    except BacklogFull as error:
+        # It stays in Celery's queue; meanwhile this worker does what makes room, instead of waiting for it.
+        if not machine().engine.drain(lane_of(command.tenant_id, command.user_id, settings.lanes)):
+            time.sleep(_BACKLOG_FULL_SECONDS)
+        raise Reject(error, requeue=True) from error
     except Exception as error:
         if not (is_transient(error) or isinstance(error, AcceptanceBusy)):
             raise
@@ -96,10 +104,15 @@ def _keep(task: Task, fields: dict[str, Any], reason: str, error: str) -> None:
 def ring_waiting_lanes() -> None:
     """Rings every lane in which something has waited too long, whatever its doorbell says; and ends what
     holds a lane although its process stands still."""
+    machine().doorbells.hear_beat()
     with machine().database.connect() as connection:
         if frozen := end_frozen(connection, settings.lock_ttl_ms):
             _log.warning("frozen_transactions_ended", action="ring", transactions=frozen)
         lanes = journal.waiting_lanes(connection, _WAITED_TOO_LONG_SECONDS)
+        may_go = journal.full_lanes(connection, lanes, 0) if lanes else []
+    if may_go and (unheard := machine().doorbells.unheard(may_go)):
+        telemetry.RESCUED.inc(len(unheard))
+        _log.warning("lanes_rescued", action="ring", lanes=len(unheard))
     machine().doorbells.ring(lanes, whatever_the_door_says=True)
 
 

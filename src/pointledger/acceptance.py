@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from pointledger import failpoints
+from pointledger.backlog import Backlog
 from pointledger.domain.commands import AnyCommand
 from pointledger.doorbell import Doorbells
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers, LedgerError
@@ -57,10 +58,18 @@ class Verdict:
 
 
 class Acceptance:
-    """Accepts commands, in transactions of its own or in the caller's."""
+    """Accepts commands, in transactions of its own or in the caller's. With a `backlog` it accepts nothing
+    while too much waits: each method raises BacklogFull then, and nothing has happened."""
 
-    def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: sa.Engine,
+        doorbells: Doorbells,
+        settings: Settings,
+        backlog: Backlog | None = None,
+    ) -> None:
         self._database = database
+        self._backlog = backlog
         self._doorbells = doorbells
         self._lanes = settings.lanes
         self._batch_size = settings.batch_size
@@ -74,6 +83,7 @@ class Acceptance:
         the other content was committed while we waited for it) and AcceptanceBusy (then all others are
         accepted). Sending the same commands again is always safe.
         """
+        self._require_room()
         lines = [encode(command, self._lanes) for command in commands]
         try:
             new = self._commit(lines)
@@ -91,6 +101,7 @@ class Acceptance:
 
         A repetition answers with the first one's id; its own is not kept, for nobody has been told it.
         """
+        self._require_room()
         lines = [encode(command, self._lanes) for command in commands]
         try:
             verdicts = self._commit_each(lines)
@@ -107,6 +118,7 @@ class Acceptance:
         With an ORM session the lanes are rung after its commit; otherwise call `ring` then. Raises
         IdempotencyKeyReused and AcceptanceBusy, after which the transaction is as it was before.
         """
+        self._require_room()
         lines = [encode(command, self._lanes) for command in commands]
         inner = connection.connection() if isinstance(connection, orm.Session) else connection
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
@@ -232,6 +244,10 @@ class Acceptance:
                 _note_repetitions(connection, part)
             new += written
         return new
+
+    def _require_room(self) -> None:
+        if self._backlog is not None:
+            self._backlog.require_room()
 
     def _require_lanes(self, connection: AnyConnection) -> None:
         if (found := journal.lane_count(connection)) != self._lanes:

@@ -13,17 +13,19 @@
 A command that was charged waits, and with it its user only; after the last wait it is dead.
 """
 
+import time
+from collections import Counter
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
-from pointledger import failpoints
+from pointledger import failpoints, telemetry
 from pointledger.domain.acts import Act, decide_on_record
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
-from pointledger.domain.outcomes import Decision
+from pointledger.domain.outcomes import Applied, Decision
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.ids import show_id
 from pointledger.locks import User
@@ -142,6 +144,7 @@ class Batches:
 
     def _decide_and_save(self, lane: int, batch: list[Accepted], *, lock_counters: bool) -> int:
         """Fence, claim, load, decide, save, count."""
+        began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
             failpoints.before("fence")
             recorded_at = lanes.fence(connection, lane)
@@ -173,6 +176,7 @@ class Batches:
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
         _tell_of_rule_errors(lane, book)
+        _count(decisions, time.monotonic() - began)
         return len(batch)
 
     def charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:
@@ -193,6 +197,8 @@ class Batches:
                 failures.back_off(connection, command_id, waits[charged.attempts - 1])
             failpoints.before("charge-commit")
         failpoints.after("charge-commit")
+        telemetry.FAILURES.inc()
+        telemetry.DEATHS.inc(is_dead)
         _log.error(
             "command_dead" if is_dead else "command_failed",
             action="drain",
@@ -216,6 +222,17 @@ class Batches:
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
         self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
         held.update(firsts)
+
+
+def _count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
+    """For those who watch; after the commit."""
+    if not decisions:
+        return
+    telemetry.BATCH_SIZE.observe(len(decisions))
+    telemetry.BATCH_SECONDS.observe(seconds)
+    reasons = Counter(None if isinstance(made, Applied) else made.reason for _, made in decisions)
+    for reason, commands in reasons.items():
+        telemetry.OUTCOMES.labels("refused" if reason else "applied", reason or "").inc(commands)
 
 
 def _tell_of_rule_errors(lane: int, book: Book) -> None:

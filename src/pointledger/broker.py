@@ -13,6 +13,7 @@ from kombu.exceptions import KombuError
 from pointledger.domain.events import Event
 from pointledger.errors import BrokerAway
 from pointledger.settings import Settings
+from pointledger.wire import tls_options
 
 CONTENT_TYPE = "application/cloudevents+json"
 _CONNECT_SECONDS = 4
@@ -25,7 +26,9 @@ _MESSAGES_PER_PIPELINE = 100  # as kombu does
 
 def connect(url: str) -> Connection:
     """A connection, not opened yet."""
-    return Connection(url, connect_timeout=_CONNECT_SECONDS, transport_options=_options(url))
+    return Connection(
+        url, connect_timeout=_CONNECT_SECONDS, transport_options=_options(url), ssl=tls_options(url) or False
+    )
 
 
 def is_redis(url: str) -> bool:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance, CallersConnection, Receipt
+from pointledger.backlog import Backlog
 from pointledger.batch_earn import BatchDoor, BatchOutcome, BatchReceipt, Row
 from pointledger.control import Control
 from pointledger.domain.acts import By
@@ -20,6 +21,7 @@ from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage import journal, queries
 from pointledger.storage.database import engine_for
+from pointledger.storage.failures import Which
 from pointledger.storage.migrate import require_current
 from pointledger.wire import producer_app
 
@@ -34,7 +36,7 @@ class PointsClient(Lookups):
     def __init__(self, database: sa.Engine, doorbells: Doorbells, settings: Settings) -> None:
         super().__init__(database)
         self._doorbells = doorbells
-        self._acceptance = Acceptance(database, doorbells, settings)
+        self._acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
         self._batches = BatchDoor(database, self._acceptance, settings)
         self._control = Control(database, doorbells, settings)
 
@@ -79,7 +81,8 @@ class PointsClient(Lookups):
         `connection`: the caller's own open transaction on the same database, READ COMMITTED. The commands
         are then accepted when it commits; after that call `ring` (an ORM session rings by itself).
         Raises IdempotencyKeyReused when an id or key was used with other content, AcceptanceBusy when
-        another open transaction holds the same key. Sending the same objects again is always safe.
+        another open transaction holds the same key, BacklogFull while too much waits (then nothing is
+        accepted). Sending the same objects again is always safe.
         """
         if connection is None:
             return self._acceptance.accept(commands)
@@ -152,6 +155,10 @@ class PointsClient(Lookups):
     def retry(self, task_id: str, by: By = _OPERATOR) -> str:
         """Lets a dead command try again, once its cause is put right; its own id. Raises NotDead."""
         return self._control.retry(task_id, by)
+
+    def retry_all(self, which: Which, by: By = _OPERATOR) -> Iterator[list[str]]:
+        """Lets all dead commands of these try again, piece by piece; each piece's ids once it is done."""
+        return self._control.retry_all(which, by)
 
     def pause(self, tenant_id: str, by: By = _OPERATOR) -> datetime:
         """Lets the tenant's commands, which are accepted all the same, and its sweeps wait; since when. When

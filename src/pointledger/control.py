@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -15,10 +15,12 @@ from pointledger.doorbell import Doorbells
 from pointledger.errors import InvalidCommand, NotDead, NotWaiting
 from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage import acts, failures, journal, lanes, pauses, programmes
+from pointledger.storage import acts, failures, jobs, journal, lanes, pauses, programmes
 from pointledger.storage.database import is_transient, transaction
+from pointledger.storage.failures import Which
 
 _TRIES = 6  # of two seconds each for a lane's row: whoever is frozen holding it is ended after five
+_RETRIED_AT_ONCE = 100  # in one transaction, an act each: a tenth of a second
 _MESSAGE = "cancelled before it was applied"
 
 Result = TypeVar("Result")
@@ -76,6 +78,22 @@ class Control:
             raise NotDead(task_id)
         self._doorbells.ring([lane])
         return show_id(command_id)
+
+    def retry_all(self, which: Which, by: By) -> Iterator[list[str]]:
+        """Lets all of these try again that are dead by now, in the order of their acceptance; the ids of each
+        piece, once it is committed. Each command's retry is an act of its own. What dies again stays dead."""
+        with self._database.connect() as connection:
+            now = jobs.now(connection)
+        which = which._replace(until=min(which.until or now, now))
+        while True:
+            with transaction(self._database, self._settings) as connection:
+                revived = failures.revive_some(connection, which, _RETRIED_AT_ONCE)
+                for one in revived:
+                    acts.record(connection, one.tenant_id, "dead-retry", by, command_id=one.id)
+            if not revived:
+                return
+            self._doorbells.ring({one.lane for one in revived})
+            yield [show_id(one.id) for one in revived]
 
     def pause(self, tenant_id: str, by: By) -> datetime:
         """Lets the tenant's commands wait, and its sweeps; since when they do. When this returns, nothing of

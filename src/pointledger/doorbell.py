@@ -20,6 +20,7 @@ _DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
 _RING_LIVES_SECONDS = 60  # under a long backlog rings would pile up; far more than clocks may differ
 _PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wait for it again
 _POOL_WAIT_SECONDS = 1.0
+_BEAT_KNOWN_MS = 3_600_000  # an hour after beat was last heard nobody knows when
 APPLIED = "applied"  # the channel of a lane is PREFIX:applied:LANE
 
 _log = structlog.get_logger()
@@ -80,6 +81,34 @@ class Doorbells:
             _log.warning("redis_is_away", action="tell", error=type(error).__name__)
         failpoints.after("tell")
 
+    def unheard(self, lanes: list[int]) -> list[int]:
+        """Those that nobody is at while no doorbell is on its way: theirs were lost. None, if Redis is away:
+        then there is more to tell than that."""
+        try:
+            held = self._client.mget([f"{self._prefix}:lane:{lane}" for lane in lanes])
+            if self._on_their_way():
+                return []
+        except (redis.RedisError, KombuError, OSError) as error:
+            _log.warning("redis_is_away", action="ring", error=type(error).__name__)
+            return []
+        return [lane for lane, token in zip(lanes, held, strict=True) if token is None]
+
+    def _on_their_way(self) -> int:
+        """How many doorbells lie in Celery's queue."""
+        with self._app.connection_for_read() as connection:
+            try:
+                queue = connection.default_channel.queue_declare(wire.LANES_QUEUE, passive=True)
+            except connection.channel_errors:  # Redis has no list that is empty
+                return 0
+            return int(queue.message_count)
+
+    def hear_beat(self) -> None:
+        """Notes that beat lives, and a worker that answers it."""
+        try:
+            self._client.set(_beat_key(self._prefix), "1", px=_BEAT_KNOWN_MS)
+        except redis.RedisError as error:
+            _log.warning("redis_is_away", action="beat", error=type(error).__name__)
+
     @contextmanager
     def listen(self, lane: int | None) -> Iterator["Listener"]:
         """Hears `tell`; a lane that is not known yet cannot be heard, only waited for."""
@@ -121,3 +150,16 @@ class Doorbells:
 
     def _channel(self, lane: int) -> str:
         return f"{self._prefix}:{APPLIED}:{lane}"
+
+
+def beat_heard_seconds(client: redis.Redis, settings: Settings) -> float | None:
+    """How long ago beat was heard, by Redis' own clock; None where nobody knows."""
+    try:
+        milliseconds_left: int = client.pttl(_beat_key(settings.redis_prefix))
+    except redis.RedisError:
+        return None
+    return (_BEAT_KNOWN_MS - milliseconds_left) / 1000 if milliseconds_left > 0 else None
+
+
+def _beat_key(prefix: str) -> str:
+    return f"{prefix}:beat"

@@ -29,13 +29,14 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
+from pointledger import telemetry
 from pointledger.batch import Batches, Peeked, sender, told
 from pointledger.domain.decide import Accepted
 from pointledger.doorbell import Doorbells
 from pointledger.locks import Locks, User, new_token
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import is_transient, transaction
+from pointledger.storage.database import is_transient, sqlstate, transaction
 from pointledger.wire import UnknownPayload, decode
 
 _TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane
@@ -62,6 +63,7 @@ class Engine:
         """
         token = new_token()
         if not self._locks.enter(lane, token):
+            telemetry.LANES_TAKEN.inc()
             return 0
         began, done, left = time.monotonic(), 0, False
         try:
@@ -121,14 +123,15 @@ class Engine:
 
     def _take_users(self, lane: int, batch: list[Accepted], users: list[User], token: str) -> list[Accepted]:
         """The commands all of whose users are ours now; all of them when nobody gets free in time."""
-        patient_until = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            ready = _without(batch, self._locks.take_users(lane, users, token))
-            if ready:
-                return ready
-            if time.monotonic() > patient_until:
-                return batch
+        ready = _without(batch, self._locks.take_users(lane, users, token))
+        if ready:
+            return ready
+        began = time.monotonic()
+        while not ready and time.monotonic() - began <= _PATIENCE_SECONDS:
             time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  (jitter: two must not keep step)
+            ready = _without(batch, self._locks.take_users(lane, users, token))
+        telemetry.LOCK_WAITS.observe(time.monotonic() - began)
+        return ready or batch
 
     def _apply(self, lane: int, peeked: Peeked) -> int:
         for tries_left in reversed(range(_TRIES)):
@@ -137,6 +140,7 @@ class Engine:
             except Exception as error:
                 if not tries_left or not is_transient(error):
                     raise
+                telemetry.TRIED_AGAIN.labels(sqlstate(error) or type(error).__name__).inc()
                 _log.warning("tried_again", action="drain", lane=lane, error=type(error).__name__)
                 time.sleep(random.uniform(0.005, 0.02))  # noqa: S311
         raise AssertionError("the last try returns or raises")

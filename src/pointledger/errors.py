@@ -71,6 +71,20 @@ class AcceptanceBusy(LedgerError):
         self.new = new  # how many of the others were not there before
 
 
+class BacklogFull(LedgerError):
+    """Too much waits to be applied, so nothing more is accepted for the moment. Send it again in some
+    seconds, with the same id or key; if it lasts, start more workers, and ask: pointledger doctor."""
+
+
+class AddressTaken(LedgerError):
+    """Nobody can listen there. Choose another port, or end what listens on it."""
+
+
+class UnsafeConfiguration(LedgerError):
+    """With this configuration what was accepted can be lost, so nothing starts. Do what is said, or, where
+    that is meant, name the check in POINTLEDGER_ALLOW_UNSAFE, like ["redis-eviction"]."""
+
+
 class TenantUnreadable(LedgerError):
     """A newer program has saved this tenant's configuration or rules; its commands wait. Let every worker
     run the newer version."""

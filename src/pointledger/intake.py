@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from pointledger import failpoints, wire
+from pointledger import failpoints, telemetry, wire
 from pointledger.acceptance import Acceptance
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of
@@ -27,6 +27,7 @@ from pointledger.domain.json_values import read_json
 from pointledger.domain.producers import Producer, Producers, producers_from
 from pointledger.errors import (
     AcceptanceBusy,
+    BacklogFull,
     BrokerAway,
     IdempotencyKeyReused,
     InvalidCommand,
@@ -48,6 +49,8 @@ _HELD_SECONDS = {Misfit.QUOTA: 1.0, Misfit.UNKNOWN_VERSION: 60.0}  # before a he
 _HELD_AT_ONCE = 200
 _LOOK_SECONDS = 1.0  # between looks at what is held
 _AWAY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries while broker or database is away
+
+_PASSING = (BrokerAway, AcceptanceBusy, BacklogFull)  # what is there comes again
 
 _log = structlog.get_logger()
 
@@ -88,23 +91,23 @@ class Intake:
         acceptance: Acceptance,
         producers: Producers,
         *,
-        idle_timeout_ms: int = IDLE_TIMEOUT_MS,
+        idle_ms: int = IDLE_TIMEOUT_MS,
     ) -> None:
         self._database = database
-        self._idle_timeout_ms = idle_timeout_ms
+        self._idle_ms = idle_ms
         self._acceptance = acceptance
         self._producers = producers
         self._look_at = 0.0
 
     def receive(self, messages: Sequence[Message]) -> Counter[str]:
         """Returns when what became of each is committed; how many are accepted, dead and held. Raises what
-        the database raises, and AcceptanceBusy; receiving the same messages again is always safe."""
+        the database raises, AcceptanceBusy and BacklogFull; receiving the messages again is always safe."""
         with self._database.connect() as connection:
             now = jobs.now(connection)
         judged = self._within_quotas([self._judge(message, now) for message in messages])
         judged = self._accept(judged)
         counts: Counter[str] = Counter()
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             for one in judged:
                 counts[self._keep(connection, one)] += 1
             failpoints.before("letters-commit")
@@ -114,7 +117,7 @@ class Intake:
     def retry_held(self) -> Counter[str]:
         """Tries letters again whose moment has come, in the order of their coming; one intake at a time."""
         counts: Counter[str] = Counter()
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             if not letters.one_at_a_time(connection):
                 return counts
             over: set[str | None] = set()  # producers who have sent enough for this minute
@@ -124,7 +127,7 @@ class Intake:
 
     def replay(self, letter_id: int) -> list[str]:
         """Makes commands of a letter, however old; their task ids. Raises LetterMissing and LetterUnfit."""
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             found = letters.letters(connection, letter_id=letter_id, limit=1)
         if not found:
             raise LetterMissing(str(letter_id))
@@ -133,10 +136,10 @@ class Intake:
             receipt = self._acceptance.accept(self._commands_in(letter, None))
         except (Unfit, InvalidCommand, IdempotencyKeyReused) as error:
             reason = error.misfit if isinstance(error, Unfit) else letter.reason
-            with unfrozen(self._database, self._idle_timeout_ms) as connection:
+            with unfrozen(self._database, self._idle_ms) as connection:
                 letters.try_again(connection, letter.id, reason, str(error), None)
             raise LetterUnfit(str(error)) from None
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             letters.settle(connection, letter.id)
         _log.warning("letter_replayed", action="replay", letter=letter.id, door=letter.door)
         return receipt.task_ids
@@ -155,7 +158,7 @@ class Intake:
                 self._look_at_held()
                 tries = 0
             except Exception as error:
-                if not isinstance(error, BrokerAway | AcceptanceBusy) and not is_transient(error):
+                if not isinstance(error, _PASSING) and not is_transient(error):
                     raise
                 wait = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
                 tries += 1
@@ -171,6 +174,8 @@ class Intake:
         failpoints.before("forget")
         mailbox.done()
         failpoints.after("forget")
+        for state, messages_so in counts.items():
+            telemetry.RECEIVED.labels(state).inc(messages_so)
         _log.info("received", action="intake", **counts)
         return counts
 
@@ -205,7 +210,7 @@ class Intake:
         bounded = sorted({one.producer.name for one in judged if one.producer and one.producer.per_minute})
         if not bounded:
             return judged
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             over = letters.holds_back(connection, bounded, Misfit.QUOTA)
             return [self._counted(connection, one, over) for one in judged]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import structlog
 
-from pointledger import failpoints
+from pointledger import failpoints, telemetry
 from pointledger.broker import Publisher
 from pointledger.errors import BrokerAway
 from pointledger.settings import Settings
@@ -67,6 +67,7 @@ class Relay:
             outbox.mark_sent(connection, seqs)
             failpoints.before("relay-commit")
         failpoints.after("relay-commit")
+        telemetry.RELAYED.inc(len(events))
         return Sent(len(seqs), len(events))
 
     def send_all(self) -> Sent:

@@ -24,12 +24,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
 
-    database_url: str | None = Field(None, description="postgresql://user:password@host/database")
+    database_url: str | None = Field(None, repr=False, description="postgresql://user:password@host/database")
     owner_url: str | None = Field(
-        None, description="for migrate: the tables' owner; database_url, if not given"
+        None, repr=False, description="for migrate: the tables' owner; database_url, if not given"
     )
-    redis_url: str | None = Field(None, description="locks and doorbells: redis://host:6379/0")
-    broker_url: str | None = Field(None, description="Celery's broker; the Redis URL if not given")
+    redis_url: str | None = Field(None, repr=False, description="locks and doorbells: redis://host:6379/0")
+    broker_url: str | None = Field(
+        None, repr=False, description="Celery's broker; the Redis URL if not given"
+    )
 
     redis_prefix: str = Field("{pointledger}", description="of every key; two ledgers may share a Redis")
     lanes: int = Field(64, ge=1, le=1024, description="slices of the journal: 32 times two cores' workers")
@@ -40,7 +42,9 @@ class Settings(BaseSettings):
         default=False, description="behind pgbouncer in transaction mode: no prepared statements"
     )
 
-    events_url: str | None = Field(None, description="broker of events in and out; Celery's if not given")
+    events_url: str | None = Field(
+        None, repr=False, description="broker of events in and out; Celery's if not given"
+    )
     events_source: str = Field("/pointledger", description="of outgoing events; the tenant follows it")
     events_exchange: str = Field("points.events", description="topic exchange that relays send to")
     events_queues: tuple[str, ...] = Field(
@@ -61,6 +65,21 @@ class Settings(BaseSettings):
     idle_timeout_ms: int = Field(5_000, description="Postgres ends a transaction that stands still")
     lock_ttl_ms: int = Field(
         10_000, description="longer than each of the above; a killed worker's turn ends so"
+    )
+
+    # Beyond these the doors close, and open by themselves.
+    backlog_limit: int = Field(
+        2_000_000, ge=1, description="commands that may wait: minutes of two cores' work, 1 GB of journal"
+    )
+    backlog_seconds: float = Field(
+        86_400,
+        gt=0,
+        description="how long the oldest that may go waits: a day without workers is an accident",
+    )
+
+    allow_unsafe: frozenset[str] = Field(
+        frozenset(),
+        description="checks of the doctor's with which processes start although they are dangerous",
     )
 
     backoff_seconds: tuple[float, ...] = Field(

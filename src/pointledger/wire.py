@@ -3,6 +3,7 @@
 Names are contracts: a module may move, these may not change.
 """
 
+import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -161,6 +162,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "timezone": "UTC",
         "pointledger_settings": settings,  # for the result backend
         "broker_url": settings.broker,
+        "broker_use_ssl": tls_options(settings.broker),
         # A publish must not wait for ever on a connection that is dead.
         "broker_connection_timeout": 4,
         "broker_pool_limit": 10,
@@ -173,6 +175,13 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         },
         "broker_transport_options": _transport_options(settings),
     }
+
+
+def tls_options(url: str) -> dict[str, Any] | None:
+    """For kombu: with amqps alone it would take any host's certificate. Redis' options stand in its URL."""
+    if not url.startswith("amqps:"):
+        return None
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # None: the URL's, says kombu
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import http, latency, throughput
+from tests.bench import backlog, expiry, growth, http, latency, throughput, transfer
 from tests.bench.harness import Benchmark, Choice, DifferentWork, Report
 from tests.bench.plots import draw
 from tests.bench.stage import BenchmarkStuck, Stage, open_stage
@@ -32,7 +32,11 @@ class Known(NamedTuple):
 
 BENCHMARKS: dict[str, Known] = {
     throughput.NAME: Known(throughput.run, 45, "apply-rule, accepted to applied, beside three other ways"),
+    transfer.NAME: Known(transfer.run, 30, "points from user to user, beside pgledger and the conventional"),
     latency.NAME: Known(latency.run, 30, "from one command to its outcome, beside a Celery no-op task"),
+    expiry.NAME: Known(expiry.run, 45, "a nightly sweep, while commands arrive"),
+    growth.NAME: Known(growth.run, 90, "the same load on ever larger ledgers"),
+    backlog.NAME: Known(backlog.run, 45, "what was accepted without workers, applied by 1, 2 and 4"),
     http.NAME: Known(http.run, 45, "apply-rule through the gateway, from request to outcome"),
 }
 

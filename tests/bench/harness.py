@@ -1,7 +1,7 @@
 """Comparing: the sides take turns in the same run, round after round, and only verified work counts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
@@ -87,35 +87,32 @@ class Benchmark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What the sides measured: by label, a figure for each round. Ours is the first side."""
+    """What the sides measured: by side, and by what it is a figure of, one for each round. Ours is the first
+    side."""
 
     count: int
     ours: str
-    figures: dict[str, list[float]] = field(default_factory=dict)
+    figures: dict[tuple[str, str], list[float]]
 
     def report(
-        self,
-        name: str,
-        unit: str,
-        labels: Sequence[str] | None = None,
-        beside: Mapping[str, str] | None = None,
+        self, name: str, unit: str, about: str = "", beside: Mapping[str, str] | None = None
     ) -> Report:
-        """The figures of these labels, of all if not given. Each of theirs is compared with ours of the same
-        thing, else with the first; `beside` has other pairs: a label, and ours for it."""
-        shown = list(self.figures) if labels is None else labels
-        spreads = {label: _spread(self.figures[label]) for label in shown}
-        pairs = {label: self._ours_for(label, shown) for label in shown if not self._is_ours(label)}
+        """The figures of what begins with `about`. Each of theirs is compared with ours of the same thing,
+        else with the first; `beside` has other pairs of labels: a figure, and ours for it."""
+        shown = {key: _label(key, about) for key in self.figures if key[1].startswith(about)}
+        spreads = {label: _spread(self.figures[key]) for key, label in shown.items()}
+        first = next(iter(shown.values()))
+        pairs = {
+            label: shown.get((self.ours, key[1]), first)
+            for key, label in shown.items()
+            if not self._is_ours(key)
+        }
         pairs |= beside or {}
         ratios = {label: spreads[ours].median / spreads[label].median for label, ours in pairs.items()}
         return Report(name, unit, self.count, spreads, ratios)
 
-    def _is_ours(self, label: str) -> bool:
-        return label == self.ours or label.startswith(f"{self.ours}, ")
-
-    def _ours_for(self, label: str, shown: Sequence[str]) -> str:
-        _, comma, what = label.partition(", ")
-        same = f"{self.ours}{comma}{what}"
-        return same if same in shown else shown[0]
+    def _is_ours(self, key: tuple[str, str]) -> bool:
+        return key[0] == self.ours or key[0].startswith(f"{self.ours}, ")
 
 
 def compare(name: str, sides: Sequence[Side], rounds: int, tell: Callable[[str, int, int], None]) -> Rounds:
@@ -124,7 +121,7 @@ def compare(name: str, sides: Sequence[Side], rounds: int, tell: Callable[[str, 
 
     Every other round goes backwards, so that neither side always has the other's remains before it.
     """
-    found: dict[str, dict[str, list[float]]] = {side.label: {} for side in sides}
+    figures: dict[tuple[str, str], list[float]] = {}
     done = 0
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
@@ -134,14 +131,15 @@ def compare(name: str, sides: Sequence[Side], rounds: int, tell: Callable[[str, 
             except DifferentWork as error:
                 raise DifferentWork(f"round {number + 1}, {side.label}: {error}") from None
             for what, figure in measured.items():
-                found[side.label].setdefault(what, []).append(figure)
+                figures.setdefault((side.label, what), []).append(figure)
             done += 1
-    figures = {
-        f"{label}, {what}" if what else label: values
-        for label, of_side in found.items()
-        for what, values in of_side.items()
-    }
     return Rounds(rounds, sides[0].label, figures)
+
+
+def _label(key: tuple[str, str], about: str) -> str:
+    side, what = key
+    rest = what.removeprefix(about).strip()
+    return f"{side}, {rest}" if rest else side
 
 
 def _spread(figures: list[float]) -> Spread:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.bench import noop, workload
-from tests.bench.harness import Choice, DifferentWork, Report, Side, compare
+from tests.bench.harness import Choice, Report, Side, compare
 from tests.bench.ledger import apply_one, at_work, new_ledger, open_accounts
 from tests.bench.open_loop import OpenLoop, percentile
 from tests.bench.plots import distribution
@@ -75,13 +75,12 @@ def _measured(
         for name, share in SHARES.items():
             figures[f"{rate}/s {name}"] = percentile(took, share)
         if rate == _PLOTTED_RATE:
-            stage.traces.append(distribution(f"Latency at {rate} per second", label, took))
+            stage.keep(distribution(f"Latency at {rate} per second", label, took))
     return figures, done
 
 
 def _looped(rate: float, seconds: float, trip: Callable[[int], bool], first: int) -> OpenLoop:
     with OpenLoop(rate, lambda number: trip(first + number)) as loop:
         time.sleep(seconds)
-    if loop.wrong or len(loop.latencies) != loop.begun:
-        raise DifferentWork(f"{loop.begun} round trips, {len(loop.latencies)} came back, {loop.wrong} wrong")
+    loop.verify()
     return loop

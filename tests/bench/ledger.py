@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 WORKERS = 2  # of every side: one per core of the machine from which the figures are
 AT_ONCE = 1000  # commands that a producer hands over in one call, on every side
-_LEAST_RATE = 20  # commands per second; slower than that is stuck
+LEAST_RATE = 20  # commands per second; slower than that is stuck
 _WAIT_SECONDS = 30.0  # for one outcome; then it is no latency any more
 _TRACE_SECONDS = 0.25  # a point of the curve: some batches
 
@@ -160,10 +160,15 @@ def timed(
 ) -> float:
     """Hands the work over and waits for the last outcome; commands per second, on any side."""
     began = time.perf_counter()
+    hand_over(produce, work)
+    workers.wait_until(is_done, 10 + len(work) / LEAST_RATE, f"{len(work)} commands")
+    return len(work) / (time.perf_counter() - began)
+
+
+def hand_over(produce: Callable[[Sequence[T]], object], work: Sequence[T]) -> None:
+    """Hands the work over, so much at once."""
     for start in range(0, len(work), AT_ONCE):
         produce(work[start : start + AT_ONCE])
-    workers.wait_until(is_done, 10 + len(work) / _LEAST_RATE, f"{len(work)} commands")
-    return len(work) / (time.perf_counter() - began)
 
 
 _PER_SPAN = """
@@ -177,7 +182,7 @@ def trace_outcomes(stage: Stage, database: sa.Engine, since: datetime, title: st
         found = connection.exec_driver_sql(_PER_SPAN, (since, _TRACE_SECONDS, since)).all()
     counts = {row[0]: row[1] for row in found}
     spans = range(max(counts, default=0) + 1)
-    stage.traces.append(
+    stage.keep(
         Trace(
             title,
             label,

@@ -9,6 +9,7 @@ from uuid import uuid4
 from celery import Celery
 from redis import Redis
 
+from tests.bench.conventional.celery import LEAN
 from tests.bench.harness import DifferentWork
 from tests.bench.ledger import WORKERS, timed
 from tests.bench.stage import Stage, Workers
@@ -30,15 +31,7 @@ def app_for(broker_url: str | None, results_url: str | None) -> Celery:
         accept_content=["json"],
         result_expires=3600,
         task_acks_late=True,
-        worker_prefetch_multiplier=16,
-        worker_pool="solo",
-        worker_concurrency=1,
-        worker_enable_remote_control=False,
-        worker_send_task_events=False,
-        worker_disable_rate_limits=True,
-        task_send_sent_event=False,
-        broker_connection_retry_on_startup=True,
-        broker_transport_options={"visibility_timeout": 120, "socket_timeout": 15, "priority_steps": [0]},
+        **LEAN,
     )
     return made
 
@@ -87,11 +80,12 @@ def tasks_per_second(stage: Stage, count: int) -> float:
                     )
 
         rate = timed(workers, send, lambda: results.dbsize() >= count, range(count))
-        _verify(sender, ids)
+        verify(sender, ids)
     return rate
 
 
-def _verify(sender: Celery, ids: list[str]) -> None:
+def verify(sender: Celery, ids: list[str]) -> None:
+    """Every task has the result that it must have. Raises DifferentWork."""
     for start in range(0, len(ids), _RESULTS_AT_ONCE):
         wanted = ids[start : start + _RESULTS_AT_ONCE]
         keys = [sender.backend.get_key_for_task(task_id) for task_id in wanted]

@@ -24,7 +24,7 @@ _ON_DISK = Path("/var/tmp")  # by custom it outlives a restart; /tmp may be memo
 _QUIET = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
 _START_SECONDS = 60.0  # a worker takes one or two
 _STOP_SECONDS = 15.0  # a worker finishes its task, then it is killed
-_POLL_SECONDS = 0.02  # between looks whether all is done: small beside seconds, and cheap
+_POLL_SECONDS = 0.05  # between looks whether all is done: small beside seconds, and looking takes time, too
 _LOG_TAIL_CHARACTERS = 2000
 
 
@@ -70,7 +70,16 @@ class Stage:
         self._urls = urls
         self._folder = folder
         self.tell = tell
-        self.traces: list[Trace] = []
+        self._traces: dict[tuple[str, str], Trace] = {}
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The curves that were kept."""
+        return list(self._traces.values())
+
+    def keep(self, trace: Trace) -> None:
+        """Keeps the curve in the place of one of the same title and label: the last round's is drawn."""
+        self._traces[trace.title, trace.label] = trace
 
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
@@ -140,10 +149,23 @@ def open_stage(tell: Callable[[str, int, int], None]) -> Iterator[Stage]:
     servers = EmbeddedServers(folder, durable=True)
     try:
         with servers as urls:
+            _require_durability(urls)
             yield Stage(urls, folder, tell)
     finally:
         shutil.rmtree(servers.home, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_durability(urls: ServerUrls) -> None:
+    """What is measured is what survives a power cut. Raises BenchmarkStuck."""
+    with psycopg.connect(urls.database_url) as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            (value,) = connection.execute("SELECT current_setting(%s)", (name,)).fetchone() or ("",)
+            if value != "on":
+                raise BenchmarkStuck(f"{name} is {value!r}, not on")
+    with Redis.from_url(urls.redis_url, decode_responses=True) as client:
+        if client.config_get("appendonly") != {"appendonly": "yes"}:
+            raise BenchmarkStuck("Valkey is not append-only")
 
 
 def _start(

@@ -4,25 +4,17 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import time
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-import sqlalchemy as sa
 
-from pointledger.embedded import ServerUrls
-from pointledger.storage.database import engine_for
 from tests.bench.__main__ import BENCHMARKS
-from tests.bench.conventional import tables
-from tests.bench.conventional.apply_rule import Command, apply_rule
 from tests.bench.harness import DifferentWork, Side, compare
 from tests.bench.open_loop import OpenLoop, percentile
 from tests.bench.plots import distribution, draw
 from tests.bench.stage import Trace
-from tests.bench.workload import Event, verify
+from tests.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 300  # each takes seconds; others may use the machine, too
@@ -142,6 +134,25 @@ def test_every_round_trip_that_began_comes_back_and_wrong_ones_are_counted():
     assert sorted(numbers) == list(range(loop.begun))
     assert len(loop.latencies) == loop.begun
     assert loop.wrong == loop.begun // 2
+    with pytest.raises(DifferentWork, match="wrong"):
+        loop.verify()
+
+
+def test_those_whose_moment_came_while_others_took_long_count_too():
+    slow, planned = threading.Event(), 50
+
+    def trip(_number: int) -> bool:
+        return slow.wait(60)
+
+    with OpenLoop(1000, trip) as loop:
+        wait_until(lambda: loop.begun >= 2, "round trips begin")
+        began = time.perf_counter()
+        wait_until(lambda: time.perf_counter() - began > planned / 1000, "moments pass")
+        slow.set()
+
+    assert loop.begun >= planned
+    assert len(loop.latencies) == loop.begun
+    loop.verify()
 
 
 def test_a_round_trip_that_fails_ends_the_loop():
@@ -151,7 +162,7 @@ def test_a_round_trip_that_fails_ends_the_loop():
         broken.set()
         raise ConnectionError("gone")
 
-    with pytest.raises(ConnectionError), OpenLoop(1000, trip):
+    with pytest.raises(DifferentWork, match="gone"), OpenLoop(1000, trip):
         assert broken.wait(60)
 
 
@@ -168,63 +179,3 @@ def test_curves_are_drawn_into_a_picture(tmp_path: Path):
     draw([distribution("Latency", "ours", [2.0, 1.0]), Trace("Rate", "x", "s", "n", [0.0], [1.0])], target)
 
     assert target.read_bytes().startswith(b"\x89PNG")
-
-
-# ------------------------------------------------------------------------------ the conventional design
-
-
-@pytest.fixture
-def conventional(servers: ServerUrls) -> Iterator[sa.Engine]:
-    """Its tables, in a database of their own, with a rule whose daily limit is 40 points."""
-    name = f"conventional_{uuid4().hex[:8]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    database = engine_for(f"{servers.database_url.rpartition('/')[0]}/{name}")
-    rule = {"tenant_id": "shop", "event_type": "basket.paid", "field": "amount_minor", "per": 100}
-    rule |= {"points": 1, "multiplier": "1.5", "daily_limit": 40, "expiry_days": 365}
-    with database.begin() as connection:
-        tables.metadata.create_all(connection)
-        connection.execute(sa.insert(tables.rules), rule)
-    yield database
-    database.dispose()
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def _command(event_id: str, amount_minor: int) -> Command:
-    now = datetime(2026, 3, 1, 10, tzinfo=UTC)
-    return Command(uuid4(), "shop", "anna", "basket.paid", event_id, now, {"amount_minor": amount_minor})
-
-
-def _balances(database: sa.Engine) -> list[int]:
-    with database.connect() as connection:
-        return list(connection.scalars(sa.select(tables.accounts.c.balance)))
-
-
-def test_the_conventional_design_applies_a_command_and_an_event_once(conventional: sa.Engine):
-    rules, first = tables.Rules(), _command("basket-1", 1999)
-    for command in (first, first, _command("basket-1", 1999)):
-        with conventional.begin() as connection:
-            apply_rule(connection, command, rules)
-
-    assert _balances(conventional) == [28]
-    with conventional.connect() as connection:
-        verify(connection, ["anna"], [Event("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
-        for user, amount_minor, before in (
-            ("anna", 2100, NOTHING),
-            ("ben", 1999, NOTHING),
-            ("anna", 1999, (1, 28)),
-        ):
-            with pytest.raises(DifferentWork):
-                verify(
-                    connection, ["anna"], [Event("basket-1", user, first.occurred_at, amount_minor)], before
-                )
-
-
-def test_the_conventional_design_keeps_the_daily_limit(conventional: sa.Engine):
-    rules = tables.Rules()
-    for number in range(3):
-        with conventional.begin() as connection:
-            apply_rule(connection, _command(f"basket-{number}", 1999), rules)
-
-    assert _balances(conventional) == [40]

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from celery import Celery
+from redis import Redis
 
 from pointledger.storage.database import engine_for
 from tests.bench.conventional import celery as conventional
 from tests.bench.conventional import tables
-from tests.bench.conventional.celery import APPLY_RULE
+from tests.bench.conventional.celery import APPLY_RULE, TRANSFER
 from tests.bench.conventional.producer import send_many
 from tests.bench.ledger import WORKERS
+from tests.bench.moves import Move
 from tests.bench.stage import Stage, Workers
 from tests.bench.workload import (
     EVENT_TYPE,
@@ -45,17 +48,46 @@ _OPENING = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Conventional:
+    """The system at work: its database, an app that sends, its workers, and the Valkey where messages lie."""
+
+    database: sa.Engine
+    app: Celery
+    workers: Workers
+    broker: Redis
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Hands the events over, a task for each."""
+        send_many(self.app, APPLY_RULE, [_fields_of(event) for event in events])
+
+    def send_moves(self, moves: Sequence[Move]) -> None:
+        """Hands the transfers over, a task for each."""
+        send_many(self.app, TRANSFER, [_fields_of_move(move) for move in moves])
+
+    def has_outcomes(self, count: int) -> bool:
+        """Whether so many commands are applied. They are counted once no message is left: counting takes
+        time that is the workers'."""
+        if self.broker.llen(conventional.QUEUE):
+            return False
+        with self.database.connect() as connection:
+            return bool(connection.exec_driver_sql("SELECT count(*) FROM outcomes").scalar_one() >= count)
+
+
 @contextmanager
-def at_work(stage: Stage, users: int) -> Iterator[tuple[sa.Engine, Celery, Workers]]:
-    """Its database with so many accounts, an app that sends, and its workers."""
+def at_work(stage: Stage, users: int) -> Iterator[Conventional]:
+    """The system with accounts for so many users."""
     redis_url = stage.valkey(1)
     with stage.database() as database_url:
         database = engine_for(database_url)
         _fill(database, users)
         app = conventional.app_for(redis_url)
         environment = {conventional.DATABASE_URL: database_url, conventional.REDIS_URL: redis_url}
-        with stage.workers("tests.bench.conventional", WORKERS, redis_url, environment) as workers:
-            yield database, app, workers
+        with (
+            stage.workers("tests.bench.conventional", WORKERS, redis_url, environment) as workers,
+            Redis.from_url(redis_url) as broker,
+        ):
+            yield Conventional(database, app, workers, broker)
         app.close()
         database.dispose()
 
@@ -72,11 +104,6 @@ def _fill(database: sa.Engine, users: int) -> None:
         connection.exec_driver_sql("ANALYZE")
 
 
-def send(app: Celery, events: Sequence[Event]) -> None:
-    """Hands the events over, a task for each."""
-    send_many(app, APPLY_RULE, [_fields_of(event) for event in events])
-
-
 def _fields_of(event: Event) -> dict[str, Any]:
     return {
         "tenant_id": TENANT,
@@ -88,7 +115,10 @@ def _fields_of(event: Event) -> dict[str, Any]:
     }
 
 
-def has_outcomes(database: sa.Engine, count: int) -> bool:
-    """Whether so many commands are applied."""
-    with database.connect() as connection:
-        return bool(connection.exec_driver_sql("SELECT count(*) FROM outcomes").scalar_one() >= count)
+def _fields_of_move(move: Move) -> dict[str, Any]:
+    return {
+        "tenant_id": TENANT,
+        "user_id": move.source,
+        "to_user_id": move.destination,
+        "amount": move.amount,
+    }

@@ -91,19 +91,18 @@ def _mixed(stage: Stage, size: Size) -> dict[str, float]:
 
 def _theirs(stage: Stage, size: Size) -> dict[str, float]:
     user_ids, rates = workload.users(size.users), {}
-    with theirs.at_work(stage, size.users) as (database, app, workers):
+    with theirs.at_work(stage, size.users) as system:
         applied = list[workload.Event]()
         for name in ("warm-up", *DRAWS):
             drawn, count = ("uniform", size.warm_up) if name == "warm-up" else (name, size.theirs)
             events = workload.events(name, min(count, size.theirs), user_ids, drawn)
             applied += events
-            all_outcomes = size.users + len(applied)
-            is_done = partial(theirs.has_outcomes, database, all_outcomes)
+            is_done = partial(system.has_outcomes, size.users + len(applied))
             began = datetime.now(UTC)
-            rates[name] = timed(workers, partial(theirs.send, app), is_done, events)
+            rates[name] = timed(system.workers, system.send, is_done, events)
             if name == "uniform":
-                trace_outcomes(stage, database, began, _TITLE, "conventional")
-        with database.connect() as connection:
+                trace_outcomes(stage, system.database, began, _TITLE, "conventional")
+        with system.database.connect() as connection:
             workload.verify(connection, user_ids, applied, (1, OPENING_POINTS))
     del rates["warm-up"]
     return rates

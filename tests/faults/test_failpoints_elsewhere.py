@@ -163,7 +163,7 @@ def _sends_what_is_left(ledger: Ledger) -> bool:
 def take_in(ledger: Ledger, _: None) -> None:
     mailbox = open_mailbox(ledger.settings)
     acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
-    intake = Intake(ledger.database, acceptance, producers(), idle_timeout_ms=ledger.settings.idle_timeout_ms)
+    intake = Intake(ledger.database, acceptance, producers(), idle_ms=ledger.settings.idle_timeout_ms)
     intake.step(mailbox, wait_seconds=1.0)
 
 

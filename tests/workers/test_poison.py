@@ -14,39 +14,34 @@ from redis import Redis
 from pointledger import Earn
 from pointledger.demo.programme import TENANT
 from pointledger.demo.system import System
-from pointledger.wire import LANES_QUEUE
+from pointledger.wire import DRAIN_TASK, LANES_QUEUE
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
 
-def message(body: object = None, *, headers: object = None, **properties: Any) -> bytes:
-    """As kombu writes it to a list of Redis, but for what is given."""
+def _message(body: object = "[[0], {}, {}]", *, body_encoding: str = "base64", **headers: Any) -> bytes:
+    """As kombu writes a doorbell to a list of Redis, but for what is given."""
     task_id = str(uuid.uuid4())
-    given = [[], {"tenant_id": TENANT, "user_id": "mallory", "amount": 5}, {}] if body is None else body
-    written = given if isinstance(given, str) else json.dumps(given)
+    written = body if isinstance(body, str) else json.dumps(body)
     envelope = {
         "body": base64.b64encode(written.encode()).decode(),
-        "content-type": "application/json",
+        "content-type": headers.pop("content_type", "application/json"),
         "content-encoding": "utf-8",
-        "headers": {"lang": "py", "task": "points.drain", "id": task_id} if headers is None else headers,
+        "headers": {"lang": "py", "task": DRAIN_TASK, "id": task_id} | headers,
         "properties": {
             "correlation_id": task_id,
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": LANES_QUEUE},
             "priority": 0,
-            "body_encoding": "base64",
+            "body_encoding": body_encoding,
             "delivery_tag": str(uuid.uuid4()),
         },
     }
-    envelope["properties"] |= {  # type: ignore[operator]
-        name: value for name, value in properties.items() if name in ("body_encoding", "delivery_tag")
-    }
-    return json.dumps(envelope | {k: v for k, v in properties.items() if "-" in k}).encode()
+    return json.dumps(envelope).encode()
 
 
-def _headers(**more: Any) -> dict[str, Any]:
-    return {"lang": "py", "task": "points.drain", "id": str(uuid.uuid4())} | more
-
+_STOLEN = {"tenant_id": TENANT, "user_id": "mallory", "amount": 5}
+_EVIL = {"task": "points.earn", "args": [], "kwargs": _STOLEN}
 
 # Of these kombu may die before anybody of ours sees them; they are gone then.
 RAW: dict[str, bytes] = {
@@ -57,22 +52,24 @@ RAW: dict[str, bytes] = {
     "null": b"null",
     "nested": b"[" * 100_000,
     "no properties": b'{"body": "e30=", "headers": {}}',
-    "an unknown body encoding": message(body_encoding="rot13"),
+    "an unknown body encoding": _message(body_encoding="rot13"),
 }
 MESSAGES: dict[str, bytes] = {
-    "an object as body": message("{}"),
-    "a time limit that is none": message(headers=_headers(timelimit="x")),
-    "an object as id": message(headers=_headers(id={})),
-    "an object as task": message(headers=_headers(task={})),
-    "no headers": message(headers={}),
-    "an unknown task": message(headers=_headers(task="os.system")),
-    "pickle": message(**{"content-type": "application/x-python-serialize"}),
-    "a body that is no JSON": message("{"),
-    "wrong arguments": message([["x", "y", "z"], {"a": 1}, {}]),
-    "an eta that is none": message([[0], {}, {}], headers=_headers(eta="tomorrow")),
-    "an eta beyond all": message([[0], {}, {}], headers=_headers(eta="9999-12-31T00:00:00")),
-    "a time limit below nothing": message([[0], {}, {}], headers=_headers(timelimit=[-1, -1])),
-    "callbacks": message([[0], {}, {"callbacks": [{"task": "points.earn", "args": [], "kwargs": {}}]}]),
+    "an object as body": _message("{}"),
+    "a time limit that is none": _message(timelimit="x"),
+    "an object as id": _message(id={}),
+    "an object as task": _message(task={}),
+    "no task": _message(task=None),
+    "an unknown task": _message(task="os.system"),
+    "pickle": _message(content_type="application/x-python-serialize"),
+    "a body that is no JSON": _message("{"),
+    "wrong arguments": _message([["x", "y", "z"], {"a": 1}, {}]),
+    "no such lane": _message([[10**30], {}, {}]),
+    "an eta that is none": _message(eta="tomorrow"),
+    "an eta beyond all": _message(eta="9999-12-31T00:00:00"),
+    "a time limit below nothing": _message(timelimit=[-1, -1]),
+    "callbacks": _message([[0], {}, {"callbacks": [_EVIL]}]),
+    "errbacks": _message([["x"], {}, {"errbacks": [_EVIL]}]),
 }
 
 

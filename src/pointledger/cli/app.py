@@ -1,11 +1,9 @@
 """The commands in one place, and how each ends: its exit status, and one clear line for an error."""
 
 import logging
-import sys
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
@@ -38,6 +36,8 @@ from pointledger.errors import (
     LedgerError,
     WaitTimedOut,
 )
+from pointledger.logs import log_in_lines
+from pointledger.settings import Settings
 from pointledger.storage.database import DATABASE_ERRORS, is_transient
 
 _BAD_INPUT = (
@@ -134,6 +134,8 @@ app.command(rich_help_panel="Programme")(lookups.limits)
 app.command(rich_help_panel="Accounts")(lookups.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
 app.command(rich_help_panel="Operation")(operate.migrate)
+app.command(rich_help_panel="Operation")(operate.doctor)
+app.command(rich_help_panel="Operation")(operate.metrics)
 app.command(rich_help_panel="Operation")(operate.audit)
 app.command(rich_help_panel="Operation")(events.relay)
 app.command(rich_help_panel="Operation")(events.outbox)
@@ -153,9 +155,9 @@ app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.",
 
 def main() -> None:
     """The program `pointledger`. Logs go to stderr: stdout belongs to the answer."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    try:
+        settings = Settings()
+    except ValueError:  # the command itself says what is wrong with it
+        settings = Settings.model_construct()
+    log_in_lines(settings, logging.WARNING)
     app(prog_name="pointledger")

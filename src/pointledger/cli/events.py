@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.broker import Publisher
 from pointledger.cli.opening import opened_database, opened_settings, reading
 from pointledger.cli.output import FAILED, Json, note, print_fields, print_json
+from pointledger.doctor import require_safe
 from pointledger.doorbell import Doorbells
 from pointledger.intake import Intake, load_producers
 from pointledger.locks import connect
@@ -20,6 +22,7 @@ from pointledger.mailbox import open_mailbox
 from pointledger.relay import Relay
 from pointledger.settings import Settings
 from pointledger.storage import outbox as storage
+from pointledger.telemetry import sending
 from pointledger.wire import producer_app
 
 
@@ -34,7 +37,8 @@ def relay(
             sender = Relay(database, publisher, settings)
             if not once:
                 note(f"Relaying events to the exchange {settings.events_exchange}; Ctrl-C ends it.", "dim")
-                sender.run(stop.is_set, stop.wait)
+                with sending(connect(settings), settings):
+                    sender.run(stop.is_set, stop.wait)
                 return
             sent = sender.send_all()
         finally:
@@ -55,7 +59,8 @@ def intake(
         try:
             if not once:
                 note(f"Taking events from the queue {settings.intake_queue}; Ctrl-C ends it.", "dim")
-                taker.run(mailbox, stop.is_set, stop.wait)
+                with sending(connect(settings), settings):
+                    taker.run(mailbox, stop.is_set, stop.wait)
                 return
             while taken := taker.step(mailbox, wait_seconds=0.2):
                 counts += taken
@@ -67,12 +72,14 @@ def intake(
 
 @contextmanager
 def opened_intake() -> Iterator[tuple[Settings, Intake]]:
-    """The intake of these settings. Raises InvalidProducers."""
+    """The intake of these settings. Raises InvalidProducers and UnsafeConfiguration."""
     with opened_settings() as settings, opened_database(settings) as database:
+        require_safe(database, settings)
         producers = load_producers(settings)
         doorbells = Doorbells(connect(settings), producer_app(settings), settings)
         try:
-            yield settings, Intake(database, Acceptance(database, doorbells, settings), producers)
+            acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
+            yield settings, Intake(database, acceptance, producers)
         finally:
             doorbells.close()
 

@@ -41,7 +41,7 @@ def opened_settings() -> Iterator[Settings]:
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[sa.Engine]:
     """The database, if it fits this program. Raises DatabaseNotMigrated and LaneCountDiffers."""
-    with _malformed_urls_named():
+    with malformed_urls_named():
         engine = engine_for(settings.database, pgbouncer=settings.pgbouncer)
     try:
         require_current(engine, settings.lanes)
@@ -53,7 +53,7 @@ def opened_database(settings: Settings) -> Iterator[sa.Engine]:
 @contextmanager
 def opened_client(settings: Settings) -> Iterator[PointsClient]:
     """A client of that database."""
-    with _malformed_urls_named():
+    with malformed_urls_named():
         client = PointsClient.connect(settings)
     with client:
         yield client
@@ -90,7 +90,8 @@ def _from_environment() -> Settings:
 
 
 @contextmanager
-def _malformed_urls_named() -> Iterator[None]:
+def malformed_urls_named() -> Iterator[None]:
+    """Lets a URL that cannot be read be a clear error. Raises SettingsInvalid."""
     try:
         yield
     except LedgerError:

@@ -1,17 +1,23 @@
-"""The operator's: `migrate`, `audit` and `integrity`."""
+"""The operator's: `migrate`, `doctor`, `metrics`, `audit` and `integrity`."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 import typer
+from prometheus_client import CollectorRegistry, Metric, start_http_server
 from rich.progress import Progress as Bars
 
 from pointledger import audit as audits
+from pointledger import locks
 from pointledger.audit import AuditReport
 from pointledger.cli.accounts import UserId
-from pointledger.cli.opening import opened_database, opened_settings
+from pointledger.cli.events import stop_signals
+from pointledger.cli.opening import malformed_urls_named, opened_database, opened_settings
 from pointledger.cli.output import DONE, FAILED, Json, note, print_fields, print_json, print_table, stderr
 from pointledger.cli.programmes import TenantId
+from pointledger.doctor import Report, Verdict, examine
+from pointledger.errors import AddressTaken
+from pointledger.metrics import Exporter, exposition
 from pointledger.storage import migrate as migrations
 
 
@@ -27,6 +33,69 @@ def migrate(json: Json = False) -> None:
         print_json({"migrated": True, "lanes": settings.lanes})
         return
     note(f"The database is ready, with {settings.lanes} lanes.", "green")
+
+
+def doctor(json: Json = False) -> None:
+    """Look at servers, settings and what waits, and say of each finding what to do. Exit status 1 if one is
+    dangerous. Changes nothing."""
+    with opened_settings() as settings, malformed_urls_named():
+        report = examine(settings)
+    if json:
+        print_json(report.as_json())
+    else:
+        _show_findings(report)
+    raise typer.Exit(FAILED if report.dangers else DONE)
+
+
+def _show_findings(report: Report) -> None:
+    print_table(
+        ("check", "verdict", "seen"),
+        [(finding.check, finding.verdict.upper(), finding.seen) for finding in report.findings],
+    )
+    for finding in report.findings:
+        if finding.verdict is not Verdict.FINE:
+            note(f"{finding.check}: {finding.remedy}", _COLOURS[finding.verdict])
+
+
+_COLOURS = {Verdict.WARNING: "yellow", Verdict.DANGER: "bold red"}
+
+
+def metrics(
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="PORT", min=0, max=65_535, help="Serve them there until stopped."),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="The address to serve them on.")] = "127.0.0.1",
+    json: Json = False,
+) -> None:
+    """Print the whole ledger's metrics in Prometheus' text format, or serve them. The gateway's /metrics has
+    them, too."""
+    with opened_settings() as settings, opened_database(settings) as database:
+        exporter = Exporter(database, locks.connect(settings), settings)
+        if port is not None:
+            _serve(exporter, host, port)
+        elif json:
+            print_json({metric.name: _samples(metric) for metric in exporter.collect()})
+        else:
+            typer.echo(exposition(exporter).decode(), nl=False)
+
+
+def _serve(exporter: Exporter, host: str, port: int) -> None:
+    registry = CollectorRegistry()
+    registry.register(exporter)
+    with stop_signals() as stop:
+        try:
+            server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise AddressTaken(f"{host}:{port}: {error.strerror}") from None
+        note(f"Metrics on http://{host}:{server.server_port}/metrics; Ctrl-C ends it.", "dim")
+        stop.wait()
+        server.shutdown()
+        thread.join()
+
+
+def _samples(metric: Metric) -> list[dict[str, Any]]:
+    return [{"name": one.name, "labels": one.labels, "value": one.value} for one in metric.samples]
 
 
 def audit(json: Json = False) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pointledger.acceptance import Verdict
 from pointledger.domain.commands import AnyCommand
-from pointledger.errors import LedgerError
+from pointledger.errors import BacklogFull, LedgerError
 from pointledger.http import metrics
 from pointledger.storage.database import is_transient
 
@@ -64,6 +64,6 @@ class Accepting:
         try:
             return list(await loop.run_in_executor(self._executor, self._accept_each, commands))
         except Exception as error:
-            if len(group) == 1 or is_transient(error):
+            if len(group) == 1 or is_transient(error) or isinstance(error, BacklogFull):
                 return [error] * len(group)
         return [verdict for waiting in group for verdict in await self._verdicts([waiting])]

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pointledger.errors import InvalidCommand, InvalidRule, InvalidTenant, LedgerError
+from pointledger.errors import BacklogFull, InvalidCommand, InvalidRule, InvalidTenant, LedgerError
 from pointledger.http import gateway as gateways
 from pointledger.http.access import PUBLIC, TABLE
 from pointledger.http.edge import Edge
@@ -27,6 +27,7 @@ from pointledger.storage.database import is_transient
 _INVALID = (InvalidCommand, InvalidRule, InvalidTenant)
 _PHRASES = {404: "there is no such address", 405: "not with this method"}
 _AGAIN_SECONDS = 1
+_FULL_SECONDS = 5  # workers take that long to make room that is worth asking for
 
 _log = structlog.get_logger()
 
@@ -99,6 +100,9 @@ async def _http(request: Request, error: Any) -> Response:
 
 
 async def _failure(_: Request, error: Any) -> Response:
+    if isinstance(error, BacklogFull):
+        told = "too much waits to be applied; ask again, with the same key"
+        return Problem(UNAVAILABLE, told, retry_after=_FULL_SECONDS).answer()
     status, message, reason = next(
         (answer for kind, answer in OF_FAILURE.items() if isinstance(error, kind)), (UNAVAILABLE, "", None)
     )

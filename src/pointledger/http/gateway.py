@@ -13,7 +13,9 @@ from starlette.requests import Request
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.batch_earn import BatchDoor
+from pointledger.doctor import require_safe
 from pointledger.doorbell import Doorbells
 from pointledger.errors import NotConfigured
 from pointledger.http import accepting
@@ -23,6 +25,7 @@ from pointledger.http.lookups import GatewayLookups
 from pointledger.http.programme import Programme
 from pointledger.http.tokens import Tokens
 from pointledger.http.waiting import Waiting
+from pointledger.metrics import Exporter
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
@@ -52,6 +55,7 @@ class Gateway:
     users: Buckets
     services: Buckets
     strangers: Buckets  # those whose tokens are not believed, by address
+    exporter: Exporter
     threads: ThreadPoolExecutor
 
     async def ask(
@@ -71,14 +75,16 @@ def gateway_of(request: Request) -> Gateway:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway on the servers that the settings name. Raises NotConfigured, DatabaseNotMigrated,
-    LaneCountDiffers, and what the database raises when it is away."""
+    LaneCountDiffers, UnsafeConfiguration, and what the database raises when it is away."""
     tokens = Tokens(settings)
     database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
     await asyncio.to_thread(require_current, database, settings.lanes)
-    doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
+    await asyncio.to_thread(require_safe, database, settings)
+    client = locks.connect(settings)
+    doorbells = Doorbells(client, producer_app(settings), settings)
     asked = _redis(settings, _REDIS_SECONDS)
     heard = _redis(settings, None)  # silence is no fault of a subscription
-    acceptance = Acceptance(database, doorbells, settings)
+    acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
     lookups = GatewayLookups(database)
     with (
         ThreadPoolExecutor(accepting.AT_ONCE, "accept") as accept_threads,
@@ -105,6 +111,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
                 strangers=_buckets(
                     asked, settings, "stranger", settings.http_stranger_rate, _STRANGERS_BURST_SECONDS
                 ),
+                exporter=Exporter(database, client, settings),
                 threads=ask_threads,
             )
         finally:

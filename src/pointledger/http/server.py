@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pointledger.errors import LedgerError
+from pointledger.errors import AddressTaken
 from pointledger.http.app import create_app
 from pointledger.http.edge import MOST_ADDRESS_BYTES, MOST_HEADER_BYTES
 from pointledger.http.envelope import Problem
@@ -21,10 +21,6 @@ _HEADER_SECONDS = 10  # whoever has not said by then what they want, wants nothi
 _KEEP_ALIVE_SECONDS = 30
 _GRACEFUL_SECONDS = 10  # to answer what is under way when told to stop
 _BACKLOG = 2048
-
-
-class AddressTaken(LedgerError):
-    """Nobody can listen there. Choose another port, or end what listens on it."""
 
 
 class ImpatientProtocol(HttpToolsProtocol):

@@ -103,18 +103,47 @@ class Dead:
     payload: dict[str, Any]
 
 
-_DEAD = """
+class Which(NamedTuple):
+    """Which dead commands: of this tenant and kind, whose error has this text in it (in whatever case), that
+    died since and until these moments; None: whichever."""
+
+    tenant: str | None = None
+    kind: str | None = None
+    error: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+_OF_THESE = """
+f.dead_at IS NOT NULL
+  AND (%(tenant)s::text IS NULL OR f.tenant_id = %(tenant)s) AND (%(kind)s::text IS NULL OR j.kind = %(kind)s)
+  AND (%(error)s::text IS NULL OR position(lower(%(error)s) IN lower(f.error)) > 0)
+  AND (%(since)s::timestamptz IS NULL OR f.dead_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR f.dead_at <= %(until)s)"""
+
+_DEAD = f"""
 SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload
 FROM failures f JOIN journal j USING (id)
-WHERE f.dead_at IS NOT NULL
+WHERE {_OF_THESE}
   AND (%(id)s::uuid IS NULL
        OR f.id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s))
-ORDER BY f.dead_at DESC, f.id LIMIT %(limit)s"""
+ORDER BY f.dead_at DESC, f.id LIMIT %(limit)s"""  # noqa: S608  (ours)
 
 
-def dead(connection: sa.Connection, *, command_id: UUID | None = None, limit: int = 100) -> list[Dead]:
+ALL_DEAD = Which()
+
+
+def dead(
+    connection: sa.Connection, which: Which = ALL_DEAD, *, command_id: UUID | None = None, limit: int = 100
+) -> list[Dead]:
     """Dead commands, the latest first."""
-    return [Dead(*row) for row in rows(connection, _DEAD, id=command_id, limit=limit)]
+    return [Dead(*row) for row in rows(connection, _DEAD, id=command_id, limit=limit, **which._asdict())]
+
+
+def count_dead(connection: sa.Connection, which: Which) -> int:
+    """How many of them there are."""
+    counting = f"SELECT count(*) FROM failures f JOIN journal j USING (id) WHERE {_OF_THESE}"  # noqa: S608
+    return int(rows(connection, counting, **which._asdict())[0][0])
 
 
 _REVIVE = """
@@ -129,3 +158,29 @@ def revive(connection: sa.Connection, command_id: UUID) -> int | None:
     """Puts a dead command at the end of what waits; its lane, or None if it is not dead."""
     found = rows(connection, _REVIVE, id=command_id)
     return found[0][0] if found else None
+
+
+class Revived(NamedTuple):
+    """A command that was dead and waits again."""
+
+    id: UUID
+    lane: int
+    tenant_id: str
+
+
+_REVIVE_SOME = f"""
+WITH chosen AS MATERIALIZED (
+    SELECT f.id, f.lane, f.tenant_id, j.seq FROM failures f JOIN journal j USING (id)
+    WHERE {_OF_THESE} ORDER BY j.seq LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
+), gone AS (DELETE FROM failures WHERE id IN (SELECT id FROM chosen)
+), waiting AS (
+    -- numbered in the order in which they had been accepted
+    INSERT INTO pending (lane, seq, id)
+    SELECT lane, nextval('journal_seq'), id FROM (SELECT lane, id FROM chosen ORDER BY seq) AS ordered
+)
+SELECT id, lane, tenant_id FROM chosen ORDER BY seq"""  # noqa: S608  (ours)
+
+
+def revive_some(connection: sa.Connection, which: Which, limit: int) -> list[Revived]:
+    """Puts the earliest accepted of these at the end of what waits, in their order."""
+    return [Revived(*row) for row in rows(connection, _REVIVE_SOME, limit=limit, **which._asdict())]

@@ -5,6 +5,7 @@ transaction. It shares no code with the ledger; `tests/bench/README.md` says why
 | ---------- | --------------------------------------------------- |
 | celery     | the app, its settings, the task and the lock        |
 | producer   | sending many tasks                                  |
-| apply_rule | the transaction                                     |
+| apply_rule | the transaction that grants points                  |
+| transfer   | the transaction between two users                   |
 | tables     | the tables, and the rules as the process keeps them |
 """

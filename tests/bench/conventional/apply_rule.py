@@ -35,9 +35,17 @@ class Command:
 
 def apply_rule(connection: sa.Connection, command: Command, rules: Rules) -> None:
     """Applies the command unless it, or its event, was applied before. The caller commits."""
-    if not _is_first(connection, command):
+    first = is_first(
+        connection,
+        command.id,
+        command.tenant_id,
+        command.user_id,
+        command.metadata,
+        event=(command.event_type, command.event_id, command.occurred_at),
+    )
+    if not first:
         return
-    account = _lock_account(connection, command)
+    account = lock_account(connection, command.tenant_id, command.user_id)
     balance, version = account.balance, account.version
     for rule in rules.matching(connection, command.tenant_id, command.event_type):
         points = _within_limit(connection, account.id, rule, command)
@@ -60,18 +68,26 @@ def apply_rule(connection: sa.Connection, command: Command, rules: Rules) -> Non
     connection.execute(sa.insert(outcomes).values(id=command.id, state="applied", data=data))
 
 
-def _is_first(connection: sa.Connection, command: Command) -> bool:
+def is_first(
+    connection: sa.Connection,
+    command_id: UUID,
+    tenant_id: str,
+    user_id: str,
+    content: dict[str, Any],
+    event: tuple[str | None, str | None, datetime | None] = (None, None, None),
+) -> bool:
     """Celery delivers at least once, and producers send again: the unique keys decide."""
+    event_type, event_id, occurred_at = event
     written = connection.execute(
         insert(commands)
         .values(
-            id=command.id,
-            tenant_id=command.tenant_id,
-            user_id=command.user_id,
-            event_type=command.event_type,
-            event_id=command.event_id,
-            occurred_at=command.occurred_at,
-            metadata=command.metadata,
+            id=command_id,
+            tenant_id=tenant_id,
+            user_id=user_id,
+            event_type=event_type,
+            event_id=event_id,
+            occurred_at=occurred_at,
+            metadata=content,
         )
         .on_conflict_do_nothing()
         .returning(commands.c.id)
@@ -79,16 +95,16 @@ def _is_first(connection: sa.Connection, command: Command) -> bool:
     return written.first() is not None
 
 
-def _lock_account(connection: sa.Connection, command: Command) -> Any:
+def lock_account(connection: sa.Connection, tenant_id: str, user_id: str) -> Any:
     """The user's row, locked; made at the first command."""
     asked = (
         sa.select(accounts.c.id, accounts.c.balance, accounts.c.version)
-        .where(accounts.c.tenant_id == command.tenant_id, accounts.c.user_id == command.user_id)
+        .where(accounts.c.tenant_id == tenant_id, accounts.c.user_id == user_id)
         .with_for_update()
     )
     found = connection.execute(asked).first()
     if found is None:
-        new = insert(accounts).values(tenant_id=command.tenant_id, user_id=command.user_id)
+        new = insert(accounts).values(tenant_id=tenant_id, user_id=user_id)
         connection.execute(new.on_conflict_do_nothing())
         found = connection.execute(asked).one()
     return found

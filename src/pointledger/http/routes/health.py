@@ -9,6 +9,7 @@ from pointledger.http import metrics
 from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.shapes import ObjectResponse, SimpleResponse
+from pointledger.metrics import exposition
 
 router = APIRouter(tags=["operation"])
 
@@ -30,6 +31,8 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def prometheus() -> Response:
-    """Counters and latencies, in Prometheus' text format."""
-    return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+async def prometheus(request: Request) -> Response:
+    """This gateway's counters and latencies, and the whole ledger's, in Prometheus' text format."""
+    gateway = gateway_of(request)
+    ledger = await gateway.ask(exposition, gateway.exporter)
+    return Response(metrics.exposition() + ledger, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,187 @@
+"""A side that did other work is seen, whatever it left undone. And the conventional design does its own."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from pointledger.domain.rules import rule_from
+from pointledger.domain.tenants import tenant_from
+from pointledger.embedded import ServerUrls
+from pointledger.settings import Settings
+from pointledger.storage import programmes
+from pointledger.storage.database import engine_for
+from tests.bench import expiry, moves, noop, workload
+from tests.bench.conventional import tables
+from tests.bench.conventional.apply_rule import Command, apply_rule
+from tests.bench.conventional.transfer import Transfer, transfer
+from tests.bench.harness import DifferentWork
+from tests.bench.ledger import Ledger
+from tests.bench.past import Past, load, opening_rule
+from tests.bench.workload import OPENING_POINTS, TENANT, Event, verify
+
+NOTHING = 0, 0  # entries and points that somebody had before
+
+
+# ------------------------------------------------------------------------------ the conventional design
+
+
+@pytest.fixture
+def conventional(servers: ServerUrls) -> Iterator[sa.Engine]:
+    """Its tables, in a database of their own, with a rule whose daily limit is 40 points."""
+    name = f"conventional_{uuid4().hex[:8]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    database = engine_for(f"{servers.database_url.rpartition('/')[0]}/{name}")
+    rule = {"tenant_id": "shop", "event_type": "basket.paid", "field": "amount_minor", "per": 100}
+    rule |= {"points": 1, "multiplier": "1.5", "daily_limit": 40, "expiry_days": 365}
+    with database.begin() as connection:
+        tables.metadata.create_all(connection)
+        connection.execute(sa.insert(tables.rules), rule)
+    yield database
+    database.dispose()
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _command(event_id: str, amount_minor: int) -> Command:
+    now = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    return Command(uuid4(), "shop", "anna", "basket.paid", event_id, now, {"amount_minor": amount_minor})
+
+
+def _balances(database: sa.Engine) -> list[int]:
+    with database.connect() as connection:
+        return list(connection.scalars(sa.select(tables.accounts.c.balance)))
+
+
+def test_the_conventional_design_applies_a_command_and_an_event_once(conventional: sa.Engine):
+    rules, first = tables.Rules(), _command("basket-1", 1999)
+    for command in (first, first, _command("basket-1", 1999)):
+        with conventional.begin() as connection:
+            apply_rule(connection, command, rules)
+
+    assert _balances(conventional) == [28]
+    with conventional.connect() as connection:
+        verify(connection, ["anna"], [Event("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
+        for user, amount_minor, before in (
+            ("anna", 2100, NOTHING),
+            ("ben", 1999, NOTHING),
+            ("anna", 1999, (1, 28)),
+        ):
+            with pytest.raises(DifferentWork):
+                verify(
+                    connection, ["anna"], [Event("basket-1", user, first.occurred_at, amount_minor)], before
+                )
+
+
+def test_the_conventional_design_keeps_the_daily_limit(conventional: sa.Engine):
+    rules = tables.Rules()
+    for number in range(3):
+        with conventional.begin() as connection:
+            apply_rule(connection, _command(f"basket-{number}", 1999), rules)
+
+    assert _balances(conventional) == [40]
+
+
+def _transfer(amount: int) -> Transfer:
+    return Transfer(uuid4(), "shop", "anna", "ben", amount)
+
+
+def test_the_conventional_design_moves_points_with_their_lots_and_no_more_than_there_are(
+    conventional: sa.Engine,
+):
+    rules, granted = tables.Rules(), _command("basket-1", 1999)
+    first = _transfer(20)
+    with conventional.begin() as connection:
+        apply_rule(connection, granted, rules)
+    for command in (first, first, _transfer(9)):
+        with conventional.begin() as connection:
+            transfer(connection, command)
+
+    with conventional.connect() as connection:
+        held = sa.select(tables.lots.c.remaining, tables.lots.c.expires_at).order_by(tables.lots.c.remaining)
+        assert connection.execute(sa.select(tables.accounts.c.balance)).scalars().all() == [8, 20]
+        assert [lot.remaining for lot in connection.execute(held)] == [8, 20]
+        assert len({lot.expires_at for lot in connection.execute(held)}) == 1
+        states = connection.execute(sa.select(tables.outcomes.c.state)).scalars().all()
+        assert sorted(states) == ["applied", "applied", "refused"]
+
+
+# ------------------------------------------------------------------------------------------- wrong sides
+
+
+def test_transfers_that_were_not_made_are_seen():
+    user_ids, move = ["anna", "ben"], moves.Move("anna", "ben", 7)
+    books = moves.books_after(user_ids, [move])
+
+    assert books["anna"] == (OPENING_POINTS - 7, 2)
+    moves.compare_books(books, dict(books))
+    for wrong in (moves.books_after(user_ids, []), {"anna": books["anna"]}):
+        with pytest.raises(DifferentWork):
+            moves.compare_books(books, wrong)
+
+
+def test_a_task_without_its_result_is_seen(redis_url: str):
+    sender = noop.app_for(redis_url, redis_url)
+    sender.backend.store_result("first", 0, "SUCCESS")
+
+    noop.verify(sender, ["first"])
+    with pytest.raises(DifferentWork, match="task 1"):
+        noop.verify(sender, ["first", "second"])
+    sender.close()
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """A ledger of ours that has nothing but a tenant and the rule of the past."""
+    database = engine_for(settings.owner)
+    with database.begin() as connection:
+        programmes.put_tenant(connection, tenant_from({"tenant_id": TENANT}))
+        opening = programmes.put_rule(connection, TENANT, rule_from(opening_rule()))
+    yield Ledger(settings.owner, settings, database, opening)
+    database.dispose()
+
+
+def _past(entries: int) -> Past:
+    began_at = datetime(2025, 3, 1, tzinfo=UTC)
+    return Past("past", 10, entries, 1000, began_at, timedelta(days=1), timedelta(days=365))
+
+
+def test_a_past_that_was_copied_is_as_if_it_had_been_applied(ledger: Ledger):
+    past, user_ids = _past(30), workload.users(10)
+    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
+
+    assert past.of_each == (3, 45)
+    ledger.verify(lambda connection: verify(connection, user_ids, [], past.of_each))
+
+
+def test_commands_that_were_not_applied_are_seen(ledger: Ledger):
+    past, user_ids = _past(30), workload.users(10)
+    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
+
+    with pytest.raises(DifferentWork, match="31 commands, 30 outcomes"):
+        ledger.verify(
+            lambda connection: verify(
+                connection, user_ids, [Event("x", user_ids[0], datetime.now(UTC), 100)], past.of_each
+            )
+        )
+
+
+def test_lots_that_did_not_expire_are_seen(ledger: Ledger):
+    past, user_ids = _past(10), workload.users(10)
+    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
+
+    with pytest.raises(DifferentWork, match="expired"):
+        ledger.verify(lambda connection: expiry.verify(connection, past, user_ids, []))
+
+
+def test_a_ledger_that_the_audit_objects_to_has_no_figures(ledger: Ledger):
+    load(ledger.database, _past(10), ledger.opening, ledger.settings.lanes)
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET balance = 99, total_earned = 99")
+
+    with pytest.raises(DifferentWork, match="the audit found"):
+        ledger.verify(lambda _: None)

@@ -1,0 +1,151 @@
+"""No secret stands in any log or error: canaries are planted, and looked for."""
+
+import io
+import json
+import logging
+import sys
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from pointledger import Earn
+from pointledger.demo.system import System
+from pointledger.logs import log_in_lines, masking
+from pointledger.settings import Settings
+from pointledger.wire import producer_app
+from tests.cli.conftest import Run
+from tests.faults.conftest import ROOT
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+
+CANARY = "c4nary/with:odd@letters"
+IN_URL = quote(CANARY, safe="")
+
+
+def found(text: str) -> list[str]:
+    return [secret for secret in (CANARY, IN_URL, "c4nary") if secret in text]
+
+
+@pytest.fixture
+def planted() -> Settings:
+    """A secret in every place that has one."""
+    return Settings(
+        database_url=f"postgresql://me:{IN_URL}@127.0.0.1:1/none",
+        owner_url=f"postgresql://owner:{IN_URL}@127.0.0.1:1/none",
+        redis_url=f"redis://:{IN_URL}@127.0.0.1:1/0",
+        broker_url=f"amqp://me:{IN_URL}@127.0.0.1:1//",
+        erasure_key=SecretStr(CANARY),
+        intake_keys=SecretStr(json.dumps({"producers": [{"keys": [{"id": "1", "secret": CANARY}]}]})),
+    )
+
+
+def test_secrets_are_taken_out_of_every_line_ours_and_libraries(
+    planted: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    before = structlog.get_config()
+    handlers, level = logging.root.handlers[:], logging.root.level
+    try:
+        log_in_lines(planted)
+        log = structlog.get_logger()
+        for url in (planted.database_url, planted.redis_url, planted.broker_url):
+            logging.getLogger("kombu").warning("cannot connect to %s", url)
+            log.error("away", url=url, user="anna")
+        log.error("key", value=CANARY, header=f"Authorization: Bearer {'x' * 40}.c4nary.y")
+        try:
+            raise ConnectionError(f"no answer from {planted.redis_url}")
+        except ConnectionError as error:
+            log.error("bug", exc_info=error)
+            logging.getLogger("celery").exception("task failed")
+    finally:
+        structlog.configure(**before)
+        logging.root.handlers[:], logging.root.level = handlers, level
+    lines = written.getvalue()
+    assert found(lines) == []
+    assert "***" in lines
+    assert "anna" in lines, "only secrets go"
+    assert "ConnectionError" in lines
+
+
+def test_a_password_of_somebody_elses_url_goes_too() -> None:
+    masked = masking(Settings.model_construct())
+    assert masked("redis://user:c4nary@host:6379/0 is away") == "redis://user:***@host:6379/0 is away"
+    assert masked("http://host/path: 404 @ noon") == "http://host/path: 404 @ noon"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("doctor",),
+        ("migrate",),
+        ("relay", "--once"),
+        ("intake", "--once"),
+        ("metrics",),
+        ("accounts", "shop"),
+    ],
+)
+def test_no_command_shows_a_secret_when_servers_are_away(
+    run: Run, planted: Settings, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    for name in ("database_url", "owner_url", "redis_url", "broker_url"):
+        monkeypatch.setenv(f"POINTLEDGER_{name.upper()}", getattr(planted, name))
+    monkeypatch.setenv("POINTLEDGER_ERASURE_KEY", CANARY)
+    for ran in (run(*command), run(*command, "--json")):
+        assert ran.status != 0
+        assert found(ran.stdout + ran.stderr) == []
+
+
+@pytest.mark.parametrize("value", [f"postgresql://me:{CANARY}@host:port/x", f"{CANARY}://nonsense"])
+def test_no_malformed_url_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("POINTLEDGER_DATABASE_URL", value)
+    ran = run("accounts", "shop", "--json")
+    assert ran.status != 0
+    assert found(ran.stdout + ran.stderr) == []
+
+
+def test_the_logs_of_processes_that_work_and_of_those_that_cannot_have_none(
+    ledger: Ledger, tmp_path: Path, planted: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = [
+        password
+        for url in (ledger.settings.database, ledger.settings.redis)
+        if (password := urlsplit(url).password)
+    ]
+    assert secrets, "the servers have passwords"
+    monkeypatch.setenv("POINTLEDGER_ERASURE_KEY", CANARY)
+    running = System(ROOT, data=tmp_path, settings=ledger.settings, workers=1)
+    running.start()
+    try:
+        ledger.client.wait(ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5)), 30)
+        with producer_app(ledger.settings) as app:
+            wrong = app.send_task("points.earn", kwargs={"amount": CANARY}, queue="points.commands")
+            assert wrong.get(timeout=30)["state"] == "refused"
+    finally:
+        running.stop()
+    lines = "".join(log.read_text() for log in (tmp_path / "logs").iterdir())
+    assert "drained" in lines
+    assert found(lines) + [secret for secret in secrets if secret in lines] == []
+
+
+def test_a_worker_that_cannot_reach_its_broker_says_so_without_the_password(
+    ledger: Ledger, tmp_path: Path, planted: Settings
+) -> None:
+    wrong = ledger.settings.model_copy(
+        update={"redis_url": planted.redis_url, "broker_url": planted.broker_url}
+    )
+    running = System(ROOT, data=tmp_path, settings=wrong, workers=1)
+    log = tmp_path / "logs" / "worker-1.log"
+    running.start()
+    try:
+        wait_until(lambda: log.exists() and "refused" in log.read_text(), "the worker says what is away")
+    finally:
+        running.stop()
+    assert found("".join(log.read_text() for log in (tmp_path / "logs").iterdir())) == []
+
+
+def test_settings_that_are_printed_show_none(planted: Settings) -> None:
+    assert found(repr(planted) + str(planted)) == []
