@@ -226,6 +226,8 @@ class Stage:
             "POINTLEDGER_BROKER_URL": settings.broker,
             "POINTLEDGER_ERASURE_KEY": ERASURE_KEY,
             "POINTLEDGER_FAILPOINTS_LOG": str(self.struck_log),
+            # F11: nothing starts with a Valkey that evicts; here it is made to while others start
+            "POINTLEDGER_ALLOW_UNSAFE": '["redis-eviction"]',
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
             "C_FORCE_ROOT": "1",
         }
