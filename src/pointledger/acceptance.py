@@ -15,6 +15,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from pointledger import failpoints
 from pointledger.backlog import Backlog
 from pointledger.domain.commands import AnyCommand
 from pointledger.doorbell import Doorbells
@@ -30,6 +31,8 @@ _TWIN_TIMEOUT_MS = 500  # for somebody's open transaction with the same key; aft
 _TRIES = 3  # when the connection is lost: sending again is safe, for the ids stay the same
 _LOCK_TIMED_OUT = "55P03"  # somebody's open transaction holds a key
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
+_SET_TIMEOUTS = """SELECT set_config('lock_timeout', %(lock)s, true),
+                          set_config('idle_in_transaction_session_timeout', %(idle)s, true)"""
 _LANES_TO_RING, _LISTENS = "pointledger_lanes", "pointledger_listens"  # in an ORM session's info
 
 Written = TypeVar("Written")
@@ -70,6 +73,8 @@ class Acceptance:
         self._doorbells = doorbells
         self._lanes = settings.lanes
         self._batch_size = settings.batch_size
+        # Frozen between its statements, a process would keep others from its keys for ever.
+        self._timeouts = {"lock": str(_TWIN_TIMEOUT_MS), "idle": str(settings.idle_timeout_ms)}
 
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
         """Returns when all are committed, in the order given; rings their lanes.
@@ -196,8 +201,11 @@ class Acceptance:
         for tries_left in reversed(range(_TRIES)):
             try:
                 with self._database.begin() as connection:
-                    execute(connection, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
-                    return write(connection)
+                    execute(connection, _SET_TIMEOUTS, self._timeouts)
+                    written = write(connection)
+                    failpoints.before("accept-commit")
+                failpoints.after("accept-commit")
+                return written
             except sa.exc.DBAPIError as error:
                 if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
                     raise

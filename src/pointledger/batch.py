@@ -21,7 +21,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from pointledger import telemetry
+from pointledger import failpoints, telemetry
 from pointledger.domain.acts import Act, decide_on_record
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
@@ -112,6 +112,8 @@ class Batches:
                 return 0
             with transaction(self._database, self._settings) as connection:
                 lanes.begin_try(connection, lane, batch[0].command.id if alone else None)
+                failpoints.before("try-commit")
+            failpoints.after("try-commit")
             try:
                 return self._transact(lane, batch)
             except _CommandFailed as failure:
@@ -144,16 +146,22 @@ class Batches:
         """Fence, claim, load, decide, save, count."""
         began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
+            failpoints.before("fence")
             recorded_at = lanes.fence(connection, lane)
+            failpoints.after("fence")
             claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
             batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
+            failpoints.before("load")
             book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)
+            failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
             decisions: list[tuple[Accepted, Decision]] = []
             acts: list[Act] = []
             for accepted in batch:
                 try:
+                    failpoints.before("decide")
                     decisions.append((accepted, decide_on_record(book, accepted, acts)))
+                    failpoints.after("decide")
                 except Exception as error:
                     raise _CommandFailed(accepted) from error
             books.save(connection, book, decisions)
@@ -165,6 +173,8 @@ class Batches:
             if not books.count(connection, book):
                 assert not lock_counters, "what is locked stands still"
                 raise _LimitMoved
+            failpoints.before("batch-commit")
+        failpoints.after("batch-commit")
         _tell_of_rule_errors(lane, book)
         _count(decisions, time.monotonic() - began)
         return len(batch)
@@ -185,6 +195,8 @@ class Batches:
                 failures.bury(connection, lane, command_id, hold=hold)
             else:
                 failures.back_off(connection, command_id, waits[charged.attempts - 1])
+            failpoints.before("charge-commit")
+        failpoints.after("charge-commit")
         telemetry.FAILURES.inc()
         telemetry.DEATHS.inc(is_dead)
         _log.error(

@@ -11,7 +11,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
 
-from pointledger import wire
+from pointledger import failpoints, wire
 from pointledger.announcements import APPLIED, channel_of
 from pointledger.settings import Settings
 
@@ -42,17 +42,21 @@ class Doorbells:
         try:
             silent = wanted if whatever_the_door_says else self._silent(wanted)
             if silent:
+                failpoints.before("publish")
                 self._publish(silent)
+                failpoints.after("publish")
         except (redis.RedisError, KombuError, OSError) as error:
             self._quiet_until = time.monotonic() + _PAUSE_SECONDS
             _log.warning("doorbell_failed", action="ring", lanes=len(wanted), error=type(error).__name__)
 
     def tell(self, lane: int) -> None:
         """Wakes those who wait for outcomes of the lane."""
+        failpoints.before("tell")
         try:
             self._client.publish(channel_of(self._settings, lane), APPLIED)
         except redis.RedisError as error:
             _log.warning("redis_is_away", action="tell", error=type(error).__name__)
+        failpoints.after("tell")
 
     def unheard(self, lanes: list[int]) -> list[int]:
         """Those that nobody is at while no doorbell is on its way: theirs were lost. None, if Redis is away:
@@ -92,7 +96,10 @@ class Doorbells:
         pipeline = self._client.pipeline(transaction=False)
         for lane in lanes:
             pipeline.set(f"{self._prefix}:door:{lane}", "1", nx=True, px=_DOOR_TTL_MS)
-        return [lane for lane, rung in zip(lanes, pipeline.execute(), strict=True) if rung]
+        failpoints.before("door")
+        rung = pipeline.execute()
+        failpoints.after("door")
+        return [lane for lane, is_new in zip(lanes, rung, strict=True) if is_new]
 
     def _publish(self, lanes: list[int]) -> None:
         with (

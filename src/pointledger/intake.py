@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from pointledger import telemetry, wire
+from pointledger import failpoints, telemetry, wire
 from pointledger.acceptance import Acceptance
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of
@@ -38,7 +38,7 @@ from pointledger.errors import (
 from pointledger.mailbox import Mailbox, Message
 from pointledger.settings import Settings
 from pointledger.storage import jobs, letters
-from pointledger.storage.database import is_transient
+from pointledger.storage.database import IDLE_TIMEOUT_MS, is_transient, unfrozen
 from pointledger.storage.letters import Letter
 
 DOOR = "events"
@@ -85,8 +85,16 @@ def load_producers(settings: Settings) -> Producers:
 class Intake:
     """Judges messages and accepts what they ask for."""
 
-    def __init__(self, database: sa.Engine, acceptance: Acceptance, producers: Producers) -> None:
+    def __init__(
+        self,
+        database: sa.Engine,
+        acceptance: Acceptance,
+        producers: Producers,
+        *,
+        idle_ms: int = IDLE_TIMEOUT_MS,
+    ) -> None:
         self._database = database
+        self._idle_ms = idle_ms
         self._acceptance = acceptance
         self._producers = producers
         self._look_at = 0.0
@@ -99,15 +107,17 @@ class Intake:
         judged = self._within_quotas([self._judge(message, now) for message in messages])
         judged = self._accept(judged)
         counts: Counter[str] = Counter()
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             for one in judged:
                 counts[self._keep(connection, one)] += 1
+            failpoints.before("letters-commit")
+        failpoints.after("letters-commit")
         return counts
 
     def retry_held(self) -> Counter[str]:
         """Tries letters again whose moment has come, in the order of their coming; one intake at a time."""
         counts: Counter[str] = Counter()
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             if not letters.one_at_a_time(connection):
                 return counts
             over: set[str | None] = set()  # producers who have sent enough for this minute
@@ -117,7 +127,7 @@ class Intake:
 
     def replay(self, letter_id: int) -> list[str]:
         """Makes commands of a letter, however old; their task ids. Raises LetterMissing and LetterUnfit."""
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             found = letters.letters(connection, letter_id=letter_id, limit=1)
         if not found:
             raise LetterMissing(str(letter_id))
@@ -126,10 +136,10 @@ class Intake:
             receipt = self._acceptance.accept(self._commands_in(letter, None))
         except (Unfit, InvalidCommand, IdempotencyKeyReused) as error:
             reason = error.misfit if isinstance(error, Unfit) else letter.reason
-            with self._database.begin() as connection:
+            with unfrozen(self._database, self._idle_ms) as connection:
                 letters.try_again(connection, letter.id, reason, str(error), None)
             raise LetterUnfit(str(error)) from None
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             letters.settle(connection, letter.id)
         _log.warning("letter_replayed", action="replay", letter=letter.id, door=letter.door)
         return receipt.task_ids
@@ -161,7 +171,9 @@ class Intake:
         if not messages:
             return Counter()
         counts = self.receive(messages)
+        failpoints.before("forget")
         mailbox.done()
+        failpoints.after("forget")
         for state, messages_so in counts.items():
             telemetry.RECEIVED.labels(state).inc(messages_so)
         _log.info("received", action="intake", **counts)
@@ -198,7 +210,7 @@ class Intake:
         bounded = sorted({one.producer.name for one in judged if one.producer and one.producer.per_minute})
         if not bounded:
             return judged
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_ms) as connection:
             over = letters.holds_back(connection, bounded, Misfit.QUOTA)
             return [self._counted(connection, one, over) for one in judged]
 

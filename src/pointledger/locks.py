@@ -22,6 +22,7 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from pointledger import failpoints
 from pointledger.errors import NotConfigured
 from pointledger.settings import Settings
 
@@ -121,25 +122,25 @@ class Locks:
 
     def enter(self, lane: int, token: str) -> bool:
         """Takes the lane, silencing its doorbell first; if it is taken, tells its holder to look again."""
-        return bool(self._ask(self._enter, self._lane_keys(lane), 1, token, self._ttl))
+        return bool(self._ask("enter", self._enter, self._lane_keys(lane), 1, token, self._ttl))
 
     def leave(self, lane: int, token: str) -> bool:
         """Frees the lane, unless somebody rang meanwhile: then it is kept, and False says to go on."""
-        return bool(self._ask(self._leave, self._lane_keys(lane), 1, token, self._ttl))
+        return bool(self._ask("leave", self._leave, self._lane_keys(lane), 1, token, self._ttl))
 
     def abandon(self, lane: int, token: str) -> None:
         """Frees the lane although there may be work left; the caller rings again."""
-        self._ask(self._abandon, self._lane_keys(lane)[:2], 1, token)
+        self._ask("abandon", self._abandon, self._lane_keys(lane)[:2], 1, token)
 
     def take_users(self, lane: int, users: list[User], token: str) -> set[User]:
         """Takes all who are free, in one round trip, and prolongs the lane's lock; who is busy elsewhere."""
         keys = [self._lane_keys(lane)[0], *(self._user_key(user) for user in users)]
-        busy = self._ask(self._take_users, keys, [], token, self._ttl)
+        busy = self._ask("take-users", self._take_users, keys, [], token, self._ttl)
         return {users[position] for position in busy}
 
     def release_users(self, users: list[User], token: str) -> None:
         """Frees those that the token holds."""
-        self._ask(self._release_users, [self._user_key(user) for user in users], 1, token)
+        self._ask("release-users", self._release_users, [self._user_key(user) for user in users], 1, token)
 
     def _lane_keys(self, lane: int) -> list[str]:
         return [f"{self._prefix}:{name}:{lane}" for name in ("lane", "dirty", "door")]
@@ -147,9 +148,14 @@ class Locks:
     def _user_key(self, user: User) -> str:
         return f"{self._prefix}:user:{user[0]}/{user[1]}"
 
-    def _ask(self, script: Script, keys: list[str], without_redis: Any, *arguments: str | int) -> Any:
+    def _ask(
+        self, what: str, script: Script, keys: list[str], without_redis: Any, *arguments: str | int
+    ) -> Any:
+        failpoints.before(what)
         try:
-            return script(keys=keys, args=arguments)
+            answer = script(keys=keys, args=arguments)
         except redis.RedisError as error:
             _log.warning("redis_is_away", action="lock", error=type(error).__name__)
-            return without_redis
+            answer = without_redis
+        failpoints.after(what)
+        return answer

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import structlog
 
-from pointledger import telemetry
+from pointledger import failpoints, telemetry
 from pointledger.broker import Publisher
 from pointledger.errors import BrokerAway
 from pointledger.settings import Settings
@@ -61,8 +61,12 @@ class Relay:
             waiting = outbox.waiting(connection, slot, _EVENTS_AT_ONCE)
             seqs = [row.seq for row in waiting]
             events = outbox.events(connection, seqs)
+            failpoints.before("events-publish")
             self._publisher.publish(events)
+            failpoints.after("events-publish")
             outbox.mark_sent(connection, seqs)
+            failpoints.before("relay-commit")
+        failpoints.after("relay-commit")
         telemetry.RELAYED.inc(len(events))
         return Sent(len(seqs), len(events))
 

@@ -14,12 +14,14 @@ from zlib import crc32
 
 import sqlalchemy as sa
 
+from pointledger import failpoints
 from pointledger.acceptance import Acceptance, Receipt
 from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
 from pointledger.storage import erasures, jobs, notices, pauses, programmes
+from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
@@ -37,21 +39,26 @@ _ACTOR = "sweep"
 class Sweep:
     """Feeds the journal with what is due, at most one batch per lane ahead of the workers."""
 
-    def __init__(self, database: sa.Engine, acceptance: Acceptance) -> None:
+    def __init__(
+        self, database: sa.Engine, acceptance: Acceptance, *, idle_timeout_ms: int = IDLE_TIMEOUT_MS
+    ) -> None:
         self._database = database
         self._acceptance = acceptance
+        self._idle_timeout_ms = idle_timeout_ms
 
     def open_runs(self, job: str, *, from_today: bool = False) -> int:
         """Notes a run for each tenant and each local midnight that has passed since its last; how many.
         `from_today`: the first of all is today's, instead of that of the day when the tenant was put."""
         opened = 0
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             now, last = jobs.now(connection), jobs.last_dates(connection, job)
             for tenant, known_since in programmes.all_tenants(connection):
                 since = None if from_today else known_since
                 for day in _days(tenant, last.get(tenant.tenant_id), since, now):
                     as_of = tenant.day_starts_at(day)
                     opened += jobs.open_run(connection, job, tenant.tenant_id, day, as_of)
+            failpoints.before("open-runs-commit")
+        failpoints.after("open-runs-commit")
         return opened
 
     def expire_points(self) -> bool:
@@ -61,8 +68,10 @@ class Sweep:
         """
         if not self._acceptance.has_room():
             return False
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
+            failpoints.before("take-run-commit")
+        failpoints.after("take-run-commit")
         if run is None:
             return False
         tenant = self._tenant(run.tenant_id)
@@ -70,14 +79,16 @@ class Sweep:
         page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         if page:
             self._accept(run.tenant_id, run.as_of, page)
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             reached = page[-1] if page else None
             jobs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
+            failpoints.before("put-back-commit")
+        failpoints.after("put-back-commit")
         return True
 
     def reset_daily_limits(self) -> bool:
         """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
-        with self._database.begin() as connection:
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
             run = jobs.take_run(connection, RESET_DAILY_LIMITS)
             if run is None:
                 return False
@@ -91,6 +102,8 @@ class Sweep:
                 today = min(run.local_date, tenant.local_date(waits_since)) if waits_since else run.local_date
                 jobs.prune_usage(connection, tenant, today - timedelta(days=tenant.backdating_days + 1))
             jobs.put_back(connection, run, finished=True)
+            failpoints.before("put-back-commit")
+        failpoints.after("put-back-commit")
         return True
 
     def activate_points(self) -> int:
@@ -135,8 +148,10 @@ class Sweep:
         came to their end. Each piece is a transaction of its own, and notes how far it came."""
         finished, stop_at = 0, time.monotonic() + _SEARCH_SECONDS
         while time.monotonic() < stop_at:
-            with self._database.begin() as connection:
+            with unfrozen(self._database, self._idle_timeout_ms) as connection:
                 is_last = erasures.search_on(connection)
+                failpoints.before("search-commit")
+            failpoints.after("search-commit")
             if is_last is None:
                 break
             finished += is_last

@@ -93,3 +93,11 @@ def test_every_field_of_a_tenant_stands_in_the_readme() -> None:
 def test_every_variable_that_the_readme_names_is_a_setting() -> None:
     named = {name.lower() for name in re.findall(r"POINTLEDGER_([A-Z_]+)", README)}
     assert named <= set(Settings.model_fields)
+
+
+def test_each_guarantee_links_to_the_test_that_shows_it() -> None:
+    guarantees = README.split("Six guarantees")[1].split("\n\n")[1]
+    shown = re.findall(r'\]\((tests/[a-z_/]+\.py) "(test_[a-z0-9_]+)"\)', guarantees)
+    assert len(shown) == 6
+    for path, name in shown:
+        assert f"def {name}(" in (Path(__file__).parents[2] / path).read_text()

@@ -152,6 +152,7 @@ def test_of_a_hundred_concurrent_spends_exactly_what_the_balance_holds_is_spent(
         assert states == {"applied": 1 + 23, "INSUFFICIENT_BALANCE": 77}
 
 
+@pytest.mark.locks
 def test_a_worker_that_finds_a_lane_taken_leaves_and_its_holder_looks_again(ledger: Ledger) -> None:
     ledger.tenant()
     ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
@@ -168,6 +169,7 @@ def test_a_worker_that_finds_a_lane_taken_leaves_and_its_holder_looks_again(ledg
     assert ledger.engine.drain(lane) == 1
 
 
+@pytest.mark.locks
 def test_a_user_who_is_busy_elsewhere_holds_back_only_the_commands_that_touch_them(ledger: Ledger) -> None:
     ledger.tenant(transfer_enabled=True)
     ledger.apply(

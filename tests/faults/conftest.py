@@ -8,6 +8,7 @@ import pytest
 from pointledger.demo.programme import RULES, TENANT, TENANT_CONFIG
 from pointledger.demo.system import System
 from pointledger.settings import Settings
+from tests.faults.striking import HURRY
 from tests.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -30,3 +31,9 @@ def system(ledger: Ledger, tmp_path: Path) -> Iterator[System]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def hurried(settings: Settings) -> Settings:
+    """Whoever is frozen loses what it holds soon."""
+    return settings.model_copy(update=HURRY)

@@ -1,6 +1,9 @@
 """Metrics: what all processes have done and what waits, whoever is asked."""
 
 import re
+import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,12 +128,27 @@ def test_counting_survives_a_redis_that_is_away(ledger: Ledger, exporter: Export
     assert read(exporter)["pointledger_events_relayed_total"] == 3
 
 
-def test_the_command_line_prints_and_serves_them(run: Run, ledger: Ledger) -> None:
+def test_the_command_line_prints_them(run: Run, ledger: Ledger) -> None:
     assert "# TYPE pointledger_lane_lag_seconds gauge" in run("metrics").stdout
     told = run("metrics", "--json").json
     assert told["pointledger_commands_waiting"] == [
         {"name": "pointledger_commands_waiting", "labels": {}, "value": 0}
     ]
+
+
+def test_they_are_served_until_the_program_is_told_to_stop(environment: None, ledger: Ledger) -> None:
+    serving = [sys.executable, "-m", "pointledger.cli", "metrics", "--port", "0"]
+    with subprocess.Popen(serving, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            told = re.search(r"http://\S+/metrics", process.stderr.readline())
+            assert told
+            with urllib.request.urlopen(told[0]) as answer:
+                assert b"pointledger_commands_waiting 0.0" in answer.read()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 def test_the_gateway_tells_the_whole_ledgers_beside_its_own(settings: Settings, tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ _POOL_SIZE = 5  # one for the drain, one to look around, some for threads that a
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
 _IDLE_SECONDS = 0.1  # no Postgres restarts within that
 _CONNECT_TIMEOUT_SECONDS = 4
+# A server that is gone without a word is noticed by the kernel alone: after 10 s of silence it asks, three
+# times, and it waits no longer for what was sent to be received. By default it would take two hours.
+_LIVENESS = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 APPLICATION_NAME = "pointledger"
 
 DATABASE_ERRORS = (
@@ -66,6 +74,7 @@ def engine_for(
     arguments: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "fallback_application_name": APPLICATION_NAME,
+        **_LIVENESS,
     }
     if pgbouncer:
         arguments["prepare_threshold"] = None
@@ -218,6 +227,19 @@ def _limits(settings: Settings) -> Mapping[str, str]:
         "statement_timeout": str(settings.statement_timeout_ms),
         "idle_in_transaction_session_timeout": str(settings.idle_timeout_ms),
     }
+
+
+IDLE_TIMEOUT_MS = 5_000  # as in the settings, which not everybody has
+
+
+@contextmanager
+def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
+    """A transaction that Postgres ends when its process stands still: what it holds is free again. Its
+    statements may take long."""
+    with engine.begin() as connection:
+        setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
+        rows(connection, setting, timeout=str(idle_timeout_ms))
+        yield connection
 
 
 _END_FROZEN = """

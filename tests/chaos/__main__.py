@@ -1,0 +1,145 @@
+"""`./dev chaos`: everything goes wrong, on a schedule that its seed decides, while clients send commands;
+in the end their journals are held against the ledger.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pointledger.embedded.children import server_user
+from pointledger.embedded.reach import reachable_home
+from tests.chaos.run import Chaos, Report
+from tests.chaos.soak import Soak
+
+_ON_DISK = Path("/var/tmp")  # /tmp may be memory, which a disk's time-outs would not show
+_INTERRUPTED_STATUS = 130  # as a shell says it
+_REDRAWS_PER_SECOND = 2  # the machine has other things to do
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status: 1 when anything was lost, doubled, out of order or broken, or a fault did not
+    strike."""
+    asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
+    folder = Path(tempfile.mkdtemp(prefix="pointledger-chaos-", dir=_ON_DISK if _ON_DISK.is_dir() else None))
+    try:
+        if asked.soak:
+            return _soak(asked, seed, folder)
+        chaos = Chaos(folder, seconds=asked.seconds, seed=seed, rate=asked.rate)
+        with _live(lambda: _progress(chaos)) as tell:
+            report = chaos.run(tell)
+    except KeyboardInterrupt:
+        return _INTERRUPTED_STATUS
+    finally:
+        shutil.rmtree(reachable_home(folder, server_user()), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    for told in report.told:
+        print(f"chaos: {told}", file=sys.stderr)
+    if asked.json:
+        print(json.dumps(report.as_json()))
+    else:
+        _show(report, Console())
+    return 0 if report.is_well else 1
+
+
+def _soak(asked: argparse.Namespace, seed: int, folder: Path) -> int:
+    """The exit status: 1 when anything is wrong, or has grown."""
+    soak = Soak(folder, commands=asked.soak, seed=seed, rate=asked.rate)
+
+    def progress() -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row("soak", f"{soak.accepted:,} of {asked.soak:,} commands")
+        return table
+
+    with _live(progress) as tell:
+        report = soak.run(tell)
+    files = soak.write(asked.into)
+    print(json.dumps(report) if asked.json else f"{report}\n{', '.join(map(str, files))}")
+    wrong = ("lost", "doubled", "out_of_order", "invariants_broken", "grown")
+    return 1 if any(report[name] for name in wrong) else 0
+
+
+@contextmanager
+def _live(shown: Callable[[], Table]) -> Iterator[Callable[[], None]]:
+    """What is to be called often: on a terminal it shows how far things are."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with Live(console=console, refresh_per_second=_REDRAWS_PER_SECOND, transient=True) as live:
+        yield lambda: live.update(shown())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="how long things go wrong; 120 if not given"
+    )
+    parser.add_argument("--seed", type=int, help="of the schedule; another one each time if not given")
+    parser.add_argument(
+        "--rate", type=float, default=1000.0, help="commands a second that clients send; 1000"
+    )
+    parser.add_argument("--soak", type=int, metavar="N", help="instead: N commands, and nothing goes wrong")
+    parser.add_argument(
+        "--into", type=Path, default=Path(".data/soak"), help="where a soak's table and curves go; .data/soak"
+    )
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+    return parser
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does: everything that was started is stopped."""
+    raise KeyboardInterrupt
+
+
+def _progress(chaos: Chaos) -> Table:
+    """What goes on now."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("", f"[bold]{chaos.phase}[/bold]")
+    table.add_row("seed", f"{chaos.report.seed}")
+    table.add_row("time", f"{chaos.elapsed:.0f} of {chaos.report.seconds:.0f} s")
+    if chaos.audits:
+        table.add_row("commands", f"{chaos.audits.accepted:,} accepted, {chaos.audits.waiting:,} wait")
+        table.add_row("invariants", f"{chaos.audits.checked:,} checked, {chaos.audits.broken:,} broken")
+    table.add_row("struck", f"{sum(chaos.struck.values()):,} times by {len(chaos.struck)} faults")
+    table.add_row("now", "; ".join(chaos.under_way) or "-")
+    return table
+
+
+def _show(report: Report, console: Console) -> None:
+    faults = Table(title=f"chaos: {report.seconds:.0f} s, seed {report.seed}")
+    faults.add_column("fault")
+    faults.add_column("struck", justify="right")
+    for name, times in report.faults.items():
+        faults.add_row(name, f"{times:,}" if times else "[red]0[/red]")
+    console.print(faults)
+    verdict = Table.grid(padding=(0, 3))
+    verdict.add_column()
+    verdict.add_column(justify="right")
+    verdict.add_row("commands acknowledged", f"{report.commands:,}")
+    for name in ("lost", "doubled", "out_of_order"):
+        verdict.add_row(name.replace("_", " "), _red_unless_zero(getattr(report, name)))
+    verdict.add_row("invariants checked", f"{report.invariants_checked:,}")
+    verdict.add_row("invariants broken", _red_unless_zero(report.invariants_broken))
+    console.print(verdict)
+
+
+def _red_unless_zero(count: int) -> str:
+    return f"[red]{count:,}[/red]" if count else "0"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""A client as a process of its own: sends, notes, asks, and when it was killed and starts again, goes on
+where its journal ends. It ends when its standard input does, with nothing left ambiguous.
+
+    python -m tests.chaos.client NUMBER SEED PATH RATE
+"""
+
+import random
+import select
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from psycopg import Error as PsycopgError
+from sqlalchemy.exc import SQLAlchemyError
+
+from pointledger import AnyCommand, PointsClient, Spend, locks
+from pointledger.doorbell import Doorbells
+from pointledger.errors import AccountMissing, IdempotencyKeyReused, InvalidCommand, LedgerError
+from pointledger.failpoints import Struck
+from pointledger.ids import show_id
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
+from pointledger.wire import producer_app
+from tests.chaos.journal import ACCEPTED, REFUSED, Call, Journal
+from tests.chaos.load import TENANT, USERS, Load
+
+AGAIN_SECONDS = 0.1  # until an ambiguous call is sent again
+LOOK_EVERY = 8  # calls, until this client looks up what came of older ones
+ASKED_ABOUT = 40  # commands, in one such look
+
+
+class ChaosClient:
+    """One client."""
+
+    def __init__(self, number: int, seed: str, path: Path, rate: float) -> None:
+        settings = Settings()
+        # As `connect`, but without asking the database first, which may be away.
+        doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
+        self._client = PointsClient(engine_for(settings.database), doorbells, settings)
+        self._journal = Journal(path)
+        life = f"{seed}/client/{number}/{self._journal.count}"
+        self._chance = random.Random(life)
+        self._load = Load(number, self._chance)
+        self._rate = rate
+        self._accepted: deque[AnyCommand] = deque(maxlen=2_000)
+        self._versions: dict[str, int] = {}
+
+    def run(self) -> None:
+        for call in self._journal.ambiguous:
+            self._settle(call)
+        began, sent = time.monotonic(), 0
+        while not _told_to_end(max(began + sent / self._rate - time.monotonic(), 0)):
+            commands = self._load.call()
+            self._send(commands)
+            sent += len(commands)
+            if self._chance.random() < 1 / LOOK_EVERY:
+                sent += self._look()
+            if sent / self._rate < time.monotonic() - began - 1:
+                began, sent = time.monotonic(), 0  # what a fault has cost is not made up for in a rush
+        self._journal.close()
+        self._client.close()
+
+    def _send(self, commands: list[AnyCommand]) -> None:
+        call = self._journal.send(commands)
+        self._settle(call)
+        if call.told == ACCEPTED:
+            self._accepted.extend(commands)
+
+    def _settle(self, call: Call) -> None:
+        """Sends until the answer is clear: the same commands, so that nothing can come of it twice."""
+        while call.told is None:
+            try:
+                self._client.accept(call.commands)
+            except IdempotencyKeyReused:
+                self._journal.tell(call, REFUSED)
+            except InvalidCommand:
+                raise  # nobody here makes one
+            except (LedgerError, SQLAlchemyError, PsycopgError, Struck, OSError):
+                time.sleep(AGAIN_SECONDS)
+            else:
+                self._journal.tell(call, ACCEPTED)
+
+    def _look(self) -> int:
+        """Asks what came of accepted commands, and how far a user's account is; sends what may follow. How
+        many commands that were."""
+        if not self._accepted:
+            return 0
+        asked = self._chance.sample(self._accepted, min(ASKED_ABOUT, len(self._accepted)))
+        try:
+            outcomes = self._client.outcomes([show_id(command.id) for command in asked])
+            self._read(f"user-{self._chance.randrange(USERS)}")
+        except (LedgerError, SQLAlchemyError, PsycopgError, OSError):
+            return 0
+        for outcome in outcomes:
+            if outcome.state == "unknown":
+                self._journal.complain(unknown=outcome.task_id)
+        following = [undo for outcome in outcomes if (undo := self._load.undo(outcome))]
+        if following:
+            self._send(following)
+        keyed = [command for command in asked if isinstance(command, Spend) and command.idempotency_key]
+        if keyed:
+            self._send([self._load.reused(keyed[0])])
+        return len(following) + 1
+
+    def _read(self, user: str) -> None:
+        try:
+            version = self._client.account(TENANT, user)["version"]
+        except AccountMissing:
+            return
+        if version < self._versions.get(user, 0):
+            self._journal.complain(backwards=user)
+        self._versions[user] = version
+
+
+def _told_to_end(seconds: float) -> bool:
+    """Waits so long for the end of the standard input."""
+    return bool(select.select([sys.stdin], [], [], seconds)[0])
+
+
+if __name__ == "__main__":
+    assert threading.current_thread() is threading.main_thread()
+    number, seed, path, rate = sys.argv[1:]
+    ChaosClient(int(number), seed, Path(path), float(rate)).run()

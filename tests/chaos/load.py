@@ -1,0 +1,168 @@
+"""What the clients send: every few commands of another kind, over users that all clients share.
+
+| users    | get                               | so that in the end                              |
+| -------- | --------------------------------- | ----------------------------------------------- |
+| savers   | nothing but earns                 | each has exactly what the clients' journals say |
+| twins    | one key from each client, at once | each has a point for each key                   |
+| the rest | everything; a tenth of it for one | conservation, order, invariants are tried hard  |
+"""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pointledger import (
+    AnyCommand,
+    ApplyRule,
+    Clawback,
+    ConfirmDeduction,
+    Earn,
+    Exchange,
+    Expire,
+    Freeze,
+    Outcome,
+    Refund,
+    Spend,
+    Transfer,
+    Unfreeze,
+    WalletAdjust,
+)
+from pointledger.ids import parse_id
+
+TENANT = "chaos"
+EVENT_TYPE = "visit"
+USERS = 200
+SAVERS = 20
+HOT = 0.1  # of all commands are about one user
+MOST_AT_ONCE = 60  # commands in a call
+
+TENANT_CONFIG: dict[str, Any] = {
+    "tenant_id": TENANT,
+    "timezone": "Europe/Berlin",
+    "points_type": "cash_equivalent",
+    "transfer_enabled": True,
+    "default_expiry_days": 365,
+}
+RULES: tuple[dict[str, Any], ...] = (
+    {"name": "visit", "event_type": EVENT_TYPE, "points": 3, "daily_limit": 60},
+    {
+        "name": "campaign",
+        "event_type": EVENT_TYPE,
+        "when": "event.n % 7 == 0",
+        "points": 1,
+        "limits": [{"scope": "tenant", "period": "day", "max": 500}],
+    },
+)
+
+
+def saver(number: int) -> str:
+    return f"saver-{number}"
+
+
+def twin(number: int) -> str:
+    return f"twin-{number % 4}"
+
+
+class Load:
+    """A client's commands, from its seed."""
+
+    def __init__(self, client: int, chance: random.Random) -> None:
+        self._client = client
+        self._chance = chance
+        self._made = 0
+        self._kinds: list[tuple[int, Callable[[], AnyCommand]]] = [
+            (20, self._save),
+            (18, self._earn),
+            (14, self._spend),
+            (14, self._transfer),
+            (14, self._visit),
+            (6, self._freeze),
+            (4, self._unfreeze),
+            (3, self._twin),
+            (2, self._expire),
+            (2, self._deposit),
+            (2, self._exchange),
+        ]
+
+    def call(self) -> list[AnyCommand]:
+        """What is sent together; rarely with a repetition in it, under another id."""
+        weights = [weight for weight, _ in self._kinds]
+        count = self._chance.choice([1, 5, 20, MOST_AT_ONCE])
+        made = [make() for _, make in self._chance.choices(self._kinds, weights, k=count)]
+        again = [command for command in made if isinstance(command, Spend) and command.idempotency_key]
+        return made + [Spend(**_without_id(command)) for command in again[:1]]
+
+    def reused(self, command: AnyCommand) -> AnyCommand:
+        """Other content under this command's key: it must be refused."""
+        assert isinstance(command, Spend)
+        return Spend(**{**_without_id(command), "amount": command.amount + 1})
+
+    def undo(self, outcome: Outcome) -> AnyCommand | None:
+        """What may follow an outcome: a hold is captured, a spend refunded, an earn taken back."""
+        data = outcome.data or {}
+        if outcome.state != "applied" or "account" not in data:
+            return None
+        who: dict[str, Any] = {"tenant_id": TENANT, "user_id": data["account"]["user_id"]}
+        if outcome.kind == "freeze":
+            return ConfirmDeduction(**who, hold_id=parse_id(data["hold_id"]))
+        if outcome.kind == "spend":
+            return Refund(**who, related_id=parse_id(data["transaction"]["id"]), amount=1)
+        if outcome.kind == "earn" and who["user_id"].startswith("user-") and self._chance.random() < 0.2:
+            who["policy"] = self._chance.choice(["within_balance", "arrears"])
+            return Clawback(**who, related_id=parse_id(data["transaction"]["id"]), amount=1)
+        return None
+
+    def _who(self) -> dict[str, Any]:
+        return {"tenant_id": TENANT, "user_id": self._user()}
+
+    def _user(self) -> str:
+        return f"user-{0 if self._chance.random() < HOT else self._chance.randrange(1, USERS)}"
+
+    def _amount(self, most: int = 30) -> int:
+        return self._chance.randint(1, most)
+
+    def _save(self) -> AnyCommand:
+        user = saver(self._chance.randrange(SAVERS))
+        return Earn(tenant_id=TENANT, user_id=user, amount=self._amount())
+
+    def _twin(self) -> AnyCommand:
+        self._made += 1
+        key = f"twin-{self._made}"
+        return Earn(tenant_id=TENANT, user_id=twin(self._made), amount=1, idempotency_key=key)
+
+    def _earn(self) -> AnyCommand:
+        return Earn(**self._who(), amount=self._amount(60))
+
+    def _spend(self) -> AnyCommand:
+        key = f"{self._client}/{self._chance.getrandbits(60)}" if self._chance.random() < 0.3 else None
+        return Spend(**self._who(), amount=self._amount(), idempotency_key=key)
+
+    def _transfer(self) -> AnyCommand:
+        sender, recipient = self._user(), self._user()
+        if sender == recipient:
+            return self._earn()
+        return Transfer(tenant_id=TENANT, user_id=sender, to_user_id=recipient, amount=self._amount())
+
+    def _visit(self) -> AnyCommand:
+        return ApplyRule(**self._who(), event_type=EVENT_TYPE, metadata={"n": self._amount(1_000)})
+
+    def _freeze(self) -> AnyCommand:
+        soon = datetime.now(UTC) + timedelta(seconds=self._chance.randint(2, 30))
+        return Freeze(**self._who(), amount=self._amount(), expires_at=self._chance.choice([None, soon]))
+
+    def _unfreeze(self) -> AnyCommand:
+        return Unfreeze(**self._who(), amount=self._amount(10))
+
+    def _expire(self) -> AnyCommand:
+        return Expire(**self._who(), amount=self._amount())
+
+    def _deposit(self) -> AnyCommand:
+        return WalletAdjust(**self._who(), type="deposit", amount="1.25", reason="a gift", actor="admin")
+
+    def _exchange(self) -> AnyCommand:
+        return Exchange(**self._who(), amount=self._amount(200), exchange_type="wallet")
+
+
+def _without_id(command: AnyCommand) -> dict[str, Any]:
+    return command.model_dump(exclude={"id"}, exclude_none=True)

@@ -1,0 +1,250 @@
+"""The chaos proxy: a TCP link that can be slow, refuse, break, fall silent, or lose the one reply that
+matters.
+
+One event loop in a thread carries all links. Each edge of the system is a link of its own: a client's to
+Postgres, a worker's to Valkey, and so on. What is done to a link is counted in `struck`, when it has had an
+effect.
+"""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_CHUNK_BYTES = 1 << 16
+_ANSWER_SECONDS = 10.0  # for the loop to do what it is asked
+_COMMIT = b"COMMIT\0"  # in a query, and in the tag that answers it
+_AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset
+
+
+class Proxy:
+    """The loop on which links live."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Has the loop do it, and waits."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(_ANSWER_SECONDS)
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(_ANSWER_SECONDS)
+
+
+class _Pair:
+    """A connection through a link: the caller's side and the server's."""
+
+    def __init__(self, caller: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.caller, self.server = caller, server
+        self.commit_is_cut = False
+        self.is_half_open = False
+
+    def reset(self) -> None:
+        _reset(self.caller)
+        _reset(self.server)
+
+
+class Link:
+    """One edge, on a port of its own. `port_of_server` may change while it lives."""
+
+    def __init__(
+        self, proxy: Proxy, name: str, port_of_server: int, *, leads_to_valkey: bool = False
+    ) -> None:
+        self.name = name
+        self.leads_to_valkey = leads_to_valkey
+        self.port_of_server = port_of_server
+        self.struck: Counter[str] = Counter()
+        self._proxy = proxy
+        self._pairs: set[_Pair] = set()
+        self._latency = 0.0
+        self._silent: set[str] = set()  # directions in which nothing moves: "there", "back"
+        self._flowing = asyncio.Event()
+        self._healed = asyncio.Event()
+        self._commits_to_cut = self._commits_to_spare = 0
+        self._replies_to_lose = 0
+        self._bytes_to_corrupt = 0
+        self._refusing = False
+        self._server: asyncio.Server | None = None
+        self.port = proxy.do(self._listen(0))
+
+    # ------------------------------------------------------------------------------- what is done to it
+
+    def slow(self, seconds: float) -> None:
+        """Every piece of either direction takes so much longer; 0 heals."""
+        self._latency = seconds
+
+    def reset(self) -> int:
+        """Breaks every connection with a reset; how many there were."""
+        return self._proxy.do(self._reset())
+
+    def refuse(self, on: bool) -> None:
+        """Takes no connection, and breaks those that are there; False heals."""
+        self._proxy.do(self._refuse(on))
+
+    def silence(self, *directions: str) -> None:
+        """Nothing moves in these directions, and nobody is told: a partition, or with none, its end."""
+        self._proxy.do(self._silence(set(directions)))
+
+    def half_open(self) -> int:
+        """The server's side of what is connected is gone, and no caller hears of it; how many there were."""
+        return self._proxy.do(self._half_open())
+
+    def cut_commits(self, count: int, *, spare: int = 0) -> None:
+        """Loses the replies to the next COMMITs, which the server has done, and breaks those connections;
+        after so many that are spared."""
+        self._commits_to_cut, self._commits_to_spare = count, spare
+
+    def lose_replies(self, count: int) -> None:
+        """Breaks the connection instead of handing on the next replies: what was asked has been done."""
+        self._replies_to_lose = count
+
+    def corrupt(self, count: int) -> None:
+        """Flips a bit in each of the next pieces towards the caller."""
+        self._bytes_to_corrupt = count
+
+    def heal(self) -> None:
+        """As if nothing had been done; connections that lost something are broken."""
+        self._latency, self._commits_to_cut, self._bytes_to_corrupt = 0.0, 0, 0
+        self.silence()
+        self.refuse(False)
+        self._proxy.do(self._heal())
+
+    @property
+    def connections(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def ports(self) -> set[int]:
+        """The ports from which its connections reach the server."""
+        found = set()
+        for pair in list(self._pairs):
+            with suppress(OSError):
+                found.add(pair.server.get_extra_info("sockname")[1])
+        return found
+
+    # ------------------------------------------------------------------------------------- in the loop
+
+    async def _listen(self, port: int) -> int:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=_CHUNK_BYTES)
+        self._flowing.set()
+        found: int = self._server.sockets[0].getsockname()[1]
+        return found
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there = await asyncio.open_connection("127.0.0.1", self.port_of_server, limit=_CHUNK_BYTES)
+        except OSError:
+            _reset(writer)
+            return
+        pair = _Pair(writer, there[1])
+        self._pairs.add(pair)
+        pumps = [
+            asyncio.create_task(self._pump("there", pair, reader, pair.server, self._on_query)),
+            asyncio.create_task(self._pump("back", pair, there[0], pair.caller, self._on_reply)),
+        ]
+        _, rest = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in rest:
+            pump.cancel()
+        if pair.is_half_open:
+            await self._healed.wait()  # then the caller's kernel has found out
+            pair.reset()
+        self._pairs.discard(pair)
+        for side in (pair.caller, pair.server):
+            side.close()
+
+    async def _pump(
+        self,
+        direction: str,
+        pair: _Pair,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        look: Callable[[_Pair, bytes], bytes | None],
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK_BYTES):
+                if self._latency:
+                    self.struck["slow"] += 1
+                    await asyncio.sleep(self._latency)
+                while direction in self._silent:
+                    self.struck["silence"] += 1
+                    await self._flowing.wait()
+                seen = look(pair, data)
+                if seen is None:
+                    pair.reset()
+                    return
+                writer.write(seen)
+                await writer.drain()
+
+    def _on_query(self, pair: _Pair, data: bytes) -> bytes:
+        if self._commits_to_spare and _COMMIT in data:
+            self._commits_to_spare -= 1
+        elif self._commits_to_cut and _COMMIT in data:
+            self._commits_to_cut -= 1
+            pair.commit_is_cut = True
+        return data
+
+    def _on_reply(self, pair: _Pair, data: bytes) -> bytes | None:
+        if pair.commit_is_cut:
+            self.struck["cut"] += _COMMIT in data  # it says that it has committed; nobody hears it
+            return None
+        if self._replies_to_lose:
+            self._replies_to_lose -= 1
+            self.struck["lost"] += 1
+            return None
+        if self._bytes_to_corrupt:
+            self._bytes_to_corrupt -= 1
+            self.struck["corrupt"] += 1
+            return data[:-1] + bytes([data[-1] ^ 0x41])
+        return data
+
+    async def _reset(self) -> int:
+        found = list(self._pairs)
+        for pair in found:
+            pair.reset()
+        self.struck["reset"] += len(found)
+        return len(found)
+
+    async def _refuse(self, on: bool) -> None:
+        assert self._server is not None
+        if on == self._refusing:
+            return
+        self._refusing = on
+        if not on:
+            await self._listen(self.port)
+            return
+        self._server.close()
+        self.struck["refuse"] += await self._reset()
+
+    async def _silence(self, directions: set[str]) -> None:
+        self._silent = directions
+        self._flowing.set()  # those that wait look again
+        if directions:
+            self._flowing = asyncio.Event()
+
+    async def _heal(self) -> None:
+        self._healed.set()
+
+    async def _half_open(self) -> int:
+        found = list(self._pairs)
+        self._healed = asyncio.Event()
+        for pair in found:
+            pair.is_half_open = True
+            _reset(pair.server)
+        self.struck["half open"] += len(found)
+        return len(found)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        sock: socket.socket = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    writer.transport.abort()

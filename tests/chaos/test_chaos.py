@@ -1,0 +1,222 @@
+"""The machine that makes things go wrong is itself right: its schedule is its seed's, its witness misses
+nothing, its matrix is whole. And two minutes of it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pointledger import AnyCommand, Earn, Spend
+from pointledger.settings import Settings
+from tests.chaos.checker import Verdict, check
+from tests.chaos.journal import ACCEPTED, REFUSED, Journal, calls
+from tests.chaos.matrix import INJECTED, NEEDS_A_TOOL, NOT_HERE, TESTED
+from tests.chaos.nemesis import plan
+from tests.chaos.run import FAULTS
+from tests.chaos.struck import NAMES
+from tests.ledger import Ledger
+
+ROOT = Path(__file__).parents[2]
+PARTS = {"worker": ["worker-1", "worker-2"], "client": ["client-1"], "beat": ["beat"]}
+SEED = 20170101
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc and signals what it finds")
+def test_whatever_goes_wrong_for_two_minutes_nothing_is_lost_doubled_or_out_of_order() -> None:
+    command = [sys.executable, "-m", "tests.chaos", "--seconds", "120", "--seed", str(SEED), "--json"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["seed"], report["commands"] > 0) == (SEED, True)
+    wrong = ("lost", "doubled", "out_of_order", "invariants_broken")
+    assert [report[name] for name in wrong] == [0, 0, 0, 0]
+    assert report["invariants_checked"] > 0
+    assert all(report["faults"].values()), "each fault that was meant to strike has struck"
+
+
+# -------------------------------------------------------------------------------------- the schedule
+
+
+def test_a_seed_makes_one_schedule_and_another_seed_another() -> None:
+    first, again, other = (plan(FAULTS, PARTS, 600, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_ten_minutes_have_every_fault_and_more_than_two_hundred_in_all() -> None:
+    planned = plan(FAULTS, PARTS, 600, SEED)
+    assert {each.fault.name for each in planned} == {fault.name for fault in FAULTS}
+    assert len(planned) >= 200
+
+
+def test_two_faults_never_have_one_thing_at_once() -> None:
+    free_at: dict[str, float] = {}
+    for each in plan(FAULTS, PARTS, 600, SEED):
+        needed = each.part or each.fault.on
+        assert free_at.get(needed, 0) <= each.at
+        free_at[needed] = round(each.at + each.fault.seconds, 2)
+
+
+# ---------------------------------------------------------------------------------------- the matrix
+
+
+def test_every_fault_of_the_matrix_is_injected_or_tested_or_has_a_reason() -> None:
+    injected = {int(name.partition(" ")[0][1:]) for name in [*NAMES, *(fault.name for fault in FAULTS)]}
+    assert injected <= set(INJECTED)
+    assert set(INJECTED) - injected <= set(NEEDS_A_TOOL)
+    assert sorted([*INJECTED, *TESTED, *NOT_HERE]) == list(range(1, 60)), "each number once"
+
+
+def test_what_is_tested_elsewhere_is_there() -> None:
+    for tests in TESTED.values():
+        for told in tests.split(", "):
+            path, _, name = told.partition("::")
+            assert name in (ROOT / path).read_text()
+
+
+# --------------------------------------------------------------------------------------- the witness
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "client.journal"
+
+
+def earn(user: str = "anna", amount: int = 5, **more: Any) -> AnyCommand:
+    return Earn(tenant_id="shop", user_id=user, amount=amount, **more)
+
+
+def noted(path: Path, told: str, *commands: AnyCommand) -> None:
+    opened = Journal(path)
+    opened.tell(opened.send(list(commands)), told)
+    opened.close()
+
+
+def test_a_journal_tells_what_was_sent_after_a_death_in_the_middle_of_a_line(journal: Path) -> None:
+    first, second = earn(), earn()
+    noted(journal, ACCEPTED, first)
+    opened = Journal(journal)
+    opened.send([second])
+    opened.close()
+    whole = journal.read_bytes()
+    for cut in range(1, 40):
+        journal.write_bytes(whole + b'{"call":2,"at":1,"told":"accepted"}\n'[:-cut])
+        again = Journal(journal)
+        (ambiguous,) = again.ambiguous
+        again.close()
+        assert ambiguous.commands == [second]
+    told = [(call.number, call.commands, call.told) for call in calls(journal)]
+    assert told == [(1, [first], ACCEPTED), (2, [second], None)]
+
+
+def verdict(ledger: Ledger, journal: Path) -> Verdict:
+    return check(ledger.database, [journal], ledger.settings.lanes)
+
+
+def found(verdict: Verdict) -> tuple[int, int, int]:
+    return verdict.lost, verdict.doubled, verdict.out_of_order
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Any:
+    with Ledger(settings) as opened:
+        opened.tenant()
+        yield opened
+
+
+def test_where_all_is_well_the_checker_finds_nothing(ledger: Ledger, journal: Path) -> None:
+    one, two, other = earn("saver-1"), earn("saver-1"), earn("saver-2", idempotency_key="k")
+    for command in (one, two, other):
+        ledger.apply(command)
+        noted(journal, ACCEPTED, command)
+    again = earn("saver-2", idempotency_key="k")
+    ledger.apply(again)
+    noted(journal, ACCEPTED, again)
+    noted(journal, REFUSED, earn())
+    assert found(verdict(ledger, journal)) == (0, 0, 0)
+
+
+def test_the_checker_finds_what_is_lost(ledger: Ledger, journal: Path) -> None:
+    kept = earn()
+    ledger.apply(kept)
+    noted(journal, ACCEPTED, kept, Spend(tenant_id="shop", user_id="anna", amount=1))
+    assert found(verdict(ledger, journal)) == (1, 0, 0)
+
+
+def test_the_checker_finds_what_stands_otherwise_than_it_was_sent(ledger: Ledger, journal: Path) -> None:
+    sent = earn(amount=5)
+    ledger.apply(earn(amount=6, id=sent.id))
+    noted(journal, ACCEPTED, sent)
+    assert found(verdict(ledger, journal)) == (1, 0, 0)
+
+
+def test_the_checker_finds_what_has_no_outcome(ledger: Ledger, journal: Path) -> None:
+    waiting = earn()
+    ledger.client.enqueue(waiting)
+    noted(journal, ACCEPTED, waiting)
+    assert found(verdict(ledger, journal)) == (1, 0, 0)
+
+
+def test_the_checker_finds_what_was_refused_and_is_there(ledger: Ledger, journal: Path) -> None:
+    refused = earn()
+    ledger.apply(refused)
+    noted(journal, REFUSED, refused)
+    assert found(verdict(ledger, journal)) == (0, 1, 0)
+
+
+def test_the_checker_finds_a_saver_who_has_too_much(ledger: Ledger, journal: Path) -> None:
+    one = earn("saver-1")
+    ledger.apply(one, earn("saver-1"))
+    noted(journal, ACCEPTED, one)
+    assert found(verdict(ledger, journal)) == (0, 1, 0)
+
+
+def test_the_checker_finds_what_was_applied_before_what_was_accepted_earlier(
+    ledger: Ledger, journal: Path
+) -> None:
+    first, second = earn(), earn()
+    ledger.apply(second)
+    ledger.apply(first)
+    for command in (first, second):
+        noted(journal, ACCEPTED, command)
+    assert found(verdict(ledger, journal)) == (0, 0, 2), "by the places, and as a circle"
+
+
+def test_what_was_sent_at_the_same_time_may_stand_in_any_order(ledger: Ledger, journal: Path) -> None:
+    first, second = earn(), earn()
+    ledger.apply(second)
+    ledger.apply(first)
+    opened = Journal(journal)
+    both = [opened.send([command]) for command in (first, second)]
+    for call in both:
+        opened.tell(call, ACCEPTED)
+    opened.close()
+    assert found(verdict(ledger, journal)) == (0, 0, 0)
+
+
+def test_what_a_client_complains_of_counts(ledger: Ledger, journal: Path) -> None:
+    opened = Journal(journal)
+    opened.complain(unknown=str(uuid4()))
+    opened.complain(backwards="anna")
+    opened.close()
+    assert found(verdict(ledger, journal)) == (1, 0, 1)
+
+
+def test_a_journal_is_on_the_disk_before_the_client_goes_on(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda _: synced.append(journal.stat().st_size))
+    opened = Journal(journal)
+    call = opened.send([earn()])
+    opened.tell(call, ACCEPTED)
+    opened.close()
+    assert len(synced) == 2
+    assert synced[-1] == journal.stat().st_size
+    assert call.sent_at <= call.told_at <= time.monotonic_ns()

@@ -1,0 +1,146 @@
+"""A process is killed, stopped, delayed or made to fail at each failpoint, over a batch with a command of
+every kind. In the end everything is done once, as if nothing had happened.
+
+This is the short form: killed everywhere, the rest at the commits. `POINTLEDGER_TEST_FAILPOINTS=all` does the
+rest everywhere, too; `alone`, besides, lets each kind go by itself.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+import pointledger
+from pointledger import AnyCommand, failpoints
+from pointledger.embedded import ServerUrls
+from pointledger.errors import AcceptanceBusy
+from pointledger.ids import show_id
+from pointledger.settings import Settings
+from tests.conftest import as_worker, fresh_database
+from tests.faults.every_kind import set_the_scenes
+from tests.faults.striking import FORM, SECONDS, finish, let_it_go_on, strike, words, wrong
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.fault
+
+OF_OTHERS = (
+    "open-runs-commit",
+    "take-run-commit",
+    "put-back-commit",
+    "search-commit",
+    "events-publish",
+    "relay-commit",
+    "letters-commit",
+    "forget",
+)  # than commands: in test_failpoints_elsewhere.py
+OF_COMMANDS = [place for place in failpoints.PLACES if place not in OF_OTHERS]
+
+
+def accept_and_drain(ledger: Ledger, commands: list[AnyCommand]) -> None:
+    ledger.client.enqueue_many(commands)
+    ledger.engine.drain(0)
+
+
+def send_again(ledger: Ledger, commands: list[AnyCommand]) -> None:
+    """What their sender does, who was told nothing. A twin that stands still keeps the keys for a moment."""
+
+    def accepted() -> bool:
+        try:
+            ledger.client.enqueue_many(commands)
+        except AcceptanceBusy:
+            return False
+        return True
+
+    wait_until(accepted, "they are accepted", SECONDS)
+
+
+def books(ledger: Ledger) -> list[Any]:
+    """What every account and wallet has, and how many entries came of each command."""
+    accounts = ledger.rows(
+        """SELECT user_id, status, balance, frozen_balance, pending_balance, debt, version, expiry_exempt
+           FROM accounts ORDER BY user_id"""
+    )
+    lots = ledger.rows(
+        """SELECT a.user_id, l.amount, l.remaining, l.frozen, l.expiry_changes
+           FROM lots l JOIN accounts a ON a.id = l.account_id ORDER BY a.user_id, l.amount, l.remaining"""
+    )
+    wallets = ledger.rows("SELECT user_id, balance FROM wallets ORDER BY user_id")
+    return [accounts, lots, wallets, *ledger.counts("accounts", "entries", "lots", "lot_moves", "outcomes")]
+
+
+@pytest.mark.parametrize("word", words(OF_COMMANDS))
+def test_whoever_is_struck_at_a_failpoint_every_kind_of_command_takes_effect_once(
+    hurried: Settings, tmp_path: Path, word: str, expected: list[Any]
+) -> None:
+    with Ledger(hurried) as ledger:
+        commands = set_the_scenes(ledger)
+        groups = [[command] for command in commands] if FORM == "alone" else [commands]
+        for number, group in enumerate(groups):
+            log = tmp_path / f"struck-{number}"
+            process = strike(hurried, accept_and_drain, group, word, log)
+            send_again(ledger, group)
+            finish(ledger)
+            let_it_go_on(process)
+            finish(ledger)
+        outcomes = ledger.client.outcomes([show_id(command.id) for command in commands])
+        assert [outcome.state for outcome in outcomes] == ["applied"] * len(commands)
+        assert books(ledger) == expected
+        assert ledger.counts("failures") == [0]
+        assert wrong(ledger) == []
+
+
+@pytest.fixture(scope="session")
+def expected(servers: ServerUrls, template: str) -> Iterator[list[Any]]:
+    """What the books are when nothing goes wrong."""
+    with fresh_database(servers, f"expected_{secrets.token_hex(4)}", template) as url:
+        settings = Settings(
+            database_url=as_worker(servers, url),
+            owner_url=url,
+            redis_url=servers.redis_url,
+            erasure_key=SecretStr("k" * 32),
+            redis_prefix="{expected}",
+        )
+        with Ledger(settings) as ledger:
+            accept_and_drain(ledger, set_the_scenes(ledger))
+            yield books(ledger)
+
+
+# ------------------------------------------------------------------------------------ the points themselves
+
+
+def test_every_place_is_passed_before_and_after_and_struck_by_these_tests() -> None:
+    source = "\n".join(path.read_text() for path in Path(pointledger.__file__).parent.glob("*.py"))
+    of_locks = set(re.findall(r'_ask\("([a-z-]+)"', source))
+    for when in ("before", "after"):
+        assert of_locks | set(re.findall(rf'failpoints\.{when}\("([a-z-]+)"\)', source)) == set(
+            failpoints.PLACES
+        )
+
+
+@pytest.mark.parametrize("word", ["fence=kill", "after:fence", "after:nowhere=kill", "after:fence=hang", "x"])
+def test_what_is_no_failpoint_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        failpoints.arm(word)
+
+
+def test_a_failpoint_strikes_at_the_passage_that_was_asked_for_and_never_again(tmp_path: Path) -> None:
+    failpoints.arm("after:fence=raise@3", str(tmp_path / "struck"))
+    try:
+        for passage in range(1, 7):
+            failpoints.before("fence")
+            with nullcontext() if passage != 3 else pytest.raises(failpoints.Struck):
+                failpoints.after("fence")
+    finally:
+        failpoints.arm("")
+    assert (tmp_path / "struck").read_text() == f"{os.getpid()} after:fence=raise@3\n"
+
+
+def test_no_failpoint_is_armed_unless_somebody_asks() -> None:
+    assert not failpoints._armed

@@ -1,0 +1,197 @@
+"""Sweeps, the relay and the intake are struck at their failpoints: what is due is done once, an event is sent
+at least once and in order, a message becomes a command or a letter, once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pointledger import ApplyRule, Earn, EraseUser, Freeze
+from pointledger.acceptance import Acceptance
+from pointledger.errors import AcceptanceBusy
+from pointledger.intake import Intake
+from pointledger.mailbox import open_mailbox
+from pointledger.settings import Settings
+from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
+from tests.events.listener import Listener, relay_all
+from tests.events.sender import Sender, earn, producers
+from tests.faults.every_kind import DUE, SHOP, THEN
+from tests.faults.striking import SECONDS, finish, let_it_go_on, ran_yesterday, strike, words, wrong
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.fault
+
+
+def sweep_of(ledger: Ledger) -> Sweep:
+    acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
+    return Sweep(ledger.database, acceptance, idle_timeout_ms=ledger.settings.idle_timeout_ms)
+
+
+def expire(ledger: Ledger, _: None) -> None:
+    sweep = sweep_of(ledger)
+    sweep.open_runs(EXPIRE_POINTS)
+    while sweep.expire_points():
+        pass
+
+
+def reset_limits(ledger: Ledger, _: None) -> None:
+    sweep = sweep_of(ledger)
+    sweep.open_runs(RESET_DAILY_LIMITS)
+    while sweep.reset_daily_limits():
+        pass
+
+
+def release(ledger: Ledger, _: None) -> None:
+    sweep_of(ledger).release_holds()
+
+
+def activate(ledger: Ledger, _: None) -> None:
+    sweep_of(ledger).activate_points()
+
+
+def erase(ledger: Ledger, _: None) -> None:
+    sweep_of(ledger).finish_erasures()
+
+
+SWEEPS = (expire, reset_limits, release, activate, erase)
+
+
+def sweep_all(ledger: Ledger) -> None:
+    """What any other worker does whom beat asks."""
+    for sweep in SWEEPS:
+
+        def done(sweep: Callable[[Ledger, None], None] = sweep) -> bool:
+            try:
+                sweep(ledger, None)
+            except AcceptanceBusy:
+                return False
+            return True
+
+        wait_until(done, "the sweep is done", SECONDS)
+    finish(ledger)
+
+
+PASSED_BY = {
+    "open-runs-commit": (expire, reset_limits),
+    "take-run-commit": (expire,),
+    "put-back-commit": (expire, reset_limits),
+    "search-commit": (erase,),
+    "accept-commit": (expire, release, activate),
+    "publish": (expire, release, activate),
+}
+
+
+def something_is_due(ledger: Ledger) -> None:
+    """One user's points expire, another's become available, a hold times out, and somebody was erased."""
+    ledger.tenant()
+    ledger.rule(name="visit", event_type="visit", points=7, daily_limit=70)
+    for user in ("expiring", "holding", "waiting", "leaving"):
+        who: dict[str, Any] = {"tenant_id": SHOP, "user_id": user, "occurred_at": THEN}
+        ledger.apply(ApplyRule(**who, event_type="visit"))
+        ends: dict[str, Any] = {"expiring": {"expires_at": DUE}, "waiting": {"activates_at": DUE}}.get(
+            user, {}
+        )
+        ledger.apply(Earn(**who, **ends, amount=90))
+    ledger.apply(
+        Freeze(tenant_id=SHOP, user_id="holding", amount=20, occurred_at=THEN, expires_at=DUE),
+        EraseUser(tenant_id=SHOP, user_id="leaving"),
+    )
+    for job in (EXPIRE_POINTS, RESET_DAILY_LIMITS):
+        ran_yesterday(ledger, job)
+
+
+@pytest.mark.parametrize(
+    ("word", "sweep"),
+    [(word, sweep) for place, sweeps in PASSED_BY.items() for word in words([place]) for sweep in sweeps],
+)
+def test_whoever_is_struck_at_a_failpoint_of_a_sweep_what_is_due_is_done_once(
+    hurried: Settings, tmp_path: Path, word: str, sweep: Callable[[Ledger, None], None]
+) -> None:
+    with Ledger(hurried) as ledger:
+        something_is_due(ledger)
+        process = strike(hurried, sweep, None, word, tmp_path / "struck")
+        with ledger.database.begin() as connection:  # its lease, of minutes, has run out
+            connection.exec_driver_sql("UPDATE job_runs SET leased_until = now()")
+        sweep_all(ledger)
+        let_it_go_on(process)
+        sweep_all(ledger)
+
+        sums = ledger.rows(
+            "SELECT balance, frozen_balance, pending_balance, expired_points FROM accounts ORDER BY user_id"
+        )
+        assert sorted(sums) == [(0, 0, 0, 0), (7, 0, 0, 90), (97, 0, 0, 0), (97, 0, 0, 0)]
+        runs = ledger.rows("SELECT count(*), count(finished_at) FROM job_runs")
+        assert runs == [(4, 4)], "two jobs, yesterday and today"
+        assert ledger.rows("SELECT count(*) FROM erasures WHERE finished_at IS NULL") == [(0,)]
+        assert wrong(ledger) == []
+
+
+# ------------------------------------------------------------------------------------------- events
+
+
+def relay(ledger: Ledger, _: None) -> None:
+    relay_all(ledger.settings)
+
+
+@pytest.mark.parametrize("word", words(["events-publish", "relay-commit"]))
+def test_whatever_befalls_a_relay_every_event_is_sent_and_a_users_in_order(
+    hurried: Settings, tmp_path: Path, word: str
+) -> None:
+    with Ledger(hurried) as ledger, Listener(hurried) as listener:
+        ledger.tenant(events="all")
+        ledger.apply(*(Earn(tenant_id=SHOP, user_id=user, amount=n) for user in "abc" for n in (1, 2, 3)))
+        process = strike(hurried, relay, None, word, tmp_path / "struck")
+        wait_until(lambda: _sends_what_is_left(ledger), "nothing is left to send", SECONDS)
+        let_it_go_on(process)
+        heard = listener.listen(listener.all_waiting())
+        first = {event["id"]: (event["subject"], event["data"]["seq"]) for event in reversed(heard)}
+        assert sorted(first.values()) == [(user, seq) for user in "abc" for seq in (1, 2, 3)]
+        for user in "abc":
+            told = dict.fromkeys(event["data"]["seq"] for event in heard if event["subject"] == user)
+            assert list(told) == [1, 2, 3], "in order, those that came twice not counted"
+        assert wrong(ledger) == []
+
+
+def _sends_what_is_left(ledger: Ledger) -> bool:
+    """A slot that somebody holds who stands still is free when Postgres has ended that transaction."""
+    relay_all(ledger.settings)
+    return ledger.rows("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == [(0,)]
+
+
+def take_in(ledger: Ledger, _: None) -> None:
+    mailbox = open_mailbox(ledger.settings)
+    acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
+    intake = Intake(ledger.database, acceptance, producers(), idle_ms=ledger.settings.idle_timeout_ms)
+    intake.step(mailbox, wait_seconds=1.0)
+
+
+@pytest.mark.parametrize("word", words(["accept-commit", "letters-commit", "forget"]))
+def test_whatever_befalls_an_intake_a_message_is_a_command_or_a_letter_once(
+    hurried: Settings, tmp_path: Path, word: str
+) -> None:
+    with Ledger(hurried) as ledger, Sender(hurried) as sender:
+        ledger.tenant()
+        for number in (1, 2, 3):
+            sender.send(earn(number))
+        sender.send(earn(4), headers={})  # signed by nobody
+        process = strike(hurried, take_in, None, word, tmp_path / "struck")
+
+        def everything_is_in() -> bool:
+            for alive in ledger.redis.scan_iter("*:alive:*"):
+                ledger.redis.delete(alive)  # as if half a minute had passed without a sign of life
+            try:
+                take_in(ledger, None)
+            except AcceptanceBusy:
+                return False
+            return ledger.counts("journal", "dead_letters") == [3, 1] and not list(
+                ledger.redis.scan_iter("*:taken:*")
+            )
+
+        wait_until(everything_is_in, "three are commands, one is a letter", SECONDS)
+        let_it_go_on(process)
+        finish(ledger)
+        assert (ledger.balance("anna"), sender.count()) == (15, 0)
+        assert ledger.counts("journal", "dead_letters") == [3, 1]
+        assert wrong(ledger) == []

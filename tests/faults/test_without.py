@@ -1,0 +1,90 @@
+"""Without what is only there to be fast: Redis' locks, Redis itself; and with less of the rest."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pointledger import Earn
+from pointledger.demo.programme import TENANT
+from pointledger.demo.system import System
+from pointledger.settings import Settings
+from tests.chaos.proxy import Link, Proxy
+from tests.faults.conftest import ROOT
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.fault
+
+SECONDS = 60.0
+
+
+def test_the_whole_engine_suite_passes_with_every_lock_granted_to_everybody() -> None:
+    of_engine = ["pytest", "-q", "-p", "no:cacheprovider", "tests/engine", "-m", "not locks"]
+    given = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", *of_engine],
+        cwd=ROOT,
+        env=given | {"POINTLEDGER_TEST_LOCKS": "granted"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.fixture
+def to_valkey(settings: Settings) -> Iterator[Link]:
+    proxy = Proxy()
+    parsed = sa.make_url(settings.redis)
+    assert parsed.port
+    yield Link(proxy, "to Valkey", parsed.port)
+    proxy.stop()
+
+
+def test_with_valkey_stopped_commands_are_accepted_and_applied_when_it_returns(
+    ledger: Ledger, to_valkey: Link, tmp_path: Path
+) -> None:
+    url = sa.make_url(ledger.settings.redis).set(port=to_valkey.port).render_as_string(hide_password=False)
+    settings = ledger.settings.model_copy(update={"redis_url": url})
+    system = System(ROOT, data=tmp_path, settings=settings)
+    try:
+        system.start()
+        with Ledger(settings) as through:
+            before = through.client.enqueue(Earn(tenant_id=TENANT, user_id="anna", amount=1))
+            wait_until(lambda: through.client.outcome(before).state == "applied", "all is well")
+
+            to_valkey.refuse(True)
+            task_ids = [
+                through.client.enqueue(Earn(tenant_id=TENANT, user_id=f"user-{number}", amount=number + 1))
+                for number in range(20)
+            ]
+            states = {outcome.state for outcome in through.client.outcomes(task_ids)}
+            assert states <= {"pending", "applied"}, "each is accepted"
+            assert to_valkey.struck["refuse"] > 0
+
+            to_valkey.refuse(False)
+            wait_until(
+                lambda: {each.state for each in through.client.outcomes(task_ids)} == {"applied"},
+                "they are applied",
+                SECONDS,
+            )
+    finally:
+        system.stop()
+    assert ledger.counts("journal", "outcomes", "pending", "failures") == [21, 21, 0, 0]
+
+
+def test_a_pool_that_is_used_up_makes_callers_wait_and_leaks_nothing(ledger: Ledger) -> None:
+    commands = [Earn(tenant_id=TENANT, user_id=f"user-{number % 7}", amount=1) for number in range(200)]
+    with ThreadPoolExecutor(60) as callers:
+        task_ids = list(callers.map(ledger.client.enqueue, commands))
+    assert len(set(task_ids)) == 200
+    assert ledger.counts("journal", "pending") == [200, 200]
+    pool = ledger.client._database.pool
+    assert isinstance(pool, sa.QueuePool)
+    assert pool.checkedout() == 0
