@@ -16,6 +16,7 @@ from psycopg import Error as PsycopgError
 from sqlalchemy.exc import SQLAlchemyError
 
 from pointledger import AnyCommand, PointsClient, Spend, locks
+from pointledger.announcements import Announcements
 from pointledger.doorbell import Doorbells
 from pointledger.errors import AccountMissing, IdempotencyKeyReused, InvalidCommand, LedgerError
 from pointledger.failpoints import Struck
@@ -37,8 +38,10 @@ class ChaosClient:
     def __init__(self, number: int, seed: str, path: Path, rate: float) -> None:
         settings = Settings()
         # As `connect`, but without asking the database first, which may be away.
-        doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
-        self._client = PointsClient(engine_for(settings.database), doorbells, settings)
+        redis = locks.connect(settings)
+        doorbells = Doorbells(redis, producer_app(settings), settings)
+        database, announcements = engine_for(settings.database), Announcements(redis, settings)
+        self._client = PointsClient(database, doorbells, announcements, settings)
         self._journal = Journal(path)
         life = f"{seed}/client/{number}/{self._journal.count}"
         self._chance = random.Random(life)
