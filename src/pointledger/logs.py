@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -39,7 +40,7 @@ def log_in_lines(settings: Settings, level: int = logging.INFO) -> None:
             lambda _logger, _name, line: masked(str(line)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(),
     )
 
 
@@ -54,6 +55,16 @@ def masking(settings: Settings) -> Masked:
         return _BEARER.sub(rf"\1{_STARS}", _IN_URL.sub(rf"\1:{_STARS}@", text))
 
     return masked
+
+
+class _Lines:
+    """Writes lines to stderr. A log that is full, or gone, loses lines and stops no work."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
+
+    debug = info = warning = warn = error = critical = exception = fatal = log = msg
 
 
 class _Masking(logging.Formatter):

@@ -69,7 +69,7 @@ class Stage:
             self.settings.redis, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0)
         )
         self._put_programme()
-        worker = ["-m", "pointledger.demo.child", "celery", "-A", "workers", "worker", *_QUIET]
+        worker = ["-m", "pointledger.demo.child", "celery", "--quiet", "-A", "workers", "worker", *_QUIET]
         beat = ["-m", "pointledger.demo.child", "celery", "-A", "schedules", "beat", "--loglevel=WARNING"]
         self.workers = [self.part(f"worker-{number}", worker) for number in range(1, workers + 1)]
         self.beat = self.part("beat", [*beat, "--pidfile="])

@@ -130,6 +130,17 @@ def test_of_what_has_expired_nothing_is_clawed_back(ledger: Ledger) -> None:
     assert_sound(ledger)
 
 
+def test_who_owes_points_repays_with_what_others_give_and_the_ledger_is_sound(ledger: Ledger) -> None:
+    ledger.tenant(transfer_enabled=True)
+    earned = made(ledger, Earn(**ANNA, amount=20))
+    ledger.apply(Spend(**ANNA, amount=20), Clawback(**ANNA, related_id=earned, amount=6, policy="arrears"))
+    ledger.apply(Earn(tenant_id="shop", user_id="ben", amount=10))
+    ledger.apply(Transfer(tenant_id="shop", user_id="ben", to_user_id="anna", amount=10))
+    account = ledger.account("anna")
+    assert (account["balance"], account["debt"], account["total_transferred_in"]) == (4, 0, 10)
+    assert_sound(ledger)
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["in two batches", "in one batch"])
 def test_what_has_expired_in_the_lot_of_its_grace_is_not_clawed_back(ledger: Ledger, together: bool) -> None:
     ledger.tenant(refund_grace_days=7)

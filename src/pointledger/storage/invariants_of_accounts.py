@@ -175,7 +175,7 @@ _LEGS = Invariant(
     LEFT JOIN entries o ON o.tenant_id = e.tenant_id AND o.id = e.related_id
     WHERE {ENTRIES_HERE} AND e.subtype IN ('transfer_out', 'transfer_in') AND (
         o.id IS NULL OR o.related_id IS DISTINCT FROM e.id OR o.command_id <> e.command_id
-        OR o.account_id = e.account_id OR o.delta <> -e.delta
+        OR o.account_id = e.account_id OR o.delta - o.delta_debt <> e.delta_debt - e.delta
         OR o.subtype <> CASE e.subtype WHEN 'transfer_in' THEN 'transfer_out' ELSE 'transfer_in' END)""",
 )
 
