@@ -62,7 +62,8 @@ class _Lines:
 
     def msg(self, line: str) -> None:
         with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg
 
