@@ -27,7 +27,7 @@ NAME = "http"
 _ROOT = Path(__file__).parents[2]
 _CONNECTIONS = 256  # under way where as many come as can: some services with a pool each
 _STEADY_RATE = 100  # a second
-_FEW_LANES = 16  # beside the usual number: what waits in a lane goes in one batch, so fewer have larger ones
+_MANY_LANES = 64  # beside the usual number: what waits in a lane goes in one batch, so more have smaller ones
 _RATE_LIMIT = 1_000_000  # one service sends all that there is
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -54,7 +54,7 @@ def run(stage: Stage, choice: Choice) -> Iterator[Report]:
     """How many a second, and how long each takes: at that, and at a steady 100 a second."""
     size = QUICK if choice.quick else FULL
     usual = Settings().lanes
-    sides = [Side(f"{lanes} lanes", partial(_measured, stage, size, lanes)) for lanes in (usual, _FEW_LANES)]
+    sides = [Side(f"{lanes} lanes", partial(_measured, stage, size, lanes)) for lanes in (usual, _MANY_LANES)]
     rounds = compare(NAME, sides, choice.rounds or size.rounds, stage.tell)
     yield rounds.report(NAME, "as each is named")
 
