@@ -13,7 +13,7 @@ import pytest
 
 from pointledger import AnyCommand, Earn, Spend
 from pointledger.settings import Settings
-from tests.chaos.checker import Verdict, check
+from tests.chaos.checker import Verdict, account_orders, check, circle
 from tests.chaos.journal import ACCEPTED, REFUSED, Journal, calls
 from tests.chaos.matrix import INJECTED, NEEDS_A_TOOL, NOT_HERE, TESTED
 from tests.chaos.nemesis import plan
@@ -38,6 +38,20 @@ def test_whatever_goes_wrong_for_two_minutes_nothing_is_lost_doubled_or_out_of_o
     assert [report[name] for name in wrong] == [0, 0, 0, 0]
     assert report["invariants_checked"] > 0
     assert all(report["faults"].values()), "each fault that was meant to strike has struck"
+
+
+def test_of_acceptances_that_overlap_either_may_be_applied_first(ledger: Ledger) -> None:
+    """The first has its place in the journal, and is not committed yet."""
+    ledger.tenant()
+    with ledger.database.connect() as connection, connection.begin() as transaction:
+        ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1), connection)
+        ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=2))
+        assert ledger.balance("anna") == 2
+        transaction.commit()
+    ledger.drain()
+    assert ledger.balance("anna") == 3
+    with ledger.database.connect() as connection:
+        assert circle(account_orders(connection), {}, {}) == []
 
 
 # -------------------------------------------------------------------------------------- the schedule
