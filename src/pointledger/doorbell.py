@@ -31,7 +31,6 @@ class Doorbells:
         self._client = client
         self._app = app
         self._settings = settings
-        self._prefix = settings.redis_prefix
         self._quiet_until = 0.0
 
     def ring(self, lanes: Iterable[int], *, whatever_the_door_says: bool = False) -> None:
@@ -62,7 +61,7 @@ class Doorbells:
         """Those that nobody is at while no doorbell is on its way: theirs were lost. None, if Redis is away:
         then there is more to tell than that."""
         try:
-            held = self._client.mget([f"{self._prefix}:lane:{lane}" for lane in lanes])
+            held = self._client.mget([f"{self._settings.redis_prefix}:lane:{lane}" for lane in lanes])
             if self._on_their_way():
                 return []
         except (redis.RedisError, KombuError, OSError) as error:
@@ -82,7 +81,7 @@ class Doorbells:
     def hear_beat(self) -> None:
         """Notes that beat lives, and a worker that answers it."""
         try:
-            self._client.set(_beat_key(self._prefix), "1", px=_BEAT_KNOWN_MS)
+            self._client.set(_beat_key(self._settings.redis_prefix), "1", px=_BEAT_KNOWN_MS)
         except redis.RedisError as error:
             _log.warning("redis_is_away", action="beat", error=type(error).__name__)
 
@@ -95,7 +94,7 @@ class Doorbells:
         """Those whose doorbell was not rung yet; now it is."""
         pipeline = self._client.pipeline(transaction=False)
         for lane in lanes:
-            pipeline.set(f"{self._prefix}:door:{lane}", "1", nx=True, px=_DOOR_TTL_MS)
+            pipeline.set(f"{self._settings.redis_prefix}:door:{lane}", "1", nx=True, px=_DOOR_TTL_MS)
         failpoints.before("door")
         rung = pipeline.execute()
         failpoints.after("door")

@@ -36,9 +36,10 @@ from pointledger.errors import (
     LetterUnfit,
 )
 from pointledger.mailbox import Mailbox, Message
+from pointledger.patience import go_on
 from pointledger.settings import Settings
 from pointledger.storage import jobs, letters
-from pointledger.storage.database import IDLE_TIMEOUT_MS, is_transient, unfrozen
+from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
 from pointledger.storage.letters import Letter
 
 DOOR = "events"
@@ -48,7 +49,6 @@ AT_ONCE = 200  # messages: their commands fill a statement or two
 _HELD_SECONDS = {Misfit.QUOTA: 1.0, Misfit.UNKNOWN_VERSION: 60.0}  # before a held letter is tried again
 _HELD_AT_ONCE = 200
 _LOOK_SECONDS = 1.0  # between looks at what is held
-_AWAY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries while broker or database is away
 
 _PASSING = (BrokerAway, AcceptanceBusy, BacklogFull)  # what is there comes again
 
@@ -151,19 +151,15 @@ class Intake:
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         """Goes on, whatever is away, until `stopping`; the messages at hand are finished."""
-        tries = 0
-        while not stopping():
-            try:
-                self.step(mailbox, wait_seconds=1.0)
-                self._look_at_held()
-                tries = 0
-            except Exception as error:
-                if not isinstance(error, _PASSING) and not is_transient(error):
-                    raise
-                wait = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
-                tries += 1
-                _log.warning("intake_waits", action="intake", error=type(error).__name__, seconds=wait)
-                pause(wait)
+
+        def step() -> None:
+            self.step(mailbox, wait_seconds=1.0)
+            self._look_at_held()
+
+        def tell(error: Exception, seconds: float) -> None:
+            _log.warning("intake_waits", action="intake", error=type(error).__name__, seconds=seconds)
+
+        go_on(step, stopping, pause, passing=_PASSING, tell=tell)
 
     def step(self, mailbox: Mailbox, *, wait_seconds: float = 0.0) -> Counter[str]:
         """Receives what is there, up to a batch; the broker forgets it after that."""

@@ -18,13 +18,13 @@ import structlog
 from pointledger import failpoints, telemetry
 from pointledger.broker import Publisher
 from pointledger.errors import BrokerAway
+from pointledger.patience import go_on
 from pointledger.settings import Settings
 from pointledger.storage import outbox
-from pointledger.storage.database import is_transient, transaction
+from pointledger.storage.database import transaction
 
 _EVENTS_AT_ONCE = 1000  # per transaction; and a row's worth of memory
 _IDLE_SECONDS = 0.2  # between looks while nothing waits
-_AWAY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries while broker or database is away
 _PRUNE_SECONDS = 10.0  # between looks for what was sent long ago
 
 _log = structlog.get_logger()
@@ -79,24 +79,19 @@ class Relay:
 
     def run(self, stopping: Callable[[], bool], pause: Callable[[float], object] = time.sleep) -> None:
         """Goes on, whatever is away, until `stopping`; the piece at hand is finished."""
-        tries = 0
-        while not stopping():
-            try:
-                sent = self.step()
-                self._prune()
-            except Exception as error:
-                if not isinstance(error, BrokerAway) and not is_transient(error):
-                    raise
-                wait = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
-                tries += 1
-                _log.warning("relay_waits", action="relay", error=str(error), seconds=wait)
-                pause(wait)
-                continue
-            tries = 0
+
+        def step() -> None:
+            sent = self.step()
+            self._prune()
             if sent is None:
                 pause(_IDLE_SECONDS)
             else:
                 _log.info("relayed", action="relay", slot=self._slot, events=sent.events)
+
+        def tell(error: Exception, seconds: float) -> None:
+            _log.warning("relay_waits", action="relay", error=str(error), seconds=seconds)
+
+        go_on(step, stopping, pause, passing=(BrokerAway,), tell=tell)
 
     def _prune(self) -> None:
         """Bounded, and now and then: a relay is there to send."""

@@ -10,9 +10,7 @@ import typer
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from pointledger import locks
-from pointledger.acceptance import Acceptance
-from pointledger.cli.opening import opened_client, opened_database, opened_settings
+from pointledger.cli.opening import opened_acceptance, opened_client, opened_database, opened_settings
 from pointledger.cli.output import (
     BAD_INPUT,
     DONE,
@@ -28,10 +26,8 @@ from pointledger.cli.reading import Lines, entity_id, moment, opened_lines
 from pointledger.cli.replay import BadLine, Progress, ReplayReport
 from pointledger.cli.replay import replay as replay_lines
 from pointledger.cli.tally import Tally
-from pointledger.doorbell import Doorbells
 from pointledger.settings import Settings
 from pointledger.sweep import Sweep
-from pointledger.wire import producer_app
 
 _BAD_LINES_SHOWN = 1000  # a file of another kind must not flood the terminal
 
@@ -199,17 +195,11 @@ def sweep_expiry(
         shown |= {"pending": tally.pending} if tally.pending else {}
     shown["seconds"] = round(time.monotonic() - began, 3)
     (print_json if json else print_fields)(shown)
-    if wait and tally.pending:
-        raise typer.Exit(PENDING)
-    raise typer.Exit(FAILED if tally.dead or tally.refused else DONE)
+    raise tally.exit(waited=wait)
 
 
 @contextmanager
 def opened_sweep(settings: Settings) -> Iterator[Sweep]:
     """What finds what is due."""
-    with opened_database(settings) as database:
-        doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
-        try:
-            yield Sweep(database, Acceptance(database, doorbells, settings))
-        finally:
-            doorbells.close()
+    with opened_database(settings) as database, opened_acceptance(database, settings) as acceptance:
+        yield Sweep(database, acceptance)

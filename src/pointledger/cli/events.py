@@ -9,13 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from pointledger.acceptance import Acceptance
 from pointledger.backlog import Backlog
 from pointledger.broker import Publisher
-from pointledger.cli.opening import opened_database, opened_settings, reading
+from pointledger.cli.opening import opened_acceptance, opened_database, opened_settings, reading
 from pointledger.cli.output import FAILED, Json, note, print_fields, print_json
 from pointledger.doctor import require_safe
-from pointledger.doorbell import Doorbells
 from pointledger.intake import Intake, load_producers
 from pointledger.locks import connect
 from pointledger.mailbox import open_mailbox
@@ -23,7 +21,6 @@ from pointledger.relay import Relay
 from pointledger.settings import Settings
 from pointledger.storage import outbox as storage
 from pointledger.telemetry import sending
-from pointledger.wire import producer_app
 
 
 def relay(
@@ -76,12 +73,8 @@ def opened_intake() -> Iterator[tuple[Settings, Intake]]:
     with opened_settings() as settings, opened_database(settings) as database:
         require_safe(database, settings)
         producers = load_producers(settings)
-        doorbells = Doorbells(connect(settings), producer_app(settings), settings)
-        try:
-            acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
+        with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
             yield settings, Intake(database, acceptance, producers)
-        finally:
-            doorbells.close()
 
 
 def outbox(

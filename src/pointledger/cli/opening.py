@@ -7,14 +7,19 @@ from pathlib import Path
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from pointledger import locks
+from pointledger.acceptance import Acceptance
+from pointledger.backlog import Backlog
 from pointledger.cli.output import note
 from pointledger.client import PointsClient
 from pointledger.domain.findings import explain
+from pointledger.doorbell import Doorbells
 from pointledger.errors import LedgerError
 from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
+from pointledger.wire import producer_app
 
 HOME = Path(".data")  # of the embedded servers, in the current folder; ./dev run has its own there, too
 
@@ -57,6 +62,18 @@ def opened_client(settings: Settings) -> Iterator[PointsClient]:
         client = PointsClient.connect(settings)
     with client:
         yield client
+
+
+@contextmanager
+def opened_acceptance(
+    database: sa.Engine, settings: Settings, backlog: Backlog | None = None
+) -> Iterator[Acceptance]:
+    """The door into the journal of that database, with its doorbells. `backlog`: what closes it."""
+    doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
+    try:
+        yield Acceptance(database, doorbells, settings, backlog)
+    finally:
+        doorbells.close()
 
 
 @contextmanager

@@ -7,18 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pointledger import locks
-from pointledger.acceptance import Acceptance
 from pointledger.cli.bulk import WaitForAll
-from pointledger.cli.opening import opened_client, opened_database, opened_settings
-from pointledger.cli.output import DONE, FAILED, PENDING, Json, print_fields, print_json, stderr
+from pointledger.cli.opening import opened_acceptance, opened_client, opened_database, opened_settings
+from pointledger.cli.output import Json, print_fields, print_json, stderr
 from pointledger.cli.programmes import TenantId
 from pointledger.cli.reading import moment
 from pointledger.cli.tally import Tally
-from pointledger.doorbell import Doorbells
 from pointledger.policy import PolicyChange
 from pointledger.settings import Settings
-from pointledger.wire import producer_app
 
 
 def apply_expiry(
@@ -61,16 +57,10 @@ def apply_expiry(
     if wait:
         shown |= {"applied": tally.applied, "refused": sum(tally.refused.values()), "dead": tally.dead}
     (print_json if json else print_fields)(shown)
-    if wait and tally.pending:
-        raise typer.Exit(PENDING)
-    raise typer.Exit(FAILED if tally.dead or tally.refused else DONE)
+    raise tally.exit(waited=wait)
 
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[PolicyChange]:
-    with opened_database(settings) as database:
-        doorbells = Doorbells(locks.connect(settings), producer_app(settings), settings)
-        try:
-            yield PolicyChange(database, Acceptance(database, doorbells, settings))
-        finally:
-            doorbells.close()
+    with opened_database(settings) as database, opened_acceptance(database, settings) as acceptance:
+        yield PolicyChange(database, acceptance)

@@ -4,6 +4,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
+import typer
+
+from pointledger.cli.output import DONE, FAILED, PENDING
 from pointledger.client import PointsClient
 
 _AT_ONCE = 1000  # outcomes per look
@@ -66,3 +69,9 @@ class Tally:
                 on_change()
             else:
                 time.sleep(_PAUSE_SECONDS)
+
+    def exit(self, *, waited: bool) -> typer.Exit:
+        """How a command that handed them over ends."""
+        if waited and self.pending:
+            return typer.Exit(PENDING)
+        return typer.Exit(FAILED if self.dead or self.refused else DONE)

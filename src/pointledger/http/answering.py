@@ -6,7 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from pointledger.answers import iso
-from pointledger.http.envelope import Problem, said
+from pointledger.http.envelope import Problem, listed, said
+from pointledger.http.lookups import Page
 from pointledger.http.statuses import OF_REASON, UNAVAILABLE
 from pointledger.ids import show_id
 from pointledger.storage.answers import Answered
@@ -76,6 +77,12 @@ def data_of(answered: Answered) -> dict[str, Any]:
 def present(fields: dict[str, Any]) -> dict[str, Any]:
     """Without what is not there: the pages' fields are optional, but never null."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def paged(found: Page, items: list[dict[str, Any]], *, page: int, page_size: int) -> Response:
+    """The answer to a question for a page, with its items as they are shown."""
+    cursor = None if found.next_before is None else str(found.next_before)
+    return listed(items, total=found.total, page=page, page_size=page_size, next_cursor=cursor)
 
 
 def address_of(answered: Answered) -> str:

@@ -66,47 +66,37 @@ class GatewayLookups(Lookups):
     def page_of_entries(
         self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
     ) -> Page:
-        """A page of a user's entries, newest first. `before`: those
-        below this `seq`, whatever the page. Without a type no row is stepped over: an account's entries are
-        numbered without gaps."""
+        """A page of a user's entries, newest first. `before`: those below this `seq`, whatever the page."""
         with looking(self._database) as connection:
             programmes.tenant(connection, tenant_id)
             version = listings.version_of(connection, tenant_id, user_id)
-            skipped = 0
-            if type is None:
-                total = version
-                first_below = version + 1 - (page - 1) * page_size
-            else:
+            place = _place(version, page, page_size, type, before)
+            total = version
+            if type is not None:
                 total = listings.entries_of_type(connection, tenant_id, user_id, type)
-                first_below, skipped = version + 1, (page - 1) * page_size
-            if before is not None:
-                first_below, skipped = min(before, version + 1), 0
             found: list[dict[str, Any]] = []
-            if skipped < total and first_below > 1:
+            if place.has_any(total):
                 found = queries.entries(
-                    connection, tenant_id, user_id, first_below, type=type, limit=page_size, skip=skipped
+                    connection, tenant_id, user_id, place.below, type=type, limit=page_size, skip=place.skip
                 )
-        is_last = len(found) < page_size or found[-1]["seq"] == 1
-        return Page(found, total, None if is_last else found[-1]["seq"])
+        return _page(found, total, page_size)
 
     def page_of_wallet_entries(
         self, tenant_id: str, user_id: str, *, page: int, page_size: int, type: str | None, before: int | None
     ) -> Page:
         """A page of a wallet's entries, newest first. `before`: those below this `seq`, whatever the page."""
-        total = int(self.wallet(tenant_id, user_id)["version"])
-        below, skip = total + 1, (page - 1) * page_size
+        version = int(self.wallet(tenant_id, user_id)["version"])
+        place = _place(version, page, page_size, type, before)
         with looking(self._database) as connection:
+            total = version
             if type is not None:
                 total = wallets.entries_of_type(connection, tenant_id, user_id, type)
-            if before is not None:
-                below, skip = min(before, below), 0
             found: list[dict[str, Any]] = []
-            if skip < total:
+            if place.has_any(total):
                 found = wallets.wallet_entries(
-                    connection, tenant_id, user_id, below, type=type, limit=page_size, skip=skip
+                    connection, tenant_id, user_id, place.below, type=type, limit=page_size, skip=place.skip
                 )
-        is_last = len(found) < page_size or found[-1]["seq"] == 1
-        return Page(found, total, None if is_last else found[-1]["seq"])
+        return _page(found, total, page_size)
 
     def page_of_acts(
         self,
@@ -134,3 +124,27 @@ class GatewayLookups(Lookups):
         with looking(self._database) as connection:
             user_id = listings.user_of(connection, tenant_id, parse_id(account_id))
         return audit.integrity(self._database, tenant_id, user_id)
+
+
+class _Place(NamedTuple):
+    """Where a page begins: below this `seq`, after stepping over so many."""
+
+    below: int
+    skip: int
+
+    def has_any(self, total: int) -> bool:
+        """Whether anything may stand there, of so many in all."""
+        return self.skip < total and self.below > 1
+
+
+def _place(version: int, page: int, page_size: int, type: str | None, before: int | None) -> _Place:
+    """Entries are numbered without gaps up to `version`: of all types, no row is stepped over."""
+    if before is not None:
+        return _Place(min(before, version + 1), 0)
+    skip = (page - 1) * page_size
+    return _Place(version + 1 - skip, 0) if type is None else _Place(version + 1, skip)
+
+
+def _page(found: list[dict[str, Any]], total: int, page_size: int) -> Page:
+    is_last = len(found) < page_size or found[-1]["seq"] == 1
+    return Page(found, total, None if is_last else found[-1]["seq"])

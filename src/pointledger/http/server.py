@@ -95,8 +95,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 def serve(settings: Settings, bound: socket.socket) -> None:
     """Serves on the socket until it is told to stop."""
     server = server_of(settings)
-    # What is there now stays. Looking through all of it again and again, as the collector of garbage does,
-    # costs a third of a request (measured).
+    # What is there now stays: the collector of garbage need not look through all of it again and again.
     gc.collect()
     gc.freeze()
     server.run(sockets=[bound])

@@ -13,7 +13,7 @@ from pointledger.domain.decide import Accepted
 from pointledger.domain.money import show_money
 from pointledger.domain.wallets import Wallet, Wallets
 from pointledger.storage.database import copy, rows, run
-from pointledger.storage.queries import PAGE, shown
+from pointledger.storage.queries import BEYOND_ANY_SEQ, PAGE, shown
 
 _WALLET = (
     "id", "tenant_id", "user_id", "application_id", "currency", "scale", "created_at", "updated_at",
@@ -112,8 +112,6 @@ WHERE w.tenant_id = %(tenant)s AND w.user_id = %(user)s AND e.seq < %(before)s
   AND (%(type)s::text IS NULL OR e.type = %(type)s)
 ORDER BY e.seq DESC LIMIT %(limit)s OFFSET %(skip)s"""
 
-_BEYOND_ANY_SEQ = 2**62
-
 
 def wallet_entries(
     connection: sa.Connection,
@@ -131,7 +129,7 @@ def wallet_entries(
         _ENTRIES,
         tenant=tenant_id,
         user=user_id,
-        before=_BEYOND_ANY_SEQ if before is None else before,
+        before=BEYOND_ANY_SEQ if before is None else before,
         type=type,
         limit=limit,
         skip=skip,

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from pointledger.errors import EntryMissing
-from pointledger.http.answering import present
-from pointledger.http.envelope import listed, said
+from pointledger.http.answering import paged, present
+from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
 from pointledger.http.params import Cursor, Id, Number, PageNumber, PageSize, TypeFilter, UserId
@@ -54,13 +54,7 @@ async def transactions(
         type=type,
         before=cursor,
     )
-    return listed(
-        [present(item) for item in found.items],
-        total=found.total,
-        page=page,
-        page_size=page_size,
-        next_cursor=None if found.next_before is None else str(found.next_before),
-    )
+    return paged(found, [present(item) for item in found.items], page=page, page_size=page_size)
 
 
 @router.get("/transactions/{tx_id}", responses=responses(TransactionResponse), summary="A transaction")

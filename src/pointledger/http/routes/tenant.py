@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from pointledger.http.answering import present
-from pointledger.http.envelope import Problem, listed, said
+from pointledger.http.answering import paged, present
+from pointledger.http.envelope import Problem, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
 from pointledger.http.params import EntityParam, PageNumber, PageSize, TypeFilter
@@ -37,7 +37,7 @@ async def accounts(
     found = await gateway.ask(
         gateway.lookups.page_of_accounts, tenant_id, page=page, page_size=page_size, status=status
     )
-    return listed(found.items, total=found.total, page=page, page_size=page_size)
+    return paged(found, found.items, page=page, page_size=page_size)
 
 
 @router.get(
@@ -71,7 +71,7 @@ async def transactions(
             before=None,
         )
     items = [present(item) for item in found.items]
-    return listed(items, total=found.total, page=page, page_size=page_size)
+    return paged(found, items, page=page, page_size=page_size)
 
 
 @router.get("/points/stats", responses=responses(ObjectResponse), summary="The tenant's figures")

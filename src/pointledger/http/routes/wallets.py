@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from pointledger.http.answering import present
-from pointledger.http.envelope import listed, said
+from pointledger.http.answering import paged, present
+from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
 from pointledger.http.params import Cursor, PageNumber, PageSize, UserId
@@ -50,13 +50,7 @@ async def transactions(
         type=type,
         before=cursor,
     )
-    return listed(
-        [_transaction(item) for item in found.items],
-        total=found.total,
-        page=page,
-        page_size=page_size,
-        next_cursor=None if found.next_before is None else str(found.next_before),
-    )
+    return paged(found, [_transaction(item) for item in found.items], page=page, page_size=page_size)
 
 
 def _transaction(entry: dict[str, Any]) -> dict[str, Any]:
