@@ -5,7 +5,10 @@ Nothing here is of value: a ring may be lost, doubled or late. The beat rings ev
 
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
 
+import orjson
 import redis
 import structlog
 from celery import Celery
@@ -126,6 +129,28 @@ def beat_heard_seconds(client: redis.Redis, settings: Settings) -> float | None:
     except redis.RedisError:
         return None
     return (_BEAT_KNOWN_MS - milliseconds_left) / 1000 if milliseconds_left > 0 else None
+
+
+class Rings(NamedTuple):
+    """Doorbells in Celery's queue. `oldest_seconds`: None when there is none, or the oldest is none."""
+
+    waiting: int
+    oldest_seconds: float | None
+
+
+def rings(broker: redis.Redis, settings: Settings) -> Rings:
+    """What nobody has answered yet. `broker` is Celery's, a Redis. Raises RedisError."""
+    queue = f"{settings.redis_prefix}:{wire.LANES_QUEUE}"
+    waiting: int = broker.llen(queue)
+    oldest = broker.lindex(queue, -1)
+    if oldest is None:
+        return Rings(waiting, None)
+    try:
+        ends_at = datetime.fromisoformat(orjson.loads(oldest)["headers"]["expires"])
+        seconds_left = (ends_at - datetime.now(UTC)).total_seconds()
+    except (ValueError, LookupError, TypeError):
+        return Rings(waiting, None)
+    return Rings(waiting, _RING_LIVES_SECONDS - seconds_left)
 
 
 def _beat_key(prefix: str) -> str:

@@ -1,13 +1,16 @@
 """The doctor finds what is wrong, says what to do, and nothing starts with what is dangerous."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from pointledger import Earn
 from pointledger.doctor import Finding, Verdict, examine, require_safe, versions
@@ -23,6 +26,7 @@ from tests.cli.conftest import Run
 from tests.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
+LANES_QUEUE = f"{Settings().redis_prefix}:points.lanes"
 FINE, WARNING, DANGER = Verdict.FINE, Verdict.WARNING, Verdict.DANGER
 
 
@@ -264,6 +268,29 @@ def test_what_waits_too_long_is_told(ledger: Ledger, minutes: float, verdict: Ve
     assert found(ledger.settings, "oldest-waiting").verdict is verdict
     ledger.client.pause("shop", By())
     assert found(ledger.settings, "oldest-waiting").verdict is FINE, "a paused tenant waits by intent"
+
+
+def test_a_doorbell_that_nobody_answers_is_told(ledger: Ledger) -> None:
+    assert found(ledger.settings, "doorbells").seen == "none waits"
+    ledger.doorbells.ring([3])
+    rung = found(ledger.settings, "doorbells")
+    assert (rung.verdict, rung.seen[:7]) == (FINE, "1 wait,")
+    with redis.Redis.from_url(ledger.settings.broker) as client:
+        message = json.loads(client.lpop(LANES_QUEUE))
+        message["headers"]["expires"] = (datetime.now(UTC) + timedelta(seconds=40)).isoformat()
+        client.rpush(LANES_QUEUE, json.dumps(message))
+    told = found(ledger.settings, "doorbells")
+    assert told.verdict is WARNING
+    assert told.seen.startswith("1 wait, 2"), "a ring lives for a minute; it has 40 seconds left"
+    assert "celery -A workers worker" in told.remedy
+
+
+@pytest.mark.parametrize("message", ["[]", "{", '{"headers": {"expires": 7}}'])
+def test_what_is_no_doorbell_in_their_queue_is_told(ledger: Ledger, message: str) -> None:
+    with redis.Redis.from_url(ledger.settings.broker) as client:
+        client.rpush(LANES_QUEUE, message)
+    told = found(ledger.settings, "doorbells")
+    assert (told.verdict, "no doorbell" in told.seen) == (WARNING, True)
 
 
 def age_the_journal(ledger: Ledger, minutes: float) -> None:

@@ -45,6 +45,7 @@ def examine(settings: Settings) -> Report:
     findings += _ask_postgres(settings)
     for server in redis.servers(settings):
         findings += redis.examine(server)
+    findings += redis.doorbells(settings)
     return Report([_as_allowed(finding, settings) for finding in findings])
 
 

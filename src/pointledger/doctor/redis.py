@@ -11,9 +11,11 @@ from kombu import Connection
 from pointledger.doctor import versions
 from pointledger.doctor.findings import Finding, danger, fine, warning
 from pointledger.doctor.postgres import skew
+from pointledger.doorbell import rings
 from pointledger.settings import Settings
 
 _SECONDS = 2.0  # a server that takes longer counts as away
+_RING_WAITS_SECONDS = 10.0  # each worker has many lanes to ring for, a quarter of a second each at most
 
 
 class Server(NamedTuple):
@@ -43,9 +45,7 @@ def examine(server: Server) -> list[Finding]:
     if not server.is_redis:
         return [_answers(server)]
     try:
-        with client.Redis.from_url(
-            server.url, decode_responses=True, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS
-        ) as connection:
+        with _connected(server) as connection:
             info: dict[str, Any] = dict(connection.info())
             began = time.time()
             seconds, microseconds = connection.time()
@@ -58,6 +58,33 @@ def examine(server: Server) -> list[Finding]:
         _persistence(server, info),
         skew(f"{server.check}-clock", ahead),
     ]
+
+
+def doorbells(settings: Settings) -> list[Finding]:
+    """How long the oldest has lain in Celery's queue. Nothing, where the broker is away or no Redis."""
+    broker = Server("broker", "Celery", settings.broker)
+    if not broker.is_redis:
+        return []
+    try:
+        with _connected(broker) as connection:
+            found = rings(connection, settings)
+    except (client.RedisError, OSError, ValueError):
+        return []
+    if not found.waiting:
+        return [fine("doorbells", "none waits")]
+    if found.oldest_seconds is None:
+        seen = f"{found.waiting:,} messages wait, and the oldest is no doorbell"
+        return [warning("doorbells", seen, "Find out who else sends to the queue points.lanes.")]
+    seen = f"{found.waiting:,} wait, {found.oldest_seconds:.1f} s at most"
+    if found.oldest_seconds <= _RING_WAITS_SECONDS:
+        return [fine("doorbells", seen)]
+    return [warning("doorbells", seen, "Start workers, or more of them: celery -A workers worker.")]
+
+
+def _connected(server: Server) -> client.Redis:
+    return client.Redis.from_url(
+        server.url, decode_responses=True, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS
+    )
 
 
 def eviction(server: Server, policy: str) -> Finding:
@@ -78,9 +105,7 @@ def policy_of(server: Server) -> str | None:
     if not server.is_redis:
         return None
     try:
-        with client.Redis.from_url(
-            server.url, decode_responses=True, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS
-        ) as connection:
+        with _connected(server) as connection:
             return str(connection.info("memory").get("maxmemory_policy", "unknown"))
     except (client.RedisError, OSError, ValueError):
         return None
