@@ -9,6 +9,9 @@
 | A was accepted before B of the same user was sent, and B came first              | out of order   |
 | real time and the orders of all accounts that together are a circle              | out of order   |
 | an account that was older than when it was last read                             | out of order   |
+| an event that nobody heard; of nothing; after a later one of the same user       | each of these  |
+
+Of what lies in a queue nobody knows when it is accepted, so no real time is held against it.
 """
 
 import graphlib
@@ -20,10 +23,13 @@ from pathlib import Path
 from uuid import UUID
 
 import sqlalchemy as sa
+from redis import Redis
 
 from pointledger.domain.commands import AnyCommand, Earn
 from pointledger.storage.database import rows
 from pointledger.wire import encode
+from tests.chaos.doors import QUEUE
+from tests.chaos.hearing import heard, out_of_order, to_hear
 from tests.chaos.journal import ACCEPTED, REFUSED, Call, calls, complaints
 
 _SHOWN = 10  # of each sort of finding
@@ -34,6 +40,7 @@ class Verdict:
     """What was found; `told` has the first of each."""
 
     commands: int = 0
+    events: int = 0  # that were heard
     lost: int = 0
     doubled: int = 0
     out_of_order: int = 0
@@ -52,6 +59,7 @@ class Sent:
     command: AnyCommand
     sent_at: int
     told_at: int
+    lies_in_a_queue: bool  # when it was told; its acceptance came later
 
 
 def check(database: sa.Engine, journals: list[Path], lanes: int) -> Verdict:
@@ -77,9 +85,20 @@ def check(database: sa.Engine, journals: list[Path], lanes: int) -> Verdict:
     return verdict
 
 
+def check_events(database: sa.Engine, events: Redis, queue: str, verdict: Verdict) -> None:
+    """Everything that others were to hear. No event may wait any more."""
+    with database.connect() as connection:
+        wanted = to_hear(connection)
+    told = {each.id: each for each in heard(events, queue)}
+    verdict.events = len(told)
+    verdict.add("lost", "event", (wanted[each] for each in wanted.keys() - told.keys()))
+    verdict.add("doubled", "event of nothing", (told[each] for each in told.keys() - wanted.keys()))
+    verdict.add("out_of_order", "event", out_of_order(heard(events, queue)))
+
+
 def _of(made: list[Call], told: str) -> dict[UUID, Sent]:
     return {
-        command.id: Sent(command, call.sent_at, call.told_at)
+        command.id: Sent(command, call.sent_at, call.told_at, call.door == QUEUE)
         for call in made
         if call.told == told
         for command in call.commands
@@ -142,7 +161,7 @@ def _other_balances(
 
 
 def _only_earns(user: str) -> bool:
-    return user.startswith(("saver-", "twin-"))
+    return user.startswith(("saver-", "twin-", "letters-"))
 
 
 # --------------------------------------------------------------------------------------------- order
@@ -164,7 +183,7 @@ def _by_sender(accepted: dict[UUID, Sent], firsts: dict[UUID, UUID]) -> dict[str
     """Without repetitions: what came first answers for them, and was sent at another time."""
     found: defaultdict[str, dict[UUID, Sent]] = defaultdict(dict)
     for command_id, sent in accepted.items():
-        if command_id not in firsts:
+        if command_id not in firsts and not sent.lies_in_a_queue:
             found[sent.command.user_id][command_id] = sent
     return found
 

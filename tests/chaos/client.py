@@ -24,8 +24,9 @@ from pointledger.ids import show_id
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.wire import producer_app
+from tests.chaos.doors import GATEWAY, LIBRARY, QUEUE, Door, Gateway, Library, Mail, NotNow
 from tests.chaos.journal import ACCEPTED, REFUSED, Call, Journal
-from tests.chaos.load import TENANT, USERS, Load
+from tests.chaos.load import TENANT, THROUGH_GATEWAY, THROUGH_QUEUE, USERS, Load
 
 AGAIN_SECONDS = 0.1  # until an ambiguous call is sent again
 LOOK_EVERY = 8  # calls, until this client looks up what came of older ones
@@ -42,6 +43,11 @@ class ChaosClient:
         doorbells = Doorbells(redis, producer_app(settings), settings)
         database, announcements = engine_for(settings.database), Announcements(redis, settings)
         self._client = PointsClient(database, doorbells, announcements, settings)
+        self._doors: dict[str, Door] = {
+            LIBRARY: Library(self._client),
+            GATEWAY: Gateway(),
+            QUEUE: Mail(settings, f"/chaos/client-{number}"),
+        }
         self._journal = Journal(path)
         life = f"{seed}/client/{number}/{self._journal.count}"
         self._chance = random.Random(life)
@@ -55,9 +61,7 @@ class ChaosClient:
             self._settle(call)
         began, sent = time.monotonic(), 0
         while not _told_to_end(max(began + sent / self._rate - time.monotonic(), 0)):
-            commands = self._load.call()
-            self._send(commands)
-            sent += len(commands)
+            sent += self._call()
             if self._chance.random() < 1 / LOOK_EVERY:
                 sent += self._look()
             if sent / self._rate < time.monotonic() - began - 1:
@@ -65,25 +69,35 @@ class ChaosClient:
         self._journal.close()
         self._client.close()
 
-    def _send(self, commands: list[AnyCommand]) -> None:
-        call = self._journal.send(commands)
+    def _call(self) -> int:
+        """One call, through one of the doors; how many commands."""
+        chance = self._chance.random()
+        if chance < THROUGH_QUEUE:
+            return self._send(self._load.letter(), QUEUE)
+        if chance < THROUGH_QUEUE + THROUGH_GATEWAY:
+            return self._send(self._load.request(), GATEWAY)
+        return self._send(self._load.call())
+
+    def _send(self, commands: list[AnyCommand], door: str = LIBRARY) -> int:
+        call = self._journal.send(commands, door)
         self._settle(call)
-        if call.told == ACCEPTED:
-            self._accepted.extend(commands)
+        if call.told == ACCEPTED and door != QUEUE:  # what lies in a queue is not known yet
+            self._accepted.extend(call.commands)
+        return len(commands)
 
     def _settle(self, call: Call) -> None:
         """Sends until the answer is clear: the same commands, so that nothing can come of it twice."""
         while call.told is None:
             try:
-                self._client.accept(call.commands)
+                ids = self._doors[call.door].send(call.commands)
             except IdempotencyKeyReused:
                 self._journal.tell(call, REFUSED)
             except InvalidCommand:
                 raise  # nobody here makes one
-            except (LedgerError, SQLAlchemyError, PsycopgError, Struck, OSError):
+            except (NotNow, LedgerError, SQLAlchemyError, PsycopgError, Struck, OSError):
                 time.sleep(AGAIN_SECONDS)
             else:
-                self._journal.tell(call, ACCEPTED)
+                self._journal.tell(call, ACCEPTED, ids)
 
     def _look(self) -> int:
         """Asks what came of accepted commands, and how far a user's account is; sends what may follow. How

@@ -73,7 +73,7 @@ def partitioned(run: Run, part: Part | None, chance: random.Random) -> Doing:
 
 def clogged(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """All links fall silent, one after the other, and are freed in another order."""
-    links = [link for each in run.stage.parts for link in (each.database, each.redis)]
+    links = [link for each in run.stage.parts for link in (each.database, each.redis, each.events)]
     before = sum(link.struck["silence"] for link in links)
     for silence in (True, False):
         chance.shuffle(links)

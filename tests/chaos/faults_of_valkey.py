@@ -118,7 +118,7 @@ def two_masters(run: Run, part: Part | None, __: random.Random) -> Doing:
             with suppress(redis.RedisError):
                 if message := run.stage.redis.rpop(queue):
                     other.lpush(queue, str(message))  # who works for one and is rung by the other
-    part.redis.port_of_server = run.stage.valkey_port
+    part.redis.port_of_server = run.stage.ports["valkey"]
     part.redis.reset()
     server.kill()
     server.wait(_WAIT_SECONDS)

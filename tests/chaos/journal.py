@@ -3,39 +3,48 @@ before the client goes on. It is the witness against the ledger, which never see
 
 A line is a JSON object. `at` is the machine's monotonic clock in nanoseconds, which all processes share.
 
-    {"call": 7, "at": ..., "commands": [["earn", {...}], ...]}   before the call goes out
-    {"call": 7, "at": ..., "told": "accepted"}                   afterwards: also "refused"
+    {"call": 7, "at": ..., "door": "library", "commands": [["earn", {...}], ...]}   before the call goes out
+    {"call": 7, "at": ..., "told": "accepted", "ids": [...]}     afterwards: also "refused"
     {"at": ..., "unknown": "01M7..."}                            an accepted task id that is not known
     {"at": ..., "backwards": "user-7"}                           an account that is older than it was
 
 A call without an answer is ambiguous. It is sent again, the same commands with the same ids, until the answer
-is clear; from the first sending to the last answer is one interval.
+is clear; from the first sending to the last answer is one interval. A door may give commands other ids.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from pointledger.domain.commands import AnyCommand, command_from
-from pointledger.ids import show_id
+from pointledger.ids import parse_id, show_id
 
 ACCEPTED, REFUSED = "accepted", "refused"
 
 
 @dataclass(slots=True)
 class Call:
-    """Commands that were sent together. `told` is None while it is ambiguous."""
+    """Commands that were sent together through a door. `told` is None while it is ambiguous."""
 
     number: int
+    door: str
     sent_at: int
     commands: list[AnyCommand]
     told: str | None = None
     told_at: int = 0
+
+    def be_told(self, told: str, at: int, ids: Sequence[UUID]) -> None:
+        """The answer is clear; `ids`, if any: what its commands are called now."""
+        self.told, self.told_at = told, at
+        if ids:
+            named = zip(self.commands, ids, strict=True)
+            self.commands = [command.model_copy(update={"id": its_id}) for command, its_id in named]
 
 
 class Journal:
@@ -52,18 +61,19 @@ class Journal:
     def close(self) -> None:
         self._file.close()
 
-    def send(self, commands: list[AnyCommand]) -> Call:
+    def send(self, commands: list[AnyCommand], door: str) -> Call:
         """Notes a call that goes out next."""
         self.count += 1
-        call = Call(self.count, time.monotonic_ns(), commands)
+        call = Call(self.count, door, time.monotonic_ns(), commands)
         told = [(command.kind, _fields(command)) for command in commands]
-        self._write({"call": call.number, "at": call.sent_at, "commands": told})
+        self._write({"call": call.number, "at": call.sent_at, "door": door, "commands": told})
         return call
 
-    def tell(self, call: Call, told: str) -> None:
-        """Notes a clear answer."""
-        call.told, call.told_at = told, time.monotonic_ns()
-        self._write({"call": call.number, "at": call.told_at, "told": told})
+    def tell(self, call: Call, told: str, ids: Sequence[UUID] = ()) -> None:
+        """Notes a clear answer, and the ids that commands were given."""
+        call.be_told(told, time.monotonic_ns(), ids)
+        shown = [show_id(each) for each in ids]
+        self._write({"call": call.number, "at": call.told_at, "told": told, "ids": shown})
 
     def complain(self, **what: str) -> None:
         """Notes what must not be: `unknown` or `backwards`."""
@@ -81,10 +91,9 @@ def calls(path: Path) -> list[Call]:
     for line in lines(path):
         if "commands" in line:
             commands = [command_from(kind, fields) for kind, fields in line["commands"]]
-            found[line["call"]] = Call(line["call"], line["at"], commands)
+            found[line["call"]] = Call(line["call"], line["door"], line["at"], commands)
         elif "call" in line:
-            found[line["call"]].told = line["told"]
-            found[line["call"]].told_at = line["at"]
+            found[line["call"]].be_told(line["told"], line["at"], [parse_id(each) for each in line["ids"]])
     return list(found.values())
 
 

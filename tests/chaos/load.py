@@ -3,6 +3,7 @@
 | users    | get                               | so that in the end                              |
 | -------- | --------------------------------- | ----------------------------------------------- |
 | savers   | nothing but earns                 | each has exactly what the clients' journals say |
+| letters  | earns by the intake's queue alone | the same                                        |
 | twins    | one key from each client, at once | each has a point for each key                   |
 | the rest | everything; a tenth of it for one | conservation, order, invariants are tried hard  |
 """
@@ -34,8 +35,11 @@ TENANT = "chaos"
 EVENT_TYPE = "visit"
 USERS = 200
 SAVERS = 20
+LETTERS = 10
+EVENTS = ["hold.opened", "hold.captured", "hold.released", "points.expired", "points.clawed_back"]
 HOT = 0.1  # of all commands are about one user
 MOST_AT_ONCE = 60  # commands in a call
+THROUGH_GATEWAY, THROUGH_QUEUE = 0.2, 0.1  # of all calls
 
 TENANT_CONFIG: dict[str, Any] = {
     "tenant_id": TENANT,
@@ -43,6 +47,7 @@ TENANT_CONFIG: dict[str, Any] = {
     "points_type": "cash_equivalent",
     "transfer_enabled": True,
     "default_expiry_days": 365,
+    "events": EVENTS,
 }
 RULES: tuple[dict[str, Any], ...] = (
     {"name": "visit", "event_type": EVENT_TYPE, "points": 3, "daily_limit": 60},
@@ -60,6 +65,10 @@ def saver(number: int) -> str:
     return f"saver-{number}"
 
 
+def letters(number: int) -> str:
+    return f"letters-{number}"
+
+
 def twin(number: int) -> str:
     return f"twin-{number % 4}"
 
@@ -74,7 +83,8 @@ class Load:
         self._kinds: list[tuple[int, Callable[[], AnyCommand]]] = [
             (20, self._save),
             (18, self._earn),
-            (14, self._spend),
+            (10, self._spend),
+            (4, self._spend_with_a_key),
             (14, self._transfer),
             (14, self._visit),
             (6, self._freeze),
@@ -92,6 +102,16 @@ class Load:
         made = [make() for _, make in self._chance.choices(self._kinds, weights, k=count)]
         again = [command for command in made if isinstance(command, Spend) and command.idempotency_key]
         return made + [Spend(**_without_id(command)) for command in again[:1]]
+
+    def request(self) -> list[AnyCommand]:
+        """What is sent to the gateway, which takes one."""
+        return [self._chance.choice([self._save, self._earn, self._spend, self._transfer, self._visit])()]
+
+    def letter(self) -> list[AnyCommand]:
+        """What is sent in one message."""
+        user = letters(self._chance.randrange(LETTERS))
+        count = self._chance.choice([1, 3, 10])
+        return [Earn(tenant_id=TENANT, user_id=user, amount=self._amount()) for _ in range(count)]
 
     def reused(self, command: AnyCommand) -> AnyCommand:
         """Other content under this command's key: it must be refused."""
@@ -135,7 +155,10 @@ class Load:
         return Earn(**self._who(), amount=self._amount(60))
 
     def _spend(self) -> AnyCommand:
-        key = f"{self._client}/{self._chance.getrandbits(60)}" if self._chance.random() < 0.3 else None
+        return Spend(**self._who(), amount=self._amount())
+
+    def _spend_with_a_key(self) -> AnyCommand:
+        key = f"{self._client}/{self._chance.getrandbits(60)}"
         return Spend(**self._who(), amount=self._amount(), idempotency_key=key)
 
     def _transfer(self) -> AnyCommand:

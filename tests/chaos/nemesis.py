@@ -26,7 +26,7 @@ RESUMED_AFTER = (0.5, 13.0)  # seconds that a process stands at a failpoint: sho
 @dataclass(frozen=True)
 class Fault:
     """`name` begins with its number in the matrix. `on`: what it needs for itself: a server, `worker`,
-    `client`, `beat`, or `links`, which is all links; `seconds`: how long it takes, about."""
+    `client` or another kind of part, or `links`, which is all links; `seconds`: how long it takes, about."""
 
     name: str
     on: str
@@ -122,6 +122,17 @@ OF_CLIENTS = [
     "before:accept-commit=raise:40P01",
     "after:accept-commit=stop",
 ]
+OF_RELAYS = [
+    "after:events-publish=kill",
+    "before:relay-commit=kill",
+    "after:events-publish=stop",
+]
+OF_INTAKES = [
+    "before:letters-commit=kill",
+    "before:forget=kill",
+    "after:forget=kill",
+    "before:forget=stop",
+]
 
 
 @dataclass
@@ -205,6 +216,10 @@ class Run:
             words += [f"{word}@{chance.randint(5, 100)}" for word in chance.sample(PASSING, 4)]
         elif part in self.stage.clients:
             words = [f"{chance.choice(OF_CLIENTS)}@{chance.randint(20, 200)}"]
+        elif part in self.stage.relays:
+            words = [f"{chance.choice(OF_RELAYS)}@{chance.randint(20, 300)}"]
+        elif part is self.stage.intake:
+            words = [f"{chance.choice(OF_INTAKES)}@{chance.randint(5, 50)}"]
         part.environment["POINTLEDGER_FAILPOINTS"] = " ".join(words)
         self.stage.start(part)
 

@@ -12,12 +12,14 @@ from tests.processes import state_of
 
 @dataclass
 class Part:
-    """A worker, beat, a client. `is_wanted` is False while a fault wants it dead."""
+    """A worker, beat, a client, a relay, an intake, the gateway. `is_wanted` is False while a fault wants it
+    dead."""
 
     name: str
     command: list[str]
     database: Link
     redis: Link
+    events: Link
     process: subprocess.Popen[bytes] | None = None
     lives: int = 0
     is_wanted: bool = True

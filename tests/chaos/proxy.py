@@ -54,13 +54,12 @@ class _Pair:
 
 
 class Link:
-    """One edge, on a port of its own. `port_of_server` may change while it lives."""
+    """One edge, on a port of its own, to the server that `leads_to` names. `port_of_server` may change while
+    it lives."""
 
-    def __init__(
-        self, proxy: Proxy, name: str, port_of_server: int, *, leads_to_valkey: bool = False
-    ) -> None:
+    def __init__(self, proxy: Proxy, name: str, port_of_server: int, *, leads_to: str = "") -> None:
         self.name = name
-        self.leads_to_valkey = leads_to_valkey
+        self.leads_to = leads_to
         self.port_of_server = port_of_server
         self.struck: Counter[str] = Counter()
         self._proxy = proxy

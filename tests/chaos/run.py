@@ -11,14 +11,21 @@ from typing import Any
 
 from pointledger.audit import audit
 from pointledger.storage.database import DATABASE_ERRORS, rows
-from tests.chaos import faults_of_links, faults_of_postgres, faults_of_processes, faults_of_valkey
-from tests.chaos.checker import Verdict, check
+from tests.chaos import (
+    faults_of_doors,
+    faults_of_links,
+    faults_of_postgres,
+    faults_of_processes,
+    faults_of_valkey,
+)
+from tests.chaos.checker import Verdict, check, check_events
 from tests.chaos.nemesis import Fault, Run, plan, wait_a_little
 from tests.chaos.stage import Stage
 from tests.chaos.struck import struck_by_load, struck_inside
 
 FAULTS: list[Fault] = [
     *faults_of_processes.FAULTS,
+    *faults_of_doors.FAULTS,
     *faults_of_links.FAULTS,
     *faults_of_postgres.FAULTS,
     *faults_of_valkey.FAULTS,
@@ -37,6 +44,7 @@ class Report:
     seed: int
     seconds: float
     commands: int = 0
+    events: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     doubled: int = 0
@@ -112,11 +120,7 @@ class Chaos:
         """From start to end. `tell` is called often."""
         report = self.report
         with Stage(self._folder, seed=report.seed, rate=self._rate) as stage:
-            parts = {
-                "worker": [part.name for part in stage.workers],
-                "client": [part.name for part in stage.clients],
-                "beat": [stage.beat.name],
-            }
+            parts = {kind: [part.name for part in parts] for kind, parts in stage.kinds.items()}
             nemesis = Run(stage, plan(FAULTS, parts, report.seconds, report.seed), report.seed)
             self.struck = nemesis.struck
             with Audits(stage) as audits:
@@ -149,7 +153,7 @@ class Chaos:
                 part.end(signal.SIGKILL, 5.0)
                 stage.start(part)
         self._wait(lambda: self._clients_have_ended(stage), _CLIENTS_SECONDS, tell, "the clients end")
-        self._wait(lambda: _waiting(stage) == 0, HEALED_SECONDS, tell, "every command has its outcome")
+        self._wait(lambda: _is_done(stage), HEALED_SECONDS, tell, "every command has its outcome")
 
     def _clients_have_ended(self, stage: Stage) -> bool:
         for part in stage.clients:
@@ -170,7 +174,8 @@ class Chaos:
         self.phase, report = "the journals are held against the ledger", self.report
         audits.look()
         verdict: Verdict = check(stage.database, stage.journals, stage.settings.lanes)
-        report.commands = verdict.commands
+        check_events(stage.database, stage.events, stage.settings.events_queues[0], verdict)
+        report.commands, report.events = verdict.commands, verdict.events
         report.lost, report.doubled = verdict.lost, verdict.doubled
         report.out_of_order = verdict.out_of_order
         report.invariants_checked, report.invariants_broken = audits.checked, audits.broken
@@ -180,12 +185,11 @@ class Chaos:
         report.told += [f"did not strike: {name}" for name, times in report.faults.items() if not times]
 
 
-def _waiting(stage: Stage) -> int:
+def _is_done(stage: Stage) -> bool:
     try:
-        with stage.database.connect() as connection:
-            return int(rows(connection, "SELECT count(*) FROM pending")[0][0])
+        return stage.waiting() == 0
     except DATABASE_ERRORS:
-        return -1
+        return False
 
 
 def _place(name: str) -> tuple[int, str]:

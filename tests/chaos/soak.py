@@ -15,7 +15,7 @@ from typing import Any
 
 from pointledger.audit import audit
 from pointledger.storage.database import rows
-from tests.chaos.checker import check
+from tests.chaos.checker import check, check_events
 from tests.chaos.nemesis import wait_a_little
 from tests.chaos.part import Part
 from tests.chaos.stage import Stage
@@ -50,17 +50,19 @@ class Soak:
             for client in stage.clients:
                 stage.let_end(client)
             give_up_at = time.monotonic() + _IDLE_SECONDS
-            while (any(each.is_alive for each in stage.clients) or _waiting(stage)) and (
+            while (any(each.is_alive for each in stage.clients) or stage.waiting()) and (
                 time.monotonic() < give_up_at
             ):
                 wait_a_little(LOOK_SECONDS)
             verdict = check(stage.database, stage.journals, stage.settings.lanes)
+            check_events(stage.database, stage.events, stage.settings.events_queues[0], verdict)
             broken = audit(stage.database).violations
             grown = _grown(self.looks)
         return {
             "seed": self._seed,
             "seconds": round(time.monotonic() - began, 1),
             "commands": verdict.commands,
+            "events": verdict.events,
             "lost": verdict.lost,
             "doubled": verdict.doubled,
             "out_of_order": verdict.out_of_order,
@@ -100,11 +102,6 @@ def _of_process(part: Part) -> dict[str, float]:
     except OSError:
         return {}
     return {"MiB": round(pages * _PAGE_BYTES / 2**20, 1), "descriptors": files}
-
-
-def _waiting(stage: Stage) -> int:
-    with stage.database.connect() as connection:
-        return int(rows(connection, "SELECT count(*) FROM pending")[0][0])
 
 
 def _grown(looks: list[dict[str, float]]) -> dict[str, tuple[float, float]]:

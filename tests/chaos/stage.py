@@ -1,9 +1,10 @@
-"""Where chaos runs: Postgres and Valkey that can be killed and started again, every process of the system,
-and a link of the proxy on each edge between them."""
+"""Where chaos runs: Postgres and Valkey that can be killed and started again, a broker of events that may be
+away but forgets nothing, every process of the system, and a link of the proxy on each edge between them."""
 
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pointledger.demo.development_key import ISSUER, development_key
 from pointledger.domain.rules import rule_from
 from pointledger.domain.tenants import tenant_from
 from pointledger.embedded.binaries import find_valkey
@@ -24,9 +26,10 @@ from pointledger.embedded.reach import reachable_home, runnable
 from pointledger.embedded.valkey import valkey_answers
 from pointledger.settings import Settings
 from pointledger.storage import programmes
-from pointledger.storage.database import engine_for
+from pointledger.storage.database import engine_for, rows
 from pointledger.storage.migrate import migrate
-from tests.chaos.load import RULES, TENANT_CONFIG
+from tests.chaos.doors import PRODUCERS
+from tests.chaos.load import RULES, TENANT, TENANT_CONFIG
 from tests.chaos.part import Part
 from tests.chaos.proxy import Link, Proxy
 from tests.processes import family, send_all
@@ -45,6 +48,10 @@ appendfsync everysec
 """
 
 
+_WAITING = """
+SELECT (SELECT count(*) FROM pending) + (SELECT count(*) FROM outbox WHERE sent_at IS NULL)"""
+
+
 class Stage:
     """Everything, in a folder. The main thread alone may start servers."""
 
@@ -57,22 +64,31 @@ class Stage:
         self._launcher = Launcher(self.home, user, alive)
         self._logs: list[IO[bytes]] = []
         self._links: list[Link] = []
-        self._database_url, self.valkey_port = "", 0
+        self.ports = {"gateway": _free_port()}
+        self._database_url = ""
         self.start_postgres()
         self.start_valkey()
+        self._events_valkey, self.ports["events"] = self._own_valkey("events")
         # Our own way in, to look and to check: nothing is done to it.
-        self.settings = self.settings_by(
-            self.link("stage, Postgres"), self.link("stage, Valkey", valkey=True)
-        )
+        ours = self.part("stage", [])
+        self.settings = self.settings_by(ours)
         self.database: sa.Engine = engine_for(self.settings.database)
-        self.redis = Redis.from_url(
-            self.settings.redis, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        self.redis, self.events = (
+            Redis.from_url(url, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+            for url in (self.settings.redis, self.settings.events)
         )
         self._put_programme()
-        worker = ["-m", "pointledger.demo.child", "celery", "--quiet", "-A", "workers", "worker", *_QUIET]
-        beat = ["-m", "pointledger.demo.child", "celery", "-A", "schedules", "beat", "--loglevel=WARNING"]
+        self._key = development_key(self.home / "gateway", TENANT)
+        self._to_gateway = self.link("clients, gateway", "gateway")
+        child = ["-m", "pointledger.demo.child"]
+        worker = [*child, "celery", "--quiet", "-A", "workers", "worker", *_QUIET]
+        beat = [*child, "celery", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile="]
+        serve = [*child, "pointledger", "serve", "--port", f"{self.ports['gateway']}"]
         self.workers = [self.part(f"worker-{number}", worker) for number in range(1, workers + 1)]
-        self.beat = self.part("beat", [*beat, "--pidfile="])
+        self.beat = self.part("beat", beat)
+        self.relays = [self.part(f"relay-{number}", [*child, "pointledger", "relay"]) for number in (1, 2)]
+        self.intake = self.part("intake", [*child, "pointledger", "intake"])
+        self.gateway = self.part("gateway", serve)
         self.clients = [
             self.part(
                 f"client-{number}",
@@ -95,12 +111,13 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.let_everything_go_on()
-        for part in (*self.clients, self.beat, *self.workers):
+        for part in reversed(self.parts):
             part.end(signal.SIGTERM, STOP_SECONDS)
         self.database.dispose()
-        self.redis.close()
-        for server, number in ((self.valkey, signal.SIGTERM), (self.postgres, signal.SIGINT)):
-            server.send_signal(number)
+        for client in (self.redis, self.events):
+            client.close()
+        for server in (self.valkey, self._events_valkey, self.postgres):
+            server.send_signal(signal.SIGINT if server is self.postgres else signal.SIGTERM)
             server.wait(STOP_SECONDS)
         self._proxy.stop()
         for log in self._logs:
@@ -119,21 +136,20 @@ class Stage:
         self.postgres, self._owner_url, self._database_url = start_postgres(
             self._launcher, self.home / "postgres", durable=True
         )
-        for link in self._links:
-            if not link.leads_to_valkey:
-                link.port_of_server = self._postgres_port
+        self._points_at("postgres", int(self._database_url.rpartition("/")[0].rpartition(":")[2]))
 
     def start_valkey(self, *, remember: bool = False) -> None:
         """Starts it, empty unless it shall remember what its file says; and points every link at it."""
-        folder = self.home / "valkey"
         if not remember:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self.home / "valkey", ignore_errors=True)
+        self.valkey, port = self._own_valkey("valkey")
+        self._points_at("valkey", port)
+
+    def _own_valkey(self, name: str) -> tuple[subprocess.Popen[bytes], int]:
+        folder = self.home / name
         folder.mkdir(mode=0o700, exist_ok=True)
         self.give(folder)
-        self.valkey, self.valkey_port = self.another_valkey(folder, log=self.home / "valkey.log")
-        for link in self._links:
-            if link.leads_to_valkey:
-                link.port_of_server = self.valkey_port
+        return self.another_valkey(folder, log=self.home / f"{name}.log")
 
     def another_valkey(self, folder: Path, *, log: Path) -> tuple[subprocess.Popen[bytes], int]:
         """One more, in a folder of the servers' user."""
@@ -152,26 +168,36 @@ class Stage:
         for path in (folder, *folder.rglob("*")):
             self._launcher.own(path)
 
-    @property
-    def _postgres_port(self) -> int:
-        return int(self._database_url.rpartition("/")[0].rpartition(":")[2])
+    def _points_at(self, server: str, port: int) -> None:
+        self.ports[server] = port
+        for link in self._links:
+            if link.leads_to == server:
+                link.port_of_server = port
 
-    def link(self, name: str, *, valkey: bool = False) -> Link:
+    def link(self, name: str, server: str) -> Link:
         """A new edge."""
-        port = self.valkey_port if valkey else self._postgres_port
-        link = Link(self._proxy, name, port, leads_to_valkey=valkey)
+        link = Link(self._proxy, name, self.ports[server], leads_to=server)
         self._links.append(link)
         return link
 
-    def settings_by(self, database: Link, redis: Link) -> Settings:
-        """The ways through these links."""
+    def settings_by(self, part: Part) -> Settings:
+        """The ways through its links."""
         head, _, name = self._database_url.rpartition("/")
-        redis_url = f"redis://127.0.0.1:{redis.port}/0"
+        redis_url = f"redis://127.0.0.1:{part.redis.port}/0"
         return Settings(
-            database_url=f"{head.rpartition(':')[0]}:{database.port}/{name}",
+            database_url=f"{head.rpartition(':')[0]}:{part.database.port}/{name}",
             redis_url=redis_url,
             broker_url=redis_url,
+            events_url=f"redis://127.0.0.1:{part.events.port}/0",
         )
+
+    def waiting(self) -> int:
+        """Commands without an outcome, events that are not sent, messages that nobody has accepted."""
+        queue = self.settings.intake_queue
+        taken = [f"{queue}:taken:{name!s}" for name in self.events.smembers(f"{queue}:takers")]
+        with self.database.connect() as connection:
+            found = int(rows(connection, _WAITING)[0][0])
+        return found + sum(self.events.llen(each) for each in (queue, *taken))
 
     def _put_programme(self) -> None:
         migrate(self._owner_url, self.settings.lanes, self._database_url)
@@ -196,11 +222,26 @@ class Stage:
 
     @property
     def parts(self) -> list[Part]:
-        return [*self.workers, self.beat, *self.clients]
+        return [part for parts in self.kinds.values() for part in parts]
+
+    @property
+    def kinds(self) -> dict[str, list[Part]]:
+        """All of them, by what they are; clients come last, for they need the others."""
+        return {
+            "worker": self.workers,
+            "beat": [self.beat],
+            "relay": self.relays,
+            "intake": [self.intake],
+            "gateway": [self.gateway],
+            "client": self.clients,
+        }
 
     def part(self, name: str, command: list[str]) -> Part:
         """A process that is not started yet, with links of its own."""
-        return Part(name, command, self.link(f"{name}, Postgres"), self.link(f"{name}, Valkey", valkey=True))
+        database, redis, events = (
+            self.link(f"{name}, {server}", server) for server in ("postgres", "valkey", "events")
+        )
+        return Part(name, command, database, redis, events)
 
     def twin(self, part: Part, name: str) -> Part:
         """One more of the same."""
@@ -217,13 +258,19 @@ class Stage:
 
     def start(self, part: Part, *, log: Path | None = None) -> None:
         """Starts it, or starts it again."""
-        settings = self.settings_by(part.database, part.redis)
+        settings = self.settings_by(part)
         sink = (log or self.home / "logs" / f"{part.name}.log").open("ab")
         self._logs.append(sink)
         given = {
             "POINTLEDGER_DATABASE_URL": settings.database,
             "POINTLEDGER_REDIS_URL": settings.redis,
             "POINTLEDGER_BROKER_URL": settings.broker,
+            "POINTLEDGER_EVENTS_URL": settings.events,
+            "POINTLEDGER_INTAKE_KEYS": PRODUCERS,
+            "POINTLEDGER_HTTP_ISSUER": ISSUER,
+            "POINTLEDGER_HTTP_KEYS": str(self._key.keys),
+            "CHAOS_GATEWAY": f"http://127.0.0.1:{self._to_gateway.port}",
+            "CHAOS_TOKEN": str(self._key.token),
             "POINTLEDGER_ERASURE_KEY": ERASURE_KEY,
             "POINTLEDGER_FAILPOINTS_LOG": str(self.struck_log),
             # F11: nothing starts with a Valkey that evicts; here it is made to while others start
@@ -243,3 +290,11 @@ class Stage:
         part.is_armed = bool(part.environment.get("POINTLEDGER_FAILPOINTS"))
         part.environment = {}
         part.lives += 1
+
+
+def _free_port() -> int:
+    """One that is free now; the gateway keeps it through all its lives."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

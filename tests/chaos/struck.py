@@ -17,6 +17,9 @@ _IN_TRANSACTION = (
     "after:decide",
     "before:batch-commit",
 )
+_OF_RELAYS = ("after:events-publish", "before:relay-commit")
+_OF_INTAKES = ("before:letters-commit", "before:forget", "after:forget")
+_ENDS = {"kill": "is killed", "stop": "stands still"}
 _AFTER_COMMIT = ("after:batch-commit", "before:tell", "after:tell", "before:leave", "after:leave")
 
 
@@ -30,6 +33,10 @@ def struck_inside(log: Path) -> Counter[str]:
 def _name(word: str) -> str:
     point, _, action = word.partition("=")
     action = action.partition("@")[0]
+    if point in _OF_RELAYS:
+        return f"F51 a relay {_ENDS[action]} between sending and noting"
+    if point in _OF_INTAKES:
+        return f"F13 the intake {_ENDS[action]} with messages that it has taken"
     if "accept-commit" in point or "publish" in point or "door" in point:
         return _of_client(point, action)
     if action.startswith("raise:"):
@@ -76,6 +83,8 @@ _INSIDE = (
     "F1 a client stands still after it is accepted",
     "F3 a client is killed before it is accepted",
     "F2 a client is killed after it is accepted",
+    *(f"F51 a relay {end} between sending and noting" for end in _ENDS.values()),
+    *(f"F13 the intake {end} with messages that it has taken" for end in _ENDS.values()),
 )
 
 _MET = {

@@ -14,6 +14,8 @@ import pytest
 from pointledger import AnyCommand, Earn, Spend
 from pointledger.settings import Settings
 from tests.chaos.checker import Verdict, account_orders, check, circle
+from tests.chaos.doors import LIBRARY, QUEUE
+from tests.chaos.hearing import Heard, out_of_order
 from tests.chaos.journal import ACCEPTED, REFUSED, Journal, calls
 from tests.chaos.matrix import INJECTED, NEEDS_A_TOOL, NOT_HERE, TESTED
 from tests.chaos.nemesis import plan
@@ -22,7 +24,14 @@ from tests.chaos.struck import NAMES
 from tests.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
-PARTS = {"worker": ["worker-1", "worker-2"], "client": ["client-1"], "beat": ["beat"]}
+PARTS = {
+    "worker": ["worker-1", "worker-2"],
+    "beat": ["beat"],
+    "relay": ["relay-1", "relay-2"],
+    "intake": ["intake"],
+    "gateway": ["gateway"],
+    "client": ["client-1"],
+}
 SEED = 20170101
 
 
@@ -108,7 +117,7 @@ def earn(user: str = "anna", amount: int = 5, **more: Any) -> AnyCommand:
 
 def noted(path: Path, told: str, *commands: AnyCommand) -> None:
     opened = Journal(path)
-    opened.tell(opened.send(list(commands)), told)
+    opened.tell(opened.send(list(commands), LIBRARY), told)
     opened.close()
 
 
@@ -116,11 +125,11 @@ def test_a_journal_tells_what_was_sent_after_a_death_in_the_middle_of_a_line(jou
     first, second = earn(), earn()
     noted(journal, ACCEPTED, first)
     opened = Journal(journal)
-    opened.send([second])
+    opened.send([second], LIBRARY)
     opened.close()
     whole = journal.read_bytes()
     for cut in range(1, 40):
-        journal.write_bytes(whole + b'{"call":2,"at":1,"told":"accepted"}\n'[:-cut])
+        journal.write_bytes(whole + b'{"call":2,"at":1,"told":"accepted","ids":[]}\n'[:-cut])
         again = Journal(journal)
         (ambiguous,) = again.ambiguous
         again.close()
@@ -207,11 +216,40 @@ def test_what_was_sent_at_the_same_time_may_stand_in_any_order(ledger: Ledger, j
     ledger.apply(second)
     ledger.apply(first)
     opened = Journal(journal)
-    both = [opened.send([command]) for command in (first, second)]
+    both = [opened.send([command], LIBRARY) for command in (first, second)]
     for call in both:
         opened.tell(call, ACCEPTED)
     opened.close()
     assert found(verdict(ledger, journal)) == (0, 0, 0)
+
+
+def test_what_lies_in_a_queue_may_be_accepted_after_what_was_sent_later(
+    ledger: Ledger, journal: Path
+) -> None:
+    first, second = earn(), earn()
+    ledger.apply(second)
+    ledger.apply(first)
+    opened = Journal(journal)
+    opened.tell(opened.send([first], QUEUE), ACCEPTED)
+    opened.close()
+    noted(journal, ACCEPTED, second)
+    assert found(verdict(ledger, journal)) == (0, 0, 0)
+
+
+def test_a_door_may_give_a_command_another_id(ledger: Ledger, journal: Path) -> None:
+    sent = earn("saver-1")
+    given = sent.model_copy(update={"id": earn().id})
+    ledger.apply(given)
+    opened = Journal(journal)
+    opened.tell(opened.send([sent], LIBRARY), ACCEPTED, [given.id])
+    opened.close()
+    assert found(verdict(ledger, journal)) == (0, 0, 0)
+
+
+def test_an_event_may_be_heard_twice_but_not_for_the_first_time_after_a_later_one() -> None:
+    one, two, others = Heard("1", "anna", 1), Heard("2", "anna", 2), Heard("3", "ben", 1)
+    assert list(out_of_order(iter([one, two, others, one, two]))) == []
+    assert list(out_of_order(iter([two, one, others]))) == [one]
 
 
 def test_what_a_client_complains_of_counts(ledger: Ledger, journal: Path) -> None:
@@ -228,7 +266,7 @@ def test_a_journal_is_on_the_disk_before_the_client_goes_on(
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", lambda _: synced.append(journal.stat().st_size))
     opened = Journal(journal)
-    call = opened.send([earn()])
+    call = opened.send([earn()], LIBRARY)
     opened.tell(call, ACCEPTED)
     opened.close()
     assert len(synced) == 2

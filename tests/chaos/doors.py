@@ -1,0 +1,139 @@
+"""The doors by which a client's commands come in: the library, the gateway, the queue of the intake. Each
+says when they are durable, by the ids under which they are; for all else it raises, and is tried again."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import httpx
+from kombu import Connection, Producer
+
+from pointledger import AnyCommand, ApplyRule, Earn, PointsClient, Spend, Transfer, broker
+from pointledger.domain.producers import sign
+from pointledger.ids import parse_id, show_id
+from pointledger.settings import Settings
+from tests.chaos.load import TENANT
+
+LIBRARY, GATEWAY, QUEUE = "library", "gateway", "queue"
+
+_PRODUCER, _KEY_ID, _SECRET = "chaos", "first", "chaos" * 7
+PRODUCERS = json.dumps(
+    {
+        "producers": [
+            {
+                "name": _PRODUCER,
+                "keys": [{"id": _KEY_ID, "secret": _SECRET}],
+                "tenants": [TENANT],
+                "kinds": ["earn"],
+            }
+        ]
+    }
+)
+_ANSWER_SECONDS = 5.0
+_ACCEPTED = 202  # all that is asked for: the outcome may come later
+_TOO_MANY = 429
+
+
+class NotNow(Exception):
+    """The door is closed, or nobody is there."""
+
+
+class Door(Protocol):
+    """`send` returns the ids under which the commands are accepted."""
+
+    def send(self, commands: Sequence[AnyCommand]) -> list[UUID]: ...
+
+
+class Library:
+    """Any commands, together."""
+
+    def __init__(self, client: PointsClient) -> None:
+        self._client = client
+
+    def send(self, commands: Sequence[AnyCommand]) -> list[UUID]:
+        self._client.accept(commands)
+        return [command.id for command in commands]
+
+
+# Where a command is asked for, and with which body.
+_REQUESTS: dict[type[AnyCommand], Callable[[Any], tuple[str, dict[str, Any]]]] = {
+    ApplyRule: lambda c: (
+        "/admin/points/apply-rule",
+        {"user_id": c.user_id, "event_type": c.event_type, "metadata": c.metadata},
+    ),
+    Earn: lambda c: (f"/points/{c.user_id}/earn", {"amount": c.amount}),
+    Spend: lambda c: (f"/points/{c.user_id}/spend", {"amount": c.amount}),
+    Transfer: lambda c: (f"/points/{c.user_id}/transfer", {"to_user_id": c.to_user_id, "amount": c.amount}),
+}
+
+
+class Gateway:
+    """One command in a request, with its id for a key: the gateway gives it another."""
+
+    takes = tuple(_REQUESTS)
+
+    def __init__(self) -> None:
+        token = Path(os.environ["CHAOS_TOKEN"]).read_text()
+        headers = {"Authorization": f"Bearer {token}", "Prefer": "respond-async"}
+        self._client = httpx.Client(
+            base_url=os.environ["CHAOS_GATEWAY"], headers=headers, timeout=_ANSWER_SECONDS
+        )
+
+    def send(self, commands: Sequence[AnyCommand]) -> list[UUID]:
+        (command,) = commands
+        path, body = _REQUESTS[type(command)](command)
+        try:
+            answer = self._client.post(path, json=body, headers={"X-Idempotency-Key": show_id(command.id)})
+        except httpx.HTTPError as error:
+            raise NotNow(type(error).__name__) from error
+        if answer.status_code == _ACCEPTED:
+            return [parse_id(answer.json()["data"]["task_id"])]
+        assert answer.is_server_error or answer.status_code == _TOO_MANY, answer.text
+        raise NotNow(answer.status_code)
+
+
+class Mail:
+    """Earns in one signed message. It is safe once it lies in the queue; there it is ours no longer, and
+    nobody can say when it is accepted."""
+
+    def __init__(self, settings: Settings, source: str) -> None:
+        self._url, self._queue, self._source = settings.events, settings.intake_queue, source
+        self._connection: Connection | None = None
+
+    def send(self, commands: Sequence[AnyCommand]) -> list[UUID]:
+        raw = json.dumps([self._event(command) for command in commands]).encode()
+        self._connection = self._connection or broker.connect(self._url)
+        try:
+            Producer(self._connection.default_channel).publish(
+                raw,
+                routing_key=self._queue,
+                headers={"x-producer": _PRODUCER, "x-key": _KEY_ID, "x-signature": sign(raw, _SECRET)},
+                content_type=broker.CONTENT_TYPE,
+                content_encoding="binary",
+                retry=False,
+            )
+        except broker.away(self._connection) as error:
+            self._connection.release()
+            self._connection = None
+            raise NotNow(type(error).__name__) from error
+        return [command.id for command in commands]
+
+    def _event(self, command: AnyCommand) -> dict[str, Any]:
+        assert isinstance(command, Earn)
+        name = show_id(command.id)
+        return {
+            "specversion": "1.0",
+            "id": name,
+            "source": self._source,
+            "type": "chaos",
+            "subject": command.user_id,
+            "tenantid": TENANT,
+            "iat": datetime.now(UTC).isoformat(),
+            "kind": command.kind,
+            "taskid": name,
+            "data": {"amount": command.amount},
+        }
