@@ -14,7 +14,7 @@ from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted, decide
 from pointledger.errors import InvalidCommand
 from pointledger.settings import Settings
-from pointledger.storage import books, failures, lanes
+from pointledger.storage import books, failures, journal, lanes
 from pointledger.storage.migrate import migrate
 from tests.ledger import Ledger
 
@@ -61,6 +61,32 @@ def test_a_command_whose_decision_raises_dies_alone_and_its_users_followers_go_o
     assert outcomes[1].message == "ZeroDivisionError: a bug"
     assert impatient.balance("anna") == 3
     assert impatient.rows("SELECT attempts FROM failures")[0][0] == 3
+
+
+# A clock that leaps by an hour at each look, instead of Postgres' own.
+LEAPING_CLOCK = """
+CREATE SCHEMA leaping;
+CREATE SEQUENCE leaping.looks;
+CREATE FUNCTION leaping.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS $$ SELECT pg_catalog.clock_timestamp() + nextval('leaping.looks') * interval '1 hour' $$;
+SET search_path = leaping, public, pg_catalog"""
+
+
+def test_a_users_commands_wait_or_go_together_though_time_passes_while_they_are_read(
+    impatient: Ledger,
+) -> None:
+    commands = [Earn(tenant_id="shop", user_id="anna", amount=n) for n in range(1, 5)]
+    impatient.client.enqueue_many(commands)
+    with impatient.owner.begin() as connection:
+        failures.charge(connection, 0, commands[0].id, "it failed before")
+        failures.back_off(connection, commands[0].id, 2.5 * 3600)
+        connection.exec_driver_sql(LEAPING_CLOCK)
+        found = [row.id for row in journal.waiting(connection, 0, 100)]
+        assert found in ([], [command.id for command in commands])
+        connection.exec_driver_sql("SELECT setval('looks', 1)")
+        seqs = [seq for (seq,) in connection.exec_driver_sql("SELECT seq FROM pending ORDER BY seq")]
+        assert len(seqs) == len(commands)
+        assert journal.claim(connection, 0, seqs).seqs in (set(), set(seqs))
 
 
 def test_followers_of_a_dead_command_wait_where_the_tenant_says_hold(

@@ -117,6 +117,8 @@ def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
 
 # ------------------------------------------------------------------------------------------- what waits
 
+# `statement_timestamp`, one moment for all rows: with a clock that goes on while they are read, a user whose
+# wait ends meanwhile would keep the first commands back and let the later ones go.
 _WAITING = f"""
 SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
        j.occurred_at, j.accepted_at, j.payload::text,
@@ -126,7 +128,7 @@ SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempo
 FROM pending p JOIN journal j ON j.id = p.id
 WHERE p.lane = %(lane)s AND j.tenant_id <> ALL ({PAUSED})
   AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                  WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
                     AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
 ORDER BY p.seq LIMIT %(limit)s"""  # noqa: S608  (ours)
 
@@ -164,7 +166,7 @@ SELECT p.seq
 FROM pending p JOIN journal j ON j.id = p.id
 WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND j.tenant_id <> ALL ({PAUSED})
   AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                  WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
                     AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""  # noqa: S608  (ours)
 
 _CLAIM_ALL = """
@@ -222,7 +224,7 @@ SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
 WHERE EXISTS (SELECT FROM pending p
               WHERE p.lane = wanted.lane
                 AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
-                                WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                                WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
                                   AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
               OFFSET %(most)s)"""
 
@@ -231,7 +233,7 @@ SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
 WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
               WHERE p.lane = wanted.lane AND j.tenant_id <> ALL ({PAUSED})
                 AND NOT EXISTS (SELECT FROM failures f
-                                WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
+                                WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
                                   AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
               OFFSET %(most)s)"""  # noqa: S608
 

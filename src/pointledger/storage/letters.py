@@ -95,7 +95,7 @@ def letters(
 
 _HELD = f"""
 SELECT {_COLUMNS} FROM dead_letters
-WHERE state = 'held' AND held_until <= clock_timestamp()
+WHERE state = 'held' AND held_until <= statement_timestamp()
 ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""  # noqa: S608  (names of ours)
 
 
