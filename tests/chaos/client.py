@@ -1,7 +1,9 @@
 """A client as a process of its own: sends, notes, asks, and when it was killed and starts again, goes on
 where its journal ends. It ends when its standard input does, with nothing left ambiguous.
 
-    python -m tests.chaos.client NUMBER SEED PATH RATE
+    python -m tests.chaos.client NUMBER SEED PATH RATE DOORS
+
+Each call goes through one of the doors: a client of the gateway or the queue stands still while they do.
 """
 
 import random
@@ -26,7 +28,7 @@ from pointledger.storage.database import engine_for
 from pointledger.wire import producer_app
 from tests.chaos.doors import GATEWAY, LIBRARY, QUEUE, Door, Gateway, Library, Mail, NotNow
 from tests.chaos.journal import ACCEPTED, REFUSED, Call, Journal
-from tests.chaos.load import TENANT, THROUGH_GATEWAY, THROUGH_QUEUE, USERS, Load
+from tests.chaos.load import TENANT, USERS, Load
 
 AGAIN_SECONDS = 0.1  # until an ambiguous call is sent again
 LOOK_EVERY = 8  # calls, until this client looks up what came of older ones
@@ -36,7 +38,7 @@ ASKED_ABOUT = 40  # commands, in one such look
 class ChaosClient:
     """One client."""
 
-    def __init__(self, number: int, seed: str, path: Path, rate: float) -> None:
+    def __init__(self, number: int, seed: str, path: Path, rate: float, through: list[str]) -> None:
         settings = Settings()
         # As `connect`, but without asking the database first, which may be away.
         redis = locks.connect(settings)
@@ -53,6 +55,7 @@ class ChaosClient:
         self._chance = random.Random(life)
         self._load = Load(number, self._chance)
         self._rate = rate
+        self._through = through
         self._accepted: deque[AnyCommand] = deque(maxlen=2_000)
         self._versions: dict[str, int] = {}
 
@@ -70,13 +73,10 @@ class ChaosClient:
         self._client.close()
 
     def _call(self) -> int:
-        """One call, through one of the doors; how many commands."""
-        chance = self._chance.random()
-        if chance < THROUGH_QUEUE:
-            return self._send(self._load.letter(), QUEUE)
-        if chance < THROUGH_QUEUE + THROUGH_GATEWAY:
-            return self._send(self._load.request(), GATEWAY)
-        return self._send(self._load.call())
+        """One call; how many commands."""
+        door = self._chance.choice(self._through)
+        make = {LIBRARY: self._load.call, GATEWAY: self._load.request, QUEUE: self._load.letter}[door]
+        return self._send(make(), door)
 
     def _send(self, commands: list[AnyCommand], door: str = LIBRARY) -> int:
         call = self._journal.send(commands, door)
@@ -138,5 +138,5 @@ def _told_to_end(seconds: float) -> bool:
 
 if __name__ == "__main__":
     assert threading.current_thread() is threading.main_thread()
-    number, seed, path, rate = sys.argv[1:]
-    ChaosClient(int(number), seed, Path(path), float(rate)).run()
+    number, seed, path, rate, through = sys.argv[1:]
+    ChaosClient(int(number), seed, Path(path), float(rate), through.split(",")).run()

@@ -26,14 +26,15 @@ def killed(run: Run, part: Part | None, _: random.Random) -> Doing:
 
 
 def ended(run: Run, part: Part | None, _: random.Random) -> Doing:
-    """SIGTERM, as at a deployment: it finishes what it has begun, and says that all is well."""
+    """SIGTERM, as at a deployment: it finishes what it has begun, and says that all is well, or that it was
+    told to end, as uvicorn does."""
     worker = yield from at_work(part)
     process = worker.process
     if process is None or worker.stands_still or not worker.send(signal.SIGTERM):
         return 0
     while process.poll() is None and not worker.stands_still:
         yield 0.2
-    return int(process.returncode == 0)
+    return int(process.returncode in (0, -signal.SIGTERM))
 
 
 def frozen_for_a_moment(run: Run, part: Part | None, chance: random.Random) -> Doing:

@@ -39,7 +39,6 @@ LETTERS = 10
 EVENTS = ["hold.opened", "hold.captured", "hold.released", "points.expired", "points.clawed_back"]
 HOT = 0.1  # of all commands are about one user
 MOST_AT_ONCE = 60  # commands in a call
-THROUGH_GATEWAY, THROUGH_QUEUE = 0.2, 0.1  # of all calls
 
 TENANT_CONFIG: dict[str, Any] = {
     "tenant_id": TENANT,

@@ -28,7 +28,7 @@ from pointledger.settings import Settings
 from pointledger.storage import programmes
 from pointledger.storage.database import engine_for, rows
 from pointledger.storage.migrate import migrate
-from tests.chaos.doors import PRODUCERS
+from tests.chaos.doors import GATEWAY, LIBRARY, PRODUCERS, QUEUE
 from tests.chaos.load import RULES, TENANT, TENANT_CONFIG
 from tests.chaos.part import Part
 from tests.chaos.proxy import Link, Proxy
@@ -89,20 +89,8 @@ class Stage:
         self.relays = [self.part(f"relay-{number}", [*child, "pointledger", "relay"]) for number in (1, 2)]
         self.intake = self.part("intake", [*child, "pointledger", "intake"])
         self.gateway = self.part("gateway", serve)
-        self.clients = [
-            self.part(
-                f"client-{number}",
-                [
-                    "-m",
-                    "tests.chaos.client",
-                    f"{number}",
-                    f"{seed}",
-                    f"{self.journal(number)}",
-                    f"{rate / clients}",
-                ],
-            )
-            for number in range(1, clients + 1)
-        ]
+        through = [*[(LIBRARY, rate / clients)] * clients, (f"{GATEWAY},{QUEUE}", rate / 10)]
+        self.clients = [self._client(number, seed, *how) for number, how in enumerate(through, 1)]
 
     def __enter__(self) -> "Stage":
         return self
@@ -242,6 +230,10 @@ class Stage:
             self.link(f"{name}, {server}", server) for server in ("postgres", "valkey", "events")
         )
         return Part(name, command, database, redis, events)
+
+    def _client(self, number: int, seed: int, doors: str, rate: float) -> Part:
+        words = [f"{number}", f"{seed}", f"{self.journal(number)}", f"{rate}", doors]
+        return self.part(f"client-{number}", ["-m", "tests.chaos.client", *words])
 
     def twin(self, part: Part, name: str) -> Part:
         """One more of the same."""
