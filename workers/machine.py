@@ -3,8 +3,9 @@
 import atexit
 import gc
 import os
+import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from sqlalchemy import Engine as Database
 
@@ -19,6 +20,8 @@ from pointledger.storage.database import engine_for, limited_engine_for
 from pointledger.sweep import Sweep
 from pointledger.telemetry import Sender
 from workers.celery import app, settings
+
+_OTHERS_SECONDS = 0.02  # while others are at all of these lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +56,11 @@ def _machine_of(_process: int) -> Machine:
     atexit.register(sender.stop)
     engine = Engine(limited_engine_for(settings), Locks(client, settings), doorbells, settings)
     door = Acceptance(database, doorbells, settings, Backlog(database, settings))
-    return Machine(database, doorbells, door, engine, Sweep(database, acceptance), Notify(database))
+    sweep = Sweep(database, acceptance, help_on=partial(_help_on, engine))
+    return Machine(database, doorbells, door, engine, sweep, Notify(database))
+
+
+def _help_on(engine: Engine, lanes: list[int]) -> None:
+    """Applies what waits in one of the lanes; a sweep that only waited would keep this worker from it."""
+    if not any(engine.drain(lane) for lane in lanes):
+        time.sleep(_OTHERS_SECONDS)

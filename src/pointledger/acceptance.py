@@ -163,12 +163,11 @@ class Acceptance:
         the answer to an earlier try may have been lost before it rang."""
         self._doorbells.ring(receipt.lanes)
 
-    def has_room(self, lanes: Collection[int] | None = None) -> bool:
-        """Whether each of the lanes (all, if not given) has less than a batch waiting. Feeders of much
-        ask before they go on, so that a live command waits behind one batch at most."""
-        wanted = list(range(self._lanes)) if lanes is None else sorted(lanes)
+    def has_room(self, lanes: Collection[int]) -> bool:
+        """Whether each of the lanes has less than a batch waiting. Feeders of much ask before they go on, so
+        that a live command waits behind one batch at most."""
         with self._database.connect() as connection:
-            return not journal.full_lanes(connection, wanted, self._batch_size)
+            return not journal.full_lanes(connection, sorted(lanes), self._batch_size)
 
     def _commit_each(self, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
         return self._committed(lambda connection: self._write_each(connection, lines))

@@ -7,7 +7,7 @@ commands of a sweep have the user and the moment as their key, so a piece done t
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -16,35 +16,51 @@ import sqlalchemy as sa
 
 from pointledger import failpoints
 from pointledger.acceptance import Acceptance, Receipt
-from pointledger.domain.commands import ActivateDue, ExpireDue, ReleaseHoldsDue
+from pointledger.domain.commands import ActivateDue, AnyCommand, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.tenants import Tenant
 from pointledger.errors import InvalidCommand
-from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage import erasures, jobs, notices, pauses, programmes
+from pointledger.ids import derive_id, milliseconds_of, parse_id
+from pointledger.storage import erasures, jobs, journal, notices, pauses, programmes
 from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
 
-_PAGE = 1000  # users per statement
+_PAGE = 250  # users per statement: each may have many lots, and live commands come behind them
+_LEFT = 60  # of a page that may still wait when the next comes: no worker runs out of work meanwhile
 _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
-_PAUSE_SECONDS = 0.02  # while the lanes are full
-_STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the sweep
+_PAUSE_SECONDS = 0.02  # while somebody else applies what was fed
+_STANDSTILL_SECONDS = 2.0  # what does not move must not stop the sweep
 _ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
 _RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
 _ACTOR = "sweep"
 
 
+def _pause(_lanes: list[int]) -> None:
+    time.sleep(_PAUSE_SECONDS)
+
+
 class Sweep:
-    """Feeds the journal with what is due, at most one batch per lane ahead of the workers."""
+    """Feeds the journal with what is due, a page ahead of the workers.
+
+    `help_on`: what is done while the last page waits in these lanes; a worker applies some of it itself.
+    """
 
     def __init__(
-        self, database: sa.Engine, acceptance: Acceptance, *, idle_timeout_ms: int = IDLE_TIMEOUT_MS
+        self,
+        database: sa.Engine,
+        acceptance: Acceptance,
+        *,
+        help_on: Callable[[list[int]], object] = _pause,
+        idle_timeout_ms: int = IDLE_TIMEOUT_MS,
     ) -> None:
         self._database = database
         self._acceptance = acceptance
+        self._help_on = help_on
         self._idle_timeout_ms = idle_timeout_ms
+        self._fed: list[str] = []  # the last page's task ids
+        self._fed_at = 0.0
 
     def open_runs(self, job: str, *, from_today: bool = False) -> int:
         """Notes a run for each tenant and each local midnight that has passed since its last; how many.
@@ -62,29 +78,33 @@ class Sweep:
         return opened
 
     def expire_points(self) -> bool:
-        """Does a piece of an expiry run; whether there is more to do at once.
-
-        While the lanes are full it does nothing, and is asked again in a minute: the workers come first.
-        """
-        if not self._acceptance.has_room():
-            return False
+        """Does a piece of an expiry run, or helps on with the one before; whether there is more to do at
+        once."""
         with unfrozen(self._database, self._idle_timeout_ms) as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
             failpoints.before("take-run-commit")
         failpoints.after("take-run-commit")
         if run is None:
             return False
+        if lanes := self._behind():
+            self._help_on(lanes)
+            self._put_back(run)
+            return True
         tenant = self._tenant(run.tenant_id)
         most = _room(tenant.expire_accounts_per_run, run.found)
         page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         if page:
             self._accept(run.tenant_id, run.as_of, page)
+        self._put_back(run, page[-1] if page else None, found=len(page), finished=len(page) < _PAGE)
+        return True
+
+    def _put_back(
+        self, run: jobs.Run, reached: jobs.Due | None = None, *, found: int = 0, finished: bool = False
+    ) -> None:
         with unfrozen(self._database, self._idle_timeout_ms) as connection:
-            reached = page[-1] if page else None
-            jobs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
+            jobs.put_back(connection, run, reached, found=found, finished=finished)
             failpoints.before("put-back-commit")
         failpoints.after("put-back-commit")
-        return True
 
     def reset_daily_limits(self) -> bool:
         """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
@@ -120,9 +140,8 @@ class Sweep:
                     page = jobs.activations_due(connection, tenant, after, _PAGE)
                 if not page:
                     break
-                receipt = self._acceptance.accept([_activation(tenant, due) for due in page])
-                accepted += receipt.new
-                self._wait_for_room(receipt)
+                accepted += self._feed([_activation(tenant, due) for due in page]).new
+                self._keep_pace()
                 after = page[-1][:2]
         return accepted
 
@@ -137,9 +156,8 @@ class Sweep:
                 page = jobs.holds_due(connection, after, _PAGE)
             if not page:
                 break
-            receipt = self._acceptance.accept(_releases(page))
-            accepted += receipt.new
-            self._wait_for_room(receipt)
+            accepted += self._feed(_releases(page)).new
+            self._keep_pace()
             after = page[-1][:3]
         return accepted
 
@@ -184,9 +202,8 @@ class Sweep:
         after: tuple[datetime | None, str] = (None, "")
         found = 0
         while page := self._due(tenant, as_of, after, _room(limit, found)):
-            receipt = self._accept(tenant.tenant_id, as_of, page)
-            yield receipt
-            self._wait_for_room(receipt)
+            yield self._accept(tenant.tenant_id, as_of, page)
+            self._keep_pace()
             after, found = page[-1], found + len(page)
 
     def _tenant(self, tenant_id: str) -> Tenant:
@@ -205,12 +222,24 @@ class Sweep:
         commands = [
             ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page
         ]
-        return self._acceptance.accept(commands)
+        return self._feed(commands)
 
-    def _wait_for_room(self, receipt: Receipt) -> None:
-        give_up_at = time.monotonic() + _STANDSTILL_SECONDS
-        while not self._acceptance.has_room(receipt.lanes) and time.monotonic() < give_up_at:
-            time.sleep(_PAUSE_SECONDS)
+    def _feed(self, commands: Sequence[AnyCommand]) -> Receipt:
+        receipt = self._acceptance.accept(commands)
+        self._fed, self._fed_at = receipt.task_ids, time.monotonic()
+        return receipt
+
+    def _keep_pace(self) -> None:
+        while lanes := self._behind():
+            self._help_on(lanes)
+
+    def _behind(self) -> list[int]:
+        """The lanes in which much of the last page waits; none, where it has not moved for too long."""
+        if not self._fed or time.monotonic() > self._fed_at + _STANDSTILL_SECONDS:
+            return []
+        with self._database.connect() as connection:
+            waiting = journal.lanes_of_waiting(connection, [parse_id(task_id) for task_id in self._fed])
+        return list(waiting) if waiting.total() > _LEFT else []
 
 
 def _activation(tenant_id: str, due: jobs.ActivationDue) -> ActivateDue:

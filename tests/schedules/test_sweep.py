@@ -276,40 +276,48 @@ def test_a_moment_at_which_nothing_is_pending_any_more_is_not_found_for_ever(
     assert ledger.rows("SELECT next_activation_at FROM accounts") == [(None,)]
 
 
-def test_a_full_lane_puts_the_nightly_run_off_and_asks_for_no_hurry(settings: Settings) -> None:
-    with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
-        ledger.tenant(timezone="America/New_York")
-        own = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
-        grant_points_that_are_due(ledger, "anna")
-        last_run(ledger, EXPIRE_POINTS, days_ago=1)
-        own.open_runs(EXPIRE_POINTS)
-        ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="ben", amount=1) for _ in range(5)])
-
-        assert own.expire_points() is False, "the workers come first"
-
-        ledger.drain()
-        assert own.expire_points() is True
+@pytest.fixture
+def a_page_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two users in a page, and no next one before it is applied."""
+    monkeypatch.setattr("pointledger.sweep._PAGE", 2)
+    monkeypatch.setattr("pointledger.sweep._LEFT", 0)
 
 
-def test_commands_that_may_not_go_keep_no_sweep_waiting(settings: Settings) -> None:
-    with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
-        ledger.tenant(timezone="America/New_York")
-        own = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
-        grant_points_that_are_due(ledger, "anna")
-        last_run(ledger, EXPIRE_POINTS, days_ago=1)
-        own.open_runs(EXPIRE_POINTS)
-        task_ids = ledger.client.enqueue_many(
-            [Earn(tenant_id="shop", user_id="ben", amount=1) for _ in range(5)]
+def test_a_nightly_run_helps_on_with_a_page_before_it_feeds_the_next(
+    ledger: Ledger, a_page_at_a_time: None
+) -> None:
+    helped: list[int] = []
+
+    def help_on(lanes: list[int]) -> None:
+        helped.append(sum(ledger.engine.drain(lane) for lane in lanes))
+
+    door = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
+    own = Sweep(ledger.database, door, help_on=help_on)
+    grant_points_that_are_due(ledger, "anna", "ben", "carl")
+    last_run(ledger, EXPIRE_POINTS, days_ago=1)
+    own.open_runs(EXPIRE_POINTS)
+    steps = [(own.expire_points(), list(helped)) for _ in range(4)]
+    assert steps == [(True, []), (True, [2]), (True, [2]), (False, [2])]
+    ledger.drain()
+    assert [ledger.account(user)["expired_points"] for user in ("anna", "ben", "carl")] == [10, 10, 10]
+
+
+def test_commands_that_may_not_go_keep_no_sweep_waiting(
+    ledger: Ledger, sweep: Sweep, a_page_at_a_time: None
+) -> None:
+    grant_points_that_are_due(ledger, "anna", "ben", "carl")
+    last_run(ledger, EXPIRE_POINTS, days_ago=1)
+    sweep.open_runs(EXPIRE_POINTS)
+    assert sweep.expire_points() is True
+    with ledger.database.begin() as connection:  # both of the page have failed, and wait
+        rows(
+            connection,
+            """INSERT INTO failures (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
+               SELECT id, lane, tenant_id, user_id, 1, '', 'infinity' FROM journal
+               WHERE kind = 'expire-due' RETURNING id""",
         )
-        with ledger.database.begin() as connection:  # ben's first has failed, and holds the rest
-            rows(
-                connection,
-                """INSERT INTO failures (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
-                   SELECT id, lane, tenant_id, user_id, 1, '', 'infinity' FROM journal
-                   WHERE id = %(id)s RETURNING id""",
-                id=parse_id(task_ids[0]),
-            )
-        assert own.expire_points() is True
+    assert sweep.expire_points() is True
+    assert ledger.rows("SELECT count(*) FROM journal WHERE kind = 'expire-due'") == [(3,)]
 
 
 def test_a_sweep_by_hand_refuses_a_moment_in_the_future(ledger: Ledger, sweep: Sweep) -> None:

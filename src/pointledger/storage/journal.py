@@ -1,5 +1,6 @@
 """The journal: what was accepted, what waits, what failed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -244,6 +245,20 @@ def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[i
     if not full:
         return full
     return [row[0] for row in rows(connection, _STILL_FULL_LANES, lanes=full, most=most)]
+
+
+_LANES_OF_WAITING = f"""
+SELECT p.lane, count(*) FROM journal j JOIN pending p ON p.lane = j.lane AND p.seq = j.seq
+WHERE j.id = ANY(%(ids)s::uuid[]) AND j.tenant_id <> ALL ({PAUSED})
+  AND NOT EXISTS (SELECT FROM failures f
+                  WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
+                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+GROUP BY p.lane"""  # noqa: S608  (ours)
+
+
+def lanes_of_waiting(connection: sa.Connection, ids: list[UUID]) -> Counter[int]:
+    """How many of these commands wait in each lane that may go."""
+    return Counter(dict(tuple(row) for row in rows(connection, _LANES_OF_WAITING, ids=ids)))
 
 
 def lane_of(connection: sa.Connection, command_id: UUID) -> int | None:
