@@ -115,7 +115,7 @@ class Batches:
                 failpoints.before("try-commit")
             failpoints.after("try-commit")
             try:
-                return self._transact(lane, batch)
+                return self._transact(lane, batch, held)
             except _CommandFailed as failure:
                 self.charge(lane, failure.accepted.command.id, told(failure.__cause__), held)
             except TenantUnreadable as error:
@@ -134,22 +134,26 @@ class Batches:
         held.update(sender(accepted) for accepted in batch)  # they wait for the next batch, and in order
         return 0
 
-    def _transact(self, lane: int, batch: list[Accepted]) -> int:
+    def _transact(self, lane: int, batch: list[Accepted], held: set[User]) -> int:
         """The one transaction. Far from the limits that lanes share none waits for another; where others have
         come nearer to one meanwhile, it is made again and keeps them out until it has committed."""
         try:
-            return self._decide_and_save(lane, batch, lock_counters=False)
+            return self._decide_and_save(lane, batch, held, lock_counters=False)
         except _LimitMoved:
-            return self._decide_and_save(lane, batch, lock_counters=True)
+            return self._decide_and_save(lane, batch, held, lock_counters=True)
 
-    def _decide_and_save(self, lane: int, batch: list[Accepted], *, lock_counters: bool) -> int:
-        """Fence, claim, load, decide, save, count."""
+    def _decide_and_save(
+        self, lane: int, batch: list[Accepted], held: set[User], *, lock_counters: bool
+    ) -> int:
+        """Fence, claim, load, decide, save, count. Whose command may not go now is held: by the next claim
+        it might, and what comes behind it is not to overtake it."""
         began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
             failpoints.before("fence")
             recorded_at = lanes.fence(connection, lane)
             failpoints.after("fence")
             claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
+            held.update(sender(accepted) for accepted in batch if accepted.seq not in claimed.seqs)
             batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
             failpoints.before("load")
             book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)

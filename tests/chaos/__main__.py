@@ -35,17 +35,23 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     folder = Path(tempfile.mkdtemp(prefix="pointledger-chaos-", dir=_ON_DISK if _ON_DISK.is_dir() else None))
+    is_well = True
     try:
         if asked.soak:
             return _soak(asked, seed, folder)
         chaos = Chaos(folder, seconds=asked.seconds, seed=seed, rate=asked.rate)
         with _live(lambda: _progress(chaos)) as tell:
             report = chaos.run(tell)
+        is_well = report.is_well
     except KeyboardInterrupt:
         return _INTERRUPTED_STATUS
     finally:
-        shutil.rmtree(reachable_home(folder, server_user()), ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        home = reachable_home(folder, server_user())
+        if is_well:
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            print(f"chaos: the logs, the journals and Postgres' data are kept in {home}", file=sys.stderr)
     for told in report.told:
         print(f"chaos: {told}", file=sys.stderr)
     if asked.json:

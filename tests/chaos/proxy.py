@@ -67,6 +67,7 @@ class Link:
         self._latency = 0.0
         self._silent: set[str] = set()  # directions in which nothing moves: "there", "back"
         self._flowing = asyncio.Event()
+        self._flowing.set()
         self._healed = asyncio.Event()
         self._commits_to_cut = self._commits_to_spare = 0
         self._replies_to_lose = 0
@@ -134,7 +135,6 @@ class Link:
 
     async def _listen(self, port: int) -> int:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=_CHUNK_BYTES)
-        self._flowing.set()
         found: int = self._server.sockets[0].getsockname()[1]
         return found
 

@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from pointledger import ApplyRule, Earn, Spend
+from pointledger.batch import Batches, Peeked
 from pointledger.domain import acts
 from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted, decide
 from pointledger.errors import InvalidCommand
 from pointledger.settings import Settings
 from pointledger.storage import books, failures, journal, lanes
+from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import migrate
 from tests.ledger import Ledger
 
@@ -67,8 +69,9 @@ def test_a_command_whose_decision_raises_dies_alone_and_its_users_followers_go_o
 LEAPING_CLOCK = """
 CREATE SCHEMA leaping;
 CREATE SEQUENCE leaping.looks;
-CREATE FUNCTION leaping.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+CREATE FUNCTION leaping.{clock}() RETURNS timestamptz LANGUAGE sql VOLATILE SECURITY DEFINER
     AS $$ SELECT pg_catalog.clock_timestamp() + nextval('leaping.looks') * interval '1 hour' $$;
+GRANT USAGE ON SCHEMA leaping TO PUBLIC;
 SET search_path = leaping, public, pg_catalog"""
 
 
@@ -80,13 +83,36 @@ def test_a_users_commands_wait_or_go_together_though_time_passes_while_they_are_
     with impatient.owner.begin() as connection:
         failures.charge(connection, 0, commands[0].id, "it failed before")
         failures.back_off(connection, commands[0].id, 2.5 * 3600)
-        connection.exec_driver_sql(LEAPING_CLOCK)
+        connection.exec_driver_sql(LEAPING_CLOCK.format(clock="clock_timestamp"))
         found = [row.id for row in journal.waiting(connection, 0, 100)]
         assert found in ([], [command.id for command in commands])
         connection.exec_driver_sql("SELECT setval('looks', 1)")
         seqs = [seq for (seq,) in connection.exec_driver_sql("SELECT seq FROM pending ORDER BY seq")]
         assert len(seqs) == len(commands)
         assert journal.claim(connection, 0, seqs).seqs in (set(), set(seqs))
+
+
+def test_a_command_that_may_not_go_yet_is_not_overtaken_when_commands_go_one_at_a_time(
+    impatient: Ledger,
+) -> None:
+    """Somebody else has charged the first since the lane was read; its wait ends while they go."""
+    commands = [Earn(tenant_id="shop", user_id="anna", amount=n) for n in range(1, 5)]
+    impatient.client.enqueue_many(commands)
+    waiting = impatient.rows(
+        "SELECT seq, accepted_at FROM pending JOIN journal USING (lane, seq) ORDER BY seq"
+    )
+    batch = [Accepted(seq, command, at) for command, (seq, at) in zip(commands, waiting, strict=True)]
+    with impatient.owner.begin() as connection:
+        failures.charge(connection, 0, commands[0].id, "it failed before")
+        failures.back_off(connection, commands[0].id, 2.5 * 3600)
+        connection.exec_driver_sql(LEAPING_CLOCK.format(clock="statement_timestamp"))
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET search_path = leaping, public, pg_catalog')
+    database = engine_for(impatient.settings.database)
+    Batches(database, impatient.settings).apply(0, Peeked(batch, set(), deaths=2, blamed=None, is_all=True))
+    database.dispose()
+    applied = [amount for (amount,) in impatient.rows("SELECT amount FROM entries ORDER BY seq")]
+    assert applied in ([], [1, 2, 3, 4])
 
 
 def test_followers_of_a_dead_command_wait_where_the_tenant_says_hold(
