@@ -35,23 +35,24 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     folder = Path(tempfile.mkdtemp(prefix="pointledger-chaos-", dir=_ON_DISK if _ON_DISK.is_dir() else None))
-    is_well = True
+    is_kept = not asked.soak  # for whoever must find out what went wrong
     try:
         if asked.soak:
             return _soak(asked, seed, folder)
         chaos = Chaos(folder, seconds=asked.seconds, seed=seed, rate=asked.rate)
         with _live(lambda: _progress(chaos)) as tell:
             report = chaos.run(tell)
-        is_well = report.is_well
+        is_kept = not report.is_well
     except KeyboardInterrupt:
+        is_kept = False
         return _INTERRUPTED_STATUS
     finally:
         home = reachable_home(folder, server_user())
-        if is_well:
+        if is_kept:
+            print(f"chaos: logs, journals and Postgres' data are kept in {home}", file=sys.stderr)
+        else:
             shutil.rmtree(home, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
-        else:
-            print(f"chaos: the logs, the journals and Postgres' data are kept in {home}", file=sys.stderr)
     for told in report.told:
         print(f"chaos: {told}", file=sys.stderr)
     if asked.json:
@@ -95,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=120.0, help="how long things go wrong; 120 if not given"
     )
     parser.add_argument("--seed", type=int, help="of the schedule; another one each time if not given")
-    parser.add_argument(
-        "--rate", type=float, default=1000.0, help="commands a second that clients send; 1000"
-    )
+    parser.add_argument("--rate", type=float, default=700.0, help="commands a second that clients send; 700")
     parser.add_argument("--soak", type=int, metavar="N", help="instead: N commands, and nothing goes wrong")
     parser.add_argument(
         "--into", type=Path, default=Path(".data/soak"), help="where a soak's table and curves go; .data/soak"
