@@ -15,7 +15,8 @@ from pointledger.errors import AcceptanceBusy, BacklogFull, IdempotencyKeyReused
 from pointledger.ids import parse_id
 from pointledger.notify import TELL_EXPIRING
 from pointledger.storage import journal, letters
-from pointledger.storage.database import end_frozen, is_transient
+from pointledger.storage.database import is_transient
+from pointledger.storage.lanes import end_frozen
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
 from pointledger.wire import lane_of
 from workers.celery import app, settings

@@ -52,6 +52,7 @@ class Peeked:
     deaths: int
     blamed: UUID | None
     is_all: bool  # nothing else waits that may go
+    is_noted: bool = False  # the lane's row says that a batch begins
 
 
 class _CommandFailed(Exception):
@@ -75,29 +76,32 @@ class Batches:
         self._programmes = Programmes()
         self._pseudonyms = settings.pseudonyms
         self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
+        self._is_noted = False  # by the peek: the next try of this batch is on the lane's row
 
-    def survive(self, connection: sa.Connection, lane: int) -> None:
+    def survive(self, lane: int) -> None:
         """What this process could not finish is no death: says so on the lane's row, where there is cause."""
-        if lane in self._survived:
+        if lane not in self._survived:
+            return
+        with transaction(self._database, self._settings) as connection:
             lanes.end_try(connection, lane)
-            self._survived.discard(lane)
+        self._survived.discard(lane)
+
+    def has_survived(self, lane: int) -> None:
+        """This process lives: what it could not finish is no death. It says so when it is here again."""
+        self._survived.add(lane)
 
     def apply(self, lane: int, peeked: Peeked) -> int:
         """How many got their outcome. Raises what is nobody's fault; the batch, or a part of it, still
         waits then."""
         held: set[User] = set()
+        self._is_noted = peeked.is_noted and not peeked.blamed  # charging ends the try
         careful = peeked.deaths >= _DEATHS
         alone = [a for a in peeked.batch if careful or sender(a) in peeked.suspects]
         together = [a for a in peeked.batch if not careful and sender(a) not in peeked.suspects]
-        try:
-            if peeked.blamed:
-                self.charge(lane, peeked.blamed, "the process died while it applied this command", held)
-            done = sum(self._apply_together(lane, [accepted], held, alone=True) for accepted in alone)
-            return done + self._apply_together(lane, together, held)
-        except Exception:
-            # This process lives: what it could not finish is no death. It says so when it is here again.
-            self._survived.add(lane)
-            raise
+        if peeked.blamed:
+            self.charge(lane, peeked.blamed, "the process died while it applied this command", held)
+        done = sum(self._apply_together(lane, [accepted], held, alone=True) for accepted in alone)
+        return done + self._apply_together(lane, together, held)
 
     def _apply_together(
         self, lane: int, batch: list[Accepted], held: set[User], *, alone: bool = False
@@ -110,10 +114,7 @@ class Batches:
             batch = [accepted for accepted in batch if sender(accepted) not in held]
             if not batch:
                 return 0
-            with transaction(self._database, self._settings) as connection:
-                lanes.begin_try(connection, lane, batch[0].command.id if alone else None)
-                failpoints.before("try-commit")
-            failpoints.after("try-commit")
+            self._begin_try(lane, batch[0].command.id if alone else None)
             try:
                 return self._transact(lane, batch, held)
             except _CommandFailed as failure:
@@ -133,6 +134,15 @@ class Batches:
                 self.charge(lane, batch[0].command.id, told(error), held)
         held.update(sender(accepted) for accepted in batch)  # they wait for the next batch, and in order
         return 0
+
+    def _begin_try(self, lane: int, alone_id: UUID | None) -> None:
+        is_noted, self._is_noted = self._is_noted, False
+        if is_noted and alone_id is None:
+            return
+        with transaction(self._database, self._settings) as connection:
+            lanes.begin_try(connection, lane, alone_id, is_noted=is_noted)
+            failpoints.before("try-commit")
+        failpoints.after("try-commit")
 
     def _transact(self, lane: int, batch: list[Accepted], held: set[User]) -> int:
         """The one transaction. Far from the limits that lanes share none waits for another; where others have

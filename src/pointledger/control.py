@@ -15,7 +15,7 @@ from pointledger.doorbell import Doorbells
 from pointledger.errors import InvalidCommand, NotDead, NotWaiting
 from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage import acts, failures, jobs, journal, lanes, pauses, programmes
+from pointledger.storage import acts, cancellations, failures, jobs, journal, lanes, pauses, programmes
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.failures import Which
 
@@ -54,7 +54,7 @@ class Control:
         with transaction(self._database, self._settings) as connection:
             moment = lanes.fence(connection, lane)
             command_id = journal.first_id(connection, parse_id(task_id))
-            cancelled = journal.cancel(connection, lane, command_id, moment, CANCELLED, _MESSAGE)
+            cancelled = cancellations.cancel(connection, lane, command_id, moment, CANCELLED, _MESSAGE)
             refusal = None if cancelled else "NOT_WAITING"
             tenant_id = journal.tenant_of(connection, command_id)
             acts.record(connection, tenant_id, "cancel", by, command_id=command_id, refusal=refusal)

@@ -3,19 +3,20 @@
 | phase  | does                                                                     | where            |
 | ------ | ------------------------------------------------------------------------ | ---------------- |
 | turn   | takes the lane's lock; if it is taken, its holder is told to look again  | Redis            |
-| peek   | reads the lane's next commands, in order                                 | a short read     |
+| peek   | reads the lane's next commands, in order                                 | one statement    |
+| try    | notes on the lane's row that a batch begins, in case this process dies   | the same         |
 | users  | takes all their users' locks; who is busy elsewhere is left out          | Redis            |
-| try    | notes on the lane's row that a batch begins, in case this process dies   | its own commit   |
 | fence  | locks the lane's row, then reads the database's clock                    | the transaction  |
 | claim  | keeps those commands that still wait                                     | the transaction  |
 | load   | locks the accounts, sorted, and reads what the decisions may need        | the transaction  |
 | decide | pure, one command after the other                                        | memory           |
 | save   | entries, lots, usage, accounts, outcomes; the pending rows go            | the transaction  |
 | count  | what shared limits let through is added to their counters; COMMIT        | the transaction  |
-| tell   | frees the users' locks and wakes those who wait                          | Redis            |
+| tell   | wakes those who wait and frees the users' locks                          | Redis            |
 
-From `try` to `count` it is `batch.py`'s. A batch is bounded by `Settings.batch_size`, a turn by
-`_TURN_SECONDS`; then the lane is rung again, so that a busy lane does not keep a worker for ever.
+From `fence` to `count` it is `batch.py`'s, and so is the `try` of what goes alone or once more. A batch is
+bounded by `Settings.batch_size`, a turn by `_TURN_SECONDS`; then the lane is rung again, so that a busy lane
+does not keep a worker for ever.
 
 Order: what is left out takes its sender's later commands with it, so that a command never overtakes one of
 the same user that was accepted before it.
@@ -29,14 +30,14 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from pointledger import telemetry
+from pointledger import failpoints, telemetry
 from pointledger.batch import Batches, Peeked, sender, told
 from pointledger.domain.decide import Accepted
 from pointledger.doorbell import Doorbells
 from pointledger.locks import Locks, User, new_token
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import is_transient, sqlstate, transaction
+from pointledger.storage.database import is_transient, single, sqlstate
 from pointledger.wire import UnknownPayload, decode
 
 _TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane
@@ -75,6 +76,9 @@ class Engine:
                 if peeked.is_all and applied == len(peeked.batch) and self._locks.leave(lane, token):
                     left = True
                     return done
+        except Exception:
+            self._batches.has_survived(lane)
+            raise
         finally:
             if not left:
                 self._locks.abandon(lane, token)
@@ -85,10 +89,14 @@ class Engine:
         return done
 
     def _peek(self, lane: int) -> Peeked:
-        """The lane's next commands. What cannot be read is charged or waits, and its user with it."""
-        with transaction(self._database, self._settings) as connection:
-            self._batches.survive(connection, lane)
-            waiting = journal.waiting(connection, lane, self._settings.batch_size)
+        """The lane's next commands, and on its row that a batch begins. What cannot be read is charged or
+        waits, and its user with it."""
+        self._batches.survive(lane)
+        with single(self._database, self._settings) as connection:
+            failpoints.before("peek")
+            waiting = journal.peek(connection, lane, self._settings.batch_size)
+        failpoints.after("peek")
+        is_noted = bool(waiting)
         batch: list[Accepted] = []
         suspects: set[User] = set()
         held: set[User] = set()
@@ -105,10 +113,13 @@ class Engine:
                 unreadable[user] = row.id, str(error)
             except Exception as error:  # it was accepted, so it is ours to bury, not to stumble over
                 self._batches.charge(lane, row.id, told(error), held)
+                is_noted = False
         if unreadable:
             self._batches.postpone(lane, unreadable)
+            is_noted = False
         deaths, blamed = (waiting[0].deaths, waiting[0].blamed) if waiting else (0, None)
-        return Peeked(batch, suspects, deaths, blamed, is_all=len(waiting) < self._settings.batch_size)
+        is_all = len(waiting) < self._settings.batch_size
+        return Peeked(batch, suspects, deaths, blamed, is_all, is_noted)
 
     def _round(self, lane: int, peeked: Peeked, token: str) -> int:
         """One batch under its users' locks; how many commands got their outcome."""
@@ -116,9 +127,9 @@ class Engine:
         try:
             ready = self._take_users(lane, peeked.batch, users, token)
             done = self._apply(lane, replace(peeked, batch=ready))
+            self._doorbells.tell(lane)
         finally:
             self._locks.release_users(users, token)
-        self._doorbells.tell(lane)
         return done
 
     def _take_users(self, lane: int, batch: list[Accepted], users: list[User], token: str) -> list[Accepted]:
@@ -143,6 +154,7 @@ class Engine:
                 telemetry.TRIED_AGAIN.labels(sqlstate(error) or type(error).__name__).inc()
                 _log.warning("tried_again", action="drain", lane=lane, error=type(error).__name__)
                 time.sleep(random.uniform(0.005, 0.02))  # noqa: S311
+                peeked = replace(peeked, is_noted=False)
         raise AssertionError("the last try returns or raises")
 
 

@@ -31,6 +31,7 @@ PLACES = (
     "publish",
     # a turn
     "enter",
+    "peek",
     "take-users",
     "release-users",
     "leave",

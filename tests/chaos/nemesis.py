@@ -89,7 +89,7 @@ DEADLY = [
     f"{when}:{place}={action}"
     for place in (
         "batch-commit",
-        "try-commit",
+        "peek",
         "fence",
         "load",
         "enter",

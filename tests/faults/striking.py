@@ -21,7 +21,11 @@ _AT_COMMITS = ("stop", "raise")
 ACTIONS = ("kill", "stop", "raise", "raise:40P01", "sleep:0.01")
 
 # Places that are passed only when something has gone wrong before.
-FIRST = {"charge-commit": "before:decide=raise", "abandon": "after:take-users=raise"}
+FIRST = {
+    "charge-commit": "before:decide=raise",
+    "try-commit": "before:decide=raise",  # the first try is noted by the peek
+    "abandon": "after:take-users=raise",
+}
 
 # Whoever is frozen loses what he holds soon, so that the test need not wait.
 HURRY = {

@@ -211,6 +211,17 @@ def transaction(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection
         yield connection
 
 
+@contextmanager
+def single(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
+    """As `transaction`, for one statement: without BEGIN and COMMIT, where sessions have their limits."""
+    if not engine.get_execution_options().get(_LIMITED):
+        with transaction(engine, settings) as connection:
+            yield connection
+        return
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        yield connection
+
+
 _INDEX_PLANS_ONLY = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
 
 _SET_LOCAL = """
@@ -241,19 +252,6 @@ def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Itera
         setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
         rows(connection, setting, timeout=str(idle_timeout_ms))
         yield connection
-
-
-_END_FROZEN = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
-  AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'
-  AND xact_start < clock_timestamp() - %(ms)s * interval '1 millisecond'"""
-
-
-def end_frozen(connection: sa.Connection, older_than_ms: int) -> int:
-    """Ends transactions of processes that froze in the middle of a COPY: no time-out of Postgres' does,
-    while it waits for the client's next rows. How many there were."""
-    return int(rows(connection, _END_FROZEN, name=APPLICATION_NAME, ms=older_than_ms)[0][0])
 
 
 _LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
