@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=120.0, help="how long things go wrong; 120 if not given"
     )
     parser.add_argument("--seed", type=int, help="of the schedule; another one each time if not given")
-    parser.add_argument("--rate", type=float, default=700.0, help="commands a second that clients send; 700")
+    parser.add_argument("--rate", type=float, default=850.0, help="commands a second that clients send; 850")
     parser.add_argument("--soak", type=int, metavar="N", help="instead: N commands, and nothing goes wrong")
     parser.add_argument(
         "--into", type=Path, default=Path(".data/soak"), help="where a soak's table and curves go; .data/soak"

@@ -218,8 +218,13 @@ def single(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
         with transaction(engine, settings) as connection:
             yield connection
         return
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    with _committing_each(engine).connect() as connection:
         yield connection
+
+
+@lru_cache(maxsize=10)  # making it costs as much as a statement
+def _committing_each(engine: sa.Engine) -> sa.Engine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 _INDEX_PLANS_ONLY = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
