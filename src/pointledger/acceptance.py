@@ -71,7 +71,7 @@ class Acceptance:
         self._database = database
         self._backlog = backlog
         self._doorbells = doorbells
-        self._lanes = settings.lanes
+        self.lanes = settings.lanes
         self._batch_size = settings.batch_size
         # Frozen between its statements, a process would keep others from its keys for ever.
         self._timeouts = {"lock": str(_TWIN_TIMEOUT_MS), "idle": str(settings.idle_timeout_ms)}
@@ -84,7 +84,7 @@ class Acceptance:
         accepted). Sending the same commands again is always safe.
         """
         self._require_room()
-        lines = [encode(command, self._lanes) for command in commands]
+        lines = [encode(command, self.lanes) for command in commands]
         try:
             new = self._commit(lines)
         except sa.exc.DBAPIError as error:
@@ -102,7 +102,7 @@ class Acceptance:
         A repetition answers with the first one's id; its own is not kept, for nobody has been told it.
         """
         self._require_room()
-        lines = [encode(command, self._lanes) for command in commands]
+        lines = [encode(command, self.lanes) for command in commands]
         try:
             verdicts = self._commit_each(lines)
         except sa.exc.DBAPIError as error:
@@ -119,7 +119,7 @@ class Acceptance:
         IdempotencyKeyReused and AcceptanceBusy, after which the transaction is as it was before.
         """
         self._require_room()
-        lines = [encode(command, self._lanes) for command in commands]
+        lines = [encode(command, self.lanes) for command in commands]
         inner = connection.connection() if isinstance(connection, orm.Session) else connection
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
         execute(inner, "SAVEPOINT pointledger_accept")
@@ -182,7 +182,7 @@ class Acceptance:
 
     def _write_each(self, connection: sa.Connection, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
         verdicts: list[Verdict | LedgerError] = [Verdict(line.id, True) for line in lines]
-        if journal.accept(connection, lines, self._lanes) == len(lines):
+        if journal.accept(connection, lines, self.lanes) == len(lines):
             return verdicts
         self._require_lanes(connection)
         for position, first_id, same_content in journal.firsts(connection, lines):
@@ -237,7 +237,7 @@ class Acceptance:
         new = 0
         for start in range(0, len(lines), _AT_ONCE):
             part = lines[start : start + _AT_ONCE]
-            written = journal.accept(connection, part, self._lanes)
+            written = journal.accept(connection, part, self.lanes)
             if written < len(part):
                 self._require_lanes(connection)
                 _note_repetitions(connection, part)
@@ -249,8 +249,8 @@ class Acceptance:
             self._backlog.require_room()
 
     def _require_lanes(self, connection: AnyConnection) -> None:
-        if (found := journal.lane_count(connection)) != self._lanes:
-            raise LaneCountDiffers(f"the database has {found} lanes, this process {self._lanes}")
+        if (found := journal.lane_count(connection)) != self.lanes:
+            raise LaneCountDiffers(f"the database has {found} lanes, this process {self.lanes}")
 
 
 def _receipt(lines: Sequence[Line], new: int) -> Receipt:

@@ -22,12 +22,14 @@ from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of, parse_id
 from pointledger.storage import erasures, jobs, journal, notices, pauses, programmes
 from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
+from pointledger.wire import lane_of
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
 
-_PAGE = 250  # users per statement: each may have many lots, and live commands come behind them
-_LEFT = 60  # of a page that may still wait when the next comes: no worker runs out of work meanwhile
+_PAGE = 400  # users per statement
+_AT_ONCE = 100  # of them that are fed together: each may have many lots, and live commands come behind them
+_LEFT = 25  # of these that may still wait when the next come: no worker runs out of work meanwhile
 _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
 _PAUSE_SECONDS = 0.02  # while somebody else applies what was fed
 _STANDSTILL_SECONDS = 2.0  # what does not move must not stop the sweep
@@ -42,9 +44,10 @@ def _pause(_lanes: list[int]) -> None:
 
 
 class Sweep:
-    """Feeds the journal with what is due, a page ahead of the workers.
+    """Feeds the journal with what is due, a little ahead of the workers, lane by lane: few large batches, and
+    most lanes free for live commands.
 
-    `help_on`: what is done while the last page waits in these lanes; a worker applies some of it itself.
+    `help_on`: what is done while that waits in these lanes; a worker applies some of it itself.
     """
 
     def __init__(
@@ -59,8 +62,6 @@ class Sweep:
         self._acceptance = acceptance
         self._help_on = help_on
         self._idle_timeout_ms = idle_timeout_ms
-        self._fed: list[str] = []  # the last page's task ids
-        self._fed_at = 0.0
 
     def open_runs(self, job: str, *, from_today: bool = False) -> int:
         """Notes a run for each tenant and each local midnight that has passed since its last; how many.
@@ -78,33 +79,24 @@ class Sweep:
         return opened
 
     def expire_points(self) -> bool:
-        """Does a piece of an expiry run, or helps on with the one before; whether there is more to do at
-        once."""
+        """Does a piece of an expiry run; whether there is more to do at once."""
         with unfrozen(self._database, self._idle_timeout_ms) as connection:
             run = jobs.take_run(connection, EXPIRE_POINTS)
             failpoints.before("take-run-commit")
         failpoints.after("take-run-commit")
         if run is None:
             return False
-        if lanes := self._behind():
-            self._help_on(lanes)
-            self._put_back(run)
-            return True
         tenant = self._tenant(run.tenant_id)
         most = _room(tenant.expire_accounts_per_run, run.found)
         page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
-        if page:
-            self._accept(run.tenant_id, run.as_of, page)
-        self._put_back(run, page[-1] if page else None, found=len(page), finished=len(page) < _PAGE)
-        return True
-
-    def _put_back(
-        self, run: jobs.Run, reached: jobs.Due | None = None, *, found: int = 0, finished: bool = False
-    ) -> None:
+        for _ in self._feed(_expiries(run.tenant_id, run.as_of, page)):
+            pass
         with unfrozen(self._database, self._idle_timeout_ms) as connection:
-            jobs.put_back(connection, run, reached, found=found, finished=finished)
+            reached = page[-1] if page else None
+            jobs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
             failpoints.before("put-back-commit")
         failpoints.after("put-back-commit")
+        return True
 
     def reset_daily_limits(self) -> bool:
         """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
@@ -140,8 +132,7 @@ class Sweep:
                     page = jobs.activations_due(connection, tenant, after, _PAGE)
                 if not page:
                     break
-                accepted += self._feed([_activation(tenant, due) for due in page]).new
-                self._keep_pace()
+                accepted += sum(fed.new for fed in self._feed([_activation(tenant, due) for due in page]))
                 after = page[-1][:2]
         return accepted
 
@@ -156,8 +147,7 @@ class Sweep:
                 page = jobs.holds_due(connection, after, _PAGE)
             if not page:
                 break
-            accepted += self._feed(_releases(page)).new
-            self._keep_pace()
+            accepted += sum(fed.new for fed in self._feed(_releases(page)))
             after = page[-1][:3]
         return accepted
 
@@ -202,8 +192,7 @@ class Sweep:
         after: tuple[datetime | None, str] = (None, "")
         found = 0
         while page := self._due(tenant, as_of, after, _room(limit, found)):
-            yield self._accept(tenant.tenant_id, as_of, page)
-            self._keep_pace()
+            yield from self._feed(_expiries(tenant.tenant_id, as_of, page))
             after, found = page[-1], found + len(page)
 
     def _tenant(self, tenant_id: str) -> Tenant:
@@ -218,28 +207,28 @@ class Sweep:
         with self._database.connect() as connection:
             return jobs.due(connection, tenant.tenant_id, as_of, after, most)
 
-    def _accept(self, tenant_id: str, as_of: datetime, page: list[jobs.Due]) -> Receipt:
-        commands = [
-            ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page
-        ]
-        return self._feed(commands)
+    def _feed(self, commands: Sequence[AnyCommand]) -> Iterator[Receipt]:
+        """Accepts them, some after the others are applied. A user's own stay in their order."""
+        lanes = self._acceptance.lanes
+        ordered = sorted(commands, key=lambda command: lane_of(command.tenant_id, command.user_id, lanes))
+        for start in range(0, len(ordered), _AT_ONCE):
+            receipt = self._acceptance.accept(ordered[start : start + _AT_ONCE])
+            yield receipt
+            self._keep_pace(receipt)
 
-    def _feed(self, commands: Sequence[AnyCommand]) -> Receipt:
-        receipt = self._acceptance.accept(commands)
-        self._fed, self._fed_at = receipt.task_ids, time.monotonic()
-        return receipt
+    def _keep_pace(self, receipt: Receipt) -> None:
+        ids = [parse_id(task_id) for task_id in receipt.task_ids]
+        give_up_at = time.monotonic() + _STANDSTILL_SECONDS
+        while time.monotonic() < give_up_at:
+            with self._database.connect() as connection:
+                waiting = journal.lanes_of_waiting(connection, ids)
+            if waiting.total() <= _LEFT:
+                return
+            self._help_on(list(waiting))
 
-    def _keep_pace(self) -> None:
-        while lanes := self._behind():
-            self._help_on(lanes)
 
-    def _behind(self) -> list[int]:
-        """The lanes in which much of the last page waits; none, where it has not moved for too long."""
-        if not self._fed or time.monotonic() > self._fed_at + _STANDSTILL_SECONDS:
-            return []
-        with self._database.connect() as connection:
-            waiting = journal.lanes_of_waiting(connection, [parse_id(task_id) for task_id in self._fed])
-        return list(waiting) if waiting.total() > _LEFT else []
+def _expiries(tenant_id: str, as_of: datetime, page: list[jobs.Due]) -> list[AnyCommand]:
+    return [ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page]
 
 
 def _activation(tenant_id: str, due: jobs.ActivationDue) -> ActivateDue:
@@ -254,7 +243,7 @@ def _activation(tenant_id: str, due: jobs.ActivationDue) -> ActivateDue:
     )
 
 
-def _releases(page: list[jobs.HoldDue]) -> list[ReleaseHoldsDue]:
+def _releases(page: list[jobs.HoldDue]) -> list[AnyCommand]:
     """One command per user and moment; its id is drawn from the hold's, so that it is the same each time."""
     first = {(due.tenant_id, due.user_id, due.expires_at): due for due in reversed(page)}
     return [

@@ -277,47 +277,53 @@ def test_a_moment_at_which_nothing_is_pending_any_more_is_not_found_for_ever(
 
 
 @pytest.fixture
-def a_page_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two users in a page, and no next one before it is applied."""
-    monkeypatch.setattr("pointledger.sweep._PAGE", 2)
+def helped(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many commands a sweep has applied itself, each time it helped on; two users are fed together, and
+    none while one of them waits."""
+    monkeypatch.setattr("pointledger.sweep._AT_ONCE", 2)
     monkeypatch.setattr("pointledger.sweep._LEFT", 0)
+    return []
 
 
-def test_a_nightly_run_helps_on_with_a_page_before_it_feeds_the_next(
-    ledger: Ledger, a_page_at_a_time: None
-) -> None:
-    helped: list[int] = []
-
+@pytest.fixture
+def helping(ledger: Ledger, helped: list[int]) -> Sweep:
     def help_on(lanes: list[int]) -> None:
         helped.append(sum(ledger.engine.drain(lane) for lane in lanes))
 
     door = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
-    own = Sweep(ledger.database, door, help_on=help_on)
-    grant_points_that_are_due(ledger, "anna", "ben", "carl")
-    last_run(ledger, EXPIRE_POINTS, days_ago=1)
-    own.open_runs(EXPIRE_POINTS)
-    steps = [(own.expire_points(), list(helped)) for _ in range(4)]
-    assert steps == [(True, []), (True, [2]), (True, [2]), (False, [2])]
-    ledger.drain()
-    assert [ledger.account(user)["expired_points"] for user in ("anna", "ben", "carl")] == [10, 10, 10]
+    return Sweep(ledger.database, door, help_on=help_on)
 
 
-def test_commands_that_may_not_go_keep_no_sweep_waiting(
-    ledger: Ledger, sweep: Sweep, a_page_at_a_time: None
+def test_a_nightly_run_helps_on_with_what_it_has_fed_before_it_feeds_more(
+    ledger: Ledger, helping: Sweep, helped: list[int]
 ) -> None:
     grant_points_that_are_due(ledger, "anna", "ben", "carl")
     last_run(ledger, EXPIRE_POINTS, days_ago=1)
-    sweep.open_runs(EXPIRE_POINTS)
-    assert sweep.expire_points() is True
-    with ledger.database.begin() as connection:  # both of the page have failed, and wait
+    helping.open_runs(EXPIRE_POINTS)
+    assert helping.expire_points() is True
+    assert helped == [2, 1]
+    assert [ledger.account(user)["expired_points"] for user in ("anna", "ben", "carl")] == [10, 10, 10]
+    assert helping.expire_points() is False
+
+
+def test_commands_that_may_not_go_keep_no_sweep_waiting(
+    ledger: Ledger, helping: Sweep, helped: list[int]
+) -> None:
+    users = ("anna", "ben", "carl")
+    grant_points_that_are_due(ledger, *users)
+    last_run(ledger, EXPIRE_POINTS, days_ago=1)
+    helping.open_runs(EXPIRE_POINTS)
+    ledger.client.enqueue_many([Earn(tenant_id="shop", user_id=user, amount=1) for user in users])
+    with ledger.database.begin() as connection:  # they have failed, and hold what comes after them
         rows(
             connection,
             """INSERT INTO failures (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
-               SELECT id, lane, tenant_id, user_id, 1, '', 'infinity' FROM journal
-               WHERE kind = 'expire-due' RETURNING id""",
+               SELECT id, j.lane, tenant_id, user_id, 1, '', 'infinity' FROM pending JOIN journal j USING (id)
+               RETURNING id""",
         )
-    assert sweep.expire_points() is True
+    assert helping.expire_points() is True
     assert ledger.rows("SELECT count(*) FROM journal WHERE kind = 'expire-due'") == [(3,)]
+    assert helped == []
 
 
 def test_a_sweep_by_hand_refuses_a_moment_in_the_future(ledger: Ledger, sweep: Sweep) -> None:
