@@ -129,21 +129,25 @@ def _sweep(ledger: Ledger) -> float:
     return time.perf_counter() - began
 
 
-_LONGEST = """
-SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
+_WRITING = """
+SELECT pid, backend_xid::text FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL"""
 
 
 @contextmanager
 def _watching(database: sa.Engine) -> Iterator[list[float]]:
-    """The longest that a transaction had been open, in seconds, of those that had locked or written a row: no
-    row was locked for longer than that, and what may have come between two looks."""
+    """The longest, in seconds, that a transaction was seen to have a number: it gets one when it first locks
+    or writes a row, so no row was locked for longer than that, and what may have come between two looks."""
     longest, over = [0.0], threading.Event()
 
     def watch() -> None:
+        since: dict[tuple[int, str], float] = {}
         with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             while not over.wait(_WATCH_SECONDS):
-                longest[0] = max(longest[0], connection.exec_driver_sql(_LONGEST).scalar_one())
+                writing = connection.exec_driver_sql(_WRITING).all()
+                now = time.monotonic()
+                since = {(pid, xid): since.get((pid, xid), now) for pid, xid in writing}
+                longest[0] = max([longest[0], *(now - began for began in since.values())])
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
