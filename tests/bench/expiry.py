@@ -19,7 +19,7 @@ from tests.bench import workload
 from tests.bench.harness import Choice, DifferentWork, Report, Side, compare
 from tests.bench.latency import SHARES
 from tests.bench.ledger import Ledger, apply_one, at_work, new_ledger
-from tests.bench.open_loop import OpenLoop, percentile
+from tests.bench.open_loop import percentile, quiet_and_busy
 from tests.bench.past import Past, load
 from tests.bench.plots import distribution
 from tests.bench.stage import Stage
@@ -62,23 +62,20 @@ def _swept(stage: Stage, size: Size) -> dict[str, float]:
     with new_ledger(stage) as ledger:
         past = _last_year(ledger, size)
         events = workload.events("live", round(_RATE * (2 * _BOUND_SECONDS)), user_ids)
-        done, figures = 0, dict[str, float]()
-        with at_work(stage, ledger) as (client, _), stage.beat(ledger.environment):
+        figures: dict[str, float] = {}
+        with (
+            at_work(stage, ledger) as (client, _),
+            stage.beat(ledger.environment),
+            _watching(ledger.database) as longest,
+        ):
 
-            def trip(number: int) -> bool:
-                return apply_one(client, events[done + number])
-
-            with OpenLoop(_RATE, trip) as warm_up:
-                time.sleep(size.quiet_seconds / 5)
-            done = warm_up.begun
-            with OpenLoop(_RATE, trip) as quiet:
-                time.sleep(size.quiet_seconds)
-            done += quiet.begun
-            with OpenLoop(_RATE, trip) as busy, _watching(ledger.database) as longest:
+            def sweep() -> None:
+                longest[0] = 0.0
                 figures["sweep"] = _sweep(ledger)
-            done += busy.begun
-        for loop in (warm_up, quiet, busy):
-            loop.verify()
+
+            quiet, busy, done = quiet_and_busy(
+                _RATE, size.quiet_seconds, lambda number: apply_one(client, events[number]), sweep
+            )
         ledger.verify(lambda found: verify(found, past, user_ids, events[:done]))
     for name, loop in (("before the sweep", quiet), ("during the sweep", busy)):
         took = [1000 * latency for latency in loop.latencies]

@@ -4,6 +4,7 @@ before it, and its latency counts from that moment. So a slow answer cannot hide
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 
 from tests.bench.harness import DifferentWork
@@ -82,6 +83,25 @@ class OpenLoop:
 
     def _planned(self, number: int) -> float:
         return self._began + number / self._rate
+
+
+def quiet_and_busy(
+    rate: float, quiet_seconds: float, trip: Callable[[int], bool], work: Callable[[], object]
+) -> tuple[OpenLoop, OpenLoop, int]:
+    """Round trips for so many seconds with nothing else, and while `work` is done; and how many there were in
+    all, with those that warmed up. Raises DifferentWork."""
+
+    def numbered_on(first: int, number: int) -> bool:
+        return trip(first + number)
+
+    done, loops = 0, []
+    for deed in (partial(time.sleep, quiet_seconds / 5), partial(time.sleep, quiet_seconds), work):
+        with OpenLoop(rate, partial(numbered_on, done)) as loop:
+            deed()
+        loop.verify()
+        loops.append(loop)
+        done += loop.begun
+    return loops[1], loops[2], done
 
 
 def percentile(values: list[float], share: float) -> float:

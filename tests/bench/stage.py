@@ -49,7 +49,7 @@ class Workers:
 
     def __init__(self, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
         self.processes = processes
-        self._log = log
+        self.log = log
 
     def wait_until(self, is_done: Callable[[], bool], seconds: float, what: str) -> None:
         """Returns as soon as it is done. Raises BenchmarkStuck when time is up or a worker has ended."""
@@ -58,7 +58,7 @@ class Workers:
             late = time.monotonic() > give_up_at
             if late or any(process.poll() is not None for process in self.processes):
                 why = f"not after {seconds:.0f} s" if late else "a worker has ended"
-                tail = self._log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
+                tail = self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
                 raise BenchmarkStuck(f"{what}: {why}\n{tail}")
             time.sleep(_POLL_SECONDS)
 
@@ -122,6 +122,19 @@ class Stage:
             yield workers
         finally:
             _stop(processes)
+
+    def replace_oldest(
+        self, workers: Workers, app: str, redis_url: str, environment: Mapping[str, str]
+    ) -> None:
+        """As at a deployment: starts another worker, and when it waits for messages, tells the oldest
+        to end and waits until it has."""
+        name = f"--hostname=bench-{token_hex(4)}@%h"
+        with workers.log.open("ab") as sink:
+            workers.processes.append(_start(app, ["worker", name, *_QUIET], environment, sink.fileno()))
+        everybody = len(workers.processes)
+        with Redis.from_url(redis_url) as client:
+            workers.wait_until(lambda: _waiting(client) >= everybody, _START_SECONDS, f"{app} starts")
+        _stop([workers.processes.pop(0)])
 
     @contextmanager
     def beat(self, environment: Mapping[str, str]) -> Iterator[None]:
