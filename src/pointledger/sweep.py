@@ -32,7 +32,8 @@ _AT_ONCE = 100  # of them that are fed together: each may have many lots, and li
 _LEFT = 25  # of these that may still wait when the next come: no worker runs out of work meanwhile
 _CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
 _PAUSE_SECONDS = 0.02  # while somebody else applies what was fed
-_STANDSTILL_SECONDS = 2.0  # what does not move must not stop the sweep
+_STANDSTILL_SECONDS = 2.0  # what does not move must not stop the sweep,
+_LEAST_SECONDS = 0.1  # and where nobody works at all, it waits less each time
 _ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
 _RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
 _SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
@@ -62,6 +63,7 @@ class Sweep:
         self._acceptance = acceptance
         self._help_on = help_on
         self._idle_timeout_ms = idle_timeout_ms
+        self._patience_seconds = _STANDSTILL_SECONDS
 
     def open_runs(self, job: str, *, from_today: bool = False) -> int:
         """Notes a run for each tenant and each local midnight that has passed since its last; how many.
@@ -218,13 +220,15 @@ class Sweep:
 
     def _keep_pace(self, receipt: Receipt) -> None:
         ids = [parse_id(task_id) for task_id in receipt.task_ids]
-        give_up_at = time.monotonic() + _STANDSTILL_SECONDS
+        give_up_at = time.monotonic() + self._patience_seconds
         while time.monotonic() < give_up_at:
             with self._database.connect() as connection:
                 waiting = journal.lanes_of_waiting(connection, ids)
             if waiting.total() <= _LEFT:
+                self._patience_seconds = _STANDSTILL_SECONDS
                 return
             self._help_on(list(waiting))
+        self._patience_seconds = max(self._patience_seconds / 2, _LEAST_SECONDS)
 
 
 def _expiries(tenant_id: str, as_of: datetime, page: list[jobs.Due]) -> list[AnyCommand]:
