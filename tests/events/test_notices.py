@@ -1,6 +1,6 @@
 """What no command brings about: points that expire soon, a day that has ended."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,18 +14,22 @@ from tests.events.listener import Listener, relay_all
 from tests.ledger import Ledger
 
 Shop = dict[str, Any]
-TODAY = datetime.now(UTC).date()
+
+# The shop is where it is noon: whenever the tests run, its day has begun and does not end meanwhile.
+NOON = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+ZONE = f"Etc/GMT{NOON.hour - 12:+d}"  # POSIX counts to the west
+TODAY = (NOON + timedelta(hours=12 - NOON.hour)).date()
 
 
 @pytest.fixture
 def ledger(ledger: Ledger) -> Ledger:
-    ledger.tenant(events=["points.expiring_soon", "limit.window_closed"])
+    ledger.tenant(events=["points.expiring_soon", "limit.window_closed"], timezone=ZONE)
     return ledger
 
 
 def in_days(days: float) -> datetime:
-    """Noon UTC of the day so many days from today, while the tests run before and after midnight."""
-    return datetime.combine(TODAY, datetime.min.time(), UTC) + timedelta(days=days, hours=12)
+    """The shop's noon, so many days from today's."""
+    return NOON + timedelta(days=days)
 
 
 def tell(ledger: Ledger, days_later: int = 0) -> None:
@@ -108,7 +112,7 @@ def test_a_run_goes_page_after_page_and_once_a_day(
     monkeypatch.setattr("pointledger.notify._PAGE", 2)
     users = ["anna", "ben", "carl", "dora", "emil"]
     for user in users:
-        earn(ledger, user, (10, 0.4 if user == "ben" else 29))
+        earn(ledger, user, (10, 0.4 if user == "ben" else 29))  # this evening
     sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
     notify = Notify(ledger.database)
 
@@ -125,7 +129,7 @@ def test_a_run_goes_page_after_page_and_once_a_day(
 
 def test_who_does_not_want_to_hear_of_it_hears_nothing(ledger: Ledger) -> None:
     earn(ledger, "anna", (10, 29))
-    ledger.tenant(events=["points.spent"])
+    ledger.tenant(events=["points.spent"], timezone=ZONE)
     sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
     sweep.open_runs(TELL_EXPIRING, from_today=True)
     assert Notify(ledger.database).tell_expiring() is True
@@ -142,17 +146,19 @@ def test_a_notice_tells_what_is_left_and_its_place(ledger: Ledger, listener: Lis
 
 
 def test_the_end_of_a_tenants_day_is_told(ledger: Ledger, listener: Listener) -> None:
+    yesterday = TODAY - timedelta(days=1)
     ledger.rule(name="visits", event_type="visit", points=5, daily_limit=9)
     with ledger.database.begin() as connection:
         connection.exec_driver_sql(
             """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until, finished_at)
-               SELECT %(job)s, 'shop', (now() AT TIME ZONE 'UTC')::date - 1, now(), now(), now()""",
-            {"job": RESET_DAILY_LIMITS},
+               VALUES (%(job)s, 'shop', %(yesterday)s, now(), now(), now())""",
+            {"job": RESET_DAILY_LIMITS, "yesterday": yesterday},
         )
         connection.exec_driver_sql(
             """INSERT INTO usage (tenant_id, user_id, meter, period, starts_on, points, times)
-               SELECT 'shop', name, 'rule', 'day', (clock_timestamp() AT TIME ZONE 'UTC')::date - 1, 9, 2
-               FROM unnest(ARRAY['anna', 'ben']) AS name"""
+               SELECT 'shop', name, 'rule', 'day', %(yesterday)s, 9, 2
+               FROM unnest(ARRAY['anna', 'ben']) AS name""",
+            {"yesterday": yesterday},
         )
     sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
     sweep.open_runs(RESET_DAILY_LIMITS)
@@ -163,6 +169,10 @@ def test_the_end_of_a_tenants_day_is_told(ledger: Ledger, listener: Listener) ->
     (event,) = listener.listen(1)
     assert (event["type"], event["source"]) == ("limit.window_closed", "/pointledger/shop")
     assert "subject" not in event
-    day = date.fromisoformat(event["data"].pop("local_date"))
-    assert TODAY - day in (timedelta(days=1), timedelta(days=0))
-    assert event["data"] == {"tenant_id": "shop", "period": "day", "users": 2, "points": 18}
+    assert event["data"] == {
+        "tenant_id": "shop",
+        "period": "day",
+        "local_date": yesterday.isoformat(),
+        "users": 2,
+        "points": 18,
+    }

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from pointledger.storage.database import rows
+from pointledger.storage.journal import MAY_GO
 from pointledger.storage.pauses import PAUSED
 
 
@@ -60,19 +61,13 @@ def role(connection: sa.Connection) -> Role:
 
 # ------------------------------------------------------------------------------------------- what waits
 
-_MAY_GO = f"""
-j.tenant_id <> ALL ({PAUSED})
-AND NOT EXISTS (SELECT FROM failures f
-                WHERE f.lane = p.lane AND f.next_attempt_at > clock_timestamp()
-                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""
-
 # A dead command that is retried is as old as ever, but has a new place in the order: it tells nothing of how
 # far the workers are behind.
 _LAGS = f"""
 SELECT lanes.lane, extract(epoch FROM clock_timestamp() - first.accepted_at)::float8 AS seconds
 FROM lanes CROSS JOIN LATERAL (
     SELECT j.accepted_at FROM pending p JOIN journal j ON j.id = p.id
-    WHERE p.lane = lanes.lane AND j.seq = p.seq AND {_MAY_GO}
+    WHERE p.lane = lanes.lane AND j.seq = p.seq AND {MAY_GO}
     ORDER BY p.seq LIMIT 1) AS first
 ORDER BY lanes.lane"""  # noqa: S608  (ours)
 

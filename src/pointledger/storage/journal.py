@@ -118,8 +118,16 @@ def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
 
 # ------------------------------------------------------------------------------------------- what waits
 
+# Of a command `p` and its line `j`: nobody has paused its tenant, and its user waits for no failing one.
+#
 # `statement_timestamp`, one moment for all rows: with a clock that goes on while they are read, a user whose
 # wait ends meanwhile would keep the first commands back and let the later ones go.
+MAY_GO = f"""
+j.tenant_id <> ALL ({PAUSED})
+AND NOT EXISTS (SELECT FROM failures f
+                WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
+                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""
+
 _WAITING = f"""
 SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
        j.occurred_at, j.accepted_at, j.payload::text,
@@ -127,10 +135,7 @@ SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempo
        (SELECT tries FROM lanes WHERE lane = %(lane)s) AS deaths,
        (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS blamed
 FROM pending p JOIN journal j ON j.id = p.id
-WHERE p.lane = %(lane)s AND j.tenant_id <> ALL ({PAUSED})
-  AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+WHERE p.lane = %(lane)s AND {MAY_GO}
 ORDER BY p.seq LIMIT %(limit)s"""  # noqa: S608  (ours)
 
 
@@ -174,10 +179,7 @@ def peek(connection: sa.Connection, lane: int, limit: int) -> list[Waiting]:
 _CLAIM = f"""
 SELECT p.seq
 FROM pending p JOIN journal j ON j.id = p.id
-WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND j.tenant_id <> ALL ({PAUSED})
-  AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""  # noqa: S608  (ours)
+WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND {MAY_GO}"""  # noqa: S608  (ours)
 
 _CLAIM_ALL = """
 SELECT seq, EXISTS (SELECT FROM failures WHERE lane = %(lane)s) AS failed,
@@ -241,10 +243,7 @@ WHERE EXISTS (SELECT FROM pending p
 _STILL_FULL_LANES = f"""
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
 WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
-              WHERE p.lane = wanted.lane AND j.tenant_id <> ALL ({PAUSED})
-                AND NOT EXISTS (SELECT FROM failures f
-                                WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+              WHERE p.lane = wanted.lane AND {MAY_GO}
               OFFSET %(most)s)"""  # noqa: S608
 
 
@@ -258,10 +257,7 @@ def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[i
 
 _LANES_OF_WAITING = f"""
 SELECT p.lane, count(*) FROM journal j JOIN pending p ON p.lane = j.lane AND p.seq = j.seq
-WHERE j.id = ANY(%(ids)s::uuid[]) AND j.tenant_id <> ALL ({PAUSED})
-  AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                    AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+WHERE j.id = ANY(%(ids)s::uuid[]) AND {MAY_GO}
 GROUP BY p.lane"""  # noqa: S608  (ours)
 
 
