@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import ApplyRule, Earn, Spend
+from pointledger.domain.tenants import zone
 from pointledger.errors import AnswerTooLate
 from pointledger.storage import database
 from tests.ledger import Ledger
@@ -16,7 +17,7 @@ def test_a_users_figures_come_by_month_of_the_tenants_calendar_and_by_rule(ledge
     ledger.tenant(timezone="America/New_York")
     ledger.rule(name="basket", event_type="basket.paid", points=7)
     ledger.rule(name="welcome", event_type="joined", points=20)
-    now = clock(ledger)
+    now = clock(ledger).astimezone(zone("America/New_York"))
     # 02:00 UTC on the first is still the month before in New York
     first_of_month = datetime(now.year, now.month, 1, 2, tzinfo=UTC)
     ledger.apply(
