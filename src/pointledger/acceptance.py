@@ -27,12 +27,10 @@ from pointledger.storage.database import AnyConnection, execute, is_transient, s
 from pointledger.wire import Line, encode
 
 _AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
-_TWIN_TIMEOUT_MS = 500  # for somebody's open transaction with the same key; after that row by row
 _TRIES = 3  # when the connection is lost: sending again is safe, for the ids stay the same
 _LOCK_TIMED_OUT = "55P03"  # somebody's open transaction holds a key
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
-_SET_TIMEOUTS = """SELECT set_config('lock_timeout', %(lock)s, true),
-                          set_config('idle_in_transaction_session_timeout', %(idle)s, true)"""
+_SET_IDLE_TIMEOUT = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
 _LANES_TO_RING, _LISTENS = "pointledger_lanes", "pointledger_listens"  # in an ORM session's info
 
 Written = TypeVar("Written")
@@ -69,12 +67,12 @@ class Acceptance:
         backlog: Backlog | None = None,
     ) -> None:
         self._database = database
+        self._committing_each = database.execution_options(isolation_level="AUTOCOMMIT")
         self._backlog = backlog
         self._doorbells = doorbells
         self.lanes = settings.lanes
         self._batch_size = settings.batch_size
-        # Frozen between its statements, a process would keep others from its keys for ever.
-        self._timeouts = {"lock": str(_TWIN_TIMEOUT_MS), "idle": str(settings.idle_timeout_ms)}
+        self._idle_timeout = {"timeout": str(settings.idle_timeout_ms)}
 
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
         """Returns when all are committed, in the order given; rings their lanes.
@@ -124,7 +122,6 @@ class Acceptance:
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
         execute(inner, "SAVEPOINT pointledger_accept")
         try:
-            execute(inner, _SET_LOCK_TIMEOUT, {"timeout": str(_TWIN_TIMEOUT_MS)})
             new = self._write(inner, lines)
         except BaseException as error:
             with suppress(Exception):  # the caller hears of the first error
@@ -194,17 +191,36 @@ class Acceptance:
         return verdicts
 
     def _commit(self, lines: Sequence[Line]) -> int:
+        if len(lines) == 1 and self._tried(lambda: self._commit_alone(lines)):
+            return 1
         return self._committed(lambda connection: self._write(connection, lines))
 
+    def _commit_alone(self, lines: Sequence[Line]) -> int:
+        """One command in one statement, which is its own transaction: it is new, or nothing has happened."""
+        failpoints.before("accept-commit")
+        with self._committing_each.connect() as connection:
+            written = journal.accept(connection, lines, self.lanes)
+        failpoints.after("accept-commit")
+        return written
+
     def _committed(self, write: Callable[[sa.Connection], Written]) -> Written:
+        def transact() -> Written:
+            with self._database.begin() as connection:
+                # Frozen between its statements, a process would keep others from its keys for ever.
+                execute(connection, _SET_IDLE_TIMEOUT, self._idle_timeout)
+                written = write(connection)
+                failpoints.before("accept-commit")
+            failpoints.after("accept-commit")
+            return written
+
+        return self._tried(transact)
+
+    @staticmethod
+    def _tried(transact: Callable[[], Written]) -> Written:
+        """Again, when nobody is at fault: the ids stay the same."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                with self._database.begin() as connection:
-                    execute(connection, _SET_TIMEOUTS, self._timeouts)
-                    written = write(connection)
-                    failpoints.before("accept-commit")
-                failpoints.after("accept-commit")
-                return written
+                return transact()
             except sa.exc.DBAPIError as error:
                 if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
                     raise

@@ -34,17 +34,21 @@ class Announcements:
         self._client = client
         self._channels = [channel_of(settings, lane) for lane in range(settings.lanes)]
         self._waiting: dict[int | None, set[threading.Event]] = defaultdict(set)
+        self._heard = [0] * settings.lanes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
     @contextmanager
-    def of(self, lane: int | None) -> Iterator[threading.Event]:
-        """Is set when the lane was worked on, until whoever waits clears it. One that is not known yet cannot
-        be heard of, only waited for."""
+    def of(self, lane: int | None, heard: int = 0) -> Iterator[threading.Event]:
+        """Is set when the lane was worked on, until whoever waits clears it; at once, unless it is known that
+        nothing was announced since it had been `heard` so often. A lane that is not known yet cannot be heard
+        of, only waited for."""
         news = threading.Event()
         with self._lock:
             self._waiting[lane].add(news)
+            if lane is None or not heard or self._heard[lane] != heard:
+                news.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name="announcements", daemon=True)
                 self._thread.start()
@@ -53,6 +57,10 @@ class Announcements:
         finally:
             with self._lock:
                 self._waiting[lane].discard(news)
+
+    def heard(self) -> list[int]:
+        """How often something was heard of each lane; 0 of those that nobody listens to yet."""
+        return self._heard.copy()
 
     def close(self) -> None:
         """Ends the subscription, within a second or so."""
@@ -78,5 +86,6 @@ class Announcements:
     def _tell(self, lane: int) -> None:
         """Also that it is heard from now on: what came before was not."""
         with self._lock:
+            self._heard[lane] += 1
             for news in self._waiting[lane]:
                 news.set()

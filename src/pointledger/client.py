@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,7 +30,14 @@ from pointledger.wire import producer_app
 
 _OPERATOR = By()  # who acts on what waits when nobody says so
 _POLL_SECONDS = 0.25  # while waiting for an outcome, should its announcement be lost
-_MOST_LANES = 10_000  # that are remembered: a second of enqueuing, and a megabyte
+_MOST_SENT = 10_000  # that are remembered: seconds of enqueuing, and two megabytes
+
+
+class _Sent(NamedTuple):
+    """A command's lane, and how often that had been heard of before it was accepted; 0 if it may be older."""
+
+    lane: int | None
+    heard: int
 
 
 class PointsClient(Lookups):
@@ -43,7 +51,7 @@ class PointsClient(Lookups):
         self._reads = database.execution_options(isolation_level="AUTOCOMMIT")  # of one statement each
         self._doorbells = doorbells
         self._announcements = announcements
-        self._lanes: dict[str, int] = {}  # of commands that were enqueued alone, which somebody may wait for
+        self._sent: dict[str, _Sent] = {}  # commands that were enqueued alone: somebody may wait for them
         self._acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
         self._batches = BatchDoor(database, self._acceptance, settings)
         self._control = Control(database, doorbells, settings)
@@ -77,11 +85,12 @@ class PointsClient(Lookups):
 
     def enqueue(self, command: AnyCommand, connection: CallersConnection | None = None) -> str:
         """Accepts a command; its task id. See `accept` for what `connection` does and what is raised."""
+        heard = self._announcements.heard()
         receipt = self.accept([command], connection)
         (task_id,), (lane,) = receipt.task_ids, receipt.lanes
-        if len(self._lanes) >= _MOST_LANES:
-            self._lanes.clear()
-        self._lanes[task_id] = lane
+        if len(self._sent) >= _MOST_SENT:
+            self._sent.clear()
+        self._sent[task_id] = _Sent(lane, heard[lane] if receipt.new else 0)
         return task_id
 
     def enqueue_many(
@@ -143,18 +152,18 @@ class PointsClient(Lookups):
     def wait(self, task_id: str, timeout: float = 10.0) -> Outcome:
         """The outcome, as soon as it is final; `timeout` in seconds. Raises WaitTimedOut."""
         give_up_at = time.monotonic() + timeout
-        with self._announcements.of(self._lane_of(task_id)) as news:
-            while not (outcome := self.outcome(task_id)).is_final:
+        sent = self._sent.get(task_id) or _Sent(self._lane_of(task_id), 0)
+        with self._announcements.of(sent.lane, sent.heard) as news:
+            while True:
                 seconds_left = give_up_at - time.monotonic()
+                news.wait(min(max(seconds_left, 0), _POLL_SECONDS))
+                news.clear()
+                if (outcome := self.outcome(task_id)).is_final:
+                    return outcome
                 if seconds_left <= 0:
                     raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
-                news.wait(min(seconds_left, _POLL_SECONDS))
-                news.clear()
-        return outcome
 
     def _lane_of(self, task_id: str) -> int | None:
-        if task_id in self._lanes:
-            return self._lanes[task_id]
         with self._reads.connect() as connection:
             return journal.lane_of(connection, _id_of(task_id))
 

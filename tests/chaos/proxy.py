@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 16
 _ANSWER_SECONDS = 10.0  # for the loop to do what it is asked
-_COMMIT = b"COMMIT\0"  # in a query, and in the tag that answers it
+_COMMITTED = b"COMMIT\0"  # Postgres' answer
+_INSERTED, _IDLE = b"INSERT 0 1\0", b"Z\0\0\0\5I"  # and where one statement is the whole transaction
 _AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset
 
 
@@ -45,7 +46,6 @@ class _Pair:
 
     def __init__(self, caller: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.caller, self.server = caller, server
-        self.commit_is_cut = False
         self.is_half_open = False
 
     def reset(self) -> None:
@@ -69,7 +69,7 @@ class Link:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._healed = asyncio.Event()
-        self._commits_to_cut = self._commits_to_spare = 0
+        self._commits_to_cut = 0
         self._replies_to_lose = 0
         self._bytes_to_corrupt = 0
         self._refusing = False
@@ -98,10 +98,9 @@ class Link:
         """The server's side of what is connected is gone, and no caller hears of it; how many there were."""
         return self._proxy.do(self._half_open())
 
-    def cut_commits(self, count: int, *, spare: int = 0) -> None:
-        """Loses the replies to the next COMMITs, which the server has done, and breaks those connections;
-        after so many that are spared."""
-        self._commits_to_cut, self._commits_to_spare = count, spare
+    def cut_commits(self, count: int) -> None:
+        """Loses the next replies that say that a transaction is committed, and breaks those connections."""
+        self._commits_to_cut = count
 
     def lose_replies(self, count: int) -> None:
         """Breaks the connection instead of handing on the next replies: what was asked has been done."""
@@ -147,7 +146,7 @@ class Link:
         pair = _Pair(writer, there[1])
         self._pairs.add(pair)
         pumps = [
-            asyncio.create_task(self._pump("there", pair, reader, pair.server, self._on_query)),
+            asyncio.create_task(self._pump("there", pair, reader, pair.server, bytes)),
             asyncio.create_task(self._pump("back", pair, there[0], pair.caller, self._on_reply)),
         ]
         _, rest = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -166,7 +165,7 @@ class Link:
         pair: _Pair,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[_Pair, bytes], bytes | None],
+        look: Callable[[bytes], bytes | None],
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
@@ -176,24 +175,17 @@ class Link:
                 while direction in self._silent:
                     self.struck["silence"] += 1
                     await self._flowing.wait()
-                seen = look(pair, data)
+                seen = look(data)
                 if seen is None:
                     pair.reset()
                     return
                 writer.write(seen)
                 await writer.drain()
 
-    def _on_query(self, pair: _Pair, data: bytes) -> bytes:
-        if self._commits_to_spare and _COMMIT in data:
-            self._commits_to_spare -= 1
-        elif self._commits_to_cut and _COMMIT in data:
+    def _on_reply(self, data: bytes) -> bytes | None:
+        if self._commits_to_cut and _says_committed(data):
             self._commits_to_cut -= 1
-            pair.commit_is_cut = True
-        return data
-
-    def _on_reply(self, pair: _Pair, data: bytes) -> bytes | None:
-        if pair.commit_is_cut:
-            self.struck["cut"] += _COMMIT in data  # it says that it has committed; nobody hears it
+            self.struck["cut"] += 1
             return None
         if self._replies_to_lose:
             self._replies_to_lose -= 1
@@ -240,6 +232,10 @@ class Link:
             _reset(pair.server)
         self.struck["half open"] += len(found)
         return len(found)
+
+
+def _says_committed(reply: bytes) -> bool:
+    return _COMMITTED in reply or (_INSERTED in reply and reply.endswith(_IDLE))
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -134,8 +134,8 @@ def test_the_ambiguous_commit_of_anybody(own: Ledger, proxy: Proxy) -> None:
     """Postgres has committed, and the connection breaks before it can say so. Who takes that for a failure
     and does it again does it twice; here ids tell a repetition, and what is done waits no more.
 
-    Without `_committed` trying again, `enqueue` raises; with a claim that does not look whether the command
-    still waits, it is applied twice."""
+    Without `Acceptance._tried` trying again, `enqueue` raises; with a claim that does not look whether the
+    command still waits, it is applied twice."""
     link, url = through(own.settings.database, proxy)
     settings = own.settings.model_copy(update={"database_url": url})
     with PointsClient.connect(settings) as client:

@@ -91,5 +91,7 @@ def test_who_waits_for_a_command_hears_that_it_is_cancelled(ledger: Ledger) -> N
     task_id = ledger.client.enqueue(
         Spend(tenant_id="shop", user_id="anna", amount=5, occurred_at=datetime.now(UTC))
     )
-    threading.Timer(0.1, ledger.client.cancel, [task_id]).start()
+    canceller = threading.Timer(0.1, ledger.client.cancel, [task_id])
+    canceller.start()
     assert ledger.client.wait(task_id, timeout=10).reason == "CANCELLED"
+    canceller.join()

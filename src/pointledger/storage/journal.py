@@ -19,7 +19,8 @@ _ACCEPT = """
 WITH numbered AS MATERIALIZED (
     -- the order of the input is the order of application
     SELECT nextval('journal_seq') AS seq, line.*
-    FROM unnest(%(ids)b::uuid[], %(lanes)b::int2[], %(versions)b::int2[], %(occurred)b::timestamptz[],
+    FROM (SELECT set_config('lock_timeout', '500ms', true)) AS patience,
+         unnest(%(ids)b::uuid[], %(lanes)b::int2[], %(versions)b::int2[], %(occurred)b::timestamptz[],
                 %(fingerprints)b::bytea[], %(tenants)b::text[], %(users)b::text[], %(actors)b::text[],
                 %(kinds)b::text[], %(keys)b::text[], %(payloads)b::text[])
          WITH ORDINALITY AS line (id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor,
@@ -47,6 +48,8 @@ def accept(connection: AnyConnection, lines: Sequence[Line], lane_count: int) ->
     """Writes commands to the journal and to what waits, in one statement; how many were new.
 
     None, where the database is laid out for another number of lanes: they would stand where nobody looks.
+    For somebody's open transaction with one of the keys it waits half a second, and so does what follows in
+    the connection's transaction.
     """
     values = {
         "ids": [line.id for line in lines],
