@@ -167,6 +167,8 @@ class Acceptance:
             return not journal.full_lanes(connection, sorted(lanes), self._batch_size)
 
     def _commit_each(self, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
+        if self._commit_alone(lines):
+            return [Verdict(lines[0].id, True)]
         return self._committed(lambda connection: self._write_each(connection, lines))
 
     def _commit_one(self, line: Line) -> Verdict | LedgerError:
@@ -191,17 +193,22 @@ class Acceptance:
         return verdicts
 
     def _commit(self, lines: Sequence[Line]) -> int:
-        if len(lines) == 1 and self._tried(lambda: self._commit_alone(lines)):
+        if self._commit_alone(lines):
             return 1
         return self._committed(lambda connection: self._write(connection, lines))
 
-    def _commit_alone(self, lines: Sequence[Line]) -> int:
-        """One command in one statement, which is its own transaction: it is new, or nothing has happened."""
-        failpoints.before("accept-commit")
-        with self._committing_each.connect() as connection:
-            written = journal.accept(connection, lines, self.lanes)
-        failpoints.after("accept-commit")
-        return written
+    def _commit_alone(self, lines: Sequence[Line]) -> bool:
+        """A command that comes alone in one statement, which is its own transaction. False: it repeats
+        another, or did not come alone, and nothing has happened."""
+
+        def transact() -> int:
+            failpoints.before("accept-commit")
+            with self._committing_each.connect() as connection:
+                written = journal.accept(connection, lines, self.lanes)
+            failpoints.after("accept-commit")
+            return written
+
+        return len(lines) == 1 and self._tried(transact) == 1
 
     def _committed(self, write: Callable[[sa.Connection], Written]) -> Written:
         def transact() -> Written:

@@ -63,16 +63,18 @@ def stopped_rung_killed(run: Run, _: Part | None, chance: random.Random) -> Doin
     part = yield from at_work(chance.choice(run.stage.workers))
     for client in run.stage.clients:
         run.freeze(client)
-    for _try in range(80):
+    waits = False
+    for _try in range(200):
         if _waits_for_a_message(run.stage, part):
-            break
+            run.freeze(part)
+            if waits := _waits_for_a_message(run.stage, part):
+                break
+            run.thaw(part)  # one came between the look and the stop
         yield 0.1
-    run.freeze(part)
-    waited = _waits_for_a_message(run.stage, part)
     for client in run.stage.clients:
         run.thaw(client)
     delivered = False
-    while waited and not delivered and part.stands_still:
+    while waits and not delivered and part.stands_still:
         delivered = not _waits_for_a_message(run.stage, part)
         yield 0.1
     part.send(signal.SIGKILL)
