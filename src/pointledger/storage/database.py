@@ -227,7 +227,9 @@ def _committing_each(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-_INDEX_PLANS_ONLY = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off"}
+_INDEX_PLANS_ONLY = dict.fromkeys(
+    ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"), "off"
+)
 
 _SET_LOCAL = """
     SELECT set_config('lock_timeout', %(lock_timeout)s, true),
@@ -235,7 +237,8 @@ _SET_LOCAL = """
            set_config('idle_in_transaction_session_timeout', %(idle_in_transaction_session_timeout)s, true),
            set_config('enable_hashjoin', 'off', true),
            set_config('enable_mergejoin', 'off', true),
-           set_config('enable_seqscan', 'off', true)"""
+           set_config('enable_seqscan', 'off', true),
+           set_config('enable_bitmapscan', 'off', true)"""
 
 
 def _limits(settings: Settings) -> Mapping[str, str]:

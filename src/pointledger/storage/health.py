@@ -6,7 +6,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from pointledger.storage.database import rows
-from pointledger.storage.journal import MAY_GO
+from pointledger.storage.journal import MAY_GO, WAITING_LINES
 from pointledger.storage.pauses import PAUSED
 
 
@@ -66,7 +66,7 @@ def role(connection: sa.Connection) -> Role:
 _LAGS = f"""
 SELECT lanes.lane, extract(epoch FROM clock_timestamp() - first.accepted_at)::float8 AS seconds
 FROM lanes CROSS JOIN LATERAL (
-    SELECT j.accepted_at FROM pending p JOIN journal j ON j.id = p.id
+    SELECT j.accepted_at FROM {WAITING_LINES}
     WHERE p.lane = lanes.lane AND j.seq = p.seq AND {MAY_GO}
     ORDER BY p.seq LIMIT 1) AS first
 ORDER BY lanes.lane"""  # noqa: S608  (ours)

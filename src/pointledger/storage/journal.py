@@ -121,23 +121,27 @@ def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
 
 # ------------------------------------------------------------------------------------------- what waits
 
-# Of a command `p` and its line `j`: nobody has paused its tenant, and its user waits for no failing one.
-#
-# `statement_timestamp`, one moment for all rows: with a clock that goes on while they are read, a user whose
-# wait ends meanwhile would keep the first commands back and let the later ones go.
+# What waits, `p`, each with its line `j`. `OFFSET 0`: Postgres goes from one to the other. Left to itself
+# it at times reads all that waits, or the whole journal, for the first few.
+WAITING_LINES = "pending p CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = p.id OFFSET 0) j"
+
+# Nobody has paused its tenant, and its user waits for no failing one. `statement_timestamp`, one moment for
+# all rows: with a clock that goes on while they are read, a user whose wait ends meanwhile would keep the
+# first commands back and let the later ones go.
 MAY_GO = f"""
 j.tenant_id <> ALL ({PAUSED})
 AND NOT EXISTS (SELECT FROM failures f
                 WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)"""
+                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
+                OFFSET 0)"""
 
-_WAITING = f"""
+_NEXT = f"""
 SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
        j.occurred_at, j.accepted_at, j.payload::text,
        EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed,
        (SELECT tries FROM lanes WHERE lane = %(lane)s) AS deaths,
        (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS blamed
-FROM pending p JOIN journal j ON j.id = p.id
+FROM {WAITING_LINES}
 WHERE p.lane = %(lane)s AND {MAY_GO}
 ORDER BY p.seq LIMIT %(limit)s"""  # noqa: S608  (ours)
 
@@ -163,7 +167,7 @@ class Waiting(NamedTuple):
 
 # With it, that a batch begins (`lanes.begin_try`): in one statement it costs no transaction of its own.
 _PEEK = f"""
-WITH waiting AS MATERIALIZED ({_WAITING}),
+WITH waiting AS MATERIALIZED ({_NEXT}),
      tried AS (UPDATE lanes SET tries = least(tries + 1, 100)
                FROM set_config('synchronous_commit', 'off', true)
                WHERE lane = %(lane)s AND EXISTS (SELECT FROM waiting))
@@ -181,7 +185,7 @@ def peek(connection: sa.Connection, lane: int, limit: int) -> list[Waiting]:
 
 _CLAIM = f"""
 SELECT p.seq
-FROM pending p JOIN journal j ON j.id = p.id
+FROM {WAITING_LINES}
 WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND {MAY_GO}"""  # noqa: S608  (ours)
 
 _CLAIM_ALL = """
@@ -223,7 +227,7 @@ def done(connection: sa.Connection, lane: int, seqs: list[int]) -> None:
 
 _WAITING_LANES = f"""
 SELECT lane FROM lanes
-WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
+WHERE EXISTS (SELECT FROM {WAITING_LINES}
               WHERE p.lane = lanes.lane AND j.accepted_at < clock_timestamp() - %(age)s * interval '1 second'
                 AND j.tenant_id <> ALL ({PAUSED}))
 ORDER BY lane"""  # noqa: S608  (ours)
@@ -240,12 +244,13 @@ WHERE EXISTS (SELECT FROM pending p
               WHERE p.lane = wanted.lane
                 AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
                                 WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id)
+                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
+                                OFFSET 0)
               OFFSET %(most)s)"""
 
 _STILL_FULL_LANES = f"""
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM pending p JOIN journal j ON j.id = p.id
+WHERE EXISTS (SELECT FROM {WAITING_LINES}
               WHERE p.lane = wanted.lane AND {MAY_GO}
               OFFSET %(most)s)"""  # noqa: S608
 
