@@ -74,7 +74,7 @@ class Past:
 
     def moment(self, number: int) -> datetime:
         """When the basket of this number was paid."""
-        return self.began_at + self.span * number / self.entries
+        return self.began_at + self.span * (number / self.entries)  # millions of years are no timedelta
 
 
 class Rows(NamedTuple):

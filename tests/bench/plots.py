@@ -13,6 +13,7 @@ MILLISECONDS = "milliseconds"
 def draw(traces: list[Trace], target: Path) -> None:
     """Draws the pictures, one for each title, below each other into a PNG."""
     from matplotlib.figure import Figure  # noqa: PLC0415  half a second, and only `--plot` needs it
+    from matplotlib.ticker import LogFormatter  # noqa: PLC0415
 
     titles = list(dict.fromkeys(trace.title for trace in traces))
     width, height = _INCHES
@@ -27,6 +28,8 @@ def draw(traces: list[Trace], target: Path) -> None:
                 axes.set_ylabel(trace.y_axis)
                 if trace.x_axis == MILLISECONDS:
                     axes.set_xscale("log")  # a tail is a hundred times its median
+                    axes.xaxis.set_major_formatter(LogFormatter())  # 10, not a power of ten
+                    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
     figure.savefig(target, dpi=_DOTS_PER_INCH, format="png")

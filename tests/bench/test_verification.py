@@ -158,6 +158,12 @@ def test_a_past_that_was_copied_is_as_if_it_had_been_applied(ledger: Ledger):
     ledger.verify(lambda connection: verify(connection, user_ids, [], past.of_each))
 
 
+def test_the_last_of_ten_million_baskets_has_its_moment_too() -> None:
+    began_at, span = datetime(2025, 3, 1, tzinfo=UTC), timedelta(days=1000)
+    past = Past("past", 10, 10_000_000, 1000, began_at, span, span)
+    assert timedelta() < began_at + span - past.moment(9_999_999) < timedelta(seconds=10)
+
+
 def test_commands_that_were_not_applied_are_seen(ledger: Ledger):
     past, user_ids = _past(30), workload.users(10)
     load(ledger.database, past, ledger.opening, ledger.settings.lanes)
