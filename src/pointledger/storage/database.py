@@ -269,7 +269,8 @@ _BEGIN_LOOKING = """
     SELECT set_config('statement_timeout', %(statement)s, true),
            set_config('enable_hashjoin', 'off', true),
            set_config('enable_mergejoin', 'off', true),
-           set_config('enable_seqscan', 'off', true)"""
+           set_config('enable_seqscan', 'off', true),
+           set_config('enable_bitmapscan', 'off', true)"""
 
 
 @contextmanager

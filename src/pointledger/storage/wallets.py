@@ -101,16 +101,19 @@ def wallet(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str,
 
 
 _ENTRIES = """
+WITH page AS (  -- cut out first, in the order of an index: the rest is looked up for it alone
+    SELECT * FROM wallet_entries
+    WHERE tenant_id = %(tenant)s AND seq < %(before)s AND (%(type)s::text IS NULL OR type = %(type)s)
+      AND wallet_id = (SELECT id FROM wallets WHERE tenant_id = %(tenant)s AND user_id = %(user)s)
+    ORDER BY seq DESC LIMIT %(limit)s OFFSET %(skip)s)
 SELECT e.id, e.wallet_id, w.user_id, e.seq, e.type, e.amount, e.delta, w.currency, w.scale,
        e.balance_after - e.delta AS balance_before, e.balance_after, e.related_id,
        j.actor, j.payload ->> 'reason' AS reason, j.idempotency_key, 'completed' AS status, e.command_id,
        e.occurred_at, e.created_at
-FROM wallets w
-JOIN wallet_entries e ON e.tenant_id = w.tenant_id AND e.wallet_id = w.id
+FROM page e
+JOIN wallets w ON w.tenant_id = e.tenant_id AND w.id = e.wallet_id
 LEFT JOIN journal j ON j.id = e.command_id
-WHERE w.tenant_id = %(tenant)s AND w.user_id = %(user)s AND e.seq < %(before)s
-  AND (%(type)s::text IS NULL OR e.type = %(type)s)
-ORDER BY e.seq DESC LIMIT %(limit)s OFFSET %(skip)s"""
+ORDER BY e.seq DESC"""
 
 
 def wallet_entries(

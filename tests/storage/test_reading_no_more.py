@@ -1,0 +1,77 @@
+"""However much there is, a look reads about what it gives: with a backlog a worker would otherwise sort all
+of it for each batch, and a user's first page would take the longer the more he has done."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from pointledger import Earn
+from pointledger.settings import Settings
+from pointledger.storage import health, journal, queries
+from pointledger.storage.database import limited_engine_for, looking, rows, transaction
+from pointledger.storage.queries import PAGE
+from tests.ledger import Ledger
+
+WAITING = 4_000
+BATCH = 50
+
+
+Look = Callable[[sa.Connection], object]
+
+
+def rows_read(connection: sa.Connection, table: str, look: Look) -> int:
+    """How many rows of a table a look reads."""
+
+    def until_now() -> int:
+        query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = %(table)s"
+        return int(rows(connection, query, table=table)[0][0])
+
+    before = until_now()
+    look(connection)
+    return until_now() - before
+
+
+def read_of_the_journal(settings: Settings, look: Look) -> int:
+    """As a worker's session would."""
+    with transaction(limited_engine_for(settings), settings) as connection:
+        return rows_read(connection, "journal", look)
+
+
+@pytest.mark.parametrize("analysed", ["never", "while nothing waited", "now"])
+def test_a_look_at_a_lane_reads_a_batch_and_not_the_backlog(
+    ledger: Ledger, settings: Settings, analysed: str
+) -> None:
+    def analyse() -> None:
+        with ledger.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE")
+
+    if analysed == "while nothing waited":
+        analyse()
+    ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(WAITING)])
+    if analysed == "now":
+        analyse()
+    (lane,) = ledger.waiting_lanes()
+
+    assert read_of_the_journal(settings, lambda c: journal.peek(c, lane, BATCH)) == BATCH
+    assert read_of_the_journal(settings, health.lags) <= ledger.settings.lanes
+    assert read_of_the_journal(settings, lambda c: journal.full_lanes(c, [lane], BATCH)) <= BATCH + 1
+
+
+PAGES: dict[str, Look] = {
+    "of a user": lambda c: queries.entries(c, "shop", "anna"),
+    "of a tenant": lambda c: queries.entries_of_tenant(c, "shop", None, PAGE, 0),
+}
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_a_page_reads_its_entries_and_not_all_there_are(ledger: Ledger, analysed: bool) -> None:
+    ledger.tenant()
+    ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(20 * PAGE)))
+    if analysed:
+        with ledger.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE")
+    for look in PAGES.values():
+        for table in ("entries", "journal"):
+            with looking(ledger.database) as connection:
+                assert rows_read(connection, table, look) == PAGE
