@@ -14,7 +14,17 @@ from pointledger.http.access import TABLE
 from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+READMES = (
+    "README.md",
+    "src/README.md",
+    "workers/README.md",
+    "schedules/README.md",
+    "tests/README.md",
+    "tests/bench/README.md",
+    "tests/chaos/README.md",
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -100,4 +110,11 @@ def test_each_guarantee_links_to_the_test_that_shows_it() -> None:
     shown = re.findall(r'\]\((tests/[a-z_/]+\.py) "(test_[a-z0-9_]+)"\)', guarantees)
     assert len(shown) == 6
     for path, name in shown:
-        assert f"def {name}(" in (Path(__file__).parents[2] / path).read_text()
+        assert f"def {name}(" in (ROOT / path).read_text()
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_picture_and_file_that_a_readme_links_to_is_there(readme: str) -> None:
+    targets = re.findall(r"\]\(([^) ]+)", (ROOT / readme).read_text())
+    files = {target.partition("#")[0] for target in targets if "://" not in target} - {""}
+    assert [file for file in files if not (ROOT / readme).parent.joinpath(file).exists()] == []
