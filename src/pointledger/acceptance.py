@@ -23,7 +23,7 @@ from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDi
 from pointledger.ids import show_id
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import AnyConnection, execute, is_transient, sqlstate
+from pointledger.storage.database import AnyConnection, committing_each, execute, is_transient, sqlstate
 from pointledger.wire import Line, encode
 
 _AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
@@ -67,7 +67,6 @@ class Acceptance:
         backlog: Backlog | None = None,
     ) -> None:
         self._database = database
-        self._committing_each = database.execution_options(isolation_level="AUTOCOMMIT")
         self._backlog = backlog
         self._doorbells = doorbells
         self.lanes = settings.lanes
@@ -203,7 +202,7 @@ class Acceptance:
 
         def transact() -> int:
             failpoints.before("accept-commit")
-            with self._committing_each.connect() as connection:
+            with committing_each(self._database).connect() as connection:
                 written = journal.accept(connection, lines, self.lanes)
             failpoints.after("accept-commit")
             return written

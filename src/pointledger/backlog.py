@@ -14,7 +14,7 @@ import structlog
 from pointledger.errors import BacklogFull
 from pointledger.settings import Settings
 from pointledger.storage import health
-from pointledger.storage.database import DATABASE_ERRORS, is_transient, run, sqlstate
+from pointledger.storage.database import DATABASE_ERRORS, INDEX_PLANS_ONLY, is_transient, run, sqlstate
 
 _FRESH_SECONDS = 1.0  # of an answer; what is accepted meanwhile comes on top
 _SHARE = 50  # an answer that took long is kept so many times as long: asking costs two percent at most
@@ -79,9 +79,4 @@ class Backlog:
         self._look_at = time.monotonic() + max(_FRESH_SECONDS, _SHARE * (time.monotonic() - began))
 
 
-_SET_LOCAL = """
-    SELECT set_config('statement_timeout', %(statement)s, true),
-           set_config('enable_hashjoin', 'off', true),
-           set_config('enable_mergejoin', 'off', true),
-           set_config('enable_seqscan', 'off', true),
-           set_config('enable_bitmapscan', 'off', true)"""
+_SET_LOCAL = f"SELECT set_config('statement_timeout', %(statement)s, true), {INDEX_PLANS_ONLY}"

@@ -23,7 +23,7 @@ from pointledger.ids import parse_id
 from pointledger.lookups import Lookups
 from pointledger.settings import Settings
 from pointledger.storage import journal, queries
-from pointledger.storage.database import engine_for
+from pointledger.storage.database import committing_each, engine_for
 from pointledger.storage.failures import Which
 from pointledger.storage.migrate import require_current
 from pointledger.wire import producer_app
@@ -48,7 +48,7 @@ class PointsClient(Lookups):
         self, database: sa.Engine, doorbells: Doorbells, announcements: Announcements, settings: Settings
     ) -> None:
         super().__init__(database)
-        self._reads = database.execution_options(isolation_level="AUTOCOMMIT")  # of one statement each
+        self._reads = committing_each(database)
         self._doorbells = doorbells
         self._announcements = announcements
         self._sent: dict[str, _Sent] = {}  # commands that were enqueued alone: somebody may wait for them

@@ -24,15 +24,10 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield opened
 
 
-def drain(ledger: Ledger) -> None:
-    """Workers, as it were: without, a replay stands before full lanes."""
-    ledger.drain()
-
-
 def test_points_and_expiry_of_every_household_equal_a_calculation_by_hand(ledger: Ledger) -> None:
     with gzip.open(BASKETS) as baskets:
         lines = baskets.readlines()
-    report = replay(ledger.client, lines, on_progress=lambda _: drain(ledger))
+    report = replay(ledger.client, lines, on_progress=lambda _: ledger.drain())  # or lanes would be full
     sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
     for _ in sweep.expire_now(NIGHT_AFTER, TENANT):
         ledger.drain()

@@ -9,13 +9,12 @@ import sqlalchemy as sa
 from pointledger import Earn
 from pointledger.settings import Settings
 from pointledger.storage import health, journal, queries
-from pointledger.storage.database import limited_engine_for, looking, rows, transaction
+from pointledger.storage.database import committing_each, limited_engine_for, looking, rows, transaction
 from pointledger.storage.queries import PAGE
 from tests.ledger import Ledger
 
 WAITING = 4_000
 BATCH = 50
-
 
 Look = Callable[[sa.Connection], object]
 
@@ -38,19 +37,21 @@ def read_of_the_journal(settings: Settings, look: Look) -> int:
         return rows_read(connection, "journal", look)
 
 
+def analyse(ledger: Ledger) -> None:
+    """Tells the planner how it is now."""
+    with committing_each(ledger.owner).connect() as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
 @pytest.mark.parametrize("analysed", ["never", "while nothing waited", "now"])
 def test_a_look_at_a_lane_reads_a_batch_and_not_the_backlog(
     ledger: Ledger, settings: Settings, analysed: str
 ) -> None:
-    def analyse() -> None:
-        with ledger.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("ANALYZE")
-
     if analysed == "while nothing waited":
-        analyse()
+        analyse(ledger)
     ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(WAITING)])
     if analysed == "now":
-        analyse()
+        analyse(ledger)
     (lane,) = ledger.waiting_lanes()
 
     assert read_of_the_journal(settings, lambda c: journal.peek(c, lane, BATCH)) == BATCH
@@ -58,10 +59,12 @@ def test_a_look_at_a_lane_reads_a_batch_and_not_the_backlog(
     assert read_of_the_journal(settings, lambda c: journal.full_lanes(c, [lane], BATCH)) <= BATCH + 1
 
 
-PAGES: dict[str, Look] = {
-    "of a user": lambda c: queries.entries(c, "shop", "anna"),
-    "of a tenant": lambda c: queries.entries_of_tenant(c, "shop", None, PAGE, 0),
-}
+def of_a_user(connection: sa.Connection) -> object:
+    return queries.entries(connection, "shop", "anna")
+
+
+def of_a_tenant(connection: sa.Connection) -> object:
+    return queries.entries_of_tenant(connection, "shop", None, PAGE, 0)
 
 
 @pytest.mark.parametrize("analysed", [False, True])
@@ -69,9 +72,8 @@ def test_a_page_reads_its_entries_and_not_all_there_are(ledger: Ledger, analysed
     ledger.tenant()
     ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(20 * PAGE)))
     if analysed:
-        with ledger.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("ANALYZE")
-    for look in PAGES.values():
+        analyse(ledger)
+    for look in (of_a_user, of_a_tenant):
         for table in ("entries", "journal"):
             with looking(ledger.database) as connection:
                 assert rows_read(connection, table, look) == PAGE

@@ -108,7 +108,7 @@ def replay(
     lines: Iterable[bytes | str],
     *,
     wait: bool = False,
-    on_progress: Callable[[Progress], None] = _quiet,
+    on_progress: Callable[[Progress], object] = _quiet,
     on_bad_line: Callable[[BadLine], None] = _quiet,
 ) -> ReplayReport:
     """Accepts the lines' commands, a thousand at a time, while their lanes have room.
@@ -126,7 +126,7 @@ class _Replay:
         self,
         client: PointsClient,
         wait: bool,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[Progress], object],
         on_bad_line: Callable[[BadLine], None],
     ) -> None:
         self._client = client

@@ -53,7 +53,7 @@ def limited_engine_for(settings: Settings) -> sa.Engine:
     """
     if settings.pgbouncer:
         return engine_for(settings.database, pgbouncer=True, ping=False)
-    limits = {**_limits(settings), **_INDEX_PLANS_ONLY}
+    limits = {**_limits(settings), **dict.fromkeys(_NOT_BY_INDEX, "off")}
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     engine = engine_for(settings.database, ping=False, options=options)
     return engine.execution_options(**{_LIMITED: True})
@@ -218,27 +218,24 @@ def single(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
         with transaction(engine, settings) as connection:
             yield connection
         return
-    with _committing_each(engine).connect() as connection:
+    with committing_each(engine).connect() as connection:
         yield connection
 
 
 @lru_cache(maxsize=10)  # making it costs as much as a statement
-def _committing_each(engine: sa.Engine) -> sa.Engine:
+def committing_each(engine: sa.Engine) -> sa.Engine:
+    """The same pool, where each statement is its own transaction."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-_INDEX_PLANS_ONLY = dict.fromkeys(
-    ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"), "off"
-)
+_NOT_BY_INDEX = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
+INDEX_PLANS_ONLY = ", ".join(f"set_config('{plan}', 'off', true)" for plan in _NOT_BY_INDEX)
 
-_SET_LOCAL = """
+_SET_LOCAL = f"""
     SELECT set_config('lock_timeout', %(lock_timeout)s, true),
            set_config('statement_timeout', %(statement_timeout)s, true),
            set_config('idle_in_transaction_session_timeout', %(idle_in_transaction_session_timeout)s, true),
-           set_config('enable_hashjoin', 'off', true),
-           set_config('enable_mergejoin', 'off', true),
-           set_config('enable_seqscan', 'off', true),
-           set_config('enable_bitmapscan', 'off', true)"""
+           {INDEX_PLANS_ONLY}"""
 
 
 def _limits(settings: Settings) -> Mapping[str, str]:
@@ -265,12 +262,9 @@ def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Itera
 _LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
 _TIMED_OUT = "57014"
 
-_BEGIN_LOOKING = """
+_BEGIN_LOOKING = f"""
     SELECT set_config('statement_timeout', %(statement)s, true),
-           set_config('enable_hashjoin', 'off', true),
-           set_config('enable_mergejoin', 'off', true),
-           set_config('enable_seqscan', 'off', true),
-           set_config('enable_bitmapscan', 'off', true)"""
+           {INDEX_PLANS_ONLY}"""
 
 
 @contextmanager
