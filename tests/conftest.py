@@ -31,6 +31,19 @@ _PREFIX = "pointledger-test-"
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also the tests marked long, as CI does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --long its tests are not there, rather than skipped: nobody reads a hundred skips."""
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 @pytest.fixture
 def server_home() -> Iterator[Path]:
     """An empty folder for servers that a test starts itself."""
@@ -106,6 +119,15 @@ def settings(database_url: str, owner_url: str, redis_url: str) -> Settings:
         broker_url=None,
         erasure_key=SecretStr("k" * 32),
     )
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """A RabbitMQ of this process, for tests marked long; what is in its queues is whoever's came before."""
+    from tests.rabbitmq import rabbitmq  # noqa: PLC0415  of an extra
+
+    with rabbitmq() as url:
+        yield url
 
 
 @contextmanager

@@ -101,8 +101,36 @@ def test_check_runs_every_step_and_fails_when_one_failed(
     ]
     monkeypatch.setattr(dev, "CHECKS", steps)
 
-    assert dev.check() == 1
+    assert dev.check([]) == 1
 
     lines = capfd.readouterr().out.splitlines()
     assert lines[-2] == "2 passed"
     assert lines[-1].endswith("FAILED: lint")
+
+
+def test_the_long_check_says_so_to_the_tests_alone(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    show = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
+    monkeypatch.setattr(dev, "CHECKS", [("lint", [*show]), ("tests", [*show])])
+
+    assert dev.check(["--long"]) == 0
+
+    assert [line for line in capfd.readouterr().out.splitlines() if "[" in line] == ["[]", "['--long']"]
+
+
+def test_who_may_not_install_is_told_which_packages_are_missing(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dev, "SYSTEM_PROGRAMS", {"sh": "dash", "no-such-program": "some-package"})
+    monkeypatch.setattr(dev.os, "geteuid", lambda: 1000)
+
+    with pytest.raises(SystemExit, match="sudo apt-get install -y --no-install-recommends some-package"):
+        dev.ensure_system_programs()
+
+
+def test_check_takes_no_word_that_it_does_not_know(tmp_path: Path):
+    shown = _run("check", "--fast", folder=tmp_path)
+
+    assert shown.returncode == 2
+    assert "--long" in shown.stderr

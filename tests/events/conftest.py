@@ -1,6 +1,5 @@
-"""A ledger whose shop wants every event, and a broker: Valkey, or the RabbitMQ that RABBITMQ_URL names."""
+"""A ledger whose shop wants every event, and a broker: Valkey and, in the long check, RabbitMQ."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +11,12 @@ from tests.cli.conftest import Ran, Run, run_app
 from tests.events.listener import Listener
 from tests.ledger import Ledger
 
-BROKERS = ["valkey", *(["rabbitmq"] if os.environ.get("RABBITMQ_URL") else [])]
+BROKERS = ["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)]
 
 
 @pytest.fixture(params=BROKERS)
 def settings(request: pytest.FixtureRequest, database_url: str, redis_url: str) -> Settings:
-    url = redis_url if request.param == "valkey" else os.environ["RABBITMQ_URL"]
+    url = redis_url if request.param == "valkey" else request.getfixturevalue("rabbitmq_url")
     return Settings(database_url=database_url, redis_url=redis_url, broker_url=None, events_url=url)
 
 

@@ -1,0 +1,99 @@
+"""RabbitMQ from Debian's package `rabbitmq-server`, for the tests that `--long` runs: one server for each
+test process, on ports of its own, gone with it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from tests.waiting import wait_until
+
+_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's own wrapper wants to become another user
+_STOP_SECONDS = 20
+
+
+@contextmanager
+def rabbitmq() -> Iterator[str]:
+    """The URL of a server that ends with the block; or RABBITMQ_URL, which is somebody else's."""
+    if url := os.environ.get("RABBITMQ_URL"):
+        yield url
+        return
+    epmd = shutil.which("epmd")
+    if not (_SERVER.exists() and epmd):
+        pytest.fail("needs Debian's package rabbitmq-server: ./dev check --long installs it")
+    home = Path(tempfile.mkdtemp(prefix="pointledger-rabbitmq-"))
+    names, amqp, between = _free_ports(3)
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),  # its cookie
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_EPMD_PORT": str(names),
+        "RABBITMQ_NODENAME": f"test{amqp}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(amqp),
+        "RABBITMQ_DIST_PORT": str(between),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_MNESIA_BASE": str(home / "data"),
+        "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RABBITMQ_CONFIG_FILE": str(home / "none"),
+        "RABBITMQ_CONF_ENV_FILE": str(home / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+    }
+    log = (home / "out").open("wb")
+    shared = {"env": env, "stdout": log, "stderr": log, "start_new_session": True}
+    children = [subprocess.Popen([epmd, "-address", "127.0.0.1", "-port", str(names)], **shared)]  # type: ignore[call-overload]
+    try:
+        children.insert(0, subprocess.Popen([_SERVER], **shared))  # type: ignore[call-overload]
+        url = f"amqp://guest:guest@127.0.0.1:{amqp}//"
+        wait_until(lambda: children[0].poll() is not None or _answers(url), "RabbitMQ answers")
+        assert children[0].poll() is None, (home / "out").read_text()
+        yield url
+    finally:
+        for child in children:
+            _end(child)
+        log.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """With all that it has started: the server is its script's child."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_STOP_SECONDS)
+            wait_until(lambda: not _lives(child.pid), "the server has ended", _STOP_SECONDS)
+            return
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    with suppress(Exception), Connection(url, connect_timeout=2) as connection:
+        connection.ensure_connection(max_retries=1, timeout=2)
+        return bool(connection.connected)
+    return False
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for bound in sockets:
+        bound.bind(("127.0.0.1", 0))
+    ports = [bound.getsockname()[1] for bound in sockets]
+    for bound in sockets:
+        bound.close()
+    return ports
