@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -22,6 +23,9 @@ from redis import Redis
 
 from pointledger.embedded import EmbeddedServers, ServerUrls
 from pointledger.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.rabbitmq import RabbitMQ
 
 # Our Postgres does not sync: no test switches the machine off. Processes that a test starts hear it, too.
 os.environ.setdefault("POINTLEDGER_ALLOW_UNSAFE", '["postgres-durability"]')
@@ -122,12 +126,17 @@ def settings(database_url: str, owner_url: str, redis_url: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_url() -> Iterator[str]:
+def rabbitmq() -> Iterator["RabbitMQ"]:
     """A RabbitMQ of this process, for tests marked long; what is in its queues is whoever's came before."""
-    from tests.rabbitmq import rabbitmq  # noqa: PLC0415  of an extra
+    from tests.rabbitmq import rabbitmq  # noqa: PLC0415  tests of pure code run without kombu
 
-    with rabbitmq() as url:
-        yield url
+    with rabbitmq() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(rabbitmq: "RabbitMQ") -> str:
+    return rabbitmq.url
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from kombu import Connection
@@ -20,12 +21,22 @@ _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's own wrapper 
 _STOP_SECONDS = 20
 
 
+class RabbitMQ(NamedTuple):
+    """A server: its URL, and what its command line needs to find it."""
+
+    url: str
+    env: dict[str, str]
+
+    def control(self, *arguments: str) -> None:
+        """As an operator: `rabbitmqctl ARGUMENT ...`."""
+        command = [str(_SERVER.with_name("rabbitmqctl")), *arguments]
+        done = subprocess.run(command, env=self.env, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @contextmanager
-def rabbitmq() -> Iterator[str]:
-    """The URL of a server that ends with the block; or RABBITMQ_URL, which is somebody else's."""
-    if url := os.environ.get("RABBITMQ_URL"):
-        yield url
-        return
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A server that ends with the block."""
     epmd = shutil.which("epmd")
     if not (_SERVER.exists() and epmd):
         pytest.fail("needs Debian's package rabbitmq-server: ./dev check --long installs it")
@@ -55,7 +66,7 @@ def rabbitmq() -> Iterator[str]:
         url = f"amqp://guest:guest@127.0.0.1:{amqp}//"
         wait_until(lambda: children[0].poll() is not None or _answers(url), "RabbitMQ answers")
         assert children[0].poll() is None, (home / "out").read_text()
-        yield url
+        yield RabbitMQ(url, env)
     finally:
         for child in children:
             _end(child)

@@ -53,6 +53,9 @@ app.conf.update(
 )
 
 
+app.steps["worker"].add("workers.threads:Threads")  # by name: it needs this module
+
+
 @setup_logging.connect
 def set_up_logging(**_: Any) -> None:
     """One structured line per event: for people on a terminal, JSON everywhere else."""

@@ -12,11 +12,18 @@ from kombu.message import Message
 # does not come here: that is Celery's own to answer.
 _MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError)
 
+_LOOK_SECONDS = 0.25  # as long as a turn
+
 _log = structlog.get_logger()
 
 
 class Consumer(CelerysConsumer):
-    """Celery's, but for messages that are none."""
+    """Celery's, but for messages that are none, and it looks up when it is told to stop."""
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """On RabbitMQ its loop sleeps until something comes: SIGTERM was noticed after ten seconds."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(_LOOK_SECONDS, lambda: None)
 
     def create_task_handler(self, *given: Any, **more: Any) -> Callable[[Message], None]:
         """What is called with each message."""

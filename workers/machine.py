@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -24,6 +25,23 @@ from workers.celery import app, settings
 _OTHERS_SECONDS = 0.02  # while others are at all of these lanes
 
 
+class Wakers:
+    """Wakes every thread that sends callbacks, when some are due."""
+
+    def __init__(self) -> None:
+        self._events: list[threading.Event] = []
+
+    def event(self) -> threading.Event:
+        """A thread's own: what one has seen and cleared the other has still to see."""
+        self._events.append(event := threading.Event())
+        return event
+
+    def set(self) -> None:
+        """Wakes them all."""
+        for event in self._events:
+            event.set()
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One process's engine, and the doors it opens for others."""
@@ -34,6 +52,7 @@ class Machine:
     engine: Engine
     sweep: Sweep
     notify: Notify
+    callbacks_due: Wakers
 
 
 def machine() -> Machine:
@@ -54,10 +73,13 @@ def _machine_of(_process: int) -> Machine:
     sender = Sender(client, settings)
     sender.start()
     atexit.register(sender.stop)
-    engine = Engine(limited_engine_for(settings), Locks(client, settings), doorbells, settings)
+    callbacks_due = Wakers()
+    engine = Engine(
+        limited_engine_for(settings), Locks(client, settings), doorbells, settings, callbacks_due.set
+    )
     door = Acceptance(database, doorbells, settings, Backlog(database, settings))
     sweep = Sweep(database, acceptance, help_on=partial(_help_on, engine))
-    return Machine(database, doorbells, door, engine, sweep, Notify(database))
+    return Machine(database, doorbells, door, engine, sweep, Notify(database), callbacks_due)
 
 
 def _help_on(engine: Engine, lanes: list[int]) -> None:

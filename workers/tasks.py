@@ -1,30 +1,20 @@
 """The tasks: one line each to the engine, the journal or the sweep. Names are contracts (`wire.py`)."""
 
-import json
-import time
 from typing import Any
 
 import structlog
 from celery import Task
-from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore, WorkerShutdown, WorkerTerminate
 
 from pointledger import telemetry, wire
-from pointledger.domain.commands import KINDS, command_from
-from pointledger.domain.outcomes import IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND
-from pointledger.errors import AcceptanceBusy, BacklogFull, IdempotencyKeyReused, InvalidCommand
-from pointledger.ids import parse_id
 from pointledger.notify import TELL_EXPIRING
-from pointledger.storage import journal, letters
-from pointledger.storage.database import is_transient
+from pointledger.storage import journal
 from pointledger.storage.lanes import end_frozen
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
-from pointledger.wire import lane_of
 from workers.celery import app, settings
 from workers.machine import machine
 
 _WAITED_TOO_LONG_SECONDS = 2.0  # a doorbell is answered in milliseconds; this lane's was lost
-_BACKLOG_FULL_SECONDS = 0.25  # as long as a turn, so that doorbells get half of the worker's time at least
-_DATABASE_AWAY_SECONDS = 1.0  # between tries of a command that cannot be accepted for the moment
 
 _log = structlog.get_logger()
 
@@ -56,49 +46,6 @@ app.Task = LedgerTask
 def drain(lane: int) -> None:
     """Applies what waits in a lane. What cannot be done now, the beat rings for."""
     machine().engine.drain(lane)
-
-
-def accept(task: Task, /, *args: Any, **fields: Any) -> None:
-    """Accepts a command sent by name; the message's task id is the command's id."""
-    kind = _KIND_OF_TASK[task.name]
-    try:
-        if args:
-            raise InvalidCommand("fields are given by name, as kwargs")
-        if "id" in fields:
-            raise InvalidCommand("id: the message's task id is the command's id")
-        command = command_from(kind, {**fields, "id": task.request.id})
-        machine().door.accept([command])
-    except InvalidCommand as error:
-        _keep(task, fields, INVALID_COMMAND, str(error))
-    except IdempotencyKeyReused as error:
-        _keep(task, fields, IDEMPOTENCY_KEY_REUSED, str(error))
-    except BacklogFull as error:
-        # It stays in Celery's queue; meanwhile this worker does what makes room, instead of waiting for it.
-        if not machine().engine.drain(lane_of(command.tenant_id, command.user_id, settings.lanes)):
-            time.sleep(_BACKLOG_FULL_SECONDS)
-        raise Reject(error, requeue=True) from error
-    except Exception as error:
-        if not (is_transient(error) or isinstance(error, AcceptanceBusy)):
-            raise
-        time.sleep(_DATABASE_AWAY_SECONDS)
-        raise Reject(error, requeue=True) from error
-
-
-_KIND_OF_TASK = {wire.task_name(kind): kind for kind in KINDS}
-for _name in _KIND_OF_TASK:
-    app.task(accept, name=_name, bind=True)
-
-
-def _keep(task: Task, fields: dict[str, Any], reason: str, error: str) -> None:
-    """Lets the sender's task id answer what was wrong."""
-    try:
-        task_id = parse_id(task.request.id)
-    except ValueError:
-        task_id = None
-    raw = json.dumps({"task": task.name, "id": task.request.id, "kwargs": fields}).encode()
-    with machine().database.begin() as connection:
-        letters.keep(connection, door="celery", task_id=task_id, raw=raw, reason=reason, error=error)
-    _log.warning("no_command", action="accept", task=task.name, task_id=task.request.id, reason=reason)
 
 
 @app.task(name=wire.RING_TASK)

@@ -5,7 +5,7 @@ repetition with the same content answers with the first one's outcome, also unde
 content it is refused, and nothing of what came with it is accepted.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -157,7 +157,11 @@ class Acceptance:
     def ring(self, receipt: Receipt) -> None:
         """Tells the workers; best effort, for the beat looks after what waits. Also where nothing is new:
         the answer to an earlier try may have been lost before it rang."""
-        self._doorbells.ring(receipt.lanes)
+        self.ring_lanes(receipt.lanes)
+
+    def ring_lanes(self, lanes: Iterable[int]) -> None:
+        """The same, of lanes."""
+        self._doorbells.ring(lanes)
 
     def has_room(self, lanes: Collection[int]) -> bool:
         """Whether each of the lanes has less than a batch waiting. Feeders of much ask before they go on, so

@@ -34,6 +34,7 @@ from pointledger.storage.invariants import (
 )
 from pointledger.storage.invariants_of_accounts import ACCOUNTS
 from pointledger.storage.invariants_of_acts import ACTS
+from pointledger.storage.invariants_of_callbacks import CALLBACKS
 from pointledger.storage.invariants_of_commands import ALIASES, FAILURES, JOURNAL, PENDING
 from pointledger.storage.invariants_of_erasures import ERASURES
 from pointledger.storage.invariants_of_expiry import EXPIRY_CHANGES
@@ -48,7 +49,7 @@ from pointledger.storage.invariants_of_wallets import WALLET_LINES, WALLETS
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
-    ALIASES, ACTS, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX,
+    ALIASES, ACTS, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX, CALLBACKS,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 

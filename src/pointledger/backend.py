@@ -1,19 +1,19 @@
 """Celery's result backend over the journal, read-only: `AsyncResult(task_id).get()` is the outcome, for ever,
 whichever door the command came through.
 
-Applied and refused are results: a refusal is an answer. Dead is a failure and raises `CommandDead`.
+What it calls a result is said in `celery_results.py`.
 """
 
 import os
 from typing import Any
 
-from celery import states
 from celery.backends.base import BaseBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
+from pointledger.celery_results import state_and_result
 from pointledger.client import PointsClient
-from pointledger.domain.outcomes import Outcome
-from pointledger.errors import CommandDead, InvalidCommand, WaitTimedOut
+from pointledger.domain.outcomes import INVALID_COMMAND, Outcome
+from pointledger.errors import InvalidCommand, WaitTimedOut
 from pointledger.settings import Settings
 
 _FOR_EVER_SECONDS = 365 * 86_400.0  # what Celery means by no timeout
@@ -32,14 +32,19 @@ class OutcomeBackend(BaseBackend):
         seconds = _FOR_EVER_SECONDS if timeout is None else timeout
         try:
             return _meta(task_id, self._client().wait(task_id, seconds))
+        except InvalidCommand as error:
+            return _meta(task_id, _refused(task_id, error))
         except WaitTimedOut as error:
             raise CeleryTimeoutError(str(error)) from None
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         try:
             return _meta(task_id, self._client().outcome(task_id))
-        except InvalidCommand:
-            return _meta(task_id, Outcome(task_id))
+        except InvalidCommand as error:
+            return _meta(task_id, _refused(task_id, error))
+
+    def _forget(self, task_id: str) -> None:
+        """Nothing: an outcome is kept; what this process remembers of it is gone by now."""
 
     def store_result(self, *_: Any, **__: Any) -> None:
         """Nothing: outcomes are written with their effects, and by nobody else."""
@@ -52,11 +57,11 @@ class OutcomeBackend(BaseBackend):
         return self._connected[1]
 
 
+def _refused(task_id: str, error: InvalidCommand) -> Outcome:
+    """What is no ULID and no UUID can be no command's id: who sent one under it shall not wait for ever."""
+    return Outcome(task_id, state="refused", reason=INVALID_COMMAND, message=str(error))
+
+
 def _meta(task_id: str, outcome: Outcome) -> dict[str, Any]:
-    status = states.PENDING
-    result: dict[str, Any] | CommandDead | None = None
-    if outcome.state == "dead":
-        status, result = states.FAILURE, CommandDead(f"{outcome.task_id}: {outcome.message}")
-    elif outcome.is_final:
-        status, result = states.SUCCESS, outcome.as_json()
+    status, result = state_and_result(outcome)
     return {"task_id": task_id, "status": status, "result": result, "traceback": None, "children": []}

@@ -15,6 +15,7 @@ A command that was charged waits, and with it its user only; after the last wait
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -70,9 +71,12 @@ class _LimitMoved(Exception):
 class Batches:
     """Applies batches of one lane's commands, in order, and charges those that cannot be applied."""
 
-    def __init__(self, database: sa.Engine, settings: Settings) -> None:
+    def __init__(
+        self, database: sa.Engine, settings: Settings, callbacks_due: Callable[[], object] = lambda: None
+    ) -> None:
         self._database = database
         self._settings = settings
+        self._callbacks_due = callbacks_due
         self._programmes = Programmes()
         self._pseudonyms = settings.pseudonyms
         self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
@@ -181,7 +185,7 @@ class Batches:
             books.save(connection, book, decisions)
             erasures.save_erased(connection, book, batch)
             save_acts(connection, acts)
-            journal.done(connection, lane, [accepted.seq for accepted in batch])
+            are_due = journal.done(connection, lane, [accepted.seq for accepted in batch])
             if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])
             if not books.count(connection, book):
@@ -189,6 +193,8 @@ class Batches:
                 raise _LimitMoved
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
+        if are_due:
+            self._callbacks_due()
         _tell_of_rule_errors(lane, book)
         _count(decisions, time.monotonic() - began)
         return len(batch)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from amqp.exceptions import NotFound
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.exceptions import KombuError
 
@@ -27,7 +28,7 @@ _MESSAGES_PER_PIPELINE = 100  # as kombu does
 def connect(url: str) -> Connection:
     """A connection, not opened yet."""
     return Connection(
-        url, connect_timeout=_CONNECT_SECONDS, transport_options=_options(url), ssl=tls_options(url) or False
+        url, connect_timeout=_CONNECT_SECONDS, transport_options=options(url), ssl=tls_options(url) or False
     )
 
 
@@ -35,7 +36,7 @@ def is_redis(url: str) -> bool:
     return url.startswith(("redis", "valkey", "unix", "sentinel"))
 
 
-def _options(url: str) -> dict[str, Any]:
+def options(url: str) -> dict[str, Any]:
     if not is_redis(url):
         # RabbitMQ says when a message is safe; without this a publish tells nothing.
         return {"confirm_publish": True}
@@ -54,6 +55,18 @@ def _options(url: str) -> dict[str, Any]:
 def queue_arguments(url: str) -> dict[str, Any]:
     """On RabbitMQ a queue is replicated and on disk; Redis knows no kinds of queues."""
     return {} if is_redis(url) else {"x-queue-type": "quorum"}
+
+
+def declare_as_it_is(connection: Connection, name: str, arguments: dict[str, Any]) -> None:
+    """Makes a durable queue on RabbitMQ, unless there is one of this name: that may have other arguments
+    (priorities, a type), and declaring it once more would be refused."""
+    try:
+        with connection.channel() as trial:  # a refusal closes the channel
+            trial.queue_declare(name, passive=True)
+    except NotFound:
+        connection.default_channel.queue_declare(
+            name, durable=True, auto_delete=False, arguments=arguments or None
+        )
 
 
 def away(connection: Connection) -> tuple[type[BaseException], ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -15,7 +16,17 @@ from pointledger.doorbell import Doorbells
 from pointledger.errors import InvalidCommand, NotDead, NotWaiting
 from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage import acts, cancellations, failures, jobs, journal, lanes, pauses, programmes
+from pointledger.storage import (
+    acts,
+    cancellations,
+    failures,
+    jobs,
+    journal,
+    lanes,
+    letters,
+    pauses,
+    programmes,
+)
 from pointledger.storage.database import is_transient, transaction
 from pointledger.storage.failures import Which
 
@@ -45,10 +56,21 @@ class Control:
             raise InvalidCommand(f"task_id: {error}") from None
         with transaction(self._database, self._settings) as connection:
             lane = journal.lane_of(connection, asked)
-        if lane is None or not _patiently(partial(self._cancel, lane, task_id, by)):
+        if lane is None:
+            self._withdraw(asked, by)
+            return
+        if not _patiently(partial(self._cancel, lane, task_id, by)):
             raise NotWaiting(task_id)
         self._doorbells.tell(lane)
         self._doorbells.ring([lane])  # its followers may have waited for it
+
+    def _withdraw(self, task_id: UUID, by: By) -> None:
+        """The same of a command that was sent for later and is not accepted yet. Raises NotWaiting."""
+        with transaction(self._database, self._settings) as connection:
+            tenant_id = letters.withdraw(connection, task_id, CANCELLED, _MESSAGE)
+            if tenant_id is None:
+                raise NotWaiting(show_id(task_id))
+            acts.record(connection, tenant_id, "cancel", by, command_id=task_id)
 
     def _cancel(self, lane: int, task_id: str, by: By) -> bool:
         with transaction(self._database, self._settings) as connection:

@@ -24,6 +24,7 @@ the same user that was accepted before it.
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -48,14 +49,22 @@ _log = structlog.get_logger()
 
 
 class Engine:
-    """Applies commands. One per process."""
+    """Applies commands. One per process. `callbacks_due` is called when callbacks of commands by name can be
+    sent."""
 
-    def __init__(self, database: sa.Engine, locks: Locks, doorbells: Doorbells, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: sa.Engine,
+        locks: Locks,
+        doorbells: Doorbells,
+        settings: Settings,
+        callbacks_due: Callable[[], object] = lambda: None,
+    ) -> None:
         self._database = database
         self._locks = locks
         self._doorbells = doorbells
         self._settings = settings
-        self._batches = Batches(database, settings)
+        self._batches = Batches(database, settings, callbacks_due)
 
     def drain(self, lane: int) -> int:
         """Applies what waits in the lane, for at most one turn; how many commands got their outcome.

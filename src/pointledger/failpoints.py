@@ -54,6 +54,11 @@ PLACES = (
     "relay-commit",
     "letters-commit",
     "forget",
+    # commands by name, and what follows them
+    "by-name-commit",
+    "forget-commands",
+    "callbacks-send",
+    "callbacks-commit",
 )
 
 _WORD = re.compile(r"(before|after):([a-z-]+)=(kill|stop|raise|sleep)(?::([0-9A-Z.]+))?(?:@([1-9][0-9]*))?")

@@ -91,3 +91,12 @@ def parse_id(text: str) -> UUID:
     if text.lower() != str(canonical):
         raise ValueError("an id is a 26-character ULID or a UUID in its usual form")
     return canonical
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a ULID or a UUID."""
+    try:
+        parse_id(text)
+    except ValueError:
+        return False
+    return True

@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
-from pointledger import failpoints, telemetry, wire
+from pointledger import failpoints, telemetry
 from pointledger.acceptance import Acceptance
-from pointledger.domain.commands import KINDS, AnyCommand, command_from
+from pointledger.domain.commands import AnyCommand
 from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of
 from pointledger.domain.json_values import read_json
 from pointledger.domain.producers import Producer, Producers, producers_from
@@ -121,15 +120,16 @@ class Intake:
             if not letters.one_at_a_time(connection):
                 return counts
             over: set[str | None] = set()  # producers who have sent enough for this minute
-            for letter in letters.due(connection, _HELD_AT_ONCE):
+            for letter in letters.due(connection, DOOR, _HELD_AT_ONCE):
                 counts[self._retry(connection, letter, over)] += 1
         return counts
 
     def replay(self, letter_id: int) -> list[str]:
-        """Makes commands of a letter, however old; their task ids. Raises LetterMissing and LetterUnfit."""
+        """Makes commands of a letter of events, however old; their task ids. Raises LetterMissing and
+        LetterUnfit."""
         with unfrozen(self._database, self._idle_ms) as connection:
             found = letters.letters(connection, letter_id=letter_id, limit=1)
-        if not found:
+        if not found or found[0].door != DOOR:
             raise LetterMissing(str(letter_id))
         letter = found[0]
         try:
@@ -171,7 +171,7 @@ class Intake:
         mailbox.done()
         failpoints.after("forget")
         for state, messages_so in counts.items():
-            telemetry.RECEIVED.labels(state).inc(messages_so)
+            telemetry.RECEIVED.labels(DOOR, state).inc(messages_so)
         _log.info("received", action="intake", **counts)
         return counts
 
@@ -193,7 +193,7 @@ class Intake:
             raise Unfit(Misfit.TOO_LARGE, f"{len(message.raw)} bytes; a message has {MAX_BYTES} at most")
         if message.reply_to is not None:
             raise Unfit(Misfit.REPLY_REFUSED, "reply_to: nothing is sent to a channel of a message's choice")
-        headers = message.headers
+        headers = message.text_headers
         producer = self._producers.who_signed(
             message.raw, headers.get(PRODUCER), headers.get(KEY), headers.get(SIGNATURE)
         )
@@ -251,7 +251,7 @@ class Intake:
             reason=unfit.misfit,
             error=str(unfit),
             producer=producer,
-            headers={name: message.headers[name] for name in _SIGNED_BY if name in message.headers},
+            headers={name: text for name, text in message.text_headers.items() if name in _SIGNED_BY},
             held_seconds=held,
         )
         state = "held" if unfit.misfit in HELD else "dead"
@@ -285,15 +285,6 @@ class Intake:
 
     def _commands_in(self, letter: Letter, first_seen_at: datetime | None) -> list[AnyCommand]:
         """What a letter asks for. Raises Unfit and InvalidCommand."""
-        if letter.door != DOOR:
-            return [_sent_by_name(letter)]
         message = Message(letter.raw, letter.headers or {})
         producer = self._producers.named(letter.producer) or self._sender(message)
         return commands_of(letter.raw, producer, first_seen_at)
-
-
-def _sent_by_name(letter: Letter) -> AnyCommand:
-    """A command that came through Celery: its message's id is its own."""
-    sent: dict[str, Any] = read_json(letter.raw)
-    kinds = {wire.task_name(kind): kind for kind in KINDS}
-    return command_from(kinds.get(sent["task"]), {**sent["kwargs"], "id": sent["id"]})

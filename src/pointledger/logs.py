@@ -80,7 +80,7 @@ class _Masking(logging.Formatter):
 
 
 def _secrets(settings: Settings) -> set[str]:
-    named = ("database_url", "owner_url", "redis_url", "broker_url", "events_url")
+    named = ("database_url", "owner_url", "redis_url", "broker_url", "events_url", "result_url")
     urls = [getattr(settings, name) for name in named]
     found = {password for url in urls if url for password in _passwords(url)}
     if settings.erasure_key:

@@ -1,41 +1,50 @@
-"""The queue on which other services send events, on Redis or RabbitMQ: messages are taken, and given up only
-when what became of them is committed.
+"""Queues on which other services send, on Redis or RabbitMQ: messages are taken, and given up only when what
+became of them is committed.
 
 On RabbitMQ that is what acknowledging means. kombu's Redis transport takes a message off its list before it
 notes it elsewhere, so whoever dies in between loses it, and what is no message of kombu's is lost with its
-reader. Here a message moves from the queue's list to the taker's own in one step of the server's (`LMOVE`)
-and lies there until it is done with. A taker that does not show itself for half a minute is dead, and what it
-had goes back, to the front.
+reader. Here a message moves from its list to the taker's own in one step of the server's (`LMOVE`) and lies
+there until it is done with. A taker that does not show itself for half a minute is dead, and what it had goes
+back, to the front.
 """
 
 import base64
-import binascii
+import json
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from secrets import token_hex
 from typing import Any, NamedTuple, Protocol
 
-import orjson
 import redis
-from kombu import Connection, Consumer, Queue
+from kombu import Connection
+from kombu.exceptions import KombuError
 from kombu.utils.encoding import bytes_to_str
 
 from pointledger import broker
 from pointledger.errors import BrokerAway
-from pointledger.settings import Settings
 
 _ALIVE_MS = 30_000  # far longer than a batch takes
 _LOOK_SECONDS = 10.0  # between looks for what dead takers left
-_TIMEOUT_SECONDS = 4.0
+_AWAY = (redis.RedisError, KombuError, OSError)
 
 
 class Message(NamedTuple):
-    """What came: the bytes that were signed, and the headers that say by whom."""
+    """What came: the body's bytes, and what stands beside it. `reply_to`, `content_type`, `content_encoding`
+    and `correlation_id` are None where nothing is said."""
 
     raw: bytes
-    headers: dict[str, str]
+    headers: dict[str, Any]
     reply_to: str | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+    correlation_id: str | None = None
+
+    @property
+    def text_headers(self) -> dict[str, str]:
+        """Those of its headers that are text."""
+        return {name: value for name, value in self.headers.items() if isinstance(value, str)}
 
 
 class Mailbox(Protocol):
@@ -49,109 +58,142 @@ class Mailbox(Protocol):
     def close(self) -> None: ...
 
 
-def open_mailbox(settings: Settings) -> Mailbox:
-    """The mailbox on the broker of events."""
-    return RedisMailbox(settings) if broker.is_redis(settings.events) else AmqpMailbox(settings)
+def open_mailbox(url: str, queue: str, *, quorum: bool = False) -> Mailbox:
+    """The mailbox of a queue. `quorum`: if it has to be made on RabbitMQ, it is made as a quorum queue, not
+    as a classic one; one that is there is taken as it is."""
+    return (
+        RedisMailbox(url, [queue], own=queue) if broker.is_redis(url) else AmqpMailbox(url, [queue], quorum)
+    )
 
 
 # ---------------------------------------------------------------------------------------------- Redis
 
-# KEYS: queue, taken, takers, alive   ARGV: most, name, ttl   -> all that is taken, newest first
+# KEYS: taken, takers, alive, then the lists, the most urgent first   ARGV: most, name, ttl
+# -> all that is taken, newest first
 _TAKE = """
-redis.call('SADD', KEYS[3], ARGV[2])
-redis.call('SET', KEYS[4], '1', 'PX', ARGV[3])
-for i = redis.call('LLEN', KEYS[2]) + 1, tonumber(ARGV[1]) do
-    if not redis.call('LMOVE', KEYS[1], KEYS[2], 'RIGHT', 'LEFT') then break end
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])
+local left = tonumber(ARGV[1]) - redis.call('LLEN', KEYS[1])
+for i = 4, #KEYS do
+    while left > 0 and redis.call('LMOVE', KEYS[i], KEYS[1], 'RIGHT', 'LEFT') do left = left - 1 end
 end
-return redis.call('LRANGE', KEYS[2], 0, -1)
+return redis.call('LRANGE', KEYS[1], 0, -1)
 """
 
-# KEYS: queue, taken, takers, alive   ARGV: name, whether alive counts
+# KEYS: taken, takers, alive, the list that gets it   ARGV: name, whether alive counts
 _GIVE_BACK = """
-if ARGV[2] == '1' and redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
-while redis.call('LMOVE', KEYS[2], KEYS[1], 'LEFT', 'RIGHT') do end
-redis.call('SREM', KEYS[3], ARGV[1])
-redis.call('DEL', KEYS[4])
+if ARGV[2] == '1' and redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+while redis.call('LMOVE', KEYS[1], KEYS[4], 'LEFT', 'RIGHT') do end
+redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[3])
 return 1
 """
 
 
 class RedisMailbox:
-    """A list that kombu's producers push to."""
+    """Lists that kombu's producers push to: `lists`, the most urgent first; who waits, waits at the first.
+    `own` begins the names of the keys of ours."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._client = redis.Redis.from_url(
-            settings.events, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
-        )
-        self._queue = settings.intake_queue
+    def __init__(self, url: str, lists: Sequence[str], *, own: str) -> None:
+        self._connection = broker.connect(url)
+        self._lists = list(lists)
+        self._own = own
         self._name = token_hex(8)
         self._look_at = 0.0
-        self._take = self._client.register_script(_TAKE)
-        self._give_back = self._client.register_script(_GIVE_BACK)
+        self._client: redis.Redis | None = None
 
     def take(self, most: int, wait_seconds: float) -> list[Message]:
         try:
-            self._look_after_the_dead()
-            keys, arguments = self._keys(self._name), (most, self._name, _ALIVE_MS)
-            items = self._take(keys=keys, args=arguments)
+            client = self._opened()
+            self._look_after_the_dead(client)
+            items = self._take(client, most)
             if not items and wait_seconds:
-                self._client.execute_command(  # type: ignore[no-untyped-call]  # redis-py
-                    "BLMOVE", self._queue, keys[1], "RIGHT", "LEFT", min(wait_seconds, 1.0)
+                taken = self._keys(self._name)[0]
+                client.execute_command(  # type: ignore[no-untyped-call]  # redis-py
+                    "BLMOVE", self._lists[0], taken, "RIGHT", "LEFT", min(wait_seconds, 1.0)
                 )
-                items = self._take(keys=keys, args=arguments)
-        except redis.RedisError as error:
-            raise BrokerAway(type(error).__name__) from error
+                items = self._take(client, most)
+        except _AWAY as error:
+            raise self._lost(error) from error
         return [_unpacked(item) for item in reversed(items)]
 
     def done(self) -> None:
         try:
-            self._client.delete(self._keys(self._name)[1])
-        except redis.RedisError as error:
-            raise BrokerAway(type(error).__name__) from error
+            self._opened().delete(self._keys(self._name)[0])
+        except _AWAY as error:
+            raise self._lost(error) from error
 
     def close(self) -> None:
-        with suppress(redis.RedisError):  # half a minute later another one gives back what is left
-            self._give_back(keys=self._keys(self._name), args=(self._name, "0"))
-        self._client.close()
+        with suppress(*_AWAY):  # half a minute later another one gives back what is left
+            self._give_back(self._opened(), self._name, "0")
+        self._connection.release()
 
-    def _look_after_the_dead(self) -> None:
+    def _opened(self) -> redis.Redis:
+        """kombu's own client: so a URL means here what it means to Celery, Sentinel's, too."""
+        if self._client is None:
+            self._client = self._connection.default_channel.client
+        return self._client
+
+    def _lost(self, error: BaseException) -> BrokerAway:
+        """Begins anew with the next call."""
+        self._client = None
+        self._connection.release()
+        return BrokerAway(type(error).__name__)
+
+    def _take(self, client: redis.Redis, most: int) -> list[bytes]:
+        keys = [*self._keys(self._name), *self._lists]
+        found: list[bytes] = client.register_script(_TAKE)(keys=keys, args=(most, self._name, _ALIVE_MS))
+        return found
+
+    def _look_after_the_dead(self, client: redis.Redis) -> None:
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _LOOK_SECONDS
-        for name in self._client.smembers(f"{self._queue}:takers"):
-            self._give_back(keys=self._keys(bytes_to_str(name)), args=(name, "1"))
+        for name in client.smembers(f"{self._own}:takers"):
+            self._give_back(client, bytes_to_str(name), "1")
+
+    def _give_back(self, client: redis.Redis, name: str, alive_counts: str) -> None:
+        keys = [*self._keys(name), self._lists[0]]
+        client.register_script(_GIVE_BACK)(keys=keys, args=(name, alive_counts))
 
     def _keys(self, name: str) -> list[str]:
-        rest = (f"taken:{name}", "takers", f"alive:{name}")
-        return [self._queue, *(f"{self._queue}:{part}" for part in rest)]
+        return [f"{self._own}:{part}" for part in (f"taken:{name}", "takers", f"alive:{name}")]
 
 
 def _unpacked(item: bytes) -> Message:
     """kombu's message, unpacked; anything else as it is."""
     try:
-        packed = orjson.loads(item)
-        properties = packed["properties"]
+        packed = json.loads(item)  # orjson has no lone surrogates, of which Celery writes some
+        properties = packed.get("properties") or {}
         body = packed["body"].encode()
         if properties.get("body_encoding") == "base64":
             body = base64.b64decode(body, validate=True)
-        return Message(body, _texts(packed["headers"]), properties.get("reply_to"))
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        return Message(
+            body,
+            dict(packed.get("headers") or {}),
+            _text(properties.get("reply_to")),
+            _text(packed.get("content-type")),
+            _text(packed.get("content-encoding")),
+            _text(properties.get("correlation_id")) or _text(properties.get("correlationId")),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Message(item, {})
 
 
-def _texts(headers: Any) -> dict[str, str]:
-    return {name: value for name, value in dict(headers or {}).items() if isinstance(value, str)}
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 # ------------------------------------------------------------------------------------------- RabbitMQ
 
 
 class AmqpMailbox:
-    """A quorum queue; at most as many messages are on their way as are taken at once."""
+    """Queues of RabbitMQ; of each at most as many messages are on their way as are taken at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._url = settings.events
-        self._name = settings.intake_queue
+    def __init__(self, url: str, names: Sequence[str], quorum: bool) -> None:
+        self._url = url
+        self._names = list(names)
+        self._arguments = broker.queue_arguments(url) if quorum else {}
         self._connection: Connection | None = None
         self._come: deque[Any] = deque()
         self._taken: list[Any] = []
@@ -190,9 +232,11 @@ class AmqpMailbox:
 
     def _listen(self, connection: Connection, most: int) -> None:
         channel = connection.default_channel
-        queue = Queue(self._name, durable=True, queue_arguments=broker.queue_arguments(self._url))
-        consumer = Consumer(channel, [queue], on_message=self._come.append, prefetch_count=most)
-        consumer.consume()
+        channel.basic_qos(0, most, False)
+        for name in self._names:
+            broker.declare_as_it_is(connection, name, self._arguments)
+            # The driver's own, not kombu's consumer: that would unpack what is compressed, however large.
+            channel.basic_consume(name, callback=self._come.append)
         self._connection = connection
 
     def _lost(self, connection: Connection, error: BaseException) -> BrokerAway:
@@ -207,4 +251,7 @@ class AmqpMailbox:
 def _of_amqp(message: Any) -> Message:
     body = message.body
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body or b"")
-    return Message(raw, _texts(message.headers), message.properties.get("reply_to"))
+    properties = message.properties
+    names = ("reply_to", "content_type", "content_encoding", "correlation_id")
+    told = (_text(properties.get(name)) for name in names)
+    return Message(raw, dict(properties.get("application_headers") or {}), *told)

@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import NotConfigured
 
+_RESULT_SCHEMES = ("redis://", "rediss://", "sentinel://", "socket://")  # as Celery's backend takes them
+
 
 class ServiceRights(BaseModel):
     """What a service may do over HTTP: commands of these kinds (and `read`), for users of these tenants."""
@@ -34,6 +36,25 @@ class Settings(BaseSettings):
     )
 
     redis_prefix: str = Field("{pointledger}", description="of every key; two ledgers may share a Redis")
+
+    # Commands by name, through Celery.
+    commands_queue: str = Field(
+        "points.commands",
+        min_length=1,
+        description="queue on which other services send commands by name; two ledgers on one broker need two",
+    )
+    callback_queues: frozenset[str] | None = Field(
+        None, description="queues that link, link_error and chain may name; none given: any but the ledger's"
+    )
+    result_url: str | None = Field(
+        None,
+        repr=False,
+        description="a Redis to which outcomes of commands by name are written as Celery's results",
+    )
+    result_seconds: int = Field(
+        86_400, ge=1, description="how long such a result is kept there; the outcome stays in Postgres"
+    )
+
     lanes: int = Field(16, ge=1, le=1024, description="slices of the journal: fewer make larger batches")
     batch_size: int = Field(
         1000, ge=1, le=10_000, description="commands per transaction: COPY gains end here"
@@ -117,7 +138,14 @@ class Settings(BaseSettings):
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
     )
 
-    @field_validator("erasure_key", mode="before")
+    @field_validator("result_url")
+    @classmethod
+    def _is_a_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(_RESULT_SCHEMES):
+            raise ValueError(f"a URL that begins with {', '.join(_RESULT_SCHEMES)}")
+        return value
+
+    @field_validator("erasure_key", "result_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         """Compose files pass on what nobody has set."""

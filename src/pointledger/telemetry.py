@@ -56,8 +56,8 @@ RESCUED = Counter(
 RELAYED = Counter("pointledger_events_relayed", "Events that the broker has", registry=REGISTRY)
 RECEIVED = Counter(
     "pointledger_messages_received",
-    "Messages of other services, by what became of them",
-    ["state"],
+    "Messages of other services, by the door they came to and what became of them",
+    ["door", "state"],
     registry=REGISTRY,
 )
 

@@ -28,13 +28,7 @@ TELL_EXPIRING_TASK = "points.tell_expiring"
 FINISH_ERASURES_TASK = "points.finish_erasures"
 
 LANES_QUEUE = "points.lanes"  # doorbells
-COMMANDS_QUEUE = "points.commands"  # commands by name, from services that trust Celery to deliver
 PERIODIC_QUEUE = "points.periodic"  # what beat asks for
-
-
-def task_name(kind: str) -> str:
-    """The Celery task that accepts commands of this kind: `points.apply_rule`."""
-    return f"points.{kind.replace('-', '_')}"
 
 
 def lane_of(tenant_id: str, user_id: str, lanes: int) -> int:
@@ -140,8 +134,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "result_accept_content": ["json"],
         # A misspelt queue would be made, and its messages never read.
         "task_create_missing_queues": False,
-        "task_queues": [Queue(name) for name in (LANES_QUEUE, COMMANDS_QUEUE, PERIODIC_QUEUE)],
-        "task_default_queue": COMMANDS_QUEUE,
+        "task_queues": [Queue(name) for name in (LANES_QUEUE, PERIODIC_QUEUE)],
+        "task_default_queue": PERIODIC_QUEUE,
         "task_routes": {
             DRAIN_TASK: {"queue": LANES_QUEUE},
             RING_TASK: {"queue": PERIODIC_QUEUE},
@@ -202,12 +196,14 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         # One list per queue: every priority step would be one more in each BRPOP.
         "priority_steps": [0],
         "queue_order_strategy": "round_robin",
+        # Two ledgers may share a Redis. These queues are the ledger's own; the one on which others send is
+        # read elsewhere (`by_name.py`), under the name that they know.
         "global_keyprefix": f"{settings.redis_prefix}:",
     }
 
 
 def producer_app(settings: Settings) -> Celery:
-    """A Celery app that rings doorbells and sends commands by name."""
+    """A Celery app that rings doorbells."""
     app = Celery("pointledger", set_as_current=False)
     app.conf.update(celery_settings(settings))
     return app

@@ -1,5 +1,6 @@
 """A story in which every kind of command is applied, refused, repeated, waits and dies."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,10 @@ from pointledger import (
     Unfreeze,
     WalletAdjust,
 )
-from pointledger.ids import parse_id
+from pointledger.acceptance import Acceptance
+from pointledger.by_name import ByName
+from pointledger.ids import new_id, parse_id
+from pointledger.mailbox import Message
 from pointledger.storage import erasures, failures
 from tests.ledger import Ledger, data_of
 
@@ -39,7 +43,7 @@ LONG_AGO = NOW - timedelta(days=400)
 
 
 def tell(ledger: Ledger) -> None:
-    """Four tenants, sixteen accounts, three wallets; afterwards one command waits and one is dead."""
+    """Four tenants, seventeen accounts, three wallets; afterwards one command waits and one is dead."""
     ledger.tenant(timezone="America/New_York", transfer_enabled=True, max_earn_per_day=100_000)
     ledger.tenant("cafe", default_expiry_days=30, max_spend_per_day=500)
     ledger.rule(
@@ -79,7 +83,23 @@ def tell(ledger: Ledger) -> None:
     _live_longer(ledger)
     _erase(ledger)
     _pay(ledger)
+    _ask_by_name(ledger)
     _leave_some_undone(ledger)
+
+
+def _ask_by_name(ledger: Ledger) -> None:
+    """A visit that wants to be followed, again under another id, and what is no command."""
+    taker = ByName(
+        ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings), ledger.settings
+    )
+    visit = {"tenant_id": "shop", "user_id": "rita", "event_type": "visit", "event_id": "by name"}
+    followed = {"callbacks": [{"task": "shop.next"}], "errbacks": [{"task": "shop.sorry"}]}
+    messages = [
+        Message(json.dumps([[], visit, followed]).encode(), {"task": name, "id": str(new_id())})
+        for name in ("points.apply_rule", "points.apply_rule", "points.visit")
+    ]
+    assert taker.receive(messages) == {"accepted": 2, "dead": 1}
+    ledger.drain()
 
 
 def _earn_and_lose(ledger: Ledger) -> None:

@@ -117,7 +117,7 @@ TAMPERINGS = [
         "I9b",
         f"INSERT INTO aliases (id, journal_id) SELECT id, {_SWEEP} FROM journal WHERE id = {_BASKET}",
     ),
-    Tampering("I9b", "UPDATE aliases SET journal_id = gen_random_uuid()"),
+    Tampering("I9b C1", "UPDATE aliases SET journal_id = gen_random_uuid()"),
     Tampering(
         "I10a",
         f"""UPDATE outcomes SET state = 'refused', reason = 'MAX_BALANCE', data = NULL
@@ -348,6 +348,9 @@ TAMPERINGS = [
         "UPDATE acts SET state = 'applied', refusal = NULL WHERE kind = 'adjust' AND state = 'refused'",
     ),
     Tampering("I15b", "UPDATE acts SET command_id = gen_random_uuid() WHERE kind = 'freeze'"),
+    Tampering("C1", "UPDATE callbacks SET command_id = gen_random_uuid() WHERE kind = 'link'"),
+    Tampering("C1", "DELETE FROM dead_letters WHERE door = 'celery'"),
+    Tampering("C2", "UPDATE callbacks SET due_at = NULL, try_at = NULL"),
     Tampering("M1", "DROP TRIGGER outcomes_rows_stay ON outcomes"),
 ]  # fmt: skip
 

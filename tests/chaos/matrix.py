@@ -59,7 +59,7 @@ TESTED = {
     36: "tests/schedules/test_timetable.py",
     40: "tests/domain/test_limits.py, tests/domain/test_expiry.py",
     43: "tests/faults/test_failpoints_elsewhere.py",
-    50: "tests/workers/test_by_name.py::test_q3_an_outcome_survives_the_loss_of_everything_in_redis",
+    50: "tests/by_name/test_commands.py::test_q3_an_outcome_survives_the_loss_of_everything_in_redis",
     52: "tests/events/test_relay.py",
     54: "tests/engine/test_upgrade.py, tests/engine/test_failures.py",
     56: "tests/http/test_tokens.py",

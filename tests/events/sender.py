@@ -8,6 +8,7 @@ from kombu import Producer, Queue
 
 from pointledger import broker
 from pointledger.domain.producers import Producers, producers_from, sign
+from pointledger.mailbox import Mailbox, open_mailbox
 from pointledger.settings import Settings
 
 OLD_KEY, NEW_KEY = "an old key that is about to go away", "a new key that has come beside the old"
@@ -48,6 +49,11 @@ def earn(number: int = 1, amount: Any = 5, **more: Any) -> dict[str, Any]:
 def signed(raw: bytes, key: str = NEW_KEY, key_id: str = "new", name: str = "web-shop") -> dict[str, str]:
     """The headers of a message."""
     return {"x-producer": name, "x-key": key_id, "x-signature": sign(raw, key)}
+
+
+def opened_mailbox(settings: Settings) -> Mailbox:
+    """The mailbox of the intake, as the command line opens it."""
+    return open_mailbox(settings.events, settings.intake_queue, quorum=True)
 
 
 class Sender:

@@ -16,12 +16,12 @@ from pointledger.acceptance import Acceptance
 from pointledger.domain.producers import producers_from
 from pointledger.errors import InvalidProducers, LetterUnfit
 from pointledger.intake import Intake, load_producers
-from pointledger.mailbox import Mailbox, Message, RedisMailbox, open_mailbox
+from pointledger.mailbox import Mailbox, Message
 from pointledger.settings import Settings
 from pointledger.storage import letters
 from pointledger.storage.letters import Letter
 from tests.cli.conftest import Run
-from tests.events.sender import NEW_KEY, OLD_KEY, Sender, earn, event, producers, signed
+from tests.events.sender import NEW_KEY, OLD_KEY, Sender, earn, event, opened_mailbox, producers, signed
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -34,7 +34,7 @@ def sender(settings: Settings) -> Iterator[Sender]:
 
 @pytest.fixture
 def mailbox(settings: Settings, sender: Sender) -> Iterator[Mailbox]:
-    opened = open_mailbox(settings)
+    opened = opened_mailbox(settings)
     yield opened
     opened.close()
 
@@ -313,14 +313,14 @@ def test_what_was_taken_and_not_done_with_comes_again(
 ) -> None:
     sender.send(earn(1))
     sender.send(earn(2))
-    dying = open_mailbox(settings)
+    dying = opened_mailbox(settings)
     taken: list[Message] = []
     while len(taken) < 2:
         taken = list(dying.take(10, 1.0))
     intake.receive(taken)  # committed, and then it is killed
     dying.close()
 
-    again = open_mailbox(settings)
+    again = opened_mailbox(settings)
     assert take(intake, again, 2) == {"accepted": 2}
     again.close()
     ledger.drain()
@@ -333,14 +333,14 @@ def test_a_taker_that_died_gives_back_what_it_had_to_the_front(redis_url: str, s
     with Sender(on_redis) as sender, Redis.from_url(redis_url) as client:
         for number in range(4):
             sender.send(earn(number))
-        dead = RedisMailbox(on_redis)
+        dead = opened_mailbox(on_redis)
         first = dead.take(2, 0)
-        living = RedisMailbox(on_redis)
+        living = opened_mailbox(on_redis)
         assert len(living.take(1, 0)) == 1, "it still shows itself: only what is free"
         living.close()
         client.delete(*client.keys("points.intake:alive:*"))  # half a minute later
 
-        heir = RedisMailbox(on_redis)
+        heir = opened_mailbox(on_redis)
         heard = heir.take(10, 0)
         assert [message.raw for message in heard[:2]] == [message.raw for message in first]
         assert len(heard) == 4
@@ -366,7 +366,7 @@ def test_what_is_no_message_at_all_is_kept_as_well(
     ]
     with Redis.from_url(redis_url) as client:
         client.lpush("points.intake", *garbage)
-    mailbox = RedisMailbox(settings.model_copy(update={"events_url": redis_url}))
+    mailbox = opened_mailbox(settings.model_copy(update={"events_url": redis_url}))
     assert take(intake, mailbox, len(garbage)) == {"dead": len(garbage)}
     mailbox.close()
     assert {letter.raw for letter in kept(ledger)} == set(garbage)

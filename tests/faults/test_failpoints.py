@@ -39,6 +39,10 @@ OF_OTHERS = (
     "relay-commit",
     "letters-commit",
     "forget",
+    "by-name-commit",
+    "forget-commands",
+    "callbacks-send",
+    "callbacks-commit",
 )  # than commands: in test_failpoints_elsewhere.py
 OF_COMMANDS = [place for place in failpoints.PLACES if place not in OF_OTHERS]
 

@@ -1,21 +1,24 @@
 """Sweeps, the relay and the intake are struck at their failpoints: what is due is done once, an event is sent
 at least once and in order, a message becomes a command or a letter, once."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from pointledger import ApplyRule, Earn, EraseUser, Freeze
 from pointledger.acceptance import Acceptance
+from pointledger.by_name import ByName, open_commands
+from pointledger.callbacks import CallbackSender, Results, Tasks
 from pointledger.errors import AcceptanceBusy
 from pointledger.intake import Intake
-from pointledger.mailbox import open_mailbox
 from pointledger.settings import Settings
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
 from tests.events.listener import Listener, relay_all
-from tests.events.sender import Sender, earn, producers
+from tests.events.sender import Sender, earn, opened_mailbox, producers
 from tests.faults.every_kind import DUE, SHOP, THEN
 from tests.faults.striking import SECONDS, finish, let_it_go_on, ran_yesterday, strike, words, wrong
 from tests.ledger import Ledger
@@ -161,10 +164,83 @@ def _sends_what_is_left(ledger: Ledger) -> bool:
 
 
 def take_in(ledger: Ledger, _: None) -> None:
-    mailbox = open_mailbox(ledger.settings)
+    mailbox = opened_mailbox(ledger.settings)
     acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
     intake = Intake(ledger.database, acceptance, producers(), idle_ms=ledger.settings.idle_timeout_ms)
     intake.step(mailbox, wait_seconds=1.0)
+
+
+# ------------------------------------------------------------------------------------ commands by name
+
+
+def take_commands(ledger: Ledger, _: None) -> None:
+    acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
+    idle_ms = ledger.settings.idle_timeout_ms
+    taker = ByName(ledger.database, acceptance, ledger.settings, idle_ms=idle_ms)
+    taker.step(open_commands(ledger.settings), wait_seconds=0.2)
+
+
+def send_callbacks(ledger: Ledger, _: None) -> None:
+    for destination in (Tasks(ledger.settings), Results(ledger.settings)):
+        CallbackSender(ledger.database, ledger.settings, destination).step()
+
+
+@pytest.mark.parametrize("word", words(["by-name-commit", "forget-commands"]))
+def test_whatever_befalls_who_takes_commands_by_name_each_is_accepted_or_refused_once(
+    hurried: Settings, tmp_path: Path, word: str
+) -> None:
+    with Ledger(hurried) as ledger, Celery(broker=hurried.broker, set_as_current=False) as app:
+        ledger.tenant()
+        fields = {"tenant_id": SHOP, "user_id": "anna", "amount": 5}
+        for name in ("points.earn", "points.earn", "points.earn", "points.learn"):
+            app.send_task(name, kwargs=fields, queue="points.commands")
+        process = strike(hurried, take_commands, None, word, tmp_path / "struck")
+
+        def everything_is_in() -> bool:
+            for alive in ledger.redis.scan_iter("*:alive:*"):
+                ledger.redis.delete(alive)  # as if half a minute had passed without a sign of life
+            try:
+                take_commands(ledger, None)
+            except AcceptanceBusy:
+                return False
+            left = [*ledger.redis.scan_iter("*:taken:*"), *ledger.redis.scan_iter("points.commands")]
+            return ledger.counts("journal", "dead_letters") == [3, 1] and not left
+
+        wait_until(everything_is_in, "three are commands, one is a letter", SECONDS)
+        let_it_go_on(process)
+        finish(ledger)
+        assert ledger.balance("anna") == 15
+        assert ledger.counts("journal", "dead_letters") == [3, 1]
+        assert wrong(ledger) == []
+
+
+@pytest.mark.parametrize("word", words(["callbacks-send", "callbacks-commit"]))
+def test_whatever_befalls_who_sends_callbacks_each_is_sent_and_the_same_each_time(
+    hurried: Settings, tmp_path: Path, word: str
+) -> None:
+    settings = hurried.model_copy(update={"result_url": hurried.redis_url})
+    with Ledger(settings) as ledger, Celery(broker=settings.broker, set_as_current=False) as app:
+        ledger.tenant()
+        fields = {"tenant_id": SHOP, "user_id": "anna", "amount": 5}
+        link = app.signature("shop.next", queue="shop")
+        sent = [
+            app.send_task("points.earn", kwargs=fields, queue="points.commands", link=link) for _ in "abc"
+        ]
+        take_commands(ledger, None)
+        finish(ledger)
+        process = strike(settings, send_callbacks, None, word, tmp_path / "struck")
+
+        def all_is_sent() -> bool:
+            send_callbacks(ledger, None)
+            return ledger.rows("SELECT FROM callbacks WHERE sent_at IS NULL") == []
+
+        wait_until(all_is_sent, "everything is sent", SECONDS)
+        let_it_go_on(process)
+        heard = [json.loads(item)["headers"]["id"] for item in ledger.redis.lrange("shop", 0, -1)]
+        assert len(set(heard)) == 3, "what came twice has the same id"
+        for one in sent:
+            assert ledger.redis.exists(f"celery-task-meta-{one.id}")
+        assert wrong(ledger) == []
 
 
 @pytest.mark.parametrize("word", words(["accept-commit", "letters-commit", "forget"]))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from pointledger import AnyCommand, Earn, PointsClient
 from pointledger.acceptance import Acceptance
@@ -14,11 +15,9 @@ from pointledger.demo.system import System
 from pointledger.domain.acts import By
 from pointledger.errors import BacklogFull
 from pointledger.intake import Intake
-from pointledger.mailbox import open_mailbox
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
-from pointledger.wire import producer_app
-from tests.events.sender import Sender, event, producers
+from tests.events.sender import Sender, event, opened_mailbox, producers
 from tests.http.issuer import Issuer
 from tests.http.served import http_settings, serving
 from tests.ledger import Ledger
@@ -133,7 +132,7 @@ def test_the_intake_leaves_messages_with_the_broker_until_there_is_room(ledger: 
     ledger.rule(name="visits", event_type="visit", points=3)
     backlog = Backlog(ledger.database, ledger.settings)
     acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings, backlog)
-    intake, mailbox = Intake(ledger.database, acceptance, producers()), open_mailbox(ledger.settings)
+    intake, mailbox = Intake(ledger.database, acceptance, producers()), opened_mailbox(ledger.settings)
     fill(ledger)
     with Sender(ledger.settings) as sender:
         sender.send(event(1))
@@ -158,13 +157,13 @@ def test_commands_by_name_stay_in_celerys_queue_until_there_is_room(
     running = System(ROOT, data=tmp_path, settings=ledger.settings, workers=1)
     running.start()
     try:
-        with producer_app(ledger.settings) as app:
+        with Celery(broker=ledger.settings.broker, set_as_current=False) as app:
             fields = {"tenant_id": TENANT, "user_id": "anna", "amount": 5}
             sent = app.send_task("points.earn", kwargs=fields, queue="points.commands")
             log = tmp_path / "logs" / "worker-1.log"
             wait_until(lambda: "doors_closed" in log.read_text(), "a worker has met the full backlog")
             assert ledger.counts("journal", "dead_letters") == [LIMIT, 0]
             ledger.client.resume("shop", By())
-            assert sent.get(timeout=30)["state"] == "applied"
+            assert ledger.client.wait(sent.id, 30).state == "applied"
     finally:
         running.stop()

@@ -9,13 +9,13 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import structlog
+from celery import Celery
 from pydantic import SecretStr
 
 from pointledger import Earn
 from pointledger.demo.system import System
 from pointledger.logs import log_in_lines, masking
 from pointledger.settings import Settings
-from pointledger.wire import producer_app
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
@@ -121,9 +121,9 @@ def test_the_logs_of_processes_that_work_and_of_those_that_cannot_have_none(
     running.start()
     try:
         ledger.client.wait(ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5)), 30)
-        with producer_app(ledger.settings) as app:
+        with Celery(broker=ledger.settings.broker, set_as_current=False) as app:
             wrong = app.send_task("points.earn", kwargs={"amount": CANARY}, queue="points.commands")
-            assert wrong.get(timeout=30)["state"] == "refused"
+            assert ledger.client.wait(wrong.id, 30).state == "refused"
     finally:
         running.stop()
     lines = "".join(log.read_text() for log in (tmp_path / "logs").iterdir())

@@ -68,7 +68,7 @@ def test_a_server_that_nobody_vouches_for_is_not_talked_to(encrypted: Settings, 
     with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
         locks.connect(wrong).ping()
     with producer_app(wrong) as app, pytest.raises((OperationalError, redis.ConnectionError)) as refused:
-        app.send_task("points.earn", kwargs={}, queue="points.commands", retry=False)
+        app.send_task("points.drain", args=[0], queue="points.lanes", retry=False)
     assert "certificate verify failed" in str(refused.value)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
-from pointledger.cli.events import opened_intake
+from pointledger import by_name
+from pointledger.cli.events import opened_by_name, opened_intake
 from pointledger.cli.opening import opened_client, opened_database, opened_settings, reading
 from pointledger.cli.output import Json, note, print_fields, print_json, print_table
 from pointledger.cli.reading import Why, by, entity_id, moment
@@ -168,8 +169,14 @@ def show_letter(letter_id: LetterId, json: Json = False) -> None:
 @dead_app.command("replay")
 def replay_letter(letter_id: LetterId, json: Json = False) -> None:
     """Make commands of a letter, once its cause is put right. They keep their ids and keys."""
-    with opened_intake() as (_, taker):
-        task_ids = taker.replay(letter_id)
+    with reading() as connection:
+        found = letters.letters(connection, letter_id=letter_id, limit=1)
+    if found and found[0].door == by_name.DOOR:
+        with opened_by_name() as taker:
+            task_ids = taker.replay(found[0])
+    else:
+        with opened_intake() as (_, events):
+            task_ids = events.replay(letter_id)
     (print_json if json else print_fields)({"letter": letter_id, "task_ids": task_ids})
 
 
@@ -185,6 +192,8 @@ def _letter_json(letter: Letter) -> dict[str, Any]:
         "attempts": letter.attempts,
         **{name: at and at.isoformat().replace("+00:00", "Z") for name, at in moments.items()},
         "task_id": letter.task_id and show_id(letter.task_id),
+        "tenant_id": letter.tenant_id,
+        "kind": letter.kind,
         "headers": letter.headers,
         "raw": b64encode(letter.raw).decode(),
     }

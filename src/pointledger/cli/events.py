@@ -11,6 +11,7 @@ import typer
 
 from pointledger.backlog import Backlog
 from pointledger.broker import Publisher
+from pointledger.by_name import ByName
 from pointledger.cli.opening import opened_acceptance, opened_database, opened_settings, reading
 from pointledger.cli.output import FAILED, Json, note, print_fields, print_json
 from pointledger.doctor import require_safe
@@ -51,7 +52,7 @@ def intake(
 ) -> None:
     """Take other services' events from the queue until stopped. Who may send stands in a file of keys."""
     with opened_intake() as (settings, taker), stop_signals() as stop:
-        mailbox = open_mailbox(settings)
+        mailbox = open_mailbox(settings.events, settings.intake_queue, quorum=True)
         counts: Counter[str] = Counter(accepted=0, dead=0, held=0)
         try:
             if not once:
@@ -75,6 +76,15 @@ def opened_intake() -> Iterator[tuple[Settings, Intake]]:
         producers = load_producers(settings)
         with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
             yield settings, Intake(database, acceptance, producers)
+
+
+@contextmanager
+def opened_by_name() -> Iterator[ByName]:
+    """What makes commands of messages that were sent by name. Raises UnsafeConfiguration."""
+    with opened_settings() as settings, opened_database(settings) as database:
+        require_safe(database, settings)
+        with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
+            yield ByName(database, acceptance, settings)
 
 
 def outbox(

@@ -24,6 +24,8 @@ _HANDED_ON = (
     "redis_url",
     "broker_url",
     "redis_prefix",
+    "commands_queue",
+    "result_url",
     "lanes",
     "batch_size",
     "http_issuer",

@@ -1,6 +1,7 @@
 """What is asked of Redis, and of a broker that is none."""
 
 import time
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,6 +9,7 @@ import redis as client
 import sqlalchemy as sa
 from kombu import Connection
 
+from pointledger.by_name import lists_of_commands
 from pointledger.doctor import versions
 from pointledger.doctor.findings import Finding, danger, fine, warning
 from pointledger.doctor.postgres import skew
@@ -15,6 +17,8 @@ from pointledger.doorbell import rings
 from pointledger.settings import Settings
 
 _SECONDS = 2.0  # a server that takes longer counts as away
+_MOST_KEYS = 1000  # that are looked at
+_SHOWN_KEYS = 5
 _RING_WAITS_SECONDS = 10.0  # each worker has many lanes to ring for, a quarter of a second each at most
 
 
@@ -79,6 +83,35 @@ def doorbells(settings: Settings) -> list[Finding]:
     if found.oldest_seconds <= _RING_WAITS_SECONDS:
         return [fine("doorbells", seen)]
     return [warning("doorbells", seen, "Start workers, or more of them: celery -A workers worker.")]
+
+
+def stray_commands(settings: Settings) -> list[Finding]:
+    """Lists of commands by name beside those that workers read: a client's options have put them there.
+    Nothing, where the broker is away or no Redis."""
+    broker = Server("broker", "Celery", settings.broker)
+    if not broker.is_redis:
+        return []
+    known, queue = set(lists_of_commands(settings)), settings.commands_queue
+    strays: dict[str, int] = {}
+    try:
+        with _connected(broker) as connection:
+            keys = islice(connection.scan_iter(f"*{queue}*", count=1000, _type="list"), _MOST_KEYS)
+            for key in keys:
+                if key not in known and f"{queue}:taken:" not in key:
+                    strays[key] = connection.llen(key)
+    except (client.RedisError, OSError, ValueError):
+        return []
+    if not strays:
+        return [fine("stray-commands", f"no messages beside the queue {queue}")]
+    shown = ", ".join(f"{messages:,} in {key!r}" for key, messages in sorted(strays.items())[:_SHOWN_KEYS])
+    return [
+        warning(
+            "stray-commands",
+            f"messages that no worker reads: {shown}",
+            "Let their sender use Celery without a key prefix or separator of its own. What lies there goes "
+            f"on with: redis-cli LMOVE KEY {queue} RIGHT LEFT, once for each message.",
+        )
+    ]
 
 
 def _connected(server: Server) -> client.Redis:

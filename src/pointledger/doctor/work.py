@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pointledger.backlog import Backlog
 from pointledger.doctor.findings import Finding, danger, fine, warning
 from pointledger.settings import Settings
-from pointledger.storage import health, jobs, outbox
+from pointledger.storage import callbacks, health, jobs, outbox
 
 _WAITS_SECONDS = 10.0  # a lost doorbell is found after two, a killed worker's lane goes on after ten
 _LATE_SECONDS = 60.0  # who waits longer than this has been forgotten
@@ -47,6 +47,7 @@ def examine(connection: sa.Connection, settings: Settings, beat_seconds: float |
             "Let them go on when it is time: pointledger tenant resume.",
         ),
         _outbox(connection),
+        _callbacks(connection),
         *_runs(connection),
     ]
 
@@ -103,6 +104,25 @@ def _outbox(connection: sa.Connection) -> Finding:
             "outbox", seen, "Check that a relay runs (pointledger relay) and the broker of events."
         )
     return fine("outbox", seen)
+
+
+def _callbacks(connection: sa.Connection) -> Finding:
+    found = callbacks.status(connection)
+    due = found.tasks + found.results
+    if not due:
+        return fine("callbacks", "none is due")
+    seconds = found.oldest_seconds or 0
+    seen = f"{found.tasks:,} tasks and {found.results:,} results are due, for {seconds:.0f} s at most"
+    if found.failing:
+        remedy = "See why: SELECT kind, message, error FROM callbacks WHERE error IS NOT NULL."
+        return warning("callbacks", f"{seen}; {found.failing:,} could not be sent", remedy)
+    if seconds > _LATE_SECONDS:
+        return warning(
+            "callbacks",
+            seen,
+            "Check that workers run, Celery's broker, and what POINTLEDGER_RESULT_URL names.",
+        )
+    return fine("callbacks", seen)
 
 
 def _runs(connection: sa.Connection) -> list[Finding]:

@@ -5,14 +5,16 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.storage.callbacks import MARK_DUE
 from pointledger.storage.database import run
 
-_CANCEL = """
+_CANCEL = f"""
 WITH gone AS (DELETE FROM pending p USING journal j
               WHERE p.lane = %(lane)s AND p.id = %(id)s AND j.id = p.id RETURNING j.id, j.tenant_id),
-     forgotten AS (DELETE FROM failures f USING gone WHERE f.id = gone.id)
+     forgotten AS (DELETE FROM failures f USING gone WHERE f.id = gone.id),
+     due AS ({MARK_DUE})
 INSERT INTO outcomes (id, tenant_id, state, reason, message, applied_at)
-SELECT id, tenant_id, 'refused', %(reason)s, %(message)s, %(moment)s FROM gone"""
+SELECT id, tenant_id, 'refused', %(reason)s, %(message)s, %(moment)s FROM gone"""  # noqa: S608  (ours)
 
 
 def cancel(

@@ -202,11 +202,15 @@ _ELSEWHERE = (
     """UPDATE failures SET user_id = %(pseudonym)s, error = split_part(error, ':', 1)
        WHERE tenant_id = %(tenant)s AND user_id = %(user)s""",
     """UPDATE dead_letters
-       SET raw = '', error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END,
+       SET raw = '', reason = CASE reason WHEN 'DEFERRED' THEN 'CANCELLED' ELSE reason END,
+           error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END,
            headers = NULL, digest = NULL, held_until = NULL,
            state = CASE state WHEN 'held' THEN 'dead' ELSE state END
        WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN raw) > 0
          AND (door = 'batch-earn' OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",
+    """DELETE FROM callbacks c USING journal j
+       WHERE c.sent_at IS NOT NULL AND j.id = c.command_id AND j.tenant_id = %(tenant)s
+         AND (j.user_id = %(pseudonym)s OR position('"' || %(user)s || '"' IN c.message::text) > 0)""",
     """UPDATE job_runs SET reached_user = ''
        WHERE tenant_id = %(tenant)s AND reached_user = %(user)s AND finished_at IS NOT NULL""",
 )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.storage.callbacks import MARK_DUE, WAIT_AGAIN
 from pointledger.storage.database import rows, run
 
 _ERROR_CHARACTERS = 2_000  # enough to tell, too little to fill a disk
@@ -45,11 +46,12 @@ def back_off(connection: sa.Connection, command_id: UUID, seconds: float) -> Non
     )
 
 
-_BURY = """
-WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND id = %(id)s)
+_BURY = f"""
+WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND id = %(id)s RETURNING id),
+     due AS ({MARK_DUE})
 UPDATE failures SET dead_at = clock_timestamp(),
     next_attempt_at = CASE WHEN %(hold)s THEN 'infinity'::timestamptz END
-WHERE id = %(id)s"""
+WHERE id = %(id)s"""  # noqa: S608  (ours)
 
 
 def bury(connection: sa.Connection, lane: int, command_id: UUID, *, hold: bool) -> None:
@@ -146,12 +148,14 @@ def count_dead(connection: sa.Connection, which: Which) -> int:
     return int(rows(connection, counting, **which._asdict())[0][0])
 
 
-_REVIVE = """
+_REVIVE = f"""
 WITH gone AS (DELETE FROM failures
               WHERE id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s)
                 AND dead_at IS NOT NULL
-              RETURNING id, lane)
-INSERT INTO pending (lane, seq, id) SELECT lane, nextval('journal_seq'), id FROM gone RETURNING lane"""
+              RETURNING id, lane),
+     again AS ({WAIT_AGAIN})
+INSERT INTO pending (lane, seq, id)
+SELECT lane, nextval('journal_seq'), id FROM gone RETURNING lane"""  # noqa: S608  (ours)
 
 
 def revive(connection: sa.Connection, command_id: UUID) -> int | None:
@@ -172,7 +176,8 @@ _REVIVE_SOME = f"""
 WITH chosen AS MATERIALIZED (
     SELECT f.id, f.lane, f.tenant_id, j.seq FROM failures f JOIN journal j USING (id)
     WHERE {_OF_THESE} ORDER BY j.seq LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
-), gone AS (DELETE FROM failures WHERE id IN (SELECT id FROM chosen)
+), gone AS (DELETE FROM failures WHERE id IN (SELECT id FROM chosen) RETURNING id
+), again AS ({WAIT_AGAIN}
 ), waiting AS (
     -- numbered in the order in which they had been accepted
     INSERT INTO pending (lane, seq, id)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.storage.callbacks import MARK_DUE
 from pointledger.storage.database import AnyConnection, execute, rows
 from pointledger.storage.pauses import PAUSED
 from pointledger.wire import Line
@@ -213,16 +214,19 @@ def claim(connection: sa.Connection, lane: int, seqs: list[int]) -> Claimed:
     return Claimed({row[0] for row in found}, failed)
 
 
-_DONE = """
-WITH done AS (DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[]) RETURNING seq),
-     well AS (UPDATE lanes SET tries = 0, alone_id = NULL WHERE lane = %(lane)s)
-SELECT count(*) FROM done"""
+_DONE = f"""
+WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[]) RETURNING id),
+     well AS (UPDATE lanes SET tries = 0, alone_id = NULL WHERE lane = %(lane)s),
+     due AS ({MARK_DUE})
+SELECT count(*), EXISTS (SELECT FROM due) FROM gone"""  # noqa: S608  (ours)
 
 
-def done(connection: sa.Connection, lane: int, seqs: list[int]) -> None:
-    """What has an outcome waits no more; and the lane's try has ended well, with the commit that follows."""
-    gone = rows(connection, _DONE, lane=lane, seqs=seqs)[0][0]
+def done(connection: sa.Connection, lane: int, seqs: list[int]) -> bool:
+    """What has an outcome waits no more; and the lane's try has ended well, with the commit that follows.
+    Whether callbacks are due now."""
+    gone, are_due = rows(connection, _DONE, lane=lane, seqs=seqs)[0]
     assert gone == len(seqs), "a claimed command waits until this transaction ends"
+    return bool(are_due)
 
 
 _WAITING_LANES = f"""

@@ -33,12 +33,15 @@ class Letter:
     task_id: UUID | None
     raw: bytes
     headers: dict[str, Any] | None
+    tenant_id: str | None = None
+    kind: str | None = None
 
 
 _KEEP = """
 INSERT INTO dead_letters AS known
-    (door, task_id, raw, reason, error, producer, headers, digest, state, held_until)
+    (door, task_id, raw, reason, error, producer, headers, digest, tenant_id, kind, state, held_until)
 VALUES (%(door)s, %(task_id)s, %(raw)s, %(reason)s, %(error)s, %(producer)s, %(headers)s, %(digest)s,
+        %(tenant_id)s, %(kind)s,
         CASE WHEN %(held)s::float8 IS NULL THEN 'dead' ELSE 'held' END,
         clock_timestamp() + %(held)s::float8 * interval '1 second')
 ON CONFLICT (door, digest) DO UPDATE
@@ -56,9 +59,12 @@ def keep(
     task_id: UUID | None = None,
     producer: str | None = None,
     headers: dict[str, Any] | None = None,
+    tenant_id: str | None = None,
+    kind: str | None = None,
     held_seconds: float | None = None,
 ) -> None:
-    """Keeps what came as it came, with what was wrong with it; `held_seconds`: it is tried again then."""
+    """Keeps what came as it came, with what was wrong with it; `held_seconds`: it is tried again then.
+    `tenant_id` and `kind` are what it says of itself."""
     told = orjson.dumps(headers, option=orjson.OPT_SORT_KEYS).decode() if headers is not None else None
     run(
         connection,
@@ -70,6 +76,8 @@ def keep(
         error=error[:_ERROR_CHARACTERS].replace("\x00", ""),
         producer=producer,
         headers=told,
+        tenant_id=tenant_id,
+        kind=kind,
         digest=blake2b(raw + f"{told}{task_id}".encode(), digest_size=16).digest(),
         held=held_seconds,
     )
@@ -77,7 +85,7 @@ def keep(
 
 _COLUMNS = (
     "id, door, state, producer, reason, error, attempts, received_at, last_seen_at, held_until, task_id, "
-    "raw, headers"
+    "raw, headers, tenant_id, kind"
 )
 
 _FOUND = f"""
@@ -95,7 +103,7 @@ def letters(
 
 _HELD = f"""
 SELECT {_COLUMNS} FROM dead_letters
-WHERE state = 'held' AND held_until <= statement_timestamp()
+WHERE state = 'held' AND door = %(door)s AND held_until <= statement_timestamp()
 ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""  # noqa: S608  (names of ours)
 
 
@@ -103,13 +111,14 @@ _ONE_AT_A_TIME = 7_205_759_404  # an advisory lock of ours: held letters keep th
 
 
 def one_at_a_time(connection: sa.Connection) -> bool:
-    """Whether nobody else tries held letters now; and nobody will, until the transaction ends."""
+    """Whether nobody else tries held events now; and nobody will, until the transaction ends."""
     return bool(rows(connection, "SELECT pg_try_advisory_xact_lock(%(key)s)", key=_ONE_AT_A_TIME)[0][0])
 
 
-def due(connection: sa.Connection, limit: int) -> list[Letter]:
-    """Held letters whose moment has come, in the order of their coming; ours until the transaction ends."""
-    return [Letter(*row) for row in rows(connection, _HELD, limit=limit)]
+def due(connection: sa.Connection, door: str, limit: int) -> list[Letter]:
+    """A door's held letters whose moment has come, in the order of their coming; ours until the transaction
+    ends."""
+    return [Letter(*row) for row in rows(connection, _HELD, door=door, limit=limit)]
 
 
 def holds_back(connection: sa.Connection, producers: list[str], reason: str) -> set[str]:
@@ -122,6 +131,19 @@ def holds_back(connection: sa.Connection, producers: list[str], reason: str) -> 
         producers=producers,
     )
     return {row[0] for row in found}
+
+
+_WITHDRAW = """
+UPDATE dead_letters SET state = 'dead', held_until = NULL, reason = %(reason)s, error = %(error)s,
+    last_seen_at = clock_timestamp()
+WHERE task_id = %(task_id)s AND state = 'held' RETURNING coalesce(tenant_id, '')"""
+
+
+def withdraw(connection: sa.Connection, task_id: UUID, reason: str, error: str) -> str | None:
+    """A held letter of this task id is to become no command any more; the tenant that it names. None: there
+    is no such letter."""
+    found = rows(connection, _WITHDRAW, task_id=task_id, reason=reason, error=error)
+    return found[0][0] if found else None
 
 
 def settle(connection: sa.Connection, letter_id: int) -> None:

@@ -1,5 +1,6 @@
 """What people ask: outcomes, accounts, entries. Reads only."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,10 +21,11 @@ WITH asked AS (
 )
 SELECT asked.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.message, o.applied_at, o.data,
        f.dead_at, f.error,
-       misfit.reason AS misfit_reason, misfit.error AS misfit_error
+       letter.state AS letter_state, letter.reason AS letter_reason, letter.error AS letter_error,
+       letter.tenant_id AS letter_tenant, letter.kind AS letter_kind
 FROM asked
-LEFT JOIN LATERAL (SELECT reason, error FROM dead_letters d WHERE d.task_id = asked.id AND d.state <> 'held'
-                   ORDER BY d.id DESC LIMIT 1) AS misfit ON true
+LEFT JOIN LATERAL (SELECT state, reason, error, tenant_id, kind FROM dead_letters d WHERE d.task_id = asked.id
+                   ORDER BY d.id DESC LIMIT 1) AS letter ON true
 LEFT JOIN journal j ON j.id = asked.journal_id
 LEFT JOIN outcomes o ON o.id = asked.journal_id
 LEFT JOIN failures f ON f.id = asked.journal_id"""
@@ -37,9 +39,12 @@ def outcomes(connection: sa.Connection, task_ids: list[UUID]) -> dict[UUID, Outc
 def _outcome(row: Any) -> Outcome:
     task_id = show_id(row.id)
     if row.accepted_at is None:
-        if row.misfit_reason is None:
+        if row.letter_state is None:
             return Outcome(task_id)
-        return Outcome(task_id, state="refused", reason=row.misfit_reason, message=row.misfit_error)
+        told = Outcome(task_id, row.letter_tenant, row.letter_kind, message=row.letter_error)
+        if row.letter_state == "held":
+            return replace(told, state="pending")
+        return replace(told, state="refused", reason=row.letter_reason)
     state: State = row.state or ("dead" if row.dead_at else "pending")
     return Outcome(
         task_id=task_id,
