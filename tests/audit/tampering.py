@@ -287,6 +287,7 @@ TAMPERINGS = [
     ),
     Tampering("E1", f"UPDATE accounts SET status = 'closed' WHERE user_id = {_EDNA}"),
     Tampering("E2", f"UPDATE journal SET idempotency_key = 'edna@home' WHERE id = {_EDNAS}"),
+    Tampering("E2", f"""UPDATE journal SET extensions = '{{"traceparent": "00"}}' WHERE id = {_EDNAS}"""),
     Tampering(
         "E2",
         f"""UPDATE journal SET payload = payload::jsonb || '{{"metadata": {{}}}}' WHERE id = {_EDNAS}""",
