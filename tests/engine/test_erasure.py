@@ -145,6 +145,17 @@ def test_a_letter_is_forgotten_in_whatever_form_an_event_names_the_person(
     assert letters_in(ledger)[0].error == "erased"
 
 
+def test_a_letter_in_binary_mode_does_not_tell_its_tenant_and_is_forgotten_by_the_name(
+    ledger: Ledger,
+) -> None:
+    live(ledger)
+    with ledger.database.begin() as connection:
+        letters.keep(connection, door="events", raw=SAID.encode(), reason="BINARY_MODE", error="in headers")
+    erase(ledger)
+    search(ledger)
+    assert_forgotten(ledger)
+
+
 def letters_in(ledger: Ledger) -> list[Letter]:
     with ledger.database.connect() as connection:
         return letters.letters(connection)[::-1]

@@ -251,7 +251,7 @@ BINARY = {
 
 @pytest.mark.parametrize("signs", [True, False])
 def test_an_event_in_binary_mode_is_told_how_to_come(ledger: Ledger, intake: Intake, signs: bool) -> None:
-    """Whoever may write to the queue could put other attributes beside the signed data."""
+    """Anyone with write access to the queue could put other attributes beside the signed data."""
     body = b'{"amount_minor": 1999}'
     headers = BINARY | (signed(body) if signs else {})
     assert received(intake, body, headers) == {"dead": 1}

@@ -109,8 +109,8 @@ _ATTRIBUTE_OF = {
 
 
 def require_structured(raw: bytes, headers: Iterable[str]) -> None:
-    """Raises Unfit for an event in binary mode: its attributes are headers, and nobody has signed those. A
-    message in structured mode may repeat its attributes there; what counts is in its bytes."""
+    """Raises Unfit for an event in binary mode: its attributes are headers, which no signature covers. An
+    event in structured mode may repeat its attributes there; only its bytes count."""
     if b'"specversion"' in raw or not any(name.lower().startswith(_IN_HEADERS) for name in headers):
         return
     raise Unfit(

@@ -210,7 +210,8 @@ _NAMES_THE_PERSON = r"""(
         WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN decode(found[1], 'base64')) > 0))"""
 
 # An error's text may quote the person; what kind of error it was stays. A row of a batch that was no earn
-# does not tell its tenant: there the name alone decides, and what is lost is a text about a mistake.
+# does not tell its tenant, nor does an event in binary mode: there the name alone decides, and what is lost
+# is a text about a mistake.
 _ELSEWHERE = (
     """UPDATE failures SET user_id = %(pseudonym)s, error = split_part(error, ':', 1)
        WHERE tenant_id = %(tenant)s AND user_id = %(user)s""",
@@ -219,7 +220,8 @@ _ELSEWHERE = (
            headers = NULL, digest = NULL, held_until = NULL,
            state = CASE state WHEN 'held' THEN 'dead' ELSE state END
        WHERE {_NAMES_THE_PERSON}
-         AND (door = 'batch-earn' OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",  # noqa: S608  (ours)
+         AND (door = 'batch-earn' OR reason = 'BINARY_MODE'
+              OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",  # noqa: S608  (ours)
     """UPDATE job_runs SET reached_user = ''
        WHERE tenant_id = %(tenant)s AND reached_user = %(user)s AND finished_at IS NOT NULL""",
 )
