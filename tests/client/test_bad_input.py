@@ -1,7 +1,7 @@
 """Bad input is answered with its field's name and leaves no trace; odd but good input is stored exactly."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -206,6 +206,10 @@ def test_what_comes_with_a_command_is_looked_at_once_more_at_the_door(ledger: Le
     assert earn.extensions is not None
     earn.extensions["traceparent"] = "\x00"
     with pytest.raises(InvalidCommand, match="extensions: traceparent: text must not contain NUL"):
+        ledger.client.enqueue(earn)
+    del earn.extensions["traceparent"]
+    cast(dict[Any, Any], earn.extensions)[17] = "a number's name"
+    with pytest.raises(InvalidCommand, match="extensions: 17: an attribute's name"):
         ledger.client.enqueue(earn)
     assert ledger.counts("journal") == [0]
 

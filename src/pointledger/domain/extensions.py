@@ -24,11 +24,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents excludes them, and
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def check_extensions(extensions: Mapping[str, Any]) -> None:
+def check_extensions(extensions: Mapping[Any, Any]) -> None:
     """Raises ValueError, whose text begins with the attribute's name."""
     for place, (name, value) in enumerate(extensions.items(), 1):
-        if not _NAME.fullmatch(name):
-            shown = name.encode("unicode_escape").decode()[:NAME_CHARACTERS]
+        if not (isinstance(name, str) and _NAME.fullmatch(name)):
+            shown = str(name).encode("unicode_escape").decode()[:NAME_CHARACTERS]
             raise ValueError(f"{shown}: an attribute's name is 1 to {NAME_CHARACTERS} of a-z and 0-9")
         if place > MOST:
             raise ValueError(f"{name}: one more than {MOST} extension attributes")

@@ -1,5 +1,8 @@
-"""Incoming events: CloudEvents 1.0 in JSON, one or a list, as commands. Pure, and strict: what is not
-understood is refused with what is wrong; a version that is not known yet waits for one that knows it."""
+"""Incoming events: CloudEvents 1.0 in JSON, one or a list, as commands. Pure.
+
+What CloudEvents allows is taken. An attribute that cannot be taken is named in the refusal. An event of a
+newer version waits for a program that knows it.
+"""
 
 import re
 from base64 import b64decode
