@@ -326,7 +326,9 @@ def next_minute(ledger: Ledger) -> None:
 def test_what_is_more_than_a_producers_quota_waits_and_keeps_its_order(ledger: Ledger) -> None:
     """Q24: the producer's later events stand behind it, others' do not."""
     intake = intake_of(ledger, per_minute=3)
-    raw = [json.dumps(earn(number, amount=number + 1)).encode() for number in range(8)]
+    raw = [
+        json.dumps(earn(number, amount=number + 1, sequence=str(number + 1))).encode() for number in range(8)
+    ]
     bank = json.dumps(earn(1, subject="ben")).encode()
     messages = [Message(each, signed(each)) for each in raw]
     others = Message(bank, signed(bank, "b" * 32, "b", "bank"))
@@ -338,10 +340,11 @@ def test_what_is_more_than_a_producers_quota_waits_and_keeps_its_order(ledger: L
         assert intake.retry_held() == {"accepted": 3, "held": 2}
         next_minute(ledger)
         assert intake.retry_held() == {"accepted": 2}
-    amounts = ledger.rows(
-        "SELECT (payload ->> 'amount')::int FROM journal WHERE user_id = 'anna' ORDER BY seq"
+    found = ledger.rows(
+        """SELECT (payload ->> 'amount')::int, (extensions ->> 'sequence')::int FROM journal
+           WHERE user_id = 'anna' ORDER BY seq"""
     )
-    assert [row[0] for row in amounts] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert found == [(number, number) for number in range(1, 9)]
 
 
 class frozen_minute:
@@ -456,7 +459,7 @@ def test_a_letter_can_be_replayed_once_its_cause_is_put_right(
     ledger: Ledger, sender: Sender, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POINTLEDGER_INTAKE_KEYS_FILE", str(write_keys(tmp_path, tenants=["cafe"])))
-    old = earn(1, iat=(NOW - timedelta(hours=30)).isoformat())
+    old = earn(1, iat=(NOW - timedelta(hours=30)).isoformat(), traceparent="00-trace")
     sender.send(old)
     sender.send(earn(2))
     assert run("intake", "--once", "--json").json == {"accepted": 0, "dead": 2, "held": 0}
@@ -473,6 +476,9 @@ def test_a_letter_can_be_replayed_once_its_cause_is_put_right(
     task_ids = [task_id for each in replayed for task_id in each["task_ids"]]
     assert [outcome.state for outcome in ledger.client.outcomes(task_ids)] == ["applied", "applied"]
     assert ledger.balance("anna") == 10
+    assert ledger.rows("SELECT extensions FROM journal ORDER BY seq LIMIT 1") == [
+        ({"traceparent": "00-trace"},)
+    ]
     assert [letter["state"] for letter in run("dead", "letters", "--json").json_lines] == ["replayed"] * 2
     assert run("dead", "letters", "--state", "dead").stderr.strip() == "No letters."
     missing = run("dead", "letter", "99")

@@ -71,7 +71,9 @@ def settings(settings: Settings, owner_url: str) -> Settings:
     return settings.model_copy(update={"owner_url": owner_url, "erasure_key": SecretStr("k" * 32)})
 
 
-def test_every_form_in_which_an_sdk_writes_an_event_is_taken(ledger: Ledger, sdk: Sdk) -> None:
+def test_every_form_in_which_an_sdk_writes_an_event_is_taken_or_is_told_why_not(
+    ledger: Ledger, sdk: Sdk
+) -> None:
     ledger.rule(
         name="a point per euro",
         event_type="basket.paid",
@@ -98,11 +100,6 @@ def test_every_form_in_which_an_sdk_writes_an_event_is_taken(ledger: Ledger, sdk
     }
     assert extensions == {"trace": kept}
 
-
-def test_what_an_sdk_writes_and_we_cannot_take_is_a_letter_that_says_why(ledger: Ledger, sdk: Sdk) -> None:
-    with Sender(ledger.settings):
-        sdk("produce", NEW_KEY)
-    take_all(ledger)
     with ledger.database.connect() as connection:
         told = {letter.reason: letter.error for letter in letters.letters(connection)}
     assert set(told) == {"BINARY_MODE", "INVALID_EVENT"}
