@@ -21,7 +21,7 @@ import structlog
 from pointledger import failpoints, telemetry
 from pointledger.acceptance import Acceptance
 from pointledger.domain.commands import AnyCommand
-from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of
+from pointledger.domain.incoming import HELD, MAX_BYTES, Misfit, Unfit, commands_of, require_structured
 from pointledger.domain.json_values import read_json
 from pointledger.domain.producers import Producer, Producers, producers_from
 from pointledger.errors import (
@@ -178,11 +178,9 @@ class Intake:
     # ------------------------------------------------------------------------------------------ judging
 
     def _judge(self, message: Message, now: datetime) -> _Judged:
+        producer = None
         try:
             producer = self._sender(message)
-        except Unfit as unfit:
-            return _Judged(message, None, [], unfit)
-        try:
             return _Judged(message, producer, commands_of(message.raw, producer, now))
         except Unfit as unfit:
             return _Judged(message, producer, [], unfit)
@@ -194,6 +192,7 @@ class Intake:
         if message.reply_to is not None:
             raise Unfit(Misfit.REPLY_REFUSED, "reply_to: nothing is sent to a channel of a message's choice")
         headers = message.text_headers
+        require_structured(message.raw, headers)
         producer = self._producers.who_signed(
             message.raw, headers.get(PRODUCER), headers.get(KEY), headers.get(SIGNATURE)
         )
@@ -285,6 +284,8 @@ class Intake:
 
     def _commands_in(self, letter: Letter, first_seen_at: datetime | None) -> list[AnyCommand]:
         """What a letter asks for. Raises Unfit and InvalidCommand."""
+        if letter.reason == Misfit.BINARY_MODE:  # its attributes went with the headers
+            raise Unfit(Misfit.BINARY_MODE, letter.error)
         message = Message(letter.raw, letter.headers or {})
         producer = self._producers.named(letter.producer) or self._sender(message)
         return commands_of(letter.raw, producer, first_seen_at)

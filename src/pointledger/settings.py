@@ -66,7 +66,12 @@ class Settings(BaseSettings):
     events_url: str | None = Field(
         None, repr=False, description="broker of events in and out; Celery's if not given"
     )
-    events_source: str = Field("/pointledger", description="of outgoing events; the tenant follows it")
+    events_source: str = Field(
+        "/pointledger",
+        # a path or a URI, so that CloudEvents' SDKs read what is made of it
+        pattern=r"^(([A-Za-z][A-Za-z0-9+.-]*:|/)([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+)?$",
+        description="of outgoing events; the tenant follows it",
+    )
     events_exchange: str = Field("points.events", description="topic exchange that relays send to")
     events_queues: tuple[str, ...] = Field(
         ("points.events",), description="queues that get every event: without one events would go nowhere"

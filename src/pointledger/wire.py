@@ -38,7 +38,7 @@ def lane_of(tenant_id: str, user_id: str, lanes: int) -> int:
 
 
 # Columns of the journal, and so not part of the payload.
-_COLUMNS = {"id", "tenant_id", "user_id", "actor", "idempotency_key", "occurred_at"}
+_COLUMNS = {"id", "tenant_id", "user_id", "actor", "idempotency_key", "occurred_at", "extensions"}
 _FINGERPRINT_BYTES = 16
 
 
@@ -57,6 +57,7 @@ class Line:
     kind: str
     key: str | None
     payload: str
+    extensions: str | None
 
 
 def encode(command: AnyCommand, lanes: int) -> Line:
@@ -75,11 +76,12 @@ def encode(command: AnyCommand, lanes: int) -> Line:
         kind=command.kind,
         key=command.key,
         payload=payload,
+        extensions=orjson.dumps(command.extensions).decode() if command.extensions else None,
     )
 
 
 def _fingerprint(command: AnyCommand, payload: str) -> bytes:
-    """Tells whether two commands ask for the same: kind and fields, but not id, actor and key.
+    """Tells whether two commands ask for the same: kind and fields, but not id, actor, key and extensions.
 
     The order of metadata's keys does not matter, at any depth.
     """
@@ -106,7 +108,8 @@ def decode(
     key: str | None,
     occurred_at: datetime | None,
 ) -> AnyCommand:
-    """The command that a line of the journal holds. Raises UnknownPayload."""
+    """The command that a line of the journal holds, without its extensions: no decision reads them. Raises
+    UnknownPayload."""
     command = KINDS.get(kind)
     if command is None or version > command.version:
         raise UnknownPayload(f"kind {kind}, version {version}")

@@ -117,7 +117,7 @@ TAMPERINGS = [
         "I9b",
         f"INSERT INTO aliases (id, journal_id) SELECT id, {_SWEEP} FROM journal WHERE id = {_BASKET}",
     ),
-    Tampering("I9b C1", "UPDATE aliases SET journal_id = gen_random_uuid()"),
+    Tampering("C1 I9b", "UPDATE aliases SET journal_id = gen_random_uuid()"),
     Tampering(
         "I10a",
         f"""UPDATE outcomes SET state = 'refused', reason = 'MAX_BALANCE', data = NULL
@@ -287,6 +287,7 @@ TAMPERINGS = [
     ),
     Tampering("E1", f"UPDATE accounts SET status = 'closed' WHERE user_id = {_EDNA}"),
     Tampering("E2", f"UPDATE journal SET idempotency_key = 'edna@home' WHERE id = {_EDNAS}"),
+    Tampering("E2", f"""UPDATE journal SET extensions = '{{"traceparent": "00"}}' WHERE id = {_EDNAS}"""),
     Tampering(
         "E2",
         f"""UPDATE journal SET payload = payload::jsonb || '{{"metadata": {{}}}}' WHERE id = {_EDNAS}""",

@@ -66,7 +66,8 @@ def test_a_sweep_refuses_a_time_without_offset_and_an_unknown_tenant(run: Run) -
 @pytest.fixture
 def dead_id(ledger: Ledger) -> str:
     """A command that died."""
-    task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=9))
+    earn = Earn(tenant_id="shop", user_id="anna", amount=9, extensions={"traceparent": "00-trace"})
+    task_id = ledger.client.enqueue(earn)
     with ledger.database.begin() as connection:
         lane = journal.lane_of(connection, parse_id(task_id))
         assert lane is not None
@@ -82,6 +83,7 @@ def test_dead_commands_are_listed_and_shown(run: Run, dead_id: str) -> None:
     shown = run("dead", "show", dead_id, "--json")
     assert shown.status == 0
     assert shown.json["payload"] == {"amount": 9}
+    assert shown.json["extensions"] == {"traceparent": "00-trace"}
     assert "is full" in shown.json["error"]
     assert '{"amount": 9}' in run("dead", "show", dead_id).stdout
     assert run("outcome", dead_id, "--json").json["state"] == "dead"
@@ -165,6 +167,9 @@ def test_a_database_that_is_away_is_told_with_what_to_do(run: Run, monkeypatch: 
         ("POINTLEDGER_REDIS_URL", ""),
         ("POINTLEDGER_LANES", "many"),
         ("POINTLEDGER_BACKOFF_SECONDS", "soon"),
+        ("POINTLEDGER_EVENTS_SOURCE", "the shop"),
+        ("POINTLEDGER_EVENTS_SOURCE", "1:shop"),
+        ("POINTLEDGER_EVENTS_SOURCE", "/"),
     ],
 )
 def test_a_malformed_setting_is_named(

@@ -1,7 +1,7 @@
 """Bad input is answered with its field's name and leaves no trace; odd but good input is stored exactly."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -183,6 +183,35 @@ def test_odd_metadata_is_stored_exactly_and_applied(ledger: Ledger) -> None:
     assert [outcome.state for outcome in outcomes] == ["applied"] * len(names)
     stored = dict(ledger.rows("SELECT idempotency_key, payload::text FROM journal"))
     assert {name: json.loads(stored[name])["metadata"] for name in names} == corpus.GOOD_METADATA
+
+
+def test_what_comes_with_a_command_is_stored_beside_its_payload_by_every_way_in(ledger: Ledger) -> None:
+    ledger.tenant()
+    extensions = {"traceparent": "00-1-2-01", "letters": "été 🙂", "sampledrate": 30, "cold": False}
+    fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "amount": 1}
+    ledger.client.enqueue(Earn(**fields, extensions=extensions))
+    ledger.client.enqueue_many([Earn(**fields, extensions=extensions), Earn(**fields)])
+    with ledger.database.begin() as connection:
+        ledger.client.enqueue(Earn(**fields, extensions=extensions), connection)
+    ledger.client._acceptance.accept_each([Earn(**fields, extensions=extensions), Earn(**fields)])
+    found = ledger.rows("SELECT extensions, payload::text FROM journal ORDER BY seq")
+    assert [row[0] for row in found] == [extensions, extensions, None, extensions, extensions, None]
+    assert {row[1] for row in found} == {'{"amount":1}'}
+
+
+def test_what_comes_with_a_command_is_looked_at_once_more_at_the_door(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="traceparent: an extension attribute is text"):
+        Earn(tenant_id="shop", user_id="anna", amount=1, extensions={"traceparent": None})
+    earn = Earn(tenant_id="shop", user_id="anna", amount=1, extensions={"traceparent": "00"})
+    assert earn.extensions is not None
+    earn.extensions["traceparent"] = "\x00"
+    with pytest.raises(InvalidCommand, match="extensions: traceparent: text must not contain NUL"):
+        ledger.client.enqueue(earn)
+    del earn.extensions["traceparent"]
+    cast(dict[Any, Any], earn.extensions)[17] = "a number's name"
+    with pytest.raises(InvalidCommand, match="extensions: 17: an attribute's name"):
+        ledger.client.enqueue(earn)
+    assert ledger.counts("journal") == [0]
 
 
 def test_odd_text_is_stored_literally(ledger: Ledger) -> None:

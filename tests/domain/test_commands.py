@@ -213,8 +213,8 @@ def _fingerprint(kind: str, **change: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_content_has_the_same_fingerprint_under_another_id_key_and_actor(kind: str) -> None:
-    other = {"id": UUID(int=7), "idempotency_key": "k", "actor": "till"}
+def test_the_same_content_has_the_same_fingerprint_under_another_id_key_actor_and_trace(kind: str) -> None:
+    other = {"id": UUID(int=7), "idempotency_key": "k", "actor": "till", "extensions": {"traceparent": "00"}}
     assert _fingerprint(kind, **other) == _fingerprint(kind)
 
 

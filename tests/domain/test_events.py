@@ -40,6 +40,11 @@ def test_an_event_is_a_cloud_event_with_the_user_as_its_subject() -> None:
     }
 
 
+def test_an_event_carries_the_trace_of_its_command() -> None:
+    traced = Event(UUID(int=7), "points.spent", "shop", "anna", NOON, {}, "00-trace")
+    assert traced.as_cloud_event("/ledger")["traceparent"] == "00-trace"
+
+
 def test_what_concerns_nobody_has_no_subject() -> None:
     told = Event(UUID(int=7), "limit.window_closed", "shop", None, NOON, {}).as_cloud_event("/ledger")
     assert "subject" not in told

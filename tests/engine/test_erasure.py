@@ -1,5 +1,7 @@
 """Erasing a user on the real ledger: nothing names the person any more, and every sum stays."""
 
+import json
+from base64 import b64encode
 from typing import Any
 
 import psycopg
@@ -24,6 +26,7 @@ from pointledger.ids import new_id, parse_id
 from pointledger.settings import Settings
 from pointledger.storage import erasures, failures, letters
 from pointledger.storage.database import rows, run
+from pointledger.storage.letters import Letter
 from pointledger.sweep import Sweep
 from tests.ledger import Ledger, data_of
 
@@ -58,7 +61,7 @@ def live(ledger: Ledger) -> None:
     about: dict[str, Any] = {"reason": "Secret reason", "source": "Secret", "description": "Secret text"}
     ledger.apply(Earn(**BEN, amount=100))
     ledger.apply(
-        Earn(**ANNA, amount=50, idempotency_key="secret-key", **about),
+        Earn(**ANNA, amount=50, idempotency_key="secret-key", extensions={"partitionkey": "secret"}, **about),
         ApplyRule(**ANNA, event_type="visit", event_id="secret-event", metadata={"name": "Secret Anna"}),
         ApplyRule(**ANNA, event_type="nothing", metadata={"name": "Secret Anna"}),
         Adjust(**ANNA, amount=3, reason="Secret complaint", actor=PERSON),
@@ -110,6 +113,52 @@ def test_q9_nothing_in_any_table_names_the_person_and_every_sum_stays(ledger: Le
     pseudonym = told["account"]["user_id"]
     assert (ledger.account(pseudonym)["status"], ledger.balance(pseudonym)) == ("erased", 0)
     assert len(ledger.client.why("shop", ledger.entries(pseudonym)[0]["id"]).told) > 1
+
+
+SAID = f'{{"to_user_id": "{PERSON}", "name": "Secret"}}'
+LETTERS = [
+    {"data": json.loads(SAID)},
+    {"data": SAID},
+    {"data_base64": b64encode(SAID.encode()).decode()},
+    [{"data_base64": "e30="}, {"data_base64": b64encode(b"???" + SAID.encode()).decode()}],
+]
+
+
+@pytest.mark.parametrize("event", LETTERS, ids=["an object", "text", "base64", "a batch"])
+@pytest.mark.parametrize("slash", ["/", "\\/"], ids=["plain", "escaped"])
+def test_a_letter_is_forgotten_in_whatever_form_an_event_names_the_person(
+    ledger: Ledger, event: Any, slash: str
+) -> None:
+    live(ledger)
+    others = json.dumps({"tenantid": "shop", "data_base64": b64encode(b'"anna.smith2"').decode()})
+    broken = json.dumps({"tenantid": "shop", "data_base64": "e30"})
+    raw = json.dumps({"tenantid": "shop", "event": event}).replace("/", slash)
+    with ledger.database.begin() as connection:
+        for kept in (raw, others, broken, "\x00\\ \xff"):
+            letters.keep(
+                connection, door="events", raw=kept.encode("latin-1"), reason="INVALID_EVENT", error="Secret"
+            )
+    erase(ledger)
+    search(ledger)
+    left = [letter.raw.decode("latin-1") for letter in letters_in(ledger)]
+    assert left == ["", others, broken, "\x00\\ \xff"]
+    assert letters_in(ledger)[0].error == "erased"
+
+
+def test_a_letter_in_binary_mode_does_not_tell_its_tenant_and_is_forgotten_by_the_name(
+    ledger: Ledger,
+) -> None:
+    live(ledger)
+    with ledger.database.begin() as connection:
+        letters.keep(connection, door="events", raw=SAID.encode(), reason="BINARY_MODE", error="in headers")
+    erase(ledger)
+    search(ledger)
+    assert_forgotten(ledger)
+
+
+def letters_in(ledger: Ledger) -> list[Letter]:
+    with ledger.database.connect() as connection:
+        return letters.letters(connection)[::-1]
 
 
 def test_a_command_that_is_sent_again_is_not_applied_again(ledger: Ledger) -> None:

@@ -114,6 +114,29 @@ def test_a_producer_may_choose_the_task_id_by_which_it_asks(ledger: Ledger, inta
     assert ledger.client.outcome("01HZZZZZZZZZZZZZZZZZZZZZZZ").state == "applied"
 
 
+def test_what_came_with_an_event_is_found_with_its_command_and_no_decision(
+    ledger: Ledger, intake: Intake, run: Run
+) -> None:
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+    received(intake, event(1, **trace, partitionkey="anna"))
+    again = event(1, traceparent="00-11111111111111111111111111111111-2222222222222222-01")
+    assert received(intake, again) == {"accepted": 1}, "the same event, sent again by another request"
+    ledger.drain()
+    (entry,) = ledger.entries("anna")
+    why = run("why", "shop", entry["id"], "--json").json
+    assert why["command"]["extensions"] == {**trace, "partitionkey": "anna"}
+    assert f"Its extension traceparent: {trace['traceparent']}." in why["told"]
+    (exported,) = run("export", "shop", "anna").json["commands"]
+    assert exported["extensions"] == why["command"]["extensions"]
+    assert "traceparent" not in exported["payload"]
+    assert ledger.counts("journal", "dead_letters") == [1, 0]
+
+
+def test_an_empty_batch_asks_for_nothing(ledger: Ledger, intake: Intake) -> None:
+    assert received(intake, []) == {"accepted": 1}
+    assert ledger.counts("journal", "dead_letters") == [0, 0]
+
+
 def test_what_the_ledger_refuses_is_an_outcome_and_no_dead_letter(ledger: Ledger, intake: Intake) -> None:
     """Q18, Q19: a tenant that is not there, an account that is closed."""
     ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=1))
@@ -138,13 +161,13 @@ UNFIT: dict[str, tuple[object, str, str]] = {
     "Q3 binary": (bytes(range(256)), "UNREADABLE", "UnicodeDecodeError"),
     "Q4 nested": (DEEP[30_000:130_000][:60_000], "UNREADABLE", "nested too deeply"),
     "Q5 large": (b" " * 65_537, "TOO_LARGE", "65537 bytes"),
-    "no event": ([], "INVALID_EVENT", "a list of 1 to 1000"),
+    "no events": ([earn(), 7], "INVALID_EVENT", "a list of 1000 at most"),
     "text": ("x", "INVALID_EVENT", "one CloudEvent"),
     "Q6 no id": ({k: v for k, v in earn().items() if k != "id"}, "INVALID_EVENT", "id: Field required"),
     "Q6 no source": ({k: v for k, v in earn().items() if k != "source"}, "INVALID_EVENT", "source: Field"),
-    "Q7 id": (earn(id="a b"), "INVALID_EVENT", "id: Value error, printable ASCII without blanks"),
+    "Q7 source": (earn(source="a b"), "INVALID_EVENT", "source: Value error, printable ASCII without blanks"),
     "Q7 taskid": (earn(taskid="17"), "INVALID_EVENT", "taskid: Value error, an id is a ULID or a UUID"),
-    "Q7 long": (earn(id="i" * 250), "INVALID_EVENT", "source and id: together 254 characters"),
+    "Q7 empty": (earn(id=""), "INVALID_EVENT", "id: String should have at least 1 character"),
     "Q8 kind": (earn() | {"kind": "mint"}, "INVALID_EVENT", "kind: one of"),
     "Q11 kind": (event(kind="expire", data={"amount": 1}), "NOT_ALLOWED", "may not send expire"),
     "Q12 tenant": (earn(tenantid="cafe"), "NOT_ALLOWED", "web-shop may not send earn for this tenant"),
@@ -165,13 +188,13 @@ UNFIT: dict[str, tuple[object, str, str]] = {
         for user in ("", ".", "..", "%2e", "a/b", "a\u200bb", "а", "ａ", "a ",
             "' OR 1=1--", "a" * 65, 7, None)
     },
-    "Q20 unknown": (earn(balance=9), "INVALID_EVENT", "balance: Extra inputs are not permitted"),
+    "Q20 unknown": (earn(newBalance=9), "INVALID_EVENT", "newBalance: an attribute's name is 1 to 64"),
     "Q20 in data": (event(kind="earn", data={"amount": 1, "vip": 1}), "INVALID_EVENT", "vip: Extra inputs"),
     "Q20 own": (event(kind="earn", data={"amount": 1, "actor": "x"}), "INVALID_EVENT", "actor are"),
     "Q21 twice": (TWICE, "UNREADABLE", "subject: given twice"),
     "Q22 NUL": (event(data={"a": "\x00"}), "INVALID_EVENT", "NUL"),
     "Q22 surrogate": (event(data={"a": "\ud800"}), "INVALID_EVENT", "surrogates"),
-    "second of two": ([earn(8), earn(9, amount=0)], "INVALID_EVENT", "event 2: amount:"),
+    "second of two": ([earn(8), earn(9, amount=0)], "INVALID_EVENT", "event 2: data.amount:"),
 }  # fmt: skip
 
 
@@ -215,6 +238,36 @@ def test_no_answer_goes_to_a_channel_of_a_messages_choice(ledger: Ledger, intake
     """Q23."""
     assert received(intake, earn(), reply_to="admins") == {"dead": 1}
     assert kept(ledger)[0].reason == "REPLY_REFUSED"
+
+
+BINARY = {
+    "ce-specversion": "1.0",
+    "ce-id": "1",
+    "ce-source": "/till",
+    "ce-type": "visit",
+    "ce-subject": "anna",
+}
+
+
+@pytest.mark.parametrize("signs", [True, False])
+def test_an_event_in_binary_mode_is_told_how_to_come(ledger: Ledger, intake: Intake, signs: bool) -> None:
+    """Anyone with write access to the queue could put other attributes beside the signed data."""
+    body = b'{"amount_minor": 1999}'
+    headers = BINARY | (signed(body) if signs else {})
+    assert received(intake, body, headers) == {"dead": 1}
+    (letter,) = kept(ledger)
+    assert (letter.reason, letter.raw) == ("BINARY_MODE", body)
+    assert "send structured mode" in letter.error
+    with pytest.raises(LetterUnfit, match="send structured mode"):
+        intake.replay(letter.id)
+    assert (kept(ledger)[0].reason, kept(ledger)[0].attempts) == ("BINARY_MODE", 2)
+
+
+def test_an_event_in_structured_mode_may_repeat_its_attributes_in_headers(
+    ledger: Ledger, intake: Intake
+) -> None:
+    raw = json.dumps(earn(1)).encode()
+    assert received(intake, raw, BINARY | signed(raw)) == {"accepted": 1}
 
 
 def test_an_id_with_other_content_is_dead_and_its_neighbours_are_not(ledger: Ledger, intake: Intake) -> None:
@@ -273,7 +326,9 @@ def next_minute(ledger: Ledger) -> None:
 def test_what_is_more_than_a_producers_quota_waits_and_keeps_its_order(ledger: Ledger) -> None:
     """Q24: the producer's later events stand behind it, others' do not."""
     intake = intake_of(ledger, per_minute=3)
-    raw = [json.dumps(earn(number, amount=number + 1)).encode() for number in range(8)]
+    raw = [
+        json.dumps(earn(number, amount=number + 1, sequence=str(number + 1))).encode() for number in range(8)
+    ]
     bank = json.dumps(earn(1, subject="ben")).encode()
     messages = [Message(each, signed(each)) for each in raw]
     others = Message(bank, signed(bank, "b" * 32, "b", "bank"))
@@ -285,10 +340,11 @@ def test_what_is_more_than_a_producers_quota_waits_and_keeps_its_order(ledger: L
         assert intake.retry_held() == {"accepted": 3, "held": 2}
         next_minute(ledger)
         assert intake.retry_held() == {"accepted": 2}
-    amounts = ledger.rows(
-        "SELECT (payload ->> 'amount')::int FROM journal WHERE user_id = 'anna' ORDER BY seq"
+    found = ledger.rows(
+        """SELECT (payload ->> 'amount')::int, (extensions ->> 'sequence')::int FROM journal
+           WHERE user_id = 'anna' ORDER BY seq"""
     )
-    assert [row[0] for row in amounts] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert found == [(number, number) for number in range(1, 9)]
 
 
 class frozen_minute:
@@ -403,7 +459,7 @@ def test_a_letter_can_be_replayed_once_its_cause_is_put_right(
     ledger: Ledger, sender: Sender, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POINTLEDGER_INTAKE_KEYS_FILE", str(write_keys(tmp_path, tenants=["cafe"])))
-    old = earn(1, iat=(NOW - timedelta(hours=30)).isoformat())
+    old = earn(1, iat=(NOW - timedelta(hours=30)).isoformat(), traceparent="00-trace")
     sender.send(old)
     sender.send(earn(2))
     assert run("intake", "--once", "--json").json == {"accepted": 0, "dead": 2, "held": 0}
@@ -420,6 +476,9 @@ def test_a_letter_can_be_replayed_once_its_cause_is_put_right(
     task_ids = [task_id for each in replayed for task_id in each["task_ids"]]
     assert [outcome.state for outcome in ledger.client.outcomes(task_ids)] == ["applied", "applied"]
     assert ledger.balance("anna") == 10
+    assert ledger.rows("SELECT extensions FROM journal ORDER BY seq LIMIT 1") == [
+        ({"traceparent": "00-trace"},)
+    ]
     assert [letter["state"] for letter in run("dead", "letters", "--json").json_lines] == ["replayed"] * 2
     assert run("dead", "letters", "--state", "dead").stderr.strip() == "No letters."
     missing = run("dead", "letter", "99")
@@ -440,7 +499,7 @@ def write_keys(folder: Path, **more: Any) -> Path:
 
 def test_a_letter_that_is_still_no_command_says_why(ledger: Ledger, intake: Intake) -> None:
     received(intake, earn(1, amount=0))
-    with pytest.raises(LetterUnfit, match="amount: Input should be greater"):
+    with pytest.raises(LetterUnfit, match=r"data\.amount: Input should be greater"):
         intake.replay(kept(ledger)[0].id)
     assert kept(ledger)[0].attempts == 2
 

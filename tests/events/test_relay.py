@@ -86,6 +86,23 @@ def test_a_status_stands_between_the_entries_where_it_was_changed(
     ]
 
 
+def test_an_event_carries_the_trace_of_its_command_and_nothing_else_that_came_with_it(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    ledger.apply(
+        Earn(**shop, amount=5, extensions={"traceparent": trace, "tracestate": "a=b", "partitionkey": "x"}),
+        SetStatus(**shop, status="suspended", reason="asked for", extensions={"traceparent": trace}),
+        SetStatus(**shop, status="active", reason="asked for"),
+        Spend(**shop, amount=1, extensions={"traceparent": "Anna's secret"}),
+        Transfer(**shop, to_user_id="anna", amount=1, extensions={"traceparent": trace}),
+    )
+    relay_all(ledger.settings)
+    heard = listener.listen(4)
+    assert [event.get("traceparent") for event in heard] == [trace, trace, None, None]
+    assert not any({"tracestate", "partitionkey"} & event.keys() for event in heard)
+
+
 def test_a_tenant_hears_what_it_asked_for_and_nothing_from_before(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:

@@ -43,6 +43,3 @@ def test_everything_that_beat_asks_for_is_a_task_of_the_workers(settings: Settin
     }
     assert set(found["asked"].values()) <= set(found["known"])
     assert set(found["queues"]) <= set(found["listened"])
-    assert {f"points.{kind}" for kind in ("apply_rule", "earn", "spend", "transfer", "expire")} <= set(
-        found["known"]
-    )

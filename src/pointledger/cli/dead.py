@@ -221,4 +221,5 @@ def _json(dead: Dead) -> dict[str, Any]:
         "dead_at": dead.dead_at.isoformat().replace("+00:00", "Z"),
         "error": dead.error,
         "payload": dead.payload,
+        "extensions": dead.extensions,
     }

@@ -74,7 +74,8 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, as others hear of it. `user_id`: whose account; None where it is nobody's."""
+    """Something that happened, as others hear of it. `user_id`: whose account; None where it is nobody's.
+    `traceparent`: of the command that did it, where that came with one."""
 
     id: UUID
     type: str
@@ -82,6 +83,7 @@ class Event:
     user_id: str | None
     time: datetime
     data: dict[str, Any]
+    traceparent: str | None = None
 
     def as_cloud_event(self, source: str) -> dict[str, Any]:
         """CloudEvents 1.0, structured mode. `source` names the ledger; the tenant follows it."""
@@ -97,6 +99,8 @@ class Event:
         }
         if self.user_id is not None:
             event["subject"] = data["user_id"] = self.user_id
+        if self.traceparent is not None:
+            event["traceparent"] = self.traceparent
         return event
 
 

@@ -1,7 +1,7 @@
 """The fields of commands: what an id, a moment, an amount and a text are."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -14,6 +14,7 @@ MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: a thousand such amounts still s
 ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _REACH = "a moment lies between the years 1900 and 9000; leave it out for never"
+_LEAP_SECOND = re.compile(r"(T\d\d:\d\d):60")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -26,13 +27,25 @@ def _one_id(value: object) -> object:
     return value
 
 
+def _moment_in(text: str) -> datetime:
+    """Python reads ISO 8601. RFC 3339 also allows a lower-case t and z, and a leap second (23:59:60 in UTC):
+    that is the first second of the next day here, as on most clocks. Raises ValueError, and OverflowError."""
+    earlier, leaps = _LEAP_SECOND.subn(r"\1:59", text.upper())
+    moment = datetime.fromisoformat(earlier)
+    if not leaps:
+        return moment
+    if f"{moment.astimezone(UTC):%H:%M:%S}" != "23:59:59":
+        raise ValueError("no leap second")
+    return moment + timedelta(seconds=1)
+
+
 def _one_moment(value: object) -> object:
     """Text in ISO 8601 with an offset; pydantic alone would also take numbers and local times."""
     moment = value
     if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            moment = _moment_in(value)
+        except (ValueError, OverflowError):
             raise ValueError("a moment is written like 2026-03-01T10:00:00Z") from None
     if isinstance(moment, datetime) and moment.tzinfo is None:
         raise ValueError("a moment needs an offset, like 2026-03-01T10:00:00Z")

@@ -1,28 +1,43 @@
-"""Incoming events: CloudEvents 1.0 in JSON, one or a list, as commands. Pure, and strict: what is not
-understood is refused with what is wrong; a version that is not known yet waits for one that knows it."""
+"""Incoming events: CloudEvents 1.0 in JSON, one or a list, as commands. Pure.
 
+What CloudEvents allows is taken. An attribute that cannot be taken is named in the refusal. An event of a
+newer version waits for a program that knows it.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pointledger.domain.commands import KINDS, AnyCommand, command_from
+from pointledger.domain.commands import KINDS, AnyCommand
+from pointledger.domain.extensions import check_extensions
 from pointledger.domain.fields import EntityId, Label, Moment, TaskId
 from pointledger.domain.findings import explain
 from pointledger.domain.json_values import read_json
 from pointledger.domain.producers import Producer
-from pointledger.errors import InvalidCommand
 from pointledger.ids import milliseconds_of
 
 MAX_BYTES = 64 * 1024  # of a message: an event's facts, not its documents
 MAX_EVENTS = 1000  # of one message
-SPEC_VERSION, VERSION = "1.0", 1
+VERSION = 1
+_KNOWN_SPEC = (1, 0)
 _OLDEST, _AHEAD = timedelta(hours=24), timedelta(seconds=60)  # of `iat`: an old message sent again is refused
-_KEY_CHARACTERS = 255  # of `source` and `id` with a blank between them, as of every idempotency key
+_KEY_CHARACTERS = 255  # of every idempotency key
+_DIGEST_BYTES = 32  # of what does not fit a key
 _RANDOM_BYTES = 10
+
+_SPEC = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+_INTEGER = re.compile(r"-?[0-9]{1,10}")  # CloudEvents' integers have 32 bits
+# `json`, or a structured suffix that says the same (RFC 6839), with or without parameters.
+_JSON_TYPE = re.compile(r"[^/\s;]+/([^/\s;]+\+)?json\s*(;.*)?", re.IGNORECASE)
+# Where protocol bindings put the attributes of an event in binary mode: HTTP and RabbitMQ, Kafka, AMQP.
+_IN_HEADERS = ("ce-", "ce_", "cloudevents:", "cloudevents_")
 
 
 class Misfit(StrEnum):
@@ -30,6 +45,7 @@ class Misfit(StrEnum):
 
     TOO_LARGE = "TOO_LARGE"
     REPLY_REFUSED = "REPLY_REFUSED"
+    BINARY_MODE = "BINARY_MODE"
     UNSIGNED = "UNSIGNED"
     QUOTA = "QUOTA"
     UNREADABLE = "UNREADABLE"
@@ -51,13 +67,18 @@ class Unfit(Exception):
         self.misfit = misfit
 
 
-def _name(value: str) -> str:
+def _uri(value: str) -> str:
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise ValueError("printable ASCII without blanks")
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=_KEY_CHARACTERS), AfterValidator(_name)]
+def _integer(value: object) -> object:
+    """CloudEvents writes an integer as text where a broker did not know its type."""
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
+
+
+Uri = Annotated[str, Field(min_length=1), AfterValidator(_uri)]
 
 
 class IncomingEvent(BaseModel):
@@ -66,19 +87,40 @@ class IncomingEvent(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
     specversion: Literal["1.0"]
-    id: Name
-    source: Name
+    id: Annotated[str, Field(min_length=1)]
+    source: Uri
     type: Label
     subject: EntityId
     time: Moment | None = None
-    datacontenttype: Literal["application/json"] | None = None
-    dataschema: Name | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
+    datacontenttype: str | None = None
+    dataschema: Uri | None = None
+    data: Any = None
+    data_base64: str | None = None
     tenantid: EntityId
     iat: Moment
     kind: str = "apply-rule"
-    version: Literal[1] = 1
+    version: Annotated[int, BeforeValidator(_integer), Field(ge=VERSION, le=VERSION)] = VERSION
     taskid: TaskId | None = None
+
+
+_ATTRIBUTES = frozenset(IncomingEvent.model_fields)
+# What a field of a command is called in an event; other fields stand in `data`.
+_ATTRIBUTE_OF = {
+    "id": "taskid", "tenant_id": "tenantid", "user_id": "subject", "occurred_at": "time",
+    "event_type": "type", "metadata": "data", "body": "data",
+}  # fmt: skip
+
+
+def require_structured(raw: bytes, headers: Iterable[str]) -> None:
+    """Raises Unfit for an event in binary mode: its attributes are headers, which no signature covers. An
+    event in structured mode may repeat its attributes there; only its bytes count."""
+    if b'"specversion"' in raw or not any(name.lower().startswith(_IN_HEADERS) for name in headers):
+        return
+    raise Unfit(
+        Misfit.BINARY_MODE,
+        "binary mode: the attributes are headers, which the signature does not cover; send structured mode, "
+        "with the whole event as JSON in the body",
+    )
 
 
 def commands_of(raw: bytes, producer: Producer, first_seen_at: datetime | None) -> list[AnyCommand]:
@@ -89,8 +131,8 @@ def commands_of(raw: bytes, producer: Producer, first_seen_at: datetime | None) 
     except ValueError as error:  # UnicodeDecodeError, JSONDecodeError
         raise Unfit(Misfit.UNREADABLE, f"not strict JSON: {type(error).__name__}: {error}") from None
     events = document if isinstance(document, list) else [document]
-    if not 1 <= len(events) <= MAX_EVENTS or not all(isinstance(event, dict) for event in events):
-        raise Unfit(Misfit.INVALID_EVENT, f"one CloudEvent, or a list of 1 to {MAX_EVENTS}")
+    if len(events) > MAX_EVENTS or not all(isinstance(event, dict) for event in events):
+        raise Unfit(Misfit.INVALID_EVENT, f"one CloudEvent, or a list of {MAX_EVENTS} at most")
     if any(_is_newer(event) for event in events):
         raise Unfit(Misfit.UNKNOWN_VERSION, f"this program knows specversion 1.0 and version {VERSION}")
     return [
@@ -100,21 +142,27 @@ def commands_of(raw: bytes, producer: Producer, first_seen_at: datetime | None) 
 
 
 def _is_newer(event: dict[str, Any]) -> bool:
-    version, spec = event.get("version", VERSION), event.get("specversion", SPEC_VERSION)
-    is_number = isinstance(version, int) and not isinstance(version, bool)
-    return (is_number and version > VERSION) or (isinstance(spec, str) and spec > SPEC_VERSION)
+    version, spec = _integer(event.get("version")), event.get("specversion")
+    if isinstance(version, int) and version > VERSION:
+        return True
+    found = _SPEC.fullmatch(spec) if isinstance(spec, str) else None
+    return found is not None and (int(found[1]), int(found[2])) > _KNOWN_SPEC
 
 
 def _command(fields: dict[str, Any], producer: Producer, now: datetime | None, where: str) -> AnyCommand:
+    """The command that one event asks for. Raises Unfit, whose text begins with `where`."""
+    given = {name: value for name, value in fields.items() if value is not None}  # null: as if left out
+    extensions = {name: value for name, value in given.items() if name not in _ATTRIBUTES}
     try:
-        event = IncomingEvent.model_validate(fields)
+        event = IncomingEvent.model_validate({name: given[name] for name in given.keys() & _ATTRIBUTES})
+        check_extensions(extensions)
+        data = _data_of(event)
     except ValidationError as error:
         raise Unfit(Misfit.INVALID_EVENT, where + explain(error)) from None
+    except ValueError as error:
+        raise Unfit(Misfit.INVALID_EVENT, f"{where}{error}") from None
     if event.kind not in KINDS:
         raise Unfit(Misfit.INVALID_EVENT, f"{where}kind: one of {', '.join(KINDS)}")
-    key = f"{event.source} {event.id}"
-    if len(key) > _KEY_CHARACTERS:
-        raise Unfit(Misfit.INVALID_EVENT, f"{where}source and id: together {_KEY_CHARACTERS - 1} characters")
     if now and not now - _OLDEST <= event.iat <= now + _AHEAD:
         raise Unfit(Misfit.STALE, f"{where}iat: older than 24 hours, or ahead by more than 60 seconds")
     if not producer.may(event.tenantid, event.kind):
@@ -124,16 +172,56 @@ def _command(fields: dict[str, Any], producer: Producer, now: datetime | None, w
         "tenant_id": event.tenantid,
         "user_id": event.subject,
         "actor": producer.name,
-        "idempotency_key": key,
+        "idempotency_key": _key_of(event),
         "occurred_at": event.time,
+        "extensions": extensions or None,
     }
-    asked = {"event_type": event.type, "metadata": event.data} if event.kind == "apply-rule" else event.data
+    asked = {"event_type": event.type, "metadata": data} if event.kind == "apply-rule" else data
     if twice := sorted(set(about) & set(asked)):
         raise Unfit(Misfit.INVALID_EVENT, f"{where}data: {', '.join(twice)} are the event's own")
     try:
-        return command_from(event.kind, {**asked, **about})
-    except InvalidCommand as error:
-        raise Unfit(Misfit.INVALID_EVENT, f"{where}{error.args[0]}") from None
+        return KINDS[event.kind].model_validate({**asked, **about})
+    except ValidationError as error:
+        raise Unfit(Misfit.INVALID_EVENT, where + explain(error, _attribute_of)) from None
+
+
+def _attribute_of(field: str) -> str:
+    return _ATTRIBUTE_OF.get(field, f"data.{field}")
+
+
+def _data_of(event: IncomingEvent) -> dict[str, Any]:
+    """The JSON object that the event carries; none is an empty one. Raises ValueError, which names the
+    attribute.
+
+    The SDKs write bytes as `data_base64`, and text as text, also text that holds JSON. Neither can mean
+    anything but the object that is in it.
+    """
+    name = "data" if event.data_base64 is None else "data_base64"
+    content = event.data if event.data_base64 is None else event.data_base64
+    if content is None:
+        return {}
+    if event.datacontenttype is not None and not _JSON_TYPE.fullmatch(event.datacontenttype):
+        raise ValueError("datacontenttype: application/json, or another JSON type")
+    if event.data is not None and event.data_base64 is not None:
+        raise ValueError("data_base64: there is data, too; an event has one of both")
+    try:
+        if name == "data_base64":
+            content = b64decode(content, validate=True)
+        found = read_json(content) if isinstance(content, str | bytes) else content
+    except ValueError as error:
+        raise ValueError(f"{name}: no JSON in it: {type(error).__name__}: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{name}: a JSON object")
+    return found
+
+
+def _key_of(event: IncomingEvent) -> str:
+    """`source` and `id`, as they are. Where CloudEvents allows what a key does not, other letters and any
+    length, their digest: it has no blank, so it is no other event's pair."""
+    pair = f"{event.source} {event.id}"
+    if pair.isascii() and pair.isprintable() and len(pair) <= _KEY_CHARACTERS:
+        return pair
+    return blake2b(pair.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _id_of(event: IncomingEvent, producer: Producer) -> UUID:

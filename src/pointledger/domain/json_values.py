@@ -24,17 +24,18 @@ def _check(value: object, depth: int) -> None:
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise ValueError("keys are text")
-            _check_scalar(key)
+            check_scalar(key)
             _check(inner, depth + 1)
         return
     if isinstance(value, list):
         for inner in value:
             _check(inner, depth + 1)
         return
-    _check_scalar(value)
+    check_scalar(value)
 
 
-def _check_scalar(value: object) -> None:
+def check_scalar(value: object) -> None:
+    """Raises ValueError for what is no text, number, truth value or null that every reader holds exactly."""
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError("text must not contain NUL, which Postgres cannot store")

@@ -77,6 +77,7 @@ def _command(entry: dict[str, Any], command: dict[str, Any] | None) -> list[str]
     for name in ("event_type", "event_id", "reason", "source", "description"):
         if (command["payload"] or {}).get(name):
             told.append(f"Its {name.replace('_', ' ')}: {command['payload'][name]}.")
+    told += [f"Its extension {name}: {value}." for name, value in (command["extensions"] or {}).items()]
     return told
 
 

@@ -196,18 +196,33 @@ def search_on(connection: sa.Connection) -> bool | None:
     return False
 
 
+# A letter names the person as JSON does; inside a text that holds JSON, as an event's `data` may be; or, not
+# to be seen, in an event's `data_base64`. Only what is base64 to the end is decoded, because Postgres raises
+# an error for anything else.
+_NAMES_THE_PERSON = r"""(
+    position(convert_to('"' || %(user)s || '"', 'UTF8') IN raw) > 0
+    OR position(convert_to('"' || %(user)s || '\"', 'UTF8') IN raw) > 0
+    OR EXISTS (
+        SELECT FROM regexp_matches(
+            replace(encode(raw, 'escape'), '\\/', '/'),  -- some writers put a backslash before each /
+            '"data_base64"\s*:\s*"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"', 'g'
+        ) AS found
+        WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN decode(found[1], 'base64')) > 0))"""
+
 # An error's text may quote the person; what kind of error it was stays. A row of a batch that was no earn
-# does not tell its tenant: there the name alone decides, and what is lost is a text about a mistake.
+# does not tell its tenant, nor does an event in binary mode: there the name alone decides, and what is lost
+# is a text about a mistake.
 _ELSEWHERE = (
     """UPDATE failures SET user_id = %(pseudonym)s, error = split_part(error, ':', 1)
        WHERE tenant_id = %(tenant)s AND user_id = %(user)s""",
-    """UPDATE dead_letters
+    f"""UPDATE dead_letters
        SET raw = '', reason = CASE reason WHEN 'DEFERRED' THEN 'CANCELLED' ELSE reason END,
            error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END,
            headers = NULL, digest = NULL, held_until = NULL,
            state = CASE state WHEN 'held' THEN 'dead' ELSE state END
-       WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN raw) > 0
-         AND (door = 'batch-earn' OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",
+       WHERE {_NAMES_THE_PERSON}
+         AND (door = 'batch-earn' OR reason = 'BINARY_MODE'
+              OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",  # noqa: S608  (ours)
     """DELETE FROM callbacks c USING journal j
        WHERE c.sent_at IS NOT NULL AND j.id = c.command_id AND j.tenant_id = %(tenant)s
          AND (j.user_id = %(pseudonym)s OR position('"' || %(user)s || '"' IN c.message::text) > 0)""",

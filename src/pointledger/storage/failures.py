@@ -103,6 +103,7 @@ class Dead:
     accepted_at: datetime
     dead_at: datetime
     payload: dict[str, Any]
+    extensions: dict[str, Any] | None
 
 
 class Which(NamedTuple):
@@ -124,7 +125,8 @@ f.dead_at IS NOT NULL
   AND (%(until)s::timestamptz IS NULL OR f.dead_at <= %(until)s)"""
 
 _DEAD = f"""
-SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload
+SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload,
+       j.extensions
 FROM failures f JOIN journal j USING (id)
 WHERE {_OF_THESE}
   AND (%(id)s::uuid IS NULL

@@ -32,6 +32,7 @@ STRIPPED = Invariant(
       AND NOT EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.seq = j.seq AND p.id = j.id)
       AND (j.idempotency_key IS NOT NULL OR j.fingerprint <> decode(repeat('00', 16), 'hex')
            OR j.payload -> 'metadata' IS NOT NULL OR j.payload -> 'event_id' IS NOT NULL
+           OR j.extensions IS NOT NULL
            OR j.payload -> 'source' IS NOT NULL OR j.payload -> 'description' IS NOT NULL
            OR coalesce(j.payload ->> 'reason', 'erased') <> 'erased' OR o.message IS NOT NULL
            OR coalesce(o.data -> 'account' ->> 'user_id', j.user_id) <> j.user_id)""",

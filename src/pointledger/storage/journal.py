@@ -23,17 +23,17 @@ WITH numbered AS MATERIALIZED (
     FROM (SELECT set_config('lock_timeout', '500ms', true)) AS patience,
          unnest(%(ids)b::uuid[], %(lanes)b::int2[], %(versions)b::int2[], %(occurred)b::timestamptz[],
                 %(fingerprints)b::bytea[], %(tenants)b::text[], %(users)b::text[], %(actors)b::text[],
-                %(kinds)b::text[], %(keys)b::text[], %(payloads)b::text[])
+                %(kinds)b::text[], %(keys)b::text[], %(payloads)b::text[], %(extensions)b::text[])
          WITH ORDINALITY AS line (id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor,
-                                  kind, idempotency_key, payload, ordinal)
+                                  kind, idempotency_key, payload, extensions, ordinal)
     ORDER BY ordinal
 ), accepted AS (
     -- sorted by key: two accepts that overlap must not wait for each other in a circle; of two in one call
     -- the first is the command, the other its repetition
     INSERT INTO journal (seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
-                         idempotency_key, payload)
+                         idempotency_key, payload, extensions)
     SELECT seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
-           idempotency_key, payload::json
+           idempotency_key, payload::json, extensions::json
     FROM numbered
     WHERE NOT EXISTS (SELECT FROM aliases WHERE aliases.id = numbered.id)
       AND (SELECT count(*) FROM lanes) = %(lane_count)b
@@ -64,6 +64,7 @@ def accept(connection: AnyConnection, lines: Sequence[Line], lane_count: int) ->
         "kinds": [line.kind for line in lines],
         "keys": [line.key for line in lines],
         "payloads": [line.payload for line in lines],
+        "extensions": [line.extensions for line in lines],
         "lane_count": lane_count,
     }
     return int(execute(connection, _ACCEPT, values).rowcount)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.book import Book, Entry
 from pointledger.domain.events import EVENT_OF_ENTRY, Event, StatusChange
+from pointledger.domain.extensions import traceparent_of
 from pointledger.ids import show_id
 from pointledger.storage.database import copy, rows, run
 from pointledger.wire import lane_of
@@ -170,12 +171,17 @@ SELECT o.seq AS place, named.ordinal, o.tenant_id, a.user_id, o.type AS event_ty
        e.id, e.seq, e.type, e.subtype, e.amount, e.delta, e.delta_frozen, e.delta_pending, e.delta_debt,
        e.balance_after - e.delta AS balance_before, e.balance_after, e.frozen_after, e.pending_after,
        e.debt_after, e.related_id, e.rule_id, e.rule_version, e.expires_at, e.occurred_at, e.created_at,
-       e.command_id
+       e.command_id, j.traceparent
 FROM unnest(%(seqs)s::int8[]) AS wanted (seq)
 JOIN outbox o ON o.seq = wanted.seq
 LEFT JOIN LATERAL unnest(o.entry_ids) WITH ORDINALITY AS named (id, ordinal) ON true
 LEFT JOIN entries e ON e.tenant_id = o.tenant_id AND e.id = named.id
 LEFT JOIN accounts a ON a.tenant_id = o.tenant_id AND a.id = coalesce(e.account_id, o.account_id)
+-- one by one: left to itself Postgres may read the whole journal for a thousand commands; the id of a status
+-- that has changed is its command's
+LEFT JOIN LATERAL (
+    SELECT extensions ->> 'traceparent' AS traceparent FROM journal
+    WHERE journal.id = coalesce(e.command_id, o.event_id) OFFSET 0) j ON true
 ORDER BY o.seq, named.ordinal"""
 
 _ENTRY_FIELDS = (
@@ -193,17 +199,18 @@ def events(connection: sa.Connection, seqs: list[int]) -> list[Event]:
 
 def _event(row: Any) -> Event:
     data: dict[str, Any] = {}
+    trace = traceparent_of(row.traceparent)
     if row.account_id is not None:
         data["account_id"] = show_id(row.account_id)
     if row.event_id is not None:
         data |= row.data
-        return Event(row.event_id, row.event_type, row.tenant_id, row.user_id, row.recorded_at, data)
+        return Event(row.event_id, row.event_type, row.tenant_id, row.user_id, row.recorded_at, data, trace)
     assert row.id is not None, "an outbox row names entries that are there"
     told = {name: getattr(row, name) for name in _ENTRY_FIELDS if getattr(row, name) is not None}
     entry = {name: show_id(value) if name in _IDS else value for name, value in told.items()}
     data |= {"seq": row.seq, "transaction": entry}
     event_type = EVENT_OF_ENTRY[row.type, row.subtype]
-    return Event(row.id, event_type, row.tenant_id, row.user_id, row.created_at, data)
+    return Event(row.id, event_type, row.tenant_id, row.user_id, row.created_at, data, trace)
 
 
 def mark_sent(connection: sa.Connection, seqs: list[int]) -> None:

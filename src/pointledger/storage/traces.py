@@ -12,7 +12,7 @@ from pointledger.storage.queries import shown
 
 _COMMAND = """
 SELECT j.id, j.kind, j.user_id, j.actor, j.idempotency_key, j.occurred_at, j.accepted_at, j.payload,
-       o.state, o.applied_at, o.data
+       j.extensions, o.state, o.applied_at, o.data
 FROM journal j LEFT JOIN outcomes o ON o.id = j.id WHERE j.id = %(id)s"""
 
 
@@ -140,6 +140,7 @@ def commands_of(
 
 _TOLD = """
 SELECT j.id AS task_id, j.seq, j.kind, j.actor, j.idempotency_key, j.occurred_at, j.accepted_at, j.payload,
+       j.extensions,
        coalesce(o.state, CASE WHEN f.dead_at IS NULL THEN 'pending' ELSE 'dead' END) AS state, o.reason,
        CASE WHEN f.dead_at IS NULL THEN o.message ELSE f.error END AS message, o.applied_at, o.data
 FROM journal j LEFT JOIN outcomes o ON o.id = j.id LEFT JOIN failures f ON f.id = j.id

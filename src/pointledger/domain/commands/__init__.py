@@ -28,6 +28,7 @@ from pointledger.domain.commands.points import ApplyRule, Earn, Expire, Spend, T
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
 from pointledger.domain.commands.sweeps import ActivateDue, ExpireDue, ReleaseHoldsDue, SweepCommand
 from pointledger.domain.commands.wallets import Exchange, WalletAdjust
+from pointledger.domain.extensions import check_extensions
 from pointledger.domain.findings import explain
 from pointledger.domain.json_values import check_metadata
 from pointledger.errors import InvalidCommand
@@ -109,8 +110,13 @@ def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
 
 
 def checked(command: AnyCommand) -> AnyCommand:
-    """The command, looked at once more as it comes through the door: its fields are frozen, but metadata is
-    the caller's own dictionary, which may have changed. Raises InvalidCommand."""
+    """The command, looked at once more as it comes through the door: its fields are frozen, but metadata and
+    extensions are the caller's own dictionaries, which may have changed. Raises InvalidCommand."""
+    if command.extensions:
+        try:
+            check_extensions(command.extensions)
+        except ValueError as error:
+            raise InvalidCommand(f"extensions: {error}") from None
     if isinstance(command, ApplyRule):
         try:
             check_metadata(command.metadata)

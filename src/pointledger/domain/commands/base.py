@@ -6,12 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pointledger.domain.extensions import Extensions
 from pointledger.domain.fields import EntityId, Key, Moment, TaskId
 from pointledger.ids import new_id
 
 
 class Command(BaseModel):
-    """What every command carries. `occurred_at`: when it happened, if not when it is accepted."""
+    """What every command carries. `occurred_at`: when it happened, if not when it is accepted. `extensions`:
+    what came with it for others to read, such as `traceparent`; a decision does not see them."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -29,6 +31,7 @@ class Command(BaseModel):
     actor: EntityId = "service"
     idempotency_key: Key | None = None
     occurred_at: Moment | None = None
+    extensions: Extensions | None = None
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what is changed is looked at. Raises ValidationError."""

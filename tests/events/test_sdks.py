@@ -1,0 +1,168 @@
+"""CloudEvents' own SDKs, Python and JavaScript, in environments that do not have this project: what they send
+is taken, what we send they read."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from pointledger import Earn
+from pointledger.acceptance import Acceptance
+from pointledger.domain.events import EVENT_TYPES
+from pointledger.intake import Intake
+from pointledger.settings import Settings
+from pointledger.storage import letters, notices, programmes
+from tests import environments
+from tests.events.listener import Listener, relay_all
+from tests.events.sender import NEW_KEY, Sender, opened_mailbox, producers
+from tests.faults.every_kind import set_the_scenes
+from tests.ledger import Ledger, data_of
+
+SDKS = Path(__file__).with_name("sdks")
+CASES = {
+    "object", "typed", "charset", "suffix", "schema", "bytes", "text", "trace", "earn", "parameters",
+    "batch1", "batch2",
+}  # fmt: skip
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+EVERY_CHARACTER = "aZ09_.:@-"  # of which a tenant's and a user's id may consist
+
+pytestmark = pytest.mark.long
+
+Sdk = Callable[..., Any]
+
+
+@pytest.fixture(params=["cloudevents", "cloudevents-1", "cloudevents-js"])
+def sdk(request: pytest.FixtureRequest, settings: Settings) -> Sdk:
+    """Runs `produce` or `consume` with one SDK; what it printed."""
+    name = request.param
+
+    def run(script: str, *arguments: object) -> Any:
+        if name.endswith("-js"):
+            source = (SDKS / f"{script}.mjs").read_text()
+            command, folder = ["node", "--input-type=module", "-"], environments.node(name)
+        else:
+            source = (SDKS / f"{script}.py").read_text()
+            command, folder = [str(environments.python(name)), "-"], Path("/")
+        done = subprocess.run(
+            [*command, settings.events, *map(str, arguments)],
+            input=source,
+            cwd=folder,
+            env=environments.stranger(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def settings(settings: Settings, owner_url: str) -> Settings:
+    """Such that a command of every kind is applied."""
+    return settings.model_copy(update={"owner_url": owner_url, "erasure_key": SecretStr("k" * 32)})
+
+
+def test_every_form_in_which_an_sdk_writes_an_event_is_taken_or_is_told_why_not(
+    ledger: Ledger, sdk: Sdk
+) -> None:
+    ledger.rule(
+        name="a point per euro",
+        event_type="basket.paid",
+        base={"kind": "per_unit", "field": "amount_minor", "per": 100, "points": 1},
+    )
+    with Sender(ledger.settings):
+        sent = sdk("produce", NEW_KEY)
+    assert set(sent) == CASES
+    counts = take_all(ledger)
+    ledger.drain()
+
+    outcomes = {case: ledger.client.outcome(task_id) for case, task_id in sent.items()}
+    assert {case: data_of(outcome)["points_earned"] for case, outcome in outcomes.items()} == dict.fromkeys(
+        CASES, 19
+    )
+    assert counts["accepted"] == len(CASES) - 1, "two of them came in one message"
+    extensions = dict(ledger.rows("SELECT user_id, extensions FROM journal WHERE extensions IS NOT NULL"))
+    kept = {
+        "traceparent": TRACE,
+        "tracestate": "a=b",
+        "partitionkey": "anna",
+        "sampledrate": 30,
+        "cold": True,
+    }
+    assert extensions == {"trace": kept}
+
+    with ledger.database.connect() as connection:
+        told = {letter.reason: letter.error for letter in letters.letters(connection)}
+    assert set(told) == {"BINARY_MODE", "INVALID_EVENT"}
+    assert "send structured mode" in told["BINARY_MODE"]
+    assert told["INVALID_EVENT"].startswith("datacontenttype: ")
+
+
+def take_all(ledger: Ledger) -> dict[str, int]:
+    """Receives what lies in the queue, until nothing does."""
+    acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
+    intake = Intake(ledger.database, acceptance, producers())
+    mailbox = opened_mailbox(ledger.settings)
+    counts = intake.step(mailbox, wait_seconds=5)
+    while taken := intake.step(mailbox, wait_seconds=0.5):
+        counts += taken
+    mailbox.close()
+    return counts
+
+
+def test_every_event_is_read_by_the_sdks(ledger: Ledger, listener: Listener, sdk: Sdk) -> None:
+    commands = set_the_scenes(ledger)
+    ledger.tenant(points_type="cash_equivalent", transfer_enabled=True, default_expiry_days=365, events="all")
+    ledger.apply(*commands)
+    for tenant in (EVERY_CHARACTER, "erased:" + "0" * 32, "a" * 64):
+        ledger.tenant(tenant, events="all")
+        earn = Earn(
+            tenant_id=tenant, user_id=EVERY_CHARACTER, amount=10**15, extensions={"traceparent": TRACE}
+        )
+        assert ledger.apply(earn)[0].state == "applied"
+    tell_notices(ledger)
+    sent = relay_all(ledger.settings).events
+
+    heard = sdk("consume", sent)
+
+    assert {event["type"] for event in heard} == set(EVENT_TYPES)
+    assert len({event["id"] for event in heard}) == sent
+    for event in heard:
+        data = event["data"]
+        assert event["specversion"] == "1.0"
+        assert event["source"] == f"/pointledger/{data['tenant_id']}"
+        assert event.get("subject") == data.get("user_id")
+        assert event["datacontenttype"] == "application/json"
+        recorded = data.get("transaction", {}).get("created_at", event["time"])
+        assert abs(moment(event["time"]) - moment(recorded)) < timedelta(milliseconds=1), (
+            "JavaScript's are whole"
+        )
+    assert {event["data"]["tenant_id"] for event in heard if event.get("traceparent") == TRACE} == {
+        EVERY_CHARACTER, "erased:" + "0" * 32, "a" * 64
+    }  # fmt: skip
+
+
+def tell_notices(ledger: Ledger) -> None:
+    """What no command brings about."""
+    today = datetime.now(UTC).date()
+    with ledger.database.begin() as connection:
+        shop = programmes.tenant(connection, "shop")
+        notices.tell_expiring(connection, shop, today, "", 100)
+        connection.exec_driver_sql(
+            """INSERT INTO closed_windows (tenant_id, local_date, users, points)
+               VALUES ('shop', %(day)s, 1, 7)""",
+            {"day": today},
+        )
+        notices.tell_window_closed(connection, shop, today)
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
