@@ -26,7 +26,7 @@ from pointledger.ids import show_id
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.wire import producer_app
-from tests.chaos.doors import GATEWAY, LIBRARY, QUEUE, Door, Gateway, Library, Mail, NotNow
+from tests.chaos.doors import BY_NAME, GATEWAY, LIBRARY, QUEUE, ByName, Door, Gateway, Library, Mail, NotNow
 from tests.chaos.journal import ACCEPTED, REFUSED, Call, Journal
 from tests.chaos.load import TENANT, USERS, Load
 
@@ -49,6 +49,7 @@ class ChaosClient:
             LIBRARY: Library(self._client),
             GATEWAY: Gateway(),
             QUEUE: Mail(settings, f"/chaos/client-{number}"),
+            BY_NAME: ByName(self._client, settings),
         }
         self._journal = Journal(path)
         life = f"{seed}/client/{number}/{self._journal.count}"
@@ -75,7 +76,7 @@ class ChaosClient:
     def _call(self) -> int:
         """One call; how many commands."""
         door = self._chance.choice(self._through)
-        make = {LIBRARY: self._load.call, GATEWAY: self._load.request, QUEUE: self._load.letter}[door]
+        make = {LIBRARY: self._load.call, QUEUE: self._load.letter}.get(door, self._load.request)
         return self._send(make(), door)
 
     def _send(self, commands: list[AnyCommand], door: str = LIBRARY) -> int:

@@ -1,8 +1,10 @@
-"""The doors by which a client's commands come in: the library, the gateway, the queue of the intake. Each
-says when they are durable, by the ids under which they are; for all else it raises, and is tried again."""
+"""The doors by which a client's commands come in: the library, the gateway, the queue of the intake, and by
+name. Each says when they are durable, by the ids under which they are; for all else it raises, and is tried
+again."""
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,10 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import httpx
+from celery import Celery
 from kombu import Connection, Producer
+from kombu.exceptions import KombuError
+from redis import RedisError
 
 from pointledger import AnyCommand, ApplyRule, Earn, PointsClient, Spend, Transfer, broker
 from pointledger.domain.producers import sign
@@ -18,7 +23,7 @@ from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
 from tests.chaos.load import TENANT
 
-LIBRARY, GATEWAY, QUEUE = "library", "gateway", "queue"
+LIBRARY, GATEWAY, QUEUE, BY_NAME = "library", "gateway", "queue", "by-name"
 
 _PRODUCER, _KEY_ID, _SECRET = "chaos", "first", "chaos" * 7
 PRODUCERS = json.dumps(
@@ -34,6 +39,7 @@ PRODUCERS = json.dumps(
     }
 )
 _ANSWER_SECONDS = 5.0
+_KNOWN_SECONDS, _LOOK_SECONDS = 3.0, 0.05  # until a message by name is sent again; between looks
 _ACCEPTED = 202  # all that is asked for: the outcome may come later
 _TOO_MANY = 429
 
@@ -94,6 +100,38 @@ class Gateway:
             return [parse_id(answer.json()["data"]["task_id"])]
         assert answer.is_server_error or answer.status_code == _TOO_MANY, answer.text
         raise NotNow(answer.status_code)
+
+
+class ByName:
+    """One command by a plain client of Celery's. Its broker may forget everything, so the message is sent
+    again under its id until the ledger knows it."""
+
+    takes = tuple(_REQUESTS)
+
+    def __init__(self, client: PointsClient, settings: Settings) -> None:
+        self._client = client
+        self._app = Celery(broker=settings.broker, set_as_current=False)
+        self._app.conf.update(
+            broker_connection_timeout=_ANSWER_SECONDS,
+            broker_transport_options={"socket_timeout": _ANSWER_SECONDS},
+        )
+
+    def send(self, commands: Sequence[AnyCommand]) -> list[UUID]:
+        (command,) = commands
+        name = f"points.{command.kind.replace('-', '_')}"
+        fields = command.model_dump(mode="json", exclude={"id"}, exclude_none=True)
+        task_id = str(command.id)
+        try:
+            self._app.send_task(name, kwargs=fields, task_id=task_id, queue="points.commands", retry=False)
+        except (KombuError, RedisError, OSError) as error:
+            raise NotNow(type(error).__name__) from error
+        give_up_at = time.monotonic() + _KNOWN_SECONDS
+        while (state := self._client.outcome(task_id).state) == "unknown":
+            if time.monotonic() > give_up_at:
+                raise NotNow("the ledger does not know it yet")
+            time.sleep(_LOOK_SECONDS)
+        assert state != "refused" or self._client.outcome(task_id).accepted_at, "it is a command"
+        return [command.id]
 
 
 class Mail:

@@ -28,7 +28,7 @@ from pointledger.settings import Settings
 from pointledger.storage import programmes
 from pointledger.storage.database import engine_for, rows
 from pointledger.storage.migrate import migrate
-from tests.chaos.doors import GATEWAY, LIBRARY, PRODUCERS, QUEUE
+from tests.chaos.doors import BY_NAME, GATEWAY, LIBRARY, PRODUCERS, QUEUE
 from tests.chaos.load import RULES, TENANT, TENANT_CONFIG
 from tests.chaos.part import Part
 from tests.chaos.proxy import Link, Proxy
@@ -89,7 +89,7 @@ class Stage:
         self.relays = [self.part(f"relay-{number}", [*child, "pointledger", "relay"]) for number in (1, 2)]
         self.intake = self.part("intake", [*child, "pointledger", "intake"])
         self.gateway = self.part("gateway", serve)
-        through = [*[(LIBRARY, rate / clients)] * clients, (f"{GATEWAY},{QUEUE}", rate / 10)]
+        through = [*[(LIBRARY, rate / clients)] * clients, (f"{GATEWAY},{QUEUE},{BY_NAME}", rate / 10)]
         self.clients = [self._client(number, seed, *how) for number, how in enumerate(through, 1)]
 
     def __enter__(self) -> "Stage":

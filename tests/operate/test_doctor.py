@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from pointledger import Earn
 from pointledger.doctor import Finding, Verdict, examine, require_safe, versions
@@ -334,3 +335,33 @@ def test_an_outbox_that_nobody_sends_is_told(ledger: Ledger) -> None:
     with ledger.owner.begin() as connection:
         connection.exec_driver_sql("UPDATE outbox SET recorded_at = recorded_at - interval '5 minutes'")
     assert found(ledger.settings, "outbox").verdict is WARNING
+
+
+def test_commands_in_lists_that_nobody_reads_are_told(ledger: Ledger) -> None:
+    assert found(ledger.settings, "stray-commands").verdict is FINE
+    with Celery(broker=ledger.settings.broker, set_as_current=False) as app:
+        app.send_task("points.earn", queue="points.commands", priority=5)
+        assert found(ledger.settings, "stray-commands").verdict is FINE, "workers read this one"
+    with Celery(broker=ledger.settings.broker, set_as_current=False) as prefixed:
+        prefixed.conf.broker_transport_options = {"global_keyprefix": "shop:"}
+        prefixed.send_task("points.earn", queue="points.commands")
+    stray = found(ledger.settings, "stray-commands")
+    assert (stray.verdict, stray.seen) == (
+        WARNING,
+        "messages that no worker reads: 1 in 'shop:points.commands'",
+    )
+    assert "redis-cli LMOVE KEY points.commands RIGHT LEFT" in stray.remedy
+
+
+def test_callbacks_that_nobody_sends_or_that_cannot_be_sent_are_told(ledger: Ledger) -> None:
+    assert found(ledger.settings, "callbacks").verdict is FINE
+    due = """INSERT INTO callbacks (task_id, command_id, kind, place, message, due_at, try_at, error)
+             VALUES (gen_random_uuid(), gen_random_uuid(), 'link', 0, '{}', %s, %s, %s)"""
+    for minutes, error, verdict in [(0, None, FINE), (5, None, WARNING), (0, "KeyError: x", WARNING)]:
+        moment = datetime.now(UTC) - timedelta(minutes=minutes)
+        with ledger.database.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM callbacks")
+            connection.exec_driver_sql(due, (moment, moment, error))
+        told = found(ledger.settings, "callbacks")
+        assert told.verdict is verdict, told
+    assert told.seen == "1 tasks and 0 results are due, for 0 s at most; 1 could not be sent"
