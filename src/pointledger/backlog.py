@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger.errors import BacklogFull
+from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage import health
 from pointledger.storage.database import DATABASE_ERRORS, INDEX_PLANS_ONLY, is_transient, run, sqlstate
@@ -21,7 +21,7 @@ _SHARE = 50  # an answer that took long is kept so many times as long: asking co
 _LOOK_MS = 2_000
 _TIMED_OUT = "57014"
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import orjson
 import redis
-import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
 
 from pointledger import failpoints, wire
 from pointledger.announcements import APPLIED, channel_of
+from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 
 _DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
@@ -24,7 +24,7 @@ _PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wai
 _POOL_WAIT_SECONDS = 1.0
 _BEAT_KNOWN_MS = 3_600_000  # an hour after beat was last heard nobody knows when
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 class Doorbells:
@@ -35,6 +35,8 @@ class Doorbells:
         self._app = app
         self._settings = settings
         self._quiet_until = 0.0
+        self._bell = Outage(_log, "ring", "doorbell_failed", "doorbell_works")
+        self._redis = Outage(_log, "tell")
 
     def ring(self, lanes: Iterable[int], *, whatever_the_door_says: bool = False) -> None:
         """Tells the workers, unless a message for the lane is still on its way."""
@@ -49,7 +51,9 @@ class Doorbells:
                 failpoints.after("publish")
         except (redis.RedisError, KombuError, OSError) as error:
             self._quiet_until = time.monotonic() + _PAUSE_SECONDS
-            _log.warning("doorbell_failed", action="ring", lanes=len(wanted), error=type(error).__name__)
+            self._bell.noticed(error)
+        else:
+            self._bell.over()
 
     def tell(self, lane: int) -> None:
         """Wakes those who wait for outcomes of the lane."""
@@ -57,7 +61,9 @@ class Doorbells:
         try:
             self._client.publish(channel_of(self._settings, lane), APPLIED)
         except redis.RedisError as error:
-            _log.warning("redis_is_away", action="tell", error=type(error).__name__)
+            self._redis.noticed(error)
+        else:
+            self._redis.over()
         failpoints.after("tell")
 
     def unheard(self, lanes: list[int]) -> list[int]:
@@ -68,7 +74,7 @@ class Doorbells:
             if self._on_their_way():
                 return []
         except (redis.RedisError, KombuError, OSError) as error:
-            _log.warning("redis_is_away", action="ring", error=type(error).__name__)
+            self._redis.noticed(error)
             return []
         return [lane for lane, token in zip(lanes, held, strict=True) if token is None]
 
@@ -86,7 +92,7 @@ class Doorbells:
         try:
             self._client.set(_beat_key(self._settings.redis_prefix), "1", px=_BEAT_KNOWN_MS)
         except redis.RedisError as error:
-            _log.warning("redis_is_away", action="beat", error=type(error).__name__)
+            self._redis.noticed(error)
 
     def close(self) -> None:
         """Gives its connections back."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -21,6 +20,7 @@ from pointledger.http.gateway import Gateway
 from pointledger.http.guard import guard
 from pointledger.http.routes import ROUTERS
 from pointledger.http.statuses import OF_FAILURE, UNAVAILABLE
+from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage.database import is_transient
 
@@ -29,7 +29,7 @@ _PHRASES = {404: "there is no such address", 405: "not with this method"}
 _AGAIN_SECONDS = 1
 _FULL_SECONDS = 5  # workers take that long to make room that is worth asking for
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 Opened = Callable[[Settings], AbstractAsyncContextManager[Gateway]]
 
