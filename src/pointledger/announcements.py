@@ -63,9 +63,17 @@ class Announcements:
         """How often something was heard of each lane; 0 of those that nobody listens to yet."""
         return self._heard.copy()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Ends the subscription, within a second or so."""
         self._closed.set()
+
+    def close(self) -> None:
+        """Ends the subscription, too, and wakes everybody who waits."""
+        self.stop()
+        with self._lock:
+            for waiting in self._waiting.values():
+                for news in waiting:
+                    news.set()
 
     def _listen(self) -> None:
         while not self._closed.is_set():

@@ -33,7 +33,8 @@ from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage import books, erasures, failures, journal, lanes, programmes
 from pointledger.storage.acts import save_acts
-from pointledger.storage.database import is_transient, transaction
+from pointledger.storage.database import transaction
+from pointledger.storage.errors import is_transient
 from pointledger.storage.programmes import Programmes
 
 _DEATHS = 2  # of processes over one lane; after these its commands go one at a time

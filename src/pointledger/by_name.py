@@ -30,7 +30,8 @@ from pointledger.patience import go_on
 from pointledger.settings import Settings
 from pointledger.storage import callbacks, jobs, letters
 from pointledger.storage.callbacks import Wanted
-from pointledger.storage.database import IDLE_TIMEOUT_MS, is_transient, unfrozen
+from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
+from pointledger.storage.errors import is_transient
 from pointledger.storage.letters import Letter
 from pointledger.wire import LANES_QUEUE, PERIODIC_QUEUE
 

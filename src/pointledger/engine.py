@@ -38,7 +38,8 @@ from pointledger.locks import Locks, User, new_token
 from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import is_transient, single, sqlstate
+from pointledger.storage.database import single
+from pointledger.storage.errors import is_transient, sqlstate
 from pointledger.wire import UnknownPayload, decode
 
 _TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane

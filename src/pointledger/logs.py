@@ -34,7 +34,7 @@ logging.getLogger(LIBRARY).addHandler(logging.NullHandler())
 
 
 class Log:
-    """Logs events with their fields. A record's message is readable; its fields are attributes, too. `exc_info`
+    """Logs events with their fields. A record's message is readable, its fields are attributes. `exc_info`
     is no field but an exception, whose traceback is logged."""
 
     def __init__(self, name: str) -> None:
