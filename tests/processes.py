@@ -5,6 +5,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+_ESTABLISHED = "01"  # in /proc/net/tcp
+
 
 def state_of(pid: int) -> str:
     """As the kernel has it: `R`, `S`, `T` stopped, `Z` dead and not yet buried; empty for none."""
@@ -29,3 +31,17 @@ def send_all(pids: list[int], number: signal.Signals) -> int:
             os.kill(pid, number)
             reached += 1
     return reached
+
+
+def connections(pid: int) -> set[tuple[str, str]]:
+    """The process' TCP connections that both ends hold open, each by its two addresses."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            sockets.add(os.readlink(descriptor))
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {
+        (here, there)
+        for _, here, there, state, *_, in_use in (line[:10] for line in lines)
+        if state == _ESTABLISHED and f"socket:[{in_use}]" in sockets
+    }

@@ -1,12 +1,14 @@
 """What takes messages from the queues. One that Celery stumbles over is dropped, with a line in the log:
 Celery itself would end the worker, give the message back, and the next worker would end of it, too."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
-import structlog
 from celery.worker.consumer import Consumer as CelerysConsumer
 from kombu.message import Message
+
+from pointledger.logs import Log
 
 # What comes of a message whose parts are not of the types that Celery takes for granted. What a task raises
 # does not come here: that is Celery's own to answer.
@@ -14,7 +16,8 @@ _MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError)
 
 _LOOK_SECONDS = 0.25  # as long as a turn
 
-_log = structlog.get_logger()
+_NAME = "pointledger.workers"
+_log = Log(_NAME)
 
 
 class Consumer(CelerysConsumer):
@@ -35,6 +38,6 @@ class Consumer(CelerysConsumer):
             except _MISSHAPEN as error:
                 _log.error("message_refused", action="task", rule="misshapen", error=type(error).__name__)
                 if not message.acknowledged:
-                    message.ack_log_error(_log, self.connection_errors)
+                    message.ack_log_error(logging.getLogger(_NAME), self.connection_errors)
 
         return handle_or_drop

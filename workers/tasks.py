@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import structlog
 from celery import Task
 from celery.exceptions import Ignore, WorkerShutdown, WorkerTerminate
 
 from pointledger import telemetry, wire
+from pointledger.logs import Log
 from pointledger.notify import TELL_EXPIRING
 from pointledger.storage import journal
 from pointledger.storage.lanes import end_frozen
@@ -16,7 +16,7 @@ from workers.machine import machine
 
 _WAITED_TOO_LONG_SECONDS = 2.0  # a doorbell is answered in milliseconds; this lane's was lost
 
-_log = structlog.get_logger()
+_log = Log("pointledger.workers")
 
 
 class LedgerTask(Task):

@@ -16,22 +16,31 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from pointledger import failpoints
+from pointledger.after_commit import Ring, ring_after_commit
 from pointledger.backlog import Backlog
 from pointledger.domain.commands import AnyCommand
 from pointledger.doorbell import Doorbells
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers, LedgerError
 from pointledger.ids import show_id
+from pointledger.repetitions import first_of_each, note_repetitions, told
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import AnyConnection, committing_each, execute, is_transient, sqlstate
+from pointledger.storage.database import AnyConnection, committing_each, execute
+from pointledger.storage.errors import (
+    DATABASE_ERRORS,
+    LOCK_TIMED_OUT,
+    Attempt,
+    is_transient,
+    sqlstate,
+    telling,
+)
 from pointledger.wire import Line, encode
 
 _AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
 _TRIES = 3  # when the connection is lost: sending again is safe, for the ids stay the same
-_LOCK_TIMED_OUT = "55P03"  # somebody's open transaction holds a key
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
 _SET_IDLE_TIMEOUT = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
-_LANES_TO_RING, _LISTENS = "pointledger_lanes", "pointledger_listens"  # in an ORM session's info
+_NOTHING = "nothing was accepted"
 
 Written = TypeVar("Written")
 CallersConnection = sa.Connection | orm.Session | psycopg.Connection[Any]
@@ -67,6 +76,7 @@ class Acceptance:
         backlog: Backlog | None = None,
     ) -> None:
         self._database = database
+        self._committing_each = committing_each(database)
         self._backlog = backlog
         self._doorbells = doorbells
         self.lanes = settings.lanes
@@ -77,17 +87,19 @@ class Acceptance:
         """Returns when all are committed, in the order given; rings their lanes.
 
         Raises IdempotencyKeyReused (then nothing is accepted, but for one case that the message tells:
-        the other content was committed while we waited for it) and AcceptanceBusy (then all others are
-        accepted). Sending the same commands again is always safe.
+        the other content was committed while we waited for it), AcceptanceBusy (then all others are
+        accepted), and DatabaseAway and DatabaseFailed, which say whether something may be accepted. Sending
+        the same commands again is always safe.
         """
-        self._require_room()
-        lines = [encode(command, self.lanes) for command in commands]
-        try:
-            new = self._commit(lines)
-        except sa.exc.DBAPIError as error:
-            if sqlstate(error) != _LOCK_TIMED_OUT:
-                raise
-            new = self._commit_row_by_row(lines)
+        with telling(_NOTHING, lambda: _maybe(commands)) as attempt:
+            self._require_room()
+            lines = [encode(command, self.lanes) for command in commands]
+            try:
+                new = self._commit(lines, attempt)
+            except DATABASE_ERRORS as error:
+                if sqlstate(error) != LOCK_TIMED_OUT:
+                    raise
+                new = self._commit_row_by_row(lines, attempt)
         receipt = _receipt(lines, new)
         self.ring(receipt)
         return receipt
@@ -96,26 +108,32 @@ class Acceptance:
         """Accepts commands that have nothing to do with each other, in one transaction: what is wrong with
         one touches no other. Each one's verdict, or IdempotencyKeyReused or AcceptanceBusy.
 
-        A repetition answers with the first one's id; its own is not kept, for nobody has been told it.
+        A repetition answers with the first one's id; its own is not kept, for nobody has been told it. Raises
+        DatabaseAway and DatabaseFailed, as `accept` does.
         """
-        self._require_room()
-        lines = [encode(command, self.lanes) for command in commands]
-        try:
-            verdicts = self._commit_each(lines)
-        except sa.exc.DBAPIError as error:
-            if sqlstate(error) != _LOCK_TIMED_OUT:
-                raise
-            verdicts = [self._commit_one(line) for line in lines]
+        with telling(_NOTHING, lambda: _maybe(commands)) as attempt:
+            self._require_room()
+            lines = [encode(command, self.lanes) for command in commands]
+            try:
+                verdicts = self._commit_each(lines, attempt)
+            except DATABASE_ERRORS as error:
+                if sqlstate(error) != LOCK_TIMED_OUT:
+                    raise
+                verdicts = [self._commit_one(line, attempt) for line in lines]
         self._doorbells.ring({line.lane for line in lines})
         return verdicts
 
-    def accept_within(self, commands: Sequence[AnyCommand], connection: CallersConnection) -> Receipt:
+    def accept_within(
+        self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None = None
+    ) -> Receipt:
         """Accepts in the caller's open READ COMMITTED transaction: accepted when that commits.
 
-        With an ORM session the lanes are rung after its commit; otherwise call `ring` then. Raises
-        IdempotencyKeyReused and AcceptanceBusy, after which the transaction is as it was before.
+        With an ORM session the lanes are rung after its commit, by `ring` if given; otherwise call `ring`
+        then. Raises IdempotencyKeyReused and AcceptanceBusy, after which the transaction is as it was before,
+        and what the caller's connection raises.
         """
-        self._require_room()
+        with telling(_NOTHING):
+            self._require_room()
         lines = [encode(command, self.lanes) for command in commands]
         inner = connection.connection() if isinstance(connection, orm.Session) else connection
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
@@ -125,34 +143,15 @@ class Acceptance:
         except BaseException as error:
             with suppress(Exception):  # the caller hears of the first error
                 execute(inner, "ROLLBACK TO SAVEPOINT pointledger_accept")
-            if sqlstate(error) == _LOCK_TIMED_OUT:
-                raise AcceptanceBusy("nothing of this call is accepted", 0) from None
+            if sqlstate(error) == LOCK_TIMED_OUT:
+                raise AcceptanceBusy("nothing of this call is accepted", 0) from error
             raise
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
         receipt = _receipt(lines, new)
         if isinstance(connection, orm.Session):
-            self._ring_after(connection, receipt)
+            ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)
         return receipt
-
-    def _ring_after(self, session: orm.Session, receipt: Receipt) -> None:
-        """Rings after the session's commit, once for all that was accepted in it."""
-        lanes: set[int] = session.info.setdefault(_LANES_TO_RING, set())
-        lanes |= receipt.lanes
-        if session.info.setdefault(_LISTENS, False):
-            return
-        session.info[_LISTENS] = True
-
-        def committed(_: orm.Session) -> None:
-            if not session.in_nested_transaction():  # a savepoint's end is no commit
-                self._doorbells.ring(lanes)
-
-        def ended(_: orm.Session, transaction: orm.SessionTransaction) -> None:
-            if transaction.parent is None:
-                lanes.clear()
-
-        sa.event.listen(session, "after_commit", committed)
-        sa.event.listen(session, "after_transaction_end", ended)
 
     def ring(self, receipt: Receipt) -> None:
         """Tells the workers; best effort, for the beat looks after what waits. Also where nothing is new:
@@ -166,19 +165,19 @@ class Acceptance:
     def has_room(self, lanes: Collection[int]) -> bool:
         """Whether each of the lanes has less than a batch waiting. Feeders of much ask before they go on, so
         that a live command waits behind one batch at most."""
-        with self._database.connect() as connection:
+        with telling(), self._database.connect() as connection:
             return not journal.full_lanes(connection, sorted(lanes), self._batch_size)
 
-    def _commit_each(self, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
-        if self._commit_alone(lines):
+    def _commit_each(self, lines: Sequence[Line], attempt: Attempt) -> list[Verdict | LedgerError]:
+        if self._commit_alone(lines, attempt):
             return [Verdict(lines[0].id, True)]
-        return self._committed(lambda connection: self._write_each(connection, lines))
+        return self._committed(lambda connection: self._write_each(connection, lines), attempt)
 
-    def _commit_one(self, line: Line) -> Verdict | LedgerError:
+    def _commit_one(self, line: Line, attempt: Attempt) -> Verdict | LedgerError:
         try:
-            return self._commit_each([line])[0]
-        except sa.exc.DBAPIError as error:
-            if sqlstate(error) != _LOCK_TIMED_OUT:
+            return self._commit_each([line], attempt)[0]
+        except DATABASE_ERRORS as error:
+            if sqlstate(error) != LOCK_TIMED_OUT:
                 raise
             return AcceptanceBusy(show_id(line.id), 0)
 
@@ -195,59 +194,62 @@ class Acceptance:
                 verdicts[position] = Verdict(first_id, False)
         return verdicts
 
-    def _commit(self, lines: Sequence[Line]) -> int:
-        if self._commit_alone(lines):
+    def _commit(self, lines: Sequence[Line], attempt: Attempt) -> int:
+        if self._commit_alone(lines, attempt):
             return 1
-        return self._committed(lambda connection: self._write(connection, lines))
+        return self._committed(lambda connection: self._write(connection, lines), attempt)
 
-    def _commit_alone(self, lines: Sequence[Line]) -> bool:
+    def _commit_alone(self, lines: Sequence[Line], attempt: Attempt) -> bool:
         """A command that comes alone in one statement, which is its own transaction. False: it repeats
         another, or did not come alone, and nothing has happened."""
 
         def transact() -> int:
             failpoints.before("accept-commit")
-            with committing_each(self._database).connect() as connection:
+            with self._committing_each.connect() as connection:
+                attempt.committing()
                 written = journal.accept(connection, lines, self.lanes)
             failpoints.after("accept-commit")
             return written
 
-        return len(lines) == 1 and self._tried(transact) == 1
+        return len(lines) == 1 and self._tried(transact, attempt) == 1
 
-    def _committed(self, write: Callable[[sa.Connection], Written]) -> Written:
+    def _committed(self, write: Callable[[sa.Connection], Written], attempt: Attempt) -> Written:
         def transact() -> Written:
             with self._database.begin() as connection:
                 # Frozen between its statements, a process would keep others from its keys for ever.
                 execute(connection, _SET_IDLE_TIMEOUT, self._idle_timeout)
                 written = write(connection)
                 failpoints.before("accept-commit")
+                attempt.committing()
             failpoints.after("accept-commit")
             return written
 
-        return self._tried(transact)
+        return self._tried(transact, attempt)
 
     @staticmethod
-    def _tried(transact: Callable[[], Written]) -> Written:
+    def _tried(transact: Callable[[], Written], attempt: Attempt) -> Written:
         """Again, when nobody is at fault: the ids stay the same."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                return transact()
-            except sa.exc.DBAPIError as error:
-                if not tries_left or not is_transient(error) or sqlstate(error) == _LOCK_TIMED_OUT:
+                with attempt.transacting():
+                    return transact()
+            except DATABASE_ERRORS as error:
+                if not tries_left or not _is_lost(error):
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _commit_row_by_row(self, lines: Sequence[Line]) -> int:
+    def _commit_row_by_row(self, lines: Sequence[Line], attempt: Attempt) -> int:
         """So that somebody's open transaction with the same key stalls only its own twin."""
         with self._database.connect() as connection:
-            _first_of_each(connection, lines)  # a reuse that can be seen already: nothing is accepted
+            first_of_each(connection, lines)  # a reuse that can be seen already: nothing is accepted
         new, busy, reused = 0, [], []
         for line in lines:
             try:
-                new += self._commit([line])
+                new += self._commit([line], attempt)
             except IdempotencyKeyReused:
-                reused.append(_told(line))  # the twin had other content
-            except sa.exc.DBAPIError as error:
-                if sqlstate(error) != _LOCK_TIMED_OUT:
+                reused.append(told(line))  # the twin had other content
+            except DATABASE_ERRORS as error:
+                if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 busy.append(show_id(line.id))
         if busy or reused:
@@ -266,7 +268,7 @@ class Acceptance:
             written = journal.accept(connection, part, self.lanes)
             if written < len(part):
                 self._require_lanes(connection)
-                _note_repetitions(connection, part)
+                note_repetitions(connection, part)
             new += written
         return new
 
@@ -283,27 +285,13 @@ def _receipt(lines: Sequence[Line], new: int) -> Receipt:
     return Receipt([show_id(line.id) for line in lines], new, frozenset(line.lane for line in lines))
 
 
-def _note_repetitions(connection: AnyConnection, lines: Sequence[Line]) -> None:
-    """Lets every repetition answer with its first. Raises IdempotencyKeyReused where contents differ."""
-    firsts = _first_of_each(connection, lines)
-    assert len(firsts) == len(lines), "the caller's transaction must be READ COMMITTED"
-    aliases = {
-        line.id: firsts[position] for position, line in enumerate(lines) if firsts[position] != line.id
-    }
-    if aliases:
-        journal.add_aliases(connection, aliases)
+def _is_lost(error: BaseException) -> bool:
+    """Whether it is worth to try at once again: not where somebody's lock, or the pool, made us wait."""
+    has_waited = isinstance(error, sa.exc.TimeoutError) or sqlstate(error) == LOCK_TIMED_OUT
+    return is_transient(error) and not has_waited
 
 
-def _first_of_each(connection: AnyConnection, lines: Sequence[Line]) -> dict[int, UUID]:
-    """By position: the command in the journal that a line is, or repeats. Raises IdempotencyKeyReused."""
-    firsts: dict[int, UUID] = {}
-    for position, first_id, same_content in journal.firsts(connection, lines):
-        if not same_content:
-            raise IdempotencyKeyReused(f"{_told(lines[position])}; nothing of this call is accepted")
-        if firsts.get(position) != lines[position].id:
-            firsts[position] = first_id
-    return firsts
-
-
-def _told(line: Line) -> str:
-    return f"id {show_id(line.id)}, key {line.key}"
+def _maybe(commands: Sequence[AnyCommand]) -> str:
+    few = len(commands) == 1
+    which = f"command {show_id(commands[0].id)}" if few else f"some or all of {len(commands)} commands"
+    return f"{which} may be accepted; sending the same {'object' if few else 'objects'} again is safe"

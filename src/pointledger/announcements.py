@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
-import structlog
 
+from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 
 APPLIED = "applied"
@@ -19,7 +19,7 @@ APPLIED = "applied"
 _LOOK_SECONDS = 1.0  # as long as closing may take to be noticed
 _PAUSE_SECONDS = 1.0  # after Redis failed
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 def channel_of(settings: Settings, lane: int) -> str:
@@ -38,6 +38,7 @@ class Announcements:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        self._redis = Outage(_log, "listen")
 
     @contextmanager
     def of(self, lane: int | None, heard: int = 0) -> Iterator[threading.Event]:
@@ -62,9 +63,17 @@ class Announcements:
         """How often something was heard of each lane; 0 of those that nobody listens to yet."""
         return self._heard.copy()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Ends the subscription, within a second or so."""
         self._closed.set()
+
+    def close(self) -> None:
+        """Ends the subscription, too, and wakes everybody who waits."""
+        self.stop()
+        with self._lock:
+            for waiting in self._waiting.values():
+                for news in waiting:
+                    news.set()
 
     def _listen(self) -> None:
         while not self._closed.is_set():
@@ -72,7 +81,7 @@ class Announcements:
                 self._subscribed()
             except Exception as error:  # nobody else listens; and a connection may be closed under our hands
                 if not self._closed.is_set():
-                    _log.warning("redis_is_away", action="listen", error=type(error).__name__)
+                    self._redis.noticed(error)
                 self._closed.wait(_PAUSE_SECONDS)
 
     def _subscribed(self) -> None:
@@ -81,6 +90,7 @@ class Announcements:
             while not self._closed.is_set():
                 message = subscription.get_message(timeout=_LOOK_SECONDS)
                 if message:
+                    self._redis.over()
                     self._tell(int(message["channel"].rpartition(":")[2]))
 
     def _tell(self, lane: int) -> None:

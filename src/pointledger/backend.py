@@ -4,7 +4,6 @@ whichever door the command came through.
 What it calls a result is said in `celery_results.py`.
 """
 
-import os
 from typing import Any
 
 from celery.backends.base import BaseBackend
@@ -14,7 +13,6 @@ from pointledger.celery_results import state_and_result
 from pointledger.client import PointsClient
 from pointledger.domain.outcomes import INVALID_COMMAND, Outcome
 from pointledger.errors import InvalidCommand, WaitTimedOut
-from pointledger.settings import Settings
 
 _FOR_EVER_SECONDS = 365 * 86_400.0  # what Celery means by no timeout
 
@@ -24,8 +22,10 @@ class OutcomeBackend(BaseBackend):
     `POINTLEDGER_...` in the environment, or by the app's `pointledger_settings`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._connected: tuple[int, PointsClient] | None = None
+        # Outcomes do not change, and who asks again asks Postgres again: a cache would be one more lock.
+        super().__init__(*args, **kwargs | {"max_cached_results": -1})
+        self.thread_safe = True  # one client for all threads, instead of one for each
+        self._connected: PointsClient | None = None
 
     def wait_for(self, task_id: str, timeout: float | None = None, **_: Any) -> dict[str, Any]:
         """Celery's meta of the task once its outcome is final. Raises Celery's TimeoutError."""
@@ -50,11 +50,11 @@ class OutcomeBackend(BaseBackend):
         """Nothing: outcomes are written with their effects, and by nobody else."""
 
     def _client(self) -> PointsClient:
-        """This process's own: connections do not survive a fork."""
-        if self._connected is None or self._connected[0] != os.getpid():
-            settings = self.app.conf.get("pointledger_settings") or Settings()
-            self._connected = os.getpid(), PointsClient.connect(settings)
-        return self._connected[1]
+        """Made when it is first needed; processes that are forked may share it."""
+        if self._connected is None:
+            made = PointsClient.connect(self.app.conf.get("pointledger_settings"))
+            self._connected = self._connected or made  # another thread may have been faster
+        return self._connected
 
 
 def _refused(task_id: str, error: InvalidCommand) -> Outcome:

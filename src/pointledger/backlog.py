@@ -9,19 +9,19 @@ import time
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger.errors import BacklogFull
+from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage import health
-from pointledger.storage.database import DATABASE_ERRORS, INDEX_PLANS_ONLY, is_transient, run, sqlstate
+from pointledger.storage.database import INDEX_PLANS_ONLY, run
+from pointledger.storage.errors import DATABASE_ERRORS, TIMED_OUT, is_transient, sqlstate
 
 _FRESH_SECONDS = 1.0  # of an answer; what is accepted meanwhile comes on top
 _SHARE = 50  # an answer that took long is kept so many times as long: asking costs two percent at most
 _LOOK_MS = 2_000
-_TIMED_OUT = "57014"
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Backlog:
             if (full is None) != (self._stand is None):
                 _log.warning("doors_closed" if full else "doors_open", action="accept", waiting=stand.waiting)
             self._stand = full
-        except (*DATABASE_ERRORS, sa.exc.TimeoutError) as error:
-            if not is_transient(error) and sqlstate(error) != _TIMED_OUT:
+        except DATABASE_ERRORS as error:
+            if not is_transient(error) and sqlstate(error) != TIMED_OUT:
                 raise
             # What was known stands; if the database is away, accepting says so itself.
         self._look_at = time.monotonic() + max(_FRESH_SECONDS, _SHARE * (time.monotonic() - began))

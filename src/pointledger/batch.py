@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger import failpoints, telemetry
 from pointledger.domain.acts import Act, decide_on_record
@@ -30,17 +29,19 @@ from pointledger.domain.outcomes import Applied, Decision
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.ids import show_id
 from pointledger.locks import User
+from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage import books, erasures, failures, journal, lanes, programmes
 from pointledger.storage.acts import save_acts
-from pointledger.storage.database import is_transient, transaction
+from pointledger.storage.database import transaction
+from pointledger.storage.errors import is_transient
 from pointledger.storage.programmes import Programmes
 
 _DEATHS = 2  # of processes over one lane; after these its commands go one at a time
 _UNKNOWN_WAITS_SECONDS = 60.0  # for a worker that can read it: a rolling upgrade takes minutes
 _CULPRITS = 10  # that one batch may lose before the rest waits for the next: each costs a rebuild
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

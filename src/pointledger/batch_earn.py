@@ -29,13 +29,15 @@ from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_i
 from pointledger.settings import Settings
 from pointledger.storage import batches, letters, queries
 from pointledger.storage.batches import Batch
-from pointledger.storage.database import DATABASE_ERRORS, is_transient, looking, transaction
+from pointledger.storage.database import looking, transaction
+from pointledger.storage.errors import DATABASE_ERRORS, Attempt, is_transient, telling
 
 MOST_ROWS = 50_000  # all are accepted in one transaction: two seconds
 _TRIES = 3  # when the connection is lost, or somebody is sending the same batch
 _OUTCOMES_AT_ONCE = 1_000
 _FIELDS = frozenset({"user_id", "amount", "expires_at", "occurred_at", "reason", "source", "description"})
 _DOOR = "batch-earn"
+_MAYBE = "the batch may have been accepted; sending it again with the same key is safe"
 
 Row = tuple[str, int] | Mapping[str, Any]
 
@@ -80,7 +82,8 @@ class BatchDoor:
 
     def accept(self, tenant_id: str, given: Sequence[Row | Any], key: str, actor: str) -> BatchReceipt:
         """Accepts the batch, unless it was accepted before. Raises InvalidCommand where not a row but the
-        batch is malformed, and IdempotencyKeyReused."""
+        batch is malformed, IdempotencyKeyReused, and DatabaseAway and DatabaseFailed, which say whether the
+        batch may be accepted."""
         _check(EntityId, tenant_id, "tenant_id")
         _check(EntityId, actor, "actor")
         _check(Key, key, "idempotency_key")
@@ -88,16 +91,18 @@ class BatchDoor:
             raise InvalidCommand(f"rows: a batch has 1 to {MOST_ROWS} rows, not {len(given)}")
         rows = [_fields(row) for row in given]
         batch = Batch(new_id(), tenant_id, _fingerprint(rows), len(rows))
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return self._accept(batch, rows, key, actor)
-            except DATABASE_ERRORS as error:
-                if not tries_left or not is_transient(error):
-                    raise
-                time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
+        with telling("nothing was accepted", lambda: _MAYBE) as attempt:
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    with attempt.transacting():
+                        return self._accept(batch, rows, key, actor, attempt)
+                except DATABASE_ERRORS as error:
+                    if not tries_left or not is_transient(error):
+                        raise
+                    time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
         raise AssertionError("the last try returns or raises")
 
-    def _accept(self, batch: Batch, rows: list[Any], key: str, actor: str) -> BatchReceipt:
+    def _accept(self, batch: Batch, rows: list[Any], key: str, actor: str, attempt: Attempt) -> BatchReceipt:
         commands, misfits = _expanded(batch, rows, actor)
         with transaction(self._database, self._settings) as connection:
             is_new = batches.note(
@@ -112,6 +117,7 @@ class BatchDoor:
             if not is_new:
                 return _repeated(batches.first(connection, batch.tenant_id, actor, key), batch, key)
             receipt = self._write(connection, commands, misfits)
+            attempt.committing()
         self._acceptance.ring(receipt)
         return BatchReceipt(show_id(batch.id), _task_ids(batch), receipt.new)
 
@@ -127,14 +133,16 @@ class BatchDoor:
             return Receipt([], 0, frozenset())
         return self._acceptance.accept_within(commands, connection)
 
-    def outcomes(self, batch_id: str) -> Iterator[Outcome]:
-        """The outcome of each row, in their order, a thousand at a time. Raises BatchMissing."""
+    def pages(self, batch_id: str) -> Iterator[list[UUID]]:
+        """The commands of a batch, in the order of its rows, a thousand at a time. Raises BatchMissing."""
         ids = _command_ids(self._batch(batch_id))
-        for start in range(0, len(ids), _OUTCOMES_AT_ONCE):
-            part = ids[start : start + _OUTCOMES_AT_ONCE]
-            with looking(self._database) as connection:
-                found = queries.outcomes(connection, part)
-            yield from (found[command_id] for command_id in part)
+        return (ids[start : start + _OUTCOMES_AT_ONCE] for start in range(0, len(ids), _OUTCOMES_AT_ONCE))
+
+    def outcomes_of(self, page: list[UUID]) -> list[Outcome]:
+        """The outcome of each."""
+        with looking(self._database) as connection:
+            found = queries.outcomes(connection, page)
+        return [found[command_id] for command_id in page]
 
     def outcome(self, batch_id: str) -> BatchOutcome:
         """What came of the whole. Raises BatchMissing."""
@@ -143,7 +151,7 @@ class BatchDoor:
         states = {"applied": 0, "refused": 0, "dead": 0, "pending": 0}
         refused: dict[str, int] = {}
         points = 0
-        for outcome in self.outcomes(batch_id):
+        for outcome in (outcome for page in self.pages(batch_id) for outcome in self.outcomes_of(page)):
             states[outcome.state] += 1
             if outcome.state == "refused":
                 reason = outcome.reason or ""

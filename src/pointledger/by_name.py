@@ -16,7 +16,6 @@ from datetime import datetime
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger import broker, failpoints, telemetry
 from pointledger.acceptance import Acceptance
@@ -25,12 +24,14 @@ from pointledger.domain.commands import AnyCommand
 from pointledger.domain.task_messages import MAX_BYTES, Rejected, Rejection, TaskMessage, TaskReject, read
 from pointledger.errors import AcceptanceBusy, BacklogFull, BrokerAway, IdempotencyKeyReused, LetterUnfit
 from pointledger.ids import parse_id, show_id
+from pointledger.logs import Log
 from pointledger.mailbox import AmqpMailbox, Mailbox, Message, RedisMailbox
 from pointledger.patience import go_on
 from pointledger.settings import Settings
 from pointledger.storage import callbacks, jobs, letters
 from pointledger.storage.callbacks import Wanted
-from pointledger.storage.database import IDLE_TIMEOUT_MS, is_transient, unfrozen
+from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
+from pointledger.storage.errors import is_transient
 from pointledger.storage.letters import Letter
 from pointledger.wire import LANES_QUEUE, PERIODIC_QUEUE
 
@@ -45,7 +46,7 @@ _SEPARATORS = ("\x06\x16", ":")  # before a priority: kombu's own, and the one t
 
 _PASSING = (BrokerAway, AcceptanceBusy, BacklogFull)  # what is there comes again
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 def open_commands(settings: Settings) -> Mailbox:

@@ -16,7 +16,6 @@ from uuid import uuid5
 import amqp
 import redis
 import sqlalchemy as sa
-import structlog
 from celery import Celery, Signature
 from kombu.exceptions import OperationalError
 
@@ -28,6 +27,7 @@ from pointledger.domain.outcomes import Outcome
 from pointledger.domain.task_messages import task_name
 from pointledger.errors import BrokerAway
 from pointledger.ids import is_id
+from pointledger.logs import Log
 from pointledger.patience import go_on
 from pointledger.settings import Settings
 from pointledger.storage import callbacks, queries
@@ -42,7 +42,7 @@ _DEFAULT_QUEUE = "celery"  # as every client of Celery's has it that says nothin
 _AWAY = (OperationalError, OSError, amqp.ConnectionError, redis.ConnectionError, redis.TimeoutError)
 _AFTER = {"link": ("applied",), "chain": ("applied",), "link_error": ("refused", "dead")}
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 class Destination(Protocol):

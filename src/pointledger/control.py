@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -27,7 +28,8 @@ from pointledger.storage import (
     pauses,
     programmes,
 )
-from pointledger.storage.database import is_transient, transaction
+from pointledger.storage.database import transaction
+from pointledger.storage.errors import Attempt, is_transient, telling
 from pointledger.storage.failures import Which
 
 _TRIES = 6  # of two seconds each for a lane's row: whoever is frozen holding it is ended after five
@@ -54,26 +56,27 @@ class Control:
             asked = parse_id(task_id)
         except ValueError as error:
             raise InvalidCommand(f"task_id: {error}") from None
-        with transaction(self._database, self._settings) as connection:
-            lane = journal.lane_of(connection, asked)
-        if lane is None:
-            self._withdraw(asked, by)
-            return
-        if not _patiently(partial(self._cancel, lane, task_id, by)):
-            raise NotWaiting(task_id)
+        with _acting() as attempt:
+            with transaction(self._database, self._settings) as connection:
+                lane = journal.lane_of(connection, asked)
+            if lane is None:
+                self._withdraw(asked, by, attempt)
+                return
+            if not _patiently(partial(self._cancel, lane, task_id, by, attempt)):
+                raise NotWaiting(task_id)
         self._doorbells.tell(lane)
         self._doorbells.ring([lane])  # its followers may have waited for it
 
-    def _withdraw(self, task_id: UUID, by: By) -> None:
+    def _withdraw(self, task_id: UUID, by: By, attempt: Attempt) -> None:
         """The same of a command that was sent for later and is not accepted yet. Raises NotWaiting."""
-        with transaction(self._database, self._settings) as connection:
+        with self._transaction(attempt) as connection:
             tenant_id = letters.withdraw(connection, task_id, CANCELLED, _MESSAGE)
             if tenant_id is None:
                 raise NotWaiting(show_id(task_id))
             acts.record(connection, tenant_id, "cancel", by, command_id=task_id)
 
-    def _cancel(self, lane: int, task_id: str, by: By) -> bool:
-        with transaction(self._database, self._settings) as connection:
+    def _cancel(self, lane: int, task_id: str, by: By, attempt: Attempt) -> bool:
+        with self._transaction(attempt) as connection:
             moment = lanes.fence(connection, lane)
             command_id = journal.first_id(connection, parse_id(task_id))
             cancelled = cancellations.cancel(connection, lane, command_id, moment, CANCELLED, _MESSAGE)
@@ -88,7 +91,7 @@ class Control:
             asked = parse_id(task_id)
         except ValueError as error:
             raise InvalidCommand(f"task_id: {error}") from None
-        with transaction(self._database, self._settings) as connection:
+        with self._acting_once() as connection:
             if journal.lane_of(connection, asked) is None:
                 raise NotDead(task_id)
             command_id = journal.first_id(connection, asked)
@@ -101,41 +104,32 @@ class Control:
         self._doorbells.ring([lane])
         return show_id(command_id)
 
-    def retry_all(self, which: Which, by: By) -> Iterator[list[str]]:
-        """Lets all of these try again that are dead by now, in the order of their acceptance; the ids of each
-        piece, once it is committed. Each command's retry is an act of its own. What dies again stays dead."""
-        with self._database.connect() as connection:
+    def dead_by_now(self, which: Which) -> Which:
+        """These, without any that die from now on: who tries all again does not go round in circles."""
+        with telling(), self._database.connect() as connection:
             now = jobs.now(connection)
-        which = which._replace(until=min(which.until or now, now))
-        while True:
-            with transaction(self._database, self._settings) as connection:
-                revived = failures.revive_some(connection, which, _RETRIED_AT_ONCE)
-                for one in revived:
-                    acts.record(connection, one.tenant_id, "dead-retry", by, command_id=one.id)
-            if not revived:
-                return
-            self._doorbells.ring({one.lane for one in revived})
-            yield [show_id(one.id) for one in revived]
+        return which._replace(until=min(which.until or now, now))
+
+    def retry_some(self, which: Which, by: By) -> list[str]:
+        """Lets the first of these try again that are dead, in the order of their acceptance; their ids. Each
+        command's retry is an act of its own."""
+        with self._acting_once() as connection:
+            revived = failures.revive_some(connection, which, _RETRIED_AT_ONCE)
+            for one in revived:
+                acts.record(connection, one.tenant_id, "dead-retry", by, command_id=one.id)
+        self._doorbells.ring({one.lane for one in revived})
+        return [show_id(one.id) for one in revived]
 
     def pause(self, tenant_id: str, by: By) -> datetime:
         """Lets the tenant's commands wait, and its sweeps; since when they do. When this returns, nothing of
         it is being applied any more. Raises TenantMissing."""
-        with transaction(self._database, self._settings) as connection:
-            programmes.tenant(connection, tenant_id)
-            before = pauses.paused(connection).get(tenant_id)
-            since = pauses.pause(connection, tenant_id)
-            acts.record(
-                connection,
-                tenant_id,
-                "pause",
-                by,
-                before={"paused_since": before},
-                after={"paused_since": since},
-            )
-        with transaction(self._database, self._settings) as connection:
-            every_lane = pauses.all_lanes(connection)
-        for lane in every_lane:
-            _patiently(partial(self._pass_by, lane))
+        with _acting() as attempt:
+            with self._transaction(attempt) as connection:
+                since = _pause(connection, tenant_id, by)
+            with transaction(self._database, self._settings) as connection:
+                every_lane = pauses.all_lanes(connection)
+            for lane in every_lane:
+                _patiently(partial(self._pass_by, lane))
         return since
 
     def _pass_by(self, lane: int) -> None:
@@ -146,7 +140,7 @@ class Control:
     def resume(self, tenant_id: str, by: By) -> bool:
         """Lets the tenant's commands go on, and rings their lanes; whether it was paused. Raises
         TenantMissing."""
-        with transaction(self._database, self._settings) as connection:
+        with self._acting_once() as connection:
             programmes.tenant(connection, tenant_id)
             before = {"paused_since": pauses.paused(connection).get(tenant_id)}
             was_paused = pauses.resume(connection, tenant_id)
@@ -154,6 +148,29 @@ class Control:
             waiting = pauses.lanes_of(connection, tenant_id)
         self._doorbells.ring(waiting, whatever_the_door_says=True)
         return was_paused
+
+    @contextmanager
+    def _acting_once(self) -> Iterator[sa.Connection]:
+        with _acting() as attempt, self._transaction(attempt) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, attempt: Attempt) -> Iterator[sa.Connection]:
+        with attempt.transacting(), transaction(self._database, self._settings) as connection:
+            yield connection
+            attempt.committing()
+
+
+def _acting() -> AbstractContextManager[Attempt]:
+    return telling("nothing was done", lambda: "it may be done all the same: look before you do it again")
+
+
+def _pause(connection: sa.Connection, tenant_id: str, by: By) -> datetime:
+    programmes.tenant(connection, tenant_id)
+    before = {"paused_since": pauses.paused(connection).get(tenant_id)}
+    since = pauses.pause(connection, tenant_id)
+    acts.record(connection, tenant_id, "pause", by, before=before, after={"paused_since": since})
+    return since
 
 
 def _patiently(act: Callable[[], Result]) -> Result:

@@ -10,12 +10,17 @@ from typing import NamedTuple
 
 import orjson
 import redis
-import structlog
 from celery import Celery
+from kombu import Connection
+from kombu.connection import ConnectionPool
 from kombu.exceptions import KombuError
+from kombu.pools import ProducerPool
+from kombu.utils.uuid import uuid
 
 from pointledger import failpoints, wire
 from pointledger.announcements import APPLIED, channel_of
+from pointledger.errors import NotConfigured
+from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 
 _DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
@@ -24,22 +29,41 @@ _PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wai
 _POOL_WAIT_SECONDS = 1.0
 _BEAT_KNOWN_MS = 3_600_000  # an hour after beat was last heard nobody knows when
 
-_log = structlog.get_logger()
+_MOST_CONNECTIONS = 10  # to the broker: a publish takes a fraction of a millisecond
+
+_log = Log(__name__)
+
+
+class _Connections(ConnectionPool):  # type: ignore[misc]  # kombu has no types
+    """After a fork kombu would end the connections that a child has inherited, and so the parent's."""
+
+    close_after_fork = False
 
 
 class Doorbells:
     """Rings lanes through Celery, at most one waiting message per lane; best effort, within a deadline."""
 
     def __init__(self, client: redis.Redis, app: Celery, settings: Settings) -> None:
+        """Connects when it must. Raises NotConfigured for a broker's URL that cannot be read."""
         self._client = client
         self._app = app
         self._settings = settings
+        self._queue = app.amqp.queues[wire.LANES_QUEUE]
+        self._broker = _broker_of(app)
+        # Not the app's own pool: that is shared, and bounded, with all that use kombu in the same process.
+        connections = _Connections(self._broker, limit=_MOST_CONNECTIONS)
+        self._producers = ProducerPool(connections, limit=_MOST_CONNECTIONS, close_after_fork=False)
+        self._errors = (*self._broker.connection_errors, *self._broker.channel_errors)
+        self._errors += (redis.RedisError, KombuError, OSError)
         self._quiet_until = 0.0
+        self._is_closed = False
+        self._bell = Outage(_log, "ring", "doorbell_failed", "doorbell_works")
+        self._redis = Outage(_log, "tell")
 
     def ring(self, lanes: Iterable[int], *, whatever_the_door_says: bool = False) -> None:
         """Tells the workers, unless a message for the lane is still on its way."""
         wanted = sorted(set(lanes))
-        if not wanted or time.monotonic() < self._quiet_until:
+        if not wanted or self._is_closed or time.monotonic() < self._quiet_until:
             return
         try:
             silent = wanted if whatever_the_door_says else self._silent(wanted)
@@ -47,9 +71,15 @@ class Doorbells:
                 failpoints.before("publish")
                 self._publish(silent)
                 failpoints.after("publish")
-        except (redis.RedisError, KombuError, OSError) as error:
+        except Exception as error:
+            if self._is_closed:
+                return  # its connections were closed while it used them
+            if not isinstance(error, self._errors):
+                raise
             self._quiet_until = time.monotonic() + _PAUSE_SECONDS
-            _log.warning("doorbell_failed", action="ring", lanes=len(wanted), error=type(error).__name__)
+            self._bell.noticed(error)
+        else:
+            self._bell.over()
 
     def tell(self, lane: int) -> None:
         """Wakes those who wait for outcomes of the lane."""
@@ -57,7 +87,9 @@ class Doorbells:
         try:
             self._client.publish(channel_of(self._settings, lane), APPLIED)
         except redis.RedisError as error:
-            _log.warning("redis_is_away", action="tell", error=type(error).__name__)
+            self._redis.noticed(error)
+        else:
+            self._redis.over()
         failpoints.after("tell")
 
     def unheard(self, lanes: list[int]) -> list[int]:
@@ -67,8 +99,8 @@ class Doorbells:
             held = self._client.mget([f"{self._settings.redis_prefix}:lane:{lane}" for lane in lanes])
             if self._on_their_way():
                 return []
-        except (redis.RedisError, KombuError, OSError) as error:
-            _log.warning("redis_is_away", action="ring", error=type(error).__name__)
+        except self._errors as error:
+            self._redis.noticed(error)
             return []
         return [lane for lane, token in zip(lanes, held, strict=True) if token is None]
 
@@ -86,10 +118,13 @@ class Doorbells:
         try:
             self._client.set(_beat_key(self._settings.redis_prefix), "1", px=_BEAT_KNOWN_MS)
         except redis.RedisError as error:
-            _log.warning("redis_is_away", action="beat", error=type(error).__name__)
+            self._redis.noticed(error)
 
     def close(self) -> None:
-        """Gives its connections back."""
+        """Gives its connections back; from now on it rings no more."""
+        self._is_closed = True
+        self._producers.force_close_all()
+        self._producers.connections.force_close_all()
         self._client.close()
         self._app.close()
 
@@ -104,22 +139,41 @@ class Doorbells:
         return [lane for lane, is_new in zip(lanes, rung, strict=True) if is_new]
 
     def _publish(self, lanes: list[int]) -> None:
+        # Not by `send_task`: that calls the program's signal handlers, and makes a child of the task at hand.
         with (
-            self._app.producer_pool.acquire(block=True, timeout=_POOL_WAIT_SECONDS) as producer,
+            self._producers.acquire(block=True, timeout=_POOL_WAIT_SECONDS) as producer,
             producer.batch(),
         ):
             for lane in lanes:
-                self._app.send_task(
+                message = self._app.amqp.as_task_v2(
+                    uuid(),
                     wire.DRAIN_TASK,
                     args=(lane,),
-                    queue=wire.LANES_QUEUE,
-                    producer=producer,
-                    ignore_result=True,
                     expires=_RING_LIVES_SECONDS,
-                    retry=False,
+                    ignore_result=True,
                     argsrepr="-",  # building them costs a sixth of a publish (measured)
                     kwargsrepr="-",
                 )
+                producer.publish(
+                    message.body,
+                    exchange="",
+                    routing_key=self._queue.name,
+                    declare=[self._queue],
+                    serializer="json",
+                    headers=message.headers,
+                    **message.properties,
+                )
+
+
+def _broker_of(app: Celery) -> Connection:
+    try:
+        broker = app.connection_for_write()
+        broker.get_transport_cls()
+    except ImportError as error:
+        raise NotConfigured(f"POINTLEDGER_BROKER_URL needs a library more: {error}") from error
+    except (ValueError, LookupError) as error:  # whose text may be a part of a password
+        raise NotConfigured("POINTLEDGER_BROKER_URL is not like redis://host or amqp://host") from error
+    return broker
 
 
 def beat_heard_seconds(client: redis.Redis, settings: Settings) -> float | None:

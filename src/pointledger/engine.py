@@ -29,23 +29,24 @@ from dataclasses import replace
 from uuid import UUID
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger import failpoints, telemetry
 from pointledger.batch import Batches, Peeked, sender, told
 from pointledger.domain.decide import Accepted
 from pointledger.doorbell import Doorbells
 from pointledger.locks import Locks, User, new_token
+from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage import journal
-from pointledger.storage.database import is_transient, single, sqlstate
+from pointledger.storage.database import single
+from pointledger.storage.errors import is_transient, sqlstate
 from pointledger.wire import UnknownPayload, decode
 
 _TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane
 _PATIENCE_SECONDS = 0.05  # for users who are busy elsewhere; then the row locks, which queue fairly, decide
 _TRIES = 3  # of a batch that met a deadlock or a lost connection; after that the beat rings again
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 class Engine:

@@ -66,7 +66,7 @@ class AcceptanceBusy(LedgerError):
     """Another open transaction is accepting a command with the same key. Send the commands again in a
     moment: one that was accepted is not accepted twice."""
 
-    def __init__(self, particulars: str, new: int) -> None:
+    def __init__(self, particulars: str, new: int = 0) -> None:
         super().__init__(particulars)
         self.new = new  # how many of the others were not there before
 
@@ -97,6 +97,37 @@ class TenantUnreadable(LedgerError):
 class NotConfigured(LedgerError):
     """A server's address is missing. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL,
     or run ./dev run, which brings its own servers."""
+
+
+class SettingsInvalid(LedgerError, ValueError):
+    """A setting in the environment is malformed. Correct the variable that is named."""
+
+
+class DatabaseAway(LedgerError):
+    """The database does not answer, or not in time. Try again; if that does not help, check that Postgres
+    runs and what POINTLEDGER_DATABASE_URL names."""
+
+    def __init__(self, particulars: str = "", *, maybe_done: bool = False) -> None:
+        super().__init__(particulars)
+        self.maybe_done = maybe_done  # the call may have taken effect, wholly or in part, although it failed
+
+
+class DatabaseFailed(LedgerError):
+    """The database rejected a statement: its tables, or the rights of this login, do not fit this program, or
+    this is a bug. Find out which: pointledger doctor."""
+
+    def __init__(self, particulars: str = "", *, maybe_done: bool = False) -> None:
+        super().__init__(particulars)
+        self.maybe_done = maybe_done  # a part of the call may have taken effect before this statement
+
+
+class ClientClosed(LedgerError):
+    """The client was closed before this call, or during it. Make a new one: PointsClient.connect()."""
+
+
+class ClientNotCopied(LedgerError, TypeError):
+    """A client has connections and threads, so it can be neither copied nor pickled. Make one in each process
+    with PointsClient.connect(), or make one before the process is forked: every child can use that."""
 
 
 class BrokerAway(LedgerError):

@@ -3,20 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
-
 from pointledger.errors import AccountMissing
 from pointledger.ids import parse_id
 from pointledger.storage import programmes, queries, traces, wallets
-from pointledger.storage.database import looking
+from pointledger.storage.database import Asking, looking
 
 _PAGE = 1000  # entries at once
 
 
-class Exports:
+class Exports(Asking):
     """Asks one database."""
-
-    _database: sa.Engine
 
     def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
         """Everything about the user: account, entries, lots, wallet, and commands with what came of them,

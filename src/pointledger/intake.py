@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger import failpoints, telemetry
 from pointledger.acceptance import Acceptance
@@ -34,6 +33,7 @@ from pointledger.errors import (
     LetterMissing,
     LetterUnfit,
 )
+from pointledger.logs import Log
 from pointledger.mailbox import Mailbox, Message
 from pointledger.patience import go_on
 from pointledger.settings import Settings
@@ -51,7 +51,7 @@ _LOOK_SECONDS = 1.0  # between looks at what is held
 
 _PASSING = (BrokerAway, AcceptanceBusy, BacklogFull)  # what is there comes again
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

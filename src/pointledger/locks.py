@@ -17,13 +17,13 @@ from secrets import token_hex
 from typing import Any
 
 import redis
-import structlog
 from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
 from pointledger import failpoints
 from pointledger.errors import NotConfigured
+from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 
 _TIMEOUT_SECONDS = 1.0  # a Redis that takes longer is done without
@@ -84,7 +84,7 @@ return 1
 
 User = tuple[str, str]  # tenant and user
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -114,6 +114,7 @@ class Locks:
         self._client = client
         self._ttl = settings.lock_ttl_ms
         self._prefix = settings.redis_prefix
+        self._redis = Outage(_log, "lock")
         self._enter = client.register_script(_ENTER)
         self._leave = client.register_script(_LEAVE)
         self._abandon = client.register_script(_ABANDON)
@@ -155,7 +156,9 @@ class Locks:
         try:
             answer = script(keys=keys, args=arguments)
         except redis.RedisError as error:
-            _log.warning("redis_is_away", action="lock", error=type(error).__name__)
+            self._redis.noticed(error)
             answer = without_redis
+        else:
+            self._redis.over()
         failpoints.after(what)
         return answer

@@ -1,47 +1,97 @@
-"""Logs: one structured line per event, for people on a terminal and JSON everywhere else. No line, ours or a
-library's, tells a secret: what the settings hold as one, and passwords in anybody's URLs, are starred out."""
+"""Logs: one structured event per line.
+
+The library logs as a guest: through `logging`, under the name `pointledger`, and nothing is shown unless the
+program configures it. Our own programs call `log_in_lines`: JSON lines, or colors on a terminal. No line of
+theirs, ours or a library's, tells a secret: what the settings hold as one, and passwords in anybody's URLs,
+are starred out.
+"""
 
 import logging
 import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from pointledger.settings import Settings
+
+LIBRARY = "pointledger"
 
 _STARS = "***"
 _SHORTEST = 4  # a shorter secret is no secret, and its stars would be everywhere
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s@]+@")
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 _PRODUCERS_SECRET = re.compile(r'"secret"\s*:\s*"([^"]+)"')
+_TOLD = "pointledger"  # of a record: the event and its fields, in their order
+_CALLER = 3  # frames between a record and the line that logs
 
 Masked = Callable[[str], str]
 
+# Where a program configures nothing, `logging` itself prints the warnings of loggers that have no handler.
+logging.getLogger(LIBRARY).addHandler(logging.NullHandler())
+
+
+class Log:
+    """Logs events with their fields. A record's message is readable, its fields are attributes. `exc_info`
+    is no field but an exception, whose traceback is logged."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._log(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._log(logging.ERROR, event, fields)
+
+    def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        error = fields.pop("exc_info", None)
+        told = {**fields, "event": event}
+        template = " ".join(["%(event)s", *(f"{name}=%({name})s" for name in fields)])
+        extra = {**told, _TOLD: told}
+        self._logger.log(level, template, told, exc_info=error, extra=extra, stacklevel=_CALLER)
+
+
+class Outage:
+    """Logs once when a server goes away and once when it is back, however often either is noticed."""
+
+    def __init__(
+        self, log: Log, action: str, away: str = "redis_is_away", back: str = "redis_is_back"
+    ) -> None:
+        self._log = log
+        self._action = action
+        self._away = away
+        self._back = back
+        self._is_on = False
+
+    def noticed(self, error: BaseException) -> None:
+        if not self._is_on:
+            self._is_on = True
+            self._log.warning(self._away, action=self._action, error=type(error).__name__)
+
+    def over(self) -> None:
+        if self._is_on:
+            self._is_on = False
+            self._log.warning(self._back, action=self._action)
+
 
 def log_in_lines(settings: Settings, level: int = logging.INFO) -> None:
-    """For programs, at their start: libraries' warnings and our own lines go to stderr."""
+    """Configures logging for one of our own programs, at its start: everything goes to stderr."""
     masked = masking(settings)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masking(masked))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    shown: Any = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        shown = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            shown,
-            lambda _logger, _name, line: masked(str(line)),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(),
-    )
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(_Masking(masked))
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+    ours = logging.getLogger(LIBRARY)
+    ours.handlers[:] = [_Lines(masked)]
+    ours.setLevel(level)
+    ours.propagate = False
 
 
 def masking(settings: Settings) -> Masked:
@@ -57,15 +107,31 @@ def masking(settings: Settings) -> Masked:
     return masked
 
 
-class _Lines:
-    """Writes lines to stderr. A log that is full, or gone, loses lines and stops no work."""
+class _Lines(logging.Handler):
+    """Writes our events to stderr. A log that is full, or gone, loses lines and stops no work."""
 
-    def msg(self, line: str) -> None:
+    def __init__(self, masked: Masked) -> None:
+        import structlog  # noqa: PLC0415  for our programs alone: importing it is not the library's business
+
+        super().__init__()
+        self._masked = masked
+        self._shown: Any = structlog.processors.JSONRenderer()
+        if sys.stderr.isatty():
+            self._shown = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self._masked(self._shown(None, "", self._told(record)))
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
-    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+    def _told(self, record: logging.LogRecord) -> dict[str, Any]:
+        told = dict(getattr(record, _TOLD, None) or {"event": record.getMessage()})
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat()
+        told |= {"level": record.levelname.lower(), "timestamp": moment.replace("+00:00", "Z")}
+        if record.exc_info:
+            told["exception"] = logging.Formatter().formatException(record.exc_info)
+        return told
 
 
 class _Masking(logging.Formatter):

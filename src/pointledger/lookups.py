@@ -1,6 +1,6 @@
 """Lookups: what may be asked of the ledger. Each answer is of one moment, read only, and bounded.
 
-Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate.
+Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate, DatabaseAway, DatabaseFailed.
 """
 
 from datetime import date, datetime

@@ -2,21 +2,17 @@
 
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.storage import acts, programmes
-from pointledger.storage.database import looking
+from pointledger.storage.database import Asking, looking
 
 ACTS = 100  # of a page, unless asked otherwise
 MOST_ACTS = 1000
 
 
-class ActLookups:
+class ActLookups(Asking):
     """Asks one database."""
-
-    _database: sa.Engine
 
     def acts(
         self,

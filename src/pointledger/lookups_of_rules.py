@@ -1,20 +1,15 @@
 """Lookups about rules: what they would grant, and what the limits leave that all users share."""
 
-import sqlalchemy as sa
-
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.decide import Accepted, effective_at
 from pointledger.domain.dry_run import DryRun, dry_run
 from pointledger.storage import books, jobs, programmes
-from pointledger.storage.database import looking
+from pointledger.storage.database import Asking, looking
 from pointledger.storage.shared_usage import SharedLimit, shared_limits
 
 
-class RuleLookups:
+class RuleLookups(Asking):
     """Asks one database."""
-
-    def __init__(self, database: sa.Engine) -> None:
-        self._database = database
 
     def dry_run(self, command: ApplyRule) -> DryRun:
         """What the event would bring if it were applied now: points, what each rule would grant or why it

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pointledger.errors import WalletMissing
 from pointledger.storage import programmes, wallets
-from pointledger.storage.database import looking
+from pointledger.storage.database import Asking, looking
 from pointledger.storage.queries import PAGE
 
 MOST_WALLET_ENTRIES = 1000  # of a page
@@ -23,11 +23,8 @@ class WalletPage:
     next_before: int | None
 
 
-class WalletLookups:
+class WalletLookups(Asking):
     """Asks one database. Amounts are text, with all decimals of the wallet's currency."""
-
-    def __init__(self, database: sa.Engine) -> None:
-        self._database = database
 
     def wallet(self, tenant_id: str, user_id: str) -> dict[str, Any]:
         """The user's wallet. Raises TenantMissing, WalletMissing."""

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from pointledger.doorbell import beat_heard_seconds
-from pointledger.errors import AnswerTooLate
+from pointledger.errors import AnswerTooLate, DatabaseAway, DatabaseFailed
 from pointledger.settings import Settings
 from pointledger.storage import health, jobs, outbox
-from pointledger.storage.database import DATABASE_ERRORS, looking
+from pointledger.storage.database import looking
 from pointledger.telemetry import sums
 
 
@@ -33,7 +33,7 @@ class Exporter:
         for server, ask in (("postgres", self._from_database), ("redis", self._from_redis)):
             try:
                 found = list(ask())
-            except (*DATABASE_ERRORS, sa.exc.TimeoutError, AnswerTooLate, redis.RedisError):
+            except (AnswerTooLate, DatabaseAway, DatabaseFailed, redis.RedisError):
                 found = []
             up.add_metric([server], bool(found))
             yield from found

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pointledger.storage.database import is_transient
+from pointledger.storage.errors import is_transient
 
 _AWAY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries
 

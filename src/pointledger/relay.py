@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-import structlog
 
 from pointledger import failpoints, telemetry
 from pointledger.broker import Publisher
 from pointledger.errors import BrokerAway
+from pointledger.logs import Log
 from pointledger.patience import go_on
 from pointledger.settings import Settings
 from pointledger.storage import outbox
@@ -27,7 +27,7 @@ _EVENTS_AT_ONCE = 1000  # per transaction; and a row's worth of memory
 _IDLE_SECONDS = 0.2  # between looks while nothing waits
 _PRUNE_SECONDS = 10.0  # between looks for what was sent long ago
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@ change. Every limit carries its reason."""
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointledger.domain.findings import explain
 from pointledger.domain.pseudonyms import Pseudonyms
-from pointledger.errors import NotConfigured
+from pointledger.errors import NotConfigured, SettingsInvalid
 
 _RESULT_SCHEMES = ("redis://", "rediss://", "sentinel://", "socket://")  # as Celery's backend takes them
 
@@ -189,3 +190,13 @@ class Settings(BaseSettings):
     def events(self) -> str:
         """The URL of the broker of events. Raises NotConfigured."""
         return self.events_url or self.broker
+
+
+def from_environment() -> Settings:
+    """Raises SettingsInvalid."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsInvalid(f"POINTLEDGER_...: {explain(error)}") from None
+    except ValueError as error:  # a list that is no JSON
+        raise SettingsInvalid(str(error)) from None

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
+from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 
 _EVERY_SECONDS = 1.0
@@ -61,7 +61,7 @@ RECEIVED = Counter(
     registry=REGISTRY,
 )
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 class Sender:
@@ -71,6 +71,7 @@ class Sender:
         self._client = client
         self._key = _key(settings)
         self._sent: dict[str, float] = {}
+        self._redis = Outage(_log, "count")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
@@ -100,8 +101,9 @@ class Sender:
         try:
             pipeline.execute()
         except redis.RedisError as error:
-            _log.warning("redis_is_away", action="count", error=type(error).__name__)
+            self._redis.noticed(error)
             return
+        self._redis.over()
         self._sent = counted
 
     def _run(self) -> None:

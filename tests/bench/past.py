@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.rules import Rule
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage.database import copy
+from pointledger.storage.copying import copy
 from pointledger.wire import lane_of
 from tests.bench.workload import OPENING_EVENT_TYPE, PER_MINOR, TENANT, users
 

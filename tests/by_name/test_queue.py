@@ -13,7 +13,6 @@ import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Queue
 from redis import Redis
-from structlog.testing import capture_logs
 
 from pointledger.acceptance import Acceptance
 from pointledger.by_name import ByName, open_commands
@@ -24,6 +23,7 @@ from pointledger.mailbox import Mailbox
 from pointledger.settings import Settings
 from pointledger.storage import letters
 from pointledger.storage.letters import Letter
+from tests import logged
 from tests.by_name.house import FIELDS, ROOT
 from tests.ledger import Ledger
 from tests.rabbitmq import RabbitMQ
@@ -89,8 +89,7 @@ def kept(ledger: Ledger) -> list[Letter]:
 
 def send_callbacks(ledger: Ledger) -> None:
     for destination in (Tasks(ledger.settings), Results(ledger.settings)):
-        with capture_logs():
-            CallbackSender(ledger.database, ledger.settings, destination).step()
+        CallbackSender(ledger.database, ledger.settings, destination).step()
         destination.close()
 
 
@@ -126,8 +125,7 @@ def test_whatever_lies_in_the_queue_is_a_command_or_kept_and_what_is_behind_it_g
     ledger: Ledger, taker: ByName, mailbox: Mailbox, redis: Redis
 ) -> None:
     redis.lpush("points.commands", *GARBAGE.values(), item())
-    with capture_logs():
-        counts = taker.step(mailbox)
+    counts = taker.step(mailbox)
     assert counts == {"dead": len(GARBAGE) - 1, "accepted": 2}
     lists = [key for key in redis.keys("*points.commands*") if redis.type(key) == b"list"]
     assert lists == []
@@ -175,14 +173,12 @@ def test_a_letter_is_replayed_once_its_cause_is_put_right(
         "points.earn", kwargs=FIELDS, queue="points.commands", expires=-1, link=app.signature("shop.next")
     )
     wrong = app.send_task("points.earn", kwargs={"amount": 1}, queue="points.commands")
-    with capture_logs():
-        assert taker.step(mailbox) == {"dead": 2}
+    assert taker.step(mailbox) == {"dead": 2}
     by_id = {letter.task_id: letter for letter in kept(ledger)}
     for sent, goes in ((late, True), (wrong, False)):
         (letter,) = (one for one in by_id.values() if str(one.task_id) == sent.id)
         if goes:
-            with capture_logs():
-                assert [ledger.client.outcome(task).state for task in taker.replay(letter)] == ["pending"]
+            assert [ledger.client.outcome(task).state for task in taker.replay(letter)] == ["pending"]
         else:
             with pytest.raises(LetterUnfit, match="tenant_id: Field required"):
                 taker.replay(letter)
@@ -206,7 +202,7 @@ def test_a_command_that_is_dead_is_told_as_a_failure_and_when_it_goes_on_as_appl
         "points.earn", kwargs=FIELDS, queue="points.commands", link=after, link_error=instead
     )
     taker.step(mailbox)
-    with monkeypatch.context() as patch, capture_logs():
+    with monkeypatch.context() as patch:
         patch.setattr("pointledger.batch.decide_on_record", _fails)
         wait_until(lambda: bool(ledger.drain() or ledger.counts("failures") == [1]), "it has failed")
     assert ledger.client.outcome(sent.id).state == "dead"
@@ -238,8 +234,7 @@ def test_callbacks_go_only_to_queues_that_are_allowed(
     ours = app.signature("shop.next", queue="{pointledger}:points.lanes")
     for link in (allowed, other, ours):
         app.send_task("points.earn", kwargs=FIELDS, queue="points.commands", link=link)
-    with capture_logs():
-        assert taker.step(mailbox) == {"accepted": 1, "dead": 2}
+    assert taker.step(mailbox) == {"accepted": 1, "dead": 2}
 
 
 def test_while_the_results_server_is_away_tasks_are_sent_and_the_results_come_later(
@@ -252,11 +247,11 @@ def test_while_the_results_server_is_away_tasks_are_sent_and_the_results_come_la
     ledger.drain()
     nowhere = Results(settings.model_copy(update={"result_url": "redis://127.0.0.1:1/0"}))
     stop = iter([False, False, True])
-    with capture_logs() as told:
+    with logged.records() as told:
         CallbackSender(ledger.database, settings, nowhere).run(
             lambda: next(stop), lambda: None, lambda _: None
         )
-    assert [line["event"] for line in told] == ["callbacks_wait", "callbacks_wait"]
+    assert [vars(line)["event"] for line in told] == ["callbacks_wait", "callbacks_wait"]
     send_callbacks(ledger)
     assert redis.llen("shop") == 1
     assert redis.exists(f"celery-task-meta-{sent.id}")
@@ -349,8 +344,7 @@ def test_what_expires_at_rabbitmqs_before_anybody_reads_it_is_refused_where_the_
         mailbox.close()
         sent = theirs.send_task("points.earn", kwargs=FIELDS, queue="points.commands", expires=0.01)
         again = open_commands(on_rabbit)
-        with capture_logs():
-            wait_until(lambda: taker.step(again, wait_seconds=0.1)["dead"] == 1, "it came to the other queue")
+        wait_until(lambda: taker.step(again, wait_seconds=0.1)["dead"] == 1, "it came to the other queue")
         again.close()
     assert ledger.client.outcome(sent.id).reason == "EXPIRED"
     rabbitmq.control("clear_policy", "expired-commands")

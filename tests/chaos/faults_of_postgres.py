@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from pointledger.domain.rules import rule_from
 from pointledger.storage import programmes
-from pointledger.storage.database import DATABASE_ERRORS, rows
+from pointledger.storage.database import rows
+from pointledger.storage.errors import DATABASE_ERRORS
 from tests.chaos.load import RULES, TENANT
 from tests.chaos.nemesis import Doing, Fault, Run
 from tests.chaos.part import Part

@@ -37,8 +37,15 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(_ANSWER_SECONDS)
 
     def stop(self) -> None:
+        self.do(self._cancel_all())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_ANSWER_SECONDS)
+
+    async def _cancel_all(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 class _Pair:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pointledger.audit import audit
-from pointledger.storage.database import DATABASE_ERRORS, rows
+from pointledger.storage.database import rows
+from pointledger.storage.errors import DATABASE_ERRORS
 from tests.chaos import (
     faults_of_doors,
     faults_of_links,

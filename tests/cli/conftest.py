@@ -1,19 +1,18 @@
 """The command line in this process, on the servers of the fixtures, and a worker when a test asks for one."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from pointledger.cli.app import app
 from pointledger.settings import Settings
 from tests.ledger import Ledger
+from tests.working import working as work_beside
 
 
 @dataclass(frozen=True)
@@ -69,22 +68,4 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 def working(ledger: Ledger) -> Working:
     """A worker beside the command that runs: `with working(): run(...)`."""
 
-    @contextmanager
-    def worker() -> Iterator[None]:
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.wait(0.01):
-                ledger.drain()
-
-        thread = threading.Thread(target=work, daemon=True)
-        with capture_logs():  # a worker's log is not the command's stdout
-            thread.start()
-            try:
-                yield
-            finally:
-                stop.set()
-                thread.join(10)
-                assert not thread.is_alive()
-
-    return worker
+    return lambda: work_beside(ledger)

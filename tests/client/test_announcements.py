@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 
 import pytest
 
 from pointledger import Earn, PointsClient, locks
 from pointledger.announcements import Announcements
-from pointledger.doorbell import Doorbells
+from pointledger.connected import Connected, connected
 from pointledger.settings import Settings
-from pointledger.storage.database import engine_for
-from pointledger.wire import producer_app
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -44,9 +43,10 @@ def announcements(settings: Settings) -> Iterator[Noting]:
 
 @pytest.fixture
 def client(settings: Settings, announcements: Noting) -> Iterator[PointsClient]:
-    redis = locks.connect(settings)
-    doorbells = Doorbells(redis, producer_app(settings), settings)
-    with PointsClient(engine_for(settings.database), doorbells, announcements, settings) as opened:
+    def hearing(settings: Settings) -> Connected:
+        return replace(connected(settings), announcements=announcements)
+
+    with PointsClient(settings, hearing) as opened:
         yield opened
 
 

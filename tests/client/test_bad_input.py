@@ -193,7 +193,7 @@ def test_what_comes_with_a_command_is_stored_beside_its_payload_by_every_way_in(
     ledger.client.enqueue_many([Earn(**fields, extensions=extensions), Earn(**fields)])
     with ledger.database.begin() as connection:
         ledger.client.enqueue(Earn(**fields, extensions=extensions), connection)
-    ledger.client._acceptance.accept_each([Earn(**fields, extensions=extensions), Earn(**fields)])
+    ledger.client._own.acceptance.accept_each([Earn(**fields, extensions=extensions), Earn(**fields)])
     found = ledger.rows("SELECT extensions, payload::text FROM journal ORDER BY seq")
     assert [row[0] for row in found] == [extensions, extensions, None, extensions, extensions, None]
     assert {row[1] for row in found} == {'{"amount":1}'}

@@ -47,7 +47,7 @@ def everything(ledger: Ledger) -> str:
 
 
 def search(ledger: Ledger) -> int:
-    return Sweep(ledger.database, ledger.client._acceptance).finish_erasures()
+    return Sweep(ledger.database, ledger.client._own.acceptance).finish_erasures()
 
 
 def programme(ledger: Ledger) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from pointledger.settings import Settings
-from tests.cli.conftest import Ran, Run, run_app
+from tests.cli.conftest import Run, run_app
 from tests.events.listener import Listener
 from tests.ledger import Ledger
 
@@ -40,11 +39,7 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
     monkeypatch.setenv("POINTLEDGER_EVENTS_URL", settings.events)
 
-    def quietly(*arguments: str, stdin: str | bytes | None = None) -> Ran:
-        with capture_logs():  # in these tests they would go to stdout
-            return run_app(*arguments, stdin=stdin)
-
-    return quietly
+    return run_app
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 from pointledger import failpoints
 from pointledger.audit import audit
 from pointledger.settings import Settings
-from pointledger.storage.database import DATABASE_ERRORS, is_transient, run
+from pointledger.storage.database import run
+from pointledger.storage.errors import DATABASE_ERRORS, is_transient
 from tests.ledger import Ledger
 from tests.processes import state_of
 from tests.waiting import wait_until

@@ -18,7 +18,8 @@ from pointledger.demo.system import System
 from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.settings import Settings
-from pointledger.storage.database import DATABASE_ERRORS, engine_for
+from pointledger.storage.database import engine_for
+from pointledger.storage.errors import DATABASE_ERRORS
 from pointledger.sweep import EXPIRE_POINTS, Sweep
 from pointledger.wire import LANES_QUEUE
 from tests.chaos.proxy import Link, Proxy

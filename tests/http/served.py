@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from structlog.testing import capture_logs
 
 from pointledger.domain.commands import KINDS
 from pointledger.http import server
@@ -81,7 +80,7 @@ def http_settings(settings: Settings, issuer: Issuer, folder: Path, **more: Any)
 def serving(settings: Settings, issuer: Issuer, *, working: bool = True) -> Iterator[Served]:
     """A gateway with these settings; `working`: commands are applied."""
     stop = threading.Event()
-    with Ledger(settings) as ledger, server.listening("127.0.0.1", 0) as bound, capture_logs():
+    with Ledger(settings) as ledger, server.listening("127.0.0.1", 0) as bound:
         running = server.server_of(settings)
         threads = [threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)]
         if working:

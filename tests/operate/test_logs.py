@@ -1,15 +1,19 @@
-"""A log that takes nothing more stops no work."""
+"""Our programs log a JSON object a line. A log that takes nothing more stops no work."""
 
+import ast
 import errno
 import io
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 
 import pytest
-import structlog
 
-from pointledger.logs import log_in_lines
+from pointledger.logs import Log, log_in_lines
 from pointledger.settings import Settings
+from tests.faults.conftest import ROOT
+from tests.logged import kept_configuration
 
 
 class Full(io.StringIO):
@@ -20,12 +24,51 @@ class Full(io.StringIO):
 
 
 def test_a_full_log_loses_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = structlog.get_config()
-    handlers, level = logging.root.handlers[:], logging.root.level
     monkeypatch.setattr(sys, "stderr", Full())
-    try:
+    with kept_configuration():
         log_in_lines(Settings.model_construct())
-        structlog.get_logger().info("applied", commands=1)
-    finally:
-        structlog.configure(**before)
-        logging.root.handlers[:], logging.root.level = handlers, level
+        Log("pointledger.tests").info("applied", commands=1)
+
+
+def test_a_line_is_one_json_object_with_the_fields_in_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    with kept_configuration():
+        log_in_lines(Settings.model_construct())
+        log = Log("pointledger.tests")
+        log.info("drained", action="drain", lane=3, commands=2)
+        try:
+            raise ValueError("wrong")
+        except ValueError as error:
+            log.error("bug", action="http", exc_info=error)
+        logging.getLogger("pointledger.tests").critical("Couldn't ack %r", 7)
+        logging.getLogger("a.library").info("chatter")
+    drained, bug, plain = (json.loads(line) for line in written.getvalue().splitlines())
+    assert list(drained.items())[:5] == [
+        ("action", "drain"),
+        ("lane", 3),
+        ("commands", 2),
+        ("event", "drained"),
+        ("level", "info"),
+    ]
+    assert datetime.fromisoformat(drained["timestamp"]).tzinfo == UTC
+    assert (bug["event"], bug["level"]) == ("bug", "error")
+    assert bug["exception"].splitlines()[0] == "Traceback (most recent call last):"
+    assert bug["exception"].endswith("ValueError: wrong")
+    assert (plain["event"], plain["level"]) == ("Couldn't ack 7", "critical")
+
+
+def test_no_field_is_named_like_an_attribute_of_every_record() -> None:
+    """`logging` would raise where the line is written, perhaps for the first time in years."""
+    taken = {*vars(logging.makeLogRecord({})), "message", "asctime"} - {"exc_info"}  # which is no field
+    calls = [
+        node
+        for folder in ("src", "workers")
+        for file in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log.")
+    ]
+    assert len(calls) > 15
+    assert [ast.unparse(call) for call in calls for field in call.keywords if field.arg in taken] == []

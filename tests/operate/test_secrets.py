@@ -8,17 +8,17 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-import structlog
 from celery import Celery
 from pydantic import SecretStr
 
 from pointledger import Earn
 from pointledger.demo.system import System
-from pointledger.logs import log_in_lines, masking
+from pointledger.logs import Log, log_in_lines, masking
 from pointledger.settings import Settings
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
+from tests.logged import kept_configuration
 from tests.waiting import wait_until
 
 CANARY = "c4nary/with:odd@letters"
@@ -47,11 +47,9 @@ def test_secrets_are_taken_out_of_every_line_ours_and_libraries(
 ) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    before = structlog.get_config()
-    handlers, level = logging.root.handlers[:], logging.root.level
-    try:
+    with kept_configuration():
         log_in_lines(planted)
-        log = structlog.get_logger()
+        log = Log("pointledger.tests")
         for url in (planted.database_url, planted.redis_url, planted.broker_url):
             logging.getLogger("kombu").warning("cannot connect to %s", url)
             log.error("away", url=url, user="anna")
@@ -61,9 +59,6 @@ def test_secrets_are_taken_out_of_every_line_ours_and_libraries(
         except ConnectionError as error:
             log.error("bug", exc_info=error)
             logging.getLogger("celery").exception("task failed")
-    finally:
-        structlog.configure(**before)
-        logging.root.handlers[:], logging.root.level = handlers, level
     lines = written.getvalue()
     assert found(lines) == []
     assert "***" in lines

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from structlog.testing import capture_logs
-
 from pointledger import ApplyRule, Earn
 from pointledger.storage.database import rows
+from tests import logged
 from tests.ledger import Ledger, data_of
 
 
@@ -64,12 +63,12 @@ def test_a_rule_that_fails_is_logged_once_per_batch_with_its_count_and_no_person
     ledger: Ledger,
 ) -> None:
     programme(ledger)
-    with capture_logs() as logs:
+    with logged.records() as logs:
         outcomes = ledger.apply(*(paid("secret.person", minor=100, note="a secret") for _ in range(3)))
         ledger.client.dry_run(paid("secret.person", minor=100))
-    (line,) = [log for log in logs if log["event"] == "rule_failed"]
+    (line,) = [vars(log) for log in logs if log.getMessage().startswith("rule_failed")]
     told = data_of(outcomes[0])["grants"][-1]
-    assert (line["log_level"], line["commands"], line["because"]) == ("warning", 3, "NOT_FOUND")
+    assert (line["levelname"], line["commands"], line["because"]) == ("WARNING", 3, "NOT_FOUND")
     assert (line["tenant_id"], line["rule_id"], line["rule_version"]) == ("shop", told["rule_id"], 1)
     assert "secret" not in str(line)
 

@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
-import sqlalchemy as sa
 
 from pointledger import ApplyRule, Earn, Spend
 from pointledger.domain.tenants import zone
-from pointledger.errors import AnswerTooLate
+from pointledger.errors import AnswerTooLate, DatabaseFailed
 from pointledger.storage import database
 from tests.ledger import Ledger
 from tests.queries.conftest import clock
@@ -89,5 +88,5 @@ def test_a_question_that_reads_too_long_is_given_up_with_a_clear_message(
 
 
 def test_a_question_can_change_nothing(ledger: Ledger) -> None:
-    with pytest.raises(sa.exc.DBAPIError, match="read-only"), database.looking(ledger.database) as connection:
+    with pytest.raises(DatabaseFailed, match="read-only"), database.looking(ledger.database) as connection:
         connection.exec_driver_sql("DELETE FROM failures")

@@ -7,7 +7,7 @@ import pytest
 
 from pointledger import Earn, Spend, Transfer
 from pointledger.errors import LaneCountDiffers
-from pointledger.storage.database import DATABASE_ERRORS, sqlstate
+from pointledger.storage.errors import DATABASE_ERRORS, sqlstate
 from pointledger.storage.lanes import end_frozen
 from pointledger.storage.migrate import migrate
 from tests.ledger import Ledger

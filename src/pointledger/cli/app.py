@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import sqlalchemy as sa
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
@@ -38,7 +37,7 @@ from pointledger.errors import (
 )
 from pointledger.logs import log_in_lines
 from pointledger.settings import Settings
-from pointledger.storage.database import DATABASE_ERRORS, is_transient
+from pointledger.storage.errors import DATABASE_ERRORS, failure_of
 
 _BAD_INPUT = (
     InvalidCommand,
@@ -48,11 +47,6 @@ _BAD_INPUT = (
     IdempotencyKeyReused,
     InputUnreadable,
 )
-
-
-class DatabaseAway(LedgerError):
-    """The database does not answer. Check that Postgres runs and what POINTLEDGER_DATABASE_URL names, then
-    run the command again: what was accepted is not accepted twice."""
 
 
 class _Commands(TyperGroup):
@@ -67,11 +61,8 @@ class _Commands(TyperGroup):
         except LedgerError as error:
             _tell(ctx, error)
             raise typer.Exit(_status(error)) from None
-        except (*DATABASE_ERRORS, sa.exc.TimeoutError) as error:
-            if not is_transient(error):
-                raise
-            cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-            _tell(ctx, DatabaseAway(" ".join(str(cause).split())))
+        except DATABASE_ERRORS as error:
+            _tell(ctx, failure_of(error))
             raise typer.Exit(FAILED) from None
         except TyperException as error:  # Typer tells the person
             if wants_json(ctx):

@@ -5,18 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from pointledger import locks
 from pointledger.acceptance import Acceptance
 from pointledger.backlog import Backlog
 from pointledger.cli.output import note
 from pointledger.client import PointsClient
-from pointledger.domain.findings import explain
 from pointledger.doorbell import Doorbells
-from pointledger.errors import LedgerError
+from pointledger.errors import LedgerError, SettingsInvalid
 from pointledger.lookups import Lookups
-from pointledger.settings import Settings
+from pointledger.settings import Settings, from_environment
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
 from pointledger.wire import producer_app
@@ -24,15 +22,11 @@ from pointledger.wire import producer_app
 HOME = Path(".data")  # of the embedded servers, in the current folder; ./dev run has its own there, too
 
 
-class SettingsInvalid(LedgerError, ValueError):
-    """A setting in the environment is malformed. Correct the variable that is named."""
-
-
 @contextmanager
 def opened_settings() -> Iterator[Settings]:
     """The environment's settings; where they name no server, those of the embedded pair under `.data/`,
     which is attached to, or started until the command ends. Raises SettingsInvalid, ServersUnavailable."""
-    settings = _from_environment()
+    settings = from_environment()
     if settings.database_url or settings.redis_url:  # a half of it is not completed by other servers
         yield settings
         return
@@ -95,15 +89,6 @@ def writing() -> Iterator[sa.Connection]:
     """One transaction, committed if the block ends well."""
     with opened_settings() as settings, opened_database(settings) as database, database.begin() as opened:
         yield opened
-
-
-def _from_environment() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise SettingsInvalid(f"POINTLEDGER_...: {explain(error)}") from None
-    except ValueError as error:  # a list that is no JSON
-        raise SettingsInvalid(str(error)) from None
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pointledger.cli.opening import opened_settings
+from pointledger.cli.opening import opened_database, opened_settings
 from pointledger.cli.output import note
+from pointledger.doctor import require_safe
 from pointledger.errors import LedgerError
 
 
@@ -25,6 +26,8 @@ def serve(
     from pointledger.http import server  # noqa: PLC0415  an extra: not needed by the other commands
 
     with opened_settings() as settings, server.listening(host, port) as listening:
+        with opened_database(settings) as database:  # what it finds wrong, uvicorn would tell by a traceback
+            require_safe(database, settings)
         bound = listening.getsockname()
         note(f"listening on http://{bound[0]}:{bound[1]}", "dim")
         server.serve(settings, listening)

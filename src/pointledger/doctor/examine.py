@@ -7,9 +7,11 @@ from pointledger.doctor import postgres, redis, versions, work
 from pointledger.doctor.findings import Finding, Verdict, danger
 from pointledger.doctor.start import time_outs
 from pointledger.doorbell import beat_heard_seconds
+from pointledger.errors import DatabaseAway, DatabaseFailed
 from pointledger.locks import connect
 from pointledger.settings import Settings
-from pointledger.storage.database import DATABASE_ERRORS, engine_for, is_transient, looking, sqlstate
+from pointledger.storage.database import engine_for, looking
+from pointledger.storage.errors import DATABASE_ERRORS, is_transient, sqlstate
 
 _NOT_ALLOWED = "42501"
 
@@ -69,7 +71,7 @@ def _ask_postgres(settings: Settings) -> list[Finding]:
             if role.verdict is Verdict.DANGER:  # it may not even look
                 return found
             return found + work.examine(connection, settings, _beat_heard(settings))
-    except DATABASE_ERRORS as error:
+    except (*DATABASE_ERRORS, DatabaseAway, DatabaseFailed) as error:
         if sqlstate(error) == _NOT_ALLOWED:
             return [*found, danger("postgres-role", "this login may not read the tables", postgres.GRANT)]
         if not is_transient(error):

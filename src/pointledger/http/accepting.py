@@ -13,7 +13,7 @@ from pointledger.acceptance import Verdict
 from pointledger.domain.commands import AnyCommand
 from pointledger.errors import BacklogFull, LedgerError
 from pointledger.http import metrics
-from pointledger.storage.database import is_transient
+from pointledger.storage.errors import is_transient
 
 AT_ONCE = 2  # groups under way: one waits for the disk while the other is made ready
 _MOST = 500  # of one group: its statement takes some 20 milliseconds

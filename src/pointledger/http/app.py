@@ -6,13 +6,20 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pointledger.errors import BacklogFull, InvalidCommand, InvalidRule, InvalidTenant, LedgerError
+from pointledger.errors import (
+    BacklogFull,
+    DatabaseAway,
+    DatabaseFailed,
+    InvalidCommand,
+    InvalidRule,
+    InvalidTenant,
+    LedgerError,
+)
 from pointledger.http import gateway as gateways
 from pointledger.http.access import PUBLIC, TABLE
 from pointledger.http.edge import Edge
@@ -21,15 +28,16 @@ from pointledger.http.gateway import Gateway
 from pointledger.http.guard import guard
 from pointledger.http.routes import ROUTERS
 from pointledger.http.statuses import OF_FAILURE, UNAVAILABLE
+from pointledger.logs import Log
 from pointledger.settings import Settings
-from pointledger.storage.database import is_transient
+from pointledger.storage.errors import is_transient
 
 _INVALID = (InvalidCommand, InvalidRule, InvalidTenant)
 _PHRASES = {404: "there is no such address", 405: "not with this method"}
 _AGAIN_SECONDS = 1
 _FULL_SECONDS = 5  # workers take that long to make room that is worth asking for
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 Opened = Callable[[Settings], AbstractAsyncContextManager[Gateway]]
 
@@ -99,13 +107,15 @@ async def _http(request: Request, error: Any) -> Response:
     return Problem(error.status_code, message, headers=headers).answer()
 
 
-async def _failure(_: Request, error: Any) -> Response:
+async def _failure(request: Request, error: Any) -> Response:
     if isinstance(error, BacklogFull):
         told = "too much waits to be applied; ask again, with the same key"
         return Problem(UNAVAILABLE, told, retry_after=_FULL_SECONDS).answer()
     status, message, reason = next(
         (answer for kind, answer in OF_FAILURE.items() if isinstance(error, kind)), (UNAVAILABLE, "", None)
     )
+    if isinstance(error, DatabaseAway | DatabaseFailed):
+        return await _database(request, error)
     if status == UNAVAILABLE:
         _log.warning("failed", action="http", error=type(error).__name__)
         return _unavailable()
@@ -118,6 +128,8 @@ async def _database(request: Request, error: Any) -> Response:
     if not is_transient(error):
         return await _bug(request, error)
     _log.warning("database_is_away", action="http", error=type(error).__name__)
+    if getattr(error, "maybe_done", False):
+        return _unavailable("the database is away and this may be done; ask again, with the same key")
     return _unavailable()
 
 
@@ -126,7 +138,5 @@ async def _bug(_: Request, error: Any) -> Response:
     return Problem(500, "something is wrong here, and is noted").answer()
 
 
-def _unavailable() -> Response:
-    return Problem(
-        UNAVAILABLE, "something that is needed is away; ask again", retry_after=_AGAIN_SECONDS
-    ).answer()
+def _unavailable(told: str = "something that is needed is away; ask again") -> Response:
+    return Problem(UNAVAILABLE, told, retry_after=_AGAIN_SECONDS).answer()

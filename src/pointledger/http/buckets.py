@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import redis.asyncio
-import structlog
 from redis.exceptions import RedisError
+
+from pointledger.logs import Log, Outage
 
 _KEPT = 10_000  # principals; one that is forgotten starts with what Redis knows
 _PORTION = 20  # of a burst, drawn at once: so much may a gateway that ends take with it
@@ -33,7 +34,7 @@ if granted > 0 then return {granted, 0} end
 return {0, math.ceil((1 - tokens) / rate * 1000)}
 """
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Buckets:
         self._portion = max(1, burst // _PORTION)
         self._buckets: dict[str, _Bucket] = {}
         self._without_redis_until = 0.0
+        self._redis = Outage(_log, "rate_limit")
 
     async def take(self, name: str) -> int | None:
         """Takes one token; None, or in how many seconds to ask again."""
@@ -95,8 +97,9 @@ class Buckets:
             granted, wait_ms = await self._draw(keys=[key], args=[self._rate, self._burst, self._portion])
         except (RedisError, OSError) as error:
             self._without_redis_until = self._clock() + _PAUSE_SECONDS
-            _log.warning("redis_is_away", action="rate_limit", error=type(error).__name__)
+            self._redis.noticed(error)
             return self._take_own(bucket, now)
+        self._redis.over()
         if granted:
             bucket.drawn += int(granted) - 1
             return None

@@ -2,11 +2,11 @@
 
 import time
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointledger.http import metrics
 from pointledger.http.envelope import Problem
+from pointledger.logs import Log
 
 MOST_ADDRESS_BYTES = 8 * 1024
 MOST_HEADER_BYTES = 32 * 1024  # a token may have 8 KiB
@@ -14,7 +14,7 @@ _ALWAYS = ("/healthz", "/readyz", "/metrics")  # whoever looks after us must not
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR = 500
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 class Edge:

@@ -10,11 +10,11 @@ from typing import Any
 
 import jwt
 import orjson
-import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pointledger.errors import NotConfigured
+from pointledger.logs import Log
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256")  # asymmetric only: whoever can check cannot sign
 _SHORTEST_RSA_BITS = 2048
@@ -24,7 +24,7 @@ _REFETCH_SECONDS = 30.0  # at most so often, whatever unknown kids tokens name
 _FRESH_SECONDS = 300.0  # then they are fetched again, and meanwhile believed
 _STALE_SECONDS = 86_400.0  # then they are believed no more
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import redis.asyncio
-import structlog
 from redis.exceptions import RedisError
 
 from pointledger.announcements import channel_of
+from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 from pointledger.storage.answers import Answered
 
@@ -22,7 +22,7 @@ _PAUSE_SECONDS = 1.0  # after Redis, or the database, failed
 
 Read = Callable[[list[UUID]], Awaitable[dict[UUID, Answered]]]
 
-_log = structlog.get_logger()
+_log = Log(__name__)
 
 
 class Waiting:
@@ -37,6 +37,7 @@ class Waiting:
         self._wanted: set[UUID] = set()  # of these there may be news
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._redis = Outage(_log, "listen")
 
     def start(self) -> None:
         """Begins to listen and to look."""
@@ -76,12 +77,14 @@ class Waiting:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(RedisError, OSError):
+            try:
                 async with self._client.pubsub() as subscription:
                     await subscription.subscribe(*self._channels)
                     async for message in subscription.listen():
+                        self._redis.over()
                         self._heard(message)
-            _log.warning("redis_is_away", action="listen")
+            except (RedisError, OSError) as error:
+                self._redis.noticed(error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _heard(self, message: dict[str, Any]) -> None:

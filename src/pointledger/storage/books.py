@@ -16,7 +16,8 @@ from pointledger.domain.decide import Accepted
 from pointledger.domain.limits import Window
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
-from pointledger.storage.database import copy, rows, run
+from pointledger.storage.copying import copy
+from pointledger.storage.database import rows, run
 from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.outbox import save_events

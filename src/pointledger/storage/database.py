@@ -1,4 +1,4 @@
-"""Connections, transactions with their time-outs, and which errors are nobody's fault."""
+"""Connections, and transactions with their time-outs."""
 
 import math
 import time
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from pointledger.errors import AnswerTooLate, NotConfigured
 from pointledger.settings import Settings
+from pointledger.storage.errors import TIMED_OUT, UNTOLD, failure_of, sqlstate
 
 _POOL_SIZE = 15  # as many threads accept or look at once; opened when needed, and kept: opening costs 5 ms
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
@@ -28,19 +29,6 @@ _LIVENESS = {
     "tcp_user_timeout": 25_000,
 }
 APPLICATION_NAME = "pointledger"
-
-DATABASE_ERRORS = (
-    sa.exc.DBAPIError,
-    psycopg.Error,
-)  # SQLAlchemy's own of a connection, the driver's of a statement
-
-# What befalls a transaction without anybody's fault: it is tried again, and no command is charged.
-# Class 08: connection; 53: disk, memory, connections; 57P: shutdowns. 40001, 40P01: serialization,
-# deadlock; 55P03: lock time-out; 25P03: idle time-out. Not 57014, the statement time-out: the same
-# statement would run into it again.
-_TRANSIENT_CLASSES = ("08", "53", "57P")
-_TRANSIENT_STATES = ("40001", "40P01", "55P03", "25P03")
-
 
 _LIMITED = "pointledger_limited"  # an engine whose sessions have the limits of `transaction` from their start
 
@@ -156,41 +144,6 @@ def _cursor(connection: sa.Connection, row_factory: Any) -> psycopg.Cursor[Any]:
     return driver(connection).cursor(row_factory=row_factory)
 
 
-def copy(
-    connection: sa.Connection, table: str, columns: tuple[str, ...], lines: list[tuple[Any, ...]]
-) -> None:
-    """Inserts many rows by COPY, twice as fast as arrays, in the connection's transaction. In binary: a row
-    of twenty columns takes us 1.3 microseconds to write instead of 7.4 as text, and Postgres 2.5 to read
-    instead of 4.0 (measured)."""
-    if not lines:
-        return
-    types = _types_of(connection, table)
-    with (
-        driver(connection).cursor() as cursor,
-        cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as stream,
-    ):
-        stream.set_types([types[column] for column in columns])
-        for line in lines:
-            stream.write_row(line)
-
-
-_TYPES: dict[
-    str, dict[str, int]
-] = {}  # by table and column, as this program's version of the schema has them
-
-# JSON is handed over as the text that it is.
-_COLUMN_TYPES = """
-SELECT attname, CASE atttypid WHEN 'json'::regtype THEN 'text'::regtype ELSE atttypid END::oid AS type
-FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"""
-
-
-def _types_of(connection: sa.Connection, table: str) -> dict[str, int]:
-    """The types of a table's columns; asked once by each process, for a migration ends it."""
-    if table not in _TYPES:
-        _TYPES[table] = dict(rows(connection, _COLUMN_TYPES, table=table))
-    return _TYPES[table]
-
-
 def driver(connection: sa.Connection) -> psycopg.Connection[Any]:
     """psycopg's own connection under a SQLAlchemy one."""
     found = connection.connection.driver_connection
@@ -218,14 +171,17 @@ def single(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
         with transaction(engine, settings) as connection:
             yield connection
         return
-    with committing_each(engine).connect() as connection:
+    with _kept(engine).connect() as connection:
         yield connection
 
 
-@lru_cache(maxsize=10)  # making it costs as much as a statement
 def committing_each(engine: sa.Engine) -> sa.Engine:
-    """The same pool, where each statement is its own transaction."""
+    """The same pool, where each statement is its own transaction. To be kept: making it costs as much as a
+    statement."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+_kept = lru_cache(maxsize=10)(committing_each)  # of the engines of workers, which live as long as they do
 
 
 _NOT_BY_INDEX = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
@@ -260,7 +216,6 @@ def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Itera
 
 
 _LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
-_TIMED_OUT = "57014"
 
 _BEGIN_LOOKING = f"""
     SELECT set_config('statement_timeout', %(statement)s, true),
@@ -270,33 +225,25 @@ _BEGIN_LOOKING = f"""
 @contextmanager
 def looking(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One moment of the ledger, read only: what its statements find fits together. By index plans, for
-    the reason given at `transaction`. Raises AnswerTooLate."""
+    the reason given at `transaction`. Raises AnswerTooLate, DatabaseAway and DatabaseFailed."""
     try:
         with engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 run(connection, _BEGIN_LOOKING, statement=str(_LOOK_UP_MS))
                 yield connection
-    except DATABASE_ERRORS as error:
-        if sqlstate(error) != _TIMED_OUT:
-            raise
-        raise AnswerTooLate from None
+    except UNTOLD as error:
+        if sqlstate(error) == TIMED_OUT:
+            raise AnswerTooLate from error
+        raise failure_of(error) from error
 
 
-def sqlstate(error: BaseException) -> str:
-    """Postgres's five letters for an error; empty where it gave none, as when a connection is lost."""
-    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-    return getattr(cause, "sqlstate", None) or ""
+class Asking:
+    """Something that asks one database."""
 
+    def __init__(self, database: sa.Engine) -> None:
+        self._asked = database
 
-def is_transient(error: BaseException) -> bool:
-    """True where the same transaction may well succeed when it is tried again."""
-    if isinstance(error, sa.exc.TimeoutError):  # no connection was free in the pool
-        return True
-    if not isinstance(error, DATABASE_ERRORS):
-        return False
-    state = sqlstate(error)
-    if not state:
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
-    return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+    @property
+    def _database(self) -> sa.Engine:
+        return self._asked

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from pointledger.domain.book import Book
 from pointledger.domain.policy_changes import DatedLot
-from pointledger.storage.database import copy, rows, run
+from pointledger.storage.copying import copy
+from pointledger.storage.database import rows, run
 
 _CHANGE = (
     "tenant_id", "lot_id", "nth", "account_id", "command_id", "cause", "was", "becomes", "after_seq",

@@ -9,7 +9,8 @@ from pointledger.domain.book import Account, Book
 from pointledger.domain.holds import HeldLot, Hold
 from pointledger.domain.lots import Lot, contains, put, sooner
 from pointledger.domain.needs import AccountNeeds
-from pointledger.storage.database import copy, rows, run
+from pointledger.storage.copying import copy
+from pointledger.storage.database import rows, run
 
 # Of each account: the open holds that may time out, the oldest that hold as many points as may be released,
 # and those that are asked for by id, whatever their state.

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from pointledger.domain.book import Account, Book
 from pointledger.domain.lots import Lot, consumption_order
 from pointledger.domain.needs import AccountNeeds
-from pointledger.storage.database import copy, rows, run
+from pointledger.storage.copying import copy
+from pointledger.storage.database import rows, run
 from pointledger.storage.expiry_changes import save_expiry_changes
 
 _FIRST_LOTS = 32  # most debits are paid by the first few lots

@@ -19,7 +19,8 @@ from pointledger.domain.book import Book, Entry
 from pointledger.domain.events import EVENT_OF_ENTRY, Event, StatusChange
 from pointledger.domain.extensions import traceparent_of
 from pointledger.ids import show_id
-from pointledger.storage.database import copy, rows, run
+from pointledger.storage.copying import copy
+from pointledger.storage.database import rows, run
 from pointledger.wire import lane_of
 
 SLOTS = 64  # four for each lane by default: a batch writes as many rows, and several relays find work

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from pointledger.errors import RoleNotMade
-from pointledger.storage.database import driver, rows, run, sqlstate
+from pointledger.storage.database import driver, rows, run
+from pointledger.storage.errors import sqlstate
 
 APP = "pointledger_app"  # a group: logins are its members
 

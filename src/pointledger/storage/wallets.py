@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from pointledger.domain.decide import Accepted
 from pointledger.domain.money import show_money
 from pointledger.domain.wallets import Wallet, Wallets
-from pointledger.storage.database import copy, rows, run
+from pointledger.storage.copying import copy
+from pointledger.storage.database import rows, run
 from pointledger.storage.queries import BEYOND_ANY_SEQ, PAGE, shown
 
 _WALLET = (

@@ -1,0 +1,60 @@
+"""A call of each of the client's methods that asks something of a server."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pointledger import ApplyRule, By, Earn, PointsClient, Receipt
+from pointledger.ids import new_id, show_id
+from pointledger.storage.failures import Which
+
+Call = Callable[[PointsClient], Any]
+
+_COMMAND = Earn(tenant_id="shop", user_id="anna", amount=1)
+_EVENT = ApplyRule(tenant_id="shop", user_id="anna", event_type="visit")
+_ID = show_id(new_id())
+
+CALLS: dict[str, Call] = {
+    "accept": lambda client: client.accept([_COMMAND]),
+    "account": lambda client: client.account("shop", "anna"),
+    "acts": lambda client: client.acts("shop"),
+    "batch_earn": lambda client: client.batch_earn("shop", [("anna", 1)], idempotency_key="k"),
+    "batch_outcome": lambda client: client.batch_outcome(_ID),
+    "batch_outcomes": lambda client: list(client.batch_outcomes(_ID)),
+    "cancel": lambda client: client.cancel(_ID),
+    "dry_run": lambda client: client.dry_run(_EVENT),
+    "enqueue": lambda client: client.enqueue(_COMMAND),
+    "enqueue_many": lambda client: client.enqueue_many([_COMMAND]),
+    "entries": lambda client: client.entries("shop", "anna"),
+    "entry": lambda client: client.entry("shop", _ID),
+    "expiring": lambda client: client.expiring("shop", "anna"),
+    "export_user": lambda client: client.export_user("shop", "anna"),
+    "has_room": lambda client: client.has_room([1]),
+    "hold": lambda client: client.hold("shop", _ID),
+    "holds": lambda client: client.holds("shop", "anna"),
+    "outcome": lambda client: client.outcome(_ID),
+    "outcomes": lambda client: client.outcomes([_ID]),
+    "pause": lambda client: client.pause("shop"),
+    "preview_of_sweep": lambda client: client.preview_of_sweep("shop"),
+    "resume": lambda client: client.resume("shop"),
+    "retry": lambda client: client.retry(_ID),
+    "retry_all": lambda client: list(client.retry_all(Which(tenant="shop"), By())),
+    "ring": lambda client: client.ring(Receipt([], 0, frozenset([1]))),
+    "shared_limits": lambda client: client.shared_limits("shop"),
+    "tenant_statistics": lambda client: client.tenant_statistics("shop"),
+    "user_statistics": lambda client: client.user_statistics("shop", "anna"),
+    "value": lambda client: client.value("shop", "anna"),
+    "wait": lambda client: client.wait(_ID, timeout=0),
+    "wallet": lambda client: client.wallet("shop", "anna"),
+    "wallet_entries": lambda client: client.wallet_entries("shop", "anna"),
+    "why": lambda client: client.why("shop", _ID),
+}
+
+_ASKS_NOTHING = {"close", "connect"}
+
+
+def methods() -> Iterator[str]:
+    """The names of all of the client's public methods but those that ask nothing."""
+    for name, _ in inspect.getmembers(PointsClient, callable):
+        if not name.startswith("_") and name not in _ASKS_NOTHING:
+            yield name

@@ -1,0 +1,219 @@
+"""A program that makes a client and then forks: `python forking.py SCENARIO`. It prints what came of it as
+JSON and stops at each `pause` until a line comes in."""
+
+import ctypes
+import faulthandler
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+import sqlalchemy as sa
+from celery import Celery
+from kombu.utils.objects import cached_property
+from sqlalchemy import orm
+
+from pointledger import Earn, PointsClient
+
+CHILDREN, COMMANDS = 4, 10
+SECONDS = 40
+
+
+def earn(user_id: str) -> Earn:
+    return Earn(tenant_id="shop", user_id=user_id, amount=1)
+
+
+def applied(client: PointsClient, user_id: str) -> bool:
+    return client.wait(client.enqueue(earn(user_id)), timeout=SECONDS).state == "applied"
+
+
+def pause(where: str) -> None:
+    print(json.dumps(where), flush=True)
+    sys.stdin.readline()
+
+
+def child(work: Callable[[], object], fork: Callable[[], int] = os.fork, *, exits: bool = False) -> int:
+    """A forked process that works and ends: with status 0 if all went well."""
+    if pid := fork():
+        return pid
+    signal.alarm(SECONDS)
+    try:
+        work()
+    except BaseException as error:
+        print(f"child: {error!r}", file=sys.stderr, flush=True)
+        os._exit(1)
+    if exits:
+        sys.exit(0)  # as a program does: the interpreter cleans up
+    os._exit(0)
+
+
+def all_well(*pids: int) -> bool:
+    return all(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0 for pid in pids)
+
+
+def family(client: PointsClient) -> dict[str, object]:
+    """Children and a grandchild work while threads of the parent do, too."""
+    told: list[bool] = []
+
+    def work(name: str) -> None:
+        told.extend(applied(client, f"{name}-{number}") for number in range(COMMANDS))
+
+    def work_of_child(name: str) -> None:
+        work(name)
+        assert all(told[-COMMANDS:])
+        assert all_well(child(lambda: work(f"{name}-child")))
+
+    threads = [threading.Thread(target=work, args=(f"thread-{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    children = [child(partial(work_of_child, f"child-{number}")) for number in range(CHILDREN)]
+    for thread in threads:
+        thread.join()
+    work("parent")
+    return {"children": all_well(*children), "parent": all(told), "commands": len(told)}
+
+
+def quiet(client: PointsClient) -> dict[str, object]:
+    """Children that do nothing, or close, or throw away what they have got, harm nobody."""
+    others = [PointsClient.connect()]
+    assert applied(client, "before")
+    assert applied(others[0], "another")  # in another lane, so its doorbell is rung, too
+    pause("connected")
+
+    def throw_away() -> None:
+        thrown = weakref.ref(others.pop())
+        gc.collect()
+        assert thrown() is None
+
+    well = all_well(
+        child(lambda: None),
+        child(lambda: None, exits=True),
+        child(client.close),
+        child(client.close, exits=True),
+        child(throw_away, exits=True),
+        child(lambda: applied(client, "child"), exits=True),
+    )
+    went_on = applied(client, "after") and applied(others[0], "after")
+    pause("over")
+    return {"children": well, "parent": went_on}
+
+
+def transaction(client: PointsClient) -> dict[str, object]:
+    """The parent has accepted in a transaction of its own that is still open when it forks."""
+    database = sa.create_engine(
+        os.environ["POINTLEDGER_DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:")
+    )
+
+    def work_of_child() -> None:
+        database.dispose(close=False)  # as SQLAlchemy asks of a child, for the caller's own engine
+        client.enqueue(earn("child-alone"))
+        with orm.Session(database) as session, session.begin():
+            client.enqueue(earn("child-within"), session)
+
+    with orm.Session(database) as session, session.begin():
+        client.enqueue(earn("parent-within"), session)
+        well = all_well(child(work_of_child))
+    return {"children": well}
+
+
+def untold(client: PointsClient) -> dict[str, object]:
+    """A fork of which Python hears nothing, as uWSGI does it."""
+    assert applied(client, "before")
+    fork = ctypes.PyDLL(None).fork
+    children = [child(lambda: applied(client, "child"), fork) for _ in range(2)]
+    return {"children": all_well(*children), "parent": applied(client, "after")}
+
+
+def locked(client: PointsClient) -> dict[str, object]:
+    """While the process forks, a thread of it is in the middle of each of kombu's and Celery's cached
+    properties."""
+    assert applied(client, "before")
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        found = [one for one in gc.get_objects() if isinstance(one, cached_property)]
+        for one in found:
+            one.lock.acquire()
+        held.set()
+        over.wait()
+        for one in found:
+            one.lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = child(lambda: applied(client, "child"))
+    over.set()
+    thread.join()
+    return {"children": all_well(pid), "parent": applied(client, "after")}
+
+
+def pool(client: PointsClient) -> dict[str, object]:
+    """A pool of multiprocessing's."""
+    assert applied(client, "before")
+    with multiprocessing.get_context("fork").Pool(3) as workers:
+        done = workers.map(_applied_by_worker, [f"user-{number}" for number in range(30)])
+        workers.close()
+        workers.join()
+    return {"children": all(done), "parent": applied(client, "after")}
+
+
+def spawned(client: PointsClient) -> dict[str, object]:
+    """Processes that are not forked: the client cannot go along."""
+    told = {}
+    methods = multiprocessing.get_context("spawn"), multiprocessing.get_context("forkserver")
+    for context in methods:
+        try:
+            context.Process(target=print, args=(client,)).start()
+        except TypeError as error:
+            told[context.get_start_method()] = str(error)
+        with context.Pool(1) as workers:
+            assert workers.map(_applied_by_its_own, ["user"]) == [True]
+            workers.close()
+            workers.join()
+    return {"told": told}
+
+
+def results(client: PointsClient) -> dict[str, object]:
+    """Celery's results, asked for by threads and by children."""
+    app = Celery("user", backend="pointledger.backend:OutcomeBackend")
+    task_id = client.enqueue(earn("anna"))
+    backends = []
+
+    def ask() -> None:
+        assert app.AsyncResult(task_id).get(timeout=SECONDS)["state"] == "applied"
+        backends.append(app.backend)
+
+    ask()
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    well = all_well(child(ask), child(ask))
+    for thread in threads:
+        thread.join()
+    ask()
+    return {"children": well, "answers": len(backends), "backends": len(set(map(id, backends)))}
+
+
+def _applied_by_worker(user_id: str) -> bool:
+    return applied(CLIENT, user_id)
+
+
+def _applied_by_its_own(user_id: str) -> bool:
+    with PointsClient.connect() as client:
+        return applied(client, user_id)
+
+
+SCENARIOS = (family, quiet, transaction, untold, locked, pool, spawned, results)
+
+if __name__ == "__main__":
+    faulthandler.register(signal.SIGALRM, chain=True)  # a child that hangs says where
+    CLIENT = PointsClient.connect()
+    scenario = {one.__name__: one for one in SCENARIOS}
+    print(json.dumps(scenario[sys.argv[1]](CLIENT)), flush=True)

@@ -1,0 +1,80 @@
+"""A client that is made before its process forks works in every process, and no process harms another."""
+
+from typing import Any
+
+import pytest
+
+from pointledger.settings import Settings
+from tests.client.programs import program
+from tests.ledger import Ledger
+from tests.processes import connections
+from tests.working import working
+
+BROKERS = ["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)]
+
+
+@pytest.fixture(params=BROKERS)
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    if request.param == "valkey":
+        return settings
+    return settings.model_copy(update={"broker_url": request.getfixturevalue("rabbitmq_url")})
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Any:
+    with Ledger(settings) as opened:
+        opened.tenant()
+        yield opened
+
+
+def ran(ledger: Ledger, scenario: str) -> Any:
+    with working(ledger), program("forking.py", scenario, settings=ledger.settings) as running:
+        return running.says()
+
+
+def test_children_their_children_and_the_threads_of_the_parent_work_at_once(ledger: Ledger) -> None:
+    assert ran(ledger, "family") == {"children": True, "parent": True, "commands": 40}
+    assert ledger.counts("journal", "outcomes") == [120, 120]
+
+
+def test_a_child_that_ends_or_closes_leaves_the_parents_connections_as_they_are(ledger: Ledger) -> None:
+    with working(ledger), program("forking.py", "quiet", settings=ledger.settings) as running:
+        assert running.says() == "connected"
+        before = connections(running.process.pid)
+        running.go_on()
+        assert running.says() == "over"
+        after = connections(running.process.pid)
+        running.go_on()
+        assert running.says() == {"children": True, "parent": True}
+    assert len(before) >= 6, "each of two clients: to Postgres, to Redis and to the broker"
+    assert before <= after
+
+
+def test_a_transaction_of_the_callers_own_that_is_open_at_the_fork_commits_as_if_nothing_was(
+    ledger: Ledger,
+) -> None:
+    assert ran(ledger, "transaction") == {"children": True}
+    users = [row[0] for row in ledger.rows("SELECT user_id FROM accounts ORDER BY 1")]
+    assert users == ["child-alone", "child-within", "parent-within"]
+
+
+def test_a_fork_of_which_python_is_not_told_is_noticed(ledger: Ledger) -> None:
+    assert ran(ledger, "untold") == {"children": True, "parent": True}
+
+
+def test_a_child_does_not_wait_for_locks_of_threads_that_it_does_not_have(ledger: Ledger) -> None:
+    assert ran(ledger, "locked") == {"children": True, "parent": True}
+
+
+def test_a_pool_of_processes_shares_the_client(ledger: Ledger) -> None:
+    assert ran(ledger, "pool") == {"children": True, "parent": True}
+
+
+def test_celerys_results_have_one_client_for_all_threads_and_work_in_children(ledger: Ledger) -> None:
+    assert ran(ledger, "results") == {"children": True, "answers": 7, "backends": 1}
+
+
+def test_a_process_that_is_not_forked_is_told_to_make_its_own(ledger: Ledger) -> None:
+    told = ran(ledger, "spawned")["told"]
+    assert sorted(told) == ["forkserver", "spawn"]
+    assert all("Make one in each process with PointsClient.connect()" in message for message in told.values())

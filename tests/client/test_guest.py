@@ -1,0 +1,88 @@
+"""The library is a guest in its user's process: it changes nothing there, prints nothing, and logs through
+`logging` what a program wants to hear."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from pointledger import Earn, PointsClient, announcements, doorbell
+from pointledger.announcements import Announcements
+from pointledger.settings import Settings
+from tests import logged
+from tests.chaos.proxy import Link, Proxy
+from tests.client.programs import program
+from tests.ledger import Ledger
+from tests.waiting import wait_until
+from tests.working import working
+
+NOTHING: dict[str, list[str]] = {"import": [], "use": [], "further": []}
+
+
+@pytest.fixture
+def valkey(settings: Settings) -> Iterator[Link]:
+    """The client's way to Valkey."""
+    proxy = Proxy()
+    yield Link(proxy, "valkey", make_url(settings.redis).port or 0)
+    proxy.stop()
+
+
+def through(settings: Settings, link: Link) -> Settings:
+    port = make_url(settings.redis).port
+    return settings.model_copy(update={"redis_url": settings.redis.replace(f":{port}/", f":{link.port}/")})
+
+
+@pytest.mark.parametrize("change", [{}, {"redis_url": "redis://127.0.0.1:1/0"}], ids=["", "without Redis"])
+def test_a_process_that_uses_the_client_is_as_it_was_before(ledger: Ledger, change: dict[str, str]) -> None:
+    ledger.tenant()
+    settings = ledger.settings.model_copy(update=change)
+    with working(ledger), program("guest.py", settings=settings) as running:
+        assert running.says() == NOTHING
+
+
+def test_an_outage_of_redis_is_logged_once_and_its_end_once(
+    ledger: Ledger, valkey: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.tenant()
+    tries: list[int] = []
+    subscribed = Announcements._subscribed
+
+    def counted(self: Announcements) -> None:
+        tries.append(1)
+        subscribed(self)
+
+    monkeypatch.setattr(Announcements, "_subscribed", counted)
+    for module in (announcements, doorbell):
+        monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    valkey.refuse(True)
+    with logged.records() as records, PointsClient.connect(through(ledger.settings, valkey)) as client:
+        for _ in range(20):
+            client.enqueue(earn())
+        with pytest.raises(TimeoutError):
+            client.wait(client.enqueue(earn()), timeout=0)
+        wait_until(lambda: len(tries) > 20, "it tries again and again")
+        valkey.refuse(False)
+        wait_until(lambda: "redis_is_back" in events(records), "it hears of Redis again")
+        wait_until(lambda: bool(client.enqueue(earn())) and "doorbell_works" in events(records), "it rings")
+    assert sorted(events(records)) == ["doorbell_failed", "doorbell_works", "redis_is_away", "redis_is_back"]
+
+
+def test_what_is_logged_has_a_name_of_ours_a_readable_message_and_its_fields(ledger: Ledger) -> None:
+    away = ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    with logged.records() as records, PointsClient.connect(away) as client:
+        client.enqueue(earn())
+    (record,) = records
+    assert (record.name, record.levelno) == ("pointledger.doorbell", logging.WARNING)
+    assert record.getMessage() == "doorbell_failed action=ring error=ConnectionError"
+    told = vars(record)
+    assert (told["event"], told["action"], told["error"]) == ("doorbell_failed", "ring", "ConnectionError")
+    assert told["funcName"] == "noticed"
+
+
+def events(records: list[logging.LogRecord]) -> list[str]:
+    return [vars(record)["event"] for record in records]
+
+
+def earn() -> Earn:
+    return Earn(tenant_id="shop", user_id="anna", amount=1)
