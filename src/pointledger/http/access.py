@@ -82,6 +82,12 @@ TABLE: dict[tuple[str, str], Need | None] = {
 }
 
 
+def methods_of(path: str) -> set[str]:
+    """The methods of a route's path; HEAD wherever GET."""
+    methods = {method for method, known in TABLE if known == path}
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
 def check(principal: Principal, method: str, path: str, user_id: str | None) -> None:
     """Lets pass, or raises Problem: 403 where a scope or kind is missing, 404 for what is another's."""
     if (method, path) not in TABLE:

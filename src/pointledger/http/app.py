@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from pointledger.errors import BacklogFull, InvalidCommand, InvalidRule, InvalidTenant, LedgerError
 from pointledger.http import gateway as gateways
-from pointledger.http.access import PUBLIC, TABLE
+from pointledger.http.access import PUBLIC, TABLE, methods_of
 from pointledger.http.edge import Edge
 from pointledger.http.envelope import Problem
 from pointledger.http.gateway import Gateway
@@ -94,8 +94,7 @@ async def _http(request: Request, error: Any) -> Response:
     message = _PHRASES.get(error.status_code, "the request is malformed")
     headers = {}
     if error.status_code == 405:  # noqa: PLR2004  (Method Not Allowed)
-        asked = request.scope["route"].path
-        headers["Allow"] = ", ".join(sorted(method for method, path in TABLE if path == asked))
+        headers["Allow"] = ", ".join(sorted(methods_of(request.scope["route"].path)))
     return Problem(error.status_code, message, headers=headers).answer()
 
 

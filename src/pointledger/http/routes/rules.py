@@ -3,7 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from pointledger.domain.commands import ApplyRule, command_from
 from pointledger.domain.rules import rule_from
@@ -16,7 +19,18 @@ from pointledger.http.programme import shown
 from pointledger.http.shapes import ListResponse, ObjectResponse, body_of, responses
 from pointledger.ids import parse_id
 
-router = APIRouter(prefix="/admin/point-rules", tags=["programme"])
+
+class _NotTest(APIRoute):
+    """`/test` is an address of its own, with methods of its own: it is no rule's id."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        if found.get("path_params", {}).get("id") == "test":
+            return Match.NONE, {}
+        return match, found
+
+
+router = APIRouter(prefix="/admin/point-rules", tags=["programme"], route_class=_NotTest)
 
 _RULE = body_of(
     {
