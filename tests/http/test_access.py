@@ -156,7 +156,7 @@ def test_who_asked_is_in_the_journal(served: Served) -> None:
 
 def test_when_it_happened_is_for_services_to_say_and_for_nobody_else(served: Served) -> None:
     event = {"event_type": "visit", "user_id": "late", "occurred_at": "2026-01-01T00:00:00Z"}
-    assert served.post("/admin/points/apply-rule", served.admin, event).status_code == 400
+    assert served.post("/admin/points/apply-rule", served.admin, event).status_code == 403
     assert served.post("/admin/points/apply-rule", served.till, event).status_code == 200
     (entry,) = served.ledger.entries("late")
     assert entry["occurred_at"] == "2026-01-01T00:00:00Z"

@@ -65,7 +65,7 @@ class RuleBody(Part):
     when: Condition | None = None  # null: any event of the type
     award: Award
     stacking: Stacking = Stacking()
-    limits: Annotated[tuple[Limit, ...], BeforeValidator(as_tuple), Field(max_length=_MAX_LIMITS)] = ()
+    limits: Annotated[tuple[Limit, ...], Field(max_length=_MAX_LIMITS), BeforeValidator(as_tuple)] = ()
     on_exceed: Literal["clamp", "refuse"] = "clamp"
     pending: Pending | None = None  # null: what is granted is available at once
     expiry: Expiry | None = None  # null: the tenant's policy; counted from when the points are available

@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pointledger.errors import BacklogFull, InvalidCommand, InvalidRule, InvalidTenant, LedgerError
+from pointledger.http import description
 from pointledger.http import gateway as gateways
-from pointledger.http.access import PUBLIC, TABLE, methods_of
+from pointledger.http.access import methods_of
 from pointledger.http.edge import Edge
 from pointledger.http.envelope import Problem
 from pointledger.http.gateway import Gateway
@@ -45,9 +46,11 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
 
     app = FastAPI(
         title="pointledger",
-        description="A points ledger. Every command is accepted durably, applied once, and answered by its "
-        "outcome or, when that takes longer, by the address of its task.",
+        description=description.ABOUT,
         version="1",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=description.TAGS,
+        servers=description.SERVERS,
         lifespan=lifespan,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
@@ -64,19 +67,8 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)
-    _say_who_needs_a_token(app)
+    description.describe(app)
     return app
-
-
-def _say_who_needs_a_token(app: FastAPI) -> None:
-    """In the description: as the table of access has it."""
-    described = app.openapi()
-    schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
-    schemes["bearerAuth"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    for path, operations in described["paths"].items():
-        for method, operation in operations.items():
-            if TABLE.get((method.upper(), path)) is not PUBLIC:
-                operation["security"] = [{"bearerAuth": []}]
 
 
 async def _problem(_: Request, error: Any) -> Response:

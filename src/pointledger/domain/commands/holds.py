@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import Amount, Moment, ShortText, TaskId
@@ -26,6 +26,14 @@ class Unfreeze(Command):
     """Releases a hold, the whole or `amount` of it; without a hold's id so many points, the oldest first."""
 
     kind: ClassVar[str] = "unfreeze"
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("hold_id", "amount")
+            ]
+        }
+    )
 
     hold_id: TaskId | None = None
     amount: Amount | None = None
