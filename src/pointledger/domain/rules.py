@@ -196,7 +196,7 @@ def _take_flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
         if unit is not None and most is None:
             raise InvalidRule(f"{name}_unit: goes with {name}, and only with it")
         if most is not None:
-            found.append({"period": period, "unit": unit or "points", "max": most})
+            found.append({"period": period, "unit": "points" if unit is None else unit, "max": most})
     return found
 
 

@@ -19,9 +19,9 @@ A request that is not as described here is 400, and an unknown method 405. `HEAD
 is. Answers may gain fields; bodies take none that are not described.
 
 What no schema can tell is refused all the same: a transfer to oneself (400), points that expire before they
-are available (400), a rule that does not compile (400), metadata larger than 16 KiB or deeper than 8 levels
-(400), an idempotency key that was used before with other content (422), and an amount of money with more
-decimals than its currency has (422)."""
+are available (400), a rule that does not compile or contradicts itself (400), metadata larger than 16 KiB
+(400), a number of points with a decimal point, as in `5.0` (400), an idempotency key that was used before
+with other content (422), and an amount of money with more decimals than its currency has (422)."""
 
 TAGS = [
     {"name": "commands", "description": "What changes accounts."},
@@ -129,7 +129,7 @@ def describe(app: FastAPI) -> None:
     described["components"]["securitySchemes"] = {
         "bearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
-    described["components"]["responses"] = {}
+    described["components"] |= {"responses": {}, "x-json": requests.json_at_depths()}
     for method, path, operation in operations(described):
         if TABLE.get((method.upper(), path)) is not PUBLIC:
             operation["security"] = [{"bearerAuth": []}]

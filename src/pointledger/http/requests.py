@@ -14,11 +14,13 @@ from pointledger.domain.awards import Fixed, Formula, Multiplier, PerUnit, Table
 from pointledger.domain.commands import ApplyRule, Command, Earn
 from pointledger.domain.expiry import Days
 from pointledger.domain.fields import MAX_AMOUNT
+from pointledger.domain.json_values import METADATA_DEPTH
 from pointledger.domain.rules import RuleBody
 from pointledger.domain.tenants import Tenant
 
 REF = "#/components/schemas/{model}"
-_NULL = {"type": "null"}
+_NULL: dict[str, Any] = {"type": "null"}
+_NOTHING: dict[str, Any] = {"not": {}}  # `false`, which not every generator of clients reads
 
 _models: dict[str, type[BaseModel]] = {}
 
@@ -45,6 +47,32 @@ def body_of(model: type[BaseModel], *parameters: dict[str, Any]) -> dict[str, An
     return {"requestBody": {"content": content, "required": True}, "parameters": list(parameters)}
 
 
+_NO_NUL = {"type": "string", "pattern": r"^[^\x00]*$"}
+_WITH_METADATA = ("ApplyRuleRequest", "EventTrialRequest")
+
+
+def _containers(depth: int) -> list[dict[str, Any]]:
+    within = {"$ref": f"#/components/x-json/at-depth-{depth + 1}"}
+    listed = {"type": "array", "items": within}
+    return [{"type": "object", "propertyNames": _NO_NUL, "additionalProperties": within}, listed]
+
+
+def json_at_depths() -> dict[str, Any]:
+    """What `metadata` may hold, level by level. Not among the schemas: generators of clients make nothing
+    useful of it, and need not."""
+    scalars = [
+        _NULL,
+        {"type": "boolean"},
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+        {"type": "number", "not": {"type": "integer"}},
+        _NO_NUL,
+    ]
+    return {
+        f"at-depth-{depth}": {"anyOf": scalars + (_containers(depth) if depth <= METADATA_DEPTH else [])}
+        for depth in range(2, METADATA_DEPTH + 2)
+    }
+
+
 def components(taken: Collection[str]) -> dict[str, Any]:
     """The schemas of all bodies, by name. Where an answer shows a part of a body, the body's is named
     `...Input`: it has more forms. `taken`: the answers' names."""
@@ -54,7 +82,10 @@ def components(taken: Collection[str]) -> dict[str, Any]:
     names = {name: f"{name}Input" if name in taken else name for name in found["$defs"]}
     for name, other in names.items():
         told = told.replace(f'"{REF.format(model=name)}"', f'"{REF.format(model=other)}"')
-    return {names[name]: schema for name, schema in json.loads(told).items()}
+    found = {names[name]: schema for name, schema in json.loads(told).items()}
+    for model in _WITH_METADATA:
+        found[model]["properties"]["metadata"] |= {"if": {}, "then": _containers(1)[0]}
+    return found
 
 
 def request_of(command: type[Command], fields: tuple[str, ...]) -> type[BaseModel]:
@@ -104,54 +135,44 @@ _FLAT: dict[str, tuple[Any, Any]] = {
 }
 
 
-def _never_with(*names: str) -> dict[str, Any]:
-    return {"not": {"required": list(names)}}
+def _never_both(one: str, other: str) -> dict[str, Any]:
+    return {"anyOf": [{"properties": {one: _NOTHING}}, {"properties": {other: _NOTHING}}]}
 
 
 def _unit_needs(limit: str) -> dict[str, Any]:
-    unit = f"{limit}_unit"
-    return {
-        "if": {"required": [unit], "properties": {unit: {"type": "string"}}},
-        "then": {"required": [limit], "properties": {limit: {"type": "integer"}}},
-    }
+    given = {"required": [limit], "properties": {limit: {"type": "integer"}}}
+    return {"anyOf": [{"properties": {f"{limit}_unit": _NULL}}, given]}
+
+
+def _has(part: str, field: str) -> dict[str, Any]:
+    """The part is there, and so is its field, with text."""
+    described = {"type": "object", "required": [field], "properties": {field: {"type": "string"}}}
+    return {"required": [part], "properties": {part: described}}
+
+
+def _award_by(name: str, *others: str) -> dict[str, Any]:
+    return {"required": [name], "properties": dict.fromkeys(others, _NOTHING)}
 
 
 def _rule_schema(schema: dict[str, Any]) -> None:
     """The nested form and the flat names may be mixed, but not for one part."""
+    yearly = {"properties": {"expiry": {"properties": {"date": {"maxLength": len("12-31")}}}}}
+    no_flat_limit = {"properties": {"daily_limit": _NULL, "total_limit": _NULL}}
     schema["required"].remove("award")
-    schema["oneOf"] = [{"required": [name]} for name in ("award", "points", "base")]
     schema["allOf"] = [
-        _never_with("award", "multiplier"),
-        _never_with("expiry", "expiry_days"),
-        _never_with("pending", "pending_days"),
         {
-            "if": {"required": ["limits"]},
-            "then": {"properties": {"daily_limit": _NULL, "total_limit": _NULL}},
+            "anyOf": [
+                _award_by("award", "points", "base", "multiplier"),
+                _award_by("points", "award", "base"),
+                _award_by("base", "award", "points"),
+            ]
         },
+        {"anyOf": [{"properties": {"limits": _NOTHING}}, no_flat_limit]},
         _unit_needs("daily_limit"),
         _unit_needs("total_limit"),
-        {  # an expiry on a date of one year goes with the end of the rule
-            "if": {
-                "required": ["expiry"],
-                "properties": {
-                    "expiry": {
-                        "type": "object",
-                        "required": ["date"],
-                        "properties": {"date": {"type": "string", "pattern": "^[0-9]{4}-"}},
-                    }
-                },
-            },
-            "then": {
-                "required": ["valid"],
-                "properties": {
-                    "valid": {
-                        "type": "object",
-                        "required": ["until"],
-                        "properties": {"until": {"type": "string"}},
-                    }
-                },
-            },
-        },
+        _never_both("expiry", "expiry_days"),
+        _never_both("pending", "pending_days"),
+        {"anyOf": [yearly, _has("valid", "until")]},  # a date of one year goes with the end of the rule
     ]
 
 
