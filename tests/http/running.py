@@ -113,4 +113,5 @@ def run(command: list[str | Path], **more: Any) -> str:
     """What a program prints that must succeed."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, **more)
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-8000:]}{done.stderr[-8000:]}"
-    return done.stdout
+    printed: str = done.stdout
+    return printed

@@ -10,7 +10,7 @@ from pointledger.http import requests
 from pointledger.http.access import PUBLIC, TABLE
 from pointledger.http.examples import BODIES
 from pointledger.http.links import LINKS
-from pointledger.http.shapes import PendingResponse, SimpleResponse
+from pointledger.http.shapes import ENUMERATIONS, PendingResponse, SimpleResponse
 
 ABOUT = """A points ledger. Every command is accepted durably, applied once, and answered by its outcome
 or, when that takes longer, by the address of its task (202 and `Location`).
@@ -126,6 +126,7 @@ def describe(app: FastAPI) -> None:
     schemas |= requests.components(schemas)
     for schema in schemas.values():
         _tidy(schema)
+    schemas |= {name: {"type": "string", "enum": values} for name, values in ENUMERATIONS.items()}
     described["components"]["securitySchemes"] = {
         "bearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
@@ -171,6 +172,16 @@ def _tidy(schema: dict[str, Any]) -> None:
         part.pop("title", None)
         if part.get("default", ...) is None:
             del part["default"]
+        _name_enumeration(part)
+
+
+def _name_enumeration(part: dict[str, Any]) -> None:
+    """One name for what is the same everywhere: a generated client has one type for it."""
+    for name, values in ENUMERATIONS.items():
+        if sorted(part.get("enum", ())) == sorted(values):
+            kept = {keyword: part[keyword] for keyword in ("description", "default") if keyword in part}
+            part.clear()
+            part |= {"$ref": requests.REF.format(model=name)} | kept
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:

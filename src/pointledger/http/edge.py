@@ -33,14 +33,14 @@ class Edge:
         status = _SERVER_ERROR
         began = time.monotonic()
         is_head = scope["method"] == "HEAD"
-        asked = scope | {"method": "GET"} if is_head else scope
+        asked = {**scope, "method": "GET"} if is_head else scope
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif is_head:
-                message = message | {"body": b""}
+                message = {**message, "body": b""}
             await send(message)
 
         self._under_way += 1

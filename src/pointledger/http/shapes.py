@@ -5,11 +5,14 @@ A field that has no value is left out, so in a shape it is optional and not null
 instead say so.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field
 
 from pointledger.domain.commands import KINDS
+from pointledger.domain.events import EVENT_TYPES
+from pointledger.domain.expiry import Mode, Round
+from pointledger.domain.money import SCALES
 from pointledger.http.statuses import OF_REASON
 
 OPTIONAL: Any = None  # the default of a field that may be left out; it is never null
@@ -35,6 +38,20 @@ Subtype = Literal[
     "scheduled", "linked", "goodwill", "clawback", "activation", "admin", "forfeit", "hold", "release",
     "timeout",
 ]  # fmt: skip
+
+# Those that are shown in more than one place, by the name that the description gives them.
+ENUMERATIONS: dict[str, list[str]] = {
+    "AccountStatus": list(get_args(AccountStatus)),
+    "CommandKind": sorted(KINDS),
+    "Currency": sorted(SCALES),
+    "EventType": list(EVENT_TYPES),
+    "ExpiryMode": list(get_args(Mode)),
+    "ExpiryRound": list(get_args(Round)),
+    "PointsType": list(get_args(PointsType)),
+    "Reason": sorted(OF_REASON),
+    "TransactionSubtype": list(get_args(Subtype)),
+    "TransactionType": list(get_args(TransactionType)),
+}
 
 
 class Head(BaseModel):
