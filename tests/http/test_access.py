@@ -9,7 +9,7 @@ import pytest
 
 from pointledger.http.access import ADMIN, TABLE, WRITE, Need, Principal, check
 from pointledger.http.envelope import Problem
-from pointledger.http.routes import ROUTERS
+from pointledger.http.routes import ROUTERS, docs
 from pointledger.ids import new_id, show_id
 from tests.http.issuer import Issuer
 from tests.http.served import Served
@@ -30,7 +30,7 @@ ROUTES = [(method, path, need) for (method, path), need in TABLE.items() if need
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    for router in ROUTERS:
+    for router in (*ROUTERS, docs.router):
         for route in router.routes:
             for method in route.methods:  # type: ignore[attr-defined]
                 yield method, route.path  # type: ignore[attr-defined]
@@ -46,6 +46,8 @@ def test_only_those_who_look_after_us_need_no_token() -> None:
         "/readyz",
         "/metrics",
         "/openapi.json",
+        "/docs",
+        "/docs/{asset}",
     }
 
 

@@ -34,7 +34,14 @@ def test_openapi_python_client_makes_a_client_whose_types_hold_and_that_works(
     described, made = folder / "openapi.json", folder / "client"
     described.write_bytes(served.get("/openapi.json").content)
     env = environments.stranger(PATH=f"{bin}:/usr/bin:/bin", PYTHONPATH=str(made))
-    generate = ["--path", described, "--meta", "none", "--output-path", made / "pointledger_client"]
+    generate: list[str | Path] = [
+        "--path",
+        described,
+        "--meta",
+        "none",
+        "--output-path",
+        made / "pointledger_client",
+    ]
     run([bin / "openapi-python-client", "generate", "--fail-on-warning", *generate], env=env, cwd=folder)
     program = Path(shutil.copy(CLIENTS / "five_endpoints.py", folder))
     # client.py is the generator's own text, the same for every description, and not strict about httpx.

@@ -41,6 +41,8 @@ TABLE: dict[tuple[str, str], Need | None] = {
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): PUBLIC,
     ("GET", "/openapi.json"): PUBLIC,
+    ("GET", "/docs"): PUBLIC,
+    ("GET", "/docs/{asset}"): PUBLIC,
     ("GET", "/points/{user_id}"): Need(READ, KIND_READ),
     ("GET", "/points/{user_id}/transactions"): Need(READ, KIND_READ),
     ("POST", "/points/{user_id}/earn"): Need(ADMIN, "earn"),

@@ -20,7 +20,7 @@ from pointledger.http.edge import Edge
 from pointledger.http.envelope import Problem
 from pointledger.http.gateway import Gateway
 from pointledger.http.guard import guard
-from pointledger.http.routes import ROUTERS
+from pointledger.http.routes import ROUTERS, docs
 from pointledger.http.statuses import OF_FAILURE, UNAVAILABLE
 from pointledger.settings import Settings
 from pointledger.storage.database import is_transient
@@ -52,7 +52,7 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
         openapi_tags=description.TAGS,
         servers=description.SERVERS,
         lifespan=lifespan,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page would load scripts from elsewhere; `routes/docs.py` does not
         redoc_url=None,
         redirect_slashes=False,  # an address with a slash more is another address
         dependencies=[Depends(guard)],
@@ -67,6 +67,8 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)
+    if settings.http_docs:
+        app.include_router(docs.router)
     description.describe(app)
     return app
 

@@ -13,7 +13,6 @@ from pointledger.http.protocol import Protocol
 from pointledger.http.tokens import Tokens
 from pointledger.settings import Settings
 
-_KEEP_ALIVE_SECONDS = 30
 _GRACEFUL_SECONDS = 10  # to answer what is under way when told to stop
 _BACKLOG = 2048
 
@@ -52,9 +51,9 @@ def server_of(settings: Settings) -> uvicorn.Server:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # whoever connects is who it is
+        proxy_headers=False,  # `callers.py` looks at them, where they may matter
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=settings.http_keep_alive_seconds,
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
     )
     return uvicorn.Server(config)
