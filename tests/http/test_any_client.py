@@ -3,11 +3,15 @@ HttpClient (17) and of curl are theirs."""
 
 import json
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.environments import stranger
+from tests.http.running import run
 from tests.http.served import Served
 
 User = Callable[[], str]
@@ -158,3 +162,42 @@ def test_36_one_byte_order_mark_before_the_body_is_skipped(served: Served, user:
     assert sent(MARK + BODY).status_code == 200
     for content in (MARK, MARK + MARK + BODY, BODY + MARK, BODY.decode().encode("utf-16")):
         assert sent(content).status_code == 400
+
+
+# ---------------------------------------------------------------------------------- clients themselves
+
+
+def test_urllib_earns_and_looks_up(served: Served, user: User) -> None:
+    anna, headers = user(), {"Authorization": f"Bearer {served.till}", "Content-Type": "application/json"}
+    earn = urllib.request.Request(f"{served.url}/points/{anna}/earn", BODY, headers)
+    with urllib.request.urlopen(earn) as answered:
+        assert json.load(answered)["data"]["points_earned"] == 5
+    look = urllib.request.Request(f"{served.url}/points/{anna}", headers=headers, method="HEAD")
+    with urllib.request.urlopen(look) as answered:
+        assert (answered.status, answered.read()) == (200, b"")
+
+
+@pytest.mark.long
+def test_curl_offers_http2_asks_for_heads_and_goes_on_with_its_connection(served: Served, user: User) -> None:
+    address, token = f"{served.url}/points/{user()}", f"Authorization: Bearer {served.till}"
+    curl = ["curl", "--silent", "--show-error", "--fail", "--header", token]
+    sent = ["--http2", "--json", BODY.decode(), f"{address}/earn", f"{address}/earn"]
+    told = run([*curl, *sent, "--write-out", "\n%{http_version} %{num_connects}\n"]).splitlines()
+    assert [json.loads(line)["data"]["account"]["balance"] for line in (told[0], told[2])] == [5, 10]
+    assert (told[1], told[3]) == ("1.1 1", "1.1 0")
+    assert run([*curl, "--head", address]).startswith("HTTP/1.1 200 OK")
+
+
+@pytest.mark.long
+def test_nodes_fetch_earns_and_looks_up(served: Served, user: User, folder: Path) -> None:
+    program = folder / "fetch.mjs"
+    program.write_text("""
+        const [url, token] = process.argv.slice(2);
+        const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+        const earned = await fetch(`${url}/earn`, { method: "POST", headers, body: '{"amount": 5}' });
+        const head = await fetch(url, { method: "HEAD", headers });
+        const account = await (await fetch(url, { headers })).json();
+        console.log(earned.status, head.status, (await head.text()).length, account.data.balance);
+    """)
+    told = run(["node", program, f"{served.url}/points/{user()}", served.till], env=stranger())
+    assert told.split() == ["200", "200", "0", "5"]
