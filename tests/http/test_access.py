@@ -164,6 +164,14 @@ def test_when_it_happened_is_for_services_to_say_and_for_nobody_else(served: Ser
     assert entry["occurred_at"] == "2026-01-01T00:00:00Z"
 
 
+def test_when_the_rows_of_a_batch_happened_is_for_services_to_say_too(served: Served) -> None:
+    row = {"user_id": "late", "amount": 1, "occurred_at": "2026-01-01T00:00:00Z"}
+    for token, status in ((served.admin, 403), (served.till, 202)):
+        body = {"items": [{"user_id": "late", "amount": 2}, row]}
+        answer = served.post("/admin/points/batch-earn", token, body, key=f"late {status}")
+        assert answer.status_code == status, answer.text
+
+
 def test_goodwill_is_an_administrators(served: Served) -> None:
     served.earn("sorry", 1)
     assert served.post("/points/sorry/refund", served.till, {"amount": 5}).status_code == 403

@@ -141,7 +141,7 @@ def test_head_is_answered_as_get_without_the_body(served: Served, user: User) ->
         assert head.headers["content-type"] == get.headers["content-type"]
 
 
-def test_405_names_the_methods_that_there_are(served: Served) -> None:
+def test_an_unknown_method_is_405_and_the_answer_names_those_that_there_are(served: Served) -> None:
     for path, allowed in (
         ("/points/anna", "GET, HEAD"),
         ("/points/anna/earn", "POST"),

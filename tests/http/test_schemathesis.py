@@ -16,7 +16,7 @@ from tests.http.served import http_settings
 pytestmark = pytest.mark.long
 
 _CASES = 10_000
-_EXAMPLES = 105  # of each route, so that there are so many cases
+_EXAMPLES = 140  # of each route, so that there are so many cases
 
 
 def test_schemathesis_finds_nothing_in_ten_thousand_cases(
