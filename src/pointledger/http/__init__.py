@@ -1,7 +1,7 @@
 """The HTTP gateway: the door for services and people (the extra `http`, the command `pointledger serve`).
 
-A request passes, in this order: `protocol.py` (HTTP itself), `edge.py` (sizes, how many at once, metrics), its
-route, `tokens.py` (who?), `buckets.py` (how often?), `access.py` (may they?), `body.py` (strict JSON). A
+A request passes, in this order: `protocol.py` (HTTP itself), `edge.py` (sizes, how many at once, metrics),
+its route, `tokens.py` (who?), `buckets.py` (how often?), `access.py` (may they?), `body.py` (strict JSON). A
 command then goes into the journal together with whatever else waits (`accepting.py`), and its request waits
 for the outcome with all others (`waiting.py`); what is asked only is read in a thread (`gateway.py`).
 `envelope.py` gives answers their form, `statuses.py` their status.
