@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import orjson
 import psycopg
 import sqlalchemy as sa
 import structlog
@@ -52,6 +53,7 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
         openapi_tags=description.TAGS,
         servers=description.SERVERS,
         lifespan=lifespan,
+        openapi_url=None,  # it would be written anew for everybody who asks
         docs_url=None,  # its page would load scripts from elsewhere; `routes/docs.py` does not
         redoc_url=None,
         redirect_slashes=False,  # an address with a slash more is another address
@@ -67,9 +69,11 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(docs.described)
     if settings.http_docs:
         app.include_router(docs.router)
     description.describe(app)
+    app.state.description = docs.document(orjson.dumps(app.openapi()))
     return app
 
 

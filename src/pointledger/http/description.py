@@ -40,7 +40,7 @@ _TOLD = {
     202: "Accepted; not applied yet",
     400: "The request is malformed or invalid",
     401: "No token, or one that is not believed",
-    403: "The token does not allow it, or the tenant has switched it off",
+    403: "The token does not allow it, the tenant has switched it off, or only a service may say `occurred_at`",
     404: "There is no such thing, or it is another's",
     405: "Not with this method",
     408: "The body did not come in time",
@@ -58,7 +58,7 @@ _FRAMEWORKS = ("HTTPValidationError", "ValidationError")  # its own shapes of er
 _ERROR = {"schema": {"$ref": requests.REF.format(model=SimpleResponse.__name__)}}
 _EVERYWHERE = (400, 401, 403, 404, 405, 414, 429, 431, 503)
 _WITH_BODY = (408, 413, 415)
-_CREATED, _ACCEPTED = 201, 202
+_ACCEPTED = 202
 
 
 def _header(description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:

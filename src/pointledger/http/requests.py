@@ -25,11 +25,9 @@ _NOTHING: dict[str, Any] = {"not": {}}  # `false`, which not every generator of 
 _models: dict[str, type[BaseModel]] = {}
 
 
-def model_of(
-    name: str, doc: str, fields: dict[str, tuple[Any, Any]], extra: Any = None, *, open_: bool = False
-) -> type[BaseModel]:
+def model_of(name: str, doc: str, fields: dict[str, tuple[Any, Any]], extra: Any = None) -> type[BaseModel]:
     """A model with these fields; `extra`: keywords of its JSON schema that pydantic does not know."""
-    config = ConfigDict(extra="allow" if open_ else "forbid", json_schema_extra=extra)
+    config = ConfigDict(extra="forbid", json_schema_extra=extra)
     made: type[BaseModel] = create_model(name, __config__=config, __doc__=doc, **fields)  # type: ignore[call-overload]
     return made
 
