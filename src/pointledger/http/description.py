@@ -40,7 +40,7 @@ _TOLD = {
     202: "Accepted; not applied yet",
     400: "The request is malformed or invalid",
     401: "No token, or one that is not believed",
-    403: "The token does not allow it, the tenant has switched it off, or only a service may say `occurred_at`",
+    403: "The token does not allow it, the tenant has switched it off, or `occurred_at` is not yours to say",
     404: "There is no such thing, or it is another's",
     405: "Not with this method",
     408: "The body did not come in time",
