@@ -55,7 +55,7 @@ def _is_foretold_in_words(case: Any, status: int, reason: str | None, message: s
         case 400, "SELF_TRANSFER":
             return bool(body["to_user_id"] == case.path_parameters["user_id"])
         case 400, None if "expires_at lies after activates_at" in message:
-            return bool(operation == "earn" and body["expires_at"] and body["activates_at"])
+            return bool(operation == "earn" and body.get("expires_at") and body.get("activates_at"))
         case 400, None if "valid integer" in message:
             return any(isinstance(value, float) and value.is_integer() for value in _values(body))
         case 400, None if operation in ("add_rule", "put_rule"):
