@@ -1,7 +1,9 @@
 """Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
 change. Every limit carries its reason."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -139,6 +141,19 @@ class Settings(BaseSettings):
         1,
         ge=1,
         description="bad tokens a second of one address, in bursts of 20 times as many",
+    )
+    http_keep_alive_seconds: int = Field(
+        30,
+        ge=1,
+        le=3_600,
+        description="a connection without requests is kept so long: longer than a proxy in front keeps it",
+    )
+    http_docs: bool = Field(default=True, description="/docs shows the API's description to people")
+    http_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="networks of the proxies in front, whose word on who asks is believed"
+    )
+    http_proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        "x-forwarded-for", description="the one header in which they say so; they must set it themselves"
     )
     http_concurrency: int = Field(
         1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"

@@ -251,6 +251,8 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"total_limit": True}, "total_limit"),
     ({"total_limit": 10**15 + 1}, "total_limit"),
     ({"daily_limit": 1, "daily_limit_unit": "euros"}, "daily_limit_unit"),
+    ({"daily_limit": 1, "daily_limit_unit": {}}, "daily_limit_unit"),
+    ({"total_limit": 1, "total_limit_unit": ""}, "total_limit_unit"),
     ({"daily_limit_unit": "euros"}, "unit"),  # also where no limit goes with it
     ({"limits": 5}, "limits"),
     ({"limits": [5]}, "limits"),

@@ -108,6 +108,7 @@ def test_the_hour_that_comes_twice_holds_twice_and_the_one_that_is_skipped_never
         ({"hours": ["24:00-10:00"]}, "hours"),
         ({"hours": ["10:00-24:30"]}, "hours"),
         ({"hours": "10:00-22:00"}, "hours"),
+        ({"hours": ["1０:00-22:00"]}, "hours"),  # a digit of another script
         ({"days": [1]}, "days"),
     ],
 )

@@ -12,6 +12,7 @@ import httpx
 from pointledger.domain.commands import KINDS
 from pointledger.http import server
 from pointledger.settings import ServiceRights, Settings
+from tests.http.described import check_described
 from tests.http.issuer import ISSUER, Issuer
 from tests.ledger import Ledger
 from tests.waiting import wait_until
@@ -31,7 +32,8 @@ class Served:
         self.issuer = issuer
         self.url = url
         self.port = int(url.rpartition(":")[2])
-        self.client = httpx.Client(base_url=url, timeout=30)
+        # Every answer that a test gets is held against the description, to the last field.
+        self.client = httpx.Client(base_url=url, timeout=30, event_hooks={"response": [check_described]})
         self.admin = issuer.admin()
         self.till = issuer.token("svc:till")
 

@@ -9,7 +9,7 @@ import pytest
 
 from pointledger.http.access import ADMIN, TABLE, WRITE, Need, Principal, check
 from pointledger.http.envelope import Problem
-from pointledger.http.routes import ROUTERS
+from pointledger.http.routes import ROUTERS, docs
 from pointledger.ids import new_id, show_id
 from tests.http.issuer import Issuer
 from tests.http.served import Served
@@ -30,7 +30,7 @@ ROUTES = [(method, path, need) for (method, path), need in TABLE.items() if need
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    for router in ROUTERS:
+    for router in (*ROUTERS, docs.router):
         for route in router.routes:
             for method in route.methods:  # type: ignore[attr-defined]
                 yield method, route.path  # type: ignore[attr-defined]
@@ -46,6 +46,8 @@ def test_only_those_who_look_after_us_need_no_token() -> None:
         "/readyz",
         "/metrics",
         "/openapi.json",
+        "/docs",
+        "/docs/{asset}",
     }
 
 
@@ -156,10 +158,18 @@ def test_who_asked_is_in_the_journal(served: Served) -> None:
 
 def test_when_it_happened_is_for_services_to_say_and_for_nobody_else(served: Served) -> None:
     event = {"event_type": "visit", "user_id": "late", "occurred_at": "2026-01-01T00:00:00Z"}
-    assert served.post("/admin/points/apply-rule", served.admin, event).status_code == 400
+    assert served.post("/admin/points/apply-rule", served.admin, event).status_code == 403
     assert served.post("/admin/points/apply-rule", served.till, event).status_code == 200
     (entry,) = served.ledger.entries("late")
     assert entry["occurred_at"] == "2026-01-01T00:00:00Z"
+
+
+def test_when_the_rows_of_a_batch_happened_is_for_services_to_say_too(served: Served) -> None:
+    row = {"user_id": "late", "amount": 1, "occurred_at": "2026-01-01T00:00:00Z"}
+    for token, status in ((served.admin, 403), (served.till, 202)):
+        body = {"items": [{"user_id": "late", "amount": 2}, row]}
+        answer = served.post("/admin/points/batch-earn", token, body, key=f"late {status}")
+        assert answer.status_code == status, answer.text
 
 
 def test_goodwill_is_an_administrators(served: Served) -> None:

@@ -147,7 +147,7 @@ def test_rules_are_added_read_changed_tried_and_switched_off(served: Served, use
 
     changed = served.call("PUT", own, served.admin, body | {"points": 20})
     assert changed.json()["data"]["version"] == 2
-    assert served.call("PUT", own, served.admin, body | {"name": "another"}).status_code == 400
+    assert served.call("PUT", own, served.admin, body | {"name": "another"}).status_code == 409
     assert served.post(f"{path}/test", served.admin, event).json()["data"]["points"] == 30
 
     assert served.call("DELETE", own, served.admin).json()["data"]["enabled"] is False

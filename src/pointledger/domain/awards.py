@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, assert_never
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from pointledger.domain.conditions import Formula as FormulaText
 from pointledger.domain.conditions import evaluate
@@ -40,14 +40,29 @@ def _bounded(value: Decimal) -> Decimal:
     return value
 
 
-Multiplier = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded)]
+# The same as JSON schema: a number, or its text; zeros before and behind do not count.
+_MULTIPLIER_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": int(_MAX_MULTIPLIER), "multipleOf": 0.000001},
+        {
+            "type": "string",
+            "pattern": r"^(?=\.?[0-9])0*([0-9]{0,6}(\.[0-9]{0,6}0*)?|1000000(\.0*)?)$",
+        },
+    ]
+}
+Multiplier = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    AfterValidator(_bounded),
+    WithJsonSchema(_MULTIPLIER_SCHEMA, mode="validation"),
+]
 Grantable = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 
 
 class Fixed(Part):
     """So many points per event."""
 
-    kind: Literal["fixed"] = "fixed"
+    kind: Literal["fixed"]
     points: Grantable
 
     def worth(self, _: Scene) -> int | None:
@@ -87,8 +102,8 @@ class Table(Part):
     field: Label
     brackets: Annotated[
         tuple[Bracket, ...],
-        BeforeValidator(as_tuple),
         Field(min_length=1, max_length=_MAX_BRACKETS),
+        BeforeValidator(as_tuple),
         AfterValidator(_ascending),
     ]
 

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from pointledger.domain.json_values import CHECKED_BEFORE
 
+_NO_CONTROL_PATTERN = r"^[^\x00-\x08\x0b-\x1f]*$"  # as `_checked` has it
 MAX_CHARACTERS = 2_000  # a rule that needs more is several rules
 _KEPT = 5_000  # compiled expressions, some kilobytes each
 _TOLD_CHARACTERS = 200  # of what the compiler says
@@ -136,6 +137,14 @@ def _checked(wanted: Wanted) -> Callable[[str, ValidationInfo], str]:
     return check
 
 
+def _schema(gives: str, example: str) -> WithJsonSchema:
+    """JSON schema knows no CEL: what compiles, and to which type, is left to the format's name."""
+    bounds = {"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": _NO_CONTROL_PATTERN}
+    return WithJsonSchema({"type": "string", "format": f"cel-{gives}", **bounds, "examples": [example]})
+
+
 _Source = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
-Condition = Annotated[_Source, AfterValidator(_checked("BOOL"))]
-Formula = Annotated[_Source, AfterValidator(_checked("INT"))]
+Condition = Annotated[
+    _Source, AfterValidator(_checked("BOOL")), _schema("bool", "event.amount_minor >= 1000")
+]
+Formula = Annotated[_Source, AfterValidator(_checked("INT")), _schema("int", "event.amount_minor / 100")]

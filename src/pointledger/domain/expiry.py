@@ -6,11 +6,11 @@ A policy gives the local time at which points cease to count; that time itself i
 import calendar
 from datetime import date, datetime, time, timedelta
 from datetime import date as date_of
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from pointledger.domain.parts import Part
+from pointledger.domain.parts import DATE_PATTERN, MONTH_AND_DAY_PATTERN, Part
 
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a hundred years: longer is "never"
 Months = Annotated[int, Field(ge=1, le=1_200)]
@@ -43,12 +43,52 @@ def _any_date(value: str) -> str:
     return value
 
 
-YearlyDate = Annotated[str, AfterValidator(_month_and_day)]
-AnyDate = Annotated[str, AfterValidator(_any_date)]
+YearlyDate = Annotated[
+    str,
+    AfterValidator(_month_and_day),
+    WithJsonSchema({"type": "string", "pattern": f"^{MONTH_AND_DAY_PATTERN}$"}),
+]
+AnyDate = Annotated[
+    str,
+    AfterValidator(_any_date),
+    WithJsonSchema({"type": "string", "pattern": f"^({MONTH_AND_DAY_PATTERN}|{DATE_PATTERN})$"}),
+]
+
+
+Names = tuple[str, str, str, str, str]  # of a policy's fields: mode, days, months, round, date
+_NAMES: Names = ("mode", "days", "months", "round", "date")
+
+
+def policy_schema(names: Names, *, may_be_left_out: bool = False) -> dict[str, Any]:
+    """What `unsound` finds, as JSON schema tells it. `may_be_left_out`: without a mode and a span it is
+    `never`."""
+    at, in_days, in_months, rounding, on_date = names
+    null, none = {"type": "null"}, {"const": "none"}
+    no_date = {"properties": {on_date: null}}
+    no_span = {"properties": {in_days: null, in_months: null, rounding: none}}
+    one_span = {
+        "oneOf": [
+            {"required": [one], "properties": {one: {"type": "integer"}, other: null}}
+            for one, other in ((in_days, in_months), (in_months, in_days))
+        ]
+    }
+    fixed = {"required": [on_date], "properties": no_span["properties"] | {on_date: {"type": "string"}}}
+    rolling = no_date | one_span
+    left_out = no_date | {"anyOf": [no_span, *one_span["oneOf"]]} if may_be_left_out else rolling
+
+    def mode(name: str) -> dict[str, Any]:
+        return {"required": [at], "properties": {at: {"const": name}}}
+
+    never = {"properties": no_span["properties"] | no_date["properties"]}
+    unless_rolling = {"if": mode("rolling"), "then": rolling, "else": left_out}
+    unless_never = {"if": mode("never"), "then": never, "else": unless_rolling}
+    return {"if": mode("fixed_date"), "then": fixed, "else": unless_never}
 
 
 class Expiry(Part):
     """When granted points cease to count."""
+
+    model_config = ConfigDict(json_schema_extra=policy_schema(_NAMES))
 
     mode: Mode = "rolling"
     days: Days | None = None
@@ -58,7 +98,7 @@ class Expiry(Part):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Expiry":
-        told = unsound(self, ("mode", "days", "months", "round", "date"))
+        told = unsound(self, _NAMES)
         if told:
             raise ValueError(told)
         return self
@@ -81,7 +121,7 @@ class Expiry(Part):
         return _rolled(local, self.days, self.months, self.round)
 
 
-def unsound(policy: object, names: tuple[str, str, str, str, str]) -> str | None:
+def unsound(policy: object, names: Names) -> str | None:
     """What a policy lacks or has too much; `names` are its fields: mode, days, months, round, date."""
     mode, days, months, rounded, yearly = (getattr(policy, name) for name in names)
     at, in_days, in_months, rounding, on_date = names

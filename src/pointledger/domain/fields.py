@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -94,20 +94,54 @@ def _not_zero(value: int) -> int:
     return value
 
 
-# How JSON schema tells it, for those who read the HTTP gateway's description.
-_ID_SCHEMA = {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
-_ENTITY_SCHEMA = {"type": "string", "pattern": f"^{ENTITY_ID.pattern}$"}
-_MOMENT_SCHEMA = {"type": "string", "format": "date-time"}
+# What the validators check, as JSON schema tells it: for readers of the HTTP gateway's OpenAPI document.
+ULID_PATTERN = "[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
+ID_PATTERN = f"^({ULID_PATTERN}|[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}})$"
+ENTITY_PATTERN = f"^{ENTITY_ID.pattern}$"
+KEY_PATTERN = "^[ -~]+$"
+_MOMENT_PATTERN = r"^(19|[2-8][0-9])[0-9]{2}-"  # 1900 to 8999; the rest of it is the format's
+_NO_NUL_PATTERN = r"^[^\x00]*$"
+_NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
-TaskId = Annotated[UUID, BeforeValidator(_one_id), WithJsonSchema(_ID_SCHEMA)]
+
+def _schema(pattern: str, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **more, "pattern": pattern})
+
+
+def _text(schema_pattern: str, most: int, least: int = 0) -> WithJsonSchema:
+    bounds = {"minLength": least} if least else {}
+    return _schema(schema_pattern, **bounds, maxLength=most)
+
+
+TaskId = Annotated[UUID, BeforeValidator(_one_id), _schema(ID_PATTERN)]
 Moment = Annotated[
-    datetime, BeforeValidator(_one_moment), AfterValidator(_in_utc), WithJsonSchema(_MOMENT_SCHEMA)
+    datetime,
+    BeforeValidator(_one_moment),
+    AfterValidator(_in_utc),
+    _schema(_MOMENT_PATTERN, format="date-time"),
 ]
-EntityId = Annotated[str, AfterValidator(_entity_id), WithJsonSchema(_ENTITY_SCHEMA)]
-Key = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_key)]
-Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control)]
-Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul)]
-ShortText = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
+EntityId = Annotated[str, AfterValidator(_entity_id), _schema(ENTITY_PATTERN)]
+Key = Annotated[
+    str, Field(min_length=1, max_length=255), AfterValidator(_key), _text(KEY_PATTERN, 255, least=1)
+]
+Label = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_no_control),
+    _text(_NO_CONTROL_PATTERN, 100, least=1),
+]
+Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul), _text(_NO_NUL_PATTERN, 500)]
+ShortText = Annotated[str, Field(max_length=200), AfterValidator(_no_nul), _text(_NO_NUL_PATTERN, 200)]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
-SignedAmount = Annotated[int, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterValidator(_not_zero)]
-Why = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+SignedAmount = Annotated[
+    int,
+    Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT),
+    AfterValidator(_not_zero),
+    WithJsonSchema({"type": "integer", "minimum": -MAX_AMOUNT, "maximum": MAX_AMOUNT, "not": {"const": 0}}),
+]
+Why = Annotated[
+    str,
+    Field(min_length=1, max_length=200),
+    AfterValidator(_no_nul),
+    _text(_NO_NUL_PATTERN, 200, least=1),
+]

@@ -25,6 +25,14 @@ SCALES = {code: scale for scale, codes in _DECIMALS.items() for code in codes.sp
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _MOST_DIGITS = 20
 
+# The same, and the codes, as JSON schema tells them.
+NUMBER_SCHEMA = {
+    "type": "string",
+    "pattern": rf"^(?=[0.]*[1-9])(?=(\.?[0-9]){{1,{_MOST_DIGITS}}}$)(0|[1-9][0-9]*)(\.[0-9]+)?$",
+    "examples": ["100.00"],
+}
+CURRENCY_SCHEMA = {"type": "string", "enum": sorted(SCALES)}
+
 
 def number_text(text: str) -> str:
     """The text, if it writes a number above 0. Raises ValueError."""

@@ -2,6 +2,17 @@
 
 from pydantic import BaseModel, ConfigDict
 
+# Dates that there are, of the years 1900 to 8999, as JSON schema tells them; 29 February in leap years only.
+_DAYS_OF_MONTHS = (
+    "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
+)
+_YEAR = "(19|[2-8][0-9])[0-9]{2}"
+_LEAP_YEAR = (
+    "(19|[2-8][0-9])(0[48]|[2468][048]|[13579][26])|(2[048]|3[26]|4[048]|5[26]|6[048]|7[26]|8[048])00"
+)
+MONTH_AND_DAY_PATTERN = f"({_DAYS_OF_MONTHS}|02-29)"
+DATE_PATTERN = f"({_YEAR}-({_DAYS_OF_MONTHS})|({_LEAP_YEAR})-02-29)"
+
 
 class Part(BaseModel):
     """Strict and frozen. JSON's own names stay where Python would not have them (`from`)."""

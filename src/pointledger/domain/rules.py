@@ -65,7 +65,7 @@ class RuleBody(Part):
     when: Condition | None = None  # null: any event of the type
     award: Award
     stacking: Stacking = Stacking()
-    limits: Annotated[tuple[Limit, ...], BeforeValidator(as_tuple), Field(max_length=_MAX_LIMITS)] = ()
+    limits: Annotated[tuple[Limit, ...], Field(max_length=_MAX_LIMITS), BeforeValidator(as_tuple)] = ()
     on_exceed: Literal["clamp", "refuse"] = "clamp"
     pending: Pending | None = None  # null: what is granted is available at once
     expiry: Expiry | None = None  # null: the tenant's policy; counted from when the points are available
@@ -196,7 +196,7 @@ def _take_flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
         if unit is not None and most is None:
             raise InvalidRule(f"{name}_unit: goes with {name}, and only with it")
         if most is not None:
-            found.append({"period": period, "unit": unit or "points", "max": most})
+            found.append({"period": period, "unit": "points" if unit is None else unit, "max": most})
     return found
 
 

@@ -13,14 +13,24 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
 from pointledger.domain.events import EVENT_TYPES, EventType
-from pointledger.domain.expiry import Days, Expiry, Mode, Months, Round, YearlyDate, unsound
+from pointledger.domain.expiry import (
+    Days,
+    Expiry,
+    Mode,
+    Months,
+    Round,
+    YearlyDate,
+    policy_schema,
+    unsound,
+)
 from pointledger.domain.fields import MAX_AMOUNT, EntityId, Moment
 from pointledger.domain.findings import explain
-from pointledger.domain.money import SCALES, currency_code
+from pointledger.domain.money import CURRENCY_SCHEMA, SCALES, currency_code
 from pointledger.domain.parts import as_tuple
 from pointledger.errors import InvalidTenant
 
@@ -57,16 +67,26 @@ def _zone_name(name: str) -> str:
     return name
 
 
+_ZONE_SCHEMA = {"type": "string", "format": "iana-time-zone", "examples": ["Europe/Berlin"]}
+
+
 class Tenant(BaseModel):
     """One organisation's programme. What is left out takes its default; each change is a new version."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra=policy_schema(_EXPIRY_FIELDS, may_be_left_out=True),
+    )
 
     tenant_id: EntityId
-    timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
+    timezone: Annotated[str, AfterValidator(_zone_name), WithJsonSchema(_ZONE_SCHEMA)] = "UTC"
     points_type: Literal["cash_equivalent", "expirable", "tier_points"] = "expirable"
     exchange_rate: Points = 100  # points per currency unit
-    currency: Annotated[str, AfterValidator(currency_code)] = "CNY"  # of wallets that are made from now on
+    # Of wallets that are made from now on.
+    currency: Annotated[str, AfterValidator(currency_code), WithJsonSchema(CURRENCY_SCHEMA)] = "CNY"
     expiry_mode: Mode = "never"
     default_expiry_days: Days | None = None
     default_expiry_months: Months | None = None

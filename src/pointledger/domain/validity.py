@@ -4,12 +4,13 @@ import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from pointledger.domain.parts import Part, as_tuple
+from pointledger.domain.parts import DATE_PATTERN, Part, as_tuple
 from pointledger.domain.scenes import Scene
 
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)):([0-5]\d)")
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]|24(?=:00)):([0-5][0-9])")
+_LOCAL_TIME_PATTERN = rf"^{DATE_PATTERN}T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{{1,6}})?)?$"
 _MAX_SPANS = 24
 _HOUR, _DAYS = 60, 7
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000  # as of any moment: zones must have room to shift it
@@ -38,16 +39,22 @@ def _once(weekdays: tuple[int, ...]) -> tuple[int, ...]:
     return weekdays
 
 
-LocalTime = Annotated[str, AfterValidator(_local_time)]
+LocalTime = Annotated[
+    str, AfterValidator(_local_time), WithJsonSchema({"type": "string", "pattern": _LOCAL_TIME_PATTERN})
+]
 Weekday = Annotated[int, Field(ge=1, le=_DAYS)]  # ISO: 1 is Monday
 Weekdays = Annotated[
-    tuple[Weekday, ...], BeforeValidator(as_tuple), Field(min_length=1), AfterValidator(_once)
-]
-Hours = Annotated[
-    tuple[Annotated[str, AfterValidator(_hours)], ...],
+    tuple[Weekday, ...],
+    Field(min_length=1, max_length=_DAYS, json_schema_extra={"uniqueItems": True}),
     BeforeValidator(as_tuple),
-    Field(min_length=1, max_length=_MAX_SPANS),
+    AfterValidator(_once),
 ]
+_Span = Annotated[
+    str,
+    AfterValidator(_hours),  # the pattern's beginning: not from a time to the same time
+    WithJsonSchema({"type": "string", "pattern": rf"^(?!(.{{5}})-\1$){_HOURS.pattern}$"}),
+]
+Hours = Annotated[tuple[_Span, ...], Field(min_length=1, max_length=_MAX_SPANS), BeforeValidator(as_tuple)]
 
 
 class Validity(Part):

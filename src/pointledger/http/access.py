@@ -41,6 +41,8 @@ TABLE: dict[tuple[str, str], Need | None] = {
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): PUBLIC,
     ("GET", "/openapi.json"): PUBLIC,
+    ("GET", "/docs"): PUBLIC,
+    ("GET", "/docs/{asset}"): PUBLIC,
     ("GET", "/points/{user_id}"): Need(READ, KIND_READ),
     ("GET", "/points/{user_id}/transactions"): Need(READ, KIND_READ),
     ("POST", "/points/{user_id}/earn"): Need(ADMIN, "earn"),
@@ -80,6 +82,12 @@ TABLE: dict[tuple[str, str], Need | None] = {
     ("GET", "/admin/point/integrity/{account_id}"): Need(ADMIN),
     ("GET", "/tasks/{task_id}"): Need(READ, KIND_READ),
 }
+
+
+def methods_of(path: str) -> set[str]:
+    """The methods of a route's path; HEAD wherever GET."""
+    methods = {method for method, known in TABLE if known == path}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def check(principal: Principal, method: str, path: str, user_id: str | None) -> None:

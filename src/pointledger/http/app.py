@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import orjson
 import psycopg
 import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Request
@@ -20,13 +21,14 @@ from pointledger.errors import (
     InvalidTenant,
     LedgerError,
 )
+from pointledger.http import description
 from pointledger.http import gateway as gateways
-from pointledger.http.access import PUBLIC, TABLE
+from pointledger.http.access import methods_of
 from pointledger.http.edge import Edge
 from pointledger.http.envelope import Problem
 from pointledger.http.gateway import Gateway
 from pointledger.http.guard import guard
-from pointledger.http.routes import ROUTERS
+from pointledger.http.routes import ROUTERS, docs
 from pointledger.http.statuses import OF_FAILURE, UNAVAILABLE
 from pointledger.logs import Log
 from pointledger.settings import Settings
@@ -53,11 +55,14 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
 
     app = FastAPI(
         title="pointledger",
-        description="A points ledger. Every command is accepted durably, applied once, and answered by its "
-        "outcome or, when that takes longer, by the address of its task.",
+        description=description.ABOUT,
         version="1",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=description.TAGS,
+        servers=description.SERVERS,
         lifespan=lifespan,
-        docs_url=None,  # its page would load scripts from elsewhere
+        openapi_url=None,  # it would be written anew for everybody who asks
+        docs_url=None,  # its page would load scripts from elsewhere; `routes/docs.py` does not
         redoc_url=None,
         redirect_slashes=False,  # an address with a slash more is another address
         dependencies=[Depends(guard)],
@@ -72,19 +77,12 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)
-    _say_who_needs_a_token(app)
+    app.include_router(docs.described)
+    if settings.http_docs:
+        app.include_router(docs.router)
+    description.describe(app)
+    app.state.description = docs.document(orjson.dumps(app.openapi()))
     return app
-
-
-def _say_who_needs_a_token(app: FastAPI) -> None:
-    """In the description: as the table of access has it."""
-    described = app.openapi()
-    schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
-    schemes["bearerAuth"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    for path, operations in described["paths"].items():
-        for method, operation in operations.items():
-            if TABLE.get((method.upper(), path)) is not PUBLIC:
-                operation["security"] = [{"bearerAuth": []}]
 
 
 async def _problem(_: Request, error: Any) -> Response:
@@ -102,8 +100,7 @@ async def _http(request: Request, error: Any) -> Response:
     message = _PHRASES.get(error.status_code, "the request is malformed")
     headers = {}
     if error.status_code == 405:  # noqa: PLR2004  (Method Not Allowed)
-        asked = request.scope["route"].path
-        headers["Allow"] = ", ".join(sorted(method for method, path in TABLE if path == asked))
+        headers["Allow"] = ", ".join(sorted(methods_of(request.scope["route"].path)))
     return Problem(error.status_code, message, headers=headers).answer()
 
 

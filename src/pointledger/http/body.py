@@ -1,6 +1,7 @@
 """Bodies: strict JSON, once, at the door. What is let in is one object with the fields that the route has."""
 
 import asyncio
+import codecs
 from collections.abc import Collection
 from typing import Any
 
@@ -22,7 +23,8 @@ async def read_object(
     point become Decimal. Raises Problem 400, 408, 413, 415."""
     _check_headers(request)
     try:
-        found = read_json(await _read(request), decimals=decimals)
+        content = (await _read(request)).removeprefix(codecs.BOM_UTF8)  # some writers of .NET begin so
+        found = read_json(content, decimals=decimals)
     except ValueError:  # its message may show what came
         raise Problem(
             400, "body: must be JSON in UTF-8, each name once, no NaN, no number beyond measure"

@@ -19,8 +19,21 @@ KEY_PARAMETER = {
     "name": KEY,
     "in": "header",
     "required": False,
-    "description": "Makes a repetition recognisable: it is answered as the first was. A UUID does well.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
+    "description": "Makes a repetition recognizable: it is answered as the first was. A UUID does well. At "
+    "most 255 characters, in double quotes or without.",
+    "schema": {
+        "type": "string",
+        "format": "idempotency-key",
+        "pattern": '^([!#-~]([ !#-~]{0,253}[!#-~])?|"[ !#-\\[\\]-~]{1,255}")$',
+    },
+}
+PREFER_PARAMETER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`respond-async`: do not wait for the outcome. `wait=2`: wait so many seconds at most. "
+    "Anything else is ignored (RFC 7240).",
+    "schema": {"type": "string", "examples": ["respond-async", "wait=2"]},
 }
 
 CREATED = 201
@@ -74,6 +87,11 @@ def preferred_wait(request: Request, most_seconds: float) -> tuple[float, dict[s
         if found := _WAIT.fullmatch(part):
             return min(float(found[1]), most_seconds), {"Preference-Applied": part}
     return most_seconds, {}
+
+
+def not_theirs_to_say() -> Problem:
+    """When something happened is for services to say; a person's clock is not believed."""
+    return Problem(403, "occurred_at: only a service may say when it happened")
 
 
 def key_of(request: Request) -> str | None:

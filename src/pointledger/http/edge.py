@@ -18,7 +18,8 @@ _log = Log(__name__)
 
 
 class Edge:
-    """Wraps the application: sizes, how many requests at once, metrics, a log line for each failure."""
+    """Wraps the application: sizes, how many requests at once, metrics, a log line for each failure. HEAD is
+    answered as GET would be, without the body."""
 
     def __init__(self, app: ASGIApp, concurrency: int) -> None:
         self._app = app
@@ -31,11 +32,15 @@ class Edge:
             return
         status = _SERVER_ERROR
         began = time.monotonic()
+        is_head = scope["method"] == "HEAD"
+        asked = {**scope, "method": "GET"} if is_head else scope
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         self._under_way += 1
@@ -44,11 +49,11 @@ class Edge:
             if problem := self._refused(scope):
                 await problem.answer()(scope, receive, sending)
             else:
-                await self._app(scope, receive, sending)
+                await self._app(asked, receive, sending)
         finally:
             self._under_way -= 1
             metrics.UNDER_WAY.set(self._under_way)
-            self._count(scope, status, time.monotonic() - began)
+            self._count(scope["method"], asked, status, time.monotonic() - began)
 
     def _refused(self, scope: Scope) -> Problem | None:
         address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
@@ -60,10 +65,10 @@ class Edge:
             return Problem(503, "too many requests are under way", retry_after=1)
         return None
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        method = scope["method"] if scope["method"] in _METHODS else "other"  # anybody may make one up
-        metrics.REQUESTS.labels(method, route, str(status)).inc()
+        told = method if method in _METHODS else "other"  # anybody may make one up
+        metrics.REQUESTS.labels(told, route, str(status)).inc()
         metrics.SECONDS.labels(route).observe(seconds)
         if status >= _SERVER_ERROR:
             took = round(seconds * 1000)

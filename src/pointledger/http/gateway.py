@@ -21,6 +21,7 @@ from pointledger.errors import NotConfigured
 from pointledger.http import accepting
 from pointledger.http.accepting import Accepting
 from pointledger.http.buckets import Buckets
+from pointledger.http.callers import Callers
 from pointledger.http.lookups import GatewayLookups
 from pointledger.http.programme import Programme
 from pointledger.http.tokens import Tokens
@@ -55,6 +56,7 @@ class Gateway:
     users: Buckets
     services: Buckets
     strangers: Buckets  # those whose tokens are not believed, by address
+    callers: Callers
     exporter: Exporter
     threads: ThreadPoolExecutor
 
@@ -111,6 +113,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
                 strangers=_buckets(
                     asked, settings, "stranger", settings.http_stranger_rate, _STRANGERS_BURST_SECONDS
                 ),
+                callers=Callers(settings),
                 exporter=Exporter(database, client, settings),
                 threads=ask_threads,
             )

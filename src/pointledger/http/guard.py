@@ -43,8 +43,9 @@ async def _principal(gateway: Gateway, request: Request) -> Principal:
     try:
         return await gateway.tokens.principal(request.headers.getlist("authorization"))
     except Unauthenticated:
-        address = request.client.host if request.client else "unknown"
-        seconds = await gateway.strangers.take(address)
+        peer = request.client.host if request.client else "unknown"
+        told = request.headers.getlist(gateway.callers.header)
+        seconds = await gateway.strangers.take(gateway.callers.caller(peer, told))
         if seconds is not None:
             raise _too_many(seconds) from None
         raise

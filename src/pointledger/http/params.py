@@ -5,14 +5,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import BeforeValidator, Field
+from pydantic.json_schema import SkipJsonSchema
 
-from pointledger.domain.fields import ENTITY_ID
+from pointledger.domain.fields import ENTITY_PATTERN, ID_PATTERN
 
 MOST_PAGE_SIZE = 100
 MOST_PAGES = 1_000_000_000  # their product with a page's size is far from overflowing
-_ULID = "[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
-_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+MOST_CURSOR = 10**18  # beyond every account's version
 _DIGITS = re.compile(r"[0-9]{1,19}")
+
+Nothing = SkipJsonSchema[None]  # left out: a parameter in an address is never null
 
 
 def _plain_number(value: Any) -> Any:
@@ -22,16 +24,19 @@ def _plain_number(value: Any) -> Any:
     return value
 
 
-Number = Annotated[int, BeforeValidator(_plain_number)]
+PLAIN = BeforeValidator(_plain_number)
 
-UserId = Annotated[str, Path(pattern=f"^{ENTITY_ID.pattern}$", description="The user's id.")]
-EntityParam = Annotated[str | None, Query(pattern=f"^{ENTITY_ID.pattern}$", description="Only of this user.")]
-Id = Annotated[str, Path(pattern=f"^({_ULID}|{_UUID})$", description="A ULID or a UUID.")]
-PageNumber = Annotated[Number, Query(ge=1, le=MOST_PAGES, description="From 1.")]
-PageSize = Annotated[Number, Query(ge=1, le=MOST_PAGE_SIZE, description="Items of a page.")]
+UserId = Annotated[str, Path(pattern=ENTITY_PATTERN, description="The user's id.", examples=["anna"])]
+Entity = Annotated[str, Field(pattern=ENTITY_PATTERN)]
+EntityParam = Annotated[Entity | Nothing, Query(description="Only of this user.", examples=["anna"])]
+Id = Annotated[
+    str, Path(pattern=ID_PATTERN, description="A ULID or a UUID.", examples=["01M7YS5T0G1V9RJ7Y6C6V2Q3XA"])
+]
+PageNumber = Annotated[int, Field(ge=1, le=MOST_PAGES), PLAIN, Query(description="From 1.")]
+PageSize = Annotated[int, Field(ge=1, le=MOST_PAGE_SIZE), PLAIN, Query(description="Items of a page.")]
 Cursor = Annotated[
-    Annotated[Number, Field(ge=1)] | None,
+    Annotated[int, Field(ge=1, le=MOST_CURSOR), PLAIN] | Nothing,
     Query(description="`next_cursor` of the page before; instead of `page`."),
 ]
 Type = Literal["earn", "spend", "expire", "freeze", "unfreeze", "refund", "adjust"]
-TypeFilter = Annotated[Type | None, Query(description="Only transactions of this type.")]
+TypeFilter = Annotated[Type | Nothing, Query(description="Only transactions of this type.")]

@@ -61,11 +61,11 @@ class Programme:
             return programmes.put_rule(connection, tenant_id, body, by), True
 
     def put_rule(self, tenant_id: str, rule_id: UUID, body: RuleBody, by: By) -> Rule:
-        """Saves the rule's next version. Raises Problem 404, and 400 where its name would change."""
+        """Saves the rule's next version. Raises Problem 404, and 409 where its name would change."""
         with self._database.begin() as connection:
             programmes.one_writer(connection, tenant_id)
             if _rule(connection, tenant_id, rule_id).body.name != body.name:
-                raise Problem(400, "name: a rule keeps its name")
+                raise Problem(409, "name: a rule keeps its name")
             return programmes.put_rule(connection, tenant_id, body, by)
 
     def switch_off(self, tenant_id: str, rule_id: UUID, by: By) -> Rule:

@@ -1,60 +1,80 @@
 """The shapes of answers about money, with the names and fields of the API's pages."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
 
-from pointledger.http.shapes import ListResponse, SimpleResponse
+from pydantic import BaseModel, Field
+
+from pointledger.domain.money import SCALES
+from pointledger.http.shapes import OPTIONAL, Count, Head, ListResponse, Moment, Points, Tenant, Ulid, User
+
+Money = Annotated[str, Field(pattern="^(0|[1-9][0-9]*)(\\.[0-9]+)?$", examples=["100.00"])]
+Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(SCALES)}, examples=["CNY"])]
 
 
-class Wallet(BaseModel):
-    """A user's money in one currency; amounts are text, with all decimals of the currency."""
+class WalletView(BaseModel):
+    """A user's money in one currency; amounts are text, with all decimals of the currency. `balance` is all
+    of it. `available` and the totals are told by look-ups only."""
 
-    model_config = ConfigDict(extra="allow")
+    application_id: str = OPTIONAL
+    balance: Money
+    created_at: Moment
+    currency: Currency
+    frozen_balance: Money
+    status: Literal["active", "frozen", "closed"]
+    tenant_id: Tenant
+    updated_at: Moment
+    user_id: User
+    wallet_id: Ulid
 
-    application_id: str = ""
-    balance: str
-    created_at: str
-    currency: str
-    frozen_balance: str
-    status: str
-    tenant_id: str
-    updated_at: str
-    user_id: str
-    wallet_id: str
+    version: Annotated[Count, Field(description="How many transactions the wallet has.")]
+    available: Money = OPTIONAL
+    total_deposited: Money = OPTIONAL
+    total_withdrawn: Money = OPTIONAL
+    total_exchanged: Money = OPTIONAL
 
 
 class WalletTransaction(BaseModel):
-    """An entry on a wallet: it never changes."""
+    """An entry on a wallet: it never changes. What stands below `seq` is told by look-ups only."""
 
-    model_config = ConfigDict(extra="allow")
+    amount: Money
+    balance_after: Money
+    balance_before: Money
+    created_at: Moment
+    currency: Currency
+    description: Annotated[str, Field(description="Why, as the command says.")] = OPTIONAL
+    id: Ulid
+    reference_id: Annotated[
+        str, Field(description="The transaction of points that paid for it; else the idempotency key.")
+    ] = OPTIONAL
+    status: Literal["completed"]
+    type: Literal["deposit", "withdraw", "exchange"]
+    wallet_id: Ulid
 
-    amount: str
-    balance_after: str
-    balance_before: str
-    counterparty_id: str = ""
-    created_at: str
-    currency: str
-    description: str = ""
-    id: str
-    reference_id: str = ""
-    status: str
-    type: str
-    wallet_id: str
+    related_id: Annotated[Ulid, Field(description="The transaction of points that paid for it.")] = OPTIONAL
+    seq: Annotated[int, Field(ge=1, description="Its number in its wallet, without gaps.")]
+    user_id: User = OPTIONAL
+    delta: Annotated[str, Field(examples=["-5.00"])] = OPTIONAL
+    actor: str = OPTIONAL
+    reason: str = OPTIONAL
+    idempotency_key: str = OPTIONAL
+    command_id: Ulid = OPTIONAL
+    occurred_at: Moment = OPTIONAL
 
 
-class WalletResponse(SimpleResponse):
+class WalletResponse(Head):
     """A wallet."""
 
-    data: Wallet
+    data: WalletView
 
 
 class ManualAdjustResult(BaseModel):
     """What an adjustment did."""
 
     transaction: WalletTransaction
-    wallet: Wallet
+    wallet: WalletView
 
 
-class AdjustBalanceResponse(SimpleResponse):
+class AdjustBalanceResponse(Head):
     """An adjustment was applied."""
 
     data: ManualAdjustResult
@@ -64,3 +84,20 @@ class WalletTransactionListResponse(ListResponse):
     """A page of transactions, newest first."""
 
     items: list[WalletTransaction]  # type: ignore[assignment]  # narrower
+
+
+class CashValue(BaseModel):
+    """What the available balance is worth, rounded down; `is_exact`: nothing was cut off."""
+
+    user_id: User
+    balance: Points
+    exchange_rate: Annotated[int, Field(ge=1, description="Points per currency unit.", examples=[100])]
+    value: Money
+    is_exact: bool
+    currency: Currency
+
+
+class CashValueResponse(Head):
+    """What points are worth."""
+
+    data: CashValue

@@ -71,7 +71,7 @@ class ImportOpeningBalance(Command):
 
     kind: ClassVar[str] = "import-opening-balance"
 
-    lots: Annotated[tuple[OpeningLot, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=1000)]
+    lots: Annotated[tuple[OpeningLot, ...], Field(min_length=1, max_length=1000), BeforeValidator(as_tuple)]
     expired: Literal["reject", "import"] = "reject"
     control_sum: Amount | None = None
     source: ShortText | None = None

@@ -79,7 +79,7 @@ class ApplyExpiryPolicy(_Prompt):
     kind: ClassVar[str] = "apply-expiry-policy"
 
     lots: Annotated[
-        tuple[LotExpiry, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=_MOST_LOTS)
+        tuple[LotExpiry, ...], Field(min_length=1, max_length=_MOST_LOTS), BeforeValidator(as_tuple)
     ]
 
     @property

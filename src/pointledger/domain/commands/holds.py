@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import model_validator
+from pydantic import ConfigDict, JsonValue, model_validator
 
 from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import Amount, Moment, ShortText, TaskId
@@ -22,10 +22,18 @@ class Freeze(Command):
         return self.amount
 
 
+# As `_something_is_named` has it, for JSON schema.
+_ONE_IS_GIVEN: list[JsonValue] = [
+    {"required": ["hold_id"], "properties": {"hold_id": {"type": "string"}}},
+    {"required": ["amount"], "properties": {"amount": {"type": "integer"}}},
+]
+
+
 class Unfreeze(Command):
     """Releases a hold, the whole or `amount` of it; without a hold's id so many points, the oldest first."""
 
     kind: ClassVar[str] = "unfreeze"
+    model_config = ConfigDict(json_schema_extra={"allOf": [{"anyOf": _ONE_IS_GIVEN}]})
 
     hold_id: TaskId | None = None
     amount: Amount | None = None

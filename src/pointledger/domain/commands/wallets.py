@@ -2,14 +2,21 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, WithJsonSchema, model_validator
 
 from pointledger.domain.commands.base import Command
 from pointledger.domain.fields import Amount, EntityId, ShortText, Text, Why
-from pointledger.domain.money import SCALES, currency_code, minor_units, number_text
+from pointledger.domain.money import (
+    CURRENCY_SCHEMA,
+    NUMBER_SCHEMA,
+    SCALES,
+    currency_code,
+    minor_units,
+    number_text,
+)
 
-Money = Annotated[str, AfterValidator(number_text)]
-CurrencyCode = Annotated[str, AfterValidator(currency_code)]
+Money = Annotated[str, AfterValidator(number_text), WithJsonSchema(NUMBER_SCHEMA)]
+CurrencyCode = Annotated[str, AfterValidator(currency_code), WithJsonSchema(CURRENCY_SCHEMA)]
 
 
 class WalletAdjust(Command):

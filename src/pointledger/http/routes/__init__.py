@@ -1,4 +1,5 @@
-"""The routes, a module for each topic. One that is not listed here does not exist."""
+"""The routes, a module for each topic. One that is not listed here does not exist; but for `docs`, which can
+be switched off."""
 
 from fastapi import APIRouter
 

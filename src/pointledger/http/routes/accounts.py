@@ -4,27 +4,25 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from pointledger.errors import EntryMissing
 from pointledger.http.answering import paged, present
+from pointledger.http.description import responses
 from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.params import Cursor, Id, Number, PageNumber, PageSize, TypeFilter, UserId
-from pointledger.http.shapes import (
-    AccountResponse,
-    ObjectResponse,
-    PointTransactionListResponse,
-    TransactionResponse,
-    responses,
-)
+from pointledger.http.params import PLAIN, Cursor, Id, PageNumber, PageSize, TypeFilter, UserId
+from pointledger.http.shapes import AccountResponse, PointTransactionListResponse, TransactionResponse
+from pointledger.http.shapes_of_lookups import ExpiringResponse, RiskScoreResponse, UserStatsResponse
+from pointledger.http.shapes_of_money import CashValueResponse
 from pointledger.lookups import DAYS, MOST_DAYS
 
 router = APIRouter(prefix="/points/{user_id}", tags=["points"])
 
 
-@router.get("", responses=responses(AccountResponse), summary="An account")
+@router.get("", operation_id="get_account", responses=responses(AccountResponse), summary="An account")
 async def account(request: Request, user_id: UserId) -> Response:
     """Balance and totals. `balance` is what is available: neither frozen nor pending."""
     gateway = gateway_of(request)
@@ -33,7 +31,10 @@ async def account(request: Request, user_id: UserId) -> Response:
 
 
 @router.get(
-    "/transactions", responses=responses(PointTransactionListResponse), summary="A user's transactions"
+    "/transactions",
+    operation_id="list_transactions",
+    responses=responses(PointTransactionListResponse),
+    summary="A user's transactions",
 )
 async def transactions(
     request: Request,
@@ -57,7 +58,12 @@ async def transactions(
     return paged(found, [present(item) for item in found.items], page=page, page_size=page_size)
 
 
-@router.get("/transactions/{tx_id}", responses=responses(TransactionResponse), summary="A transaction")
+@router.get(
+    "/transactions/{tx_id}",
+    operation_id="get_transaction",
+    responses=responses(TransactionResponse),
+    summary="A transaction",
+)
 async def transaction(request: Request, user_id: UserId, tx_id: Id) -> Response:
     """One transaction of this user."""
     gateway = gateway_of(request)
@@ -67,7 +73,12 @@ async def transaction(request: Request, user_id: UserId, tx_id: Id) -> Response:
     return said(present(found))
 
 
-@router.get("/value", responses=responses(ObjectResponse, 409), summary="What the points are worth")
+@router.get(
+    "/value",
+    operation_id="get_value",
+    responses=responses(CashValueResponse, 409),
+    summary="What the points are worth",
+)
 async def value(request: Request, user_id: UserId) -> Response:
     """The available balance in money, at the tenant's rate; for points of the type cash_equivalent only."""
     gateway = gateway_of(request)
@@ -75,24 +86,41 @@ async def value(request: Request, user_id: UserId) -> Response:
     return said(asdict(found))
 
 
-@router.get("/stats", responses=responses(ObjectResponse), summary="A user's figures")
+@router.get(
+    "/stats",
+    operation_id="get_stats",
+    responses=responses(UserStatsResponse),
+    summary="A user's figures",
+)
 async def stats(request: Request, user_id: UserId) -> Response:
     """By month, and by rule."""
     gateway = gateway_of(request)
-    return said(await gateway.ask(gateway.lookups.user_statistics, principal_of(request).tenant_id, user_id))
+    found = await gateway.ask(gateway.lookups.user_statistics, principal_of(request).tenant_id, user_id)
+    return said(found | {"account": present(found["account"])})
 
 
-@router.get("/expiring", responses=responses(ObjectResponse), summary="What expires soon")
-async def expiring(
-    request: Request, user_id: UserId, days: Annotated[Number, Query(ge=1, le=MOST_DAYS)] = DAYS
-) -> Response:
+Days = Annotated[int, Field(ge=1, le=MOST_DAYS), PLAIN, Query(description="How far to look ahead.")]
+
+
+@router.get(
+    "/expiring",
+    operation_id="list_expiring",
+    responses=responses(ExpiringResponse),
+    summary="What expires soon",
+)
+async def expiring(request: Request, user_id: UserId, days: Days = DAYS) -> Response:
     """The lots that expire within so many days of the tenant's calendar; frozen points are not in them."""
     gateway = gateway_of(request)
     found = await gateway.ask(gateway.lookups.expiring, principal_of(request).tenant_id, user_id, days)
     return said(found.as_json())
 
 
-@router.get("/risk-score", responses=responses(ObjectResponse), summary="How suspicious an account is")
+@router.get(
+    "/risk-score",
+    operation_id="get_risk_score",
+    responses=responses(RiskScoreResponse),
+    summary="How suspicious an account is",
+)
 async def risk_score(request: Request, user_id: UserId) -> Response:
     """From 0 to 100: the sum of what each factor adds. `level` says how alarming its value is, `weight` how
     much it can add. It decides nothing."""

@@ -3,24 +3,33 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from pointledger.domain.fields import ENTITY_ID
 from pointledger.http.answering import present
+from pointledger.http.description import responses
 from pointledger.http.envelope import listed, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.params import Id, PageNumber, PageSize
-from pointledger.http.shapes import ListResponse, ObjectResponse, responses
+from pointledger.http.params import Entity, Id, Nothing, PageNumber, PageSize
+from pointledger.http.shapes_of_lookups import ActListResponse, IntegrityResponse
 
 router = APIRouter(prefix="/admin", tags=["audit"])
 
-Who = Annotated[str | None, Query(pattern=f"^{ENTITY_ID.pattern}$", description="Only about or by this one.")]
-Kind = Annotated[str | None, Query(pattern="^[a-z][a-z-]{0,39}$", description="Like adjust or rule-put.")]
-State = Annotated[Literal["applied", "refused"] | None, Query(description="Only those with this outcome.")]
+Who = Annotated[Entity | Nothing, Query(description="Only about or by this one.")]
+Kind = Annotated[
+    Annotated[str, Field(pattern="^[a-z][a-z-]{0,39}$")] | Nothing,
+    Query(description="Like adjust or rule-put."),
+]
+State = Annotated[Literal["applied", "refused"] | Nothing, Query(description="Only those with this outcome.")]
 
 
-@router.get("/audit", responses=responses(ListResponse), summary="What administrators did and tried")
+@router.get(
+    "/audit",
+    operation_id="list_acts",
+    responses=responses(ActListResponse),
+    summary="What administrators did and tried",
+)
 async def acts(
     request: Request,
     page: PageNumber = 1,
@@ -46,7 +55,10 @@ async def acts(
 
 
 @router.get(
-    "/point/integrity/{account_id}", responses=responses(ObjectResponse), summary="Is an account sound?"
+    "/point/integrity/{account_id}",
+    operation_id="check_integrity",
+    responses=responses(IntegrityResponse),
+    summary="Is an account sound?",
 )
 async def integrity(request: Request, account_id: Id) -> Response:
     """Checks its chain of before, after and seq, its totals, lots and holds, and its user's wallet."""

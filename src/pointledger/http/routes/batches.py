@@ -7,36 +7,23 @@ from starlette.responses import Response
 
 from pointledger.http.answering import REPLAYED
 from pointledger.http.body import read_object
-from pointledger.http.commanding import KEY, KEY_PARAMETER, key_of
+from pointledger.http.commanding import KEY, KEY_PARAMETER, key_of, not_theirs_to_say
+from pointledger.http.description import REPLAYED_HEADER, responses
 from pointledger.http.envelope import Problem, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.shapes import ObjectResponse, body_of, responses
+from pointledger.http.requests import BATCH, body_of
+from pointledger.http.shapes_of_commands import BatchAcceptedResponse
 
 router = APIRouter(prefix="/admin/points", tags=["commands"])
-
-_ROWS = {
-    "type": "object",
-    "properties": {
-        "items": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "description": "user_id, amount, and the other fields of an earn.",
-            },
-        }
-    },
-    "required": ["items"],
-    "additionalProperties": False,
-}
 
 
 @router.post(
     "/batch-earn",
+    operation_id="batch_earn",
     status_code=202,
-    responses=responses(ObjectResponse, 422, status=202, body=True),
-    openapi_extra=body_of(_ROWS, KEY_PARAMETER | {"required": True}),
+    responses=responses(BatchAcceptedResponse, 422, status=202, body=True, headers=REPLAYED_HEADER),
+    openapi_extra=body_of(BATCH, KEY_PARAMETER | {"required": True}),
     summary="Grant points to many",
 )
 async def batch_earn(request: Request) -> Response:
@@ -49,6 +36,8 @@ async def batch_earn(request: Request) -> Response:
     rows: Any = (await read_object(request, ("items",))).get("items")
     if not isinstance(rows, list):
         raise Problem(400, "items: must be a list of rows")
+    if not principal.is_service and any(isinstance(row, dict) and "occurred_at" in row for row in rows):
+        raise not_theirs_to_say()
     receipt = await gateway.ask(gateway.batches.accept, principal.tenant_id, rows, key, principal.subject)
     headers = {"Location": f"/tasks/{receipt.batch_id}"}
     if not receipt.new:

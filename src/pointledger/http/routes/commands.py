@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -27,13 +28,23 @@ from pointledger.domain.commands import (
 )
 from pointledger.domain.money import SCALES, minor_units, number_text
 from pointledger.domain.outcomes import Reason
-from pointledger.http.access import Principal, forbidden
+from pointledger.http.access import forbidden
 from pointledger.http.body import read_object
-from pointledger.http.commanding import CREATED, KEY_PARAMETER, accept_and_answer, key_of
+from pointledger.http.commanding import (
+    CREATED,
+    KEY_PARAMETER,
+    PREFER_PARAMETER,
+    accept_and_answer,
+    key_of,
+    not_theirs_to_say,
+)
+from pointledger.http.description import responses_of_command
 from pointledger.http.envelope import Problem
 from pointledger.http.guard import principal_of
 from pointledger.http.params import UserId
-from pointledger.http.shapes import PointOperationResponse, SimpleResponse, body_of, responses
+from pointledger.http.requests import body_of, request_of
+from pointledger.http.shapes import Head
+from pointledger.http.shapes_of_commands import PointOperationResponse
 from pointledger.http.shapes_of_money import AdjustBalanceResponse
 
 router = APIRouter(tags=["commands"])
@@ -50,9 +61,10 @@ class Door:
     command: type[AnyCommand]
     fields: tuple[str, ...]
     summary: str
+    operation: str
     method: str = "POST"
     created: bool = False  # answers 201
-    answers: type[SimpleResponse] = PointOperationResponse
+    answers: type[Head] = PointOperationResponse
 
 
 DOORS = (
@@ -61,32 +73,64 @@ DOORS = (
         ApplyRule,
         ("user_id", "event_type", "metadata", "event_id"),
         "An event happened: apply the tenant's rules",
+        "apply_rule",
     ),
-    Door("/points/{user_id}/earn", Earn, ("amount", "expires_at", "activates_at", *_TOLD), "Grant points"),
-    Door("/points/{user_id}/spend", Spend, ("amount", *_TOLD), "Spend points"),
-    Door("/points/{user_id}/transfer", Transfer, ("to_user_id", "amount", *_TOLD), "Give points away"),
-    Door("/points/{user_id}/refund", Refund, ("related_id", "amount", *_TOLD), "Give back what was spent"),
+    Door(
+        "/points/{user_id}/earn",
+        Earn,
+        ("amount", "expires_at", "activates_at", *_TOLD),
+        "Grant points",
+        "earn",
+    ),
+    Door("/points/{user_id}/spend", Spend, ("amount", *_TOLD), "Spend points", "spend"),
+    Door(
+        "/points/{user_id}/transfer",
+        Transfer,
+        ("to_user_id", "amount", *_TOLD),
+        "Give points away",
+        "transfer",
+    ),
+    Door(
+        "/points/{user_id}/refund",
+        Refund,
+        ("related_id", "amount", *_TOLD),
+        "Give back what was spent",
+        "refund",
+    ),
     Door(
         "/points/{user_id}/confirm-deduction",
         ConfirmDeduction,
         ("hold_id", "amount", "reason"),
         "Spend points that are held",
+        "confirm_deduction",
     ),
     Door(
         "/admin/points/{user_id}/expire",
         Expire,
         ("amount", "strategy", "description"),
         "Expire points by hand, as many as are available",
+        "expire",
     ),
-    Door("/admin/points/{user_id}/adjust", Adjust, ("amount", "reason"), "Give points, or take them"),
-    Door("/admin/points/{user_id}/freeze", Freeze, ("amount", "reason", "expires_at"), "Hold points"),
-    Door("/admin/points/{user_id}/unfreeze", Unfreeze, ("hold_id", "amount", "reason"), "Release points"),
-    Door("/admin/points", OpenAccount, ("user_id",), "Open an account", created=True),
+    Door(
+        "/admin/points/{user_id}/adjust", Adjust, ("amount", "reason"), "Give points, or take them", "adjust"
+    ),
+    Door(
+        "/admin/points/{user_id}/freeze", Freeze, ("amount", "reason", "expires_at"), "Hold points", "freeze"
+    ),
+    Door(
+        "/admin/points/{user_id}/unfreeze",
+        Unfreeze,
+        ("hold_id", "amount", "reason"),
+        "Release points",
+        "unfreeze",
+    ),
+    Door("/admin/points", OpenAccount, ("user_id",), "Open an account", "open_account", created=True),
     Door(
         "/admin/points/{user_id}/status",
         SetStatus,
         ("status", "reason"),
         "Suspend an account, let it go on, or close it for ever",
+        "set_status",
         method="PUT",
     ),
     Door(
@@ -94,12 +138,14 @@ DOORS = (
         Exchange,
         ("amount", "exchange_type", *_TOLD),
         "Exchange points for money or a coupon",
+        "exchange",
     ),
     Door(
         "/admin/wallets/{user_id}/adjust",
         WalletAdjust,
         ("type", "amount", "currency", "application_id", "reason"),
         "Put money into a wallet, or take it out",
+        "adjust_wallet",
         answers=AdjustBalanceResponse,
     ),
 )
@@ -107,7 +153,9 @@ DOORS = (
 
 async def _run(request: Request, door: Door, user_id: str | None) -> Response:
     principal = principal_of(request)
-    body = await read_object(request, _fields(door, principal))
+    body = await read_object(request, (*door.fields, "occurred_at"))
+    if not principal.is_service and "occurred_at" in body:
+        raise not_theirs_to_say()
     fields = body | {
         "tenant_id": principal.tenant_id,
         "actor": principal.subject,
@@ -134,26 +182,6 @@ def _check_money(body: dict[str, Any]) -> None:
         raise Problem(422, f"amount: {error}", reason=Reason.AMOUNT_INVALID) from None
 
 
-def _fields(door: Door, principal: Principal) -> tuple[str, ...]:
-    """When something happened is for services to say; a person's clock is not believed."""
-    return (*door.fields, "occurred_at") if principal.is_service else door.fields
-
-
-def _schema(door: Door) -> dict[str, Any]:
-    """The body, as the command's own model describes it."""
-    model = door.command.model_json_schema(ref_template="#/components/schemas/{model}")
-    names = (*door.fields, "occurred_at")
-    properties = {name: model["properties"][name] for name in names}
-    required = [name for name in model.get("required", ()) if name in door.fields]
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-        "title": f"{door.command.__name__}Request",
-    }
-
-
 def _add(door: Door) -> None:
     endpoint: Callable[..., Awaitable[Response]]
     if "{user_id}" in door.path:
@@ -172,9 +200,10 @@ def _add(door: Door) -> None:
         methods=[door.method],
         name=door.command.kind,
         summary=door.summary,
-        description=(door.command.__doc__ or "").strip(),
-        responses=responses(door.answers, 202, 409, 422, status=CREATED if door.created else 200, body=True),
-        openapi_extra=body_of(_schema(door), KEY_PARAMETER),
+        description=cleandoc(door.command.__doc__ or ""),
+        operation_id=door.operation,
+        responses=responses_of_command(door.answers, CREATED if door.created else 200),
+        openapi_extra=body_of(request_of(door.command, door.fields), KEY_PARAMETER, PREFER_PARAMETER),
     )
 
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from pointledger.http import metrics
 from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
-from pointledger.http.shapes import ObjectResponse, SimpleResponse
+from pointledger.http.shapes import SimpleResponse
+from pointledger.http.shapes_of_lookups import HealthResponse
 from pointledger.metrics import exposition
 
 router = APIRouter(tags=["operation"])
@@ -16,13 +17,20 @@ router = APIRouter(tags=["operation"])
 _UNAVAILABLE = {"model": SimpleResponse, "description": "The database is away, or too much is under way"}
 
 
-@router.get("/healthz", responses={200: {"model": ObjectResponse}})
+@router.get(
+    "/healthz", operation_id="get_health", responses={200: {"model": HealthResponse}}, summary="It lives"
+)
 async def healthz() -> Response:
     """The process lives."""
     return said({"status": "ok"})
 
 
-@router.get("/readyz", responses={200: {"model": ObjectResponse}, 503: _UNAVAILABLE})
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    responses={200: {"model": HealthResponse}, 503: _UNAVAILABLE},
+    summary="It can work",
+)
 async def readyz(request: Request) -> Response:
     """Commands can be accepted: the database answers. Redis may be away."""
     gateway = gateway_of(request)
@@ -30,7 +38,9 @@ async def readyz(request: Request) -> Response:
     return said({"status": "ok"})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics", operation_id="get_metrics", response_class=PlainTextResponse, summary="For Prometheus"
+)
 async def prometheus(request: Request) -> Response:
     """This gateway's counters and latencies, and the whole ledger's, in Prometheus' text format."""
     gateway = gateway_of(request)

@@ -8,15 +8,22 @@ from starlette.responses import Response
 from pointledger.domain.tenants import Tenant, tenant_from
 from pointledger.errors import InvalidTenant
 from pointledger.http.body import read_object
+from pointledger.http.description import responses
 from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import by_of, principal_of
-from pointledger.http.shapes import ObjectResponse, body_of, responses
+from pointledger.http.requests import CONFIG, body_of
+from pointledger.http.shapes_of_programme import ConfigResponse, SavedConfigResponse
 
 router = APIRouter(prefix="/admin/points/config", tags=["programme"])
 
 
-@router.get("", responses=responses(ObjectResponse), summary="The tenant's configuration")
+@router.get(
+    "",
+    operation_id="get_config",
+    responses=responses(ConfigResponse),
+    summary="The tenant's configuration",
+)
 async def config(request: Request) -> Response:
     """In force now; in the form that PUT takes."""
     gateway = gateway_of(request)
@@ -25,8 +32,9 @@ async def config(request: Request) -> Response:
 
 @router.put(
     "",
-    responses=responses(ObjectResponse, body=True),
-    openapi_extra=body_of({"type": "object", "description": "As in the README, without tenant_id."}),
+    operation_id="put_config",
+    responses=responses(SavedConfigResponse, body=True),
+    openapi_extra=body_of(CONFIG),
     summary="Change the tenant's configuration",
 )
 async def put_config(request: Request) -> Response:

@@ -3,46 +3,46 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from pointledger.domain.commands import ApplyRule, command_from
 from pointledger.domain.rules import rule_from
 from pointledger.http.body import read_object
+from pointledger.http.description import LOCATION, responses
 from pointledger.http.envelope import listed, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import by_of, principal_of
 from pointledger.http.params import Id
 from pointledger.http.programme import shown
-from pointledger.http.shapes import ListResponse, ObjectResponse, body_of, responses
-from pointledger.ids import parse_id
+from pointledger.http.requests import EVENT, RULE, body_of
+from pointledger.http.shapes_of_lookups import DryRunResponse
+from pointledger.http.shapes_of_programme import RuleListResponse, RuleResponse
+from pointledger.ids import parse_id, show_id
 
-router = APIRouter(prefix="/admin/point-rules", tags=["programme"])
 
-_RULE = body_of(
-    {
-        "type": "object",
-        "properties": {"name": {"type": "string"}, "event_type": {"type": "string"}},
-        "required": ["name", "event_type"],
-        "description": "As in the README: nested, or with the flat names.",
-    }
+class _NotTest(APIRoute):
+    """`/test` is an address of its own, with methods of its own: it is no rule's id."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        if found.get("path_params", {}).get("id") == "test":
+            return Match.NONE, {}
+        return match, found
+
+
+router = APIRouter(prefix="/admin/point-rules", tags=["programme"], route_class=_NotTest)
+
+_EVENT_FIELDS = tuple(EVENT.model_fields)
+IncludeDisabled = Annotated[bool, Query(description="Those that are switched off, too.")]
+
+
+@router.get(
+    "", operation_id="list_rules", responses=responses(RuleListResponse), summary="The tenant's rules"
 )
-_EVENT_FIELDS = ("user_id", "event_type", "metadata")
-_EVENT = body_of(
-    {
-        "type": "object",
-        "properties": {
-            "user_id": {"type": "string"},
-            "event_type": {"type": "string"},
-            "metadata": {"type": "object"},
-        },
-        "required": ["user_id", "event_type"],
-        "additionalProperties": False,
-    }
-)
-
-
-@router.get("", responses=responses(ListResponse), summary="The tenant's rules")
-async def rules(request: Request, include_disabled: Annotated[bool, Query()] = False) -> Response:
+async def rules(request: Request, include_disabled: IncludeDisabled = False) -> Response:
     """In the order in which they are tried."""
     gateway = gateway_of(request)
     found = await gateway.ask(gateway.programme.rules, principal_of(request).tenant_id)
@@ -52,9 +52,10 @@ async def rules(request: Request, include_disabled: Annotated[bool, Query()] = F
 
 @router.post(
     "",
+    operation_id="add_rule",
     status_code=201,
-    responses=responses(ObjectResponse, 200, 409, status=201, body=True),
-    openapi_extra=_RULE,
+    responses=responses(RuleResponse, 200, 409, status=201, body=True, headers=LOCATION),
+    openapi_extra=body_of(RULE),
     summary="Add a rule",
 )
 async def add_rule(request: Request) -> Response:
@@ -63,13 +64,17 @@ async def add_rule(request: Request) -> Response:
     body = rule_from(await read_object(request, decimals=True))
     tenant_id, by = principal_of(request).tenant_id, by_of(request)
     rule, is_new = await gateway.ask(gateway.programme.add_rule, tenant_id, body, by)
-    return said(shown(rule), status=201 if is_new else 200)
+    if not is_new:
+        return said(shown(rule))
+    headers = {"Location": f"{router.prefix}/{show_id(rule.id)}"}
+    return said(shown(rule), status=201, headers=headers)
 
 
 @router.post(
     "/test",
-    responses=responses(ObjectResponse, body=True),
-    openapi_extra=_EVENT,
+    operation_id="test_rule",
+    responses=responses(DryRunResponse, body=True),
+    openapi_extra=body_of(EVENT),
     summary="What an event would bring",
 )
 async def try_event(request: Request) -> Response:
@@ -81,7 +86,7 @@ async def try_event(request: Request) -> Response:
     return said((await gateway.ask(gateway.lookups.dry_run, command)).as_json())
 
 
-@router.get("/{id}", responses=responses(ObjectResponse), summary="A rule")
+@router.get("/{id}", operation_id="get_rule", responses=responses(RuleResponse), summary="A rule")
 async def rule(request: Request, id: Id) -> Response:
     """In its latest version."""
     gateway = gateway_of(request)
@@ -90,7 +95,11 @@ async def rule(request: Request, id: Id) -> Response:
 
 
 @router.put(
-    "/{id}", responses=responses(ObjectResponse, body=True), openapi_extra=_RULE, summary="Change a rule"
+    "/{id}",
+    operation_id="put_rule",
+    responses=responses(RuleResponse, 409, body=True),
+    openapi_extra=body_of(RULE),
+    summary="Change a rule",
 )
 async def put_rule(request: Request, id: Id) -> Response:
     """All of it, but its name. Events that happened before find the version of then."""
@@ -100,7 +109,9 @@ async def put_rule(request: Request, id: Id) -> Response:
     return said(shown(await gateway.ask(gateway.programme.put_rule, tenant_id, parse_id(id), body, by)))
 
 
-@router.delete("/{id}", responses=responses(ObjectResponse), summary="Switch a rule off")
+@router.delete(
+    "/{id}", operation_id="delete_rule", responses=responses(RuleResponse), summary="Switch a rule off"
+)
 async def delete_rule(request: Request, id: Id) -> Response:
     """It grants nothing more; its versions stay, for what they granted must be explained."""
     gateway = gateway_of(request)

@@ -5,18 +5,24 @@ from starlette.responses import Response
 
 from pointledger.http.access import Principal
 from pointledger.http.answering import task_of
+from pointledger.http.description import responses
 from pointledger.http.envelope import Problem, said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
 from pointledger.http.params import Id
-from pointledger.http.shapes import ObjectResponse, responses
+from pointledger.http.shapes_of_commands import TaskResponse
 from pointledger.ids import parse_id
 from pointledger.storage.answers import Answered
 
 router = APIRouter(tags=["tasks"])
 
 
-@router.get("/tasks/{task_id}", responses=responses(ObjectResponse), summary="What came of a command")
+@router.get(
+    "/tasks/{task_id}",
+    operation_id="get_task",
+    responses=responses(TaskResponse),
+    summary="What came of a command",
+)
 async def task(request: Request, task_id: Id) -> Response:
     """`state` is pending, applied (`data` is that of the answer), refused (for a `reason`) or dead.
     A batch is pending or done, and counts what came of its rows."""

@@ -3,45 +3,49 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from pointledger.http.answering import paged, present
-from pointledger.http.envelope import Problem, said
+from pointledger.http.description import responses
+from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.params import EntityParam, PageNumber, PageSize, TypeFilter
-from pointledger.http.shapes import (
-    ObjectResponse,
-    PointAccountListResponse,
-    PointTransactionListResponse,
-    responses,
-)
+from pointledger.http.params import PLAIN, EntityParam, Nothing, PageSize, TypeFilter
+from pointledger.http.shapes import PointAccountListResponse, PointTransactionListResponse
+from pointledger.http.shapes_of_lookups import TenantStatsResponse
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
-DEEPEST = 100_000  # rows that a page may step over: each costs, and nobody turns so many pages
+MOST_PAGES = 1_000  # rows that a page steps over cost, and nobody turns so many pages
 
+PageNumber = Annotated[int, Field(ge=1, le=MOST_PAGES), PLAIN, Query(description="From 1.")]
 Status = Annotated[
-    Literal["active", "suspended", "closed"] | None, Query(description="Only accounts of this status.")
+    Literal["active", "suspended", "closed"] | Nothing, Query(description="Only accounts of this status.")
 ]
 
 
-@router.get("/points", responses=responses(PointAccountListResponse), summary="The tenant's accounts")
+@router.get(
+    "/points",
+    operation_id="list_accounts",
+    responses=responses(PointAccountListResponse),
+    summary="The tenant's accounts",
+)
 async def accounts(
     request: Request, page: PageNumber = 1, page_size: PageSize = 20, status: Status = None
 ) -> Response:
     """By user id."""
     gateway = gateway_of(request)
-    _check_depth(page, page_size)
     tenant_id = principal_of(request).tenant_id
     found = await gateway.ask(
         gateway.lookups.page_of_accounts, tenant_id, page=page, page_size=page_size, status=status
     )
-    return paged(found, found.items, page=page, page_size=page_size)
+    return paged(found, [present(item) for item in found.items], page=page, page_size=page_size)
 
 
 @router.get(
     "/points/transactions",
+    operation_id="list_all_transactions",
     responses=responses(PointTransactionListResponse),
     summary="The tenant's transactions",
 )
@@ -54,7 +58,6 @@ async def transactions(
 ) -> Response:
     """Everybody's or one user's, newest first."""
     gateway = gateway_of(request)
-    _check_depth(page, page_size)
     tenant_id, lookups = principal_of(request).tenant_id, gateway.lookups
     if user_id is None:
         found = await gateway.ask(
@@ -74,13 +77,13 @@ async def transactions(
     return paged(found, items, page=page, page_size=page_size)
 
 
-@router.get("/points/stats", responses=responses(ObjectResponse), summary="The tenant's figures")
+@router.get(
+    "/points/stats",
+    operation_id="get_tenant_stats",
+    responses=responses(TenantStatsResponse),
+    summary="The tenant's figures",
+)
 async def stats(request: Request) -> Response:
     """Accounts, what is outstanding, and what the current month has brought."""
     gateway = gateway_of(request)
     return said(await gateway.ask(gateway.lookups.tenant_statistics, principal_of(request).tenant_id))
-
-
-def _check_depth(page: int, page_size: int) -> None:
-    if (page - 1) * page_size > DEEPEST:
-        raise Problem(400, f"page: at most {DEEPEST} rows deep")

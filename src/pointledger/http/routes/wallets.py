@@ -6,21 +6,21 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from pointledger.http.answering import paged, present
+from pointledger.http.description import responses
 from pointledger.http.envelope import said
 from pointledger.http.gateway import gateway_of
 from pointledger.http.guard import principal_of
-from pointledger.http.params import Cursor, PageNumber, PageSize, UserId
-from pointledger.http.shapes import responses
+from pointledger.http.params import Cursor, Nothing, PageNumber, PageSize, UserId
 from pointledger.http.shapes_of_money import WalletResponse, WalletTransactionListResponse
 
 router = APIRouter(prefix="/wallets/{user_id}", tags=["wallets"])
 
 MoneyType = Annotated[
-    Literal["deposit", "withdraw", "exchange"] | None, Query(description="Only transactions of this type.")
+    Literal["deposit", "withdraw", "exchange"] | Nothing, Query(description="Only transactions of this type.")
 ]
 
 
-@router.get("", responses=responses(WalletResponse), summary="A wallet")
+@router.get("", operation_id="get_wallet", responses=responses(WalletResponse), summary="A wallet")
 async def wallet(request: Request, user_id: UserId) -> Response:
     """A user's money. `balance` is all of it, `frozen_balance` what of it is not available."""
     gateway = gateway_of(request)
@@ -29,7 +29,10 @@ async def wallet(request: Request, user_id: UserId) -> Response:
 
 
 @router.get(
-    "/transactions", responses=responses(WalletTransactionListResponse), summary="A wallet's transactions"
+    "/transactions",
+    operation_id="list_wallet_transactions",
+    responses=responses(WalletTransactionListResponse),
+    summary="A wallet's transactions",
 )
 async def transactions(
     request: Request,
