@@ -74,6 +74,10 @@ def _serve(system: System, stop: threading.Event) -> None:
     console.print("and over HTTP, as an administrator:")
     for line in asking(system.gateway_url, os.path.relpath(system.token_file)):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+    console.print("Programs elsewhere reach it by these addresses; Celery's clients by the second one:")
+    for name in ("database_url", "redis_url"):
+        line = f"  export POINTLEDGER_{name.upper()}={getattr(system.settings, name)}"
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print("Ctrl-C stops it; the data stays in .data.")
     try:
         while not stop.wait(_LOOK_SECONDS):

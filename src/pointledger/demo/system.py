@@ -73,7 +73,8 @@ class System:
         if not (self.settings.database_url and self.settings.redis_url):
             self._servers = EmbeddedServers(self._data)
             urls = self._servers.up()
-            self.settings = self.settings.model_copy(update=urls.as_settings())
+            results = {"result_url": self.settings.result_url or urls.redis_url}
+            self.settings = self.settings.model_copy(update=urls.as_settings() | results)
         migrate(self.settings.owner, self.settings.lanes, self.settings.database)
         for number in range(1, self._worker_count + 1):
             self.workers.append(self.start_worker(number))

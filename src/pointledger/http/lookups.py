@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from pointledger import audit
+from pointledger.domain.outcomes import Outcome
 from pointledger.domain.risk import Factor, factors
 from pointledger.ids import parse_id
 from pointledger.lookups import Lookups
@@ -28,6 +29,12 @@ class GatewayLookups(Lookups):
         """What came of these commands, by the id asked for; without those that were never accepted."""
         with looking(self._database) as connection:
             return answers.answers(connection, command_ids)
+
+    def sent_by_name(self, task_id: UUID) -> Outcome | None:
+        """What came of a message of Celery's that is no command, or not yet; None where there is none."""
+        with looking(self._database) as connection:
+            outcome = queries.outcomes(connection, [task_id])[task_id]
+        return outcome if outcome.accepted_at is None and outcome.state != "unknown" else None
 
     def is_there(self) -> bool:
         """Whether the database answers. Raises what it raises when not."""

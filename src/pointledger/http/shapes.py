@@ -13,6 +13,7 @@ from pointledger.domain.commands import KINDS
 from pointledger.domain.events import EVENT_TYPES
 from pointledger.domain.expiry import Mode, Round
 from pointledger.domain.money import SCALES
+from pointledger.domain.task_messages import TaskReject
 from pointledger.http.statuses import OF_REASON
 
 OPTIONAL: Any = None  # the default of a field that may be left out; it is never null
@@ -28,6 +29,10 @@ User = Annotated[str, Field(examples=["anna"])]
 Tenant = Annotated[str, Field(examples=["shop"])]
 Reason = Annotated[
     str, Field(json_schema_extra={"enum": sorted(OF_REASON)}, examples=["INSUFFICIENT_BALANCE"])
+]
+TaskReason = Annotated[
+    str,
+    Field(json_schema_extra={"enum": sorted({*OF_REASON, *TaskReject})}, examples=["INSUFFICIENT_BALANCE"]),
 ]
 Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)}, examples=["earn"])]
 AccountStatus = Literal["active", "suspended", "closed", "erased"]

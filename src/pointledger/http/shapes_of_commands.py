@@ -16,8 +16,8 @@ from pointledger.http.shapes import (
     PointAccountResponse,
     Points,
     PointTransactionResponse,
-    Reason,
     RuleGrant,
+    TaskReason,
     Tenant,
     Ulid,
 )
@@ -76,15 +76,16 @@ class PointOperationResponse(Head):
 
 class Task(BaseModel):
     """A command and what came of it. `reason` and `message` say why it was refused, `data` what it did when
-    it is applied; what does not apply is null."""
+    it is applied; what does not apply is null. A message that came by name and is no command was never
+    accepted, and may have no kind."""
 
     task_id: Ulid
     tenant_id: Tenant
-    kind: Kind
+    kind: Kind | None
     state: Literal["pending", "applied", "refused", "dead"]
-    reason: Reason | None
+    reason: TaskReason | None
     message: str | None
-    accepted_at: Moment
+    accepted_at: Moment | None
     applied_at: Moment | None
     data: PointOperationData | ManualAdjustResult | None
 

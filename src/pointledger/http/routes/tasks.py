@@ -25,12 +25,16 @@ router = APIRouter(tags=["tasks"])
 )
 async def task(request: Request, task_id: Id) -> Response:
     """`state` is pending, applied (`data` is that of the answer), refused (for a `reason`) or dead.
-    A batch is pending or done, and counts what came of its rows."""
+    A batch is pending or done, and counts what came of its rows. What was sent by name through Celery and is
+    no command is refused; services and administrators find it, where it names its tenant."""
     gateway = gateway_of(request)
     asked = parse_id(task_id)
     answered = (await gateway.ask(gateway.lookups.answers, [asked])).get(asked)
     principal = principal_of(request)
     if answered is None and (principal.is_service or principal.is_admin):
+        sent = await gateway.ask(gateway.lookups.sent_by_name, asked)
+        if sent and sent.tenant_id == principal.tenant_id:
+            return said(sent.as_json())
         batch = await gateway.ask(gateway.batches.outcome, task_id)
         if batch.tenant_id == principal.tenant_id:
             return said(batch.as_json())

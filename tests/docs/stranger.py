@@ -1,0 +1,151 @@
+"""Somebody who has the text and a copy of the repository, and runs what the text says."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tests import environments
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_REGISTRIES = re.compile(r"UV_|PIP_|SSL_|REQUESTS_|(?i:https?|no)_proxy$")  # how this machine reaches them
+_SECONDS = 120
+_STOP_SECONDS = 30
+
+
+class Block(NamedTuple):
+    """A block of code: under which heading, in which language, and the how manieth such block there."""
+
+    heading: str
+    language: str
+    nth: int
+    text: str
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.heading, self.language, self.nth
+
+
+def blocks_of(document: str) -> list[Block]:
+    """All blocks of a Markdown document, from top to bottom."""
+    found: list[Block] = []
+    for part in re.split(r"^#+ (?=\S)", _without_comments(document), flags=re.MULTILINE):
+        heading, counts = part.partition("\n")[0], dict[str, int]()
+        for language, text in _FENCE.findall(part):
+            nth = counts.get(language, 0)
+            counts[language] = nth + 1
+            found.append(Block(heading, language, nth, text))
+    return found
+
+
+def _without_comments(document: str) -> str:
+    """The document without comments of shells, which look like headings."""
+    return _FENCE.sub(lambda block: re.sub(r"^#.*\n", "", block[0], flags=re.MULTILINE), document)
+
+
+class Stranger:
+    """A copy of the repository in a folder of its own; what runs there knows only what it is given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "pointledger"
+        self._programs = folder / "programs"
+        self._running: list[subprocess.Popen[str]] = []
+        self.addresses: dict[str, str] = {}
+        self.gateway = ""
+        _copy_repository(self.folder)
+        self._programs.mkdir()
+        (self._programs / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+
+    def environment(self, **given: str) -> dict[str, str]:
+        """The folder's programs are found as if it were entered; servers are those that were named."""
+        path = os.pathsep.join([str(self.folder / ".venv" / "bin"), str(self._programs), os.environ["PATH"]])
+        registries = {name: value for name, value in os.environ.items() if _REGISTRIES.match(name)}
+        return {**environments.stranger(), **registries, "PATH": path, "C_FORCE_ROOT": "1", **given}
+
+    def shell(
+        self, text: str, given: Mapping[str, str] | None = None, *, stdin: str = "", status: int = 0
+    ) -> str:
+        """What lines of shell print, in the folder; they must end as told."""
+        env = self.environment(**given or {})
+        return _run(["bash", "-euo", "pipefail", "-c", text], self.folder, env, stdin, status)
+
+    def script(self, program: Path | str, text: str, *arguments: str, folder: Path, **given: str) -> str:
+        """What a program prints that reads the text as its script, in an environment without ours."""
+        return _run([str(program), *arguments, "-"], folder, environments.stranger(**given), text)
+
+    def start(self, text: str, **given: str) -> subprocess.Popen[str]:
+        """Lines of shell that go on until the end; their output goes to a file."""
+        with (self.folder.parent / f"output-{len(self._running)}").open("w") as output:
+            process = subprocess.Popen(
+                ["bash", "-euo", "pipefail", "-c", f"exec {text}"],
+                cwd=self.folder,
+                env=self.environment(**given),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+            )
+        self._running.append(process)
+        return process
+
+    def output(self, process: subprocess.Popen[str]) -> str:
+        return (self.folder.parent / f"output-{self._running.index(process)}").read_text()
+
+    def wait_for(self, process: subprocess.Popen[str], text: str, seconds: float = 300.0) -> str:
+        """All that it has printed, once it has printed this."""
+
+        def printed() -> bool:
+            assert process.poll() is None, self.output(process)
+            return text in self.output(process)
+
+        wait_until(printed, f"{text!r} is printed", seconds)
+        return self.output(process)
+
+    def stop(self) -> None:
+        """Ends what was started, the last first."""
+        for process in reversed(self._running):
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _run(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = "", status: int = 0) -> str:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        input=stdin,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+    )
+    assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _copy_repository(into: Path) -> None:
+    """What a clone would have, once the working copy is committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
