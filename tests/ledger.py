@@ -48,12 +48,21 @@ class Ledger:
             programmes.put_rule(connection, tenant_id, rule_from(fields))
 
     def drain(self) -> int:
-        """Applies all that may go now, lane by lane."""
+        """Applies all that may go now, lane by lane, and what waits only for something accepted before it."""
         done, stood = 0, None
-        while stood != (stands := self._stands()):
+        while stood != (stands := self._stands()) or self._some_wait_for_others():
             stood = stands
             done += sum(self.engine.drain(lane) for lane in self.waiting_lanes())
         return done
+
+    def _some_wait_for_others(self) -> bool:
+        return bool(
+            self.rows(
+                """SELECT FROM failures
+                   WHERE waits_until IS NOT NULL AND attempts = 0
+                     AND tenant_id NOT IN (SELECT tenant_id FROM paused_tenants) LIMIT 1"""
+            )
+        )
 
     def _stands(self) -> Any:
         """What a drain changes: as long as it changes, there may be more to do."""

@@ -47,7 +47,7 @@ def test_help_has_a_line_for_each_command(tmp_path: Path):
     shown = _run("--help", folder=tmp_path)
 
     assert shown.returncode == 0
-    for command in ("run", "test", "check", "bench", "chaos"):
+    for command in ("run", "test", "check", "bench", "chaos", "model"):
         assert f"\n  {command} " in shown.stdout
 
 

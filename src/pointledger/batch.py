@@ -8,32 +8,32 @@
 | the erasure key is missing      | the batch's users wait a minute                    | nobody        |
 | nobody's fault (`is_transient`) | the caller tries again                             | nobody        |
 | others used up a shared limit   | it is decided again, with the counters locked      | nobody        |
+| a refusal waits for others      | it is decided again without it (`precedence.py`)   | nobody        |
 | the process died over it, twice | the lane's commands go one at a time               | who was alone |
 
 A command that was charged waits, and with it its user only; after the last wait it is dead.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger import failpoints, telemetry
+from pointledger import failpoints, telemetry, watching
 from pointledger.domain.acts import Act, decide_on_record
-from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
-from pointledger.domain.outcomes import Applied, Decision
+from pointledger.domain.outcomes import Decision
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
-from pointledger.ids import show_id
 from pointledger.locks import User
 from pointledger.logs import Log
+from pointledger.precedence import LONGEST_SECONDS, Lanes, Unsettled, sender, settle, without
 from pointledger.settings import Settings
-from pointledger.storage import books, erasures, failures, journal, lanes, programmes
+from pointledger.storage import books, earlier, erasures, failures, journal, lanes, programmes
 from pointledger.storage.acts import save_acts
 from pointledger.storage.database import transaction
+from pointledger.storage.earlier import Place
 from pointledger.storage.errors import is_transient
 from pointledger.storage.programmes import Programmes
 
@@ -73,11 +73,19 @@ class Batches:
     """Applies batches of one lane's commands, in order, and charges those that cannot be applied."""
 
     def __init__(
-        self, database: sa.Engine, settings: Settings, callbacks_due: Callable[[], object] = lambda: None
+        self,
+        database: sa.Engine,
+        settings: Settings,
+        callbacks_due: Callable[[], object] = lambda: None,
+        ring: Callable[[set[int]], object] = lambda lanes: None,
     ) -> None:
+        """`callbacks_due` is called when callbacks can be sent, `ring` with lanes that have waited for what
+        is applied now."""
         self._database = database
         self._settings = settings
         self._callbacks_due = callbacks_due
+        self._ring = ring
+        self.lets_wait = False  # whether a command has had to wait for others since this was last set
         self._programmes = Programmes()
         self._pseudonyms = settings.pseudonyms
         self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
@@ -151,27 +159,40 @@ class Batches:
 
     def _transact(self, lane: int, batch: list[Accepted], held: set[User]) -> int:
         """The one transaction. Far from the limits that lanes share none waits for another; where others have
-        come nearer to one meanwhile, it is made again and keeps them out until it has committed."""
-        try:
-            return self._decide_and_save(lane, batch, held, lock_counters=False)
-        except _LimitMoved:
-            return self._decide_and_save(lane, batch, held, lock_counters=True)
+        come nearer to one meanwhile, it is made again and keeps them out until it has committed. So it is
+        where a refusal cannot be given yet."""
+        lock_counters, fence = False, {lane}
+        waits: dict[User, tuple[UUID, Place]] = {}  # each sender's first that must wait, and for what
+        while True:
+            try:
+                done = self._decide_and_save(lane, batch, held, fence, lock_counters=lock_counters)
+                break
+            except _LimitMoved:
+                assert not lock_counters, "what is locked stands still"
+                lock_counters = True
+            except Unsettled as unsettled:
+                fence |= unsettled.fence
+                batch, stopped = without(batch, unsettled.waits)
+                waits |= stopped
+        self._let_wait(lane, dict(waits.values()))
+        held.update(waits)
+        return done
 
     def _decide_and_save(
-        self, lane: int, batch: list[Accepted], held: set[User], *, lock_counters: bool
+        self, lane: int, batch: list[Accepted], held: set[User], fence: set[int], *, lock_counters: bool
     ) -> int:
         """Fence, claim, load, decide, save, count. Whose command may not go now is held: by the next claim
         it might, and what comes behind it is not to overtake it."""
         began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
             failpoints.before("fence")
-            recorded_at = lanes.fence(connection, lane)
+            lanes.fence(connection, *fence)
             failpoints.after("fence")
             claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
             held.update(sender(accepted) for accepted in batch if accepted.seq not in claimed.seqs)
             batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
             failpoints.before("load")
-            book = books.load(connection, batch, recorded_at, self._programmes, lock_counters=lock_counters)
+            book = books.load(connection, batch, self._programmes, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
             decisions: list[tuple[Accepted, Decision]] = []
@@ -183,21 +204,26 @@ class Batches:
                     failpoints.after("decide")
                 except Exception as error:
                     raise _CommandFailed(accepted) from error
+            if not lock_counters and not books.hold_counters(connection, book):
+                raise _LimitMoved
+            about = Lanes(lane, fence, self._settings.lanes)
+            decisions = settle(connection, about, decisions, some_have_waited=claimed.failed)
             books.save(connection, book, decisions)
             erasures.save_erased(connection, book, batch)
             save_acts(connection, acts)
-            are_due = journal.done(connection, lane, [accepted.seq for accepted in batch])
+            ended = journal.done(connection, lane, [accepted.seq for accepted in batch])
             if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])
             if not books.count(connection, book):
-                assert not lock_counters, "what is locked stands still"
                 raise _LimitMoved
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
-        if are_due:
+        if ended.callbacks_due:
             self._callbacks_due()
-        _tell_of_rule_errors(lane, book)
-        _count(decisions, time.monotonic() - began)
+        if ended.lanes:
+            self._ring(ended.lanes)
+        watching.rule_errors(lane, book)
+        watching.count(decisions, time.monotonic() - began)
         return len(batch)
 
     def charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:
@@ -238,43 +264,20 @@ class Batches:
             for command_id, error in unreadable.values():
                 failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
 
+    def _let_wait(self, lane: int, waits: dict[UUID, Place]) -> None:
+        """Lets commands, and their users, wait that something accepted before them keeps."""
+        if not waits:
+            return
+        with transaction(self._database, self._settings) as connection:
+            lanes.fence(connection, lane)
+            earlier.let_wait(connection, lane, waits, LONGEST_SECONDS)
+        self.lets_wait = True
+
     def _postpone(self, lane: int, theirs: list[Accepted], error: Exception, held: set[User]) -> None:
         """Lets each of these commands' users wait at their first."""
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
         self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
         held.update(firsts)
-
-
-def _count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
-    """For those who watch; after the commit."""
-    if not decisions:
-        return
-    telemetry.BATCH_SIZE.observe(len(decisions))
-    telemetry.BATCH_SECONDS.observe(seconds)
-    reasons = Counter(None if isinstance(made, Applied) else made.reason for _, made in decisions)
-    for reason, commands in reasons.items():
-        telemetry.OUTCOMES.labels("refused" if reason else "applied", reason or "").inc(commands)
-
-
-def _tell_of_rule_errors(lane: int, book: Book) -> None:
-    """A line per rule whose expression failed in the batch: whoever put the rule must know. Of the events it
-    says nothing but their number."""
-    for error, commands in sorted(book.rule_errors.items()):
-        _log.warning(
-            "rule_failed",
-            action="drain",
-            lane=lane,
-            tenant_id=error.tenant_id,
-            rule_id=show_id(error.rule_id),
-            rule_version=error.rule_version,
-            because=error.because,
-            commands=commands,
-        )
-
-
-def sender(accepted: Accepted) -> User:
-    """In whose order a command stands."""
-    return accepted.command.tenant_id, accepted.command.user_id
 
 
 def told(error: BaseException | None) -> str:

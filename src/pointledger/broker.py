@@ -6,12 +6,12 @@ Not Celery's queues: other services may reach these, and nobody else's message g
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from amqp.exceptions import NotFound
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.exceptions import KombuError
 
 from pointledger.domain.events import Event
+from pointledger.domain.json_values import write_json
 from pointledger.errors import BrokerAway
 from pointledger.settings import Settings
 from pointledger.wire import tls_options
@@ -112,7 +112,7 @@ class Publisher:
             with self._producer.batch(max_size=_MESSAGES_PER_PIPELINE):
                 for event in events:
                     self._producer.publish(
-                        orjson.dumps(event.as_cloud_event(self._source), option=orjson.OPT_UTC_Z).decode(),
+                        write_json(event.as_cloud_event(self._source)).decode(),
                         routing_key=event.type,
                         content_type=CONTENT_TYPE,
                         content_encoding="utf-8",

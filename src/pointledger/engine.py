@@ -31,11 +31,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger import failpoints, telemetry
-from pointledger.batch import Batches, Peeked, sender, told
+from pointledger.batch import Batches, Peeked, told
 from pointledger.domain.decide import Accepted
 from pointledger.doorbell import Doorbells
 from pointledger.locks import Locks, User, new_token
 from pointledger.logs import Log
+from pointledger.precedence import sender
 from pointledger.settings import Settings
 from pointledger.storage import journal
 from pointledger.storage.database import single
@@ -65,7 +66,7 @@ class Engine:
         self._locks = locks
         self._doorbells = doorbells
         self._settings = settings
-        self._batches = Batches(database, settings, callbacks_due)
+        self._batches = Batches(database, settings, callbacks_due, doorbells.ring)
 
     def drain(self, lane: int) -> int:
         """Applies what waits in the lane, for at most one turn; how many commands got their outcome.
@@ -85,7 +86,7 @@ class Engine:
                 # What was accepted after the peek has rung: its doorbell was silent, or `leave` says no.
                 if peeked.is_all and applied == len(peeked.batch) and self._locks.leave(lane, token):
                     left = True
-                    return done
+                    break
         except Exception:
             self._batches.has_survived(lane)
             raise
@@ -95,7 +96,10 @@ class Engine:
             if done:
                 took = round((time.monotonic() - began) * 1000)
                 _log.info("drained", action="drain", lane=lane, commands=done, duration_ms=took)
-        self._doorbells.ring([lane], whatever_the_door_says=True)
+        # Whoever applied what a command of this lane waits for may not have seen yet that it does.
+        if not left or self._batches.lets_wait:
+            self._batches.lets_wait = False
+            self._doorbells.ring([lane], whatever_the_door_says=True)
         return done
 
     def _peek(self, lane: int) -> Peeked:

@@ -17,6 +17,7 @@ _ULID_LENGTH = 26
 _PAIR_BITS, _PAIR_MASK = 10, 0x3FF
 _PAIRS = tuple(one + other for one in base32.ENCODE for other in base32.ENCODE)
 _MOST_THINGS = 1_000_000  # that one command makes: a second of trying
+_NUMBER_BITS, _HASH_BITS = 20, 60  # of what a command makes: where it stands in its batch, and the rest
 
 
 def new_id() -> UUID:
@@ -27,12 +28,24 @@ def new_id() -> UUID:
 
 
 def derive_id(command_id: UUID, ordinal: int, milliseconds: int) -> UUID:
-    """The id of the `ordinal`th thing that a command makes, the same however often it is worked out.
+    """The id of the `ordinal`th command that follows from an id, the same however often it is worked out.
 
-    Hashed, not counted: a producer may choose neighbouring command ids.
+    Hashed, not counted: a producer may choose neighbouring ids.
     """
-    digest = blake2b(command_id.bytes + ordinal.to_bytes(4, "big"), digest_size=10).digest()
-    return UUID(int=milliseconds << _RANDOM_BITS | int.from_bytes(digest, "big"))
+    return UUID(int=milliseconds << _RANDOM_BITS | _hash(command_id, ordinal))
+
+
+def thing_id(command_id: UUID, ordinal: int, milliseconds: int, number: int) -> UUID:
+    """The id of the `ordinal`th thing that a command makes. `number` counts what its batch has made for the
+    tenant before: so what one batch has made sorts as it was made."""
+    number &= (1 << _NUMBER_BITS) - 1
+    digest = _hash(command_id, ordinal) & ((1 << _HASH_BITS) - 1)
+    return UUID(int=milliseconds << _RANDOM_BITS | number << _HASH_BITS | digest)
+
+
+def _hash(command_id: UUID, ordinal: int) -> int:
+    digest = blake2b(command_id.bytes + ordinal.to_bytes(4, "big"), digest_size=_RANDOM_BITS // 8).digest()
+    return int.from_bytes(digest, "big")
 
 
 def id_in_order(moment: datetime, number: int) -> UUID:
@@ -45,9 +58,11 @@ def id_after(command_id: UUID, derived: UUID) -> UUID | None:
 
     Tried out: a command makes a handful of things, or as many as it expires lots before.
     """
-    milliseconds = derived.int >> _RANDOM_BITS
+    milliseconds, number = derived.int >> _RANDOM_BITS, derived.int >> _HASH_BITS
     for ordinal in range(1, _MOST_THINGS):
-        if derive_id(command_id, ordinal, milliseconds) == derived:
+        if thing_id(command_id, ordinal, milliseconds, number) == derived:
+            return thing_id(command_id, ordinal + 1, milliseconds, number + 1)
+        if derive_id(command_id, ordinal, milliseconds) == derived:  # before things were numbered
             return derive_id(command_id, ordinal + 1, milliseconds)
     return None
 

@@ -70,7 +70,7 @@ class PolicyChange:
         """
         with looking(self._database) as connection:
             tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
-            rules = programmes.Programmes().current(connection, [tenant_id])[1].get(tenant_id, Rules())
+            rules = programmes.Programmes().current(connection, [tenant_id]).rules.get(tenant_id, Rules())
         not_before = not_before or tenant.notice_ends(now)
         if not_before < (earliest := tenant.notice_ends(now, days=1)):
             raise InvalidCommand(

@@ -107,7 +107,7 @@ class Sweep:
             if run is None:
                 return False
             tenant = programmes.tenant(connection, run.tenant_id)
-            day = run.local_date - timedelta(days=1)
+            day = tenant.day_before(run.local_date)
             if jobs.close_windows(connection, tenant, day):
                 notices.tell_window_closed(connection, tenant, day)
             if tenant.backdating_days is not None:
@@ -272,4 +272,5 @@ def _days(tenant: Tenant, last: date | None, known_since: datetime | None, now: 
     today = tenant.local_date(now)
     after = last or (tenant.local_date(known_since) if known_since else today - timedelta(days=1))
     first = max(after + timedelta(days=1), today - timedelta(days=_CATCH_UP_DAYS - 1))
-    return [first + timedelta(days=days) for days in range((today - first).days + 1)]
+    days = [first + timedelta(days=days) for days in range((today - first).days + 1)]
+    return [day for day in days if tenant.occurs(day)]

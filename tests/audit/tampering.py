@@ -67,7 +67,7 @@ TAMPERINGS = [
         f"""UPDATE lot_moves SET entry_id = (SELECT id FROM entries WHERE account_id = {_ANNA} AND seq = 1)
             WHERE entry_id = {_SETTLED}""",
     ),
-    Tampering("I4d", f"UPDATE lots SET entry_id = {_LEFT}, origin_id = {_LEFT} WHERE id = {_WHOLE}"),
+    Tampering("I4d I17b", f"UPDATE lots SET entry_id = {_LEFT}, origin_id = {_LEFT} WHERE id = {_WHOLE}"),
     Tampering("I4e", f"UPDATE accounts SET next_expiry_at = NULL WHERE id = {_BEN}"),
     Tampering("I4e", f"UPDATE accounts SET next_expiry_at = next_expiry_at + '1 day' WHERE id = {_BEN}"),
     Tampering(

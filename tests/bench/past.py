@@ -32,7 +32,7 @@ _ENTRIES = (
 )  # fmt: skip
 _LOTS = (
     "tenant_id", "id", "account_id", "entry_id", "origin_id", "amount", "remaining", "state", "earned_at",
-    "expires_at",
+    "expires_at", "seq",
 )  # fmt: skip
 _OUTCOMES = ("id", "tenant_id", "state", "reason", "message", "applied_at", "data")
 _NOTHING = (
@@ -138,7 +138,7 @@ def rows_of(past: Past, rule: Rule, lanes: int, at_once: int) -> Iterator[Rows]:
             ))  # fmt: skip
             rows.lots.append((
                 TENANT, derive_id(command_id, 2, milliseconds), account_id, entry_id, entry_id, past.points,
-                past.points, "active", moment, expires_at,
+                past.points, "active", moment, expires_at, seq,
             ))  # fmt: skip
             rows.outcomes.append((
                 command_id, TENANT, "applied", None, None, moment,

@@ -140,7 +140,7 @@ def test_l12_released_points_may_exceed_the_maximum_for_they_are_the_users_own()
 def test_what_is_frozen_counts_toward_what_an_account_can_hold_at_all() -> None:
     shop = shop_with((10**15, None))
     hold = shop.hold("anna", 10**15)
-    assert reason_of(shop.earn("anna", 1)) == "MAX_BALANCE"
+    assert reason_of(shop.earn("anna", 1)) == "FIGURE_TOO_LARGE"
     shop.unfreeze("anna", hold_id=hold.id)
     assert shop.balance("anna") == 10**15
 

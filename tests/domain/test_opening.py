@@ -79,7 +79,7 @@ def test_what_counted_toward_no_limit_makes_no_room_in_one_when_it_is_clawed_bac
 def test_nothing_is_imported_to_an_account_that_is_not_active_or_full() -> None:
     shop = Shop()
     shop.open("anna", OpeningLot(amount=10**15))
-    assert reason_of(shop.open("anna", OpeningLot(amount=1))) == "MAX_BALANCE"
+    assert reason_of(shop.open("anna", OpeningLot(amount=1))) == "FIGURE_TOO_LARGE"
     shop.account("anna").status = "suspended"
     assert reason_of(shop.open("anna", OpeningLot(amount=1))) == "ACCOUNT_SUSPENDED"
     shop.account("anna").status = "closed"

@@ -1,12 +1,13 @@
 """Refunds: a spend is undone, to the very lots. The names R1 to R11 are the acceptance cases'."""
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from pointledger.domain.book import MAX_BALANCE
+from pointledger.domain.accounts import MAX_BALANCE, Entry
 from pointledger.domain.commands import Refund
 from tests.domain.books import NOON, SHOP, Shop, data_of, moment, reason_of, refusal_of
 
@@ -97,6 +98,12 @@ def test_r3_without_grace_it_expires_at_once() -> None:
     assert data["account"]["balance"] == shop.balance("anna") == 14
 
 
+def test_r3_without_grace_it_keeps_the_expiry_that_has_passed() -> None:
+    shop = spent_twelve(refund_grace_days=0)
+    data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL + timedelta(days=5)))
+    assert shop.last_entry("anna").expires_at == APRIL
+
+
 def test_r3_where_expiry_is_off_the_lot_itself_comes_back() -> None:
     shop = spent_twelve(expire_enabled=False)
     data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL))
@@ -146,7 +153,7 @@ def test_l12_a_refund_may_exceed_the_maximum_but_not_what_can_be_counted() -> No
     shop.earn("anna", 10)
     data_of(shop.refund("anna", 5))
     assert shop.balance("anna") == 15
-    assert reason_of(shop.refund("anna", MAX_BALANCE)) == "MAX_BALANCE"
+    assert reason_of(shop.refund("anna", MAX_BALANCE)) == "FIGURE_TOO_LARGE"
 
 
 def test_q2_a_refund_that_comes_before_its_spend_is_refused_for_good() -> None:
@@ -163,22 +170,33 @@ def test_h6_a_suspended_account_gets_its_points_back() -> None:
     data_of(shop.refund("anna", 12, shop.last_entry("anna")))
 
 
-@pytest.mark.parametrize(("owed", "left", "debt"), [(4, [3, 10], 0), (12, [5], 0), (20, [5], 8)])
-def test_what_repays_debt_is_restored_to_no_lot(owed: int, left: list[int], debt: int) -> None:
+def owes(owed: int) -> tuple[Shop, Entry]:
+    """Anna has spent 12 of 3 + 4 + 10 points, then the rest, and owes some."""
     shop = spent_twelve()
     spend = shop.last_entry("anna")
-    account = shop.account("anna")
-    account.debt = owed
+    shop.spend("anna", 5)
+    shop.account("anna").debt = owed
+    return shop, spend
+
+
+@pytest.mark.parametrize(("owed", "left", "debt"), [(4, [3, 5], 0), (12, [], 0), (20, [], 8)])
+def test_a_refund_repays_debt_from_what_it_restores_and_leaves_what_lasts_longest(
+    owed: int, left: list[int], debt: int
+) -> None:
+    shop, spend = owes(owed)
     data_of(shop.refund("anna", 12, spend))
-    assert (shop.left("anna"), account.debt) == (left, debt)
-    assert sum(move.amount for move in shop.book.moves if move.kind == "restore") == max(12 - owed, 0)
+    assert (shop.left("anna"), shop.account("anna").debt) == (left, debt)
+    refund = shop.last_entry("anna")
+    moved = Counter[str]()
+    for move in shop.book.moves:
+        moved[move.kind] += move.amount if move.entry_id == refund.id else 0
+    assert (moved["restore"], moved["debt"]) == (12, min(owed, 12))
 
 
-def test_refunds_that_have_repaid_debt_end_there_too() -> None:
-    shop = spent_twelve()
-    spend = shop.last_entry("anna")
-    shop.account("anna").debt = 4
+def test_what_a_refund_restored_stays_restored_though_it_repaid_debt() -> None:
+    shop, spend = owes(4)
+    data_of(shop.refund("anna", 6, spend))  # 5 that never expire and one of May; 4 are owed
+    assert lots(shop) == [(2, None)]
     data_of(shop.refund("anna", 6, spend))
-    data_of(shop.refund("anna", 6, spend))
-    assert lots(shop) == [(3, MAY), (10, None)]
+    assert lots(shop) == [(3, APRIL), (3, MAY), (2, None)]
     assert reason_of(shop.refund("anna", 1, spend)) == "RELATED_NOT_REVERSIBLE"

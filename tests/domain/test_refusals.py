@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from pointledger.domain.accounts import MAX_TOTAL
 from pointledger.domain.commands import Clawback, Refund
 from pointledger.domain.outcomes import Decision, Outcome, Reason, State
 from tests.domain.books import Shop, moment, refusal_of
@@ -43,6 +44,16 @@ def _status(user_id: str, status: str) -> Callable[[Shop], None]:
             account.status = status
 
     return change
+
+
+def _full(user_id: str) -> Callable[[Shop], None]:
+    """All that could ever come has come."""
+
+    def fill(shop: Shop) -> None:
+        if account := shop.book.accounts.get(("shop", user_id)):
+            account.total_earned = account.total_adjusted_in = account.total_transferred_in = MAX_TOTAL
+
+    return fill
 
 
 def _no_rules(shop: Shop) -> None:
@@ -169,6 +180,7 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
             (Reason.RECIPIENT_INACTIVE, _status("ben", "closed")),
             (Reason.MAX_BALANCE, _configured(max_balance=20)),
             (Reason.INSUFFICIENT_BALANCE, _nothing),
+            (Reason.INSUFFICIENT_BALANCE, _full("ben")),
         ],
     ),
     "transfer, closed": (
@@ -197,6 +209,7 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
             (Reason.ACCOUNT_SUSPENDED, _status("anna", "suspended")),
             (Reason.LIMIT_REACHED, _configured(max_earn_per_day=49)),
             (Reason.MAX_BALANCE, _configured(max_balance=20)),
+            (Reason.FIGURE_TOO_LARGE, _full("anna")),
         ],
     ),
     "apply-rule": (
@@ -264,6 +277,7 @@ CHAINS: dict[str, tuple[Callable[[Shop], Decision], list[Fault]]] = {
             (Reason.TENANT_UNKNOWN, _no_tenant),
             (Reason.ACCOUNT_CLOSED, _status("anna", "closed")),
             (Reason.MAX_BALANCE, _configured(max_balance=20)),
+            (Reason.FIGURE_TOO_LARGE, _full("anna")),
         ],
     ),
     "adjust downwards": (
@@ -363,7 +377,8 @@ def test_the_reasons_stand_in_the_order_of_the_specification() -> None:
         "ACCOUNT_CLOSED ACCOUNT_ERASED "
         "OPEN_HOLDS RECIPIENT_NOT_FOUND RECIPIENT_INACTIVE WALLET_NOT_FOUND WALLET_INACTIVE "
         "CURRENCY_MISMATCH AMOUNT_INVALID RELATED_NOT_FOUND RELATED_NOT_REVERSIBLE "
-        "NO_MATCHING_RULE BELOW_MINIMUM LIMIT_REACHED MAX_BALANCE INSUFFICIENT_BALANCE INSUFFICIENT_FROZEN"
+        "NO_MATCHING_RULE BELOW_MINIMUM LIMIT_REACHED MAX_BALANCE INSUFFICIENT_BALANCE INSUFFICIENT_FROZEN "
+        "FIGURE_TOO_LARGE"
     )
     assert [reason.value for reason in Reason] == specified.split()
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.domain.books import Shop, data_of, moment, reason_of
+from tests.domain.books import NOON, Shop, data_of, moment, reason_of
 
 APRIL = moment("2026-04-01")
 
@@ -97,9 +97,25 @@ def test_t4_points_that_travelled_expire_where_they_are_and_when_they_would_have
 def test_due_points_expire_on_both_sides_before_anything_moves() -> None:
     shop = two_users()
     shop.earn("ben", 8, expires_at=APRIL)
+    data_of(shop.transfer("anna", "ben", 9, at=APRIL))
+    assert (shop.balance("anna"), shop.balance("ben")) == (0, 10)
+    assert shop.told("ben")[-2:] == [("scheduled", -8), ("transfer_in", 9)]
+
+
+def test_a_transfer_that_is_refused_lets_time_pass_on_the_senders_account_only() -> None:
+    shop = two_users()
+    shop.earn("ben", 8, expires_at=APRIL)
     assert reason_of(shop.transfer("anna", "ben", 10, at=APRIL)) == "INSUFFICIENT_BALANCE"
-    assert (shop.balance("anna"), shop.balance("ben")) == (9, 1)
-    assert shop.told("ben")[-1] == ("scheduled", -8)
+    assert (shop.balance("anna"), shop.balance("ben")) == (9, 9)
+    assert (shop.account("anna").as_of, shop.account("ben").as_of) == (APRIL, NOON)
+
+
+def test_t6_the_maximum_is_measured_on_what_the_recipient_has_left_by_then() -> None:
+    shop = two_users(max_balance=12)
+    shop.earn("ben", 8, expires_at=APRIL)
+    assert reason_of(shop.transfer("anna", "ben", 9, at=APRIL - timedelta(days=1))) == "MAX_BALANCE"
+    data_of(shop.transfer("anna", "ben", 9, at=APRIL))
+    assert shop.balance("ben") == 10
 
 
 @pytest.mark.parametrize("status", ["suspended", "closed"])
@@ -125,9 +141,18 @@ def test_t6_an_unknown_recipient_gets_no_account() -> None:
 
 
 def test_t7_tier_points_are_not_transferable() -> None:
+    shop = two_users(points_type="tier_points")
+    assert reason_of(shop.transfer("anna", "ben", 1)) == "FEATURE_DISABLED"
+    assert reason_of(shop.transfer("nobody", "ben", 1)) == "FEATURE_DISABLED"
+
+
+def test_t7_an_account_keeps_the_type_of_its_points_when_the_tenants_changes() -> None:
+    shop = two_users(points_type="tier_points")
+    shop.configure(transfer_enabled=True)
+    assert reason_of(shop.transfer("anna", "ben", 1)) == "FEATURE_DISABLED"
     shop = two_users()
     shop.configure(transfer_enabled=True, points_type="tier_points")
-    assert reason_of(shop.transfer("anna", "ben", 1)) == "FEATURE_DISABLED"
+    data_of(shop.transfer("anna", "ben", 1))
 
 
 def test_t7_frozen_and_pending_points_are_not_transferable() -> None:

@@ -126,7 +126,7 @@ def ends(at: str, expiry: dict[str, Any] | None = None, **config: Any) -> str | 
     shop.rule(points=1, expiry=expiry)
     shop.event("anna", at=moment(at))
     expires_at = shop.lots("anna")[0].expires_at
-    local = shop.tenant.local(expires_at).replace(tzinfo=None) if expires_at else None
+    local = shop.tenant.local(expires_at) if expires_at else None
     return str(local) if local else None
 
 

@@ -291,6 +291,14 @@ def test_erasing_again_finds_what_has_come_since_and_was_never_applied(ledger: L
     assert audit(ledger.database).violations == 0
 
 
+def test_erasing_again_shows_the_account_as_it_is(ledger: Ledger) -> None:
+    live(ledger)
+    first = erase(ledger)
+    again = erase(ledger)
+    assert again["points_forfeited"] == 0
+    assert again["account"] == first["account"]
+
+
 def test_the_search_goes_on_where_it_stopped(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     live(ledger)
     erase(ledger)

@@ -77,7 +77,7 @@ def test_a_dry_run_on_what_a_worker_would_load_tells_what_the_worker_then_does(l
     with ledger.database.begin() as connection:
         now = rows(connection, "SELECT clock_timestamp()")[0][0]
         accepted = Accepted(1, command, now)
-        told = dry_run(books.load(connection, [accepted], now, Programmes()), command, SUNDAY)
+        told = dry_run(books.load(connection, [accepted], Programmes()), command, SUNDAY)
     [outcome] = ledger.apply(command)
     assert told.points == data_of(outcome)["points_earned"] == 60
     assert [(line.rule.body.name, line.skipped) for line in told.lines] == [

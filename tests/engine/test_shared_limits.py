@@ -115,11 +115,11 @@ def test_what_others_count_while_a_batch_is_decided_is_left_to_them(
     assert ledger.counts("failures") == [0]
 
 
-def test_a_limit_that_is_used_up_is_waited_for_by_nobody(ledger: Ledger) -> None:
+def test_those_whom_a_used_up_limit_holds_back_do_not_wait_for_each_other(ledger: Ledger) -> None:
     limited(ledger, 10)
     ledger.apply(visit("anna", 10))
     with ledger.database.connect() as holder:
-        holder.exec_driver_sql("SELECT FROM shared_usage FOR UPDATE")
+        holder.exec_driver_sql("SELECT FROM shared_usage FOR SHARE")  # as a batch does that counts nothing
         (outcome,) = ledger.apply(visit("ben", 5))
     grant = data_of(outcome)["grants"][0]
     assert (grant["wanted"], grant["granted"], grant["held_by"]) == (5, 0, "rule/lifetime/points")

@@ -1,5 +1,6 @@
 """What no command brings about: points that expire soon, a day that has ended."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pointledger import Earn, Freeze, SetExpiryExemption, SetStatus, Spend
 from pointledger.acceptance import Acceptance
 from pointledger.notify import TELL_EXPIRING, Notify
+from pointledger.settings import Settings
 from pointledger.storage import notices, programmes
 from pointledger.sweep import RESET_DAILY_LIMITS, Sweep
 from tests.events.listener import Listener, relay_all
@@ -22,9 +24,11 @@ TODAY = (NOON + timedelta(hours=12 - NOON.hour)).date()
 
 
 @pytest.fixture
-def ledger(ledger: Ledger) -> Ledger:
-    ledger.tenant(events=["points.expiring_soon", "limit.window_closed"], timezone=ZONE)
-    return ledger
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """The shop is there from its start: a zone that it changed to would count from tomorrow."""
+    with Ledger(settings) as opened:
+        opened.tenant(events=["points.expiring_soon", "limit.window_closed"], timezone=ZONE)
+        yield opened
 
 
 def in_days(days: float) -> datetime:

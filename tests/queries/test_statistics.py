@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pointledger import ApplyRule, Earn, Spend
-from pointledger.domain.tenants import zone
+from pointledger.domain.calendars import zone
 from pointledger.errors import AnswerTooLate, DatabaseFailed
 from pointledger.storage import database
 from tests.ledger import Ledger
@@ -13,21 +13,21 @@ from tests.queries.conftest import clock
 
 
 def test_a_users_figures_come_by_month_of_the_tenants_calendar_and_by_rule(ledger: Ledger) -> None:
-    ledger.tenant(timezone="America/New_York")
-    ledger.rule(name="basket", event_type="basket.paid", points=7)
-    ledger.rule(name="welcome", event_type="joined", points=20)
+    ledger.tenant("york", timezone="America/New_York")
+    ledger.rule("york", name="basket", event_type="basket.paid", points=7)
+    ledger.rule("york", name="welcome", event_type="joined", points=20)
     now = clock(ledger).astimezone(zone("America/New_York"))
     # 02:00 UTC on the first is still the month before in New York
     first_of_month = datetime(now.year, now.month, 1, 2, tzinfo=UTC)
     ledger.apply(
-        ApplyRule(tenant_id="shop", user_id="anna", event_type="joined", occurred_at=first_of_month),
-        ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid"),
-        ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid"),
-        Spend(tenant_id="shop", user_id="anna", amount=4),
-        Earn(tenant_id="shop", user_id="ben", amount=1000),
+        ApplyRule(tenant_id="york", user_id="anna", event_type="joined", occurred_at=first_of_month),
+        ApplyRule(tenant_id="york", user_id="anna", event_type="basket.paid"),
+        ApplyRule(tenant_id="york", user_id="anna", event_type="basket.paid"),
+        Spend(tenant_id="york", user_id="anna", amount=4),
+        Earn(tenant_id="york", user_id="ben", amount=1000),
     )
 
-    found = ledger.client.user_statistics("shop", "anna")
+    found = ledger.client.user_statistics("york", "anna")
 
     last_month = f"{now.year - (now.month == 1)}-{(now.month - 2) % 12 + 1:02}"
     figures = [(f["month"], f["type"], f["subtype"], f["entries"], f["points"]) for f in found["by_month"]]
@@ -41,7 +41,7 @@ def test_a_users_figures_come_by_month_of_the_tenants_calendar_and_by_rule(ledge
         ("basket", 2, 14),
     ]
     assert found["account"]["total_earned"] == 34
-    assert [f["month"] for f in ledger.client.user_statistics("shop", "anna", months=1)["by_month"]] == [
+    assert [f["month"] for f in ledger.client.user_statistics("york", "anna", months=1)["by_month"]] == [
         f"{now:%Y-%m}"
     ] * 2
 

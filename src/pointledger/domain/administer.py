@@ -3,10 +3,18 @@ stands in the journal."""
 
 from datetime import datetime
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.commands import Adjust, EraseUser, OpenAccount, SetExpiryExemption, SetStatus
 from pointledger.domain.events import StatusChange
-from pointledger.domain.guards import account_for, closed, insufficient, missing_account, room, touch
+from pointledger.domain.guards import (
+    account_for,
+    closed,
+    insufficient,
+    missing_account,
+    over_maximum,
+    too_large,
+)
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.passing import consume
 from pointledger.domain.snapshots import applied
@@ -18,13 +26,13 @@ def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decisio
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if account is None and command.amount < 0:
         return missing_account(command.user_id)
-    if account:
-        if refused := closed(account):
-            return refused
-        touch(book, tenant, account, at)
-    if command.amount > (space := room(tenant, account)):
-        return Refused(Reason.MAX_BALANCE, f"the account has room for {space} points")
+    if account and (refused := closed(account)):
+        return refused
+    if refused := over_maximum(tenant, account, command.amount, "the account"):
+        return refused
     if account and (refused := insufficient(account, -command.amount)):
+        return refused
+    if command.amount > 0 and (refused := too_large(account, command.amount, "total_adjusted_in")):
         return refused
 
     account = account or book.open_account(tenant, command.user_id, at)
@@ -47,7 +55,7 @@ def open_account(book: Book, tenant: Tenant, command: OpenAccount, at: datetime)
 def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:
     """Changes the status. What is left on an account that closes is forfeited: what is available by one
     entry, what is pending by another. Debt stays as it is."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     if command.status == "closed" and account.frozen_balance:
@@ -76,7 +84,7 @@ def change_status(book: Book, account: Account, status: str) -> str:
 def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption, at: datetime) -> Decision:
     """Lets time take nothing from the account any more; or again, but not before the tenant's notice is over:
     what has come due meanwhile does not go at once."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     if account.expiry_exempt != command.exempt:
@@ -93,10 +101,8 @@ def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> 
     Erasing once more is applied, too: what has come since is searched for. Raises ErasureKeyMissing."""
     pseudonym = book.pseudonyms.of(tenant.tenant_id, command.user_id)
     account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account and not closed(account):
-        touch(book, tenant, account, at)
-        if account.frozen_balance:
-            return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
+    if account and not closed(account) and account.frozen_balance:
+        return Refused(Reason.OPEN_HOLDS, f"{account.frozen_balance} points are held")
 
     wallet = book.wallets.known.get((tenant.tenant_id, command.user_id))
     if wallet and wallet.balance:

@@ -9,10 +9,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.commands import ApplyRule
-from pointledger.domain.guards import disabled, inactive, room, touch
-from pointledger.domain.limits import EARN_METER, SharedUsage, Window, daily_window, let_through, rule_windows
+from pointledger.domain.guards import disabled, inactive, room, too_large
+from pointledger.domain.limits import (
+    EARN_METER,
+    MOST_COUNTED,
+    SharedUsage,
+    Window,
+    daily_window,
+    let_through,
+    rule_windows,
+)
 from pointledger.domain.matching import Match, matches
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.pending import grant as grant_points
@@ -23,6 +32,14 @@ from pointledger.domain.tenants import Tenant
 
 _TOLD_IN_OUTCOME = 20  # rules that were skipped: it is kept for ever
 _TOLD_IN_MESSAGE = 5
+
+
+class Want(NamedTuple):
+    """What one rule wants to grant, and the windows of its limits."""
+
+    rule: Rule
+    wanted: int
+    windows: list[tuple[Limit, Window]]
 
 
 class Grant(NamedTuple):
@@ -70,23 +87,20 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
         return Judgement(refused)
-    if account:
-        touch(book, tenant, account, at)
     rules = book.rules_of(tenant).for_event(command.event_type, at)
     asked = matches(rules, Scene(tenant, account, command.metadata, at))
     skipped = [match for match in asked if match.skipped]
     _note_errors(book, tenant, skipped)
     if len(skipped) == len(asked):
         return Judgement(_nothing_matches(command.event_type, skipped), asked)
-    grants, entries = [], []
-    for match in asked:
-        if match.skipped:
-            continue
-        grant = _let_through(book, tenant, account, command.user_id, match.rule, match.wanted, at)
-        grants.append(grant)
-        if grant.granted:
-            account = account or book.open_account(tenant, command.user_id, at)
-            entries.append(_grant(book, tenant, account, grant, at))
+    wants = [
+        Want(match.rule, match.wanted, rule_windows(tenant, command.user_id, match.rule, at))
+        for match in asked
+        if not match.skipped
+    ]
+    if refused := _too_large(book, tenant, account, command, wants, at):
+        return Judgement(refused, asked)
+    account, grants, entries = _grant_all(book, tenant, account, command.user_id, wants, at)
     decision: Decision
     if not entries and (held := next((grant for grant in grants if grant.refused), None)):
         decision = Refused(
@@ -96,6 +110,39 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
         account = account or book.open_account(tenant, command.user_id, at)
         decision = _applied(account, entries, grants, skipped)
     return Judgement(decision, asked, grants)
+
+
+def _grant_all(
+    book: Book, tenant: Tenant, account: Account | None, user_id: str, wants: list[Want], at: datetime
+) -> tuple[Account | None, list[Grant], list[Entry]]:
+    """What each rule grants, one after the other; the account is opened with the first points."""
+    grants, entries = [], []
+    for want in wants:
+        grant = _let_through(book, tenant, account, user_id, want, at)
+        grants.append(grant)
+        if grant.granted:
+            account = account or book.open_account(tenant, user_id, at)
+            entries.append(_grant(book, tenant, account, grant, at))
+    return account, grants, entries
+
+
+def _too_large(
+    book: Book, tenant: Tenant, account: Account | None, command: ApplyRule, wants: list[Want], at: datetime
+) -> Refused | None:
+    """Refuses an event whose grants together would be too large for a figure. Where what the rules want might
+    be, what limits let through is tried on a copy."""
+    wanted = sum(want.wanted for want in wants)
+    windows = {window for want in wants for _, window in want.windows if window.is_shared}
+    counted = max((book.usage_of(window).points for window in windows), default=0)
+    if not too_large(account, wanted, "total_earned") and counted + wanted <= MOST_COUNTED:
+        return None
+    trial = book.aside(tenant.tenant_id, command.user_id, command.id)
+    known = trial.accounts.get((tenant.tenant_id, command.user_id))
+    _, grants, _ = _grant_all(trial, tenant, known, command.user_id, wants, at)
+    for window in windows:
+        if trial.usage_of(window).points > MOST_COUNTED:
+            return Refused(Reason.FIGURE_TOO_LARGE, f"the usage of a limit would be more than {MOST_COUNTED}")
+    return too_large(account, sum(grant.granted for grant in grants), "total_earned")
 
 
 def _note_errors(book: Book, tenant: Tenant, skipped: list[Match]) -> None:
@@ -129,15 +176,17 @@ def _nothing_matches(event_type: str, skipped: list[Match]) -> Refused:
 
 
 def _let_through(
-    book: Book, tenant: Tenant, account: Account | None, user_id: str, rule: Rule, wanted: int, at: datetime
+    book: Book, tenant: Tenant, account: Account | None, user_id: str, want: Want, at: datetime
 ) -> Grant:
     """What the rule's limits let through, then the tenant's daily limit, then the maximum balance."""
+    rule, wanted, windows = want
     granted, held_by = wanted, None
-    windows = rule_windows(tenant, user_id, rule, at)
     for limit, window in windows:
         rest = let_through(limit, book.usage_of(window), wanted)
         if rest < granted:
             granted, held_by = rest, limit.label
+        if rest < wanted and window.is_shared:
+            book.clamped.add(window)
     if granted < wanted and rule.body.on_exceed == "refuse":
         return Grant(rule, wanted, 0, windows, held_by, refused=True)
     if tenant.max_earn_per_day is not None:
@@ -145,9 +194,9 @@ def _let_through(
         rest = max(tenant.max_earn_per_day - used, 0)
         if rest < granted:
             granted, held_by = rest, "tenant/max_earn_per_day"
-    rest = room(tenant, account)
-    if rest < granted:
-        granted, held_by = rest, "tenant/max_balance"
+    space = room(tenant, account)
+    if space is not None and space < granted:
+        granted, held_by = space, "tenant/max_balance"
     pending = rule.body.pending
     activates_at = tenant.days_later(at, pending.days) if pending else None
     return Grant(rule, wanted, granted, windows, held_by, activates_at=activates_at)

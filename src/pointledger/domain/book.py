@@ -5,107 +5,38 @@ at all.
 """
 
 from collections import Counter
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from pointledger.domain.accounts import Account, Entry
 from pointledger.domain.events import StatusChange
-from pointledger.domain.holds import Hold
-from pointledger.domain.limits import SharedUsage, Usage, Window
-from pointledger.domain.lots import ExpiryChange, Lot, LotMove, contains, put, sooner
+from pointledger.domain.limits import EVERYBODY, SharedUsage, Usage, Window
+from pointledger.domain.lots import ExpiryChange, Lot, LotMove, consumption_order, contains, put, sooner
 from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, RuleError, Rules
 from pointledger.domain.tenants import Tenant
 from pointledger.domain.totals import TAKEN, TOTALS
 from pointledger.domain.wallets import Wallets
-from pointledger.ids import derive_id, milliseconds_of
-
-MAX_BALANCE = 10**15  # the bound of every balance column, far below a bigint's
-
-
-@dataclass(slots=True)
-class Account:
-    """One user's points within a tenant. `balance` is what is available."""
-
-    id: UUID
-    tenant_id: str
-    user_id: str
-    points_type: str
-    created_at: datetime
-    updated_at: datetime
-    as_of: datetime  # its own clock, which never goes back
-    status: str = "active"
-    balance: int = 0
-    frozen_balance: int = 0
-    pending_balance: int = 0
-    debt: int = 0
-    total_earned: int = 0
-    total_spent: int = 0
-    expired_points: int = 0
-    total_refunded: int = 0
-    total_transferred_in: int = 0
-    total_transferred_out: int = 0
-    total_adjusted_in: int = 0
-    total_adjusted_out: int = 0
-    total_clawed_back: int = 0
-    version: int = 0
-    next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
-    next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
-    expiry_exempt: bool = False  # time takes nothing from it
-    expires_not_before: datetime | None = None  # what is due waits until then: a notice
-    pseudonym: str | None = None  # of an erased user: what stands in the place of `user_id` for ever
-    is_new: bool = False
-    changed: bool = False
-    pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
-    lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
-    others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
-    others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
-    holds: dict[UUID, Hold] = field(default_factory=dict)  # as far as the batch needs them, oldest first
-    next_timeout_at: datetime | None = None  # of `holds`, and the batch looks no further
-    as_loaded: tuple[Any, ...] = ()  # its columns as they were read: only what differs is written
-
-
-@dataclass(slots=True)
-class Entry:
-    """One immutable row on an account."""
-
-    id: UUID
-    tenant_id: str
-    account_id: UUID
-    seq: int
-    command_id: UUID
-    type: str
-    subtype: str
-    amount: int
-    delta: int
-    delta_frozen: int
-    delta_pending: int
-    delta_debt: int
-    balance_after: int
-    frozen_after: int
-    pending_after: int
-    debt_after: int
-    related_id: UUID | None
-    rule: Rule | None
-    expires_at: datetime | None
-    occurred_at: datetime
-    created_at: datetime
-    unsettled: int = 0  # of the debt that it repays, what no lot has paid yet
+from pointledger.ids import milliseconds_of, thing_id
 
 
 @dataclass(slots=True)
 class Book:
     """What a batch's decisions may know, and what they change.
 
-    `recorded_at` is the database's clock, read once per batch. `tenants` lacks those that do not exist;
-    `rules` has each tenant's, in every version.
+    `recorded_at` is the database's clock, read once per batch, and `batch` its number in the order in which
+    batches are applied. `tenants` lacks those that do not exist; `rules` has each tenant's, in every version;
+    `versions` tells of each tenant's configuration which version this is, and how many of rules there are.
     """
 
     recorded_at: datetime
+    batch: int | None = None
     tenants: dict[str, Tenant] = field(default_factory=dict)
     rules: dict[str, Rules] = field(default_factory=dict)
+    versions: dict[str, tuple[int, int]] = field(default_factory=dict)
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     usage: dict[Window, Usage] = field(default_factory=dict)
     reversibles: dict[tuple[str, UUID], Reversible] = field(default_factory=dict)  # what commands reverse
@@ -119,18 +50,46 @@ class Book:
     erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
     wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
+    clamped: set[Window] = field(default_factory=set)  # shared ones that held a grant back
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
+    _made: Counter[str] = field(default_factory=Counter)  # by tenant
+    _tenant_id: str = ""
     _ordinal: int = 0
+    _entries_before: int = 0
     _milliseconds: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._milliseconds = milliseconds_of(self.recorded_at)
 
-    def begin(self, command_id: UUID) -> None:
+    def begin(self, tenant_id: str, command_id: UUID) -> None:
         """What follows is this command's doing."""
-        self.command_id = command_id
+        self.command_id, self._tenant_id = command_id, tenant_id
         self._ordinal = 0
+        self._entries_before = len(self.entries)
+
+    @property
+    def written(self) -> list[Entry]:
+        """The entries that the command at hand has written so far."""
+        return self.entries[self._entries_before :]
+
+    def aside(self, tenant_id: str, user_id: str, command_id: UUID) -> "Book":
+        """A copy of what this command of the user's may change, to try it on."""
+        key = (tenant_id, user_id)
+        account = self.accounts.get(key)
+        trial = Book(
+            self.recorded_at,
+            tenants=self.tenants,
+            rules=self.rules,
+            accounts={key: deepcopy(account)} if account else {},
+            usage={
+                window: copy(used)
+                for window, used in self.usage.items()
+                if window.user_id in (user_id, EVERYBODY)
+            },
+        )
+        trial.begin(tenant_id, command_id)
+        return trial
 
     def rules_of(self, tenant: Tenant) -> Rules:
         return self.rules.get(tenant.tenant_id) or Rules()
@@ -176,7 +135,7 @@ class Book:
         what is frozen, pending and owed.
 
         What comes to the available balance repays debt first, whatever brings it; the lots that bring it
-        pay (`settle_debt`).
+        pay (`make_available`).
         """
         entry_type, subtype = kind
         repaid = min(max(delta, 0), account.debt)
@@ -205,7 +164,7 @@ class Book:
         self.entries.append(entry)
         return entry
 
-    def grant_lot(
+    def new_lot(
         self,
         account: Account,
         entry: Entry,
@@ -213,10 +172,9 @@ class Book:
         earned_at: datetime,
         expires_at: datetime | None,
         origin_id: UUID | None = None,
-        activates_at: datetime | None = None,
-    ) -> None:
-        """The lot that an entry brings; `origin_id` where its points were granted by another entry,
-        `activates_at` where it is pending until then."""
+    ) -> Lot:
+        """A lot that an entry brings, not counted yet among the available ones; `origin_id` where its points
+        were granted by another entry."""
         lot = Lot(
             id=self.next_id(),
             tenant_id=account.tenant_id,
@@ -227,17 +185,40 @@ class Book:
             remaining=amount,
             earned_at=earned_at,
             expires_at=expires_at,
-            activates_at=activates_at,
+            seq=entry.seq,
+            place=entry.lots,
             is_new=True,
         )
+        entry.lots += 1
         self.new_lots.append(lot)
-        if activates_at is not None:
-            lot.state = "pending"
-            account.pending.append(lot)
-            account.next_activation_at = sooner(account.next_activation_at, activates_at)
-            return
-        self.settle_debt(entry, lot)
-        self.admit(account, lot)
+        return lot
+
+    def grant_lot(
+        self, account: Account, entry: Entry, amount: int, earned_at: datetime, expires_at: datetime | None
+    ) -> None:
+        """The one lot that an entry brings, available at once."""
+        self.make_available(account, entry, [self.new_lot(account, entry, amount, earned_at, expires_at)])
+
+    def make_available(self, account: Account, entry: Entry, lots: list[Lot]) -> None:
+        """Counts lots among the account's available ones, whose points the entry has brought or given back.
+        What it repays of a debt they pay in the order of consumption: so the user keeps what lasts."""
+        for lot in sorted(lots, key=consumption_order):
+            if share := min(entry.unsettled, lot.remaining):
+                entry.unsettled -= share
+                self.pay(entry, "debt", [(lot, share)])
+            if not lot.remaining:
+                continue
+            if not contains(account.lots, lot):
+                put(account.lots, lot)
+            if lot.expires_at is not None:
+                account.next_expiry_at = sooner(account.next_expiry_at, lot.expires_at)
+
+    def make_pending(self, account: Account, lot: Lot, activates_at: datetime) -> None:
+        """Lets a lot that an entry brings wait until then."""
+        lot.state = "pending"
+        lot.activates_at = activates_at
+        account.pending.append(lot)
+        account.next_activation_at = sooner(account.next_activation_at, activates_at)
 
     def pay(self, entry: Entry, kind: str, paid: list[tuple[Lot, int]]) -> None:
         """Takes the points of an entry out of the lots that pay for it."""
@@ -256,20 +237,6 @@ class Book:
             lot.state = "expired" if kind in ("expire", "grace") else ended
         self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
 
-    def settle_debt(self, entry: Entry, lot: Lot) -> None:
-        """Lets a lot whose points the entry made available pay what the entry repays."""
-        share = min(entry.unsettled, lot.remaining)
-        if share:
-            entry.unsettled -= share
-            self.pay(entry, "debt", [(lot, share)])
-
-    def admit(self, account: Account, lot: Lot) -> None:
-        """Counts a lot among the account's available ones."""
-        if lot.remaining and not contains(account.lots, lot):
-            put(account.lots, lot)
-        if lot.remaining and lot.expires_at is not None:
-            account.next_expiry_at = sooner(account.next_expiry_at, lot.expires_at)
-
     def note_lot(self, lot: Lot) -> None:
         """Records that a lot has changed."""
         if not lot.is_new:
@@ -287,4 +254,5 @@ class Book:
     def next_id(self) -> UUID:
         """The id of the next thing that the command makes."""
         self._ordinal += 1
-        return derive_id(self._whose(), self._ordinal, self._milliseconds)
+        self._made[self._tenant_id] += 1
+        return thing_id(self._whose(), self._ordinal, self._milliseconds, self._made[self._tenant_id])

@@ -1,12 +1,12 @@
 """The decision: what a command does to the book. Pure: the same book and command, the same decision.
 
-Each kind is a column of guards in order of precedence (`Reason`), then the line from which on the command
-must succeed, then the deed. Before an account's balance is looked at, holds that have timed out are released,
-pending points whose moment has come become available, and what is due expires; that stays should the command
-be refused: time has passed either way.
+First time passes on the account of the command's user: holds that have timed out are released, pending points
+whose moment has come become available, what is due expires. That stays whatever becomes of the command. Then
+each kind is a column of guards in order of precedence (`Reason`), the line from which on the command must
+succeed, and the deed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import assert_never
@@ -54,13 +54,15 @@ from pointledger.domain.decide_wallets import exchange, wallet_adjust
 from pointledger.domain.expiry_changes import apply_expiry_policy, extend_expiry
 from pointledger.domain.guards import (
     account_for,
+    as_time_passes,
     closed,
     disabled,
     inactive,
     insufficient,
+    let_time_pass,
     missing_account,
-    room,
-    touch,
+    over_maximum,
+    too_large,
 )
 from pointledger.domain.limits import EARN_METER, SPEND_METER, daily_window
 from pointledger.domain.opening import import_opening_balance
@@ -86,11 +88,14 @@ class Accepted:
 def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch for each kind)
     """Applies one command to the book, or refuses it."""
     command = accepted.command
-    book.begin(command.id)
+    book.begin(command.tenant_id, command.id)
     tenant = book.tenants.get(command.tenant_id)
     if tenant is None:
         return Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}")
     at = effective_at(tenant, accepted)
+    account = book.accounts.get((command.tenant_id, command.user_id))
+    if account:
+        let_time_pass(book, tenant, account, at)
     match command:
         case ApplyRule():
             return apply_rule(book, tenant, command, at)
@@ -155,16 +160,16 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
         return refused
-    if account:
-        touch(book, tenant, account, at)
     used = book.usage_of(daily_window(tenant, command.user_id, EARN_METER, at))
     if tenant.max_earn_per_day is not None and used.points + command.amount > tenant.max_earn_per_day:
         return Refused(
             Reason.LIMIT_REACHED,
             f"{max(tenant.max_earn_per_day - used.points, 0)} points are left to earn that day",
         )
-    if command.amount > (space := room(tenant, account)):
-        return Refused(Reason.MAX_BALANCE, f"the account has room for {space} points")
+    if refused := over_maximum(tenant, account, command.amount, "the account"):
+        return refused
+    if refused := too_large(account, command.amount, "total_earned"):
+        return refused
 
     account = account or book.open_account(tenant, command.user_id, at)
     if tenant.max_earn_per_day is not None:
@@ -180,7 +185,7 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
 def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
-    account = account_for(book, tenant, command.user_id, at, inactive)
+    account = account_for(book, tenant, command.user_id, inactive)
     if isinstance(account, Refused):
         return account
     if command.amount < tenant.min_spend_points:
@@ -200,40 +205,48 @@ def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision
 
 
 def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> Decision:
-    transferable = tenant.transfer_enabled and tenant.points_type != "tier_points"
-    if refused := disabled("transfers", transferable):
+    sender = book.accounts.get((tenant.tenant_id, command.user_id))
+    points_type = sender.points_type if sender else tenant.points_type
+    if refused := disabled("transfers", tenant.transfer_enabled and points_type != "tier_points"):
         return refused
     if command.user_id == command.to_user_id:
         return Refused(Reason.SELF_TRANSFER, "points are transferred to another user")
-    sender = book.accounts.get((tenant.tenant_id, command.user_id))
     if sender is None:
         return missing_account(command.user_id)
     if refused := inactive(sender):
         return refused
     recipient = book.accounts.get((tenant.tenant_id, command.to_user_id))
     if recipient is None:
-        return Refused(Reason.RECIPIENT_NOT_FOUND, f"user {command.to_user_id} has no account")
+        told = f"user {command.to_user_id} has no account"
+        return Refused(Reason.RECIPIENT_NOT_FOUND, told, rests_on="recipient")
     if inactive(recipient):
-        return Refused(Reason.RECIPIENT_INACTIVE, f"user {command.to_user_id} cannot receive points")
-    touch(book, tenant, sender, at)
-    touch(book, tenant, recipient, at)
-    if command.amount > room(tenant, recipient):
-        return Refused(Reason.MAX_BALANCE, "the recipient has no room for so many points")
+        told = f"user {command.to_user_id} cannot receive points"
+        return Refused(Reason.RECIPIENT_INACTIVE, told, rests_on="recipient")
+    then = as_time_passes(book, tenant, recipient, at)
+    if refused := over_maximum(tenant, then, command.amount, "the recipient"):
+        return replace(refused, rests_on="recipient")
     if refused := insufficient(sender, command.amount):
         return refused
+    if refused := too_large(then, command.amount, "total_transferred_in"):
+        return replace(refused, rests_on="recipient")
 
+    let_time_pass(book, tenant, recipient, at)
     leg_out = book.post(sender, ("spend", "transfer_out"), command.amount, at, delta=-command.amount)
     leg_in = book.post(
         recipient, ("earn", "transfer_in"), command.amount, at, delta=command.amount, related_id=leg_out.id
     )
     leg_out.related_id = leg_in.id
-    for lot, share in consume(book, sender, leg_out, "transfer"):
-        book.grant_lot(recipient, leg_in, share, lot.earned_at, lot.expires_at, lot.origin_id)
+    gone = consume(book, sender, leg_out, "transfer")
+    come = [
+        book.new_lot(recipient, leg_in, share, lot.earned_at, lot.expires_at, lot.origin_id)
+        for lot, share in gone
+    ]
+    book.make_available(recipient, leg_in, come)
     return applied(sender, [leg_out])
 
 
 def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decision:
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
 
@@ -252,12 +265,11 @@ def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decisi
 
 
 def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) -> Decision:
-    written = len(book.entries)
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
 
-    expired = [entry for entry in book.entries[written:] if entry.subtype == "scheduled"]
+    expired = [entry for entry in book.written if entry.subtype == "scheduled"]
     return Applied(
         {
             "points_expired": sum(entry.amount for entry in expired),

@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.accounts import Account
+from pointledger.domain.book import Book
 from pointledger.domain.commands import ConfirmDeduction, Freeze, ReleaseHoldsDue, Unfreeze
 from pointledger.domain.guards import (
     account_for,
@@ -11,11 +12,11 @@ from pointledger.domain.guards import (
     disabled,
     inactive,
     insufficient,
-    touch,
 )
 from pointledger.domain.holding import capture, open_hold, release
 from pointledger.domain.holds import Hold
 from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.passing import expire_due
 from pointledger.domain.snapshots import applied
 from pointledger.domain.tenants import Tenant
 
@@ -24,7 +25,7 @@ def freeze(book: Book, tenant: Tenant, command: Freeze, at: datetime) -> Decisio
     """Opens a hold. It is the first half of a spend, and so goes by the same switch."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
-    account = account_for(book, tenant, command.user_id, at, inactive)
+    account = account_for(book, tenant, command.user_id, inactive)
     if isinstance(account, Refused):
         return account
     if refused := insufficient(account, command.amount):
@@ -36,7 +37,7 @@ def freeze(book: Book, tenant: Tenant, command: Freeze, at: datetime) -> Decisio
 
 def unfreeze(book: Book, tenant: Tenant, command: Unfreeze, at: datetime) -> Decision:
     """Releases one hold, or so many points of the oldest, with an entry for each hold."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     if command.hold_id:
@@ -56,7 +57,7 @@ def unfreeze(book: Book, tenant: Tenant, command: Unfreeze, at: datetime) -> Dec
             entries.append(release(book, tenant, account, hold, share, at))
             rest -= share
     assert rest == 0, "what is frozen is the sum of the open holds"
-    touch(book, tenant, account, at)  # without grace, what has expired while it was held expires now
+    expire_due(book, tenant, account, account.as_of)  # without grace: what has expired while it was held
     return applied(account, entries, points_released=amount)
 
 
@@ -64,7 +65,7 @@ def confirm_deduction(book: Book, tenant: Tenant, command: ConfirmDeduction, at:
     """Captures a hold, once; what is not captured is released in the same stroke."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
-    account = account_for(book, tenant, command.user_id, at, inactive)
+    account = account_for(book, tenant, command.user_id, inactive)
     if isinstance(account, Refused):
         return account
     hold = _open_hold_of(account, command.hold_id)
@@ -78,18 +79,17 @@ def confirm_deduction(book: Book, tenant: Tenant, command: ConfirmDeduction, at:
     rest = hold.held
     if rest:
         entries.append(release(book, tenant, account, hold, rest, at))
-        touch(book, tenant, account, at)  # without grace, what has expired while it was held expires now
+        expire_due(book, tenant, account, account.as_of)  # without grace: what has expired while it was held
     return applied(account, entries, points_captured=amount, points_released=rest)
 
 
 def release_holds_due(book: Book, tenant: Tenant, command: ReleaseHoldsDue, at: datetime) -> Decision:
     """Whoever touches an account releases what has timed out; this does nothing else."""
-    written = len(book.entries)
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
 
-    timed_out = [entry for entry in book.entries[written:] if entry.subtype == "timeout"]
+    timed_out = [entry for entry in book.written if entry.subtype == "timeout"]
     return applied(account, timed_out, points_released=sum(entry.amount for entry in timed_out))
 
 

@@ -3,15 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.accounts import Account
+from pointledger.domain.book import Book
 from pointledger.domain.commands import Exchange, WalletAdjust
 from pointledger.domain.guards import account_for, closed, disabled, inactive, insufficient
-from pointledger.domain.money import MAX_MONEY, minor_units, price, show_money, worth
+from pointledger.domain.money import MAX_MONEY, MAX_MONEY_TOTAL, minor_units, price, show_money, worth
 from pointledger.domain.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.passing import consume
 from pointledger.domain.snapshots import applied
 from pointledger.domain.tenants import Tenant
-from pointledger.domain.wallets import EntryType, Wallet, WalletEntry
+from pointledger.domain.wallets import POSTINGS, EntryType, Wallet, WalletEntry
 from pointledger.ids import show_id
 
 
@@ -37,6 +38,8 @@ def wallet_adjust(book: Book, tenant: Tenant, command: WalletAdjust, at: datetim
     if wallet and command.type == "withdraw" and minor > wallet.available:
         told = f"{wallet.show(minor)} {currency} is asked for, {wallet.show(wallet.available)} is available"
         return Refused(Reason.INSUFFICIENT_BALANCE, told)
+    if refused := _too_large(wallet, command.type, minor):
+        return refused
 
     wallet = wallet or _open(book, tenant, command.user_id, command.application_id)
     entry = _post(book, wallet, command.type, minor, at)
@@ -52,7 +55,7 @@ def exchange(book: Book, tenant: Tenant, command: Exchange, at: datetime) -> Dec
     known = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := _not_exchanged(tenant, known, command.exchange_type):
         return refused
-    account = account_for(book, tenant, command.user_id, at, inactive)
+    account = account_for(book, tenant, command.user_id, inactive)
     if isinstance(account, Refused):
         return account
     if command.exchange_type == "coupon":
@@ -84,7 +87,7 @@ def _for_money(book: Book, tenant: Tenant, account: Account, asked: int, at: dat
         return Refused(Reason.BELOW_MINIMUM, f"at least {least} points are worth {show_money(1, scale)}")
     if refused := _full(wallet, minor):
         return refused
-    if refused := insufficient(account, asked):
+    if refused := insufficient(account, asked) or _too_large(wallet, "exchange", minor):
         return refused
 
     points = price(minor, tenant.exchange_rate, scale)
@@ -115,6 +118,13 @@ def _full(wallet: Wallet | None, minor: int) -> Refused | None:
     if (wallet.balance if wallet else 0) + minor <= MAX_MONEY:
         return None
     return Refused(Reason.MAX_BALANCE, "no wallet holds so much")
+
+
+def _too_large(wallet: Wallet | None, entry_type: EntryType, minor: int) -> Refused | None:
+    total, _, _ = POSTINGS[entry_type]
+    if wallet is None or getattr(wallet, total) + minor <= MAX_MONEY_TOTAL:
+        return None
+    return Refused(Reason.FIGURE_TOO_LARGE, f"{total} would have more than 30 digits")
 
 
 def _open(book: Book, tenant: Tenant, user_id: str, application_id: str | None = None) -> Wallet:

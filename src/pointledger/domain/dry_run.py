@@ -4,7 +4,6 @@ It is the very decision, made on a copy of what it may change; so what it tells 
 at that moment would do.
 """
 
-from copy import copy, deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +13,8 @@ from pointledger.domain.apply_rule import Judgement, judge
 from pointledger.domain.awards import PerUnit, Table
 from pointledger.domain.book import Book
 from pointledger.domain.commands import ApplyRule
-from pointledger.domain.limits import EARN_METER, EVERYBODY, Usage, Window, daily_window, left, rule_windows
+from pointledger.domain.guards import let_time_pass
+from pointledger.domain.limits import EARN_METER, Usage, Window, daily_window, left, rule_windows
 from pointledger.domain.matching import Match
 from pointledger.domain.outcomes import Decision, Reason, Refused
 from pointledger.domain.rules import Rule
@@ -102,8 +102,9 @@ def dry_run(book: Book, command: ApplyRule, at: datetime) -> DryRun:
     tenant = book.tenants.get(command.tenant_id)
     if tenant is None:
         return DryRun(Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}"))
-    trial = _copy(book, tenant, command, at)
-    trial.begin(command.id)
+    trial = book.aside(command.tenant_id, command.user_id, command.id)
+    if account := trial.accounts.get((command.tenant_id, command.user_id)):
+        let_time_pass(trial, tenant, account, at)
     judgement = judge(trial, tenant, command, at)
     points = sum(grant.granted for grant in judgement.grants)
     lines = _lines(book, tenant, command, at, judgement)
@@ -120,23 +121,6 @@ def _rates(command: ApplyRule, judgement: Judgement, points: int) -> dict[str, s
             rate = round(Decimal(points) / units, RATE_DECIMALS).normalize()
             rates[base.field] = f"{rate:f}"
     return rates
-
-
-def _copy(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Book:
-    """As much of the book as the command may change."""
-    key = (tenant.tenant_id, command.user_id)
-    account = book.accounts.get(key)
-    return Book(
-        book.recorded_at,
-        tenants=book.tenants,
-        rules=book.rules,
-        accounts={key: deepcopy(account)} if account else {},
-        usage={
-            window: copy(used)
-            for window, used in book.usage.items()
-            if window.user_id in (command.user_id, EVERYBODY)
-        },
-    )
 
 
 def _lines(

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.accounts import Account
+from pointledger.domain.book import Book
 from pointledger.domain.commands import ApplyExpiryPolicy, ExtendExpiry
 from pointledger.domain.expiry import Expiry
 from pointledger.domain.fields import LATEST
@@ -25,7 +26,7 @@ _TOLD_IN_OUTCOME = 20  # lots: it is kept for ever, and the records tell of all
 
 def extend_expiry(book: Book, tenant: Tenant, command: ExtendExpiry, at: datetime) -> Decision:
     """Moves the chosen lots' expiry to later; a lot that lives as long anyway stays as it is."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     chosen = _chosen(account, command)
@@ -43,7 +44,7 @@ def extend_expiry(book: Book, tenant: Tenant, command: ExtendExpiry, at: datetim
 def apply_expiry_policy(book: Book, tenant: Tenant, command: ApplyExpiryPolicy, at: datetime) -> Decision:
     """Moves each lot that has not been moved since the command was worked out; never to an expiry that the
     tenant's calendar would reach today."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
 

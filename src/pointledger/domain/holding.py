@@ -8,7 +8,8 @@ their lot, and expire with the next look at what is due.
 
 from datetime import datetime
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.holds import HeldLot, Hold
 from pointledger.domain.lots import sooner, take
 from pointledger.domain.passing import lets_expire
@@ -101,6 +102,7 @@ def _give_back(
         account, ("unfreeze", subtype), amount, at, delta=amount, delta_frozen=-amount, related_id=hold.id
     )
     has_grace = tenant.hold_grace_days > 0 and lets_expire(tenant, account, moment)
+    available = []
     for held, share in hold.to_release(amount):
         lot = held.lot
         held.frozen -= share
@@ -108,12 +110,12 @@ def _give_back(
         if has_grace and lot.is_due(moment):
             book.note_move(entry, "grace", lot, share)
             entry.expires_at = tenant.days_later(moment, tenant.hold_grace_days)
-            book.grant_lot(account, entry, share, lot.earned_at, entry.expires_at, lot.origin_id)
-            continue
-        lot.remaining += share
-        book.note_lot(lot)
-        book.settle_debt(entry, lot)
-        book.admit(account, lot)
+            lot = book.new_lot(account, entry, share, lot.earned_at, entry.expires_at, lot.origin_id)
+        else:
+            lot.remaining += share
+            book.note_lot(lot)
+        available.append(lot)
+    book.make_available(account, entry, available)
     hold.released += amount
     hold.changed = True
     book.settle_lots(account)

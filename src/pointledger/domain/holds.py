@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from pointledger.domain.lots import Lot, consumption_order
+from pointledger.domain.lots import Lot, Order, consumption_order
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Hold:
         return _shares(sorted(self.lots, key=_order, reverse=True), amount)
 
 
-def _order(held: HeldLot) -> tuple[datetime, datetime, UUID]:
+def _order(held: HeldLot) -> Order:
     return consumption_order(held.lot)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -95,6 +96,18 @@ def _integer(text: str) -> int:
     if len(text) > _INTEGER_CHARACTERS:
         raise ValueError(f"an integer of {len(text)} digits")
     return int(text)
+
+
+def write_json(value: Any) -> bytes:
+    """JSON of what we tell, with moments in UTC. A sum over many accounts may be an integer of any size."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(value, default=_shown, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _shown(value: object) -> str:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def read_json(text: str | bytes, *, decimals: bool = False) -> Any:

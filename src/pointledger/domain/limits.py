@@ -21,7 +21,7 @@ EARN_METER, SPEND_METER = "earn", "spend"  # the tenant's own daily limits, over
 BUDGET_METER = "budget"  # what rules with a limit of scope `tenant` share
 EVERYBODY = ""  # the user of a window that all of a tenant's users share
 
-_NO_BOUND = 10**18  # above every limit and every count
+MOST_COUNTED = 10**18  # points or times, in one window: what a counter's column keeps
 
 
 class Window(NamedTuple):
@@ -71,11 +71,12 @@ class SharedUsage(Usage):
 
     points_before: int = 0
     times_before: int = 0
-    most_points: int = _NO_BOUND
-    most_times: int = _NO_BOUND
+    most_points: int = MOST_COUNTED
+    most_times: int = MOST_COUNTED
 
     def keep_within(self, limit: Limit) -> None:
-        """Notes that a grant, counted just now, stands only if the limit does."""
+        """Notes that a grant, counted just now, stands only if the limit does, and the counter can."""
+        self.most_points = min(self.most_points, MOST_COUNTED - (self.points - self.points_before))
         if limit.unit == "points":
             self.most_points = min(self.most_points, limit.max - (self.points - self.points_before))
         else:

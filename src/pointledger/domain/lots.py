@@ -21,6 +21,8 @@ class Lot:
     remaining: int
     earned_at: datetime
     expires_at: datetime | None
+    seq: int  # of the entry that brought it; 0: an older program wrote the lot
+    place: int  # among the lots that this entry brought
     expired: int = 0  # of `amount`: gone for good
     frozen: int = 0  # held, and so neither spent nor expired
     state: str = "active"
@@ -68,9 +70,13 @@ def sooner(one: datetime | None, other: datetime | None) -> datetime | None:
     return min(one, other)
 
 
-def consumption_order(lot: Lot) -> tuple[datetime, datetime, UUID]:
-    """Soonest expiry first, those without last; then the oldest; then by id."""
-    return lot.expires_at or _NEVER, lot.earned_at, lot.id
+Order = tuple[datetime, datetime, int, int, UUID]
+
+
+def consumption_order(lot: Lot) -> Order:
+    """Soonest expiry first, those without last; then the oldest; then as they came to the account, by id
+    where an older program wrote them. No two of an account are alike."""
+    return lot.expires_at or _NEVER, lot.earned_at, lot.seq, lot.place, lot.id
 
 
 def put(lots: list[Lot], lot: Lot) -> None:

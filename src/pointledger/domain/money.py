@@ -7,6 +7,7 @@ must not move the point in amounts that are stored.
 import re
 
 MAX_MONEY = 10**20 - 1  # minor units: the twenty digits of a wallet's columns, and of an amount
+MAX_MONEY_TOTAL = 10**30 - 1  # of all that ever came to a wallet, or left it, in one way
 
 _DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.commands import ImportOpeningBalance, OpeningLot
-from pointledger.domain.guards import inactive, space_left, touch
-from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.guards import inactive, too_large
+from pointledger.domain.outcomes import Decision
 from pointledger.domain.passing import expire_due
 from pointledger.domain.snapshots import applied
 from pointledger.domain.tenants import Tenant
@@ -17,15 +18,14 @@ def import_opening_balance(
     """One entry and one lot for each that is imported; what is imported and what is rejected add up to what
     was sent. Neither limits nor the tenant's maximum hold it back: the points are the user's already."""
     account = book.accounts.get((tenant.tenant_id, command.user_id))
-    if account:
-        if refused := inactive(account):
-            return refused
-        touch(book, tenant, account, at)
+    if account and (refused := inactive(account)):
+        return refused
     as_of = account.as_of if account else at
     rejected = [lot for lot in command.lots if command.expired == "reject" and _is_due(lot, as_of)]
     total = sum(lot.amount for lot in command.lots)
-    if total > (space_left(account) if account else MAX_BALANCE):
-        return Refused(Reason.MAX_BALANCE, "no account holds so many points")
+    coming = total - sum(lot.amount for lot in rejected)
+    if coming and (refused := too_large(account, coming, "total_earned")):
+        return refused
 
     account = account or book.open_account(tenant, command.user_id, at)
     entries = [

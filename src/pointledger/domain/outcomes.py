@@ -32,6 +32,7 @@ class Reason(StrEnum):
     MAX_BALANCE = "MAX_BALANCE"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
     INSUFFICIENT_FROZEN = "INSUFFICIENT_FROZEN"
+    FIGURE_TOO_LARGE = "FIGURE_TOO_LARGE"
 
 
 # Somebody withdrew the command while it waited: nothing was decided, so it has no place in that order.
@@ -51,10 +52,15 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The ledger said no, and nothing but what was due anyway has changed."""
+    """The ledger said no, and nothing but what was due anyway has changed.
+
+    `rests_on`: what something that was accepted earlier, and still waits, may yet change: the state of the
+    `recipient`, or the `incoming` transfers to the command's user. None: nothing accepted earlier can.
+    """
 
     reason: Reason
     message: str
+    rests_on: Literal["recipient", "incoming"] | None = None
 
 
 Decision = Applied | Refused

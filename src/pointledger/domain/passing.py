@@ -2,17 +2,19 @@
 
 from datetime import datetime
 
-from pointledger.domain.book import Account, Book, Entry
-from pointledger.domain.lots import Lot, sooner, take
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
+from pointledger.domain.lots import Lot, consumption_order, sooner, take
 from pointledger.domain.tenants import Tenant
 
 
 def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
-    """Makes every pending lot available that is due at `as_of`, one entry each, the earliest first."""
+    """Makes every pending lot available that is due at `as_of`, one entry each, the earliest first; of one
+    moment, in the order of consumption."""
     if account.next_activation_at is None or account.next_activation_at > as_of:
         return []
     due = sorted(
-        (lot.activates_at, lot.id, lot)
+        (lot.activates_at, consumption_order(lot), lot)
         for lot in account.pending
         if lot.activates_at is not None and lot.activates_at <= as_of
     )
@@ -30,8 +32,7 @@ def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
         )
         lot.state = "active"
         book.note_lot(lot)
-        book.settle_debt(entry, lot)
-        book.admit(account, lot)
+        book.make_available(account, entry, [lot])
         activated.append(entry)
     book.settle_lots(account)
     waiting = [lot.activates_at for lot in account.pending if lot.activates_at is not None]

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.commands import ActivateDue
 from pointledger.domain.guards import account_for, closed
 from pointledger.domain.outcomes import Applied, Decision, Refused
@@ -34,17 +35,19 @@ def grant(
         rule=rule,
         expires_at=expires_at,
     )
-    book.grant_lot(account, entry, amount, at, expires_at, activates_at=activates_at if waits else None)
+    if activates_at is not None and waits:
+        book.make_pending(account, book.new_lot(account, entry, amount, at, expires_at), activates_at)
+    else:
+        book.grant_lot(account, entry, amount, at, expires_at)
     return entry
 
 
 def activate(book: Book, tenant: Tenant, command: ActivateDue, at: datetime) -> Decision:
     """What is due becomes available, on a suspended account, too."""
-    written = len(book.entries)
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
-    activated = [entry for entry in book.entries[written:] if entry.subtype == "activation"]
+    activated = [entry for entry in book.written if entry.subtype == "activation"]
     return Applied(
         {
             "points_activated": sum(entry.amount for entry in activated),

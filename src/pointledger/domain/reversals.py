@@ -7,9 +7,10 @@ is worked out from what was recorded then.
 from datetime import datetime
 from uuid import UUID
 
-from pointledger.domain.book import MAX_BALANCE, Account, Book, Entry
+from pointledger.domain.accounts import MAX_BALANCE, Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.commands import CancelPending, Clawback, Refund
-from pointledger.domain.guards import account_for, closed, space_left
+from pointledger.domain.guards import account_for, closed, too_large
 from pointledger.domain.limits import DAY, EARN_METER, Window, daily_window, rule_windows
 from pointledger.domain.lots import Lot, LotMove, take
 from pointledger.domain.outcomes import Decision, Reason, Refused
@@ -28,7 +29,7 @@ EARNED = frozenset({("earn", "rule"), ("earn", "manual")}) | UNLIMITED
 
 def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
     """Gives back what was spent, also beyond the tenant's maximum: the points are the user's own."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     spend = None
@@ -36,8 +37,8 @@ def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decisio
         spend = related(book, tenant.tenant_id, command.related_id)
         if refused := _irreversible(spend, account, REFUNDABLE, command.amount):
             return refused
-    if command.amount > space_left(account):
-        return Refused(Reason.MAX_BALANCE, "no account holds so many points")
+    if refused := too_large(account, command.amount, "total_refunded"):
+        return refused
 
     if spend is None:
         expires_at = tenant.default_expiry(at)
@@ -53,7 +54,7 @@ def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decisio
 def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Decision:
     """Takes earned points back: from the lot that they came in, then from others, then as debt. What has
     expired is gone already; what was given away is taken from whoever earned it."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     earned = related(book, tenant.tenant_id, command.related_id)
@@ -64,7 +65,7 @@ def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Dec
     due = min(requested, earned.left - earned.expired - book.expired[account.id, earned.id])
     paid, debt = _who_pays(account, earned, due, command.policy)
     if account.debt + debt > MAX_BALANCE:
-        return Refused(Reason.INSUFFICIENT_BALANCE, "no account owes so many points")
+        return Refused(Reason.FIGURE_TOO_LARGE, f"debt would be more than {MAX_BALANCE}")
 
     taken = sum(share for _, share in paid)
     entries = []
@@ -75,7 +76,7 @@ def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Dec
 
 def cancel_pending(book: Book, tenant: Tenant, command: CancelPending, at: datetime) -> Decision:
     """Takes back the whole of what is still pending of an entry; final once it has become available."""
-    account = account_for(book, tenant, command.user_id, at, closed)
+    account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     earned = related(book, tenant.tenant_id, command.related_id)
@@ -204,10 +205,10 @@ def _irreversible(
 def _refund_spend(
     book: Book, tenant: Tenant, account: Account, spend: Reversible, amount: int, at: datetime
 ) -> Entry:
-    """The lots that paid last get theirs first. What repays debt is restored to none."""
+    """The lots that paid last get theirs first."""
     entry = book.post(account, ("refund", "linked"), amount, at, delta=amount, related_id=spend.id)
     spend.undone += amount
-    rest, entry.unsettled = amount - entry.unsettled, 0
+    rest, available = amount, []
     for share in reversed(spend.shares):
         part = min(share.taken - share.returned, rest)
         if not part:
@@ -215,26 +216,30 @@ def _refund_spend(
         rest -= part
         share.returned += part
         if share.lot.is_due(account.as_of) and lets_expire(tenant, account, account.as_of):
-            _grant_grace(book, tenant, account, entry, share.lot, part)
+            available.append(_grant_grace(book, tenant, account, entry, share.lot, part))
         else:
-            _restore(book, account, entry, share.lot, part)
+            available.append(_restore(book, entry, share.lot, part))
     assert rest == 0, "what a spend took from lots is its amount"
+    book.make_available(account, entry, available)
+    book.settle_lots(account)
     if tenant.refund_grace_days == 0:
         expire_due(book, tenant, account, account.as_of)
     return entry
 
 
-def _restore(book: Book, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
+def _restore(book: Book, entry: Entry, lot: Lot, amount: int) -> Lot:
     """The points go back to the lot that they were taken from."""
     lot.remaining += amount
     lot.state = "active"
     book.note_lot(lot)
-    book.admit(account, lot)
     book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "restore", amount))
+    return lot
 
 
-def _grant_grace(book: Book, tenant: Tenant, account: Account, entry: Entry, lot: Lot, amount: int) -> None:
-    """The points of a lot whose time has passed: in a new one, for a while, with their origin and age."""
-    expires_at = tenant.days_later(account.as_of, tenant.refund_grace_days)
+def _grant_grace(book: Book, tenant: Tenant, account: Account, entry: Entry, lot: Lot, amount: int) -> Lot:
+    """The points of a lot whose time has passed: in a new one, for a while, with their origin and age.
+    Without grace it has the expiry that has passed, so it pays a debt first, and what is left expires."""
+    days = tenant.refund_grace_days
+    expires_at = tenant.days_later(account.as_of, days) if days else lot.expires_at
     book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "renew", amount))
-    book.grant_lot(account, entry, amount, lot.earned_at, expires_at, lot.origin_id)
+    return book.new_lot(account, entry, amount, lot.earned_at, expires_at, lot.origin_id)

@@ -106,7 +106,8 @@ class RuleError(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All of a tenant's rules, in every version: a value, which may be kept as long as there is no new one.
+    """All of a tenant's rules, in every version, in the order in which they were saved: a value, which may be
+    kept as long as there is no new one.
 
     The first version of a rule is in force since ever, so that last year's events find it; a change holds
     from the moment when it was saved.
@@ -127,7 +128,7 @@ class Rules:
 
     def in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:
         """Those that are switched off, too."""
-        newest: dict[UUID, Rule] = {}
+        newest: dict[UUID, Rule] = {}  # the oldest first: a rule's first version is always in force
         for rule in self.versions:
             if rule.in_force_from is not None and rule.in_force_from > effective_at:
                 continue
@@ -135,7 +136,7 @@ class Rules:
             if known is None or known.version < rule.version:
                 newest[rule.id] = rule
         matching = [rule for rule in newest.values() if rule.body.event_type == event_type]
-        return sorted(matching, key=lambda rule: (-rule.body.priority, rule.id))
+        return sorted(matching, key=lambda rule: -rule.body.priority)
 
 
 def rule_from(fields: Any) -> RuleBody:

@@ -9,7 +9,7 @@ from pointledger.domain.conditions import ACCOUNT, Facts
 from pointledger.domain.tenants import Tenant
 
 if TYPE_CHECKING:
-    from pointledger.domain.book import Account
+    from pointledger.domain.accounts import Account
 
 
 @dataclass(slots=True)

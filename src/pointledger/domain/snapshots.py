@@ -4,7 +4,7 @@
 from typing import Any
 from uuid import UUID
 
-from pointledger.domain.book import Account, Entry
+from pointledger.domain.accounts import Account, Entry
 from pointledger.domain.outcomes import Applied
 from pointledger.ids import show_id
 

@@ -1,10 +1,8 @@
 """A tenant's configuration, and the calendar that it defines."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
-from importlib.resources import files
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from pointledger.domain.calendars import Calendar, FormerZone, ZoneName, calendar_of, changed
 from pointledger.domain.events import EVENT_TYPES, EventType
 from pointledger.domain.expiry import (
     Days,
@@ -45,31 +44,6 @@ _EXPIRY_FIELDS = (
 )
 
 
-@lru_cache(maxsize=1)
-def _zone_names() -> frozenset[str]:
-    return frozenset((files("tzdata") / "zones").read_text().split())
-
-
-@lru_cache(maxsize=1024)  # there are about 600 zones
-def zone(name: str) -> ZoneInfo:
-    """The IANA zone of this name, from the package tzdata: days must not depend on a machine's zone files.
-
-    Raises ValueError.
-    """
-    if name not in _zone_names():
-        raise ValueError("not an IANA time zone, like Europe/Berlin")
-    with (files("tzdata") / "zoneinfo").joinpath(*name.split("/")).open("rb") as rules:
-        return ZoneInfo.from_file(rules, key=name)
-
-
-def _zone_name(name: str) -> str:
-    zone(name)
-    return name
-
-
-_ZONE_SCHEMA = {"type": "string", "format": "iana-time-zone", "examples": ["Europe/Berlin"]}
-
-
 class Tenant(BaseModel):
     """One organisation's programme. What is left out takes its default; each change is a new version."""
 
@@ -82,7 +56,8 @@ class Tenant(BaseModel):
     )
 
     tenant_id: EntityId
-    timezone: Annotated[str, AfterValidator(_zone_name), WithJsonSchema(_ZONE_SCHEMA)] = "UTC"
+    timezone: ZoneName = "UTC"
+    former_zones: Annotated[tuple[FormerZone, ...], BeforeValidator(as_tuple)] = ()  # `following` sees to it
     points_type: Literal["cash_equivalent", "expirable", "tier_points"] = "expirable"
     exchange_rate: Points = 100  # points per currency unit
     # Of wallets that are made from now on.
@@ -146,15 +121,18 @@ class Tenant(BaseModel):
         return SCALES[self.currency]
 
     def following(self, before: "Tenant | None", now: datetime) -> "Tenant":
-        """This version as it may come after another: where it switches expiry on, nothing expires before the
-        notice is over; and a notice that was given once is not taken back."""
+        """This version as it may come after another. Another zone counts from its next midnight; what is said
+        of former ones is not heard. Where expiry is switched on, nothing expires before the notice is over;
+        and a notice that was given once is not taken back."""
+        former = changed(before.timezone, before.former_zones, self.timezone, now) if before else ()
+        follower = self.model_copy(update={"former_zones": former})
         if before is None or not self.expire_enabled:
-            return self
+            return follower
         told = [self.expires_not_before, before.expires_not_before]
         if not before.expire_enabled:
-            told.append(self.notice_ends(now))
+            told.append(follower.notice_ends(now))
         latest = max((moment for moment in told if moment), default=None)
-        return self if latest is None else self.model_copy(update={"expires_not_before": latest})
+        return follower if latest is None else follower.model_copy(update={"expires_not_before": latest})
 
     def notice_ends(self, now: datetime, days: int | None = None) -> datetime:
         """The local midnight that ends a notice of so many days, the tenant's own number if not given."""
@@ -166,28 +144,42 @@ class Tenant(BaseModel):
         not_before = self.expires_not_before
         return self.expire_enabled and (not_before is None or not_before <= moment)
 
+    @cached_property
+    def calendar(self) -> Calendar:
+        """Its dates and clocks, also while it was in another zone."""
+        return calendar_of(self.timezone, self.former_zones)
+
     def local(self, moment: datetime) -> datetime:
-        """What the tenant's clocks show then."""
-        return moment.astimezone(zone(self.timezone))
+        """The tenant's date and what its clocks show then, without a zone."""
+        return self.calendar.local(moment)
 
     def local_date(self, moment: datetime) -> date:
         """The tenant's calendar day of a moment."""
-        return moment.astimezone(zone(self.timezone)).date()
+        return self.calendar.local(moment).date()
 
     def day_starts_at(self, day: date) -> datetime:
-        """The first instant of a local day, also where the clocks skip midnight."""
+        """The first instant of a local day, also where the clocks skip midnight. A day that does not occur
+        starts with the next."""
         return self.instant(datetime.combine(day, time.min))
+
+    def day_before(self, day: date) -> date:
+        """The local day that ends when this one begins."""
+        return self.local_date(self.day_starts_at(day) - timedelta.resolution)
+
+    def occurs(self, day: date) -> bool:
+        """Whether there is such a day in the tenant's calendar: a change of its zone may leap over one."""
+        return self.local_date(self.day_starts_at(day)) == day
 
     def days_later(self, moment: datetime, days: int) -> datetime:
         """The same local time so many calendar days on."""
-        return self.instant(self.local(moment).replace(tzinfo=None) + timedelta(days=days))
+        return self.instant(self.local(moment) + timedelta(days=days))
 
     def expires_at(self, earned_at: datetime, policy: Expiry | None = None) -> datetime | None:
         """When points earned then cease to count, by a policy or by the tenant's own; None: never."""
         policy = policy or self.expiry
         if policy.mode == "never":
             return None
-        ends = policy.ends(self.local(earned_at).replace(tzinfo=None))
+        ends = policy.ends(self.local(earned_at))
         return None if ends is None else self.instant(ends)
 
     def default_expiry(self, earned_at: datetime) -> datetime | None:
@@ -204,9 +196,8 @@ class Tenant(BaseModel):
         return occurred_at if occurred_at >= reach else accepted_at
 
     def instant(self, local: datetime) -> datetime:
-        """Local time to UTC. A time that the clocks skip is read as before the jump, which lands after it;
-        of a repeated time the first is meant (PEP 495, fold=0)."""
-        return local.replace(tzinfo=zone(self.timezone)).astimezone(UTC)
+        """Local time to UTC, in the zone that counts then (`Calendar.instant`)."""
+        return self.calendar.instant(local)
 
 
 def tenant_from(fields: dict[str, Any]) -> Tenant:

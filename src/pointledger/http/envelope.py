@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from pointledger.answers import iso
+from pointledger.domain.json_values import write_json
 
 OK = "success"
 
@@ -77,4 +77,4 @@ def _head(status: int, message: str, at: datetime | None) -> dict[str, Any]:
 def _response(body: dict[str, Any], status: int, headers: Mapping[str, str] | None) -> Response:
     # What is a person's is no cache's.
     kept = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | dict(headers or {})
-    return Response(orjson.dumps(body), status, kept, "application/json")
+    return Response(write_json(body), status, kept, "application/json")

@@ -23,6 +23,7 @@ OF_REASON: dict[str, int] = {
     Reason.MAX_BALANCE: 409,
     Reason.INSUFFICIENT_BALANCE: 409,
     Reason.INSUFFICIENT_FROZEN: 409,
+    Reason.FIGURE_TOO_LARGE: 409,
     Reason.WALLET_NOT_FOUND: 404,
     Reason.WALLET_INACTIVE: 409,
     Reason.CURRENCY_MISMATCH: 422,

@@ -3,7 +3,6 @@
 Set-based throughout: one round trip per table, never one per row.
 """
 
-from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.book import Account, Book, Entry
+from pointledger.domain.accounts import Account, Entry
+from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
-from pointledger.domain.limits import Window
+from pointledger.domain.limits import SharedUsage, Window
 from pointledger.domain.needs import needs_of
 from pointledger.domain.outcomes import Applied, Decision
 from pointledger.storage.copying import copy
@@ -21,13 +21,13 @@ from pointledger.storage.database import rows, run
 from pointledger.storage.holds import load_holds, save_holds
 from pointledger.storage.lots import load_lots, load_pending, save_lots
 from pointledger.storage.outbox import save_events
-from pointledger.storage.programmes import Programmes
+from pointledger.storage.programmes import Programmes, draw_number
 from pointledger.storage.reversals import load_reversibles
-from pointledger.storage.shared_usage import count_shared, load_shared
+from pointledger.storage.shared_usage import count_shared, hold_shared, load_shared
 from pointledger.storage.usage import load_usage, save_usage
 from pointledger.storage.wallets import load_wallets, save_wallets
 
-_ACCOUNT = (
+ACCOUNT = (  # the columns of an account, as the book has them
     "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
     "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
@@ -39,21 +39,22 @@ _ACCOUNT = (
 def load(
     connection: sa.Connection,
     batch: list[Accepted],
-    recorded_at: datetime,
     programmes: Programmes,
     *,
     lock_counters: bool = False,
 ) -> Book:
     """Everything that deciding this batch may need; its accounts stay locked until the transaction ends, and
     so, if asked for, do the counters of the limits that all users share."""
-    book, shared = _load(connection, batch, recorded_at, programmes, _LOCK_ACCOUNTS)
+    book, shared = _load(connection, batch, programmes, _LOCK_ACCOUNTS, draws=True)
     book.usage |= load_shared(connection, shared, lock=lock_counters)
+    if lock_counters:
+        book.batch = draw_number(connection)
     return book
 
 
 def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
     """What deciding this command now would need, as a moment shows it; nothing is locked."""
-    book, shared = _load(connection, [accepted], accepted.accepted_at, programmes, _ACCOUNTS)
+    book, shared = _load(connection, [accepted], programmes, _ACCOUNTS)
     book.usage |= load_shared(connection, shared)
     return book
 
@@ -61,16 +62,25 @@ def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) 
 def _load(
     connection: sa.Connection,
     batch: list[Accepted],
-    recorded_at: datetime,
     programmes: Programmes,
-    accounts: str,
+    asking: str,
+    *,
+    draws: bool = False,
 ) -> tuple[Book, list[Window]]:
     """The book but for the windows that all users share: which of them it needs."""
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
-    book = Book(recorded_at, accounts=_accounts(connection, accounts, sorted(keys)))
-    book.wallets = load_wallets(connection, batch)
-    tenants = sorted({tenant_id for tenant_id, _ in keys})
-    book.tenants, book.rules = programmes.current(connection, tenants)
+    accounts = _accounts(connection, asking, sorted(keys))
+    wallets = load_wallets(connection, batch)
+    found = programmes.current(connection, sorted({tenant_id for tenant_id, _ in keys}), draws=draws)
+    book = Book(
+        found.moment,
+        found.batch,
+        tenants=found.tenants,
+        rules=found.rules,
+        versions=found.versions,
+        accounts=accounts,
+        wallets=wallets,
+    )
     book.reversibles, reversed_lots = load_reversibles(connection, batch)
     needs = needs_of(batch, book)
     load_pending(connection, book, needs.accounts, reversed_lots)
@@ -83,7 +93,7 @@ def _load(
 
 
 _ACCOUNTS = f"""
-SELECT {", ".join(f"a.{name}" for name in _ACCOUNT)}
+SELECT {", ".join(f"a.{name}" for name in ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
 ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
@@ -99,7 +109,7 @@ def _accounts(
     found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
-        account = Account(**dict(zip(_ACCOUNT, row, strict=True)))
+        account = Account(**dict(zip(ACCOUNT, row, strict=True)))
         account.as_loaded = row
         account.others_expire_from = account.next_expiry_at
         account.others_activate_from = account.next_activation_at
@@ -107,7 +117,7 @@ def _accounts(
     return accounts
 
 
-_columns_of = attrgetter(*_ACCOUNT)
+_columns_of = attrgetter(*ACCOUNT)
 
 _TYPES = {
     "updated_at": "timestamptz",
@@ -158,9 +168,40 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     copy(
         connection,
         "outcomes",
-        ("id", "tenant_id", "state", "reason", "message", "applied_at", "data"),
-        [_outcome_line(accepted, decision, book.recorded_at) for accepted, decision in decisions],
+        (
+            "id",
+            "tenant_id",
+            "state",
+            "reason",
+            "message",
+            "applied_at",
+            "data",
+            "batch",
+            "place",
+            "tenant_version",
+            "rule_versions",
+        ),
+        [
+            _outcome_line(book, place, accepted, decision)
+            for place, (accepted, decision) in enumerate(decisions)
+        ],
     )
+
+
+def hold_counters(connection: sa.Connection, book: Book) -> bool:
+    """Gives the batch its place in the order of application behind what its decisions rest on: counters of
+    shared limits that have held a grant back. False where they have moved, or where points that were taken
+    back make room in one: then it must be decided with the counters locked."""
+    shared = {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
+    if any(used.points < used.points_before for used in shared.values()):
+        return False
+    clamped = book.clamped & shared.keys()
+    if not clamped:
+        return True
+    if not hold_shared(connection, shared, clamped):
+        return False
+    book.batch = draw_number(connection)
+    return True
 
 
 def count(connection: sa.Connection, book: Book) -> bool:
@@ -173,7 +214,7 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
     copy(
         connection,
         "accounts",
-        _ACCOUNT,
+        ACCOUNT,
         [_columns_of(account) for account in accounts if account.is_new],
     )
     changed = [account for account in accounts if account.changed and not account.is_new]
@@ -182,7 +223,7 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
     # A batch of one sort changes few of the columns; each that need not be sent saves both sides work.
     before = zip(*(account.as_loaded for account in changed), strict=True)
     now = zip(*(_columns_of(account) for account in changed), strict=True)
-    differing = {name: list(new) for name, old, new in zip(_ACCOUNT, before, now, strict=True) if old != new}
+    differing = {name: list(new) for name, old, new in zip(ACCOUNT, before, now, strict=True) if old != new}
     if not differing:
         return
     touched = run(
@@ -206,10 +247,12 @@ def _entry_line(entry: Entry) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _outcome_line(accepted: Accepted, decision: Decision, recorded_at: datetime) -> tuple[Any, ...]:
+def _outcome_line(book: Book, place: int, accepted: Accepted, decision: Decision) -> tuple[Any, ...]:
+    """The outcome, and all that it takes to decide anew: in which order, and by which versions."""
     command = accepted.command
+    order = book.batch, place, *book.versions.get(command.tenant_id, (None, None))
     if isinstance(decision, Applied):
         data = orjson.dumps(decision.data, option=orjson.OPT_UTC_Z).decode()
-        return command.id, command.tenant_id, "applied", None, None, recorded_at, data
+        return command.id, command.tenant_id, "applied", None, None, book.recorded_at, data, *order
     reason, message = decision.reason.value, decision.message
-    return command.id, command.tenant_id, "refused", reason, message, recorded_at, None
+    return command.id, command.tenant_id, "refused", reason, message, book.recorded_at, None, *order

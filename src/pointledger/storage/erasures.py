@@ -9,10 +9,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.accounts import Account
+from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
 from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.errors import ErasureKeyDiffers, ErasureKeyMissing
+from pointledger.storage.books import ACCOUNT
 from pointledger.storage.database import rows, run
 
 _SEARCHED_AT_ONCE = 20_000  # commands of the journal in one statement: a tenth of a second
@@ -37,13 +39,12 @@ def require_key(connection: sa.Connection, pseudonyms: Pseudonyms) -> None:
 
 # ---------------------------------------------------------------------------------------- in a batch
 
-_ERASED = """
-SELECT a.tenant_id, wanted.user_id, a.user_id AS pseudonym, a.id, a.points_type, a.created_at,
-       a.updated_at, a.as_of, a.debt, a.version
+_ERASED = f"""
+SELECT wanted.user_id, {", ".join(f"a.{name}" for name in ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[], %(pseudonyms)b::text[])
      AS wanted (tenant_id, user_id, pseudonym)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.pseudonym COLLATE "C"
-WHERE a.status = 'erased'"""
+WHERE a.status = 'erased'"""  # noqa: S608  (column names of ours)
 
 
 def load_erased(connection: sa.Connection, book: Book, batch: list[Accepted], pseudonyms: Pseudonyms) -> None:
@@ -68,11 +69,10 @@ def load_erased(connection: sa.Connection, book: Book, batch: list[Accepted], ps
         users=[user_id for _, user_id in missing],
         pseudonyms=[pseudonyms.of(*user) for user in missing],
     )
-    for row in found:
-        book.accounts[row.tenant_id, row.user_id] = Account(
-            row.id, row.tenant_id, row.user_id, row.points_type, row.created_at, row.updated_at, row.as_of,
-            status="erased", debt=row.debt, version=row.version, pseudonym=row.pseudonym,
-        )  # fmt: skip
+    for user_id, *row in found:
+        account = Account(**dict(zip(ACCOUNT, row, strict=True)))
+        account.pseudonym, account.user_id = account.user_id, user_id
+        book.accounts[account.tenant_id, user_id] = account
 
 
 _NOTE = """

@@ -20,7 +20,7 @@ WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND l.remaining > 0
   AND greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) > %(after)s
   AND greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) <= %(until)s
   AND l.expires_at <= %(until)s
-ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s"""
+ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 
 def expiring_lots(
@@ -64,7 +64,7 @@ WITH found AS (
     GROUP BY a.user_id
 )
 SELECT user_id, expires_at, lots, points, count(*) OVER () AS accounts_in_all,
-       sum(lots) OVER ()::bigint AS lots_in_all, sum(points) OVER ()::bigint AS points_in_all
+       sum(lots) OVER ()::bigint AS lots_in_all, sum(points) OVER () AS points_in_all
 FROM found ORDER BY expires_at, user_id LIMIT %(most)s"""
 
 
@@ -75,7 +75,9 @@ def would_expire(
     expiry first. `exempt`: what it leaves, on accounts from which time takes nothing."""
     found = rows(connection, _WOULD_EXPIRE, tenant=tenant_id, as_of=as_of, most=most, exempt=exempt)
     members = [shown(row) for row in found]
-    sums = {name: members[0][f"{name}_in_all"] if members else 0 for name in ("accounts", "lots", "points")}
+    sums = {
+        name: int(members[0][f"{name}_in_all"]) if members else 0 for name in ("accounts", "lots", "points")
+    }
     for member in members:
         for name in sums:
             del member[f"{name}_in_all"]

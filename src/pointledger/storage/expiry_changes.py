@@ -77,7 +77,7 @@ WHERE (o.type, o.subtype)
   AND NOT (l.expiry_changes > 0 AND EXISTS (
       SELECT FROM expiry_changes c
       WHERE c.tenant_id = l.tenant_id AND c.lot_id = l.id AND c.cause = 'extend'))
-ORDER BY a.user_id, l.id"""
+ORDER BY a.user_id, l.seq, l.place, l.id"""
 
 
 def users_after(connection: sa.Connection, tenant_id: str, after: str, most: int) -> list[str]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pointledger.storage.callbacks import MARK_DUE, WAIT_AGAIN
 from pointledger.storage.database import rows, run
+from pointledger.storage.earlier import HASHES
 
 _ERROR_CHARACTERS = 2_000  # enough to tell, too little to fill a disk
 
@@ -156,8 +157,9 @@ WITH gone AS (DELETE FROM failures
                 AND dead_at IS NOT NULL
               RETURNING id, lane),
      again AS ({WAIT_AGAIN})
-INSERT INTO pending (lane, seq, id)
-SELECT lane, nextval('journal_seq'), id FROM gone RETURNING lane"""  # noqa: S608  (ours)
+INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
+SELECT gone.lane, nextval('journal_seq'), gone.id, {HASHES.format(line="j")}
+FROM gone JOIN journal j USING (id) RETURNING lane"""  # noqa: S608  (ours)
 
 
 def revive(connection: sa.Connection, command_id: UUID) -> int | None:
@@ -176,14 +178,16 @@ class Revived(NamedTuple):
 
 _REVIVE_SOME = f"""
 WITH chosen AS MATERIALIZED (
-    SELECT f.id, f.lane, f.tenant_id, j.seq FROM failures f JOIN journal j USING (id)
+    SELECT f.id, f.lane, j.seq, j.tenant_id, j.user_id, j.kind, j.payload
+    FROM failures f JOIN journal j USING (id)
     WHERE {_OF_THESE} ORDER BY j.seq LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
 ), gone AS (DELETE FROM failures WHERE id IN (SELECT id FROM chosen) RETURNING id
 ), again AS ({WAIT_AGAIN}
 ), waiting AS (
     -- numbered in the order in which they had been accepted
-    INSERT INTO pending (lane, seq, id)
-    SELECT lane, nextval('journal_seq'), id FROM (SELECT lane, id FROM chosen ORDER BY seq) AS ordered
+    INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
+    SELECT lane, nextval('journal_seq'), id, {HASHES.format(line="ordered")}
+    FROM (SELECT * FROM chosen ORDER BY seq) AS ordered
 )
 SELECT id, lane, tenant_id FROM chosen ORDER BY seq"""  # noqa: S608  (ours)
 

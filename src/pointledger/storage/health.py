@@ -105,7 +105,8 @@ class Troubles(NamedTuple):
 
 _TROUBLES = """
 SELECT (SELECT count(*) FROM failures WHERE dead_at IS NOT NULL) AS dead,
-       (SELECT count(*) FROM failures WHERE dead_at IS NULL) AS failing,
+       (SELECT count(*) FROM failures
+        WHERE dead_at IS NULL AND (attempts > 0 OR waits_until IS NULL)) AS failing,
        (SELECT count(*) FROM dead_letters WHERE state = 'dead') AS dead_letters,
        (SELECT count(*) FROM dead_letters WHERE state = 'held') AS held_letters,
        (SELECT count(*) FROM paused_tenants) AS paused"""

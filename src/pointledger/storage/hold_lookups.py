@@ -61,7 +61,7 @@ SELECT l.id AS lot_id, hl.amount, hl.frozen AS held, l.state, l.earned_at, l.exp
        l.origin_id
 FROM hold_lots hl JOIN lots l ON l.tenant_id = hl.tenant_id AND l.id = hl.lot_id
 WHERE hl.tenant_id = %(tenant)s AND hl.hold_id = %(id)s
-ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s"""
+ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 
 def lots_of_hold(connection: sa.Connection, tenant_id: str, hold_id: UUID) -> list[dict[str, Any]]:

@@ -5,20 +5,21 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.accounts import Account
+from pointledger.domain.book import Book
 from pointledger.domain.holds import HeldLot, Hold
 from pointledger.domain.lots import Lot, contains, put, sooner
 from pointledger.domain.needs import AccountNeeds
 from pointledger.storage.copying import copy
 from pointledger.storage.database import rows, run
+from pointledger.storage.lots import SELECTED, one_lot
 
 # Of each account: the open holds that may time out, the oldest that hold as many points as may be released,
 # and those that are asked for by id, whatever their state.
-_HOLDS = """
+_HOLDS = f"""
 SELECT h.tenant_id, h.account_id, h.id, h.seq, h.amount, h.opened_at, h.expires_at, h.captured, h.released,
        h.state, hl.amount AS held_amount, hl.frozen AS held_frozen,
-       l.id AS lot_id, l.entry_id, l.origin_id, l.amount AS lot_amount, l.remaining, l.earned_at,
-       l.expires_at AS lot_expires_at, l.expired, l.frozen, l.activates_at, l.expiry_changes
+       {SELECTED}
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[], %(until)b::timestamptz[], %(release)b::int8[])
      AS wanted (tenant_id, account_id, until, release)
 CROSS JOIN LATERAL (
@@ -38,7 +39,8 @@ CROSS JOIN LATERAL (
 JOIN holds h ON h.tenant_id = wanted.tenant_id COLLATE "C" AND h.id = needed.id
 LEFT JOIN hold_lots hl ON hl.tenant_id = h.tenant_id AND hl.hold_id = h.id AND hl.frozen > 0
 LEFT JOIN lots l ON l.tenant_id = hl.tenant_id AND l.id = hl.lot_id
-ORDER BY h.tenant_id, h.account_id, h.seq"""
+ORDER BY h.tenant_id, h.account_id, h.seq"""  # noqa: S608  (column names of ours)
+_COLUMNS_OF_HOLD = 12  # before those of its lot
 
 
 def load_holds(
@@ -86,24 +88,7 @@ def _put_hold(account: Account, row: Any, lots: dict[UUID, Lot]) -> None:
             account.next_timeout_at = sooner(account.next_timeout_at, hold.expires_at)
     if row.lot_id is None:
         return
-    lot = lots.get(row.lot_id)
-    if lot is None:
-        lot = Lot(
-            id=row.lot_id,
-            tenant_id=row.tenant_id,
-            account_id=row.account_id,
-            entry_id=row.entry_id,
-            origin_id=row.origin_id,
-            amount=row.lot_amount,
-            remaining=row.remaining,
-            earned_at=row.earned_at,
-            expires_at=row.lot_expires_at,
-            expired=row.expired,
-            frozen=row.frozen,
-            activates_at=row.activates_at,
-            expiry_changes=row.expiry_changes,
-        )
-        lots[lot.id] = lot
+    lot = lots[row.lot_id] = one_lot(lots, row[_COLUMNS_OF_HOLD:])
     if not contains(account.lots, lot):
         put(account.lots, lot)
     hold.lots.append(HeldLot(lot, row.held_amount, row.held_frozen))

@@ -5,7 +5,7 @@ The chunks run over (tenant, account id), which is how entries and active lots a
 entries are one range, with those that belong to no account.
 """
 
-from pointledger.domain.book import MAX_BALANCE
+from pointledger.domain.accounts import MAX_BALANCE
 from pointledger.domain.totals import TAKEN, TOTALS
 from pointledger.storage.invariants import (
     ACCOUNTS_HERE,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from pointledger.domain.tenants import zone
+from pointledger.domain.calendars import zone
 from pointledger.storage.database import rows
 from pointledger.storage.invariants import ACCOUNTS_HERE, Invariant, within
 

@@ -78,11 +78,10 @@ _ENTRY_MOVES = Invariant(
     WHERE {ENTRIES_HERE} AND (taken, returned) <> (
         CASE WHEN e.type IN ('spend', 'expire') OR e.subtype = 'forfeit' THEN e.amount
              WHEN e.subtype = 'admin' AND e.delta - e.delta_debt < 0 THEN e.amount
-             WHEN e.subtype = 'linked' THEN 0
              WHEN e.subtype = 'clawback' THEN -e.delta - e.delta_pending
              -- a credit takes the debt that it repays; what a release takes besides, it brings: I4d
              ELSE greatest(-e.delta_debt, 0) + CASE e.type WHEN 'unfreeze' THEN graced ELSE 0 END END,
-        CASE WHEN e.subtype = 'linked' THEN e.amount + e.delta_debt ELSE 0 END)""",
+        CASE WHEN e.subtype = 'linked' THEN e.amount ELSE 0 END)""",
 )
 
 _ENTRY_LOTS = Invariant(
@@ -188,11 +187,12 @@ _LOTS_TOO_MANY = Invariant(
 
 _LOT_OWNER = Invariant(
     "I17b",
-    "a lot is on the account of the entry that brought it",
+    "a lot is on the account of the entry that brought it, and has its number",
     f"""
-    SELECT l.tenant_id, l.id, l.account_id, l.entry_id, e.account_id AS entrys_account_id FROM lots l
-    LEFT JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
-    WHERE {_LOTS_HERE} AND e.account_id IS DISTINCT FROM l.account_id""",
+    SELECT l.tenant_id, l.id, l.account_id, l.entry_id, l.seq, e.account_id AS entrys_account_id,
+           e.seq AS entrys_seq
+    FROM lots l LEFT JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
+    WHERE {_LOTS_HERE} AND (e.account_id IS DISTINCT FROM l.account_id OR l.seq NOT IN (0, e.seq))""",
 )
 
 LOTS = Walk(

@@ -10,13 +10,14 @@ import sqlalchemy as sa
 
 from pointledger.storage.callbacks import MARK_DUE
 from pointledger.storage.database import AnyConnection, execute, rows
+from pointledger.storage.earlier import HASHES
 from pointledger.storage.pauses import PAUSED
 from pointledger.wire import Line
 
 # ------------------------------------------------------------------------------------------- accepting
 
 
-_ACCEPT = """
+_ACCEPT = f"""
 WITH numbered AS MATERIALIZED (
     -- the order of the input is the order of application
     SELECT nextval('journal_seq') AS seq, line.*
@@ -40,9 +41,10 @@ WITH numbered AS MATERIALIZED (
     ORDER BY tenant_id COLLATE "C", actor COLLATE "C", kind COLLATE "C", idempotency_key COLLATE "C",
              CASE WHEN idempotency_key IS NULL THEN id END, seq
     ON CONFLICT DO NOTHING
-    RETURNING lane, seq, id
+    RETURNING lane, seq, id, tenant_id, user_id, kind, payload
 )
-INSERT INTO pending (lane, seq, id) SELECT lane, seq, id FROM accepted"""
+INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
+SELECT lane, seq, id, {HASHES.format(line="accepted")} FROM accepted"""  # noqa: S608  (ours)
 
 
 def accept(connection: AnyConnection, lines: Sequence[Line], lane_count: int) -> int:
@@ -127,15 +129,18 @@ def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
 # it at times reads all that waits, or the whole journal, for the first few.
 WAITING_LINES = "pending p CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = p.id OFFSET 0) j"
 
-# Nobody has paused its tenant, and its user waits for no failing one. `statement_timestamp`, one moment for
-# all rows: with a clock that goes on while they are read, a user whose wait ends meanwhile would keep the
-# first commands back and let the later ones go.
+# Its user waits for no failing command, and for none that was accepted before. `statement_timestamp`, one
+# moment for all rows: with a clock that goes on while they are read, a user whose wait ends meanwhile would
+# keep the first commands back and let the later ones go.
+_HELD = """
+f.lane = p.lane AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
+AND (f.next_attempt_at > statement_timestamp()
+     OR (f.waits_until > statement_timestamp()
+         AND EXISTS (SELECT FROM pending w WHERE w.lane = f.waits_lane AND w.seq = f.waits_seq)))"""
+
+# Nobody has paused its tenant, and its user may go on.
 MAY_GO = f"""
-j.tenant_id <> ALL ({PAUSED})
-AND NOT EXISTS (SELECT FROM failures f
-                WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
-                OFFSET 0)"""
+j.tenant_id <> ALL ({PAUSED}) AND NOT EXISTS (SELECT FROM failures f WHERE {_HELD} OFFSET 0)"""
 
 _NEXT = f"""
 SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
@@ -219,15 +224,25 @@ _DONE = f"""
 WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[]) RETURNING id),
      well AS (UPDATE lanes SET tries = 0, alone_id = NULL WHERE lane = %(lane)s),
      due AS ({MARK_DUE})
-SELECT count(*), EXISTS (SELECT FROM due) FROM gone"""  # noqa: S608  (ours)
+SELECT count(*) AS gone, EXISTS (SELECT FROM due) AS due,
+       ARRAY(SELECT DISTINCT lane FROM failures
+             WHERE waits_lane = %(lane)s AND waits_seq = ANY(%(seqs)s::int8[])) AS rings
+FROM gone"""  # noqa: S608  (ours)
 
 
-def done(connection: sa.Connection, lane: int, seqs: list[int]) -> bool:
-    """What has an outcome waits no more; and the lane's try has ended well, with the commit that follows.
-    Whether callbacks are due now."""
-    gone, are_due = rows(connection, _DONE, lane=lane, seqs=seqs)[0]
+class Done(NamedTuple):
+    """What the end of commands sets free: whether callbacks are due now; lanes in which something waited for
+    them."""
+
+    callbacks_due: bool
+    lanes: set[int]
+
+
+def done(connection: sa.Connection, lane: int, seqs: list[int]) -> Done:
+    """What has an outcome waits no more; and the lane's try has ended well, with the commit that follows."""
+    gone, are_due, lanes = rows(connection, _DONE, lane=lane, seqs=seqs)[0]
     assert gone == len(seqs), "a claimed command waits until this transaction ends"
-    return bool(are_due)
+    return Done(are_due, set(lanes))
 
 
 _WAITING_LANES = f"""
@@ -243,15 +258,13 @@ def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[
     return [row[0] for row in rows(connection, _WAITING_LANES, age=older_than_seconds)]
 
 
-_FULL_LANES = """
+_FULL_LANES = f"""
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
 WHERE EXISTS (SELECT FROM pending p
               WHERE p.lane = wanted.lane
                 AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
-                                WHERE f.lane = p.lane AND f.next_attempt_at > statement_timestamp()
-                                  AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
-                                OFFSET 0)
-              OFFSET %(most)s)"""
+                                WHERE {_HELD} OFFSET 0)
+              OFFSET %(most)s)"""  # noqa: S608
 
 _STILL_FULL_LANES = f"""
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)

@@ -24,16 +24,17 @@ def begin_try(
 
 
 _FENCE = """
-WITH fenced AS MATERIALIZED (SELECT lane FROM lanes WHERE lane = %(lane)s FOR UPDATE)
-SELECT clock_timestamp() FROM fenced"""
+WITH fenced AS MATERIALIZED (
+    SELECT lane FROM lanes WHERE lane = ANY(%(lanes)s::int2[]) ORDER BY lane FOR UPDATE)
+SELECT max(clock_timestamp()) FROM fenced"""
 
 
-def fence(connection: sa.Connection, lane: int) -> datetime:
-    """Locks the lane's row until the transaction ends; the database's clock after that.
+def fence(connection: sa.Connection, *lanes: int) -> datetime:
+    """Locks the lanes' rows until the transaction ends, in one order; the database's clock after that.
 
-    Whoever holds it sees, in its next statement, everything that the one before has committed.
+    Whoever holds a row sees, in its next statement, everything that the one before has committed.
     """
-    moment: datetime = rows(connection, _FENCE, lane=lane)[0][0]
+    moment: datetime = rows(connection, _FENCE, lanes=list(lanes))[0][0]
     return moment
 
 

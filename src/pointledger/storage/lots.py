@@ -1,12 +1,14 @@
 """Lots: as many as a batch needs, in the order of consumption; and what it did to them."""
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.book import Account, Book
+from pointledger.domain.accounts import Account
+from pointledger.domain.book import Book
 from pointledger.domain.lots import Lot, consumption_order
 from pointledger.domain.needs import AccountNeeds
 from pointledger.storage.copying import copy
@@ -16,24 +18,32 @@ from pointledger.storage.expiry_changes import save_expiry_changes
 _FIRST_LOTS = 32  # most debits are paid by the first few lots
 _LOTS_GROWTH = 16  # an account that needs more gets so many times more at the next look
 
-_LOTS = """
-SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
-       l.expires_at, l.expired, l.frozen, l.state, l.activates_at, l.expiry_changes
+LOT = (
+    "id", "tenant_id", "account_id", "entry_id", "origin_id", "amount", "remaining", "earned_at",
+    "expires_at", "seq", "place", "expired", "frozen", "state", "activates_at", "expiry_changes",
+)  # fmt: skip
+SELECTED = ", ".join(f"l.{name} AS lot_{name}" for name in LOT)
+
+_LOTS = f"""
+SELECT {SELECTED}
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 CROSS JOIN LATERAL (
     SELECT * FROM lots
     WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
       AND remaining > 0  -- what is wholly held is loaded with its holds
-    ORDER BY expires_at, earned_at, id LIMIT %(limit)s
-) AS l"""
+    ORDER BY expires_at, earned_at, seq, place, id LIMIT %(limit)s
+) AS l"""  # noqa: S608  (column names of ours)
 
-
-_PENDING = """
-SELECT l.tenant_id, l.account_id, l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at,
-       l.expires_at, l.expired, l.frozen, l.state, l.activates_at, l.expiry_changes
+_PENDING = f"""
+SELECT {SELECTED}
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.account_id = wanted.account_id
-           AND l.state = 'pending'"""
+           AND l.state = 'pending'"""  # noqa: S608  (column names of ours)
+
+
+def one_lot(known: dict[UUID, Lot], columns: Sequence[Any]) -> Lot:
+    """The lot of these columns (`SELECTED`); one that is known is the same object."""
+    return known.get(columns[0]) or Lot(*columns)
 
 
 def load_pending(
@@ -55,8 +65,9 @@ def load_pending(
     for account in due.values():
         account.others_activate_from = None
     wanted = {"tenants": [tenant for tenant, _ in due], "accounts": [account for _, account in due]}
-    for tenant_id, account_id, *lot in rows(connection, _PENDING, **wanted):
-        due[tenant_id, account_id].pending.append(known.get(lot[0]) or _lot(tenant_id, account_id, lot))
+    for row in rows(connection, _PENDING, **wanted):
+        lot = one_lot(known, row)
+        due[lot.tenant_id, lot.account_id].pending.append(lot)
 
 
 def load_lots(
@@ -79,16 +90,15 @@ def load_lots(
     while wanted:
         for account, _ in wanted.values():
             account.lots = []
-        for tenant_id, account_id, *lot in rows(
+        for row in rows(
             connection,
             _LOTS,
             tenants=[tenant for tenant, _ in wanted],
             accounts=[account for _, account in wanted],
             limit=limit,
         ):
-            wanted[tenant_id, account_id][0].lots.append(
-                known.get(lot[0]) or _lot(tenant_id, account_id, lot)
-            )
+            lot = one_lot(known, row)
+            wanted[lot.tenant_id, lot.account_id][0].lots.append(lot)
         for account, _ in wanted.values():
             account.lots.sort(key=consumption_order)
             complete = len(account.lots) < limit
@@ -113,17 +123,7 @@ def _covers(lots: list[Lot], need: AccountNeeds) -> bool:
     return sum(lot.remaining for lot in lots if not lot.is_due(need.until)) >= need.debit
 
 
-def _lot(tenant_id: str, account_id: UUID, columns: list[Any]) -> Lot:
-    lot_id, *rest = columns
-    return Lot(lot_id, tenant_id, account_id, *rest)
-
-
-_LOT = (
-    "tenant_id", "id", "account_id", "entry_id", "origin_id", "amount", "remaining", "frozen", "state",
-    "earned_at", "expires_at", "expired", "activates_at",
-)  # fmt: skip
-
-_columns_of = attrgetter(*_LOT)
+_columns_of = attrgetter(*LOT)
 
 _UPDATE_LOTS = """
 UPDATE lots SET remaining = new.remaining, expired = new.expired, frozen = new.frozen, state = new.state
@@ -134,12 +134,7 @@ WHERE lots.tenant_id = new.tenant_id COLLATE "C" AND lots.id = new.id"""
 
 
 def save_lots(connection: sa.Connection, book: Book) -> None:
-    copy(
-        connection,
-        "lots",
-        _LOT,
-        [_columns_of(lot) for lot in book.new_lots],
-    )
+    copy(connection, "lots", LOT, [_columns_of(lot) for lot in book.new_lots])
     save_expiry_changes(connection, book)
     changed = list(book.changed_lots.values())
     if not changed:

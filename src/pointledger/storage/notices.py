@@ -8,6 +8,7 @@ import orjson
 import sqlalchemy as sa
 
 from pointledger.domain.events import EXPIRY_THRESHOLDS, notice_id
+from pointledger.domain.json_values import write_json
 from pointledger.domain.tenants import Tenant
 from pointledger.ids import show_id
 from pointledger.storage.database import rows, run
@@ -61,7 +62,8 @@ def tell_window_closed(connection: sa.Connection, tenant: Tenant, day: date) -> 
         return
     users, points = rows(connection, _CLOSED, tenant=tenant.tenant_id, day=day)[0]
     event_id = notice_id(tenant.tenant_id, WINDOW_CLOSED, day, tenant.day_starts_at(day))
-    data = orjson.dumps({"period": "day", "local_date": day, "users": users, "points": points}).decode()
+    told = {"period": "day", "local_date": day.isoformat(), "users": users, "points": int(points)}
+    data = write_json(told).decode()
     slot = slot_of(tenant.tenant_id, "")
     _write(connection, [Notice(slot, tenant.tenant_id, WINDOW_CLOSED, event_id, None, data)])
 
@@ -91,13 +93,13 @@ JOIN accounts a ON a.tenant_id = %(tenant)s AND a.id = wanted.id
 CROSS JOIN unnest(%(days)s::int4[], %(from)s::timestamptz[], %(until)s::timestamptz[])
     AS span (days, starts, ends)
 CROSS JOIN LATERAL (
-    SELECT l.id, l.remaining, {_ENDS_AT} AS expires_at, span.ends,
+    SELECT l.id, l.remaining, {_ENDS_AT} AS expires_at, l.earned_at, l.seq, l.place, span.ends,
            sum(l.remaining) OVER ()::bigint AS points_in_all, count(*) OVER () AS lots_in_all
     FROM lots l
     WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
       AND {_ENDS_AT} > greatest(span.starts, clock_timestamp()) AND {_ENDS_AT} <= span.ends
-    ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s) AS lot
-ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.id"""  # noqa: S608  (ours)
+    ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s) AS lot
+ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.earned_at, lot.seq, lot.place"""  # noqa: S608  (ours)
 
 
 def tell_expiring(

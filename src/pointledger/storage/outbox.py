@@ -15,7 +15,8 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.book import Book, Entry
+from pointledger.domain.accounts import Entry
+from pointledger.domain.book import Book
 from pointledger.domain.events import EVENT_OF_ENTRY, Event, StatusChange
 from pointledger.domain.extensions import traceparent_of
 from pointledger.ids import show_id

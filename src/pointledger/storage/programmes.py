@@ -5,6 +5,7 @@ there are.
 """
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,15 +29,40 @@ SELECT DISTINCT ON (tenant_id) tenant_id, version, config
 FROM tenant_versions WHERE tenant_id = ANY(%(tenants)s::text[])
 ORDER BY tenant_id, version DESC"""
 
+# Each batch draws its number here: what it decides on is locked by then, so that the numbers agree with what
+# every account has seen.
 _WHICH_VERSIONS = """
-SELECT tenant_id, max(version) AS version,
-       (SELECT count(*) FROM rule_versions r WHERE r.tenant_id = t.tenant_id) AS rules
-FROM tenant_versions t WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id"""
+WITH turn AS MATERIALIZED (
+    SELECT CASE WHEN %(draws)s THEN nextval('batch_numbers') END AS batch, clock_timestamp() AS moment)
+SELECT turn.batch, turn.moment, known.tenant_id, known.version, known.rules
+FROM turn LEFT JOIN (
+    SELECT tenant_id, max(version) AS version,
+           (SELECT count(*) FROM rule_versions r WHERE r.tenant_id = t.tenant_id) AS rules
+    FROM tenant_versions t WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id) AS known ON true"""
+
+
+def draw_number(connection: sa.Connection) -> int:
+    """The next number in the order of application."""
+    return int(rows(connection, "SELECT nextval('batch_numbers')")[0][0])
+
 
 _CONFIG = "SELECT config FROM tenant_versions WHERE tenant_id = %(tenant)s AND version = %(version)s"
 
 _BODIES = """
-SELECT version, rule_id, in_force_from, body FROM rule_versions WHERE tenant_id = %(tenant)s"""
+SELECT version, rule_id, in_force_from, body FROM rule_versions WHERE tenant_id = %(tenant)s
+ORDER BY saved_at, version"""
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """What is in force: of each tenant that exists its configuration, every version of every rule, and which
+    version and how many of them these are. `moment` is the database's clock, `batch` the number drawn."""
+
+    moment: datetime
+    batch: int | None
+    tenants: dict[str, Tenant]
+    rules: dict[str, Rules]
+    versions: dict[str, tuple[int, int]]
 
 
 class Programmes:
@@ -46,23 +72,25 @@ class Programmes:
         self._tenants: dict[tuple[str, int], Tenant] = {}
         self._rules: dict[tuple[str, int], Rules] = {}
 
-    def current(
-        self, connection: sa.Connection, tenant_ids: list[str]
-    ) -> tuple[dict[str, Tenant], dict[str, Rules]]:
-        """Of each of these tenants that exists, its current configuration, and every version of every rule.
+    def current(self, connection: sa.Connection, tenant_ids: list[str], *, draws: bool = False) -> Programme:
+        """What is in force for these tenants; `draws`: for a batch, which gets its number.
 
         Raises TenantUnreadable.
         """
         _make_room(self._tenants)
         _make_room(self._rules)
-        tenants, rules = {}, {}
-        for tenant_id, version, count in rows(connection, _WHICH_VERSIONS, tenants=tenant_ids):
+        found = rows(connection, _WHICH_VERSIONS, tenants=tenant_ids, draws=draws)
+        programme = Programme(found[0].moment, found[0].batch, {}, {}, {})
+        for _, _, tenant_id, version, count in found:
+            if tenant_id is None:
+                continue
+            programme.versions[tenant_id] = version, count
             try:
-                tenants[tenant_id] = self._tenant(connection, tenant_id, version)
-                rules[tenant_id] = self._rules_of(connection, tenant_id, count)
+                programme.tenants[tenant_id] = self._tenant(connection, tenant_id, version)
+                programme.rules[tenant_id] = self._rules_of(connection, tenant_id, count)
             except (InvalidTenant, InvalidRule):
                 raise TenantUnreadable(tenant_id) from None
-        return tenants, rules
+        return programme
 
     def _tenant(self, connection: sa.Connection, tenant_id: str, version: int) -> Tenant:
         if (tenant_id, version) not in self._tenants:

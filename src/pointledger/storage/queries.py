@@ -206,17 +206,17 @@ def _shown_value(value: object) -> object:
 
 
 _TOTALS = """
-SELECT count(*) AS accounts, coalesce(sum(balance), 0)::bigint AS balance,
-       coalesce(sum(total_earned), 0)::bigint AS earned, coalesce(sum(total_spent), 0)::bigint AS spent,
-       coalesce(sum(expired_points), 0)::bigint AS expired,
-       coalesce(sum(total_transferred_in), 0)::bigint AS transferred
+SELECT count(*) AS accounts, coalesce(sum(balance), 0) AS balance,
+       coalesce(sum(total_earned), 0) AS earned, coalesce(sum(total_spent), 0) AS spent,
+       coalesce(sum(expired_points), 0) AS expired,
+       coalesce(sum(total_transferred_in), 0) AS transferred
 FROM accounts WHERE tenant_id = %(tenant)s"""
 
 
 def tenant_totals(connection: sa.Connection, tenant_id: str) -> dict[str, int]:
     """What the tenant's accounts add up to, in points."""
-    totals: dict[str, int] = rows(connection, _TOTALS, tenant=tenant_id)[0]._asdict()
-    return totals
+    found = rows(connection, _TOTALS, tenant=tenant_id)[0]
+    return {name: int(value) for name, value in found._asdict().items()}
 
 
 def biggest_accounts(connection: sa.Connection, tenant_id: str, most: int) -> list[tuple[str, int]]:

@@ -19,6 +19,7 @@ from pointledger.domain.reversible import Reversible, Share
 from pointledger.ids import id_after
 from pointledger.storage.database import rows
 from pointledger.storage.expiry_changes import expired_then
+from pointledger.storage.lots import SELECTED, one_lot
 
 _WANTED = "unnest(%(tenants)b::text[], %(ids)b::uuid[]) AS wanted (tenant_id, id)"
 
@@ -32,12 +33,8 @@ CROSS JOIN LATERAL (
     WHERE r.tenant_id = e.tenant_id AND r.related_id = e.id AND r.subtype IN ('linked', 'clawback')
 ) AS reversals"""  # noqa: S608  (a constant of ours)
 
-_LOT = """
-l.id, l.tenant_id, l.account_id, l.entry_id, l.origin_id, l.amount, l.remaining, l.earned_at, l.expires_at,
-l.expired, l.frozen, l.state, l.activates_at, l.expiry_changes"""
-
 _SHARES = f"""
-SELECT m.tenant_id, m.entry_id, m.amount, returned, {expired_then("l", "e.seq")} AS expired_then, {_LOT}
+SELECT m.tenant_id, m.entry_id, m.amount, returned, {expired_then("l", "e.seq")} AS expired_then, {SELECTED}
 FROM {_WANTED}
 JOIN lot_moves m ON m.tenant_id = wanted.tenant_id COLLATE "C" AND m.entry_id = wanted.id
 JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id
@@ -52,7 +49,7 @@ CROSS JOIN LATERAL (
 
 # Of the points of a lot, what had grace in others, or was transferred and came back, may have expired there.
 _LOTS = f"""
-SELECT elsewhere, {_LOT} FROM {_WANTED}
+SELECT elsewhere, {SELECTED} FROM {_WANTED}
 JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.id = wanted.id
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(o.expired), 0)::int8 AS elsewhere FROM lots o
@@ -79,12 +76,12 @@ def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[
     lots: dict[UUID, Lot] = {}
     paid: dict[tuple[str, UUID], list[tuple[Any, Share]]] = defaultdict(list)
     for tenant_id, entry_id, taken, returned, ended, *columns in rows(connection, _SHARES, **_arrays(keys)):
-        lot = _one(lots, columns)
+        lot = lots[columns[0]] = one_lot(lots, columns)
         paid[tenant_id, entry_id].append(
             (consumption_order(replace(lot, expires_at=ended)), Share(lot, taken, returned))
         )
     for elsewhere, *columns in rows(connection, _LOTS, **_arrays(list(brought))) if brought else []:
-        lot = _one(lots, columns)
+        lot = lots[columns[0]] = one_lot(lots, columns)
         entry = brought[lot.tenant_id, lot.id]
         entry.lot, entry.expired = lot, lot.expired + elsewhere
     for key, shares in paid.items():  # in the order of then: expiries may have been moved since
@@ -94,8 +91,3 @@ def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[
 
 def _arrays(keys: list[tuple[str, UUID]]) -> dict[str, list[Any]]:
     return {"tenants": [tenant for tenant, _ in keys], "ids": [entry for _, entry in keys]}
-
-
-def _one(lots: dict[UUID, Lot], columns: list[Any]) -> Lot:
-    """The lot of these columns: one object, however often it is found."""
-    return lots.setdefault(columns[0], Lot(*columns))

@@ -71,6 +71,25 @@ def load_shared(
     }
 
 
+def hold_shared(connection: sa.Connection, usage: dict[Window, SharedUsage], clamped: set[Window]) -> bool:
+    """Keeps the counters that held grants back as the batch has read them, until the transaction ends; False
+    where they have moved. So what was held back by a counter stands in the order of application behind all
+    that had counted by then.
+
+    Those in which the batch counts are locked now, all of them, as `count_shared` would: in one order. Those
+    that it only looks at are shared, so that two who look do not wait for each other.
+    """
+    counts = sorted(window for window, used in usage.items() if used.changed)
+    looks = sorted(clamped.difference(counts))
+    found = rows(connection, _READ + " FOR SHARE OF c", **_arrays(looks)) if looks else []
+    if counts:
+        run(connection, _OPEN, **_arrays(counts))
+        found += rows(connection, _READ + " FOR UPDATE OF c", **_arrays(counts))
+    now = {Window(row[0], EVERYBODY, *row[1:4]): (row.points, row.times) for row in found}
+    seen = {window: (usage[window].points_before, usage[window].times_before) for window in clamped}
+    return all(now.get(window, (0, 0)) == figures for window, figures in seen.items())
+
+
 def count_shared(connection: sa.Connection, usage: dict[Window, Usage]) -> bool:
     """Adds what the batch has granted and given back; False where others have used up what it counted on:
     then this transaction must not commit.

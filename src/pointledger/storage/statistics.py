@@ -1,6 +1,8 @@
-"""Figures of a user and of a tenant. What would read a whole ledger is asked of a month only."""
+"""Figures of a user and of a tenant. What would read a whole ledger is asked of a month only. Sums over many
+accounts may be larger than a bigint."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,37 +51,37 @@ ORDER BY granted.points DESC, rule"""
 
 def user_by_rule(connection: sa.Connection, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
     """What each rule has granted the user, and what of it is still pending; most first."""
-    return [shown(row) for row in rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id)]
+    return [_with_sums(row) for row in rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id)]
 
 
 _ACCOUNTS = """
-SELECT status, count(*) AS accounts, sum(balance)::bigint AS balance,
-       sum(frozen_balance)::bigint AS frozen_balance, sum(pending_balance)::bigint AS pending_balance,
-       sum(debt)::bigint AS debt, sum(total_earned)::bigint AS total_earned,
-       sum(total_spent)::bigint AS total_spent, sum(expired_points)::bigint AS expired_points,
-       sum(total_refunded)::bigint AS total_refunded,
-       sum(total_transferred_in)::bigint AS total_transferred_in,
-       sum(total_transferred_out)::bigint AS total_transferred_out,
-       sum(total_adjusted_in)::bigint AS total_adjusted_in,
-       sum(total_adjusted_out)::bigint AS total_adjusted_out,
-       sum(total_clawed_back)::bigint AS total_clawed_back
+SELECT status, count(*) AS accounts, sum(balance) AS balance,
+       sum(frozen_balance) AS frozen_balance, sum(pending_balance) AS pending_balance,
+       sum(debt) AS debt, sum(total_earned) AS total_earned,
+       sum(total_spent) AS total_spent, sum(expired_points) AS expired_points,
+       sum(total_refunded) AS total_refunded,
+       sum(total_transferred_in) AS total_transferred_in,
+       sum(total_transferred_out) AS total_transferred_out,
+       sum(total_adjusted_in) AS total_adjusted_in,
+       sum(total_adjusted_out) AS total_adjusted_out,
+       sum(total_clawed_back) AS total_clawed_back
 FROM accounts WHERE tenant_id = %(tenant)s GROUP BY status ORDER BY status"""
 
 
 def tenant_accounts(connection: sa.Connection, tenant_id: str) -> list[dict[str, Any]]:
     """For each status: how many accounts, and what they add up to."""
-    return [shown(row) for row in rows(connection, _ACCOUNTS, tenant=tenant_id)]
+    return [_with_sums(row) for row in rows(connection, _ACCOUNTS, tenant=tenant_id)]
 
 
 # An entry's id begins with the millisecond of its recording: one index range holds the month.
 _SINCE_BY_KIND = """
-SELECT e.type, e.subtype, count(*) AS entries, sum(e.amount)::bigint AS points
+SELECT e.type, e.subtype, count(*) AS entries, sum(e.amount) AS points
 FROM entries e WHERE e.tenant_id = %(tenant)s AND e.id >= %(first)s
 GROUP BY e.type, e.subtype ORDER BY e.type, e.subtype"""
 
 _SINCE_BY_RULE = """
 SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points
-FROM (SELECT e.rule_id, count(*) AS entries, sum(e.amount)::bigint AS points
+FROM (SELECT e.rule_id, count(*) AS entries, sum(e.amount) AS points
       FROM entries e
       WHERE e.tenant_id = %(tenant)s AND e.id >= %(first)s AND e.type = 'earn' AND e.rule_id IS NOT NULL
       GROUP BY e.rule_id) AS granted
@@ -92,12 +94,19 @@ ORDER BY granted.points DESC, rule"""
 def tenant_by_kind_since(connection: sa.Connection, tenant_id: str, moment: datetime) -> list[dict[str, Any]]:
     """Entries and points by type and subtype, of what was recorded since a moment."""
     return [
-        shown(row) for row in rows(connection, _SINCE_BY_KIND, tenant=tenant_id, first=first_id_of(moment))
+        _with_sums(row)
+        for row in rows(connection, _SINCE_BY_KIND, tenant=tenant_id, first=first_id_of(moment))
     ]
 
 
 def tenant_by_rule_since(connection: sa.Connection, tenant_id: str, moment: datetime) -> list[dict[str, Any]]:
     """What each rule has granted since a moment, most first."""
     return [
-        shown(row) for row in rows(connection, _SINCE_BY_RULE, tenant=tenant_id, first=first_id_of(moment))
+        _with_sums(row)
+        for row in rows(connection, _SINCE_BY_RULE, tenant=tenant_id, first=first_id_of(moment))
     ]
+
+
+def _with_sums(row: Any) -> dict[str, Any]:
+    """The row as it is shown; its sums, which may be larger than a bigint, whole numbers."""
+    return {name: int(value) if isinstance(value, Decimal) else value for name, value in shown(row).items()}

@@ -63,7 +63,7 @@ SELECT m.kind, m.amount, l.id AS lot_id, l.amount AS lot_amount, l.earned_at, l.
        l.activates_at, l.entry_id, l.origin_id
 FROM lot_moves m LEFT JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_id
 WHERE m.tenant_id = %(tenant)s AND m.entry_id = %(entry)s
-ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s"""
+ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 # A lot is made with its entry, in the same millisecond, with which both ids begin: one short index range.
 _ARRIVED = """
@@ -71,7 +71,7 @@ SELECT l.id AS lot_id, l.amount, l.remaining, l.frozen, l.state, l.earned_at, l.
        l.activates_at, l.origin_id
 FROM lots l
 WHERE l.tenant_id = %(tenant)s AND l.id BETWEEN %(first)s AND %(last)s AND l.entry_id = %(entry)s
-ORDER BY l.expires_at, l.earned_at, l.id LIMIT %(most)s"""
+ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 _MOST_LOTS = 1_000  # that one entry's trace tells; more cannot be read
 
@@ -99,7 +99,7 @@ SELECT l.id, l.entry_id, l.origin_id, l.amount, l.remaining, l.frozen, l.state, 
 FROM unnest(%(entries)s::uuid[], %(firsts)s::uuid[], %(lasts)s::uuid[]) AS came (entry_id, first, last)
 JOIN lots l ON l.tenant_id = %(tenant)s AND l.id BETWEEN came.first AND came.last
      AND l.entry_id = came.entry_id
-ORDER BY l.id"""
+ORDER BY l.seq, l.place, l.id"""
 
 
 def lots_of(connection: sa.Connection, tenant_id: str, entry_ids: list[UUID]) -> list[dict[str, Any]]:

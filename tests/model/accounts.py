@@ -1,0 +1,279 @@
+"""An account of the model: figures, entries, lots and holds, as plain lists of plain values.
+
+`Account.post` is the only place where a figure changes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+FIGURES = (
+    "balance",
+    "frozen_balance",
+    "pending_balance",
+    "debt",
+    "total_earned",
+    "total_spent",
+    "expired_points",
+    "total_refunded",
+    "total_transferred_in",
+    "total_transferred_out",
+    "total_adjusted_in",
+    "total_adjusted_out",
+    "total_clawed_back",
+)
+LARGEST_FIGURE = 10**15
+LARGEST_TOTAL = 10**18
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One immutable row of an account. `related`: the id of the entry that it refers to."""
+
+    user: str
+    seq: int
+    type: str
+    subtype: str
+    amount: int
+    delta: int
+    delta_frozen: int
+    delta_pending: int
+    delta_debt: int
+    balance_after: int
+    frozen_after: int
+    pending_after: int
+    debt_after: int
+    occurred_at: datetime
+    command: str
+    related: str | None = None
+    rule: tuple[str, int] | None = None
+    expires_at: datetime | None = None
+    moves: list[tuple["Lot", str, int]] = field(default_factory=list)
+    lots: list["Lot"] = field(default_factory=list)  # that it brought
+    meters: list[tuple[str, str, str, Any]] = field(default_factory=list)  # limits per day that counted it
+
+    @property
+    def id(self) -> str:
+        return f"{self.user}/{self.seq}"
+
+
+@dataclass(slots=True, eq=False)
+class Lot:
+    """Points that came together and expire together."""
+
+    entry: Entry
+    nth: int
+    origin: Entry
+    amount: int
+    earned_at: datetime
+    expires_at: datetime | None
+    activates_at: datetime | None = None
+    remaining: int = 0
+    frozen: int = 0
+    expired: int = 0
+    changes: int = 0
+    is_pending: bool = False
+    end: str = "consumed"  # its state when nothing is left
+    first_expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.first_expires_at = self.first_expires_at or self.expires_at
+
+    @property
+    def id(self) -> str:
+        return f"{self.entry.id}/{self.nth}"
+
+    @property
+    def state(self) -> str:
+        if self.is_pending and self.remaining:
+            return "pending"
+        return "active" if self.remaining or self.frozen else self.end
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The order of consumption: soonest expiry, oldest, then as they came to the account."""
+        return (self.expires_at or NEVER, self.earned_at, self.entry.seq, self.nth)
+
+    def is_due(self, moment: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= moment
+
+    def take(self, points: int, end: str = "consumed") -> None:
+        self.remaining -= points
+        assert self.remaining >= 0
+        self.end = end
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """Points that go back to a lot, or to a new one that carries it on until `ends`."""
+
+    lot: Lot
+    points: int
+    is_new: bool = False
+    ends: datetime | None = None
+
+    def order(self, entry: Entry, nth: int) -> tuple[Any, ...]:
+        """The order of consumption of the lot that it becomes."""
+        if not self.is_new:
+            return self.lot.order
+        return (self.ends or NEVER, self.lot.earned_at, entry.seq, nth)
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """Points that are set aside; `parts`: of which lot, and how much of it is still frozen."""
+
+    id: str
+    seq: int
+    amount: int
+    opened_at: datetime
+    expires_at: datetime | None
+    parts: list[list[Any]]  # lot, amount, frozen
+    captured: int = 0
+    released: int = 0
+    state: str = "open"
+
+    @property
+    def frozen(self) -> int:
+        return self.amount - self.captured - self.released
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """A user's points within a tenant."""
+
+    user: str
+    points_type: str
+    as_of: datetime
+    status: str = "active"
+    figures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FIGURES, 0))
+    entries: list[Entry] = field(default_factory=list)
+    lots: list[Lot] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    exempt: bool = False
+    expires_not_before: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time passes on it."""
+        return self.status in ("active", "suspended")
+
+    @property
+    def held_at_all(self) -> int:
+        """Whatever there is, less what is owed."""
+        figures = self.figures
+        return figures["balance"] + figures["frozen_balance"] + figures["pending_balance"] - figures["debt"]
+
+    def post(
+        self,
+        type_: str,
+        subtype: str,
+        amount: int,
+        *,
+        at: datetime,
+        command: str,
+        total: str | None = None,
+        balance: int = 0,
+        frozen: int = 0,
+        pending: int = 0,
+        debt: int = 0,
+        related: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Entry:
+        """Adds an entry and changes the figures by it. `total` names the one that counts its amount."""
+        figures = self.figures
+        figures["balance"] += balance
+        figures["frozen_balance"] += frozen
+        figures["pending_balance"] += pending
+        figures["debt"] += debt
+        if total:
+            figures[total] += amount
+        after = (
+            figures["balance"],
+            figures["frozen_balance"],
+            figures["pending_balance"],
+            figures["debt"],
+        )
+        assert min(after) >= 0, after
+        assert not (figures["debt"] and figures["balance"]), "a debt is repaid by whatever is available"
+        entry = Entry(
+            self.user,
+            len(self.entries) + 1,
+            type_,
+            subtype,
+            amount,
+            balance,
+            frozen,
+            pending,
+            debt,
+            *after,
+            occurred_at=at,
+            command=command,
+            related=related,
+            expires_at=expires_at,
+        )
+        self.entries.append(entry)
+        return entry
+
+    def bring(self, entry: Entry, points: int, **fields: Any) -> Lot:
+        """A new lot of an entry's points."""
+        lot = Lot(entry, len(entry.lots), fields.pop("origin", entry), points, remaining=points, **fields)
+        entry.lots.append(lot)
+        self.lots.append(lot)
+        return lot
+
+    def copied(self) -> "Account":
+        """Another account that is like this one, to see what would happen."""
+        lots = {id(lot): replace(lot) for lot in self.lots}
+        holds = [
+            replace(hold, parts=[[lots[id(lot)], points, frozen] for lot, points, frozen in hold.parts])
+            for hold in self.holds
+        ]
+        entries, figures = list(self.entries), dict(self.figures)
+        return replace(self, figures=figures, entries=entries, lots=list(lots.values()), holds=holds)
+
+    def available(self) -> list[Lot]:
+        """Lots that can be spent, in the order of consumption."""
+        return sorted(
+            (lot for lot in self.lots if lot.remaining and not lot.is_pending), key=lambda lot: lot.order
+        )
+
+    def consume(self, entry: Entry, points: int, kind: str, lots: Iterable[Lot] | None = None) -> int:
+        """Takes points from lots in the given order, or in that of consumption; how many are missing."""
+        for lot in self.available() if lots is None else lots:
+            taken = min(points, lot.remaining)
+            if taken:
+                lot.take(taken)
+                entry.moves.append((lot, kind, taken))
+                points -= taken
+        return points
+
+    def give_back(self, entry: Entry, owed: int, shares: Sequence[Share]) -> None:
+        """Returns points to lots, except those that repay a debt: the first in the order of consumption."""
+        for nth in sorted(range(len(shares)), key=lambda nth: shares[nth].order(entry, nth)):
+            share, paid = shares[nth], min(owed, shares[nth].points)
+            share.points -= paid
+            owed -= paid
+            if paid and not share.is_new:
+                share.lot.end = "consumed"
+            if paid and entry.type == "unfreeze" and not share.is_new:
+                entry.moves.append((share.lot, "debt", paid))  # it was held, and leaves its lot only now
+        assert not owed
+        for share in shares:
+            if share.points:
+                self._return(entry, share)
+
+    def _return(self, entry: Entry, share: Share) -> None:
+        lot, points = share.lot, share.points
+        if share.is_new:
+            self.bring(entry, points, origin=lot.origin, earned_at=lot.earned_at, expires_at=share.ends)
+        else:
+            lot.remaining += points
+            entry.moves.append((lot, "restore", points))
+
+    def repay(self, entry: Entry, owed: int, brought: Sequence[Lot]) -> None:
+        """Repays debt out of the lots that a credit brings, in the order of consumption."""
+        missing = self.consume(entry, owed, "debt", sorted(brought, key=lambda lot: lot.order))
+        assert not missing

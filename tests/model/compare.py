@@ -1,0 +1,171 @@
+"""Tells a played history to the model, in the order in which the ledger applied it, and compares everything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointledger import AnyCommand
+from pointledger import Outcome as LedgerOutcome
+from pointledger.ids import parse_id
+from tests.model.accounts import Lot
+from tests.model.acts import Done
+from tests.model.coverage import Coverage
+from tests.model.deciding import Command, Outcome
+from tests.model.histories import PutConfig, PutRule, PutWallet
+from tests.model.model import World
+from tests.model.recorded import Recorded
+from tests.model.rows import (
+    account_values,
+    alike,
+    as_command,
+    as_moments,
+    entry_values,
+    hold_row,
+    hold_values,
+    lot_rows,
+    lot_values,
+    moves_of,
+)
+
+_UNCOMPARED = ("rule_id", "transaction", "hold_id", "coupon", "id", "related_id", "user_id", "lot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the ledger and the model do not agree."""
+
+    where: str
+    ledger: Any
+    model: Any
+
+    def __str__(self) -> str:
+        return f"{self.where}:\n    ledger {self.ledger}\n    model  {self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What one tenant's producers and administrators did. `commands` and their outcomes go by task ids;
+    `labels`: how a command is called where it matters."""
+
+    tenant_id: str
+    commands: Mapping[str, AnyCommand]
+    outcomes: Mapping[str, LedgerOutcome]
+    acts: Sequence[Done]
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    def label(self, word: str) -> str:
+        """A command's label in the place of its task id; any other word as it is."""
+        return str(self.labels.get(word, word))
+
+
+class Comparison:
+    """One tenant's story against the model. `differences` is empty if they agree in everything."""
+
+    def __init__(self, story: Story, recorded: Recorded, coverage: Coverage | None = None) -> None:
+        self._story, self._recorded = story, recorded
+        self._coverage = coverage or Coverage()
+        self.world = World(story.tenant_id, translate=self._translate)
+        self.world.find_lot = self._find_lot
+        self._taken: dict[str, Lot] = {}
+        self.differences: list[Difference] = []
+
+    def run(self) -> list[Difference]:
+        """The first outcome that differs and, if none does, all that differs in the end."""
+        self._replay()
+        if not self.differences:
+            self._compare_end()
+        return self.differences
+
+    def _differ(self, where: str, ledger: Any, model: Any) -> None:
+        if ledger != model:
+            self.differences.append(Difference(where, ledger, model))
+
+    # ------------------------------------------------------------------------------------------- names
+
+    def _translate(self, given: str) -> str | None:
+        return self._recorded.names.get(str(parse_id(given)))
+
+    def _find_lot(self, given: str) -> Lot | None:
+        """The model's lot for an id of the ledger's: of the entry that brought it, with the same content."""
+        lot_id = str(parse_id(given))
+        recorded = self._recorded.lot_names.get(lot_id)
+        if recorded is None:
+            return None
+        if lot_id not in self._taken:
+            entry = self.world.entry_by_name(recorded["entry"])
+            alike = [
+                lot
+                for lot in (entry.lots if entry else [])
+                if lot not in self._taken.values()
+                and (lot.amount, lot.earned_at, lot.first_expires_at)
+                == (recorded["amount"], recorded["earned_at"], recorded["first_expires_at"])
+            ]
+            if not alike:
+                return None
+            self._taken[lot_id] = alike[0]
+        return self._taken[lot_id]
+
+    # ------------------------------------------------------------------------------------------ replay
+
+    def _replay(self) -> None:
+        acts = list(self._story.acts)
+        for applied in self._recorded.order:
+            while acts and acts[0].done_at <= applied.applied_at:
+                self._act(acts.pop(0))
+            command = as_command(self._story.commands[applied.command_id], applied.accepted_at)
+            says = self.world.decide(command)
+            self._coverage.outcome(command.kind, says)
+            self._compare_outcome(command, says, self._story.outcomes[applied.command_id])
+            if self.differences:
+                return
+        for done in acts:
+            self._act(done)
+
+    def _act(self, done: Done) -> None:
+        match done.act:
+            case PutConfig():
+                self.world.put_config(as_moments(done.act.config), done.saved_at)
+            case PutRule():
+                self.world.put_rule(done.act.rule, done.saved_at)
+            case PutWallet():
+                self.world.put_wallet(done.act.user, done.act.status, done.act.frozen)
+
+    def _compare_outcome(self, command: Command, says: Outcome, told: LedgerOutcome) -> None:
+        where = f"command {self._story.label(command.id)}, {command.kind} of {command.user_id}"
+        self._differ(f"{where}: outcome", (told.state, told.reason), (says.state, says.reason))
+        data = told.data or {}
+        for name in sorted((says.data.keys() | data.keys()) - {*_UNCOMPARED}):
+            self._differ(f"{where}: {name}", *alike(data.get(name), says.data.get(name)))
+
+    def _compare_end(self) -> None:
+        recorded, world = self._recorded, self.world
+        self._differ("users with an account", sorted(recorded.accounts), sorted(world.accounts))
+        if self.differences:
+            return
+        for user, account in world.accounts.items():
+            self._differ_by_name(f"account of {user}", recorded.accounts[user], account_values(account))
+            entries = recorded.entries.get(user, [])
+            for entry, values in zip(entries, map(entry_values, account.entries), strict=False):
+                for each in (entry, values):
+                    each["command"] = self._story.label(each["command"])
+                self._differ_by_name(f"entry {user}/{entry['seq']}", entry, values)
+            moves = moves_of(account.entries)
+            lots = lot_rows(lot_values(lot, moves) for lot in account.lots)
+            self._differ_rows(f"lots of {user}", lot_rows(recorded.lots.get(user, [])), lots)
+            holds = [hold_row(hold) for hold in recorded.holds.get(user, [])]
+            self._differ_rows(f"holds of {user}", holds, [hold_row(hold_values(h)) for h in account.holds])
+        used = {meter: tuple(counts) for meter, counts in world.usage.items() if any(counts)}
+        self._differ_by_name("usage", {k: v for k, v in recorded.usage.items() if any(v)}, used)
+        wallets = {user: wallet.values for user, wallet in world.wallets.items()}
+        self._differ_by_name("wallets", recorded.wallets, wallets)
+
+    def _differ_by_name(self, where: str, ledger: Mapping[Any, Any], model: Mapping[Any, Any]) -> None:
+        for name in [*model, *(name for name in ledger if name not in model)]:
+            self._differ(f"{where}: {name}", ledger.get(name), model.get(name))
+
+    def _differ_rows(self, where: str, ledger: list[Any], model: list[Any]) -> None:
+        ours, theirs = sorted(model, key=repr), sorted(ledger, key=repr)
+        self._differ(
+            where, [row for row in theirs if row not in ours], [row for row in ours if row not in theirs]
+        )
+        self._differ(f"{where}, how many", len(ledger), len(model))

@@ -1,0 +1,175 @@
+"""Points that come, go and expire: open-account, earn, spend, expire, adjust, import, and two sweeps."""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from tests.model.accounts import Account, Entry, Lot
+from tests.model.deciding import Data, Decision
+from tests.model.lifecycle import take_as_expired
+
+_RATIO_DIGITS = Decimal("0.000001")
+
+
+def open_account(_: Decision) -> Data:
+    return {}
+
+
+def earn(d: Decision) -> Data:
+    """Grants points, which are pending until `activates_at`."""
+    activates_at = d.fields.get("activates_at")
+    if activates_at is not None and activates_at <= d.effective_at:
+        activates_at = None
+    left = earnings_left(d)
+    d.refuse_unless(left is None or d.amount <= left, "LIMIT_REACHED")
+    d.must_have_room(d.amount)
+    expires_at = d.fields.get("expires_at")
+    if expires_at is None:
+        expires_at = d.config.expiry.ends(activates_at or d.effective_at, d.calendar)
+    entry = grant(d, "manual", d.amount, activates_at, expires_at)
+    count_earnings(d, entry)
+    return {"points_earned": d.amount}
+
+
+def grant(d: Decision, subtype: str, points: int, activates_at: object, expires_at: object) -> Entry:
+    """Points that are earned, in a lot of their own: available, or pending."""
+    d.must_fit(points, "total_earned")
+    if activates_at is None or activates_at <= d.as_of:
+        return d.credit(
+            "earn",
+            subtype,
+            points,
+            "total_earned",
+            d.new_lot(expires_at),
+            expires_at=expires_at,  # type: ignore[arg-type]
+        )
+    entry = d.post("earn", subtype, points, total="total_earned", pending=points, expires_at=expires_at)
+    lot = d.new_lot(expires_at)(entry)[0]  # type: ignore[arg-type]
+    lot.activates_at, lot.is_pending = activates_at, True  # type: ignore[assignment]
+    return entry
+
+
+def earnings_left(d: Decision) -> int | None:
+    """What `max_earn_per_day` leaves of the day; None: it does not bound."""
+    most = d.config.max_earn_per_day
+    return None if most is None else max(0, most - d.world.usage[_meter(d, "earn")][0])
+
+
+def count_earnings(d: Decision, entry: Entry) -> None:
+    if d.config.max_earn_per_day is not None:
+        count(d, entry, _meter(d, "earn"))
+
+
+def count(d: Decision, entry: Entry, meter: tuple[str, str, str, object]) -> None:
+    """Counts an entry in a window; a clawback on the same day makes room again in windows of a day."""
+    used = d.world.usage[meter]
+    used[0] += entry.amount
+    used[1] += 1
+    if meter[2] == "day":
+        entry.meters.append(meter)
+
+
+def _meter(d: Decision, what: str) -> tuple[str, str, str, object]:
+    return (d.command.user_id, what, "day", d.calendar.date_of(d.effective_at))
+
+
+def spend(d: Decision) -> Data:
+    d.refuse_unless(d.amount >= d.config.min_spend_points, "BELOW_MINIMUM")
+    most, used = d.config.max_spend_per_day, d.world.usage[_meter(d, "spend")][0]
+    d.refuse_unless(most is None or d.amount <= most - used, "LIMIT_REACHED")
+    d.must_have(d.amount)
+    d.debit("spend", "purchase", d.amount, "total_spent", "spend")
+    if most is not None:
+        used_today = d.world.usage[_meter(d, "spend")]
+        used_today[0] += d.amount
+        used_today[1] += 1
+    return {}
+
+
+def expire(d: Decision) -> Data:
+    """Takes away what is available of the amount; what is missing is dropped."""
+    settled = min(d.amount, d.account.figures["balance"])
+    ratio = (Decimal(settled) / Decimal(d.amount)).quantize(_RATIO_DIGITS, ROUND_HALF_EVEN).normalize()
+    if settled:
+        entry = d.post("expire", "manual", settled, total="expired_points", balance=-settled)
+        lots = d.account.available()
+        for lot, points in _shares(lots, settled, d.fields.get("strategy", "soonest_first")):
+            take_as_expired(entry, lot, points)
+    return {"requested": d.amount, "settled": settled, "ratio": f"{ratio:f}"}
+
+
+def _shares(lots: list[Lot], points: int, strategy: str) -> list[tuple[Lot, int]]:
+    """How much each lot gives. Pro rata by largest remainder; where remainders tie, the order of consumption
+    decides."""
+    if strategy == "pro_rata":
+        whole = sum(lot.remaining for lot in lots)
+        shares = [points * lot.remaining // whole for lot in lots]
+        rests = [points * lot.remaining % whole for lot in lots]
+        largest = sorted(range(len(lots)), key=lambda nth: -rests[nth])
+        for nth in largest[: points - sum(shares)]:
+            shares[nth] += 1
+    else:
+        shares, left = [], points
+        for lot in lots:
+            shares.append(min(left, lot.remaining))
+            left -= shares[-1]
+    return [(lot, share) for lot, share in zip(lots, shares, strict=True) if share]
+
+
+def adjust(d: Decision) -> Data:
+    """An administrator gives or takes points."""
+    if d.amount < 0:
+        d.must_have(-d.amount)
+        d.debit("adjust", "admin", -d.amount, "total_adjusted_out", "adjust")
+        return {}
+    d.must_have_room(d.amount)
+    d.must_fit(d.amount, "total_adjusted_in")
+    expires_at = d.config.expiry.ends(d.effective_at, d.calendar)
+    new_lot = d.new_lot(expires_at)
+    d.credit("adjust", "admin", d.amount, "total_adjusted_in", new_lot, expires_at=expires_at)
+    return {}
+
+
+def import_opening_balance(d: Decision) -> Data:
+    """Brings lots of another system, an entry for each. Those that have expired are left out, or come in and
+    expire at once."""
+    lots = d.fields["lots"]
+    expired = [lot for lot in lots if lot.get("expires_at") and lot["expires_at"] <= d.as_of]
+    brought = lots if d.fields.get("expired") == "import" else [lot for lot in lots if lot not in expired]
+    points = sum(lot["amount"] for lot in brought)
+    d.must_fit(points, "total_earned")
+    made = []
+    for lot in brought:
+        earned_at, expires_at = lot.get("earned_at") or d.effective_at, lot.get("expires_at")
+        earned_at = min(earned_at, d.effective_at)  # the future is not believed
+        new_lot = d.new_lot(expires_at, earned_at)
+        entry = d.credit("earn", "import", lot["amount"], "total_earned", new_lot, expires_at=expires_at)
+        made += entry.lots
+    points_expired = sum(entry.amount for entry in d.clock.expire_due(d.account, made))
+    rejected = sum(lot["amount"] for lot in lots) - points
+    return {
+        "points_earned": points,
+        "points_rejected": rejected,
+        "points_expired": points_expired,
+        "control_sum": points + rejected,
+    }
+
+
+def expire_due(d: Decision) -> Data:
+    """Time has passed already; what came of it is this command's doing."""
+    entries = own_entries(d.account, d.command.id, "expire", "scheduled")
+    return {"points_expired": sum(entry.amount for entry in entries), "lots_expired": len(entries)}
+
+
+def activate_due(d: Decision) -> Data:
+    entries = own_entries(d.account, d.command.id, "adjust", "activation")
+    return {"points_activated": sum(entry.amount for entry in entries), "lots_activated": len(entries)}
+
+
+def own_entries(account: Account, command: str, type_: str, subtype: str) -> list[Entry]:
+    """What this command has written of a kind."""
+    found = []
+    for entry in reversed(account.entries):
+        if entry.command != command:
+            break
+        if (entry.type, entry.subtype) == (type_, subtype):
+            found.append(entry)
+    return found[::-1]

@@ -1,0 +1,134 @@
+"""Random histories: commands of every kind, chosen with a look at what the model says there is."""
+
+import random
+from datetime import UTC, datetime
+
+from tests.model.accounts import LARGEST_FIGURE
+from tests.model.histories import (
+    Act,
+    Cancel,
+    History,
+    Pause,
+    PutConfig,
+    PutRule,
+    PutWallet,
+    Round,
+    Send,
+)
+from tests.model.moments import Timeline, start_of_history
+from tests.model.random_commands import Commands
+from tests.model.random_programs import Programs
+from tests.model.telling import Teller
+
+END = datetime(2026, 5, 1, tzinfo=UTC)  # histories lie in the past, so that they are the same at any time
+_MOST_IN_A_ROUND = 12
+_RICH = 0.04  # of the histories deal with the largest figures
+
+
+class Author:
+    """Writes one history of so many commands."""
+
+    def __init__(self, chance: random.Random, commands: int) -> None:
+        self._chance, self._commands = chance, commands
+        zone = chance.choice(("Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia", "UTC", "America/Havana"))
+        self._start = start_of_history(chance, zone)
+        self._programs = Programs(chance, self._start)
+        self._teller = Teller()
+        self._label = 0
+        self._door: dict[int, Send] = {}
+        self._erased: set[str] = set()
+
+    def write(self) -> History:
+        config = None if self._chance.random() < 0.02 else self._programs.config()
+        rules = tuple(self._programs.rule(f"rule {nth}") for nth in range(self._chance.randrange(1, 6)))
+        if config is None:
+            rules = ()
+        else:
+            self._teller.act(PutConfig(config), self._start)
+            for rule in rules:
+                self._teller.act(PutRule(rule), self._start)
+        self._config, self._rules = config, rules
+        self._timeline = Timeline(self._chance, self._start, END)
+        is_rich = self._chance.random() < _RICH
+        self._writer = Commands(self._chance, self._teller, self._timeline, is_rich)
+        rounds = []
+        while self._label < self._commands:
+            rounds.append(self._round())
+        return History(config, rules, tuple(rounds))
+
+    def _round(self) -> Round:
+        before = tuple(self._acts())
+        size = min(self._chance.randint(1, _MOST_IN_A_ROUND), self._commands - self._label)
+        sends: list[Send] = []
+        for _ in range(size):
+            sends.append(self._send())
+        self._writer.settle()
+        cancelled = [Cancel(sends[-1].label)] if self._chance.random() < 0.04 else []
+        return Round(before, tuple(sends), tuple(cancelled))
+
+    # --------------------------------------------------------------------------------------------- acts
+
+    def _acts(self) -> list[Act]:
+        if self._config is None:
+            return []
+        acts: list[Act] = []
+        draw = self._chance.random()
+        if draw < 0.1:
+            self._config = self._programs.changed(dict(self._config))
+            acts.append(PutConfig(self._config, self._chance.choice((None, self._timeline.now))))
+        elif draw < 0.25 and self._rules:
+            rule = self._programs.rule(self._chance.choice(self._rules)["name"])
+            acts.append(PutRule(rule, self._chance.choice((None, self._timeline.now))))
+        elif draw < 0.29:
+            acts.append(Pause(on=self._chance.random() < 0.5))
+        elif draw < 0.36:
+            user = self._writer.user_with_wallet()
+            status = self._chance.choice(("active", "frozen", "closed"))
+            acts.append(PutWallet(user, status, self._chance.choice((0, 5, 100))))
+        for act in acts:
+            self._teller.act(act, self._timeline.now)
+        return acts
+
+    # -------------------------------------------------------------------------------------------- sends
+
+    def _send(self) -> Send:
+        if self._door and self._chance.random() < 0.05:
+            return self._again()
+        return self._new()
+
+    def _new(self) -> Send:
+        label, self._label = self._label, self._label + 1
+        kind, user, fields, moment = self._writer.command()
+        key = f"key {label}" if self._chance.random() < 0.12 else None
+        actor = self._chance.choice(("service", "admin", "sweep")) if kind != "apply-rule" else "service"
+        send = Send(label, kind, user, fields, moment, actor=actor, key=key)
+        if kind == "erase-user":
+            self._erased.add(user)
+        self._door[label] = send
+        self._writer.decide(send)
+        return send
+
+    def _again(self) -> Send:
+        """A command that is sent again: by its id or its key, as it was or with other content."""
+        first = self._door[self._chance.choice(list(self._door))]
+        if self._erased & {
+            first.user,
+            first.fields.get("to_user_id"),
+        }:  # what was erased is not recognised by its content any more
+            return self._new()
+        label, self._label = self._label, self._label + 1
+        fields, at = dict(first.fields), first.at
+        if self._chance.random() < 0.4 and "amount" in fields and isinstance(fields["amount"], int):
+            fields["amount"] += 1 if fields["amount"] not in (-1, LARGEST_FIGURE) else -1
+        by_key = first.key is not None and self._chance.random() < 0.6
+        return Send(
+            label,
+            first.kind,
+            first.user,
+            fields,
+            at,
+            actor=first.actor,
+            key=first.key,
+            again=None if by_key else first.label,
+            alone=True,
+        )

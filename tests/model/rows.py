@@ -1,0 +1,142 @@
+"""The model's values in the form in which the ledger's are read, so that they can be compared."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pointledger import AnyCommand
+from pointledger.ids import show_id
+from tests.model.accounts import Account, Entry, Hold, Lot
+from tests.model.deciding import Command
+
+Values = dict[str, Any]
+Moves = Mapping[int, list[tuple[str, int]]]
+
+_OUTSIDE = ("id", "tenant_id", "user_id", "actor", "idempotency_key", "occurred_at", "extensions")
+_TRANSACTION = ("seq", "type", "subtype", "amount", "balance_before", "balance_after")
+
+
+def as_command(command: AnyCommand, accepted_at: datetime) -> Command:
+    """A command as the model takes it, from what its sender made."""
+    fields = {name: value for name, value in command.model_dump().items() if name not in _OUTSIDE}
+    return Command(
+        show_id(command.id),
+        command.kind,
+        command.tenant_id,
+        command.user_id,
+        fields,
+        accepted_at,
+        command.occurred_at,
+    )
+
+
+def as_moments(config: Mapping[str, Any]) -> Values:
+    """A configuration with its moments as such."""
+    moment = config.get("expires_not_before")
+    if not isinstance(moment, str):
+        return dict(config)
+    return {**config, "expires_not_before": datetime.fromisoformat(moment).astimezone(UTC)}
+
+
+def alike(ledger: Any, model: Any) -> tuple[Any, Any]:
+    """What an outcome tells, reduced to what the model says, with moments as such."""
+    if isinstance(model, datetime) and isinstance(ledger, str):
+        return datetime.fromisoformat(ledger).astimezone(UTC), model
+    if isinstance(model, Mapping) and isinstance(ledger, Mapping):
+        pairs = {
+            name: alike(ledger.get(name), model.get(name)) for name in {*model, *ledger} - _ids(model, ledger)
+        }
+        return {k: v[0] for k, v in pairs.items()}, {k: v[1] for k, v in pairs.items()}
+    if isinstance(model, list) and isinstance(ledger, list) and len(model) == len(ledger):
+        if model and "expires_at_before" in model[0]:  # lots that were moved, in no promised order
+            model, ledger = (
+                sorted(each, key=lambda lot: str(lot.get("expires_at_before"))) for each in (model, ledger)
+            )
+        both = [alike(*pair) for pair in zip(ledger, model, strict=True)]
+        return [pair[0] for pair in both], [pair[1] for pair in both]
+    return ledger, model
+
+
+def _ids(model: Mapping[str, Any], ledger: Mapping[str, Any]) -> set[str]:
+    """What only the ledger tells: ids, and what the entries have anyway."""
+    extra = {"id", "user_id", "rule_id", "wallet_id", "lot_id", "related_id", "created_at", "updated_at"}
+    if "subtype" in model:
+        extra |= ledger.keys() - set(_TRANSACTION)
+    if model.get("skipped") == "error":
+        extra.add("because")
+    return extra
+
+
+def account_values(account: Account) -> Values:
+    return {
+        **account.figures,
+        "status": account.status,
+        "points_type": account.points_type,
+        "version": len(account.entries),
+        "as_of": account.as_of,
+        "expiry_exempt": account.exempt,
+        "expires_not_before": account.expires_not_before,
+    }
+
+
+def entry_values(entry: Entry) -> Values:
+    names = [each.name for each in dataclasses.fields(entry)]
+    values = {name: getattr(entry, name) for name in names if name not in ("user", "moves", "lots", "meters")}
+    values["rule"], values["rule_version"] = entry.rule or (None, None)
+    return values
+
+
+def moves_of(entries: Iterable[Entry]) -> Moves:
+    """What moved of each lot, by the lot's identity: points in or, below 0, out. Returning from a hold is no
+    move."""
+    found: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
+    for entry in entries:
+        for lot, kind, points in entry.moves:
+            if (entry.type, kind) != ("unfreeze", "restore"):
+                found[id(lot)].append((entry.id, points if kind == "restore" else -points))
+    return found
+
+
+def lot_values(lot: Lot, moves: Moves) -> Values:
+    return {
+        "entry": lot.entry.id,
+        "origin": lot.origin.id,
+        "amount": lot.amount,
+        "remaining": lot.remaining,
+        "frozen": lot.frozen,
+        "state": lot.state,
+        "earned_at": lot.earned_at,
+        "expires_at": lot.expires_at,
+        "expired": lot.expired,
+        "activates_at": lot.activates_at,
+        "changes": lot.changes,
+        "moves": moves.get(id(lot), []),
+    }
+
+
+def lot_rows(lots: Iterable[Values]) -> list[Values]:
+    """Lots as they are compared. What a lot gives to a debt in the entry that brings it, or that gives it back,
+    leaves no trace: a ledger may note it as coming and going, or not at all."""
+    rows = []
+    for lot in lots:
+        net: defaultdict[str, int] = defaultdict(int)
+        for entry, points in lot["moves"]:
+            net[entry] += points
+        amount = lot["amount"] + net.pop(lot["entry"], 0)
+        moves = sorted((entry, points) for entry, points in net.items() if points)
+        shown = {name: value for name, value in lot.items() if name != "first_expires_at"}
+        if amount:
+            rows.append({**shown, "amount": amount, "moves": moves})
+    return rows
+
+
+def hold_values(hold: Hold) -> Values:
+    names = ("seq", "amount", "captured", "released", "state", "opened_at", "expires_at")
+    lots = [(lot.entry.id, lot.earned_at, points, frozen) for lot, points, frozen in hold.parts]
+    return {**{name: getattr(hold, name) for name in names}, "lots": lots}
+
+
+def hold_row(values: Values) -> Values:
+    return {**values, "lots": sorted(values["lots"])}

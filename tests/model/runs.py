@@ -1,0 +1,107 @@
+"""A run: random worlds, a group at a time, played side by side and compared."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pointledger import AnyCommand, Outcome
+from pointledger.ids import show_id
+from tests.ledger import Ledger
+from tests.model.acts import REUSED, Played
+from tests.model.compare import Comparison, Difference, Story
+from tests.model.coverage import Coverage
+from tests.model.door import at_the_door
+from tests.model.histories import History
+from tests.model.order import out_of_order
+from tests.model.random_histories import Author
+from tests.model.recorded import Recorded, read
+from tests.model.system import System
+
+_AT_ONCE = 1000  # outcomes asked for
+
+
+@dataclass
+class Finding:
+    """A history in which the ledger and the model do not agree."""
+
+    history: History
+    differences: list[Difference]
+
+
+@dataclass
+class Runner:
+    """Plays histories against one ledger and compares them with the model. `name`, with a number, is what the
+    tenants are called; it decides how commands are mixed, too."""
+
+    ledger: Ledger
+    name: str
+    workers: int = 1
+    coverage: Coverage = field(default_factory=Coverage)
+    _groups: int = 0
+
+    def compare(self, histories: Sequence[History], *, counted: bool = True) -> list[Finding]:
+        """What differs in any of these, which are played side by side."""
+        return self.judge(self.play(histories), counted=counted)
+
+    def play(self, histories: Sequence[History]) -> list[Played]:
+        """Puts them through the ledger."""
+        self._groups += 1
+        name = f"{self.name}.{self._groups}"
+        return System(self.ledger, random.Random(name), self.workers).play(histories, name)
+
+    def judge(self, played: Sequence[Played], *, counted: bool = True) -> list[Finding]:
+        """Holds what the ledger has recorded of them against the model."""
+        outcomes = self._outcomes(played)
+        pseudonyms = _pseudonyms(played, outcomes)
+        recorded = read(self.ledger.rows, [each.tenant_id for each in played], pseudonyms)
+        coverage = self.coverage if counted else Coverage()
+        findings = []
+        for each in played:
+            coverage.program(each.history)
+            if differences := _differences(each, outcomes, recorded[each.tenant_id], coverage):
+                findings.append(Finding(each.history, differences))
+        return findings
+
+    def _outcomes(self, played: Sequence[Played]) -> dict[str, Outcome]:
+        ids = [sent.answer for each in played for sent in each.sent.values() if sent.answer != REUSED]
+        found: dict[str, Outcome] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            asked = ids[start : start + _AT_ONCE]
+            found |= dict(zip(asked, self.ledger.client.outcomes(asked), strict=True))
+        return found
+
+
+def histories(seed: int, first: int, worlds: int, commands: int) -> Iterator[History]:
+    """So many random histories of a seed, from the one with this number on; always the same ones."""
+    for nth in range(first, first + worlds):
+        yield Author(random.Random(f"{seed}/{nth}"), commands).write()
+
+
+def _differences(
+    played: Played, outcomes: dict[str, Outcome], recorded: Recorded, coverage: Coverage
+) -> list[Difference]:
+    story = _story(played, outcomes)
+    differences = [*at_the_door(played, outcomes, coverage), *out_of_order(story, recorded)]
+    return differences or Comparison(story, recorded, coverage).run()
+
+
+def _story(played: Played, outcomes: dict[str, Outcome]) -> Story:
+    commands: dict[str, AnyCommand] = {}
+    labels: dict[str, int] = {}
+    for label, sent in played.sent.items():
+        task_id = show_id(sent.command.id)
+        commands.setdefault(task_id, sent.command)
+        labels.setdefault(task_id, label)
+    return Story(played.tenant_id, commands, outcomes, played.acts, labels)
+
+
+def _pseudonyms(played: Sequence[Played], outcomes: dict[str, Outcome]) -> dict[tuple[str, str], str]:
+    """Who stands behind a pseudonym: the outcomes of the erasures say so."""
+    found = {}
+    for each in played:
+        for sent in each.sent.values():
+            if sent.send.kind == "erase-user" and sent.answer != REUSED:
+                account = (outcomes[sent.answer].data or {}).get("account")
+                if account:
+                    found[each.tenant_id, account["user_id"]] = sent.send.user
+    return found

@@ -1,0 +1,200 @@
+"""Plays histories side by side through client, workers and Postgres, so that their commands share batches."""
+
+import json
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pointledger import command_from
+from pointledger.engine import Engine
+from pointledger.errors import IdempotencyKeyReused
+from pointledger.ids import show_id
+from pointledger.locks import Locks
+from tests.ledger import Ledger
+from tests.model.acts import REUSED, Played, Sent, do
+from tests.model.histories import History, Pause, PutConfig, PutRule, Ref, Send
+
+BATCH_SIZES = (1, 7, *[40] * 3, *[1000] * 10)  # small ones cut between a user's commands
+
+
+class System:
+    """The ledger in this process, with as many workers as asked for."""
+
+    def __init__(self, ledger: Ledger, chance: random.Random, workers: int = 1) -> None:
+        self._ledger, self._chance = ledger, chance
+        self._workers = [self._engines() for _ in range(workers)]
+
+    def _engines(self) -> dict[int, Engine]:
+        """A worker for each size of batches."""
+        made, settings = {}, self._ledger.settings
+        for size in set(BATCH_SIZES):
+            its_own = settings.model_copy(update={"batch_size": size})
+            locks = Locks(self._ledger.redis, its_own)
+            made[size] = Engine(self._ledger.database, locks, self._ledger.doorbells, its_own)
+        return made
+
+    def play(self, histories: Sequence[History], prefix: str) -> list[Played]:
+        """Plays each under a tenant of its own."""
+        worlds = [Played(history, f"{prefix}-{nth}") for nth, history in enumerate(histories)]
+        with_program = [world for world in worlds if world.history.config is not None]
+        do(self._ledger, [(world, PutConfig(world.history.config or {})) for world in with_program])
+        do(self._ledger, [(world, PutRule(rule)) for world in with_program for rule in world.history.rules])
+        for nth in range(max((len(history.rounds) for history in histories), default=0)):
+            self._play_round([world for world in worlds if nth < len(world.history.rounds)], nth)
+        do(self._ledger, [(world, Pause(on=False)) for world in worlds if _is_paused(world.history)])
+        self._drain()
+        return worlds
+
+    def _play_round(self, worlds: list[Played], nth: int) -> None:
+        do(self._ledger, [(world, act) for world in worlds for act in world.history.rounds[nth].before])
+        self._send(worlds, nth)
+        do(self._ledger, [(world, act) for world in worlds for act in world.history.rounds[nth].after])
+        self._drain()
+
+    # --------------------------------------------------------------------------------------------- send
+
+    def _send(self, worlds: list[Played], nth: int) -> None:
+        """Accepts what the worlds send, mixed; each world's in its own order."""
+        names = self._names(worlds, nth)
+        queues = []
+        for world in worlds:
+            sent = [self._made(world, send, names) for send in world.history.rounds[nth].sends]
+            if sent:
+                queues.append(sent)
+        mixed: list[Sent] = []
+        while queues:
+            queue = self._chance.choice(queues)
+            mixed.append(queue.pop(0))
+            if not queue:
+                queues.remove(queue)
+        while mixed:
+            size = self._chance.choice((1, 10, 200))
+            self._accept(mixed[:size])
+            mixed = mixed[size:]
+
+    def _accept(self, sent: list[Sent]) -> None:
+        together = [each for each in sent if not each.send.alone]
+        answers = self._ledger.client.enqueue_many([each.command for each in together])
+        for each, answer in zip(together, answers, strict=True):
+            each.answer = answer
+        for each in sent:
+            if each.send.alone:
+                try:
+                    each.answer = self._ledger.client.enqueue(each.command)
+                except IdempotencyKeyReused:
+                    each.answer = REUSED
+
+    def _made(self, world: Played, send: Send, names: Mapping[Any, UUID]) -> Sent:
+        fields = payload(send, world.tenant_id, names)
+        if send.again is not None and send.again in world.sent:
+            fields["id"] = str(world.sent[send.again].command.id)
+        world.sent[send.label] = Sent(send, command_from(send.kind, fields))
+        return world.sent[send.label]
+
+    def _names(self, worlds: list[Played], nth: int) -> dict[Any, UUID]:
+        """The ids of what the commands of this round name: entries and lots of commands before."""
+        asked = defaultdict(list)
+        for world in worlds:
+            for send in world.history.rounds[nth].sends:
+                for ref in refs(send.fields):
+                    if ref.label in world.sent:
+                        asked[world.sent[ref.label].command.id].append((world.tenant_id, ref))
+        if not asked:
+            return {}
+        made: defaultdict[tuple[UUID, bool], list[UUID]] = defaultdict(list)
+        for command_id, is_lot, made_id, _ in self._ledger.rows(_MADE, ids=list(asked)):
+            made[command_id, is_lot].append(made_id)
+        names = {}
+        for command_id, named in asked.items():
+            for tenant_id, ref in named:
+                found = made[command_id, ref.lot]
+                if ref.nth < len(found):
+                    names[tenant_id, ref] = found[ref.nth]
+        return names
+
+    # -------------------------------------------------------------------------------------------- drain
+
+    def _drain(self) -> None:
+        """Workers apply all that may go now, then one looks for what they have left to each other."""
+        failures: list[BaseException] = []
+        threads = [threading.Thread(target=self._work, args=(each, failures)) for each in self._workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        self._ledger.drain()
+
+    def _work(self, engines: Mapping[int, Engine], failures: list[BaseException]) -> None:
+        """Turn after turn, as long as there is something to do; a turn is a quarter of a second at most."""
+        try:
+            waiting = -1
+            while waiting != (waiting := self._ledger.counts("pending")[0]):
+                lanes = self._ledger.waiting_lanes()
+                self._chance.shuffle(lanes)
+                for lane in lanes:
+                    engines[self._chance.choice(BATCH_SIZES)].drain(lane)
+        except BaseException as error:
+            failures.append(error)
+
+
+# A command's own entries first, and of a transfer the sender's; then what time did. Lots by their content, so
+# that another run names the same ones.
+_MADE = """
+SELECT e.command_id, false, e.id,
+       row_number() OVER (ORDER BY e.subtype IN ('scheduled', 'activation', 'timeout'),
+                                   e.related_id IS NOT NULL AND e.subtype = 'transfer_in', e.seq) AS place
+FROM entries e WHERE e.command_id = ANY(%(ids)s)
+UNION ALL
+SELECT e.command_id, true, l.id,
+       row_number() OVER (ORDER BY e.subtype = 'transfer_in', e.seq, l.amount, l.earned_at, l.expires_at)
+FROM entries e JOIN lots l ON l.tenant_id = e.tenant_id AND l.entry_id = e.id WHERE e.command_id = ANY(%(ids)s)
+ORDER BY place"""
+
+
+def _is_paused(history: History) -> bool:
+    acts = [act for each in history.rounds for act in (*each.before, *each.after)]
+    return next((act.on for act in reversed(acts) if isinstance(act, Pause)), False)
+
+
+def payload(send: Send, tenant_id: str, names: Mapping[Any, UUID]) -> dict[str, Any]:
+    """A command's fields as a producer of any language sends them, in JSON."""
+    fields = resolved(dict(send.fields), tenant_id, names)
+    fields |= {"tenant_id": tenant_id, "user_id": send.user, "actor": send.actor}
+    if send.key is not None:
+        fields["idempotency_key"] = send.key
+    if send.at is not None:
+        fields["occurred_at"] = send.at
+    made: dict[str, Any] = json.loads(json.dumps(fields, default=_as_json))
+    return made
+
+
+def refs(value: Any) -> list[Ref]:
+    """All that a command's fields refer to."""
+    if isinstance(value, Ref):
+        return [value]
+    if isinstance(value, Mapping):
+        return [ref for each in value.values() for ref in refs(each)]
+    if isinstance(value, list | tuple):
+        return [ref for each in value for ref in refs(each)]
+    return []
+
+
+def resolved(value: Any, tenant_id: str, names: Mapping[Any, UUID]) -> Any:
+    """The same with ids in the place of references."""
+    if isinstance(value, Ref):
+        return show_id(names.get((tenant_id, value), value.missing))
+    if isinstance(value, Mapping):
+        return {name: resolved(each, tenant_id, names) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [resolved(each, tenant_id, names) for each in value]
+    return value
+
+
+def _as_json(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
