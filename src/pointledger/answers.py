@@ -25,9 +25,11 @@ class HoldPage:
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """What expires by `until`: `points` and `lots_in_all` count all, `lots` are the first ten thousand.
-    Points that were due already when asked, and frozen ones, are not in it; what waits for a notice to end
-    (`expires_not_before`) is. Nothing goes where expiry is switched off, or from an exempt account."""
+    """What expires by `until`: `points` and `lots_in_all` count all, `lots` are the first ten thousand;
+    `recorded_points` counts the lots as they are recorded. A lot that is not recorded yet, of points whose
+    hold has timed out, has neither `id` nor `entry_id`. Points that were due already when asked, and frozen
+    ones, are not in it; what waits for a notice to end (`expires_not_before`) is. Nothing goes where expiry
+    is switched off, or from an exempt account."""
 
     user_id: str
     asked_at: datetime
@@ -37,6 +39,7 @@ class Expiring:
     expires_not_before: str | None
     points: int
     lots_in_all: int
+    recorded_points: int
     lots: tuple[dict[str, Any], ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -47,7 +50,7 @@ class Expiring:
 @dataclass(frozen=True, slots=True)
 class CashValue:
     """`value`: units of the tenant's currency, as text with its decimals, rounded down; `is_exact`: nothing
-    was cut off."""
+    was cut off. `balance`: what can be spent at `as_of`, ISO 8601; `recorded_balance`: what is recorded."""
 
     user_id: str
     balance: int
@@ -55,6 +58,8 @@ class CashValue:
     value: str
     is_exact: bool
     currency: str
+    as_of: str
+    recorded_balance: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pointledger.errors import AccountMissing
 from pointledger.ids import parse_id
-from pointledger.storage import programmes, queries, traces, wallets
+from pointledger.storage import current, programmes, queries, traces, wallets
+from pointledger.storage.current import Current, lots_now, lots_unrecorded
 from pointledger.storage.database import Asking, looking
 
 _PAGE = 1000  # entries at once
@@ -15,11 +16,11 @@ class Exports(Asking):
     """Asks one database."""
 
     def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
-        """Everything about the user: account, entries, lots, wallet, and commands with what came of them,
-        also those that were refused or wait. Reads the whole journal, in short pieces, after the rest."""
+        """Everything about the user: account and lots as they are now, entries, wallet, and commands with
+        what came of them, also those that were refused or wait. Reads the whole journal, in short pieces,
+        after the rest."""
         with looking(self._database) as connection:
-            programmes.tenant(connection, tenant_id)
-            account = queries.account(connection, tenant_id, user_id)
+            found = current.account(connection, programmes.tenant(connection, tenant_id), user_id)
             wallet = wallets.wallet(connection, tenant_id, user_id)
             wallet_entries = list(wallets.all_entries(connection, tenant_id, user_id))
             entries: list[dict[str, Any]] = []
@@ -30,13 +31,13 @@ class Exports(Asking):
                 lots += traces.lots_of(connection, tenant_id, [parse_id(entry["id"]) for entry in page])
                 before = page[-1]["seq"]
         commands = self._commands_of(tenant_id, user_id)
-        if account is None and wallet is None and not commands:
+        if found is None and wallet is None and not commands:
             raise AccountMissing(f"{user_id} of {tenant_id}")
         return {
             "tenant_id": tenant_id,
             "user_id": user_id,
-            "account": account,
-            "lots": sorted(lots, key=lambda lot: str(lot["id"])),
+            "account": found.shown if found else None,
+            "lots": _lots(lots, found),
             "entries": entries,
             "wallet": wallet,
             "wallet_entries": wallet_entries,
@@ -53,3 +54,8 @@ class Exports(Asking):
                     commands += traces.commands_told(connection, ids)
             if reached is None:
                 return sorted(commands, key=lambda command: int(command["seq"]))
+
+
+def _lots(recorded: list[dict[str, Any]], found: Current | None) -> list[dict[str, Any]]:
+    lots = lots_now(recorded, found) + (lots_unrecorded(found) if found else [])
+    return sorted(lots, key=lambda lot: str(lot["id"]))

@@ -1,5 +1,8 @@
 """Lookups: what may be asked of the ledger. Each answer is of one moment, read only, and bounded.
 
+It tells of accounts, lots and holds as they are at that moment (`as_of`), as a command would find them. What
+is recorded stands beside, under `recorded_`. Entries are told as they are recorded.
+
 Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate, DatabaseAway, DatabaseFailed.
 """
 
@@ -20,9 +23,11 @@ from pointledger.lookups_of_acts import ActLookups
 from pointledger.lookups_of_rules import RuleLookups
 from pointledger.lookups_of_wallets import WalletLookups
 from pointledger.storage import (
+    current,
     expiring,
     hold_lookups,
     jobs,
+    listings,
     past,
     pauses,
     programmes,
@@ -30,6 +35,7 @@ from pointledger.storage import (
     statistics,
     traces,
 )  # fmt: skip
+from pointledger.storage.current import Current
 from pointledger.storage.database import looking
 
 MOST_ENTRIES = 1000  # of a page
@@ -48,7 +54,18 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         """The account in the API's fields; `as_of`: as it had been recorded by that moment (`created_at`
         of the entries decides). Then `status` is null: no entry tells it."""
         with looking(self._database) as connection:
-            return _account(connection, tenant_id, user_id, as_of)
+            tenant = programmes.tenant(connection, tenant_id)
+            if as_of is None:
+                return _current(connection, tenant, user_id).shown
+            found = past.account_as_of(connection, tenant_id, user_id, as_of)
+        if found is None:
+            raise AccountMissing(f"{user_id} of {tenant_id} as of {iso(as_of)}")
+        return found
+
+    def accounts(self, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
+        """A page of the tenant's accounts by user id, those after `after`; empty at the end."""
+        with looking(self._database) as connection:
+            return current.accounts(connection, programmes.tenant(connection, tenant_id), after)
 
     def entries(
         self,
@@ -63,7 +80,7 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         ever come on top, so pages are the same whatever is written meanwhile."""
         limit = max(1, min(limit, MOST_ENTRIES))
         with looking(self._database) as connection:
-            total = int(_account(connection, tenant_id, user_id)["version"])
+            total = _version(connection, tenant_id, user_id)
             found = queries.entries(connection, tenant_id, user_id, before, type=type, limit=limit)
         is_last = len(found) < limit or found[-1]["seq"] == 1
         return EntryPage(tuple(found), total, None if is_last else found[-1]["seq"])
@@ -71,11 +88,13 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
     def entry(self, tenant_id: str, entry_id: str) -> dict[str, Any]:
         """One entry. Raises EntryMissing, and InvalidCommand for what is no id."""
         with looking(self._database) as connection:
+            programmes.tenant(connection, tenant_id)
             return _entry(connection, tenant_id, entry_id)
 
     def why(self, tenant_id: str, entry_id: str) -> Why:
         """How an entry came about. Raises EntryMissing, and InvalidCommand for what is no id."""
         with looking(self._database) as connection:
+            tenant = programmes.tenant(connection, tenant_id)
             entry = _entry(connection, tenant_id, entry_id)
             command = traces.command(connection, parse_id(entry["command_id"]))
             rule = None
@@ -83,7 +102,7 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
                 rule_id, version = parse_id(entry["rule_id"]), entry["rule_version"]
                 rule = traces.rule_version(connection, tenant_id, rule_id, version)
             moved = traces.lots_moved(connection, tenant_id, parse_id(entry["id"]))
-            arrived = traces.lots_arrived(connection, tenant_id, parse_id(entry["id"]))
+            arrived = traces.lots_arrived(connection, tenant, entry["user_id"], parse_id(entry["id"]))
         told = words.tell(entry, command, rule, moved, arrived)
         grant = words.grant_of(entry, command)
         return Why(tuple(told), entry, command, rule, grant, tuple(moved), tuple(arrived))
@@ -99,11 +118,11 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         before: int | None = None,
         limit: int = queries.PAGE,
     ) -> HoldPage:
-        """A page of the user's holds, the latest first: those with a `seq` below `before`; `state`: open,
-        captured, released, timed_out, or any."""
+        """A page of the user's holds, the latest first: those with a `seq` below `before`; `state`, as it is
+        now: open, captured, released, timed_out, or any."""
         limit = max(1, min(limit, MOST_ENTRIES))
         with looking(self._database) as connection:
-            _account(connection, tenant_id, user_id)
+            _version(connection, tenant_id, user_id)
             below = queries.BEYOND_ANY_SEQ if before is None else before
             found = hold_lookups.holds_of(connection, tenant_id, user_id, state, below, limit)
         return HoldPage(tuple(found), None if len(found) < limit else found[-1]["seq"])
@@ -111,12 +130,14 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
     def hold(self, tenant_id: str, hold_id: str) -> dict[str, Any]:
         """One hold, with its `lots`. Raises HoldMissing, and InvalidCommand for what is no id."""
         with looking(self._database) as connection:
-            programmes.tenant(connection, tenant_id)
+            tenant = programmes.tenant(connection, tenant_id)
             asked = _id("hold_id", hold_id)
             found = hold_lookups.hold(connection, tenant_id, asked)
             if found is None:
                 raise HoldMissing(f"{hold_id} of {tenant_id}")
-            return found | {"lots": hold_lookups.lots_of_hold(connection, tenant_id, asked)}
+            owner = _current(connection, tenant, found.shown["user_id"]) if found.may_be_due else None
+            lots = hold_lookups.lots_of_hold(connection, tenant_id, asked, owner)
+        return found.shown | {"lots": lots}
 
     # ------------------------------------------------------------------------------- what it is worth
 
@@ -124,23 +145,30 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         """The lots that expire within so many calendar days of the tenant, from now."""
         days = max(1, min(days, MOST_DAYS))
         with looking(self._database) as connection:
-            account = _account(connection, tenant_id, user_id)
-            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
-            until = tenant.days_later(now, days)
-            points, count, lots = expiring.expiring_lots(connection, tenant, user_id, now, until)
-        notice = max(account["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
-        switches = tenant.expire_enabled, account["expiry_exempt"], notice
-        return Expiring(user_id, now, until, *switches, points, count, tuple(lots))
+            tenant = programmes.tenant(connection, tenant_id)
+            account = _current(connection, tenant, user_id)
+            until = tenant.days_later(account.now, days)
+            found = expiring.expiring_now(connection, tenant, user_id, account, until)
+            recorded = found
+            if account.lots:
+                recorded = expiring.expiring_lots(connection, tenant, user_id, account.now, until)
+        shown = account.shown
+        notice = max(shown["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
+        switches = tenant.expire_enabled, shown["expiry_exempt"], notice
+        sums = found.points, found.lots_in_all, recorded.points
+        return Expiring(user_id, account.now, until, *switches, *sums, tuple(found.lots))
 
     def value(self, tenant_id: str, user_id: str) -> CashValue:
         """What the available balance is worth in money. Raises NotCashEquivalent."""
         with looking(self._database) as connection:
-            account = _account(connection, tenant_id, user_id)
             tenant = programmes.tenant(connection, tenant_id)
+            account = _current(connection, tenant, user_id).shown
         if account["points_type"] != "cash_equivalent":
             raise NotCashEquivalent(f"those of {user_id} of {tenant_id} are {account['points_type']}")
         balance, rate = account["balance"], account["exchange_rate"]
-        return CashValue(user_id, balance, rate, *cash_value(balance, rate, tenant.scale), tenant.currency)
+        worth = cash_value(balance, rate, tenant.scale)
+        beside = account["as_of"], account["recorded_balance"]
+        return CashValue(user_id, balance, rate, *worth, tenant.currency, *beside)
 
     # ------------------------------------------------------------------------------------- statistics
 
@@ -148,38 +176,35 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         """The account's totals; entries and points of the last months by when they happened, in the
         tenant's calendar; and what each rule has granted, and what of that is pending."""
         with looking(self._database) as connection:
-            account = _account(connection, tenant_id, user_id)
-            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
-            firsts = _months(tenant.local_date(now), max(1, min(months, MOST_MONTHS)))
+            tenant = programmes.tenant(connection, tenant_id)
+            account = _current(connection, tenant, user_id)
+            firsts = _months(tenant.local_date(account.now), max(1, min(months, MOST_MONTHS)))
             starts = [tenant.day_starts_at(first) for first in firsts]
             by_month = statistics.user_by_month(connection, tenant_id, user_id, starts)
-            by_rule = statistics.user_by_rule(connection, tenant_id, user_id)
+            by_rule = statistics.user_by_rule(connection, tenant_id, user_id, list(account.lots))
         shown = [{"month": f"{firsts[place]:%Y-%m}"} | figures for place, figures in by_month]
-        return {"account": account, "by_month": shown, "by_rule": by_rule}
+        return {"account": account.shown, "by_month": shown, "by_rule": by_rule}
 
     def tenant_statistics(self, tenant_id: str) -> dict[str, Any]:
         """Accounts by status, what they add up to, and what was recorded in the tenant's current month:
         entries and points by kind, and what each rule granted."""
         with looking(self._database) as connection:
-            tenant, now = programmes.tenant(connection, tenant_id), jobs.now(connection)
+            tenant, now = programmes.tenant(connection, tenant_id), current.moment_of(connection)
             today = tenant.local_date(now)
             since = tenant.day_starts_at(today.replace(day=1))
             since_paused = pauses.paused(connection).get(tenant_id)
-            by_status = statistics.tenant_accounts(connection, tenant_id)
+            sums = statistics.tenant_accounts(connection, tenant, now)
             by_kind = statistics.tenant_by_kind_since(connection, tenant_id, since)
             by_rule = statistics.tenant_by_rule_since(connection, tenant_id, since)
-        totals: dict[str, int] = {}
-        for figures in by_status:
-            for name, number in figures.items():
-                if name != "status":
-                    totals[name] = totals.get(name, 0) + number
-        outstanding = sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
         return {
             "tenant_id": tenant_id,
+            "as_of": iso(now),
             "paused_since": iso(since_paused) if since_paused else None,
-            "accounts": {figures["status"]: figures["accounts"] for figures in by_status},
-            "outstanding": outstanding,
-            "totals": {name: number for name, number in totals.items() if name != "accounts"},
+            "accounts": sums.accounts,
+            "outstanding": _outstanding(sums.totals),
+            "totals": sums.totals,
+            "recorded_outstanding": _outstanding(sums.recorded),
+            "recorded_totals": sums.recorded,
             "month": f"{today:%Y-%m}",
             "this_month": by_kind,
             "by_rule": by_rule,
@@ -197,25 +222,29 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
             return [_preview(connection, tenant, as_of, members) for tenant in tenants]
 
 
-def _account(
-    connection: sa.Connection, tenant_id: str, user_id: str, as_of: datetime | None = None
-) -> dict[str, Any]:
-    programmes.tenant(connection, tenant_id)
-    if as_of is None:
-        found = queries.account(connection, tenant_id, user_id)
-    else:
-        found = past.account_as_of(connection, tenant_id, user_id, as_of)
+def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current:
+    """The account as it is now. Raises AccountMissing."""
+    found = current.account(connection, tenant, user_id)
     if found is None:
-        raise AccountMissing(f"{user_id} of {tenant_id}" + (f" as of {iso(as_of)}" if as_of else ""))
+        raise AccountMissing(f"{user_id} of {tenant.tenant_id}")
     return found
 
 
-def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
+def _version(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
+    """How many entries the account has. Raises TenantMissing, AccountMissing."""
     programmes.tenant(connection, tenant_id)
+    return listings.version_of(connection, tenant_id, user_id)
+
+
+def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
     found = queries.entry(connection, tenant_id, _id("entry_id", entry_id))
     if found is None:
         raise EntryMissing(f"{entry_id} of {tenant_id}")
     return found
+
+
+def _outstanding(totals: dict[str, int]) -> int:
+    return sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
 
 
 def _id(name: str, text: str) -> UUID:

@@ -17,6 +17,7 @@ _ID = show_id(new_id())
 CALLS: dict[str, Call] = {
     "accept": lambda client: client.accept([_COMMAND]),
     "account": lambda client: client.account("shop", "anna"),
+    "accounts": lambda client: client.accounts("shop"),
     "acts": lambda client: client.acts("shop"),
     "batch_earn": lambda client: client.batch_earn("shop", [("anna", 1)], idempotency_key="k"),
     "batch_outcome": lambda client: client.batch_outcome(_ID),

@@ -2,15 +2,17 @@
 of it for each batch, and a user's first page would take the longer the more he has done."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn
 from pointledger.settings import Settings
-from pointledger.storage import health, journal, queries
+from pointledger.storage import current, health, journal, programmes, queries
 from pointledger.storage.database import committing_each, limited_engine_for, looking, rows, transaction
 from pointledger.storage.queries import PAGE
+from tests.due import LATER, earn, freeze
 from tests.ledger import Ledger
 
 WAITING = 4_000
@@ -77,3 +79,17 @@ def test_a_page_reads_its_entries_and_not_all_there_are(ledger: Ledger, analysed
         for table in ("entries", "journal"):
             with looking(ledger.database) as connection:
                 assert rows_read(connection, table, look) == PAGE
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_an_account_reads_its_own_holds_and_not_everybodys(ledger: Ledger, analysed: bool) -> None:
+    ledger.tenant()
+    busy, soon = ("ben", "carl"), LATER - timedelta(days=1)
+    ledger.apply(*(earn(user, 1000) for user in ("anna", *busy)))
+    ledger.apply(*(freeze(user, 1, expires_at=soon) for user in busy for _ in range(200)))
+    ledger.apply(*(freeze("anna", 1, expires_at=LATER) for _ in range(20)))
+    if analysed:
+        analyse(ledger)
+    with looking(ledger.database) as connection:
+        tenant = programmes.tenant(connection, "shop")
+        assert rows_read(connection, "holds", lambda c: current.account(c, tenant, "anna")) == 20

@@ -6,15 +6,13 @@ from enum import StrEnum
 from itertools import islice
 from typing import Annotated, Any
 
-import sqlalchemy as sa
 import typer
 
-from pointledger.cli.opening import looking_up, reading
-from pointledger.cli.output import Json, note, print_fields, print_json, print_table
+from pointledger.cli.opening import looking_up
+from pointledger.cli.output import Json, note, print_fields, print_json, print_table, unless_recorded
 from pointledger.cli.programmes import TenantId
 from pointledger.cli.reading import entity_id, moment
 from pointledger.lookups import Lookups
-from pointledger.storage import programmes, queries
 from pointledger.storage.queries import PAGE
 
 _ROWS_FOR_PEOPLE = 50  # a screen or two
@@ -49,21 +47,25 @@ AsOf = Annotated[
 
 
 def account(tenant_id: TenantId, user_id: UserId, as_of: AsOf = None, json: Json = False) -> None:
-    """Show one user's points: what is available, frozen, earned, spent and expired.
+    """Show one user's points, as they are now: what is available, frozen, earned, spent and expired. What is
+    recorded is shown beside, where it differs; with --json, always.
 
     With --as-of: as the ledger had it at a past moment, by when entries were recorded (created_at), not by
     when things happened. The status of then is not known, and shown as null.
     """
     with looking_up() as lookups:
         found = lookups.account(tenant_id, user_id, as_of)
-    (print_json if json else print_fields)(found)
+    if json:
+        print_json(found)
+        return
+    print_fields(unless_recorded(found))
 
 
 def accounts(tenant_id: TenantId, json: Json = False) -> None:
-    """List a tenant's accounts by user id: all of them with --json, one a line; the first few for people."""
-    with reading() as connection:
-        programmes.tenant(connection, tenant_id)
-        pages = _accounts(connection, tenant_id)
+    """List a tenant's accounts by user id, each as it is at its `as_of`: all of them with --json, one a line;
+    the first few for people."""
+    with looking_up() as lookups:
+        pages = _accounts(lookups, tenant_id)
         if json:
             for found in pages:
                 print_json(found)
@@ -79,6 +81,8 @@ def accounts(tenant_id: TenantId, json: Json = False) -> None:
         "expired_points",
     )
     _print_some(columns, shown)
+    if any(name.startswith("recorded_") for line in shown for name in unless_recorded(line)):
+        note("Of some, something has come due that is not recorded yet. --json shows both.", "dim")
 
 
 def entries(
@@ -121,9 +125,9 @@ def entries(
         note(f"{total:,} entries in all. Older ones: --before {shown[-1]['seq']}", "dim")
 
 
-def _accounts(connection: sa.Connection, tenant_id: str) -> Iterator[dict[str, Any]]:
+def _accounts(lookups: Lookups, tenant_id: str) -> Iterator[dict[str, Any]]:
     after = ""
-    while page := queries.accounts(connection, tenant_id, after):
+    while page := lookups.accounts(tenant_id, after):
         yield from page
         after = page[-1]["user_id"]
 

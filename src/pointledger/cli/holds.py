@@ -8,7 +8,7 @@ import typer
 from pointledger.cli.accounts import UserId
 from pointledger.cli.bulk import opened_sweep
 from pointledger.cli.opening import looking_up, opened_settings
-from pointledger.cli.output import Json, note, print_fields, print_json, print_table
+from pointledger.cli.output import Json, note, print_fields, print_json, print_table, unless_recorded
 from pointledger.cli.programmes import TenantId
 
 _ROWS_FOR_PEOPLE = 50  # a screen or two
@@ -44,7 +44,7 @@ def holds(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List a user's holds, the latest first; with --json one a line."""
+    """List a user's holds as they are now, the latest first; with --json one a line."""
     most = limit or (None if json else _ROWS_FOR_PEOPLE)
     kind = state.value if state else None
     with looking_up() as lookups:
@@ -73,14 +73,14 @@ def hold(
     ],
     json: Json = False,
 ) -> None:
-    """Show one hold, and what it has of which lots."""
+    """Show one hold as it is now, and what it has of which lots."""
     with looking_up() as lookups:
         found = lookups.hold(tenant_id, hold_id)
     if json:
         print_json(found)
         return
     lots = found.pop("lots")
-    print_fields(found)
+    print_fields(unless_recorded(found))
     columns = ("lot_id", "amount", "held", "state", "earned_at", "expires_at")
     print_table(columns, [[lot[column] for column in columns] for lot in lots], "lots")
 

@@ -9,7 +9,15 @@ import typer
 from pointledger.cli.accounts import UserId
 from pointledger.cli.bulk import OneTenant, SweptAsOf
 from pointledger.cli.opening import looking_up
-from pointledger.cli.output import Json, note, print_fields, print_json, print_lines, print_table
+from pointledger.cli.output import (
+    Json,
+    note,
+    print_fields,
+    print_json,
+    print_lines,
+    print_table,
+    unless_recorded,
+)
 from pointledger.cli.programmes import TenantId
 from pointledger.cli.reading import entity_id
 from pointledger.lookups import DAYS, MONTHS, MOST_DAYS, MOST_MONTHS
@@ -59,6 +67,8 @@ def expiring(
     columns = ("expires_at", "points", "earned_at", "id")
     print_table(columns, [[lot[column] for column in columns] for lot in found.lots])
     note(f"{found.points:,} points in {found.lots_in_all:,} lots expire by {found.as_json()['until']}.")
+    if found.points != found.recorded_points:
+        note(f"As recorded, {found.recorded_points:,} do: something has come due since.", "yellow")
     if not found.expire_enabled:
         note("Expiry is switched off for this tenant: nothing goes until it is switched on.", "yellow")
     if found.expiry_exempt:
@@ -70,8 +80,11 @@ def expiring(
 def value(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
     """Show what a user's available points are worth in money; for cash_equivalent points only."""
     with looking_up() as lookups:
-        found = lookups.value(tenant_id, user_id)
-    (print_json if json else print_fields)(asdict(found))
+        found = asdict(lookups.value(tenant_id, user_id))
+    if json:
+        print_json(found)
+        return
+    print_fields(unless_recorded(found))
 
 
 def stats(
@@ -97,7 +110,7 @@ def stats(
         print_json(found)
         return
     fields = {name: figures for name, figures in found.items() if not isinstance(figures, list)}
-    print_fields(fields.pop("account", None) or fields)
+    print_fields(unless_recorded(fields.pop("account", None) or fields))
     for name in ("by_month", "this_month", "by_rule"):
         _print_figures(name, found.get(name))
 

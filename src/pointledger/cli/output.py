@@ -79,6 +79,16 @@ def print_fields(fields: Mapping[str, object]) -> None:
     _print(table)
 
 
+def unless_recorded(fields: Mapping[str, object]) -> dict[str, object]:
+    """Drops each recorded figure that equals the current one: for people."""
+    recorded = "recorded_"
+    return {
+        name: value
+        for name, value in fields.items()
+        if not name.startswith(recorded) or value != fields.get(name.removeprefix(recorded))
+    }
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Sentences, each on a line of its own."""
     console = Console(highlight=False)

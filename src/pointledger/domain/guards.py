@@ -8,7 +8,7 @@ from pointledger.domain.accounts import MAX_BALANCE, MAX_TOTAL, Account
 from pointledger.domain.book import Book
 from pointledger.domain.holding import time_out_due
 from pointledger.domain.outcomes import Reason, Refused
-from pointledger.domain.passing import activate_due, expire_due
+from pointledger.domain.passing import activate_due, expire_due, lets_expire
 from pointledger.domain.tenants import Tenant
 
 
@@ -103,10 +103,20 @@ def let_time_pass(book: Book, tenant: Tenant, account: Account, at: datetime) ->
     expire_due(book, tenant, account, account.as_of)
 
 
+def is_due(tenant: Tenant, account: Account, at: datetime) -> bool:
+    """Whether time changes what the account has, when it moves to `at`."""
+    if closed(account):
+        return False
+    as_of = max(at, account.as_of)
+    if any(moment and moment <= as_of for moment in (account.next_timeout_at, account.next_activation_at)):
+        return True
+    expires = account.next_expiry_at is not None and account.next_expiry_at <= as_of
+    return expires and lets_expire(tenant, account, as_of)
+
+
 def as_time_passes(book: Book, tenant: Tenant, account: Account, at: datetime) -> Account:
     """The account as `let_time_pass` would leave it, itself untouched: a copy, where anything is due."""
-    moments = account.next_timeout_at, account.next_activation_at, account.next_expiry_at
-    if not any(moment and moment <= max(at, account.as_of) for moment in moments):
+    if not is_due(tenant, account, at):
         return account
     seen, scratch = deepcopy(account), Book(book.recorded_at)
     scratch.begin(account.tenant_id, account.id)

@@ -8,7 +8,7 @@ from pointledger.domain.outcomes import Outcome
 from pointledger.domain.risk import Factor, factors
 from pointledger.ids import parse_id
 from pointledger.lookups import Lookups
-from pointledger.storage import acts, answers, listings, programmes, queries, wallets
+from pointledger.storage import acts, answers, current, listings, programmes, queries, wallets
 from pointledger.storage.answers import Answered
 from pointledger.storage.database import looking, rows
 
@@ -45,9 +45,9 @@ class GatewayLookups(Lookups):
         """A page of the tenant's accounts, by user id."""
         skip = (page - 1) * page_size
         with looking(self._database) as connection:
-            programmes.tenant(connection, tenant_id)
+            tenant = programmes.tenant(connection, tenant_id)
             total, _ = listings.count_of_accounts(connection, tenant_id, status)
-            found = queries.page_of_accounts(connection, tenant_id, status, page_size, skip)
+            found = current.page_of_accounts(connection, tenant, status, page_size, skip)
         return Page(found, total, None)
 
     def page_of_all_entries(self, tenant_id: str, *, page: int, page_size: int, type: str | None) -> Page:

@@ -74,7 +74,11 @@ class SimpleResponse(Head):
 
 
 class PointAccountResponse(BaseModel):
-    """An account: points of one user within a tenant. `balance` is available: neither frozen nor pending."""
+    """An account: points of one user within a tenant. `balance` is available: neither frozen nor pending.
+
+    Look-ups tell of the account as it is at `as_of`: what a spend would find. What its transactions record
+    stands beside, and differs while something has come due that no sweep has recorded yet. The answer to a
+    command has neither: it tells what the command left."""
 
     balance: Points
     created_at: Moment
@@ -101,6 +105,12 @@ class PointAccountResponse(BaseModel):
     total_clawed_back: Points
     expiry_exempt: Annotated[bool, Field(description="Time takes nothing from the account.")] = OPTIONAL
     expires_not_before: Annotated[Moment, Field(description="What is due waits until then.")] = OPTIONAL
+    as_of: Moment = OPTIONAL
+    recorded_balance: Points = OPTIONAL
+    recorded_frozen_balance: Points = OPTIONAL
+    recorded_pending_balance: Points = OPTIONAL
+    recorded_debt: Points = OPTIONAL
+    recorded_expired_points: Points = OPTIONAL
 
 
 class PointTransactionResponse(BaseModel):

@@ -49,9 +49,10 @@ class RuleFigures(BaseModel):
 
 
 class UserRuleFigures(RuleFigures):
-    """What a rule has granted a user; `pending`: what of it is not available yet."""
+    """What a rule has granted a user; `pending`: what of it is not available yet, now and as recorded."""
 
     pending: Points
+    recorded_pending: Points
     last_at: Moment
 
 
@@ -88,14 +89,18 @@ class AccountSums(BaseModel):
 
 
 class TenantStats(BaseModel):
-    """The tenant's figures. `accounts`: by status; `outstanding`: what users have, frozen and pending points
-    included; `totals` is empty while there is no account."""
+    """The tenant's figures at `as_of`, and beside them as they are recorded. `accounts`: by status;
+    `outstanding`: what users have, frozen and pending points included; `totals` is empty while there is no
+    account; `this_month` and `by_rule` are what was recorded this month."""
 
     tenant_id: Tenant
+    as_of: Moment
     paused_since: Moment | None
     accounts: Annotated[dict[str, Count], Field(examples=[{"active": 3}])]
     outstanding: Points
     totals: AccountSums
+    recorded_outstanding: Points
+    recorded_totals: AccountSums
     month: Month
     this_month: list[KindFigures]
     by_rule: Annotated[list[RuleFigures], Field(description="This month, most points first.")]
@@ -108,19 +113,21 @@ class TenantStatsResponse(Head):
 
 
 class ExpiringLot(BaseModel):
-    """Points that expire together. `amount`: how many there were at first."""
+    """Points that expire together. `amount`: how many there were at first. Of points whose hold has timed out
+    the lot may not be recorded yet: then `id` and `entry_id` are null."""
 
-    id: Ulid
+    id: Ulid | None
     points: Points
     amount: Points
     earned_at: Moment
     expires_at: Moment
-    entry_id: Ulid
+    entry_id: Ulid | None
     origin_id: Annotated[Ulid, Field(description="The transaction that first brought the points.")]
 
 
 class Expiring(BaseModel):
-    """What expires by `until`: `points` and `lots_in_all` count all, `lots` are the first ten thousand."""
+    """What expires by `until`, as the account is at `asked_at`: `points` and `lots_in_all` count all, `lots`
+    are the first ten thousand. `recorded_points` counts the lots as they are recorded."""
 
     user_id: User
     asked_at: Moment
@@ -130,6 +137,7 @@ class Expiring(BaseModel):
     expires_not_before: Moment | None
     points: Points
     lots_in_all: Count
+    recorded_points: Points
     lots: list[ExpiringLot]
 
 

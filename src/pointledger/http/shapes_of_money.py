@@ -87,7 +87,8 @@ class WalletTransactionListResponse(ListResponse):
 
 
 class CashValue(BaseModel):
-    """What the available balance is worth, rounded down; `is_exact`: nothing was cut off."""
+    """What the available balance is worth, rounded down; `is_exact`: nothing was cut off. `balance` can be
+    spent at `as_of`; `recorded_balance` is what is recorded."""
 
     user_id: User
     balance: Points
@@ -95,6 +96,8 @@ class CashValue(BaseModel):
     value: Money
     is_exact: bool
     currency: Currency
+    as_of: Moment
+    recorded_balance: Points
 
 
 class CashValueResponse(Head):

@@ -3,6 +3,7 @@
 Set-based throughout: one round trip per table, never one per row.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -109,12 +110,18 @@ def _accounts(
     found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
-        account = Account(**dict(zip(ACCOUNT, row, strict=True)))
+        account = account_of(row)
         account.as_loaded = row
-        account.others_expire_from = account.next_expiry_at
-        account.others_activate_from = account.next_activation_at
         accounts[account.tenant_id, account.user_id] = account
     return accounts
+
+
+def account_of(columns: Iterable[Any]) -> Account:
+    """The account of these columns (`ACCOUNT`), of whose lots and holds none is loaded."""
+    account = Account(**dict(zip(ACCOUNT, columns, strict=True)))
+    account.others_expire_from = account.next_expiry_at
+    account.others_activate_from = account.next_activation_at
+    return account
 
 
 _columns_of = attrgetter(*ACCOUNT)

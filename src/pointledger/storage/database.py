@@ -119,6 +119,14 @@ def rows(connection: sa.Connection, sql: str, **values: Any) -> list[Any]:
     return _cursor(connection, _named).execute(sql, values).fetchall()
 
 
+def streamed(connection: sa.Connection, sql: str, size: int, **values: Any) -> Iterator[list[Any]]:
+    """As `rows`, so many at a time, for what may be more than memory should hold."""
+    with driver(connection).cursor("streamed", row_factory=_named) as cursor:
+        cursor.execute(sql, values)
+        while found := cursor.fetchmany(size):
+            yield found
+
+
 def run(connection: sa.Connection, sql: str, **values: Any) -> int:
     """Runs a statement; how many rows it touched."""
     return _cursor(connection, psycopg.rows.tuple_row).execute(sql, values).rowcount

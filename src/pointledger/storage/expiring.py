@@ -6,44 +6,98 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pointledger.domain.tenants import Tenant
+from pointledger.storage.current import Current
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 
 MOST_LOTS = 10_000  # of one account that are told; the sums count all
 
+_RECORDED = """
+SELECT id, remaining, amount, earned_at, expires_at, entry_id, origin_id, seq, place
+FROM lots WHERE tenant_id = a.tenant_id AND account_id = a.id AND state = 'active' AND remaining > 0"""
+
+# What time has changed since stands in the place of what is recorded; a lot that is not recorded has no id.
+_AS_OF_NOW = f"""{_RECORDED} AND id <> ALL(%(changed)s::uuid[])
+UNION ALL
+SELECT * FROM unnest(%(ids)s::uuid[], %(remaining)s::int8[], %(amounts)s::int8[], %(earned)s::timestamptz[],
+                     %(expire)s::timestamptz[], %(entries)s::uuid[], %(origins)s::uuid[], %(seqs)s::int8[],
+                     %(places)s::int4[])"""  # noqa: S608  (ours)
+
 _LOTS = """
 SELECT l.id, l.remaining AS points, l.amount, l.earned_at, l.expires_at, l.entry_id, l.origin_id,
        sum(l.remaining) OVER ()::bigint AS points_in_all, count(*) OVER () AS lots_in_all
-FROM accounts a
-JOIN lots l ON l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active'
-WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND l.remaining > 0
+FROM accounts a CROSS JOIN LATERAL ({lots}) AS l
+WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s
   AND greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) > %(after)s
   AND greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz) <= %(until)s
   AND l.expires_at <= %(until)s
 ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 
+class ExpiringLots(NamedTuple):
+    """Points and number of all lots, and the first of them in the order in which they go."""
+
+    points: int
+    lots_in_all: int
+    lots: list[dict[str, Any]]
+
+
 def expiring_lots(
     connection: sa.Connection, tenant: Tenant, user_id: str, after: datetime, until: datetime
-) -> tuple[int, int, list[dict[str, Any]]]:
-    """Points and number of the user's lots that expire after one moment and not after another, frozen
-    points not counted, and those that a notice holds back by when it ends; and the first of these lots, in
-    the order in which they go."""
+) -> ExpiringLots:
+    """The user's lots, as they are recorded, that expire after one moment and not after another, frozen
+    points not counted, and those that a notice holds back by when it ends."""
+    return _expiring(connection, _RECORDED, tenant, user_id, after, until)
+
+
+def expiring_now(
+    connection: sa.Connection, tenant: Tenant, user_id: str, current: Current, until: datetime
+) -> ExpiringLots:
+    """The same as of now, until a moment. A lot that is not recorded yet has neither `id` nor `entry_id`."""
+    if not current.lots and not current.new_lots:
+        return expiring_lots(connection, tenant, user_id, current.now, until)
+    lots = [lot for lot in (*current.lots.values(), *current.new_lots) if lot.remaining]
+    lots = [lot for lot in lots if lot.state == "active"]
+    columns: dict[str, list[Any]] = {
+        "changed": list(current.lots),
+        "ids": [None if lot.is_new else lot.id for lot in lots],
+        "remaining": [lot.remaining for lot in lots],
+        "amounts": [lot.amount for lot in lots],
+        "earned": [lot.earned_at for lot in lots],
+        "expire": [lot.expires_at for lot in lots],
+        "entries": [None if lot.is_new else lot.entry_id for lot in lots],
+        "origins": [lot.origin_id for lot in lots],
+        "seqs": [lot.seq for lot in lots],
+        "places": [lot.place for lot in lots],
+    }
+    return _expiring(connection, _AS_OF_NOW, tenant, user_id, current.now, until, **columns)
+
+
+def _expiring(
+    connection: sa.Connection,
+    lots: str,
+    tenant: Tenant,
+    user_id: str,
+    after: datetime,
+    until: datetime,
+    **columns: list[Any],
+) -> ExpiringLots:
     found = rows(
         connection,
-        _LOTS,
+        _LOTS.format(lots=lots),
         tenant=tenant.tenant_id,
         user=user_id,
         not_before=tenant.expires_not_before,
         after=after,
         until=until,
         most=MOST_LOTS,
+        **columns,
     )
-    lots = [shown(row) for row in found]
-    points, count = (lots[0]["points_in_all"], lots[0]["lots_in_all"]) if lots else (0, 0)
-    for lot in lots:
+    shown_lots = [shown(row) for row in found]
+    points, count = (found[0].points_in_all, found[0].lots_in_all) if found else (0, 0)
+    for lot in shown_lots:
         del lot["points_in_all"], lot["lots_in_all"]
-    return points, count, lots
+    return ExpiringLots(points, count, shown_lots)
 
 
 # Whom the sweep finds (`jobs.due`), and what touching them then expires (`domain/guards.py`).

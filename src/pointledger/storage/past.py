@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pointledger.domain.totals import TAKEN, TOTALS
+from pointledger.storage.current import as_recorded
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 
@@ -23,6 +24,7 @@ SELECT a.id, a.tenant_id, a.user_id, a.points_type, NULL AS status,
        coalesce(e.balance_after, 0) AS balance, coalesce(e.frozen_after, 0) AS frozen_balance,
        coalesce(e.pending_after, 0) AS pending_balance, coalesce(e.debt_after, 0) AS debt,
        coalesce(e.seq, 0) AS version, a.created_at, coalesce(e.created_at, a.created_at) AS updated_at,
+       least(%(moment)s, now()) AS as_of,
        (SELECT config ->> 'exchange_rate' FROM tenant_versions t
         WHERE t.tenant_id = a.tenant_id AND t.saved_at <= %(moment)s
         ORDER BY version DESC LIMIT 1)::bigint AS exchange_rate
@@ -45,17 +47,18 @@ def account_as_of(
 ) -> dict[str, Any] | None:
     """The account as it had been recorded by a moment; None if it was not there yet.
 
-    `created_at` decides, not `occurred_at`: what happened before but was recorded later is not in it. The
-    status is null, for no entry tells it.
+    `created_at` decides, not `occurred_at`: what happened before but was recorded later is not in it, nor is
+    what was due by then. The status is null, for no entry tells it.
     """
     found = rows(connection, _LAST, tenant=tenant_id, user=user_id, moment=moment)
     if not found:
         return None
     account = shown(found[0]) | _NO_TOTALS
+    as_of = account.pop("as_of")
     sums = rows(connection, _SUMS, tenant=tenant_id, user=user_id, version=account["version"])
     for entry_type, subtype, taken, points in sums:
         kind = entry_type, subtype
         total = TAKEN.get(kind, TOTALS[kind]) if taken else TOTALS[kind]
         if total:
             account[total] += points
-    return account
+    return as_recorded(account, as_of)

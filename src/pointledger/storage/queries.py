@@ -66,7 +66,8 @@ FROM accounts a"""
 
 
 def account(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str, Any] | None:
-    """One account, in the API's fields; None if there is none."""
+    """One account as it is recorded, in the API's fields; None if there is none. What is due by now is not in
+    it: `storage/current.py` tells that."""
     found = rows(
         connection,
         _ACCOUNT + " WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s",
@@ -74,35 +75,6 @@ def account(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str
         user=user_id,
     )
     return _shown_account(found[0]) if found else None
-
-
-def accounts(connection: sa.Connection, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
-    """A page of the tenant's accounts by user id, those after `after`."""
-    found = rows(
-        connection,
-        _ACCOUNT
-        + " WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s ORDER BY a.user_id LIMIT %(page)s",
-        tenant=tenant_id,
-        after=after,
-        page=PAGE,
-    )
-    return [_shown_account(row) for row in found]
-
-
-_PAGE_OF_ACCOUNTS = (
-    _ACCOUNT
-    + """
-WHERE a.tenant_id = %(tenant)s AND (%(status)s::text IS NULL OR a.status = %(status)s)
-ORDER BY a.user_id LIMIT %(page)s OFFSET %(skip)s"""
-)
-
-
-def page_of_accounts(
-    connection: sa.Connection, tenant_id: str, status: str | None, limit: int, skip: int
-) -> list[dict[str, Any]]:
-    """A page of the tenant's accounts, of a status or any, by user id."""
-    found = rows(connection, _PAGE_OF_ACCOUNTS, tenant=tenant_id, status=status, page=limit, skip=skip)
-    return [_shown_account(row) for row in found]
 
 
 def _shown_account(row: Any) -> dict[str, Any]:
@@ -192,12 +164,13 @@ def entry(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> dict[str
 
 def shown(row: Any) -> dict[str, Any]:
     """A row as every door gives it: ids as ULIDs, moments in ISO 8601 UTC."""
-    return {name: _shown_value(value) for name, value in row._asdict().items()}
+    return {name: shown_value(value) for name, value in row._asdict().items()}
 
 
-def _shown_value(value: object) -> object:
+def shown_value(value: object) -> object:
+    """One value of such a row."""
     if isinstance(value, list):
-        return [_shown_value(part) for part in value]
+        return [shown_value(part) for part in value]
     if isinstance(value, UUID):
         return show_id(value)
     if isinstance(value, datetime):

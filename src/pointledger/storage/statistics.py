@@ -1,13 +1,17 @@
 """Figures of a user and of a tenant. What would read a whole ledger is asked of a month only. Sums over many
 accounts may be larger than a bigint."""
 
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.domain.tenants import Tenant
 from pointledger.ids import first_id_of
+from pointledger.storage.current import DUE_USERS, changes_in_all
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 
@@ -32,14 +36,16 @@ def user_by_month(
 
 
 _USER_BY_RULE = """
-SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points, waits.pending, granted.last_at
+SELECT granted.rule_id, r.name AS rule, granted.entries, granted.points, waits.pending,
+       waits.recorded_pending, granted.last_at
 FROM (SELECT e.tenant_id, e.account_id, e.rule_id, count(*) AS entries, sum(e.amount)::bigint AS points,
              max(e.occurred_at) AS last_at
       FROM accounts a JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
       WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.type = 'earn' AND e.rule_id IS NOT NULL
       GROUP BY e.tenant_id, e.account_id, e.rule_id) AS granted
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(l.remaining), 0)::bigint AS pending
+    SELECT coalesce(sum(l.remaining) FILTER (WHERE l.id <> ALL(%(available)s::uuid[])), 0)::bigint AS pending,
+           coalesce(sum(l.remaining), 0)::bigint AS recorded_pending
     FROM lots l JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
     WHERE l.tenant_id = granted.tenant_id AND l.account_id = granted.account_id AND l.state = 'pending'
       AND e.rule_id = granted.rule_id) AS waits
@@ -49,13 +55,17 @@ LEFT JOIN LATERAL (SELECT name FROM rule_versions r
 ORDER BY granted.points DESC, rule"""
 
 
-def user_by_rule(connection: sa.Connection, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
-    """What each rule has granted the user, and what of it is still pending; most first."""
-    return [_with_sums(row) for row in rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id)]
+def user_by_rule(
+    connection: sa.Connection, tenant_id: str, user_id: str, available: list[UUID]
+) -> list[dict[str, Any]]:
+    """What each rule has granted the user, and what of it is still pending; most first. `available`: lots
+    that are recorded as pending, and are it no longer."""
+    found = rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id, available=available)
+    return [_with_sums(row) for row in found]
 
 
-_ACCOUNTS = """
-SELECT status, count(*) AS accounts, sum(balance) AS balance,
+_ACCOUNTS = f"""
+SELECT status, EXISTS ({DUE_USERS}) AS any_due, count(*) AS accounts, sum(balance) AS balance,
        sum(frozen_balance) AS frozen_balance, sum(pending_balance) AS pending_balance,
        sum(debt) AS debt, sum(total_earned) AS total_earned,
        sum(total_spent) AS total_spent, sum(expired_points) AS expired_points,
@@ -65,12 +75,31 @@ SELECT status, count(*) AS accounts, sum(balance) AS balance,
        sum(total_adjusted_in) AS total_adjusted_in,
        sum(total_adjusted_out) AS total_adjusted_out,
        sum(total_clawed_back) AS total_clawed_back
-FROM accounts WHERE tenant_id = %(tenant)s GROUP BY status ORDER BY status"""
+FROM accounts WHERE tenant_id = %(tenant)s GROUP BY status ORDER BY status"""  # noqa: S608  (ours)
 
 
-def tenant_accounts(connection: sa.Connection, tenant_id: str) -> list[dict[str, Any]]:
-    """For each status: how many accounts, and what they add up to."""
-    return [_with_sums(row) for row in rows(connection, _ACCOUNTS, tenant=tenant_id)]
+class Sums(NamedTuple):
+    """How many accounts of each status a tenant has, and what all of them add up to: as of now, and as it is
+    recorded."""
+
+    accounts: dict[str, int]
+    totals: dict[str, int]
+    recorded: dict[str, int]
+
+
+def tenant_accounts(connection: sa.Connection, tenant: Tenant, now: datetime) -> Sums:
+    """What the tenant's accounts add up to. Accounts with something due are looked at one by one."""
+    expires = tenant.lets_expire(now)
+    found = [_with_sums(row) for row in rows(connection, _ACCOUNTS, tenant=tenant.tenant_id, expires=expires)]
+    accounts = {figures.pop("status"): figures.pop("accounts") for figures in found}
+    any_due = [figures.pop("any_due") for figures in found]
+    recorded: Counter[str] = Counter()
+    for figures in found:
+        recorded.update(figures)
+    totals = recorded.copy()
+    if any(any_due):
+        totals.update(changes_in_all(connection, tenant, now))
+    return Sums(accounts, dict(totals), dict(recorded))
 
 
 # An entry's id begins with the millisecond of its recording: one index range holds the month.

@@ -6,7 +6,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.domain.snapshots import complete
+from pointledger.domain.tenants import Tenant
 from pointledger.ids import ids_of_same_millisecond, parse_id
+from pointledger.storage.current import MAY_BE_DUE, account, lots_now
 from pointledger.storage.database import rows
 from pointledger.storage.queries import shown
 
@@ -66,12 +68,15 @@ WHERE m.tenant_id = %(tenant)s AND m.entry_id = %(entry)s
 ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 # A lot is made with its entry, in the same millisecond, with which both ids begin: one short index range.
-_ARRIVED = """
+_ARRIVED = f"""
 SELECT l.id AS lot_id, l.amount, l.remaining, l.frozen, l.state, l.earned_at, l.expires_at,
-       l.activates_at, l.origin_id
+       l.activates_at, l.origin_id,
+       (SELECT {MAY_BE_DUE}
+        FROM entries e JOIN accounts a ON a.tenant_id = e.tenant_id AND a.id = e.account_id
+        WHERE e.tenant_id = %(tenant)s AND e.id = %(entry)s) AS may_be_due
 FROM lots l
 WHERE l.tenant_id = %(tenant)s AND l.id BETWEEN %(first)s AND %(last)s AND l.entry_id = %(entry)s
-ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
+ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""  # noqa: S608  (ours)
 
 _MOST_LOTS = 1_000  # that one entry's trace tells; more cannot be read
 
@@ -82,13 +87,18 @@ def lots_moved(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> lis
     return expiry_changes(connection, tenant_id, [shown(row) for row in found])
 
 
-def lots_arrived(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> list[dict[str, Any]]:
-    """The lots that came with the entry, soonest expiry first."""
+def lots_arrived(
+    connection: sa.Connection, tenant: Tenant, user_id: str, entry_id: UUID
+) -> list[dict[str, Any]]:
+    """The lots that came with an entry of the user's, as they are now, soonest expiry first."""
     first, last = ids_of_same_millisecond(entry_id)
     found = rows(
-        connection, _ARRIVED, tenant=tenant_id, entry=entry_id, first=first, last=last, most=_MOST_LOTS
+        connection, _ARRIVED, tenant=tenant.tenant_id, entry=entry_id, first=first, last=last, most=_MOST_LOTS
     )
-    return expiry_changes(connection, tenant_id, [shown(row) for row in found])
+    lots = [shown(row) for row in found]
+    may_be_due = [lot.pop("may_be_due") for lot in lots]
+    current = account(connection, tenant, user_id) if any(may_be_due) else None
+    return expiry_changes(connection, tenant.tenant_id, lots_now(lots, current, "lot_id"))
 
 
 # ------------------------------------------------------------------------------------------- one user

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/points/{user_id}", tags=["points"])
 
 @router.get("", operation_id="get_account", responses=responses(AccountResponse), summary="An account")
 async def account(request: Request, user_id: UserId) -> Response:
-    """Balance and totals. `balance` is what is available: neither frozen nor pending."""
+    """Balance and totals. `balance` is what can be spent now: neither frozen nor pending nor expired."""
     gateway = gateway_of(request)
     found = await gateway.ask(gateway.lookups.account, principal_of(request).tenant_id, user_id)
     return said(present(found))

@@ -34,7 +34,7 @@ Status = Annotated[
 async def accounts(
     request: Request, page: PageNumber = 1, page_size: PageSize = 20, status: Status = None
 ) -> Response:
-    """By user id."""
+    """By user id, each as it is now."""
     gateway = gateway_of(request)
     tenant_id = principal_of(request).tenant_id
     found = await gateway.ask(

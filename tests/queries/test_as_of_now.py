@@ -1,0 +1,303 @@
+"""What is due and not recorded yet: every look-up tells what a spend would find."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pointledger import ApplyRule, SetExpiryExemption, SetStatus
+from pointledger.storage import current
+from tests.due import (
+    LATER,
+    LONG_AGO,
+    NOW,
+    TOO_MUCH,
+    ago,
+    earn,
+    figures,
+    freeze,
+    of_tenant,
+    owe,
+    recorded,
+    spend,
+    told,
+    touch,
+)
+from tests.ledger import Ledger, data_of
+
+
+@pytest.fixture(autouse=True)
+def money(ledger: Ledger) -> None:
+    ledger.tenant(points_type="cash_equivalent", hold_grace_days=30)
+
+
+def expired(ledger: Ledger) -> None:
+    ledger.apply(earn("anna", 5, expires_at=ago(1)), earn("anna", 8, expires_at=LATER), earn("anna", 3))
+
+
+def activated(ledger: Ledger) -> None:
+    ledger.rule(name="order", event_type="order.paid", points=15, pending_days=14)
+    order = ApplyRule(tenant_id="shop", user_id="anna", event_type="order.paid", occurred_at=LONG_AGO)
+    ledger.apply(
+        order, earn("anna", 8, activates_at=ago(1), expires_at=LATER), earn("anna", 4, activates_at=LATER)
+    )
+
+
+def activated_and_expired(ledger: Ledger) -> None:
+    ledger.apply(earn("anna", 8, activates_at=ago(9), expires_at=ago(1)), earn("anna", 2))
+
+
+def timed_out(ledger: Ledger) -> None:
+    ledger.apply(
+        earn("anna", 10, expires_at=LATER),
+        freeze("anna", 4, expires_at=ago(1)),
+        freeze("anna", 2, expires_at=LATER),
+        freeze("anna", 3),
+    )
+
+
+def timed_out_after_its_lots_with_grace(ledger: Ledger) -> None:
+    ledger.apply(
+        earn("anna", 10, expires_at=ago(6)),
+        earn("anna", 5, expires_at=LATER),
+        freeze("anna", 12, expires_at=ago(3)),
+    )
+
+
+def timed_out_after_its_lots_without_grace(ledger: Ledger) -> None:
+    ledger.tenant(points_type="cash_equivalent", hold_grace_days=0)
+    timed_out_after_its_lots_with_grace(ledger)
+
+
+def grace_that_is_over(ledger: Ledger) -> None:
+    ledger.tenant(points_type="cash_equivalent", hold_grace_days=2)
+    timed_out_after_its_lots_with_grace(ledger)
+
+
+def activated_for_a_debt(ledger: Ledger) -> None:
+    owe(ledger, "anna", 6)
+    ledger.apply(earn("anna", 9, activates_at=ago(2), expires_at=LATER))
+
+
+def activated_for_a_larger_debt(ledger: Ledger) -> None:
+    owe(ledger, "anna", 60)
+    ledger.apply(earn("anna", 9, activates_at=ago(2)), earn("anna", 9, activates_at=ago(1)))
+
+
+def released_for_a_debt(ledger: Ledger) -> None:
+    ledger.apply(
+        earn("anna", 4, expires_at=LATER), earn("anna", 4, expires_at=LATER + timedelta(9)),
+        freeze("anna", 8, expires_at=ago(2)),
+    )  # fmt: skip
+    owe(ledger, "anna", 6)
+
+
+def all_at_different_moments(ledger: Ledger) -> None:
+    """Of the hold's lots one expired before it timed out, and one after; meanwhile there is a debt."""
+    ledger.apply(
+        earn("anna", 10, expires_at=ago(30)),
+        earn("anna", 20, expires_at=ago(10)),
+        freeze("anna", 30, expires_at=ago(20)),
+        earn("anna", 7, activates_at=ago(15), expires_at=ago(5)),
+        earn("anna", 9, activates_at=ago(4), expires_at=LATER),
+        earn("anna", 1, activates_at=ago(3), expires_at=ago(2)),
+    )
+    owe(ledger, "anna", 3)
+
+
+def on_a_suspended_account(ledger: Ledger) -> None:
+    all_at_different_moments(ledger)
+    ledger.apply(
+        SetStatus(tenant_id="shop", user_id="anna", status="suspended", reason="why", occurred_at=ago(90))
+    )
+
+
+def more_than_one_stride(ledger: Ledger) -> None:
+    """More lots than are loaded at first."""
+    ledger.apply(*(earn("anna", 1, expires_at=ago(50 - each)) for each in range(40)), earn("anna", 7))
+
+
+SOMETHING_DUE = [
+    expired, activated, activated_and_expired, timed_out, timed_out_after_its_lots_with_grace,
+    timed_out_after_its_lots_without_grace, grace_that_is_over, activated_for_a_debt,
+    activated_for_a_larger_debt, released_for_a_debt, all_at_different_moments, on_a_suspended_account,
+    more_than_one_stride,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", SOMETHING_DUE)
+def test_every_look_up_tells_at_once_what_is_recorded_when_somebody_touches_the_account(
+    ledger: Ledger, given: Callable[[Ledger], None]
+) -> None:
+    given(ledger)
+    before, tables = recorded(ledger, "anna"), ledger.counts("entries", "journal", "pending", "lots")
+    shown, tenants = told(ledger, "anna"), of_tenant(ledger)
+    account = ledger.client.account("shop", "anna")
+    assert {name: account[f"recorded_{name}"] for name in before} == before
+    assert figures(ledger, "anna") != before
+    assert ledger.counts("entries", "journal", "pending", "lots") == tables
+
+    touch(ledger, "anna")
+
+    assert (told(ledger, "anna"), of_tenant(ledger)) == (shown, tenants)
+    now = ledger.client.account("shop", "anna")
+    assert (
+        {name: now[f"recorded_{name}"] for name in before}
+        == recorded(ledger, "anna")
+        == figures(ledger, "anna")
+    )
+
+
+def test_what_is_shown_can_be_spent_and_no_more(ledger: Ledger) -> None:
+    all_at_different_moments(ledger)
+    shown = figures(ledger, "anna")
+    assert shown == {
+        "balance": 10 + 9,
+        "frozen_balance": 0,
+        "pending_balance": 0,
+        "debt": 0,
+        "expired_points": 20 - 3 + 7 + 1,
+    }
+    refused, applied = ledger.apply(spend("anna", shown["balance"] + 1), spend("anna", shown["balance"]))
+    assert (refused.reason, applied.state) == ("INSUFFICIENT_BALANCE", "applied")
+
+
+def test_beside_what_is_so_now_stands_what_is_recorded(ledger: Ledger) -> None:
+    timed_out_after_its_lots_with_grace(ledger)
+    client = ledger.client
+    account, value = client.account("shop", "anna"), client.value("shop", "anna")
+    assert (account["balance"], account["recorded_balance"]) == (15, 3)
+    assert (account["frozen_balance"], account["recorded_frozen_balance"]) == (0, 12)
+    assert (value.balance, value.recorded_balance, value.as_of) == (15, 3, value.as_of)
+    assert NOW.isoformat() < account["as_of"] < value.as_of
+    (hold,) = client.holds("shop", "anna").holds
+    states = [
+        (hold[f"{which}state"], hold[f"{which}held"], hold[f"{which}released"]) for which in ("", "recorded_")
+    ]
+    assert states == [("timed_out", 0, 12), ("open", 12, 0)]
+    lots = client.hold("shop", hold["id"])["lots"]
+    assert [(lot["held"], lot["recorded_held"]) for lot in lots] == [(0, 10), (0, 2)]
+    assert [(lot["state"], lot["recorded_state"]) for lot in lots] == [
+        ("expired", "active"),
+        ("active", "active"),
+    ]
+    expiring = client.expiring("shop", "anna", 60)
+    assert (expiring.points, expiring.recorded_points) == (15, 3)
+    assert [(lot["points"], lot["id"] is None, lot["entry_id"] is None) for lot in expiring.lots] == [
+        (5, False, False),
+        (10, True, True),
+    ]
+    exported = client.export_user("shop", "anna")["lots"]
+    assert sum(lot["remaining"] for lot in exported) == 15
+    assert sum(lot["recorded_remaining"] + lot["recorded_frozen"] for lot in exported) == 15
+    tenant = client.tenant_statistics("shop")
+    assert (tenant["totals"]["balance"], tenant["recorded_totals"]["balance"]) == (15, 3)
+    assert (tenant["outstanding"], tenant["recorded_outstanding"]) == (15, 15)
+    assert client.entries("shop", "anna").total == account["version"] == 3, "entries are what is recorded"
+
+
+def test_pending_points_of_a_rule_are_told_as_they_are_now(ledger: Ledger) -> None:
+    activated(ledger)
+    (rule,) = ledger.client.user_statistics("shop", "anna")["by_rule"]
+    assert (rule["pending"], rule["recorded_pending"]) == (0, 15)
+
+
+def switched_off(ledger: Ledger) -> None:
+    expired(ledger)
+    ledger.tenant(points_type="cash_equivalent", expire_enabled=False)
+
+
+def notice_of_the_tenant(ledger: Ledger) -> None:
+    switched_off(ledger)
+    ledger.tenant(points_type="cash_equivalent", expire_enabled=True)
+
+
+def exempt(ledger: Ledger) -> None:
+    ledger.apply(earn("anna", 3))
+    what: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
+    ledger.apply(SetExpiryExemption(**what, exempt=True))
+    ledger.apply(earn("anna", 5, expires_at=ago(1)), earn("anna", 8, expires_at=LATER))
+
+
+def notice_of_the_account(ledger: Ledger) -> None:
+    exempt(ledger)
+    what: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
+    ledger.apply(SetExpiryExemption(**what, exempt=False))
+
+
+def closed(ledger: Ledger) -> None:
+    expired(ledger)
+    with ledger.owner.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET status = 'closed'")
+
+
+def ahead_of_now(ledger: Ledger) -> None:
+    """Its clock has passed what is due, and a notice has held that back."""
+    expired(ledger)
+    with ledger.owner.begin() as connection:
+        connection.exec_driver_sql(
+            """UPDATE accounts SET as_of = now() + interval '1 day',
+                                   expires_not_before = now() + interval '2 days'"""
+        )
+
+
+@pytest.mark.parametrize(
+    "given", [switched_off, notice_of_the_tenant, exempt, notice_of_the_account, closed, ahead_of_now]
+)
+def test_what_is_due_and_does_not_go_is_shown_as_it_is_recorded(
+    ledger: Ledger, given: Callable[[Ledger], None]
+) -> None:
+    given(ledger)
+    assert figures(ledger, "anna") == recorded(ledger, "anna")
+    assert figures(ledger, "anna")["balance"] == 16
+    shown, tenants = told(ledger, "anna"), of_tenant(ledger)
+    ledger.apply(spend("anna", TOO_MUCH))
+    assert (told(ledger, "anna"), of_tenant(ledger)) == (shown, tenants)
+
+
+def test_what_is_told_of_an_account_ahead_of_the_clock_is_of_its_own_moment(ledger: Ledger) -> None:
+    ahead_of_now(ledger)
+    (own,) = ledger.rows("SELECT as_of FROM accounts")[0]
+    assert ledger.client.account("shop", "anna")["as_of"] == own.isoformat().replace("+00:00", "Z")
+
+
+def test_the_tenants_figures_count_what_is_due_of_any_number_of_accounts(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(current, "_CHUNK", 3)
+    users = [f"u{number}" for number in range(10)]
+    ledger.apply(
+        *(earn(user, 5, expires_at=ago(1)) for user in users),
+        *(earn(user, 7, activates_at=ago(1)) for user in users[:4]),
+        *(earn(user, 11) for user in users),
+        *(freeze(user, 2, expires_at=ago(2)) for user in users[5:]),
+        earn("idle", 3),
+    )
+    shown = of_tenant(ledger)
+    assert shown["totals"]["balance"] == 10 * 11 + 4 * 7 + 3
+    assert shown["totals"]["expired_points"] == 10 * 5
+    touch(ledger, *users)
+    assert of_tenant(ledger) == shown
+    found = ledger.client.tenant_statistics("shop")
+    assert (found["totals"], found["outstanding"]) == (
+        found["recorded_totals"],
+        found["recorded_outstanding"],
+    )
+
+
+def test_a_hold_that_has_timed_out_is_not_on_a_page_of_open_ones(ledger: Ledger) -> None:
+    outcomes = ledger.apply(
+        earn("anna", 100), *(freeze("anna", n, expires_at=ago(1) if n % 2 else LATER) for n in range(1, 7))
+    )
+    ids = [data_of(outcome)["hold_id"] for outcome in outcomes[1:]]
+    for state, expected in (("open", [6, 4, 2]), ("timed_out", [5, 3, 1]), ("released", [])):
+        pages, before = [], None
+        while True:
+            page = ledger.client.holds("shop", "anna", state=state, before=before, limit=2)
+            pages += [hold["amount"] for hold in page.holds]
+            before = page.next_before
+            if before is None:
+                break
+        assert pages == expected
+    assert ledger.client.hold("shop", ids[0])["state"] == "timed_out"
