@@ -146,6 +146,11 @@ class ErasureKeyDiffers(LedgerError):
     ones. Set the key that was used before."""
 
 
+class ReplayCannotBegin(LedgerError):
+    """A transaction that has written something has been open for a minute, so it is not known which batches
+    are complete. End it and replay again: pg_stat_activity shows it by its backend_xid."""
+
+
 class DatabaseNotMigrated(LedgerError):
     """The database does not have this version's tables. Run: pointledger migrate."""
 

@@ -7,7 +7,7 @@ import os
 import time
 from datetime import datetime
 from hashlib import blake2b
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from ulid import ULID, base32
 
@@ -40,7 +40,15 @@ def thing_id(command_id: UUID, ordinal: int, milliseconds: int, number: int) -> 
     tenant before: so what one batch has made sorts as it was made."""
     number &= (1 << _NUMBER_BITS) - 1
     digest = _hash(command_id, ordinal) & ((1 << _HASH_BITS) - 1)
-    return UUID(int=milliseconds << _RANDOM_BITS | number << _HASH_BITS | digest)
+    return _uuid(milliseconds << _RANDOM_BITS | number << _HASH_BITS | digest)
+
+
+def _uuid(number: int) -> UUID:
+    """`UUID(int=number)`, in a third of the time: nothing is to be checked, and each entry needs two."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", number)
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def _hash(command_id: UUID, ordinal: int) -> int:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.commands import Transfer
 from pointledger.domain.decide import Accepted
-from pointledger.domain.outcomes import Decision, Reason, Refused
+from pointledger.domain.outcomes import STILL_WAITS, Decision, Reason, Refused
 from pointledger.locks import User
 from pointledger.storage import earlier
 from pointledger.storage.earlier import Place, Question
@@ -105,7 +105,7 @@ def settle(
     settled = list(decisions)
     for one in asked:
         if one.accepted.command.id in overdue:
-            told = f"{one.refused.message}; something that was accepted before this command still waits"
+            told = f"{one.refused.message}{STILL_WAITS}"
             settled[one.place] = one.accepted, replace(one.refused, message=told)
     return settled
 

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pointledger import Earn
 from pointledger.domain.commands import command_from
 from pointledger.ids import parse_id
+from pointledger.replays.tenant import TenantReplay
 from pointledger.settings import Settings
 from pointledger.storage import failures, journal
 from tests.cli.conftest import Run, Working, run_app
@@ -140,6 +142,68 @@ def test_the_audit_of_a_broken_ledger_ends_with_1_and_names_the_rows(run: Run, l
     assert shown.status == 1
     assert "BROKEN" in shown.stdout
     assert "anna" in shown.stderr
+
+
+def test_a_replay_that_finds_nothing_ends_with_0(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.tenant("cafe")
+    ledger.apply(*(Earn(tenant_id=tenant, user_id="anna", amount=9) for tenant in ("cafe", "shop")))
+    sound = run("audit", "--replay", "--json")
+    assert (sound.status, sound.stderr) == (0, "")
+    assert [sound.json[name] for name in ("differences", "commands", "last_tenant")] == [0, 2, "shop"]
+    for chosen in (("--tenant", "cafe"), ("--after", "cafe")):
+        assert run("audit", "--replay", *chosen, "--json").json["commands"] == 1
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    shown = run("audit", "--replay")
+    assert "the same" in shown.stdout
+    assert "deciding again" in shown.stderr
+
+
+def test_a_replay_that_finds_something_ends_with_1_and_names_it(run: Run, ledger: Ledger) -> None:
+    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=9))
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET as_of = as_of + interval '1 s'")
+    differs = run("audit", "--replay", "--json")
+    assert (differs.status, differs.json["differences"]) == (1, 1)
+    shown = run("audit", "--replay")
+    assert shown.status == 1
+    assert "1 DIFFER" in shown.stdout
+    assert "anna" in shown.stderr
+
+
+def test_what_a_replay_left_out_is_told(run: Run, ledger: Ledger) -> None:
+    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=9))
+    with ledger.owner.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE outcomes DISABLE TRIGGER USER")
+        connection.exec_driver_sql("UPDATE outcomes SET batch = NULL")
+        connection.exec_driver_sql("ALTER TABLE outcomes ENABLE TRIGGER USER")
+    assert run("audit", "--replay", "--json").json["without_order"] == {"shop": 1}
+    assert "shop was not replayed" in run("audit", "--replay").stderr
+
+
+def test_an_interrupted_replay_says_where_to_go_on(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.tenant("cafe")
+    ledger.apply(*(Earn(tenant_id=tenant, user_id="anna", amount=9) for tenant in ("cafe", "shop")))
+    replay_tenant = TenantReplay.run
+
+    def interrupt(self: TenantReplay, *arguments: Any) -> None:
+        replay_tenant(self, *arguments)
+        if arguments and self._tenant_id == "shop":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TenantReplay, "run", interrupt)
+    ran = run("audit", "--replay")
+    assert ran.status == 130
+    assert "pointledger audit --replay --after cafe" in ran.stderr
+
+
+def test_options_of_the_replay_go_with_it(run: Run, ledger: Ledger) -> None:
+    assert run("audit", "--tenant", "shop").status == 2
+    assert run("audit", "--after", "shop", "--json").status == 2
+    assert run("audit", "--replay", "--tenant", "nobody", "--json").json["error"]
 
 
 # ------------------------------------------------------------------------------------------ no servers

@@ -9,6 +9,7 @@ from pointledger.acceptance import Acceptance
 from pointledger.audit import audit
 from pointledger.cli.replay import replay
 from pointledger.demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
+from pointledger.replays.audit import replay as decide_again
 from pointledger.settings import Settings
 from pointledger.sweep import Sweep
 from tests.ledger import Ledger
@@ -48,6 +49,8 @@ def test_points_and_expiry_of_every_household_equal_a_calculation_by_hand(ledger
     assert any(150 in household.by_day.values() for household in expected.values()), "and a daily limit"
     assert ledger.rows("SELECT DISTINCT state FROM outcomes") == [("applied",)]
     assert audit(ledger.database).as_json()["violations"] == 0
+    decided_again = decide_again(ledger.database)
+    assert (decided_again.differences, decided_again.commands) == (0, *ledger.counts("outcomes"))
 
     again = replay(ledger.client, lines)
     assert (again.accepted, again.duplicates) == (0, len(lines))

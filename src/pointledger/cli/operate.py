@@ -15,6 +15,7 @@ from pointledger.cli.events import stop_signals
 from pointledger.cli.opening import malformed_urls_named, opened_database, opened_settings
 from pointledger.cli.output import DONE, FAILED, Json, note, print_fields, print_json, print_table, stderr
 from pointledger.cli.programmes import TenantId
+from pointledger.cli.replaying import replay_audit
 from pointledger.doctor import Report, Verdict, examine
 from pointledger.errors import AddressTaken
 from pointledger.metrics import Exporter, exposition
@@ -98,9 +99,31 @@ def _samples(metric: Metric) -> list[dict[str, Any]]:
     return [{"name": one.name, "labels": one.labels, "value": one.value} for one in metric.samples]
 
 
-def audit(json: Json = False) -> None:
-    """Check every invariant of the ledger, while it works. Exit status 1 and the rows if one is broken."""
+def audit(
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Decide every command again, in the recorded order, and compare."),
+    ] = False,
+    tenant_id: Annotated[
+        str | None, typer.Option("--tenant", metavar="TENANT", help="Replay this tenant only.")
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="TENANT", help="Replay tenants whose ids come after this one's."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check every invariant of the ledger, while it works. Exit status 1 and the rows if one is broken.
+
+    With --replay: take the journal and the versions in force, decide every command again, and compare
+    outcomes, entries, lots, holds, limits, wallets and accounts with what is kept. It goes tenant by tenant,
+    in the order of their ids; Ctrl-C says where to go on.
+    """
+    if not replay and (tenant_id or after):
+        raise typer.BadParameter("goes with --replay", param_hint="--tenant, --after")
     with opened_settings() as settings, opened_database(settings) as database:
+        if replay:
+            replay_audit(database, tenant_id, after, json=json)
         report = _audit(database)
     if json:
         print_json(report.as_json())

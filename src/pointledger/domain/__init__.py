@@ -25,6 +25,7 @@
 | decide_holds | its cases about holds                                               |
 | administer   | its cases for administrators                                        |
 | needs        | what a batch must have loaded before it can be decided              |
+| replaying    | deciding again what was decided: batches in, decisions and state out |
 | outcomes     | what came of a command; the reasons of a refusal, in order          |
 | snapshots    | accounts and entries as an outcome tells them                       |
 | json_values  | JSON that may enter                                                 |

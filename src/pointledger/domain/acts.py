@@ -59,6 +59,11 @@ class Act:
     after: dict[str, Any]
 
 
+def may_be_act(kind: str | None) -> bool:
+    """Whether commands of this kind are acts, or some of them."""
+    return kind in ALWAYS or kind in _SOMETIMES
+
+
 def is_act(command: AnyCommand) -> bool:
     """Whether an administrator's hand is behind the command."""
     if command.kind in ALWAYS:

@@ -87,8 +87,10 @@ def judge(book: Book, tenant: Tenant, command: ApplyRule, at: datetime) -> Judge
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
         return Judgement(refused)
-    rules = book.rules_of(tenant).for_event(command.event_type, at)
-    asked = matches(rules, Scene(tenant, account, command.metadata, at))
+    asked = book.wanted.get(command.id) if book.wanted else None
+    if asked is None:
+        rules = book.rules_of(tenant).for_event(command.event_type, at)
+        asked = matches(rules, Scene(tenant, account, command.metadata, at))
     skipped = [match for match in asked if match.skipped]
     _note_errors(book, tenant, skipped)
     if len(skipped) == len(asked):

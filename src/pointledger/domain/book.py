@@ -5,6 +5,7 @@ at all.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from pointledger.domain.accounts import Account, Entry
 from pointledger.domain.events import StatusChange
 from pointledger.domain.limits import EVERYBODY, SharedUsage, Usage, Window
 from pointledger.domain.lots import ExpiryChange, Lot, LotMove, consumption_order, contains, put, sooner
+from pointledger.domain.matching import Match
 from pointledger.domain.pseudonyms import Pseudonyms
 from pointledger.domain.reversible import Reversible
 from pointledger.domain.rules import Rule, RuleError, Rules
@@ -39,6 +41,9 @@ class Book:
     versions: dict[str, tuple[int, int]] = field(default_factory=dict)
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     usage: dict[Window, Usage] = field(default_factory=dict)
+    find_usage: Callable[[Window], Usage | None] | None = (
+        None  # of windows that were not loaded; a new object
+    )
     reversibles: dict[tuple[str, UUID], Reversible] = field(default_factory=dict)  # what commands reverse
     entries: list[Entry] = field(default_factory=list)
     new_lots: list[Lot] = field(default_factory=list)
@@ -50,6 +55,9 @@ class Book:
     erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
     wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
+    wanted: dict[UUID, list[Match]] = field(
+        default_factory=dict
+    )  # by command: of events whose facts are gone
     clamped: set[Window] = field(default_factory=set)  # shared ones that held a grant back
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
@@ -87,6 +95,7 @@ class Book:
                 for window, used in self.usage.items()
                 if window.user_id in (user_id, EVERYBODY)
             },
+            find_usage=self.find_usage,
         )
         trial.begin(tenant_id, command_id)
         return trial
@@ -97,7 +106,10 @@ class Book:
     def usage_of(self, window: Window) -> Usage:
         known = self.usage.get(window)
         if known is None:
-            known = self.usage[window] = SharedUsage() if window.is_shared else Usage()
+            found = self.find_usage(window) if self.find_usage else None
+            if found is None:
+                found = SharedUsage() if window.is_shared else Usage()
+            known = self.usage[window] = found
         return known
 
     def open_account(self, tenant: Tenant, user_id: str, as_of: datetime) -> Account:

@@ -6,7 +6,7 @@ that is over, the last date goes on. So each date is one stretch of time, no win
 again, and what was used today stays used. A date over which a change leaps has no stretch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib.resources import files
@@ -69,9 +69,17 @@ class Calendar:
     """The zones that have counted, one after the other; the first since ever."""
 
     spans: tuple[_Span, ...]
+    _last: tuple[datetime, datetime] | None = field(default=None, init=False, compare=False, repr=False)
 
     def local(self, moment: datetime) -> datetime:
         """The local date and time of a moment, without a zone."""
+        if self._last and self._last[0] is moment:  # a decision asks many times about one moment
+            return self._last[1]
+        local = self._local(moment)
+        object.__setattr__(self, "_last", (moment, local))
+        return local
+
+    def _local(self, moment: datetime) -> datetime:
         span = self.spans[-1]
         if moment < span.since:
             span = next(each for each in self.spans if moment < each.until)

@@ -92,11 +92,11 @@ def rule_windows(tenant: Tenant, user_id: str, rule: Rule, at: datetime) -> list
     """The rule's limits, each with the window that it counts at a moment."""
     if not rule.body.limits:
         return []
-    today, rule_id = tenant.local_date(at), str(rule.id)
+    today = tenant.local_date(at)
     found = []
     for limit in rule.body.limits:
         whose = user_id if limit.scope == "user" else EVERYBODY
-        meter = BUDGET_METER if limit.scope == "tenant" else rule_id
+        meter = BUDGET_METER if limit.scope == "tenant" else rule.meter
         first = starts_on(limit.period, today)
         found.append((limit, Window(tenant.tenant_id, whose, meter, limit.period, first)))
     return found

@@ -64,7 +64,7 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
                 need.holds.add(command.hold_id)
             else:
                 need.release = min(need.release + (command.amount or 0), MAX_AMOUNT)
-        needs.windows.update(_windows(book, tenant, accepted, at))
+        needs.windows.update(windows_of_command(book, tenant, accepted, at))
     return needs
 
 
@@ -86,7 +86,8 @@ def _clawed(book: Book, accepted: Accepted) -> int:
     return earned.left if earned else 0
 
 
-def _windows(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
+def windows_of_command(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
+    """The windows of limits that deciding it may look at; what it reverses is in the book."""
     command = accepted.command
     found = []
     if isinstance(command, ApplyRule):

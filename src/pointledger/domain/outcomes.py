@@ -43,6 +43,10 @@ INVALID_COMMAND = "INVALID_COMMAND"
 IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
 
 
+# What the message of a refusal ends with that did not wait any longer for what might have changed it.
+STILL_WAITS = "; something that was accepted before this command still waits"
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The command took effect; `data` is what the caller learns of it."""

@@ -93,6 +93,10 @@ class Rule:
     version: int
     in_force_from: datetime | None  # None: the first version, in force since ever
     body: RuleBody
+    meter: str = field(init=False, compare=False, repr=False)  # on which its own limits count
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meter", str(self.id))
 
 
 class RuleError(NamedTuple):

@@ -149,7 +149,7 @@ WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.
 """  # noqa: S608  (column names of ours)
 
 
-_ENTRY = (
+ENTRY = (
     "tenant_id", "account_id", "seq", "id", "command_id", "type", "subtype", "amount", "delta",
     "delta_frozen", "delta_pending", "delta_debt", "balance_after", "frozen_after", "pending_after",
     "debt_after", "related_id", "rule_id", "rule_version", "expires_at", "occurred_at", "created_at",
@@ -160,7 +160,7 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     """Writes everything that the decisions changed, but what they counted of shared limits (`count`), and
     their outcomes."""
     _save_accounts(connection, list(book.accounts.values()))
-    copy(connection, "entries", _ENTRY, [_entry_line(entry) for entry in book.entries])
+    copy(connection, "entries", ENTRY, [entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
     save_holds(connection, book)
     copy(
@@ -243,7 +243,8 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
     assert touched == len(changed), "a locked account is there until the transaction ends"
 
 
-def _entry_line(entry: Entry) -> tuple[Any, ...]:
+def entry_line(entry: Entry) -> tuple[Any, ...]:
+    """The row of an entry (`ENTRY`)."""
     rule = entry.rule
     return (
         entry.tenant_id, entry.account_id, entry.seq, entry.id, entry.command_id, entry.type, entry.subtype,
@@ -258,8 +259,12 @@ def _outcome_line(book: Book, place: int, accepted: Accepted, decision: Decision
     """The outcome, and all that it takes to decide anew: in which order, and by which versions."""
     command = accepted.command
     order = book.batch, place, *book.versions.get(command.tenant_id, (None, None))
+    state, reason, message, data = outcome_text(decision)
+    return command.id, command.tenant_id, state, reason, message, book.recorded_at, data, *order
+
+
+def outcome_text(decision: Decision) -> tuple[str, str | None, str | None, str | None]:
+    """State, reason, message and data of a decision, as its outcome keeps them."""
     if isinstance(decision, Applied):
-        data = orjson.dumps(decision.data, option=orjson.OPT_UTC_Z).decode()
-        return command.id, command.tenant_id, "applied", None, None, book.recorded_at, data, *order
-    reason, message = decision.reason.value, decision.message
-    return command.id, command.tenant_id, "refused", reason, message, book.recorded_at, None, *order
+        return "applied", None, None, orjson.dumps(decision.data, option=orjson.OPT_UTC_Z).decode()
+    return "refused", decision.reason.value, decision.message, None

@@ -10,7 +10,7 @@ from pointledger.domain.policy_changes import DatedLot
 from pointledger.storage.copying import copy
 from pointledger.storage.database import rows, run
 
-_CHANGE = (
+CHANGE = (
     "tenant_id", "lot_id", "nth", "account_id", "command_id", "cause", "was", "becomes", "after_seq",
     "recorded_at",
 )  # fmt: skip
@@ -33,7 +33,7 @@ def save_expiry_changes(connection: sa.Connection, book: Book) -> None:
         )
         for change in book.expiry_changes
     ]  # fmt: skip
-    copy(connection, "expiry_changes", _CHANGE, lines)
+    copy(connection, "expiry_changes", CHANGE, lines)
     lots = list({change.lot.id: change.lot for change in book.expiry_changes}.values())
     touched = run(
         connection,

@@ -94,7 +94,7 @@ def _put_hold(account: Account, row: Any, lots: dict[UUID, Lot]) -> None:
     hold.lots.append(HeldLot(lot, row.held_amount, row.held_frozen))
 
 
-_HOLD = (
+HOLD = (
     "tenant_id", "id", "account_id", "seq", "amount", "opened_at", "expires_at", "captured", "released",
     "state",
 )  # fmt: skip
@@ -117,7 +117,7 @@ WHERE hold_lots.tenant_id = new.tenant_id COLLATE "C" AND hold_lots.hold_id = ne
 def save_holds(connection: sa.Connection, book: Book) -> None:
     holds = [hold for account in book.accounts.values() for hold in account.holds.values()]
     new = [hold for hold in holds if hold.is_new]
-    copy(connection, "holds", _HOLD, [tuple(getattr(hold, name) for name in _HOLD) for hold in new])
+    copy(connection, "holds", HOLD, [tuple(getattr(hold, name) for name in HOLD) for hold in new])
     copy(
         connection,
         "hold_lots",

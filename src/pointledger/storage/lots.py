@@ -38,7 +38,8 @@ _PENDING = f"""
 SELECT {SELECTED}
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.account_id = wanted.account_id
-           AND l.state = 'pending'"""  # noqa: S608  (column names of ours)
+           AND l.state = 'pending'
+ORDER BY l.tenant_id, l.account_id, l.seq, l.place, l.id"""  # noqa: S608  (column names of ours)
 
 
 def one_lot(known: dict[UUID, Lot], columns: Sequence[Any]) -> Lot:

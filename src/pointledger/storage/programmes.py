@@ -101,9 +101,13 @@ class Programmes:
     def _rules_of(self, connection: sa.Connection, tenant_id: str, count: int) -> Rules:
         """Versions are only ever added: as long as there are as many, they are the same."""
         if (tenant_id, count) not in self._rules:
-            versions = rows(connection, _BODIES, tenant=tenant_id)
-            self._rules[tenant_id, count] = Rules(tuple(_rule(*version) for version in versions))
+            self._rules[tenant_id, count] = Rules(tuple(every_rule(connection, tenant_id)))
         return self._rules[tenant_id, count]
+
+
+def every_rule(connection: sa.Connection, tenant_id: str) -> list[Rule]:
+    """Every version of every rule, in the order in which they were saved. Raises InvalidRule."""
+    return [_rule(*version) for version in rows(connection, _BODIES, tenant=tenant_id)]
 
 
 def _make_room(kept: dict[Any, Any]) -> None:

@@ -16,13 +16,13 @@ from pointledger.storage.copying import copy
 from pointledger.storage.database import rows, run
 from pointledger.storage.queries import BEYOND_ANY_SEQ, PAGE, shown
 
-_WALLET = (
+WALLET = (
     "id", "tenant_id", "user_id", "application_id", "currency", "scale", "created_at", "updated_at",
     "status", "balance", "frozen_balance", "total_deposited", "total_withdrawn", "total_exchanged", "version",
 )  # fmt: skip
 
 _LOCK_WALLETS = f"""
-SELECT {", ".join(f"w.{name}" for name in _WALLET)}
+SELECT {", ".join(f"w.{name}" for name in WALLET)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN wallets w ON w.tenant_id = wanted.tenant_id COLLATE "C" AND w.user_id = wanted.user_id COLLATE "C"
 ORDER BY w.tenant_id, w.user_id
@@ -57,17 +57,17 @@ FROM unnest(%(tenants)b::text[], %(users)b::text[], %(updated_at)b::timestamptz[
 WHERE wallets.tenant_id = new.tenant_id COLLATE "C" AND wallets.user_id = new.user_id COLLATE "C"
 """  # noqa: S608  (column names of ours)
 
-_ENTRY = (
+WALLET_ENTRY = (
     "id", "tenant_id", "wallet_id", "seq", "command_id", "type", "amount", "delta", "balance_after",
     "related_id", "occurred_at", "created_at",
 )  # fmt: skip
-_LINE = ("tenant_id", "entry_id", "side", "currency", "amount")
+WALLET_LINE = ("tenant_id", "entry_id", "side", "currency", "amount")
 
 
 def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
     """Writes what the decisions did to wallets."""
     new = [wallet for wallet in wallets.known.values() if wallet.is_new]
-    copy(connection, "wallets", _WALLET, [tuple(getattr(each, name) for name in _WALLET) for each in new])
+    copy(connection, "wallets", WALLET, [tuple(getattr(each, name) for name in WALLET) for each in new])
     changed = [wallet for wallet in wallets.known.values() if wallet.changed and not wallet.is_new]
     if changed:
         touched = run(
@@ -81,9 +81,9 @@ def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
             **{name: [Decimal(getattr(wallet, name)) for wallet in changed] for name in _MONEY},
         )
         assert touched == len(changed), "a locked wallet is there until the transaction ends"
-    entries = [tuple(getattr(entry, name) for name in _ENTRY) for entry in wallets.entries]
-    copy(connection, "wallet_entries", _ENTRY, entries)
-    copy(connection, "wallet_lines", _LINE, [tuple(line) for line in wallets.lines])
+    entries = [tuple(getattr(entry, name) for name in WALLET_ENTRY) for entry in wallets.entries]
+    copy(connection, "wallet_entries", WALLET_ENTRY, entries)
+    copy(connection, "wallet_lines", WALLET_LINE, [tuple(line) for line in wallets.lines])
 
 
 # -------------------------------------------------------------------------------------------- lookups
@@ -160,9 +160,7 @@ def all_entries(connection: sa.Connection, tenant_id: str, user_id: str) -> Iter
 
 
 def _shown(row: Any) -> dict[str, Any]:
+    money = {name: value for name, value in row._asdict().items() if isinstance(value, Decimal)}
     fields = shown(row)
     scale = fields.pop("scale")
-    return {
-        name: show_money(int(value), scale) if isinstance(value, Decimal) else value
-        for name, value in fields.items()
-    }
+    return fields | {name: show_money(int(value), scale) for name, value in money.items()}

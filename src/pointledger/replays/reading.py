@@ -1,0 +1,52 @@
+"""A recorded command, as the domain takes it; and what is to be taken on trust where a person was erased."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from pointledger.domain.commands import Transfer
+from pointledger.domain.decide import Accepted
+from pointledger.domain.matching import Match
+from pointledger.replays.versions import Versions
+from pointledger.storage.replays import Recorded
+from pointledger.wire import UnknownPayload, decode
+
+
+def accepted(recorded: Recorded, names: dict[str, str]) -> Accepted:
+    """The command. `names`: pseudonyms of those whose commands still bear their names.
+
+    Raises UnknownPayload, and ValueError for what no program of ours can have accepted.
+    """
+    if recorded.kind is None:
+        raise UnknownPayload("the journal has no such command")
+    command = decode(
+        recorded.kind,
+        recorded.version,
+        recorded.payload,
+        command_id=recorded.id,
+        tenant_id=recorded.tenant_id,
+        user_id=names.get(recorded.user_id, recorded.user_id),
+        actor=names.get(recorded.actor, recorded.actor),
+        key=recorded.key,
+        occurred_at=recorded.occurred_at,
+    )
+    if names and isinstance(command, Transfer) and command.to_user_id in names:
+        command = command.model_copy(update={"to_user_id": names[command.to_user_id]})
+    return Accepted(recorded.seq, command, recorded.accepted_at)
+
+
+def is_on_trust(recorded: Recorded) -> bool:
+    """Whether the event's facts were erased, with the person."""
+    return recorded.is_erased and recorded.kind == "apply-rule"
+
+
+def recorded_matches(recorded: Recorded, versions: Versions) -> list[Match]:
+    """What the rules made of an event whose facts are gone, as its outcome tells; none if it was refused."""
+    told: list[dict[str, Any]] = orjson.loads(recorded.data)["grants"] if recorded.data else []
+    found = []
+    for line in told:
+        rule = versions.rule(UUID(line["rule_id"]), line["rule_version"])
+        if rule is not None:
+            found.append(Match(rule, line.get("wanted", 0), line.get("skipped"), line.get("because")))
+    return found

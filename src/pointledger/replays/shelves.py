@@ -1,0 +1,144 @@
+"""The state of one tenant while it is replayed: in memory, as far as it was used last; else in files.
+
+Lots at their end are not kept once they were compared with what the ledger keeps of them: what asks for one
+later, a refund mostly, finds it there.
+"""
+
+import marshal
+from collections.abc import Iterator, MutableMapping
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.domain.accounts import Account
+from pointledger.domain.holds import Hold
+from pointledger.domain.limits import Usage, Window
+from pointledger.domain.lots import Lot
+from pointledger.domain.replaying import Past, State
+from pointledger.domain.wallets import Wallet
+from pointledger.replays import rows as made
+from pointledger.storage import replays
+from pointledger.storage.spilled import Spilled
+
+# In memory at once, of each. An account has its lots with it.
+ACCOUNTS = 20_000
+OTHERS = 40_000
+
+
+class UsedUp(MutableMapping[UUID, Lot]):
+    """Lots at their end. Those that the ledger keeps in another state are `unlike`: they may live again
+    later, as when a spend is refunded."""
+
+    def __init__(self, engine: sa.Engine, tenant_id: str) -> None:
+        self._engine = engine
+        self._tenant_id = tenant_id
+        self._new: dict[UUID, Lot] = {}
+        self.unlike: Spilled[UUID, Lot] = Spilled(OTHERS, _bytes)
+
+    def __setitem__(self, lot_id: UUID, lot: Lot) -> None:
+        self._new[lot_id] = lot
+
+    def __getitem__(self, lot_id: UUID) -> Lot:
+        if (lot := self._new.get(lot_id) or self.unlike.get(lot_id)) is None:
+            with replays.reading(self._engine) as connection:
+                (row,) = replays.by_id(connection, "lots", made.LOTS, self._tenant_id, [lot_id])
+            lot = made.lot_of(self._tenant_id, row)
+        return lot
+
+    def compare(self, connection: sa.Connection) -> None:
+        """Forgets those that are kept as they are."""
+        if not self._new:
+            return
+        new, self._new = self._new, {}
+        kept = replays.by_id(connection, "lots", made.LOTS, self._tenant_id, list(new))
+        alike = {row[0] for row in kept if (lot := new.get(row[0])) and made.lot(lot) == row}
+        for lot_id, lot in new.items():
+            if lot_id not in alike:
+                self.unlike[lot_id] = lot
+
+    def __delitem__(self, lot_id: UUID) -> None:
+        raise NotImplementedError("what is at its end stays")
+
+    def __iter__(self) -> Iterator[UUID]:
+        raise NotImplementedError("most are not here")
+
+    def __len__(self) -> int:
+        raise NotImplementedError("most are not here")
+
+
+class Shelves:
+    """All that the tenant has."""
+
+    def __init__(self, engine: sa.Engine, tenant_id: str) -> None:
+        self.accounts: Spilled[str, Account] = Spilled(ACCOUNTS, str.encode)
+        self.wallets: Spilled[str, Wallet] = Spilled(OTHERS, str.encode)
+        self.usage: Spilled[Window, Usage] = Spilled(OTHERS, _window, _usage_text, _usage)
+        self.past: Spilled[UUID, Past] = Spilled(OTHERS, _bytes, _past_text, _past)
+        self.lots = UsedUp(engine, tenant_id)
+        self.holds: Spilled[UUID, Hold] = Spilled(OTHERS, _bytes)
+        self.elsewhere: Spilled[tuple[UUID, UUID], int] = Spilled(OTHERS, _pair)
+        self.state = State(
+            self.accounts, self.wallets, self.usage, self.past, self.lots, self.holds, self.elsewhere
+        )
+
+    def close(self) -> None:
+        all_of_them: tuple[Spilled[Any, Any], ...] = (
+            self.accounts, self.wallets, self.usage, self.past, self.lots.unlike, self.holds, self.elsewhere,
+        )  # fmt: skip
+        for shelf in all_of_them:
+            shelf.close()
+
+
+def _bytes(key: UUID) -> bytes:
+    return key.bytes
+
+
+def _pair(key: tuple[UUID, UUID]) -> bytes:
+    return key[0].bytes + key[1].bytes
+
+
+# --------------------------------------------------------- what goes to a file with nearly every command
+
+
+def _window(key: Window) -> bytes:
+    return "\x00".join((key.user_id, key.meter, key.period, key.starts_on.isoformat())).encode()
+
+
+def window_of(tenant_id: str, key: bytes) -> Window:
+    """The window that lies under this key."""
+    user_id, meter, period, day = key.decode().split("\x00")
+    return Window(tenant_id, user_id, meter, period, date.fromisoformat(day))
+
+
+def _usage_text(usage: Usage) -> bytes:
+    return marshal.dumps((usage.points, usage.times))
+
+
+def _usage(text: bytes) -> Usage:
+    return Usage(*marshal.loads(text))  # noqa: S302  (a file of our own, which nobody else sees)
+
+
+def _past_text(past: Past) -> bytes:
+    shares = [(lot_id.bytes, taken, returned) for lot_id, taken, returned in past.shares]
+    rule = (past.rule[0].bytes, past.rule[1]) if past.rule else None
+    brought = past.brought.bytes if past.brought else None
+    moment = past.occurred_at.isoformat()
+    return marshal.dumps(
+        (past.account_id.bytes, past.kind, past.amount, moment, rule, brought, shares, past.undone)
+    )
+
+
+def _past(text: bytes) -> Past:
+    account, kind, amount, moment, rule, brought, shares, undone = marshal.loads(text)  # noqa: S302  (as above)
+    return Past(
+        UUID(bytes=account),
+        kind,
+        amount,
+        datetime.fromisoformat(moment),
+        (UUID(bytes=rule[0]), rule[1]) if rule else None,
+        UUID(bytes=brought) if brought else None,
+        tuple((UUID(bytes=lot_id), taken, returned) for lot_id, taken, returned in shares),
+        undone,
+    )

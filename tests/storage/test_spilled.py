@@ -1,0 +1,45 @@
+"""A dictionary that spills into a file is a dictionary."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pointledger.storage.spilled import Spilled
+
+KEYS = st.integers(0, 30)
+PUTS = st.one_of(
+    st.tuples(KEYS, st.integers()), st.dictionaries(KEYS, st.integers(), max_size=9), KEYS
+)  # one, many, a look
+
+
+def _key(number: int) -> bytes:
+    return number.to_bytes(2, "big")
+
+
+@given(st.integers(1, 40), st.lists(PUTS, max_size=60))
+def test_it_answers_like_a_dictionary_whatever_fits_into_memory(most: int, puts: list[object]) -> None:
+    spilled, known = Spilled[int, int](most, _key), dict[int, int]()
+    for put in puts:
+        if isinstance(put, dict):
+            spilled.update(put)
+            known.update(put)
+        elif isinstance(put, tuple):
+            spilled[put[0]] = known[put[0]] = put[1]
+        else:
+            assert spilled.get(put) == known.get(put)
+    expected = [(_key(number), known[number]) for number in sorted(known)]
+    assert list(spilled.in_order()) == expected
+    assert [spilled[number] for number in known] == list(known.values())
+    assert list(spilled.in_order()) == expected
+    spilled.close()
+
+
+def test_what_is_changed_in_place_and_put_again_is_kept() -> None:
+    spilled = Spilled[int, list[int]](2, _key)
+    for number in range(10):
+        spilled[number] = []
+    for _ in range(3):
+        for number in range(10):
+            values = spilled[number]
+            values.append(number)
+            spilled[number] = values
+    assert [values for _, values in spilled.in_order()] == [[number] * 3 for number in range(10)]
