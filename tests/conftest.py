@@ -1,8 +1,8 @@
 """Real servers for the tests that ask for them, and none for those that do not.
 
 Each test process (each xdist worker) starts its own pair at the first fixture that needs it: half a second
-instead of any sharing between processes. A test gets a database of its own, cloned from a template that
-is migrated once, and a flushed Valkey.
+instead of any sharing between processes. A test gets a database of its own, cloned from one that is migrated
+once, and a flushed Valkey.
 """
 
 import os
@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 import sqlalchemy as sa
-from psycopg import sql
-from pydantic import SecretStr
 from redis import Redis
 
 from pointledger.embedded import EmbeddedServers, ServerUrls
 from pointledger.settings import Settings
+from tests.databases import Clones, as_worker, fresh_database, settings_of
+from tests.order import rank
+from tests.slow import Slow
 
 if TYPE_CHECKING:
     from tests.rabbitmq import RabbitMQ
@@ -37,10 +37,17 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the tests marked long, as CI does")
+    parser.addoption("--slow", action="store_true", help="end with what took most of the time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--slow"):
+        config.pluginmanager.register(Slow())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without --long its tests are not there, rather than skipped: nobody reads a hundred skips."""
+    items.sort(key=rank)
     if config.getoption("--long"):
         return
     long = [item for item in items if item.get_closest_marker("long")]
@@ -76,20 +83,21 @@ def _workers(database_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(servers: ServerUrls) -> Iterator[str]:
-    """The name of a migrated database that nobody is connected to."""
+def clones(servers: ServerUrls) -> Iterator[Clones]:
+    """Migrated databases in which there is nothing."""
     from pointledger.storage.migrate import migrate  # noqa: PLC0415  tests of pure code run without storage
 
     with fresh_database(servers, f"template_{secrets.token_hex(4)}") as url:
         migrate(url, app_url=servers.worker_url)
-        yield url.rpartition("/")[2]
+        with Clones(servers, url) as opened:
+            yield opened
 
 
 @pytest.fixture
-def owner_url(servers: ServerUrls, template: str) -> Iterator[str]:
+def owner_url(clones: Clones) -> Iterator[str]:
     """A fresh, migrated database: with real commits, and as many connections as the test likes. By this URL a
     test may do to it whatever it likes."""
-    with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+    with clones.one() as url:
         yield url
 
 
@@ -97,11 +105,6 @@ def owner_url(servers: ServerUrls, template: str) -> Iterator[str]:
 def database_url(servers: ServerUrls, owner_url: str) -> str:
     """The same database as workers and clients reach it: with the privileges that they have anywhere."""
     return as_worker(servers, owner_url)
-
-
-def as_worker(servers: ServerUrls, owner_url: str) -> str:
-    """How workers and clients connect to the database of this URL."""
-    return f"{servers.worker_url.rpartition('/')[0]}/{owner_url.rpartition('/')[2]}"
 
 
 @pytest.fixture
@@ -114,15 +117,9 @@ def redis_url(servers: ServerUrls) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, owner_url: str, redis_url: str) -> Settings:
+def settings(servers: ServerUrls, owner_url: str, redis_url: str) -> Settings:
     """Settings of a fresh, empty system."""
-    return Settings(
-        database_url=database_url,
-        owner_url=owner_url,
-        redis_url=redis_url,
-        broker_url=None,
-        erasure_key=SecretStr("k" * 32),
-    )
+    return settings_of(servers, owner_url, redis_url)
 
 
 @pytest.fixture(scope="session")
@@ -137,24 +134,6 @@ def rabbitmq() -> Iterator["RabbitMQ"]:
 @pytest.fixture(scope="session")
 def rabbitmq_url(rabbitmq: "RabbitMQ") -> str:
     return rabbitmq.url
-
-
-@contextmanager
-def fresh_database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
-    """The URL of a database that ends with the block."""
-    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-    if template:  # copying files beats copying through the log here: fsync is off and the template is small
-        create += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))
-    _administer(servers, create)
-    try:
-        yield f"{servers.database_url.rpartition('/')[0]}/{name}"
-    finally:
-        _administer(servers, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _administer(servers: ServerUrls, statement: sql.Composed) -> None:
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(statement)
 
 
 @contextmanager

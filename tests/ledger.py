@@ -1,43 +1,72 @@
 """The whole ledger in one process, for tests: what workers do, done when the test says so."""
 
-from typing import Any
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from redis import Redis
 
 from pointledger import AnyCommand, Outcome, PointsClient, locks
 from pointledger.domain.rules import rule_from
 from pointledger.domain.tenants import tenant_from
 from pointledger.doorbell import Doorbells
+from pointledger.embedded import ServerUrls
 from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.settings import Settings
 from pointledger.storage import programmes, queries
 from pointledger.storage.database import engine_for, limited_engine_for, rows
 from pointledger.wire import producer_app
+from tests.databases import Clones, settings_of
+
+Told = TypeVar("Told")
 
 
 class Ledger:
-    """`client` accepts, `engine` drains; `apply` does both and returns the outcomes."""
+    """`client` accepts, `engine` drains; `apply` does both and returns the outcomes. Each part is opened when
+    it is first asked for."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.client = PointsClient.connect(settings)
         self.database: sa.Engine = engine_for(settings.database)
-        self.owner: sa.Engine = engine_for(settings.owner)  # for what no worker may do
-        self.redis = locks.connect(settings)
-        self.doorbells = Doorbells(self.redis, producer_app(settings), settings)
-        self._drains = limited_engine_for(settings)
-        self.engine = Engine(self._drains, Locks(self.redis, settings), self.doorbells, settings)
+
+    @cached_property
+    def client(self) -> PointsClient:
+        return PointsClient.connect(self.settings)
+
+    @cached_property
+    def owner(self) -> sa.Engine:
+        """For what no worker may do."""
+        return engine_for(self.settings.owner)
+
+    @cached_property
+    def redis(self) -> Redis:
+        return locks.connect(self.settings)
+
+    @cached_property
+    def doorbells(self) -> Doorbells:
+        return Doorbells(self.redis, producer_app(self.settings), self.settings)
+
+    @cached_property
+    def _drains(self) -> sa.Engine:
+        return limited_engine_for(self.settings)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(self._drains, Locks(self.redis, self.settings), self.doorbells, self.settings)
 
     def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.client.close()
-        self.doorbells.close()
-        self.database.dispose()
-        self._drains.dispose()
-        self.owner.dispose()
+        opened = vars(self)
+        for name in {"client", "doorbells"} & set(opened):
+            opened[name].close()
+        for name in {"database", "owner", "_drains"} & set(opened):
+            opened[name].dispose()
 
     def tenant(self, tenant_id: str = "shop", **config: Any) -> None:
         with self.database.begin() as connection:
@@ -115,3 +144,16 @@ def data_of(outcome: Outcome) -> dict[str, Any]:
     assert outcome.state == "applied", outcome
     assert outcome.data is not None
     return outcome.data
+
+
+@contextmanager
+def prepared(
+    servers: ServerUrls, clones: Clones, prepare: Callable[[Ledger], Told]
+) -> Iterator[tuple[Clones, Told]]:
+    """Databases after this has been done, once, and what it told."""
+    aside = f"prepared-{secrets.token_hex(4)}"  # in Redis, where every test flushes a database of its own
+    with clones.one() as url:
+        with Ledger(settings_of(servers, url, servers.redis_url, redis_prefix=aside)) as ledger:
+            told = prepare(ledger)
+        with Clones(servers, url) as opened:
+            yield opened, told

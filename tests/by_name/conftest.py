@@ -1,6 +1,5 @@
 """One house for all tests of a module; on Valkey and, in the long check, on RabbitMQ."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +10,18 @@ from redis import Redis
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
 from tests.by_name.house import House, house
-from tests.conftest import as_worker, fresh_database
+from tests.databases import Clones, as_worker
 
 _DATABASE = 7  # of Valkey: nobody else's tests use it
 
 
 @pytest.fixture(scope="module", params=["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)])
-def house_settings(request: pytest.FixtureRequest, servers: ServerUrls, template: str) -> Iterator[Settings]:
+def house_settings(request: pytest.FixtureRequest, servers: ServerUrls, clones: Clones) -> Iterator[Settings]:
     redis_url = f"{servers.redis_url.rpartition('/')[0]}/{_DATABASE}"
     with Redis.from_url(redis_url) as client:
         client.flushdb()
     broker_url = None if request.param == "valkey" else request.getfixturevalue("rabbitmq_url")
-    with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+    with clones.one() as url:
         yield Settings(
             database_url=as_worker(servers, url),
             owner_url=url,

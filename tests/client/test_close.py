@@ -128,5 +128,6 @@ def test_a_client_is_not_copied_and_says_what_to_do_instead(
 
 
 def sessions(ledger: Ledger) -> int:
-    statement = "SELECT FROM pg_stat_activity WHERE application_name = %(name)s"
+    statement = """SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = %(name)s"""
     return len(ledger.rows(statement, name=NAME))

@@ -15,7 +15,7 @@ from kombu import Connection
 
 from pointledger.embedded import ServerUrls
 from tests import environments
-from tests.conftest import fresh_database
+from tests.databases import fresh_database
 from tests.docs.stranger import ROOT, Block, Stranger, blocks_of
 from tests.rabbitmq import RabbitMQ
 from tests.waiting import wait_until

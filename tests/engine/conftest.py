@@ -1,10 +1,9 @@
 """A ledger to work with: client, engine and what they share, on a database of the test's own.
 
-`POINTLEDGER_TEST_LOCKS=granted` grants every Redis lock to everybody, as after a failover to an empty Redis;
-tests that are about the locks themselves are marked `locks`.
+Each test runs twice: with Redis' locks, and with every lock granted to everybody, as after a failover to an
+empty Redis. Tests that are about the locks themselves are marked `locks` and run once.
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,14 +14,24 @@ from tests.engine.many_workers import NobodyWaits
 from tests.ledger import Ledger
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "granted" not in metafunc.fixturenames:
+        return
+    either = [pytest.param(False, id="redis"), pytest.param(True, id="granted")]
+    of_locks = metafunc.definition.get_closest_marker("locks")
+    metafunc.parametrize("granted", either[:1] if of_locks else either, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def granted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether every lock is granted to everybody."""
+    if request.param:
+        for name in ("enter", "leave", "take_users"):
+            monkeypatch.setattr(Locks, name, getattr(NobodyWaits, name))
+    return bool(request.param)
+
+
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
     with Ledger(settings) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def locks_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.environ.get("POINTLEDGER_TEST_LOCKS") == "granted":
-        for name in ("enter", "leave", "take_users"):
-            monkeypatch.setattr(Locks, name, getattr(NobodyWaits, name))

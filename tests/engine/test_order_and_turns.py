@@ -152,6 +152,14 @@ def test_of_a_hundred_concurrent_spends_exactly_what_the_balance_holds_is_spent(
         assert states == {"applied": 1 + 23, "INSUFFICIENT_BALANCE": 77}
 
 
+def test_of_two_turns_at_once_on_a_lane_one_waits_unless_every_lock_is_granted(
+    ledger: Ledger, granted: bool
+) -> None:
+    first, second = Locks(ledger.redis, ledger.settings), Locks(ledger.redis, ledger.settings)
+    assert first.enter(0, "first")
+    assert second.enter(0, "second") == granted
+
+
 @pytest.mark.locks
 def test_a_worker_that_finds_a_lane_taken_leaves_and_its_holder_looks_again(ledger: Ledger) -> None:
     ledger.tenant()

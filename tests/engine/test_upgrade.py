@@ -8,7 +8,7 @@ from alembic import command
 from pointledger.embedded import ServerUrls
 from pointledger.storage.database import engine_for, rows
 from pointledger.storage.migrate import _config, migrate
-from tests.conftest import fresh_database
+from tests.databases import fresh_database
 
 LOT, ACCOUNT = UUID(int=1), UUID(int=2)
 

@@ -11,10 +11,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from pydantic import SecretStr
 
 import pointledger
 from pointledger import AnyCommand, failpoints
@@ -22,10 +21,10 @@ from pointledger.embedded import ServerUrls
 from pointledger.errors import AcceptanceBusy
 from pointledger.ids import show_id
 from pointledger.settings import Settings
-from tests.conftest import as_worker, fresh_database
+from tests.databases import Clones, settings_of
 from tests.faults.every_kind import set_the_scenes
 from tests.faults.striking import FORM, SECONDS, finish, let_it_go_on, strike, words, wrong
-from tests.ledger import Ledger
+from tests.ledger import Ledger, prepared
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
@@ -79,12 +78,36 @@ def books(ledger: Ledger) -> list[Any]:
     return [accounts, lots, wallets, *ledger.counts("accounts", "entries", "lots", "lot_moves", "outcomes")]
 
 
+class Stage(NamedTuple):
+    """What all strikes have in common, made once."""
+
+    clones: Clones  # of a ledger in which the scenes are set
+    commands: list[AnyCommand]  # of every kind, not sent yet
+    expected: list[Any]  # the books afterwards when nothing goes wrong
+
+
+@pytest.fixture(scope="module")
+def stage(servers: ServerUrls, clones: Clones) -> Iterator[Stage]:
+    with prepared(servers, clones, set_the_scenes) as (scenes, commands), scenes.one() as url:
+        aside = settings_of(servers, url, servers.redis_url, redis_prefix=f"expected-{secrets.token_hex(4)}")
+        with Ledger(aside) as ledger:
+            accept_and_drain(ledger, commands)
+            expected = books(ledger)
+        yield Stage(scenes, commands, expected)
+
+
+@pytest.fixture
+def owner_url(stage: Stage) -> Iterator[str]:
+    with stage.clones.one() as url:
+        yield url
+
+
 @pytest.mark.parametrize("word", words(OF_COMMANDS))
 def test_whoever_is_struck_at_a_failpoint_every_kind_of_command_takes_effect_once(
-    hurried: Settings, tmp_path: Path, word: str, expected: list[Any]
+    hurried: Settings, tmp_path: Path, word: str, stage: Stage
 ) -> None:
+    commands = stage.commands
     with Ledger(hurried) as ledger:
-        commands = set_the_scenes(ledger)
         groups = [[command] for command in commands] if FORM == "alone" else [commands]
         for number, group in enumerate(groups):
             log = tmp_path / f"struck-{number}"
@@ -96,25 +119,9 @@ def test_whoever_is_struck_at_a_failpoint_every_kind_of_command_takes_effect_onc
             finish(ledger)
         outcomes = ledger.client.outcomes([show_id(command.id) for command in commands])
         assert [outcome.state for outcome in outcomes] == ["applied"] * len(commands)
-        assert books(ledger) == expected
+        assert books(ledger) == stage.expected
         assert ledger.counts("failures") == [0]
         assert wrong(ledger) == []
-
-
-@pytest.fixture(scope="session")
-def expected(servers: ServerUrls, template: str) -> Iterator[list[Any]]:
-    """What the books are when nothing goes wrong."""
-    with fresh_database(servers, f"expected_{secrets.token_hex(4)}", template) as url:
-        settings = Settings(
-            database_url=as_worker(servers, url),
-            owner_url=url,
-            redis_url=servers.redis_url,
-            erasure_key=SecretStr("k" * 32),
-            redis_prefix="{expected}",
-        )
-        with Ledger(settings) as ledger:
-            accept_and_drain(ledger, set_the_scenes(ledger))
-            yield books(ledger)
 
 
 # ------------------------------------------------------------------------------------ the points themselves

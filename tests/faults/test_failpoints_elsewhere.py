@@ -2,7 +2,7 @@
 at least once and in order, a message becomes a command or a letter, once."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ from pointledger import ApplyRule, Earn, EraseUser, Freeze
 from pointledger.acceptance import Acceptance
 from pointledger.by_name import ByName, open_commands
 from pointledger.callbacks import CallbackSender, Results, Tasks
+from pointledger.embedded import ServerUrls
 from pointledger.errors import AcceptanceBusy
 from pointledger.intake import Intake
 from pointledger.settings import Settings
 from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
+from tests.databases import Clones, settings_of
 from tests.events.listener import Listener, relay_all
 from tests.events.sender import Sender, earn, opened_mailbox, producers
 from tests.faults.every_kind import DUE, SHOP, THEN
-from tests.faults.striking import SECONDS, finish, let_it_go_on, ran_yesterday, strike, words, wrong
-from tests.ledger import Ledger
+from tests.faults.striking import HURRY, SECONDS, finish, let_it_go_on, ran_yesterday, strike, words, wrong
+from tests.ledger import Ledger, prepared
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
@@ -101,8 +103,19 @@ def something_is_due(ledger: Ledger) -> None:
         Freeze(tenant_id=SHOP, user_id="holding", amount=20, occurred_at=THEN, expires_at=DUE),
         EraseUser(tenant_id=SHOP, user_id="leaving"),
     )
-    for job in (EXPIRE_POINTS, RESET_DAILY_LIMITS):
-        ran_yesterday(ledger, job)
+
+
+@pytest.fixture(scope="module")
+def when_something_is_due(servers: ServerUrls, clones: Clones) -> Iterator[Clones]:
+    with prepared(servers, clones, something_is_due) as (opened, _):
+        yield opened
+
+
+@pytest.fixture
+def due(servers: ServerUrls, when_something_is_due: Clones, redis_url: str) -> Iterator[Settings]:
+    """Of a ledger in which something is due; whoever is frozen loses what it holds soon."""
+    with when_something_is_due.one() as url:
+        yield settings_of(servers, url, redis_url, **HURRY)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +123,12 @@ def something_is_due(ledger: Ledger) -> None:
     [(word, sweep) for place, sweeps in PASSED_BY.items() for word in words([place]) for sweep in sweeps],
 )
 def test_whoever_is_struck_at_a_failpoint_of_a_sweep_what_is_due_is_done_once(
-    hurried: Settings, tmp_path: Path, word: str, sweep: Callable[[Ledger, None], None]
+    due: Settings, tmp_path: Path, word: str, sweep: Callable[[Ledger, None], None]
 ) -> None:
-    with Ledger(hurried) as ledger:
-        something_is_due(ledger)
-        process = strike(hurried, sweep, None, word, tmp_path / "struck")
+    with Ledger(due) as ledger:
+        for job in (EXPIRE_POINTS, RESET_DAILY_LIMITS):
+            ran_yesterday(ledger, job)
+        process = strike(due, sweep, None, word, tmp_path / "struck")
         with ledger.database.begin() as connection:  # its lease, of minutes, has run out
             connection.exec_driver_sql("UPDATE job_runs SET leased_until = now()")
         sweep_all(ledger)

@@ -11,7 +11,7 @@ import pytest
 
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
-from tests.conftest import as_worker, fresh_database
+from tests.databases import Clones, as_worker
 from tests.http.issuer import Issuer
 from tests.http.served import Served, http_settings, serving
 
@@ -25,10 +25,10 @@ def issuer() -> Issuer:
 
 @pytest.fixture(scope="module")
 def served(
-    servers: ServerUrls, template: str, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+    servers: ServerUrls, clones: Clones, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     """The tenant `shop` with transfers, and `other`; a point per event `visit` and 100 for `welcome`."""
-    with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+    with clones.one() as url:
         own = f"http-{secrets.token_hex(4)}"
         given: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
         plain = Settings(**given, redis_url=servers.redis_url, redis_prefix=own, broker_url=None)

@@ -29,7 +29,9 @@ from tests.http import schemathesis_hooks
 from tests.http.described import DESCRIPTION, check_described
 from tests.http.served import Served
 
-_EXAMPLES = 6  # of each route: the long test has ten thousand in all
+pytest_plugins = ["schemathesis.pytest.plugin"]  # it makes the tests; pyproject.toml keeps it from the others
+
+_EXAMPLES = 6  # of each route: the long test has twice as many, and more phases
 
 _DEAR = ("add_rule", "put_rule", "put_config", "apply_rule", "test_rule")  # seconds before the first request
 SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION).exclude(operation_id=list(_DEAR))

@@ -16,7 +16,7 @@ import pytest
 
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
-from tests.conftest import as_worker, fresh_database
+from tests.databases import Clones, as_worker
 from tests.http import proxies
 from tests.http.issuer import Issuer
 from tests.http.proxies import KINDS, connections_to, in_front_of
@@ -51,10 +51,10 @@ class Proxied:
 
 @pytest.fixture(scope="module")
 def behind(
-    servers: ServerUrls, template: str, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+    servers: ServerUrls, clones: Clones, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("gateway")
-    with fresh_database(servers, f"test_{secrets.token_hex(4)}", template) as url:
+    with clones.one() as url:
         given: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
         own = f"http-{secrets.token_hex(4)}"
         plain = Settings(**given, redis_url=servers.redis_url, redis_prefix=own, broker_url=None)

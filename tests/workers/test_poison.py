@@ -80,8 +80,8 @@ def client(ledger: Ledger) -> Iterator[Redis]:
         yield opened
 
 
-def goes_on(ledger: Ledger, system: System, client: Redis, poison: dict[str, bytes]) -> int:
-    """Each is taken, and a command after it is applied; how many workers had to be started again."""
+def goes_on(ledger: Ledger, system: System, client: Redis, user_id: str, poison: dict[str, bytes]) -> int:
+    """Each is taken, and a command of this user applied after it; how many workers had to be started again."""
     queue, deaths = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}", 0
 
     def is_done(raw: bytes, task_id: str) -> bool:
@@ -94,19 +94,19 @@ def goes_on(ledger: Ledger, system: System, client: Redis, poison: dict[str, byt
 
     for name, raw in poison.items():
         client.rpush(queue, raw)  # the next to be taken
-        task_id = ledger.client.enqueue(Earn(tenant_id=TENANT, user_id="anna", amount=1))
+        task_id = ledger.client.enqueue(Earn(tenant_id=TENANT, user_id=user_id, amount=1))
         wait_until(partial(is_done, raw, task_id), f"a command is applied after: {name}")
-    assert ledger.balance("anna", TENANT) == len(poison)
+    assert ledger.balance(user_id, TENANT) == len(poison)
     assert ledger.rows("SELECT FROM accounts WHERE user_id = 'mallory'") == []
     return deaths
 
 
 @pytest.mark.fault
 def test_a_message_that_is_none_ends_no_worker(ledger: Ledger, system: System, client: Redis) -> None:
-    assert goes_on(ledger, system, client, MESSAGES) == 0
+    assert goes_on(ledger, system, client, "anna", MESSAGES) == 0
     assert system.dead() == []
 
 
 @pytest.mark.fault
 def test_after_raw_bytes_in_a_queue_the_ledger_goes_on(ledger: Ledger, system: System, client: Redis) -> None:
-    assert goes_on(ledger, system, client, RAW) <= len(RAW)
+    assert goes_on(ledger, system, client, "ben", RAW) <= len(RAW)

@@ -1,5 +1,6 @@
 """Bringing a database to this version, and laying out its lanes."""
 
+from functools import cache
 from importlib.resources import files
 
 import sqlalchemy as sa
@@ -49,7 +50,7 @@ def require_current(engine: sa.Engine, lanes: int) -> None:
     """Raises DatabaseNotMigrated or LaneCountDiffers unless this process fits the database."""
     with engine.connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
-        head = ScriptDirectory.from_config(_config()).get_current_head()
+        head = _head()
         if revision != head:
             raise DatabaseNotMigrated(f"it is at revision {revision}, this program needs {head}")
         found = _lane_count(connection)
@@ -75,6 +76,12 @@ def _lay_out_lanes(connection: sa.Connection, lanes: int) -> None:
 
 def _lane_count(connection: sa.Connection) -> int:
     return int(connection.execute(sa.text("SELECT count(*) FROM lanes")).scalar_one())
+
+
+@cache
+def _head() -> str | None:
+    """The revision that this program needs; all migrations are read for it."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:
