@@ -134,3 +134,23 @@ def test_check_takes_no_word_that_it_does_not_know(tmp_path: Path):
 
     assert shown.returncode == 2
     assert "--long" in shown.stderr
+
+
+def test_a_word_that_check_does_not_know_installs_nothing(dev: ModuleType, installs: list[str]):
+    assert dev.main(["check", "--fast"]) == 2
+    assert installs == []
+
+
+@pytest.mark.parametrize("words", [[], ["--long"], ["--slow"], ["--long", "--slow"]])
+def test_who_names_no_tests_gets_all_in_two_processes(
+    words: list[str], dev: ModuleType, installs: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(dev, "become", lambda *arguments: ran.append(arguments))
+    monkeypatch.setattr(dev, "ensure_system_programs", lambda: None)
+    monkeypatch.setattr(dev.os, "chdir", lambda _: None)
+    monkeypatch.setattr(dev, "check", lambda _: 0)
+
+    dev.main(["test", *words])
+
+    assert ran == [(*dev.PYTEST, *words)]

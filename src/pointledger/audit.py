@@ -5,7 +5,8 @@ table, chunk after chunk; it locks nothing and keeps only what it found. What it
 always, so commands that are applied meanwhile are seen whole or not at all.
 
 Not asked, for the database alone cannot tell: whether commands were applied in the order of their acceptance.
-Concurrent acceptances may take either order, and a dead command that was retried leaves no trace of it.
+Concurrent acceptances may take either order, and a dead command that was retried leaves no trace of it. Nor
+whether each decision was right: for that they are decided again (`replays`).
 """
 
 import time

@@ -14,6 +14,8 @@ from pointledger.replays import audit as replaying
 from pointledger.replays import pieces, shelves, standing, tenant
 from pointledger.replays.audit import replay
 from pointledger.replays.report import Check, ReplayReport
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
 from tests.audit.forgeries import FORGERIES, Forgery
 from tests.audit.forgeries import tell as tell_shortly
 from tests.audit.tampering import tamper
@@ -42,6 +44,12 @@ def test_a_ledger_in_which_everything_has_happened_comes_out_the_same(eventful: 
     assert rows_of(report) == []
     assert [report.commands, report.entries] == [decided, *eventful.counts("entries")]
     assert (report.tenants, report.without_order, report.moved_on) == (5, {}, 0)
+
+
+def test_it_comes_out_the_same_in_any_time_zone_of_the_session(eventful: Ledger, settings: Settings) -> None:
+    database = engine_for(settings.database, options="-c TimeZone=Asia/Tokyo")
+    assert rows_of(replay(database)) == []
+    database.dispose()
 
 
 def test_what_an_erasure_took_is_taken_on_trust_and_told(eventful: Ledger) -> None:

@@ -136,7 +136,7 @@ def _show(report: Report, console: Console) -> None:
     verdict.add_column(justify="right")
     verdict.add_row("commands acknowledged", f"{report.commands:,}")
     verdict.add_row("events heard", f"{report.events:,}")
-    for name in ("lost", "doubled", "out_of_order"):
+    for name in ("lost", "doubled", "out_of_order", "wrong"):
         verdict.add_row(name.replace("_", " "), _red_unless_zero(getattr(report, name)))
     verdict.add_row("invariants checked", f"{report.invariants_checked:,}")
     verdict.add_row("invariants broken", _red_unless_zero(report.invariants_broken))

@@ -1,9 +1,9 @@
-"""The journal retold: everything that was applied, in the order in which it was, put through the model of
-tests/model, which was written from the specification. Every outcome, figure, entry, lot, hold, limit and wallet
-must be what the model says.
+"""The journal retold: what was applied, in the order in which it was, put through the model of `tests/model`,
+which was written from the specification. Every outcome, figure, entry, lot, hold, limit and wallet must be
+what the model says.
 
-The model takes the order from the outcomes (`batch`, `place`). Whether that order is right, real time tells, and
-so does the checker. What clients have sent is held against the journal there, too.
+The order is that of the outcomes (`batch`, `place`). Whether it fits what clients saw is for the checker to
+say, and so is whether the journal has what clients sent.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.model.histories import PutConfig, PutRule
 from tests.model.recorded import read
 
 _BEFORE = datetime.min.replace(tzinfo=UTC)  # the program was put before the first command
-_PROGRAM = [PutConfig(TENANT_CONFIG), *map(PutRule, RULES)]
+_PROGRAM: list[PutConfig | PutRule] = [PutConfig(TENANT_CONFIG), *map(PutRule, RULES)]
 _AT_ONCE = 1000  # outcomes asked for
 
 _JOURNAL = """
@@ -34,8 +34,8 @@ FROM journal WHERE tenant_id = %(tenant)s"""
 
 
 def retold(database: sa.Engine) -> list[Difference]:
-    """The first outcome that is not what the model says and, if all are, all that differs in the end. What beat
-    sends goes on meanwhile, so all is read as of one moment."""
+    """The first outcome that is not what the model says and, if all are, all that differs in the end. Beat
+    goes on meanwhile, so all is read as of one moment."""
     with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
 
         def ask(sql: str, **values: Any) -> list[Any]:

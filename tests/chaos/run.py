@@ -21,6 +21,7 @@ from tests.chaos import (
 )
 from tests.chaos.checker import Verdict, check, check_events
 from tests.chaos.nemesis import Fault, Run, plan, wait_a_little
+from tests.chaos.retold import retold
 from tests.chaos.stage import Stage
 from tests.chaos.struck import struck_by_load, struck_inside
 
@@ -34,6 +35,7 @@ FAULTS: list[Fault] = [
 HEALED_SECONDS = 60.0  # after healing, everything that was accepted has its outcome
 _CLIENTS_SECONDS = 60.0  # for a client to settle what is ambiguous
 _AUDIT_PAUSE_SECONDS = 2.0
+_SHOWN = 10  # of what is other than the model says
 
 _PROGRESS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM pending)"
 
@@ -50,13 +52,14 @@ class Report:
     lost: int = 0
     doubled: int = 0
     out_of_order: int = 0
+    wrong: int = 0  # other than the model of tests/model says
     invariants_checked: int = 0
     invariants_broken: int = 0
     told: list[str] = field(default_factory=list)
 
     @property
     def is_well(self) -> bool:
-        wrong = self.lost, self.doubled, self.out_of_order, self.invariants_broken
+        wrong = self.lost, self.doubled, self.out_of_order, self.wrong, self.invariants_broken
         return not any(wrong) and all(self.faults.values()) and self.commands > 0
 
     def as_json(self) -> dict[str, Any]:
@@ -180,7 +183,9 @@ class Chaos:
         report.lost, report.doubled = verdict.lost, verdict.doubled
         report.out_of_order = verdict.out_of_order
         report.invariants_checked, report.invariants_broken = audits.checked, audits.broken
-        report.told += verdict.told + audits.told
+        differences = retold(stage.database)
+        report.wrong = len(differences)
+        report.told += verdict.told + [f"wrong: {each}" for each in differences[:_SHOWN]] + audits.told
         faults = nemesis.struck + struck_inside(stage.struck_log) + struck_by_load(stage.database)
         report.faults = {name: faults[name] for name in sorted([*nemesis.struck, *faults], key=_place)}
         report.told += [f"did not strike: {name}" for name, times in report.faults.items() if not times]

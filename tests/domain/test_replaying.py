@@ -75,7 +75,7 @@ def test_points_come_and_go_over_batches() -> None:
 
 
 def test_the_same_commands_in_the_same_batches_make_the_same_things() -> None:
-    commands = [Earn(**ANNA, amount=30), Freeze(**ANNA, amount=5), Spend(**ANNA, amount=3)]
+    commands: list[AnyCommand] = [Earn(**ANNA, amount=30), Freeze(**ANNA, amount=5), Spend(**ANNA, amount=3)]
     one, other = (Replay().batch(*commands).book for _ in range(2))
     assert one.entries == other.entries
     assert one.moves == other.moves

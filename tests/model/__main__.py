@@ -23,15 +23,16 @@ _INTERRUPTED_STATUS = 130  # as a shell says it
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 1 on a difference, or when a kind or a reason was never reached."""
+    """The exit status: 1 on a difference, or when a kind or a reason was never reached. What is interrupted
+    reports what it has done."""
     asked = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
-    began = time.monotonic()
+    began, run, is_whole = time.monotonic(), Compared(0, Coverage()), True
     try:
-        run = _run(seed, asked.worlds, asked.commands)
+        _run(run, seed, asked.worlds, asked.commands)
     except KeyboardInterrupt:
-        return _INTERRUPTED_STATUS
+        is_whole = False
     for text in run.told:
         print(text, file=sys.stderr)
     report = as_json(seed, run.worlds, run.coverage, run.differences, time.monotonic() - began)
@@ -39,12 +40,13 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(report))
     else:
         show(report, Console())
+    if not is_whole:
+        return _INTERRUPTED_STATUS
     return 1 if run.differences or report["never_reached"] else 0
 
 
-def _run(seed: int, worlds: int, commands: int) -> Compared:
-    """Group after group, until one differs."""
-    whole = Compared(0, Coverage())
+def _run(whole: Compared, seed: int, worlds: int, commands: int) -> None:
+    """Group after group, until one differs; each is added to the whole."""
     with open_place() as place, _progress(worlds) as advance:
         asked = groups(seed, worlds, commands)
         with closing(compare_all(place, asked, os.cpu_count() or 1)) as compared:
@@ -56,7 +58,6 @@ def _run(seed: int, worlds: int, commands: int) -> Compared:
                 advance(each.worlds)
                 if each.differences:
                     break
-    return whole
 
 
 @contextmanager

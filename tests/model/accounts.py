@@ -8,21 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-FIGURES = (
-    "balance",
-    "frozen_balance",
-    "pending_balance",
-    "debt",
-    "total_earned",
+TOTALS_IN = ("total_earned", "total_refunded", "total_transferred_in", "total_adjusted_in")
+TOTALS_OUT = (
     "total_spent",
     "expired_points",
-    "total_refunded",
-    "total_transferred_in",
     "total_transferred_out",
-    "total_adjusted_in",
     "total_adjusted_out",
     "total_clawed_back",
 )
+FIGURES = ("balance", "frozen_balance", "pending_balance", "debt", *TOTALS_IN, *TOTALS_OUT)
 LARGEST_FIGURE = 10**15
 LARGEST_TOTAL = 10**18
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -52,7 +46,6 @@ class Entry:
     expires_at: datetime | None = None
     moves: list[tuple["Lot", str, int]] = field(default_factory=list)
     lots: list["Lot"] = field(default_factory=list)  # that it brought
-    meters: list[tuple[str, str, str, Any]] = field(default_factory=list)  # limits per day that counted it
 
     @property
     def id(self) -> str:
@@ -199,21 +192,9 @@ class Account:
         assert min(after) >= 0, after
         assert not (figures["debt"] and figures["balance"]), "a debt is repaid by whatever is available"
         entry = Entry(
-            self.user,
-            len(self.entries) + 1,
-            type_,
-            subtype,
-            amount,
-            balance,
-            frozen,
-            pending,
-            debt,
-            *after,
-            occurred_at=at,
-            command=command,
-            related=related,
-            expires_at=expires_at,
-        )
+            self.user, len(self.entries) + 1, type_, subtype, amount, balance, frozen, pending, debt, *after,
+            occurred_at=at, command=command, related=related, expires_at=expires_at,
+        )  # fmt: skip
         self.entries.append(entry)
         return entry
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -12,8 +13,9 @@ from pointledger import AnyCommand
 from pointledger.domain.rules import rule_from
 from pointledger.domain.tenants import Tenant, tenant_from
 from pointledger.errors import NotWaiting
+from pointledger.ids import new_id
 from pointledger.storage import programmes
-from pointledger.storage.database import rows, run
+from pointledger.storage.database import driver, rows, run
 from tests.ledger import Ledger
 from tests.model.histories import Act, Cancel, History, Pause, PutConfig, PutRule, PutWallet, Send
 
@@ -48,6 +50,32 @@ class Played:
     acts: list[Done] = field(default_factory=list)
 
 
+def begin(ledger: Ledger, worlds: Sequence[Played]) -> None:
+    """The first programs of all, written in bulk. They are in force since ever."""
+    now: datetime = ledger.rows("SELECT clock_timestamp()")[0][0]
+    tenants: list[tuple[str, str]] = []
+    rules: list[tuple[str, str, UUID, str, datetime]] = []
+    for world in worlds:
+        config, tenant = world.history.config, world.tenant_id
+        if config is None:
+            continue
+        tenants.append((tenant, tenant_from({"tenant_id": tenant, **config}).model_dump_json()))
+        world.acts.append(Done(now, PutConfig(config), now))
+        for nth, rule in enumerate(world.history.rules):  # in the order in which they would be saved
+            body = rule_from(dict(rule)).model_dump_json()
+            rules.append((tenant, rule["name"], new_id(), body, now + timedelta(microseconds=nth)))
+            world.acts.append(Done(now, PutRule(rule), now))
+    with ledger.database.begin() as connection, driver(connection).cursor() as cursor:
+        cursor.executemany(_FIRST_TENANTS, tenants)
+        cursor.executemany(_FIRST_RULES, rules)
+
+
+_FIRST_TENANTS = "INSERT INTO tenant_versions (tenant_id, version, config) VALUES (%s, 1, %s)"
+_FIRST_RULES = """
+INSERT INTO rule_versions (tenant_id, name, version, rule_id, body, saved_at)
+VALUES (%s, %s, 1, %s, %s, %s)"""
+
+
 def do(ledger: Ledger, acts: Sequence[tuple[Played, Act]]) -> None:
     """Each act of each world, in their order. No worker may be at work."""
     for world, act in acts:
@@ -76,7 +104,7 @@ def _cancel(ledger: Ledger, world: Played, label: int) -> None:
 @contextmanager
 def _dated(connection: sa.Connection) -> Iterator[None]:
     """Versions may be dated back meanwhile."""
-    for how in ("DISABLE", "ENABLE"):
+    for how in ("DISABLE", "ENABLE ALWAYS"):
         for table in ("tenant_versions", "rule_versions"):
             connection.exec_driver_sql(f"ALTER TABLE {table} {how} TRIGGER {table}_rows_stay")
         if how == "DISABLE":
@@ -98,7 +126,7 @@ def _change(
 
 
 def _put_config(connection: sa.Connection, tenant: Tenant, moment: datetime) -> None:
-    """Saves it as if it were that moment. What begins with the change, a zone or a notice, counts from then."""
+    """Saves it as if it were that moment. What begins with it, a zone or a notice, counts from then."""
     known = rows(connection, _NEWEST, tenant=tenant.tenant_id)
     version = programmes.put_tenant(connection, tenant)
     if known and version == known[0].version:

@@ -123,22 +123,21 @@ def _extended_to(d: Decision, lot: Lot) -> datetime | None:
 
 
 def apply_expiry_policy(d: Decision) -> Data:
-    """Moves lots to when a changed policy lets them expire, unless they were moved since that was worked out."""
+    """Moves lots to when a changed policy lets them expire, unless they were moved meanwhile."""
     moved, unchanged, points = [], 0, 0
     for asked in d.fields["lots"]:
         lot, ends = d.world.lot(asked["lot_id"]), asked.get("expires_at")
-        is_own = lot is not None and lot.entry.user == d.command.user_id
-        if (
-            lot is None
-            or not is_own
-            or not (lot.remaining or lot.frozen)
-            or lot.changes != asked["changes"]
-            or lot.expires_at == ends
-        ):
+        if lot is None or not _may_move(d, lot, asked["changes"]) or lot.expires_at == ends:
             unchanged += 1
-        else:
-            moved.append({"expires_at_before": lot.expires_at, "expires_at": ends})
-            points += lot.remaining + lot.frozen
-            lot.expires_at = ends
-            lot.changes += 1
+            continue
+        moved.append({"expires_at_before": lot.expires_at, "expires_at": ends})
+        points += lot.remaining + lot.frozen
+        lot.expires_at = ends
+        lot.changes += 1
     return {"lots_moved": len(moved), "points_moved": points, "lots_unchanged": unchanged, "lots": moved}
+
+
+def _may_move(d: Decision, lot: Lot, changes: int) -> bool:
+    """Whether it is the user's, has points left, and has been moved so many times and no more."""
+    is_own = lot.entry.user == d.command.user_id
+    return is_own and bool(lot.remaining or lot.frozen) and lot.changes == changes

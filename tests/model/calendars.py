@@ -28,7 +28,7 @@ class _Stretch(NamedTuple):
 
 
 class Calendar:
-    """`changes`: when each zone was saved, and its name, the oldest first. The first is in force since ever."""
+    """`changes`: when each zone was saved, and its name, the oldest first. The first counts since ever."""
 
     def __init__(self, changes: Iterable[tuple[datetime, str]]) -> None:
         self._stretches: list[_Stretch] = []
@@ -86,7 +86,7 @@ class Calendar:
         return self.moment(_plus_months(local.date(), months), local.time())
 
     def end_of(self, unit: str, moment: datetime) -> datetime:
-        """The end of the month, quarter or year that a moment lies in: the moment at which the next begins."""
+        """The end of the month, quarter or year of a moment: the moment at which the next begins."""
         day = self.date_of(moment)
         last_month = {"month": day.month, "quarter": (day.month + 2) // 3 * 3, "year": _DECEMBER}[unit]
         return self.begin(_plus_months(date(day.year, last_month, 1), 1))

@@ -1,4 +1,4 @@
-"""Tells a played history to the model, in the order in which the ledger applied it, and compares everything."""
+"""Tells the model what was done, in the order in which the ledger applied it, and compares everything."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from pointledger import AnyCommand
 from pointledger import Outcome as LedgerOutcome
 from pointledger.ids import parse_id
-from tests.model.accounts import Lot
+from tests.model.accounts import TOTALS_IN, TOTALS_OUT, Lot
 from tests.model.acts import Done
 from tests.model.coverage import Coverage
 from tests.model.deciding import Command, Outcome
@@ -19,6 +19,7 @@ from tests.model.rows import (
     alike,
     as_command,
     as_moments,
+    brought,
     entry_values,
     hold_row,
     hold_values,
@@ -93,17 +94,14 @@ class Comparison:
             return None
         if lot_id not in self._taken:
             entry = self.world.entry_by_name(recorded["entry"])
-            alike = [
-                lot
-                for lot in (entry.lots if entry else [])
-                if lot not in self._taken.values()
-                and (lot.amount, lot.earned_at, lot.first_expires_at)
-                == (recorded["amount"], recorded["earned_at"], recorded["first_expires_at"])
-            ]
-            if not alike:
-                return None
-            self._taken[lot_id] = alike[0]
-        return self._taken[lot_id]
+            others = [id(lot) for lot in self._taken.values()]
+            content = brought(recorded), recorded["earned_at"], recorded["first_expires_at"]
+            for lot in entry.lots if entry else ():
+                own = lot.amount - sum(points for paid, _, points in lot.entry.moves if paid is lot)
+                if id(lot) not in others and (own, lot.earned_at, lot.first_expires_at) == content:
+                    self._taken[lot_id] = lot
+                    break
+        return self._taken.get(lot_id)
 
     # ------------------------------------------------------------------------------------------ replay
 
@@ -143,6 +141,7 @@ class Comparison:
         if self.differences:
             return
         for user, account in world.accounts.items():
+            self._differ(f"{user} has what has come and not gone", *_balances(recorded, user))
             self._differ_by_name(f"account of {user}", recorded.accounts[user], account_values(account))
             entries = recorded.entries.get(user, [])
             for entry, values in zip(entries, map(entry_values, account.entries), strict=False):
@@ -169,3 +168,14 @@ class Comparison:
             where, [row for row in theirs if row not in ours], [row for row in ours if row not in theirs]
         )
         self._differ(f"{where}, how many", len(ledger), len(model))
+
+
+def _balances(recorded: Recorded, user: str) -> tuple[Any, Any]:
+    """The two identities of the specification, by the ledger's own figures: what there is, less what is owed,
+    by the totals; what there is, by the lots."""
+    account = recorded.accounts[user]
+    there = account["balance"] + account["frozen_balance"] + account["pending_balance"]
+    came = sum(account[name] for name in TOTALS_IN)
+    went = sum(account[name] for name in TOTALS_OUT)
+    lots = sum(lot["remaining"] + lot["frozen"] for lot in recorded.lots.get(user, []))
+    return (there - account["debt"], there), (came - went, lots)

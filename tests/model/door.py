@@ -1,10 +1,10 @@
-"""What happens at the door: repetitions get the first outcome, an id or a key with other content is refused."""
+"""The door: repetitions get the first outcome, an id or a key with other content is refused."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointledger import Outcome
+from pointledger import AnyCommand, Outcome
 from pointledger.ids import show_id
 from tests.model.acts import REUSED, Played
 from tests.model.compare import Difference
@@ -20,8 +20,8 @@ class Door:
     _firsts: dict[str, str] = field(default_factory=dict)
 
     def accept(self, task_id: str, kind: str, actor: str, key: str | None, content: Any) -> str:
-        """The id of the command that answers: its own, the first one's, or REUSED. `content`: all that was sent
-        but the id and what came with it for others to read."""
+        """The id of the command that answers: its own, the first one's, or REUSED. `content`: all that was
+        sent but the id and what came with it for others to read."""
         if task_id in self._by_id:
             return self._firsts[task_id] if self._by_id[task_id] == content else REUSED
         first = task_id
@@ -34,15 +34,20 @@ class Door:
         return first
 
 
+def at_door(command: AnyCommand) -> tuple[str, str, str, str | None, str]:
+    """What the door looks at."""
+    content = command.model_dump_json(exclude={"id", "extensions"})
+    key = command.idempotency_key or getattr(command, "event_id", None)
+    return show_id(command.id), command.kind, command.actor, key, content
+
+
 def at_the_door(played: Played, outcomes: Mapping[str, Outcome], coverage: Coverage) -> Iterator[Difference]:
     """Where the ledger's door and the model's do not agree. A repetition under an id of its own is told the
     first one's outcome."""
     door = Door()
     for sent in played.sent.values():
-        command, own_id = sent.command, show_id(sent.command.id)
-        content = command.model_dump(exclude={"id", "extensions"})
-        key = command.idempotency_key or getattr(command, "event_id", None)
-        first = door.accept(own_id, command.kind, command.actor, key, str(content))
+        own_id = show_id(sent.command.id)
+        first = door.accept(*at_door(sent.command))
         coverage.door(first == REUSED, first != own_id)
         ledger, model = (_told(answer, outcomes) for answer in (sent.answer, first))
         if ledger != model:

@@ -1,6 +1,5 @@
 """Servers and ledgers for `./dev model`: everything is made for the run and ends with it."""
 
-import logging
 import os
 import secrets
 import shutil
@@ -10,14 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
 from pydantic import SecretStr
 
 from pointledger.embedded import EmbeddedServers, ServerUrls
 from pointledger.settings import Settings
 from pointledger.storage.migrate import migrate
-from tests.conftest import as_worker, fresh_database
+from tests.databases import as_worker, fresh_database
 from tests.ledger import Ledger
+
+_LANES = 4  # fewer make larger batches
 
 
 class Place(NamedTuple):
@@ -33,7 +33,7 @@ def open_place() -> Iterator[Place]:
     home = Path(tempfile.mkdtemp(prefix="pointledger-model-"))
     try:
         with EmbeddedServers(home, durable=False) as urls, fresh_database(urls, "model") as owner_url:
-            migrate(owner_url, app_url=urls.worker_url)
+            migrate(owner_url, _LANES, urls.worker_url)
             yield Place(urls, "model")
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -43,7 +43,6 @@ def open_place() -> Iterator[Place]:
 def open_ledger(place: Place) -> Iterator[Ledger]:
     """A ledger on a new database. Many may be open at once, in one process or in several."""
     os.environ.setdefault("POINTLEDGER_ALLOW_UNSAFE", '["postgres-durability"]')
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     name = f"model_{secrets.token_hex(4)}"
     with fresh_database(place.urls, name, place.template) as owner_url:
         settings = Settings(
@@ -52,6 +51,7 @@ def open_ledger(place: Place) -> Iterator[Ledger]:
             redis_url=place.urls.redis_url,
             redis_prefix=f"{{{name}}}",
             broker_url=None,
+            lanes=_LANES,
             erasure_key=SecretStr("model" * 8),
         )
         with Ledger(settings) as ledger:

@@ -117,7 +117,7 @@ def _equal(left: Any, right: Any) -> bool:
 def _compared(sign: str, left: Any, right: Any) -> bool:
     if type(left) is not type(right) or left is None:
         raise ExpressionError("types differ")
-    return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign]
+    return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign])
 
 
 def _calculated(sign: str, left: Any, right: Any) -> Any:

@@ -44,7 +44,6 @@ class Send:
     actor: str = "service"
     key: str | None = None
     again: int | None = None
-    alone: bool = False  # it may be refused at the door, and takes no others with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The model of the ledger: a tenant's world, and what each command does to it.
 
-Written from the specification and the README alone. It never looks at the ledger's code; where both are silent,
-DECISIONS.md says what was decided. Commands are decided one after the other, in the order they are given in.
+Written from the specification and the README alone, without a look at the ledger's code. Where both are
+silent, DECISIONS.md says what was decided. Commands are decided one after the other, as they are given.
 """
 
 from collections import defaultdict
@@ -57,8 +57,6 @@ assert DEEDS.keys() == GUARDS.keys()
 _WITHOUT_TRANSACTIONS = ("expire-due", "activate-due", "wallet-adjust")
 _SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 
-Meter = tuple[str, str, str, Any]  # whose, of what, period, first day
-
 
 class World:
     """One tenant. `translate` turns the ids that commands name into the model's; the model's own if left
@@ -69,7 +67,7 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.wallets: dict[str, Wallet] = {}
         self.rules: dict[str, list[tuple[datetime | None, Rule]]] = {}
-        self.usage: defaultdict[Meter, list[int]] = defaultdict(lambda: [0, 0])  # points, times
+        self.usage: defaultdict[points.Meter, list[int]] = defaultdict(lambda: [0, 0])  # points, times
         self.find_lot: Callable[[str], Lot | None] = self._own_lot
         self._translate = translate
         self._config: Config | None = None
@@ -94,9 +92,9 @@ class World:
         versions.append((in_force_from if versions else None, rule))
 
     def put_wallet(self, user: str, status: str, frozen: int) -> None:
-        """An operator freezes a wallet, or money in it."""
-        wallet = self.wallets.get(user)
-        if wallet:
+        """An operator freezes a wallet, or money in it. By the id of an erased user there is none."""
+        wallet, account = self.wallets.get(user), self.accounts.get(user)
+        if wallet and not (account and account.status == "erased"):
             wallet.status, wallet.frozen_balance = status, min(wallet.balance, frozen)
 
     @property
@@ -176,7 +174,8 @@ class World:
         further back than the tenant allows."""
         accepted_at = command.accepted_at
         if "as_of" in command.fields:
-            return min(command.fields["as_of"], accepted_at)
+            as_of: datetime = command.fields["as_of"]
+            return min(as_of, accepted_at)
         if command.occurred_at is None or command.occurred_at > accepted_at:
             return accepted_at
         days = self.config.backdating_days

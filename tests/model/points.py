@@ -1,10 +1,13 @@
 """Points that come, go and expire: open-account, earn, spend, expire, adjust, import, and two sweeps."""
 
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from tests.model.accounts import Account, Entry, Lot
 from tests.model.deciding import Data, Decision
 from tests.model.lifecycle import take_as_expired
+
+Meter = tuple[str, str, str, date]  # whose, of what, period, first day
 
 _RATIO_DIGITS = Decimal("0.000001")
 
@@ -29,58 +32,51 @@ def earn(d: Decision) -> Data:
     return {"points_earned": d.amount}
 
 
-def grant(d: Decision, subtype: str, points: int, activates_at: object, expires_at: object) -> Entry:
+def grant(
+    d: Decision, subtype: str, points: int, activates_at: datetime | None, expires_at: datetime | None
+) -> Entry:
     """Points that are earned, in a lot of their own: available, or pending."""
     d.must_fit(points, "total_earned")
     if activates_at is None or activates_at <= d.as_of:
-        return d.credit(
-            "earn",
-            subtype,
-            points,
-            "total_earned",
-            d.new_lot(expires_at),
-            expires_at=expires_at,  # type: ignore[arg-type]
-        )
+        new_lot = d.new_lot(expires_at)
+        return d.credit("earn", subtype, points, "total_earned", new_lot, expires_at=expires_at)
     entry = d.post("earn", subtype, points, total="total_earned", pending=points, expires_at=expires_at)
-    lot = d.new_lot(expires_at)(entry)[0]  # type: ignore[arg-type]
-    lot.activates_at, lot.is_pending = activates_at, True  # type: ignore[assignment]
+    (lot,) = d.new_lot(expires_at)(entry)
+    lot.activates_at, lot.is_pending = activates_at, True
     return entry
 
 
 def earnings_left(d: Decision) -> int | None:
     """What `max_earn_per_day` leaves of the day; None: it does not bound."""
     most = d.config.max_earn_per_day
-    return None if most is None else max(0, most - d.world.usage[_meter(d, "earn")][0])
+    return None if most is None else max(0, most - d.world.usage[day_meter(d, "earn")][0])
 
 
 def count_earnings(d: Decision, entry: Entry) -> None:
     if d.config.max_earn_per_day is not None:
-        count(d, entry, _meter(d, "earn"))
+        count(d, entry.amount, day_meter(d, "earn"))
 
 
-def count(d: Decision, entry: Entry, meter: tuple[str, str, str, object]) -> None:
-    """Counts an entry in a window; a clawback on the same day makes room again in windows of a day."""
+def count(d: Decision, points: int, meter: Meter) -> None:
+    """Counts points in a window, and one time."""
     used = d.world.usage[meter]
-    used[0] += entry.amount
+    used[0] += points
     used[1] += 1
-    if meter[2] == "day":
-        entry.meters.append(meter)
 
 
-def _meter(d: Decision, what: str) -> tuple[str, str, str, object]:
+def day_meter(d: Decision, what: str) -> Meter:
+    """The window of what the user may "earn" or "spend" on the day."""
     return (d.command.user_id, what, "day", d.calendar.date_of(d.effective_at))
 
 
 def spend(d: Decision) -> Data:
     d.refuse_unless(d.amount >= d.config.min_spend_points, "BELOW_MINIMUM")
-    most, used = d.config.max_spend_per_day, d.world.usage[_meter(d, "spend")][0]
+    most, used = d.config.max_spend_per_day, d.world.usage[day_meter(d, "spend")][0]
     d.refuse_unless(most is None or d.amount <= most - used, "LIMIT_REACHED")
     d.must_have(d.amount)
     d.debit("spend", "purchase", d.amount, "total_spent", "spend")
     if most is not None:
-        used_today = d.world.usage[_meter(d, "spend")]
-        used_today[0] += d.amount
-        used_today[1] += 1
+        count(d, d.amount, day_meter(d, "spend"))
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What a tenant's configuration and its rules say, read from their JSON: an independent reading of the README.
+"""What a tenant's configuration and its rules say: an independent reading of their JSON, by the README.
 
 What is left out has its default here, so the model does not depend on the ledger's own.
 """
@@ -47,7 +47,10 @@ class Config:
 
     @classmethod
     def read(cls, config: Json) -> "Config":
-        return cls(**{name: value for name, value in config.items() if name != "tenant_id"})
+        fields = {name: value for name, value in config.items() if name != "tenant_id"}
+        if fields.get("default_expiry_days") or fields.get("default_expiry_months"):
+            fields = {"expiry_mode": "rolling", **fields}
+        return cls(**fields)
 
     @property
     def expiry(self) -> "Expiry":

@@ -1,18 +1,13 @@
 """One random command after the other: its kind, whose it is, its fields and when it happened."""
 
 import random
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from tests.model.accounts import LARGEST_FIGURE, Account
-from tests.model.histories import Ref, Send
+from tests.model.histories import Send
 from tests.model.moments import Timeline
-from tests.model.random_programs import EVENT_TYPES
-from tests.model.telling import NOW, Teller
+from tests.model.random_fields import STRANGER, Fields, RandomFields
+from tests.model.telling import Teller
 
-USERS = ("ann", "ben", "cem", "dee")
-STRANGER = "zoe"  # rarely has an account
 _KINDS = {
     "earn": 14,
     "apply-rule": 16,
@@ -42,18 +37,13 @@ _KINDS = {
 _WITHOUT_MOMENT = ("set-expiry-exemption", "apply-expiry-policy")
 _SWEEPS = ("expire-due", "release-holds-due", "activate-due")
 
-Fields = dict[str, Any]
 
-
-class Commands:
-    """Writes commands that fit what the model's world holds, or just do not."""
+class Commands(RandomFields):
+    """Writes commands of every kind."""
 
     def __init__(self, chance: random.Random, teller: Teller, timeline: Timeline, is_rich: bool) -> None:
-        self._chance, self._teller, self._timeline, self._is_rich = chance, teller, timeline, is_rich
-        self._world, self._made = teller.world, teller.made
-        self._hot = chance.choice(USERS)
-        self._sent: list[Send] = []  # of rounds before: their entries may be named
-        self._fresh: list[Send] = []
+        super().__init__(chance, teller, timeline, is_rich)
+        self._fresh: list[Send] = []  # of this round
 
     def settle(self) -> None:
         """A round is over: what its commands made can be named from now on."""
@@ -64,22 +54,6 @@ class Commands:
         """Tells the model, which knows then what there is."""
         self._teller.send(send)
         self._fresh.append(send)
-
-    # ------------------------------------------------------------------------------------------- choose
-
-    def user(self) -> str:
-        draw = self._chance.random()
-        if draw < 0.02:
-            return STRANGER
-        user = self._hot if draw < 0.45 else self._chance.choice(USERS)
-        account = self._account(user)
-        if account and not account.is_open and self._is(0.7):  # nothing more happens to it
-            return self._chance.choice(USERS)
-        return user
-
-    def user_with_wallet(self) -> str:
-        """One that has a wallet, if any has."""
-        return self._chance.choice(list(self._world.wallets) or [self.user()])
 
     def command(self) -> tuple[str, str, Fields, datetime | None]:
         """Its kind, user, fields, and when it happened."""
@@ -105,7 +79,7 @@ class Commands:
         """Kinds for which this user has nothing."""
         account = self._account(user)
         if account is None:
-            return set(_KINDS) - {"earn", "apply-rule", "adjust", "import-opening-balance"}
+            return set(_KINDS) - {"earn", "apply-rule", "adjust", "import-opening-balance", "open-account"}
         lacks: set[str] = set()
         if not account.figures["frozen_balance"]:
             lacks |= {"unfreeze", "confirm-deduction", "release-holds-due"}
@@ -118,244 +92,3 @@ class Commands:
         if not account.is_open:
             lacks |= set(_KINDS) - {"wallet-adjust", "open-account", "erase-user"}
         return lacks
-
-    def _account(self, user: str) -> Account | None:
-        return self._world.accounts.get(user)
-
-    def _is(self, likely: float) -> bool:
-        return self._chance.random() < likely
-
-    def _figure(self, user: str, name: str) -> int:
-        account = self._account(user)
-        return account.figures[name] if account else 0
-
-    def _one_of(self, *sequences: Sequence[str]) -> str:
-        return self._chance.choice([each for sequence in sequences for each in sequence])
-
-    def _amount(self, *bounds: int) -> int:
-        """A small one, or one near a figure that bounds it."""
-        near = [bound + more for bound in bounds if bound > 0 for more in (-1, 0, 0, 1)]
-        if near and self._is(0.45):
-            return min(max(1, self._chance.choice(near)), LARGEST_FIGURE)
-        if self._is_rich and self._is(0.4):
-            return self._chance.choice((LARGEST_FIGURE, LARGEST_FIGURE - 1, LARGEST_FIGURE // 2))
-        return self._chance.choice((1, 2, 3, 5, 10, 25, self._chance.randint(1, 80)))
-
-    def _past(self, user: str, *kinds: str) -> Ref:
-        """What an earlier command has made: one of these kinds and this user's, mostly."""
-        if self._is(0.05) or not self._sent:
-            return Ref(-1)
-        fitting = [send for send in self._sent if send.kind in kinds and self._made.get(send.label)]
-        own = [send for send in fitting if send.user == user]
-        if self._is(0.06):
-            return Ref(self._chance.choice(self._sent).label)
-        if self._is(0.06) and fitting:
-            return Ref(self._chance.choice(fitting).label)
-        if not own:
-            return Ref(self._chance.choice(self._sent).label)
-        made = own[-1 - int(self._chance.random() ** 2 * len(own))]
-        several = len([entry for entry in self._made[made.label] if entry.type == "earn"])
-        return Ref(made.label, self._chance.randrange(several) if several > 1 else 0)
-
-    def _hold(self, user: str) -> Ref:
-        """An open hold of this user's, mostly."""
-        account, sent = self._account(user), {send.label for send in self._sent}
-        holds = [hold for hold in account.holds if hold.state == "open"] if account else []
-        labels = [int(account.entries[hold.seq - 1].command) for hold in holds] if account else []
-        named = [label for label in labels if label in sent]
-        return Ref(self._chance.choice(named)) if named and self._is(0.85) else self._past(user, "freeze")
-
-    def _left_of(self, ref: Ref) -> int:
-        entries = self._made.get(ref.label, [])
-        return entries[ref.nth].amount if ref.nth < len(entries) else 0
-
-    def _text(self, **more: Any) -> Fields:
-        return {**more, **({"reason": "a reason"} if self._is(0.05) else {})}
-
-    # -------------------------------------------------------------------------------------------- kinds
-
-    def _open_account(self, _: str) -> Fields:
-        return {}
-
-    def _earn(self, user: str) -> Fields:
-        config = self._world.config if self._world.has_config else None
-        bounds = (self._figure(user, "debt"), (config and config.max_balance) or 0)
-        amount = min(self._amount(*bounds) * self._chance.choice((1, 1, 5)), LARGEST_FIGURE)
-        fields = self._text(amount=amount)
-        if self._is(0.25):
-            fields["activates_at"] = self._timeline.later(self._world.calendar)
-        if self._is(0.4):
-            ends = self._timeline.later(self._world.calendar)
-            starts = fields.get("activates_at")
-            fields["expires_at"] = max(ends, starts + timedelta(hours=1)) if starts else ends
-        return fields
-
-    def _apply_rule(self, _: str) -> Fields:
-        metadata: Fields = {}
-        if self._is(0.85):
-            metadata["n"] = self._chance.choice((0, 1, 9, 10, 49, 50, 99, 100, 101, 250, -5, "ten", True))
-        if self._is(0.4):
-            metadata["channel"] = self._chance.choice(("app", "web"))
-        if self._is(0.3):
-            metadata["vip"] = self._chance.choice((True, False))
-        if self._is(0.3):
-            metadata["code"] = self._chance.choice(("7", "8", "x", 7))
-        types = {rule.event_type for versions in self._world.rules.values() for _, rule in versions}
-        fields: Fields = {"event_type": self._one_of(sorted(types) * 5, EVENT_TYPES), "metadata": metadata}
-        if self._is(0.2):
-            fields["event_id"] = f"event {len(self._made)}"
-        return fields
-
-    def _spend(self, user: str) -> Fields:
-        return self._text(amount=self._amount(self._figure(user, "balance")))
-
-    def _transfer(self, user: str) -> Fields:
-        to = user if self._is(0.02) else self._chance.choice([*USERS, self.user()])
-        return self._text(amount=self._amount(self._figure(user, "balance")), to_user_id=to)
-
-    def _expire(self, user: str) -> Fields:
-        fields: Fields = {"amount": self._amount(self._figure(user, "balance"))}
-        if self._is(0.6):
-            fields["strategy"] = self._chance.choice(("pro_rata", "pro_rata", "soonest_first"))
-        return fields
-
-    def _freeze(self, user: str) -> Fields:
-        fields: Fields = {"amount": self._amount(self._figure(user, "balance"))}
-        if self._is(0.4):
-            fields["expires_at"] = self._timeline.later(self._world.calendar)
-        return fields
-
-    def _unfreeze(self, user: str) -> Fields:
-        frozen = self._figure(user, "frozen_balance")
-        if self._is(0.5):
-            return {"amount": self._amount(frozen, frozen)}
-        fields: Fields = {"hold_id": self._hold(user)}
-        if self._is(0.6):
-            fields["amount"] = self._amount(self._left_of(fields["hold_id"]))
-        return fields
-
-    def _confirm_deduction(self, user: str) -> Fields:
-        fields: Fields = {"hold_id": self._hold(user)}
-        if self._is(0.6):
-            fields["amount"] = self._amount(self._left_of(fields["hold_id"]))
-        return fields
-
-    def _refund(self, user: str) -> Fields:
-        if self._is(0.15):
-            return {"amount": self._amount()}
-        ref = self._past(user, "spend", "confirm-deduction")
-        return self._text(related_id=ref, amount=self._amount(self._left_of(ref)))
-
-    def _clawback(self, user: str) -> Fields:
-        ref = self._past(user, "earn", "apply-rule", "earn", "import-opening-balance")
-        fields: Fields = {"related_id": ref}
-        if self._is(0.5):
-            fields["amount"] = self._amount(self._left_of(ref))
-        if self._is(0.7):
-            fields["policy"] = self._chance.choice(("arrears", "arrears", "only_pending", "within_balance"))
-        return fields
-
-    def _cancel_pending(self, user: str) -> Fields:
-        pending = [
-            send.label
-            for send in self._sent
-            for entry in self._made.get(send.label, [])[:1]
-            if send.user == user and entry.lots and entry.lots[0].state == "pending"
-        ]
-        if pending and self._is(0.9):
-            return {"related_id": Ref(self._chance.choice(pending))}
-        return {"related_id": self._past(user, "earn", "apply-rule")}
-
-    def _import_opening_balance(self, _: str) -> Fields:
-        lots = []
-        for nth in range(self._chance.choice((1, 2, 3))):
-            lot: Fields = {"amount": min(self._amount(), LARGEST_FIGURE // 4) + nth * 100}
-            if self._is(0.6):
-                lot["earned_at"] = self._timeline.now - timedelta(days=self._chance.choice((1, 30, 400)))
-            if self._is(0.7):
-                lot["expires_at"] = self._timeline.later(self._world.calendar)
-            lots.append(lot)
-        fields: Fields = {"lots": lots}
-        if self._is(0.4):
-            fields["expired"] = self._chance.choice(("import", "reject"))
-        if self._is(0.3):
-            fields["control_sum"] = sum(lot["amount"] for lot in lots)
-        return fields
-
-    def _adjust(self, user: str) -> Fields:
-        amount = self._amount(self._figure(user, "balance"))
-        return {"amount": -amount if self._is(0.5) else amount, "reason": "a complaint"}
-
-    def _wallet_adjust(self, user: str) -> Fields:
-        amount = self._chance.choice(
-            ("1", "2.50", "0.5", "10.00", "0.125", "0.0001", "7", "99999999999999999999")
-        )
-        fields: Fields = {"type": self._chance.choice(("deposit", "deposit", "withdraw")), "amount": amount}
-        fields["reason"] = "a gift"
-        wallet = self._world.wallets.get(user)
-        if wallet and fields["type"] == "withdraw" and wallet.balance and self._is(0.5):
-            fields["amount"] = wallet.text(wallet.balance)
-        if self._is(0.3):  # with a currency the door counts decimals
-            fields["currency"], fields["amount"] = self._chance.choice(("CNY", "EUR", "JPY")), "10"
-        if self._is(0.2):
-            fields["application_id"] = "app"
-        return fields
-
-    def _exchange(self, user: str) -> Fields:
-        amount = self._amount(self._figure(user, "balance"))
-        return {"amount": amount, "exchange_type": self._chance.choice(("wallet", "wallet", "coupon"))}
-
-    def _set_status(self, user: str) -> Fields:
-        statuses = ("suspended", "active", "active", "active", "active", "closed")
-        if self._figure(user, "frozen_balance"):
-            statuses = ("suspended", "active", "closed", "closed", "closed")
-        return {"status": self._chance.choice(statuses), "reason": "a reason"}
-
-    def _erase_user(self, _: str) -> Fields:
-        return {}
-
-    def _lot(self, user: str, *, entries: bool = True) -> Ref:
-        """A lot of this user's that has points left, or the entry that brought it."""
-        named = []
-        for send in self._sent:
-            lots = [lot for entry in self._made.get(send.label, []) for lot in entry.lots]
-            for nth, lot in enumerate(lots):
-                if lot.entry.user == user and (lot.remaining or lot.frozen) and len(lots) == 1:
-                    named.append(Ref(send.label, nth, lot=True))
-        if not named or self._is(0.1):
-            return self._past(user, "earn", "apply-rule")
-        ref = self._chance.choice(named)
-        return Ref(ref.label) if entries and self._is(0.3) else ref
-
-    def _extend_expiry(self, user: str) -> Fields:
-        fields: Fields = {"reason": "a reason"}
-        if self._is(0.6):
-            fields["lots"] = list(
-                dict.fromkeys(self._lot(user) for _ in range(self._chance.choice((1, 1, 2))))
-            )
-        else:
-            fields["expiring_before"] = self._timeline.now + timedelta(days=self._chance.choice((1, 10, 400)))
-        how: tuple[Fields, ...] = (
-            {"days": self._chance.choice((1, 3, 30))},
-            {"months": self._chance.choice((1, 6))},
-            {"never": True},
-            {"expires_at": self._timeline.later(self._world.calendar) + timedelta(days=1)},
-        )
-        return fields | self._chance.choice(how)
-
-    def _set_expiry_exemption(self, _: str) -> Fields:
-        return {"exempt": self._is(0.6), "reason": "a law"}
-
-    def _apply_expiry_policy(self, user: str) -> Fields:
-        ref = self._lot(user, entries=False)
-        ends = self._chance.choice((None, NOW + timedelta(days=400), NOW + timedelta(days=800)))
-        return {"lots": [{"lot_id": ref, "changes": self._chance.choice((0, 0, 1)), "expires_at": ends}]}
-
-    def _expire_due(self, _: str) -> Fields:
-        return {}
-
-    def _release_holds_due(self, _: str) -> Fields:
-        return {}
-
-    def _activate_due(self, _: str) -> Fields:
-        return {}

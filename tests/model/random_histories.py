@@ -22,6 +22,7 @@ from tests.model.telling import Teller
 
 END = datetime(2026, 5, 1, tzinfo=UTC)  # histories lie in the past, so that they are the same at any time
 _MOST_IN_A_ROUND = 12
+_DATED = 0.7  # of the histories have changes of their program in the past
 _RICH = 0.04  # of the histories deal with the largest figures
 
 
@@ -35,6 +36,7 @@ class Author:
         self._programs = Programs(chance, self._start)
         self._teller = Teller()
         self._label = 0
+        self._is_dated = chance.random() < _DATED
         self._door: dict[int, Send] = {}
         self._erased: set[str] = set()
 
@@ -75,10 +77,10 @@ class Author:
         draw = self._chance.random()
         if draw < 0.1:
             self._config = self._programs.changed(dict(self._config))
-            acts.append(PutConfig(self._config, self._chance.choice((None, self._timeline.now))))
+            acts.append(PutConfig(self._config, self._saved_at))
         elif draw < 0.25 and self._rules:
             rule = self._programs.rule(self._chance.choice(self._rules)["name"])
-            acts.append(PutRule(rule, self._chance.choice((None, self._timeline.now))))
+            acts.append(PutRule(rule, self._saved_at))
         elif draw < 0.29:
             acts.append(Pause(on=self._chance.random() < 0.5))
         elif draw < 0.36:
@@ -89,10 +91,16 @@ class Author:
             self._teller.act(act, self._timeline.now)
         return acts
 
+    @property
+    def _saved_at(self) -> datetime | None:
+        """When a version counts as saved: where the history has got to or, in all of a history, when it is
+        played. Versions are never saved in another order than that of their moments."""
+        return self._timeline.now if self._is_dated else None
+
     # -------------------------------------------------------------------------------------------- sends
 
     def _send(self) -> Send:
-        if self._door and self._chance.random() < 0.05:
+        if self._door and self._chance.random() < 0.03:
             return self._again()
         return self._new()
 
@@ -130,5 +138,4 @@ class Author:
             actor=first.actor,
             key=first.key,
             again=None if by_key else first.label,
-            alone=True,
         )

@@ -78,20 +78,10 @@ class _Reader:
             self._found[tenant].unfinished.append(f"{show_id(command_id)}: {error or 'it waits'}")
 
     def read_accounts(self) -> None:
-        columns = [
-            *FIGURES,
-            "status",
-            "points_type",
-            "version",
-            "as_of",
-            "expiry_exempt",
-            "expires_not_before",
-        ]
-        sql = f"SELECT tenant_id, id, user_id, {', '.join(columns)} FROM accounts WHERE tenant_id = ANY(%(tenants)s)"
-        for tenant, account_id, user_id, *values in self._rows(sql):
+        for tenant, account_id, user_id, *values in self._rows(_ACCOUNTS):
             user = self._user(tenant, user_id)
             self._users[account_id] = (tenant, user)
-            self._found[tenant].accounts[user] = dict(zip(columns, map(_utc, values), strict=True))
+            self._found[tenant].accounts[user] = dict(zip(_ACCOUNT, map(_utc, values), strict=True))
 
     def read_entries(self) -> None:
         rows = self._rows(_ENTRIES)
@@ -176,6 +166,12 @@ _UNFINISHED = """
 SELECT j.tenant_id, j.id, f.error FROM journal j LEFT JOIN failures f ON f.id = j.id
 WHERE j.tenant_id = ANY(%(tenants)s) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.id = j.id)"""
 
+_ACCOUNT = (
+    *FIGURES, "status", "points_type", "version", "as_of", "expiry_exempt", "expires_not_before",
+)  # fmt: skip
+_ACCOUNTS = f"""
+SELECT tenant_id, id, user_id, {", ".join(_ACCOUNT)} FROM accounts WHERE tenant_id = ANY(%(tenants)s)"""
+
 _ENTRY = (
     "seq", "command", "type", "subtype", "amount", "delta", "delta_frozen", "delta_pending", "delta_debt",
     "balance_after", "frozen_after", "pending_after", "debt_after", "related", "rule", "rule_version",
@@ -183,8 +179,8 @@ _ENTRY = (
 )  # fmt: skip
 _ENTRIES = """
 SELECT e.account_id, e.id, e.seq, e.command_id, e.type, e.subtype, e.amount, e.delta, e.delta_frozen,
-       e.delta_pending, e.delta_debt, e.balance_after, e.frozen_after, e.pending_after, e.debt_after, e.related_id,
-       r.name, e.rule_version, e.expires_at, e.occurred_at
+       e.delta_pending, e.delta_debt, e.balance_after, e.frozen_after, e.pending_after, e.debt_after,
+       e.related_id, r.name, e.rule_version, e.expires_at, e.occurred_at
 FROM entries e LEFT JOIN rule_versions r
   ON r.tenant_id = e.tenant_id AND r.rule_id = e.rule_id AND r.version = e.rule_version
 WHERE e.tenant_id = ANY(%(tenants)s) ORDER BY e.account_id, e.seq"""
@@ -212,7 +208,8 @@ _HOLD_LOTS = "SELECT hold_id, lot_id, amount, frozen FROM hold_lots WHERE tenant
 _RULES = "SELECT DISTINCT rule_id, name FROM rule_versions WHERE tenant_id = ANY(%(tenants)s)"
 
 _USAGE = """
-SELECT tenant_id, user_id, meter, period, starts_on, points, times FROM usage WHERE tenant_id = ANY(%(tenants)s)
+SELECT tenant_id, user_id, meter, period, starts_on, points, times FROM usage
+WHERE tenant_id = ANY(%(tenants)s)
 UNION ALL
 SELECT tenant_id, '', meter, period, starts_on, points, times FROM shared_usage
 WHERE tenant_id = ANY(%(tenants)s)"""

@@ -2,6 +2,8 @@
 
 from tests.model.accounts import LARGEST_FIGURE, Entry, Lot, Share
 from tests.model.deciding import Data, Decision
+from tests.model.points import Meter, day_meter
+from tests.model.rules import meter_of
 
 _REFUNDED = (("spend", "purchase"), ("spend", "capture"))
 _CLAWED_BACK = (("earn", "manual"), ("earn", "rule"), ("earn", "import"))
@@ -108,10 +110,22 @@ def _take_back(d: Decision, earned: Entry, pending: int, available: int, debt: i
     missing = d.account.consume(entry, available, "clawback", lots)
     assert not missing
     if d.calendar.date_of(d.effective_at) == d.calendar.date_of(earned.occurred_at):
-        is_counted = d.config.max_earn_per_day is not None
-        for meter in earned.meters:
-            if is_counted or meter[1] != "earn":
-                d.world.usage[meter][0] -= points
+        for meter in _meters_of_the_day(d, earned):
+            used = d.world.usage[meter]
+            used[0] = max(0, used[0] - points)
+
+
+def _meters_of_the_day(d: Decision, earned: Entry) -> set[Meter]:
+    """The day's windows in which points make room again: of the limits of the rule's version that granted
+    them, and of what may be earned a day."""
+    meters: set[Meter] = set()
+    if earned.rule:
+        name, version = earned.rule
+        _, rule = d.world.rules[name][version - 1]
+        meters = {meter_of(d, rule, limit) for limit in rule.limits if limit.period == "day"}
+    if d.config.max_earn_per_day is not None and earned.subtype != "import":
+        meters.add(day_meter(d, "earn"))
+    return meters
 
 
 def cancel_pending(d: Decision) -> Data:

@@ -51,12 +51,15 @@ def alike(ledger: Any, model: Any) -> tuple[Any, Any]:
         return {k: v[0] for k, v in pairs.items()}, {k: v[1] for k, v in pairs.items()}
     if isinstance(model, list) and isinstance(ledger, list) and len(model) == len(ledger):
         if model and "expires_at_before" in model[0]:  # lots that were moved, in no promised order
-            model, ledger = (
-                sorted(each, key=lambda lot: str(lot.get("expires_at_before"))) for each in (model, ledger)
-            )
+            model, ledger = sorted(model, key=_moved), sorted(ledger, key=_moved)
         both = [alike(*pair) for pair in zip(ledger, model, strict=True)]
         return [pair[0] for pair in both], [pair[1] for pair in both]
     return ledger, model
+
+
+def _moved(lot: Mapping[str, Any]) -> tuple[datetime, bool]:
+    was = lot["expires_at_before"]
+    return datetime.fromisoformat(was) if isinstance(was, str) else was, lot["expires_at"] is None
 
 
 def _ids(model: Mapping[str, Any], ledger: Mapping[str, Any]) -> set[str]:
@@ -83,7 +86,7 @@ def account_values(account: Account) -> Values:
 
 def entry_values(entry: Entry) -> Values:
     names = [each.name for each in dataclasses.fields(entry)]
-    values = {name: getattr(entry, name) for name in names if name not in ("user", "moves", "lots", "meters")}
+    values = {name: getattr(entry, name) for name in names if name not in ("user", "moves", "lots")}
     values["rule"], values["rule_version"] = entry.rule or (None, None)
     return values
 
@@ -116,15 +119,22 @@ def lot_values(lot: Lot, moves: Moves) -> Values:
     }
 
 
+def brought(lot: Values) -> int:
+    """What a lot has brought to the account: less what it gave to a debt in the entry that brought it."""
+    paid: int = sum(points for entry, points in lot["moves"] if entry == lot["entry"])
+    return int(lot["amount"]) + paid
+
+
 def lot_rows(lots: Iterable[Values]) -> list[Values]:
-    """Lots as they are compared. What a lot gives to a debt in the entry that brings it, or that gives it back,
+    """Lots as they are compared. What a lot gives to a debt in the entry that brings it, or gives it back,
     leaves no trace: a ledger may note it as coming and going, or not at all."""
     rows = []
     for lot in lots:
         net: defaultdict[str, int] = defaultdict(int)
         for entry, points in lot["moves"]:
             net[entry] += points
-        amount = lot["amount"] + net.pop(lot["entry"], 0)
+        amount = brought(lot)
+        net.pop(lot["entry"], None)
         moves = sorted((entry, points) for entry, points in net.items() if points)
         shown = {name: value for name, value in lot.items() if name != "first_expires_at"}
         if amount:

@@ -7,10 +7,10 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from tests.model.accounts import FIGURES
+from tests.model.accounts import FIGURES, LARGEST_TOTAL
 from tests.model.deciding import Data, Decision, Refused
 from tests.model.expressions import ExpressionError, compiled
-from tests.model.points import count, count_earnings, earnings_left, grant
+from tests.model.points import Meter, count, count_earnings, earnings_left, grant
 from tests.model.programs import Limit, Rule
 
 _SINCE_EVER = date(1, 1, 1)
@@ -50,12 +50,14 @@ def apply_rule(d: Decision) -> Data:
     granting = [match for match in asked if not match.skipped]
     if not granting:
         raise Refused("NO_MATCHING_RULE")
-    _share_out(d, granting)
+    taken = _share_out(d, granting)
     refused = any(match.is_refused for match in granting)
     points = sum(match.granted for match in granting)
     if refused and not points:
         raise Refused("LIMIT_REACHED")
     d.must_fit(points, "total_earned")
+    for meter, (more, _) in taken.items():
+        d.refuse_unless(d.world.usage[meter][0] + more <= LARGEST_TOTAL, "FIGURE_TOO_LARGE")
     for match in granting:
         if match.granted:
             _grant(d, match)
@@ -171,7 +173,7 @@ def _give_way(asked: list[Match]) -> None:
 # --------------------------------------------------------------------------------------------- grant
 
 
-def _meter(d: Decision, rule: Rule, limit: Limit) -> tuple[str, str, str, date]:
+def meter_of(d: Decision, rule: Rule, limit: Limit) -> Meter:
     """The window in which a limit counts: whose, of what, period, first day."""
     day = d.calendar.date_of(d.effective_at)
     first = {
@@ -185,9 +187,9 @@ def _meter(d: Decision, rule: Rule, limit: Limit) -> tuple[str, str, str, date]:
     return (d.command.user_id if limit.scope == "user" else "", rule.name, limit.period, first)
 
 
-def _share_out(d: Decision, granting: list[Match]) -> None:
-    """What each rule may grant, given what those before it take."""
-    taken: dict[object, list[int]] = {}
+def _share_out(d: Decision, granting: list[Match]) -> dict[Meter, list[int]]:
+    """What each rule may grant, given what those before it take; points and times that are taken in all."""
+    taken: dict[Meter, list[int]] = {}
     earnings, room = earnings_left(d), d.room()
     for match in granting:
         bounds = [(limit.label, _left(d, match.rule, limit, taken)) for limit in match.rule.limits]
@@ -202,17 +204,18 @@ def _share_out(d: Decision, granting: list[Match]) -> None:
         match.granted = 0 if match.is_refused else points
         if not match.granted:
             continue
-        for meter in {_meter(d, match.rule, limit) for limit in match.rule.limits}:
+        for meter in {meter_of(d, match.rule, limit) for limit in match.rule.limits}:
             used = taken.setdefault(meter, [0, 0])
             used[0] += match.granted
             used[1] += 1
         earnings = None if earnings is None else earnings - match.granted
         room = None if room is None else room - match.granted
+    return taken
 
 
-def _left(d: Decision, rule: Rule, limit: Limit, taken: dict[object, list[int]]) -> int | None:
+def _left(d: Decision, rule: Rule, limit: Limit, taken: dict[Meter, list[int]]) -> int | None:
     """How many points a limit leaves; None: it does not bound, for it counts times and has one left."""
-    meter = _meter(d, rule, limit)
+    meter = meter_of(d, rule, limit)
     unit = 0 if limit.unit == "points" else 1
     left = limit.max - d.world.usage[meter][unit] - taken.get(meter, [0, 0])[unit]
     if limit.unit == "times":
@@ -228,6 +231,6 @@ def _grant(d: Decision, match: Match) -> None:
     expires_at = expiry.ends(match.activates_at or d.effective_at, d.calendar)
     entry = grant(d, "rule", match.granted, match.activates_at, expires_at)
     entry.rule = (rule.name, match.version)
-    for meter in sorted({_meter(d, rule, limit) for limit in rule.limits}):
-        count(d, entry, meter)
+    for meter in sorted({meter_of(d, rule, limit) for limit in rule.limits}):
+        count(d, entry.amount, meter)
     count_earnings(d, entry)

@@ -1,4 +1,4 @@
-"""Makes a history short in which the ledger and the model differ: fewer commands, rules, fields, smaller amounts.
+"""Makes a history short in which the ledger and the model differ: fewer commands, rules, fields; less points.
 
 Many shorter candidates are played side by side; the first that still differs in the same way goes on.
 """
@@ -138,7 +138,7 @@ def _with_simpler_acts(history: History) -> Iterator[History]:
                 changed = [replace(act, rule=rule) for rule in _simpler(act.rule)]
             else:
                 continue
-            for simpler in [*changed, replace(act, at=None)] if act.at else changed:
+            for simpler in changed:
                 before = (*each.before[:place], simpler, *each.before[place + 1 :])
                 yield _with_round(history, nth, replace(each, before=before))
 
@@ -152,9 +152,9 @@ def _with_simpler_sends(history: History) -> Iterator[History]:
 
 
 def _simpler_sends(send: Send) -> Iterator[Send]:
-    for plain in ({"key": None}, {"actor": "service"}, {"again": None, "alone": False}):
+    for plain in ({"key": None}, {"actor": "service"}, {"again": None}):
         if any(getattr(send, name) != value for name, value in plain.items()):
-            yield replace(send, **plain)  # type: ignore[arg-type]
+            yield replace(send, **plain)
     if send.at is not None and (send.at.minute or send.at.second or send.at.microsecond):
         yield replace(send, at=send.at.replace(minute=0, second=0, microsecond=0))
     for fields in _simpler(send.fields):

@@ -14,11 +14,14 @@ from pointledger.engine import Engine
 from pointledger.errors import IdempotencyKeyReused
 from pointledger.ids import show_id
 from pointledger.locks import Locks
+from tests.engine.many_workers import NobodyWaits
 from tests.ledger import Ledger
-from tests.model.acts import REUSED, Played, Sent, do
-from tests.model.histories import History, Pause, PutConfig, PutRule, Ref, Send
+from tests.model.acts import REUSED, Played, Sent, begin, do
+from tests.model.door import Door, at_door
+from tests.model.histories import History, Pause, Ref, Send
 
-BATCH_SIZES = (1, 7, *[40] * 3, *[1000] * 10)  # small ones cut between a user's commands
+_CALLS = (1, 50, 1000, 1000)  # commands that are accepted together
+BATCH_SIZES = (1, 7, *[40] * 3, *[1000] * 25)  # small ones cut between a user's commands
 
 
 class System:
@@ -27,22 +30,22 @@ class System:
     def __init__(self, ledger: Ledger, chance: random.Random, workers: int = 1) -> None:
         self._ledger, self._chance = ledger, chance
         self._workers = [self._engines() for _ in range(workers)]
+        self._doors: dict[str, Door] = {}
 
     def _engines(self) -> dict[int, Engine]:
-        """A worker for each size of batches."""
-        made, settings = {}, self._ledger.settings
-        for size in set(BATCH_SIZES):
-            its_own = settings.model_copy(update={"batch_size": size})
-            locks = Locks(self._ledger.redis, its_own)
-            made[size] = Engine(self._ledger.database, locks, self._ledger.doorbells, its_own)
+        """A worker for each size of batches; now and then one that no lock of Redis' holds back."""
+        made, ledger = {}, self._ledger
+        locks_class = self._chance.choice((Locks, Locks, NobodyWaits))
+        for size in sorted(set(BATCH_SIZES)):
+            settings = ledger.settings.model_copy(update={"batch_size": size})
+            locks = locks_class(ledger.redis, settings)
+            made[size] = Engine(ledger.database, locks, ledger.doorbells, settings)
         return made
 
     def play(self, histories: Sequence[History], prefix: str) -> list[Played]:
         """Plays each under a tenant of its own."""
         worlds = [Played(history, f"{prefix}-{nth}") for nth, history in enumerate(histories)]
-        with_program = [world for world in worlds if world.history.config is not None]
-        do(self._ledger, [(world, PutConfig(world.history.config or {})) for world in with_program])
-        do(self._ledger, [(world, PutRule(rule)) for world in with_program for rule in world.history.rules])
+        begin(self._ledger, worlds)
         for nth in range(max((len(history.rounds) for history in histories), default=0)):
             self._play_round([world for world in worlds if nth < len(world.history.rounds)], nth)
         do(self._ledger, [(world, Pause(on=False)) for world in worlds if _is_paused(world.history)])
@@ -72,21 +75,33 @@ class System:
             if not queue:
                 queues.remove(queue)
         while mixed:
-            size = self._chance.choice((1, 10, 200))
+            size = self._chance.choice(_CALLS)
             self._accept(mixed[:size])
             mixed = mixed[size:]
 
     def _accept(self, sent: list[Sent]) -> None:
-        together = [each for each in sent if not each.send.alone]
-        answers = self._ledger.client.enqueue_many([each.command for each in together])
-        for each, answer in zip(together, answers, strict=True):
-            each.answer = answer
+        """In one call, but for those that the door will refuse, which would take all others with them."""
+        together = [each for each in sent if not self._is_reused(each)]
+        try:
+            answers = self._ledger.client.enqueue_many([each.command for each in together])
+        except IdempotencyKeyReused:  # the door is of another opinion: each gets its own answer
+            together = []
+        else:
+            for each, answer in zip(together, answers, strict=True):
+                each.answer = answer
         for each in sent:
-            if each.send.alone:
-                try:
-                    each.answer = self._ledger.client.enqueue(each.command)
-                except IdempotencyKeyReused:
-                    each.answer = REUSED
+            if not each.answer:
+                each.answer = self._accepted_alone(each)
+
+    def _is_reused(self, sent: Sent) -> bool:
+        door = self._doors.setdefault(sent.command.tenant_id, Door())
+        return door.accept(*at_door(sent.command)) == REUSED
+
+    def _accepted_alone(self, sent: Sent) -> str:
+        try:
+            return self._ledger.client.enqueue(sent.command)
+        except IdempotencyKeyReused:
+            return REUSED
 
     def _made(self, world: Played, send: Send, names: Mapping[Any, UUID]) -> Sent:
         fields = payload(send, world.tenant_id, names)
@@ -153,7 +168,8 @@ FROM entries e WHERE e.command_id = ANY(%(ids)s)
 UNION ALL
 SELECT e.command_id, true, l.id,
        row_number() OVER (ORDER BY e.subtype = 'transfer_in', e.seq, l.amount, l.earned_at, l.expires_at)
-FROM entries e JOIN lots l ON l.tenant_id = e.tenant_id AND l.entry_id = e.id WHERE e.command_id = ANY(%(ids)s)
+FROM entries e JOIN lots l ON l.tenant_id = e.tenant_id AND l.entry_id = e.id
+WHERE e.command_id = ANY(%(ids)s)
 ORDER BY place"""
 
 

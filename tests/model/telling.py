@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.model.accounts import Entry
 from tests.model.deciding import Command, Outcome
-from tests.model.histories import Act, History, PutConfig, PutRule, PutWallet, Ref, Send
+from tests.model.histories import Act, Cancel, History, Pause, PutConfig, PutRule, PutWallet, Ref, Send
 from tests.model.model import World
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)  # what is taken for the present: every command is accepted then
@@ -30,6 +30,8 @@ class Teller:
                 self.world.put_rule(act.rule, act.at or moment)
             case PutWallet():
                 self.world.put_wallet(act.user, act.status, act.frozen)
+            case Cancel() | Pause():
+                pass  # what waits is told when it goes on, and what is withdrawn never
 
     def send(self, send: Send) -> Outcome:
         """Decides a command, and notes its entries by its label: its own first, a sender's before a

@@ -109,8 +109,8 @@ def guard_exchange(d: Decision, account: Account | None) -> None:
 
 
 def exchange(d: Decision) -> Data:
-    """Gives points for money, rounded down to whole minor units and for no more points than that costs; or all
-    of them for a coupon."""
+    """Gives points for money, rounded down to whole minor units and for no more points than that costs; or
+    all of them for a coupon."""
     if d.fields["exchange_type"] == "coupon":
         d.must_have(d.amount)
         d.debit("spend", "exchange", d.amount, "total_spent", "spend")

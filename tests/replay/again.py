@@ -33,7 +33,7 @@ def reduced(history: History, *, alone: bool) -> History:
         latest = max([latest, *(send.at for send in each.sends if send.at)])
         changes = [act for act in each.before if isinstance(act, PutConfig | PutRule)]
         acts = tuple(_dated(act, latest, alone=alone) for act in changes)
-        accepted = [replace(send, key=None) for send in each.sends if not send.alone]
+        accepted = [replace(send, key=None) for send in each.sends if send.again is None]
         sends = tuple(send for send in accepted if not (alone and send.kind == "transfer"))
         rounds.append(Round(acts, sends))
     rules = tuple(_own(rule) for rule in history.rules) if alone else history.rules
@@ -156,13 +156,14 @@ def _nth(world: Played) -> int:
 
 
 def order_of(ledger: Ledger, worlds: Sequence[Played]) -> dict[tuple[int, int], int]:
-    """The place of each command in the recorded order of application, by world and label."""
+    """The place of each command in the recorded order of application, by world and label. Those that repeat
+    another one, as sweeps of one moment do, come last."""
     places = {
         command_id: place
         for place, (command_id,) in enumerate(ledger.rows("SELECT id FROM outcomes ORDER BY batch, place"))
     }
     return {
-        (_nth(world), label): places[sent.command.id]
+        (_nth(world), label): places.get(sent.command.id, len(places))
         for world in worlds
         for label, sent in world.sent.items()
     }
@@ -200,7 +201,7 @@ def came_of(ledger: Ledger, worlds: Sequence[Played]) -> dict[str, list[str]]:
         for world in worlds:
             asked = f"SELECT * FROM {table} WHERE tenant_id = %(tenant)s"
             rows = ledger.rows(f"SELECT to_jsonb(t) AS row FROM ({asked}) t", tenant=world.tenant_id)
-            told = (_told(row.row, left_out, names) for row in rows)
+            told = (_told(row.row, left_out, names).replace(world.tenant_id, "the tenant") for row in rows)
             found[f"{table} of {_nth(world)}"] = sorted(told)
     return found
 

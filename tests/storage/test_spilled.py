@@ -25,6 +25,7 @@ def test_it_answers_like_a_dictionary_whatever_fits_into_memory(most: int, puts:
         elif isinstance(put, tuple):
             spilled[put[0]] = known[put[0]] = put[1]
         else:
+            assert isinstance(put, int)
             assert spilled.get(put) == known.get(put)
     expected = [(_key(number), known[number]) for number in sorted(known)]
     assert list(spilled.in_order()) == expected

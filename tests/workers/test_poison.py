@@ -81,7 +81,7 @@ def client(ledger: Ledger) -> Iterator[Redis]:
 
 
 def goes_on(ledger: Ledger, system: System, client: Redis, user_id: str, poison: dict[str, bytes]) -> int:
-    """Each is taken, and a command of this user applied after it; how many workers had to be started again."""
+    """Each is taken, and a command of this user applied after it; how many workers were started again."""
     queue, deaths = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}", 0
 
     def is_done(raw: bytes, task_id: str) -> bool:

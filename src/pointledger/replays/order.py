@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pointledger.storage import replays
 
-_UNKNOWN = r"\N"
+_UNKNOWN = "-"
 
 
 class Step(NamedTuple):
@@ -27,11 +27,11 @@ class Order:
     """All commands in order, tenant by tenant; `commands`: how many there are."""
 
     def __init__(self, engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> None:
-        self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        self._file: IO[str] = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  (`close` closes it)
         self.commands = 0
-        for piece in replays.order(engine, batch, tenant_id=tenant_id, after=after):
-            self.commands += piece.count(b"\n")
-            self._file.write(piece)
+        for lines in replays.order(engine, batch, tenant_id=tenant_id, after=after):
+            self.commands += len(lines)
+            self._file.write("\n".join(lines) + "\n")
         self._file.seek(0)
 
     def close(self) -> None:
@@ -39,7 +39,7 @@ class Order:
 
     def by_tenant(self) -> Iterator[tuple[str, Iterator[Step]]]:
         """Each tenant with its commands, which are to be taken before the next tenant."""
-        lines = (line.decode().rstrip("\n").split("\t") for line in self._file)
+        lines = (line.split() for line in self._file)
         for tenant_id, theirs in groupby(lines, key=itemgetter(0)):
             yield tenant_id, (Step(None if line[1] == _UNKNOWN else line[1], line[2]) for line in theirs)
 

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import orjson
-
 from pointledger.domain.outcomes import STILL_WAITS, Decision, Reason
-from pointledger.replays.reading import is_on_trust
+from pointledger.replays.reading import is_on_trust, told
 from pointledger.replays.report import Check, ReplayReport
 from pointledger.storage.books import outcome_text
 from pointledger.storage.replays import Recorded
@@ -42,7 +40,7 @@ def _about(recorded: Recorded) -> dict[str, Any]:
 
 
 def _parsed(state: str, reason: str | None, message: str | None, data: str | None) -> dict[str, Any]:
-    return {"state": state, "reason": reason, "message": message} | (orjson.loads(data) if data else {})
+    return {"state": state, "reason": reason, "message": message} | (told(data) or {})
 
 
 def _forgive(
@@ -52,9 +50,9 @@ def _forgive(
     if recorded.is_erased and kept["message"] is None:
         decided["message"] = None
     if is_on_trust(recorded):
-        for told in (kept, decided):
-            told.pop("grants", None)
-            told.pop("more_skipped", None)
+        for data in (kept, decided):
+            data.pop("grants", None)
+            data.pop("more_skipped", None)
         if kept["reason"] in _BY_RULES and decided["reason"] in _BY_RULES:
             decided["reason"] = kept["reason"]
     if kept["message"] is not None and kept["message"] == f"{decided['message']}{STILL_WAITS}":

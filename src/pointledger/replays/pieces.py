@@ -11,6 +11,7 @@ from pointledger.domain.acts import Act, may_be_act
 from pointledger.ids import first_id_of, ids_of_same_millisecond
 from pointledger.replays import rows as made
 from pointledger.replays.comparing import Matching
+from pointledger.replays.reading import told
 from pointledger.replays.report import Check, ReplayReport
 from pointledger.replays.rows import Row
 from pointledger.storage import replays
@@ -109,7 +110,7 @@ def _act(row: Row) -> Row:
 
 def _standing(text: str | bytes | None) -> Any:
     """What an act tells, without when the next lot is due: that is a bound, and rests on what was loaded."""
-    told = orjson.loads(text) if text else None
-    if isinstance(told, dict) and isinstance(told.get("account"), dict):
-        told["account"].pop("next_expiry_at", None)
-    return told
+    stands = told(text)
+    if isinstance(stands, dict) and isinstance(stands.get("account"), dict):
+        stands["account"].pop("next_expiry_at", None)
+    return stands

@@ -1,5 +1,7 @@
 """A recorded command, as the domain takes it; and what is to be taken on trust where a person was erased."""
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,8 @@ from pointledger.domain.matching import Match
 from pointledger.replays.versions import Versions
 from pointledger.storage.replays import Recorded
 from pointledger.wire import UnknownPayload, decode
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$")
 
 
 def accepted(recorded: Recorded, names: dict[str, str]) -> Accepted:
@@ -36,6 +40,21 @@ def accepted(recorded: Recorded, names: dict[str, str]) -> Accepted:
     return Accepted(recorded.seq, command, recorded.accepted_at)
 
 
+def told(text: str | bytes | None) -> Any:
+    """What the ledger tells in JSON. Moments in UTC: how they are written rests on a setting of Postgres."""
+    return _in_utc(orjson.loads(text)) if text else None
+
+
+def _in_utc(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_utc(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_in_utc(part) for part in value]
+    if isinstance(value, str) and _MOMENT.match(value):
+        return datetime.fromisoformat(value).astimezone(UTC).isoformat()
+    return value
+
+
 def is_on_trust(recorded: Recorded) -> bool:
     """Whether the event's facts were erased, with the person."""
     return recorded.is_erased and recorded.kind == "apply-rule"
@@ -43,9 +62,9 @@ def is_on_trust(recorded: Recorded) -> bool:
 
 def recorded_matches(recorded: Recorded, versions: Versions) -> list[Match]:
     """What the rules made of an event whose facts are gone, as its outcome tells; none if it was refused."""
-    told: list[dict[str, Any]] = orjson.loads(recorded.data)["grants"] if recorded.data else []
+    grants: list[dict[str, Any]] = orjson.loads(recorded.data)["grants"] if recorded.data else []
     found = []
-    for line in told:
+    for line in grants:
         rule = versions.rule(UUID(line["rule_id"]), line["rule_version"])
         if rule is not None:
             found.append(Match(rule, line.get("wanted", 0), line.get("skipped"), line.get("because")))

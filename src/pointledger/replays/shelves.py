@@ -4,9 +4,7 @@ Lots at their end are not kept once they were compared with what the ledger keep
 later, a refund mostly, finds it there.
 """
 
-import marshal
 from collections.abc import Iterator, MutableMapping
-from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +17,20 @@ from pointledger.domain.lots import Lot
 from pointledger.domain.replaying import Past, State
 from pointledger.domain.wallets import Wallet
 from pointledger.replays import rows as made
+from pointledger.replays.packing import (
+    pack_account,
+    pack_past,
+    pack_usage,
+    unpack_account,
+    unpack_past,
+    unpack_usage,
+    window_key,
+)
 from pointledger.storage import replays
 from pointledger.storage.spilled import Spilled
 
-# In memory at once, of each. An account has its lots with it.
-ACCOUNTS = 20_000
+# In memory at once, of each. An account has its lots with it: some three kilobytes with four of them.
+ACCOUNTS = 40_000
 OTHERS = 40_000
 
 
@@ -72,10 +79,10 @@ class Shelves:
     """All that the tenant has."""
 
     def __init__(self, engine: sa.Engine, tenant_id: str) -> None:
-        self.accounts: Spilled[str, Account] = Spilled(ACCOUNTS, str.encode)
+        self.accounts: Spilled[str, Account] = Spilled(ACCOUNTS, str.encode, pack_account, unpack_account)
         self.wallets: Spilled[str, Wallet] = Spilled(OTHERS, str.encode)
-        self.usage: Spilled[Window, Usage] = Spilled(OTHERS, _window, _usage_text, _usage)
-        self.past: Spilled[UUID, Past] = Spilled(OTHERS, _bytes, _past_text, _past)
+        self.usage: Spilled[Window, Usage] = Spilled(OTHERS, window_key, pack_usage, unpack_usage)
+        self.past: Spilled[UUID, Past] = Spilled(OTHERS, _bytes, pack_past, unpack_past)
         self.lots = UsedUp(engine, tenant_id)
         self.holds: Spilled[UUID, Hold] = Spilled(OTHERS, _bytes)
         self.elsewhere: Spilled[tuple[UUID, UUID], int] = Spilled(OTHERS, _pair)
@@ -97,48 +104,3 @@ def _bytes(key: UUID) -> bytes:
 
 def _pair(key: tuple[UUID, UUID]) -> bytes:
     return key[0].bytes + key[1].bytes
-
-
-# --------------------------------------------------------- what goes to a file with nearly every command
-
-
-def _window(key: Window) -> bytes:
-    return "\x00".join((key.user_id, key.meter, key.period, key.starts_on.isoformat())).encode()
-
-
-def window_of(tenant_id: str, key: bytes) -> Window:
-    """The window that lies under this key."""
-    user_id, meter, period, day = key.decode().split("\x00")
-    return Window(tenant_id, user_id, meter, period, date.fromisoformat(day))
-
-
-def _usage_text(usage: Usage) -> bytes:
-    return marshal.dumps((usage.points, usage.times))
-
-
-def _usage(text: bytes) -> Usage:
-    return Usage(*marshal.loads(text))  # noqa: S302  (a file of our own, which nobody else sees)
-
-
-def _past_text(past: Past) -> bytes:
-    shares = [(lot_id.bytes, taken, returned) for lot_id, taken, returned in past.shares]
-    rule = (past.rule[0].bytes, past.rule[1]) if past.rule else None
-    brought = past.brought.bytes if past.brought else None
-    moment = past.occurred_at.isoformat()
-    return marshal.dumps(
-        (past.account_id.bytes, past.kind, past.amount, moment, rule, brought, shares, past.undone)
-    )
-
-
-def _past(text: bytes) -> Past:
-    account, kind, amount, moment, rule, brought, shares, undone = marshal.loads(text)  # noqa: S302  (as above)
-    return Past(
-        UUID(bytes=account),
-        kind,
-        amount,
-        datetime.fromisoformat(moment),
-        (UUID(bytes=rule[0]), rule[1]) if rule else None,
-        UUID(bytes=brought) if brought else None,
-        tuple((UUID(bytes=lot_id), taken, returned) for lot_id, taken, returned in shares),
-        undone,
-    )

@@ -16,13 +16,15 @@ from pointledger.domain.accounts import Account
 from pointledger.domain.limits import DAY, MONTH, WEEK
 from pointledger.replays import rows as made
 from pointledger.replays.comparing import pairs
+from pointledger.replays.packing import window_of
 from pointledger.replays.report import Check, ReplayReport
 from pointledger.replays.rows import Row
-from pointledger.replays.shelves import Shelves, window_of
+from pointledger.replays.shelves import Shelves
 from pointledger.storage import replays
 from pointledger.storage.invariants import FIRST_ID
 
 _PAGE = 5_000  # rows in one snapshot; of accounts, with their lots
+_AT_ONCE = 10_000  # differences in memory
 
 
 class _Difference(NamedTuple):
@@ -48,19 +50,24 @@ class Standing:
 
     def compare(self, shelves: Shelves) -> None:
         """Reports what differs."""
-        differing = list(
-            chain(self._accounts(shelves), self._holds(shelves), self._wallets(shelves), self._usage(shelves))
+        differing = chain(
+            self._accounts(shelves), self._holds(shelves), self._wallets(shelves), self._usage(shelves)
         )
-        if not differing:
-            return
-        users, accounts = set[str](), set[UUID]()
-        if replays.horizon(self._engine).batch != self._batch:
-            users, accounts = replays.moved_on(self._engine, self._tenant_id, self._batch)
-        self._report.moved_on += len(users)
-        for each in differing:
-            has_moved = users if each.owner is None else each.owner in users or each.owner in accounts
-            if not has_moved:
-                self._differ(each)
+        moved: set[str] = set()
+        while some := list(islice(differing, _AT_ONCE)):
+            users, accounts = self._moved_on()
+            moved |= users
+            for each in some:
+                is_moving = users if each.owner is None else each.owner in users or each.owner in accounts
+                if not is_moving:
+                    self._differ(each)
+        self._report.moved_on += len(moved)
+
+    def _moved_on(self) -> tuple[set[str], set[UUID]]:
+        """Users, and their accounts, with whom workers have gone on."""
+        if replays.horizon(self._engine).batch == self._batch:
+            return set(), set()
+        return replays.moved_on(self._engine, self._tenant_id, self._batch)
 
     def _differ(self, each: _Difference) -> None:
         rows = [
@@ -79,6 +86,8 @@ class Standing:
         alive: set[UUID] = set()
         for one, other in pairs(kept, decided, lambda one: one[0][0], itemgetter(0)):
             account = other[1] if other else None
+            if account:
+                shelves.holds.update(account.holds)
             decided_row = made.account(account) if account else None
             row, lots = one or (None, [])
             yield from _unequal(Check.ACCOUNT, made.ACCOUNTS, row, decided_row, ("user_id",))
@@ -109,9 +118,7 @@ class Standing:
     # ------------------------------------------------------------------------------------- the others
 
     def _holds(self, shelves: Shelves) -> Iterator[_Difference]:
-        for _, account in shelves.accounts.in_order():
-            for hold in account.holds.values():
-                shelves.holds[hold.id] = hold
+        """Those that are open have come to the others with their accounts."""
         kept = self._in_order("holds", made.HOLDS, (FIRST_ID,))
         decided = (made.hold(hold) for _, hold in shelves.holds.in_order())
         columns = (*made.HOLDS[:-1], "lots")

@@ -50,34 +50,32 @@ def is_settled(engine: sa.Engine, horizon: Horizon) -> bool:
         return horizon.writing.isdisjoint(row.xid for row in rows(connection, _WRITING))
 
 
+# A tenant's id has no blank.
 _ORDER = """
-COPY (SELECT tenant_id, batch, id FROM outcomes
-      WHERE (batch <= {batch} OR batch IS NULL AND reason IS DISTINCT FROM 'CANCELLED')
-        AND tenant_id > {after} AND ({tenant}::text IS NULL OR tenant_id = {tenant})
-      ORDER BY tenant_id, batch NULLS FIRST, place)
-TO STDOUT"""
+SELECT concat_ws(' ', tenant_id, coalesce(batch::text, '-'), id) FROM outcomes
+WHERE (batch <= %(batch)s OR batch IS NULL AND reason IS DISTINCT FROM 'CANCELLED')
+  AND tenant_id > %(after)s AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+ORDER BY tenant_id, batch NULLS FIRST, place"""
+_FETCHED = 10_000  # lines in one answer: half a megabyte
+
+_SORTING = """
+SELECT set_config('enable_seqscan', 'on', true), set_config('work_mem', '64MB', true),
+       set_config('statement_timeout', '0', true), set_config('cursor_tuple_fraction', '1', true)"""
 
 
-def order(engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> Iterator[bytes]:
-    """Every decided command in the order of application, tenant by tenant: pieces of lines
-    `tenant, batch, id`, tab-separated. Those of a tenant whose order was not recorded come first, with `\\N`.
+def order(engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> Iterator[list[str]]:
+    """Every decided command in the order of application, tenant by tenant: lines of tenant, batch and id,
+    many at once. Those of a tenant whose order was not recorded come first, with `-`.
 
     One statement, which reads all outcomes; what it gives is to be put aside at once.
     """
-    statement = psycopg.sql.SQL(_ORDER).format(
-        batch=psycopg.sql.Literal(batch),
-        after=psycopg.sql.Literal(after),
-        tenant=psycopg.sql.Literal(tenant_id),
-    )
     with snapshot(engine) as connection:
-        rows(
-            connection,
-            "SELECT set_config('enable_seqscan', 'on', true), set_config('work_mem', '64MB', true)",
-        )
-        rows(connection, "SELECT set_config('statement_timeout', '0', true)")
-        with driver(connection).cursor() as cursor, cursor.copy(statement) as stream:
-            for piece in stream:
-                yield bytes(piece)
+        rows(connection, _SORTING)
+        plain = psycopg.rows.tuple_row
+        with driver(connection).cursor("order_of_application", row_factory=plain) as cursor:
+            cursor.execute(_ORDER, {"batch": batch, "after": after, "tenant": tenant_id})
+            while found := cursor.fetchmany(_FETCHED):
+                yield [line for (line,) in found]
 
 
 # --------------------------------------------------------------------------------------------- commands

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 _PAGES_KIB = 4_096  # of the file in memory, for each dictionary
 
+_ALL = "SELECT key, value FROM kept ORDER BY key"
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -79,17 +81,22 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
 
     def in_order(self) -> Iterator[tuple[bytes, V]]:
         """All values in the order of their keys, which come as bytes. Nothing may be put meanwhile."""
-        if self._file is None:
-            named = {
-                self._key(key): value for each in (self._old, self._young) for key, value in each.items()
-            }
-            yield from ((key, named[key]) for key in sorted(named))
-            return
-        self._spill(self._old)
-        self._spill(self._young)
-        self._young, self._old = {}, {}
-        for key, value in self._file.execute("SELECT key, value FROM kept ORDER BY key"):
-            yield key, self._decode(value)
+        name = self._key
+        near = {name(key): value for each in (self._old, self._young) for key, value in each.items()}
+        waiting = iter(sorted(near))
+        own = next(waiting, None)
+        for key, text in self._file.execute(_ALL) if self._file else ():
+            while own is not None and own < key:
+                yield own, near[own]
+                own = next(waiting, None)
+            if own == key:  # it has been used since it was written
+                yield key, near[key]
+                own = next(waiting, None)
+            else:
+                yield key, self._decode(text)
+        while own is not None:
+            yield own, near[own]
+            own = next(waiting, None)
 
     def _make_room(self) -> None:
         """The older generation goes. What of it is in the younger, too, is written once more with that."""
