@@ -3,13 +3,41 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pointledger.domain.conditions import ACCOUNT, Facts
 from pointledger.domain.tenants import Tenant
 
-if TYPE_CHECKING:
-    from pointledger.domain.accounts import Account
+
+class AccountFacts(Protocol):
+    """The numbers that a rule's expression may read of an account."""
+
+    @property
+    def balance(self) -> int: ...
+
+    @property
+    def frozen_balance(self) -> int: ...
+
+    @property
+    def pending_balance(self) -> int: ...
+
+    @property
+    def debt(self) -> int: ...
+
+    @property
+    def total_earned(self) -> int: ...
+
+    @property
+    def total_spent(self) -> int: ...
+
+    @property
+    def expired_points(self) -> int: ...
+
+    @property
+    def total_refunded(self) -> int: ...
+
+    @property
+    def total_clawed_back(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -20,7 +48,7 @@ class Scene:
     """
 
     tenant: Tenant
-    account: "Account | None"
+    account: AccountFacts | None
     metadata: dict[str, Any]
     at: datetime
     _local: datetime | None = None
