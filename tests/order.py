@@ -15,6 +15,7 @@ LONGEST_FIRST = (
     "faults/test_failpoints.py",
     "faults/test_failpoints_elsewhere.py",
     "client/test_hosts.py",
+    "client/test_wheel.py",
     "by_name/test_queue.py",
     "by_name/test_other_clients.py",
     "by_name/test_commands.py",

@@ -11,12 +11,12 @@ import orjson
 import typer
 from rich.console import Console
 
-from pointledger.demo.asking import asking
-from pointledger.demo.programme import TENANT
-from pointledger.demo.run import Demonstration
-from pointledger.demo.summary import show
-from pointledger.demo.system import System
 from pointledger.errors import LedgerError
+from pointledger_demo.asking import asking
+from pointledger_demo.programme import TENANT
+from pointledger_demo.run import Demonstration
+from pointledger_demo.summary import show
+from pointledger_demo.system import System
 
 _LOOK_SECONDS = 1.0  # at whether the workers still run, while we serve
 

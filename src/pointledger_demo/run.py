@@ -14,7 +14,6 @@ from pointledger.acceptance import Acceptance
 from pointledger.audit import audit
 from pointledger.cli.replay import Progress, ReplayReport, replay
 from pointledger.client import PointsClient
-from pointledger.demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 from pointledger.domain.commands import AnyCommand, Expire, Transfer
 from pointledger.domain.outcomes import Outcome
 from pointledger.domain.rules import rule_from
@@ -26,6 +25,7 @@ from pointledger.storage import programmes, queries
 from pointledger.storage.database import engine_for
 from pointledger.sweep import Sweep
 from pointledger.wire import producer_app
+from pointledger_demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 
 _BIGGEST = 5  # accounts in the summary
 _GIFT = 25  # points

@@ -108,7 +108,7 @@ class System:
     def start_gateway(self) -> None:
         """The gateway, with a key of its own, or another one when it has ended."""
         assert self._gateway_for, "whose points are shown"
-        from pointledger.demo.development_key import ISSUER, development_key  # noqa: PLC0415  of an extra
+        from pointledger_demo.development_key import ISSUER, development_key  # noqa: PLC0415  of an extra
 
         key = development_key(self._data / "http", self._gateway_for)
         believed = {"http_issuer": ISSUER, "http_keys": str(key.keys.absolute())}
@@ -147,7 +147,7 @@ class System:
         log = (logs / f"{name}.log").open("ab")
         self._logs.append(log)
         return subprocess.Popen(  # noqa: S603  (our own interpreter and apps)
-            [sys.executable, "-m", "pointledger.demo.child", *arguments],
+            [sys.executable, "-m", "pointledger_demo.child", *arguments],
             cwd=self._root,
             env=self._environment(),
             stdin=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pointledger.demo.development_key import ISSUER, development_key
 from pointledger.settings import Settings
+from pointledger_demo.development_key import ISSUER, development_key
 from tests.bench import workload
 from tests.bench.harness import Choice, DifferentWork, Report, Side, compare
 from tests.bench.http_load import Found, Request, at_once, by_timetable
@@ -118,7 +118,7 @@ def _gateway(ledger: Ledger) -> Iterator[tuple[int, str]]:
         log = Path(folder, "gateway.log")
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pointledger.demo.child", "pointledger", "serve", "--port", "0"],
+                [sys.executable, "-m", "pointledger_demo.child", "pointledger", "serve", "--port", "0"],
                 cwd=_ROOT,
                 env=os.environ | environment,
                 stdin=subprocess.DEVNULL,

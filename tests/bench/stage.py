@@ -185,7 +185,7 @@ def _start(
     app: str, arguments: list[str], environment: Mapping[str, str], log: int
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pointledger.demo.child", "celery", "-A", app, *arguments],
+        [sys.executable, "-m", "pointledger_demo.child", "celery", "-A", app, *arguments],
         cwd=_ROOT,
         env=os.environ | environment | {"C_FORCE_ROOT": "1"},
         stdin=subprocess.DEVNULL,

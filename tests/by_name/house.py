@@ -15,8 +15,8 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Connection
 
-from pointledger.demo.system import System
 from pointledger.settings import Settings
+from pointledger_demo.system import System
 from tests.ledger import Ledger
 
 HERE = Path(__file__).parent

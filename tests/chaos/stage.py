@@ -16,7 +16,6 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pointledger.demo.development_key import ISSUER, development_key
 from pointledger.domain.rules import rule_from
 from pointledger.domain.tenants import tenant_from
 from pointledger.embedded.binaries import find_valkey
@@ -28,6 +27,7 @@ from pointledger.settings import Settings
 from pointledger.storage import programmes
 from pointledger.storage.database import engine_for, rows
 from pointledger.storage.migrate import migrate
+from pointledger_demo.development_key import ISSUER, development_key
 from tests.chaos.doors import BY_NAME, GATEWAY, LIBRARY, PRODUCERS, QUEUE
 from tests.chaos.load import RULES, TENANT, TENANT_CONFIG
 from tests.chaos.part import Part
@@ -80,7 +80,7 @@ class Stage:
         self._put_programme()
         self._key = development_key(self.home / "gateway", TENANT)
         self._to_gateway = self.link("clients, gateway", "gateway")
-        child = ["-m", "pointledger.demo.child"]
+        child = ["-m", "pointledger_demo.child"]
         worker = [*child, "celery", "--quiet", "-A", "workers", "worker", *_QUIET]
         beat = [*child, "celery", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile="]
         serve = [*child, "pointledger", "serve", "--port", f"{self.ports['gateway']}"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pointledger.demo.programme import RULES, TENANT, TENANT_CONFIG
-from pointledger.demo.system import System
 from pointledger.settings import Settings
+from pointledger_demo.programme import RULES, TENANT, TENANT_CONFIG
+from pointledger_demo.system import System
 from tests.faults.striking import HURRY
 from tests.ledger import Ledger
 

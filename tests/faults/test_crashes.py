@@ -14,9 +14,9 @@ import pytest
 from pointledger import Earn
 from pointledger.audit import audit
 from pointledger.cli.replay import ReplayReport, replay
-from pointledger.demo.programme import BASKETS, TENANT
-from pointledger.demo.system import System
 from pointledger.wire import lane_of
+from pointledger_demo.programme import BASKETS, TENANT
+from pointledger_demo.system import System
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
 from tests.waiting import wait_until

@@ -9,8 +9,8 @@ import pytest
 
 from pointledger import Earn
 from pointledger.audit import audit
-from pointledger.demo.programme import TENANT
-from pointledger.demo.system import System
+from pointledger_demo.programme import TENANT
+from pointledger_demo.system import System
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 

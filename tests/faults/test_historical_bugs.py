@@ -13,8 +13,6 @@ import sqlalchemy as sa
 
 from pointledger import Earn, PointsClient, locks
 from pointledger.acceptance import Acceptance
-from pointledger.demo.programme import TENANT
-from pointledger.demo.system import System
 from pointledger.engine import Engine
 from pointledger.locks import Locks
 from pointledger.settings import Settings
@@ -22,6 +20,8 @@ from pointledger.storage.database import engine_for
 from pointledger.storage.errors import DATABASE_ERRORS
 from pointledger.sweep import EXPIRE_POINTS, Sweep
 from pointledger.wire import LANES_QUEUE
+from pointledger_demo.programme import TENANT
+from pointledger_demo.system import System
 from tests.chaos.proxy import Link, Proxy
 from tests.faults.every_kind import DUE, THEN
 from tests.faults.striking import ran_yesterday

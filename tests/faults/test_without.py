@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn
-from pointledger.demo.programme import TENANT
-from pointledger.demo.system import System
 from pointledger.settings import Settings
+from pointledger_demo.programme import TENANT
+from pointledger_demo.system import System
 from tests.chaos.proxy import Link, Proxy
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pointledger.demo.asking import asking
-from pointledger.demo.programme import RULES, TENANT, TENANT_CONFIG
+from pointledger_demo.asking import asking
+from pointledger_demo.programme import RULES, TENANT, TENANT_CONFIG
 from tests.http.served import Served
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -10,13 +10,13 @@ from celery import Celery
 from pointledger import AnyCommand, Earn, PointsClient
 from pointledger.acceptance import Acceptance
 from pointledger.backlog import Backlog, Stand
-from pointledger.demo.programme import TENANT
-from pointledger.demo.system import System
 from pointledger.domain.acts import By
 from pointledger.errors import BacklogFull
 from pointledger.intake import Intake
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
+from pointledger_demo.programme import TENANT
+from pointledger_demo.system import System
 from tests.events.sender import Sender, event, opened_mailbox, producers
 from tests.http.issuer import Issuer
 from tests.http.served import http_settings, serving

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pointledger import AnyCommand, Earn, Spend, locks, telemetry
-from pointledger.demo.system import System
 from pointledger.metrics import Exporter, exposition
 from pointledger.settings import Settings
 from pointledger.storage import failures, journal
 from pointledger.telemetry import Sender
 from pointledger.wire import lane_of
+from pointledger_demo.system import System
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
 from tests.http.issuer import Issuer

@@ -12,9 +12,9 @@ from celery import Celery
 from pydantic import SecretStr
 
 from pointledger import Earn
-from pointledger.demo.system import System
 from pointledger.logs import Log, log_in_lines, masking
 from pointledger.settings import Settings
+from pointledger_demo.system import System
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger

@@ -8,10 +8,10 @@ import pytest
 from pointledger.acceptance import Acceptance
 from pointledger.audit import audit
 from pointledger.cli.replay import replay
-from pointledger.demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 from pointledger.replays.audit import replay as decide_again
 from pointledger.settings import Settings
 from pointledger.sweep import Sweep
+from pointledger_demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 from tests.ledger import Ledger
 from tests.replay.by_hand import by_hand
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pointledger.demo.programme import RULES, TENANT, TENANT_CONFIG
-from pointledger.demo.system import System
 from pointledger.embedded import ServerUrls
+from pointledger_demo.programme import RULES, TENANT, TENANT_CONFIG
+from pointledger_demo.system import System
 from tests.databases import Clones, settings_of
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger

@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from pointledger import Earn
-from pointledger.demo.programme import TENANT
-from pointledger.demo.system import System
 from pointledger.wire import DRAIN_TASK, LANES_QUEUE
+from pointledger_demo.programme import TENANT
+from pointledger_demo.system import System
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 

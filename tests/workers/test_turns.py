@@ -4,8 +4,8 @@ import threading
 from collections import defaultdict
 
 from pointledger import Earn, Transfer
-from pointledger.demo.programme import TENANT
-from pointledger.demo.system import System
+from pointledger_demo.programme import TENANT
+from pointledger_demo.system import System
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 

@@ -1,0 +1,68 @@
+"""What `pip install pointledger` brings: the library with its types, and nothing of the demonstration."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import environments
+
+pytestmark = pytest.mark.long
+
+PROGRAM = Path(__file__).parent / "programs" / "typed.py"
+WRONG = 'enqueue("earn 50 points")'
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """The program in a folder of its own, where nothing but the wheel has types."""
+    copied = tmp_path / PROGRAM.name
+    copied.write_text(PROGRAM.read_text())
+    return copied
+
+
+def _check(command: list[str | Path], program: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=program.parent,
+        env=dict(environments.stranger()),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def checkers() -> dict[str, list[str | Path]]:
+    python = environments.python("typed")
+    pyright = environments.node("pyright") / "node_modules" / ".bin" / "pyright"
+    return {
+        "mypy": [python, "-m", "mypy", "--strict"],
+        "pyright": [pyright, "--pythonpath", python, "--level", "error"],
+    }
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_a_program_that_uses_the_library_type_checks_against_the_wheel(program: Path, checker: str) -> None:
+    checked = _check([*checkers()[checker], program.name], program)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_a_wrong_call_is_found_by_the_types_that_the_wheel_has(program: Path, checker: str) -> None:
+    program.write_text(program.read_text() + f"    opened.{WRONG}\n")
+    checked = _check([*checkers()[checker], program.name], program)
+    assert checked.returncode == 1
+    assert f"{program.name}:{len(program.read_text().splitlines())}" in checked.stdout
+
+
+def test_the_wheel_has_the_library_alone() -> None:
+    python = environments.python("typed")
+    told = "import importlib.metadata as m; print(*m.files('pointledger'), sep='\\n')"
+    files = subprocess.run(
+        [python, "-c", told], env=dict(environments.stranger()), capture_output=True, text=True, check=True
+    ).stdout.split()
+    folders = {Path(file).parts[0] for file in files if ".dist-info" not in file and "bin/" not in file}
+    assert folders == {"pointledger"}
+    assert "pointledger/py.typed" in files
+    assert not [file for file in files if "demo" in file]
