@@ -23,6 +23,8 @@ from tests.processes import family, send_all, state_of
 
 _WAIT_SECONDS = 20.0
 _SNAPSHOT_SECONDS = 8.0
+_LOOK_SECONDS = 0.05
+_FAST_SHUTDOWN_LOOKS = 600  # half a minute, after which `pg_ctl stop` is usually given up, too
 
 
 def postgres_is_killed(run: Run, _: Part | None, chance: random.Random) -> Doing:
@@ -38,11 +40,18 @@ def postgres_is_killed(run: Run, _: Part | None, chance: random.Random) -> Doing
     return int("was interrupted" in log or "not properly shut down" in log)
 
 
-def postgres_is_stopped(run: Run, _: Part | None, chance: random.Random) -> Doing:
-    """Fast or at once, as an administrator does."""
+def postgres_is_stopped(run: Run, _part: Part | None, chance: random.Random) -> Doing:
+    """Fast or at once, as an administrator does; also at once when fast takes too long: it writes all that is
+    dirty first."""
     run.stage.postgres.send_signal(chance.choice([signal.SIGINT, signal.SIGQUIT]))
+    for _ in range(_FAST_SHUTDOWN_LOOKS):
+        if run.stage.postgres.poll() is not None:
+            break
+        yield _LOOK_SECONDS
+    else:
+        run.stage.postgres.send_signal(signal.SIGQUIT)
     while run.stage.postgres.poll() is None:
-        yield 0.05
+        yield _LOOK_SECONDS
     run.stage.start_postgres()
     return 1
 
