@@ -181,8 +181,8 @@ class Batches:
     def _decide_and_save(
         self, lane: int, batch: list[Accepted], held: set[User], fence: set[int], *, lock_counters: bool
     ) -> int:
-        """Fence, claim, load, decide, save, count. Whose command may not go now is held: by the next claim
-        it might, and what comes behind it is not to overtake it."""
+        """Fence, claim, load, decide, save, count, end. Whose command may not go now is held: by the next
+        claim it might, and what comes behind it is not to overtake it."""
         began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
             failpoints.before("fence")
@@ -208,14 +208,15 @@ class Batches:
                 raise _LimitMoved
             about = Lanes(lane, fence, self._settings.lanes)
             decisions = settle(connection, about, decisions, some_have_waited=claimed.failed)
-            books.save(connection, book, decisions)
+            books.save(connection, book)
+            if not books.count(connection, book):
+                raise _LimitMoved
+            books.save_outcomes(connection, book, decisions)
             erasures.save_erased(connection, book, batch)
             save_acts(connection, acts)
             ended = journal.done(connection, lane, [accepted.seq for accepted in batch])
             if claimed.failed:
                 failures.forget(connection, [accepted.command.id for accepted in batch])
-            if not books.count(connection, book):
-                raise _LimitMoved
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
         if ended.callbacks_due:

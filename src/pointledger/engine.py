@@ -10,11 +10,12 @@
 | claim  | keeps those commands that still wait                                     | the transaction  |
 | load   | locks the accounts, sorted, and reads what the decisions may need        | the transaction  |
 | decide | pure, one command after the other                                        | memory           |
-| save   | entries, lots, usage, accounts, outcomes; the pending rows go            | the transaction  |
-| count  | what shared limits let through is added to their counters; COMMIT        | the transaction  |
+| save   | entries, lots, usage, accounts                                           | the transaction  |
+| count  | what shared limits let through is added to their counters                | the transaction  |
+| end    | outcomes, in the order of application; the pending rows go; COMMIT       | the transaction  |
 | tell   | wakes those who wait and frees the users' locks                          | Redis            |
 
-From `fence` to `count` it is `batch.py`'s, and so is the `try` of what goes alone or once more. A batch is
+From `fence` to `end` it is `batch.py`'s, and so is the `try` of what goes alone or once more. A batch is
 bounded by `Settings.batch_size`, a turn by `_TURN_SECONDS`; then the lane is rung again, so that a busy lane
 does not keep a worker for ever.
 

@@ -150,14 +150,14 @@ def test_a_dead_command_that_is_retried_goes_to_the_end_and_is_applied(
 def test_a_batch_that_cannot_be_saved_is_halved_until_the_culprit_stands_alone(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = books.save
+    save = books.save_outcomes
 
     def picky(connection: sa.Connection, book: Book, decisions: Any) -> None:
         if any(getattr(accepted.command, "amount", 0) == 13 for accepted, _ in decisions):
             raise sa.exc.DataError("INSERT", {}, psycopg.DataError("numeric value out of range"))
         save(connection, book, decisions)
 
-    monkeypatch.setattr(books, "save", picky)
+    monkeypatch.setattr(books, "save_outcomes", picky)
 
     outcomes = impatient.apply(*(earn(f"user-{number}", number) for number in range(1, 30)))
 
@@ -174,7 +174,7 @@ def test_a_batch_that_cannot_be_saved_is_halved_until_the_culprit_stands_alone(
 def test_what_is_nobodys_fault_charges_nobody_and_is_tried_again(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch, cause: Exception
 ) -> None:
-    save, times = books.save, []
+    save, times = books.save_outcomes, []
 
     def fails_once(connection: sa.Connection, book: Book, decisions: Any) -> None:
         times.append(1)
@@ -182,7 +182,7 @@ def test_what_is_nobodys_fault_charges_nobody_and_is_tried_again(
             raise sa.exc.OperationalError("INSERT", {}, cause)
         save(connection, book, decisions)
 
-    monkeypatch.setattr(books, "save", fails_once)
+    monkeypatch.setattr(books, "save_outcomes", fails_once)
 
     (outcome,) = impatient.apply(earn("anna", 1))
 
@@ -289,7 +289,7 @@ def test_ten_culprits_in_a_batch_let_nobody_overtake(
 def test_a_command_that_was_alone_when_the_database_went_away_is_not_charged(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = books.save
+    save = books.save_outcomes
     lost: list[int] = []
 
     def away(connection: sa.Connection, book: Book, decisions: Any) -> None:
@@ -302,7 +302,7 @@ def test_a_command_that_was_alone_when_the_database_went_away_is_not_charged(
     with impatient.database.begin() as connection:  # two processes have died: one command at a time
         lanes.begin_try(connection, 0)
         lanes.begin_try(connection, 0)
-    monkeypatch.setattr(books, "save", away)
+    monkeypatch.setattr(books, "save_outcomes", away)
     for _ in range(2):
         with pytest.raises(sa.exc.OperationalError):
             impatient.engine.drain(0)

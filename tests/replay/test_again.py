@@ -12,7 +12,7 @@ from tests.model.runs import Runner, histories
 from tests.replay.again import Again, InOrder, came_of, order_of, reduced
 
 SEED, COMMANDS = 15, 60
-SIZES = [35, pytest.param(350, marks=pytest.mark.long)]  # worlds: 2,000 commands and 20,000
+SIZES = [35, pytest.param(400, marks=pytest.mark.long)]  # worlds: 2,000 commands and 22,000
 
 
 @pytest.fixture

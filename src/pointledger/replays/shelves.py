@@ -29,8 +29,8 @@ from pointledger.replays.packing import (
 from pointledger.storage import replays
 from pointledger.storage.spilled import Spilled
 
-# In memory at once, of each. An account has its lots with it: some three kilobytes with four of them.
-ACCOUNTS = 40_000
+# In memory at once: accounts and lots together, at about a kilobyte each; and of each of the others.
+ACCOUNTS = 200_000
 OTHERS = 40_000
 
 
@@ -79,7 +79,9 @@ class Shelves:
     """All that the tenant has."""
 
     def __init__(self, engine: sa.Engine, tenant_id: str) -> None:
-        self.accounts: Spilled[str, Account] = Spilled(ACCOUNTS, str.encode, pack_account, unpack_account)
+        self.accounts: Spilled[str, Account] = Spilled(
+            ACCOUNTS, str.encode, pack_account, unpack_account, _weight
+        )
         self.wallets: Spilled[str, Wallet] = Spilled(OTHERS, str.encode)
         self.usage: Spilled[Window, Usage] = Spilled(OTHERS, window_key, pack_usage, unpack_usage)
         self.past: Spilled[UUID, Past] = Spilled(OTHERS, _bytes, pack_past, unpack_past)
@@ -96,6 +98,10 @@ class Shelves:
         )  # fmt: skip
         for shelf in all_of_them:
             shelf.close()
+
+
+def _weight(account: Account) -> int:
+    return 1 + len(account.lots) + len(account.pending)
 
 
 def _bytes(key: UUID) -> bytes:

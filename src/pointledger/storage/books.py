@@ -156,9 +156,8 @@ ENTRY = (
 )  # fmt: skip
 
 
-def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
-    """Writes everything that the decisions changed, but what they counted of shared limits (`count`), and
-    their outcomes."""
+def save(connection: sa.Connection, book: Book) -> None:
+    """Writes everything that the decisions changed, but what they counted of shared limits (`count`)."""
     _save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", ENTRY, [entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
@@ -172,6 +171,10 @@ def save(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, 
     save_wallets(connection, book.wallets)
     save_usage(connection, book.usage)
     save_events(connection, book)
+
+
+def save_outcomes(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
+    """Writes the outcomes, with the batch's place in the order of application."""
     copy(
         connection,
         "outcomes",
@@ -212,9 +215,18 @@ def hold_counters(connection: sa.Connection, book: Book) -> bool:
 
 
 def count(connection: sa.Connection, book: Book) -> bool:
-    """Counts what was granted under limits that all users share: the last statement before the COMMIT. False
-    where others have used up what the batch counted on: then it must not be committed."""
-    return count_shared(connection, book.usage)
+    """Counts what was granted under limits that all users share: as late as can be, for others wait from
+    here until the COMMIT. False where others have used up what the batch counted on: then it must not be
+    committed.
+
+    The batch takes its place in the order of application anew: behind whoever has looked at the counters
+    until now, before whoever waits for them.
+    """
+    if not count_shared(connection, book.usage):
+        return False
+    if any(isinstance(used, SharedUsage) and used.changed for used in book.usage.values()):
+        book.batch = draw_number(connection)
+    return True
 
 
 def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:

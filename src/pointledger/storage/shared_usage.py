@@ -94,7 +94,7 @@ def count_shared(connection: sa.Connection, usage: dict[Window, Usage]) -> bool:
     """Adds what the batch has granted and given back; False where others have used up what it counted on:
     then this transaction must not commit.
 
-    Locks the rows in sorted order. To be called last, for others wait from here until the COMMIT.
+    Locks the rows in sorted order. To be called late, for others wait from here until the COMMIT.
     """
     changed = {w: used for w, used in usage.items() if isinstance(used, SharedUsage) and used.changed}
     if not changed:

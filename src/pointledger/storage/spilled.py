@@ -17,8 +17,8 @@ V = TypeVar("V")
 
 
 class Spilled(MutableMapping[K, V], Generic[K, V]):
-    """At most `most` values in memory. `key` gives bytes that sort as the keys do; `encode` and `decode` are
-    for values that go to the file often.
+    """Values of about `most` in memory, each counted as `weigh` says. `key` gives bytes that sort as the keys
+    do; `encode` and `decode` are for values that go to the file often.
 
     A value that is changed in place must be put again. Nothing is ever deleted.
     """
@@ -29,9 +29,11 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
         key: Callable[[K], bytes],
         encode: Callable[[V], bytes] = pickle.dumps,
         decode: Callable[[bytes], V] = pickle.loads,
+        weigh: Callable[[V], int] = lambda _: 1,
     ) -> None:
         self._most = max(most // 2, 1)  # in each of two generations
-        self._key, self._encode, self._decode = key, encode, decode
+        self._key, self._encode, self._decode, self._weigh = key, encode, decode, weigh
+        self._weight = 0  # of the younger generation, as its values came into it
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._unchanged: set[K] = set()  # of those that were read from the file
@@ -48,6 +50,7 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
             if (value := self._read(key)) is None:
                 return default
             self._unchanged.add(key)
+        self._weight += self._weigh(value)
         self._young[key] = value
         self._make_room()
         return value
@@ -60,6 +63,8 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         self._unchanged.discard(key)
+        if key not in self._young:
+            self._weight += self._weigh(value)
         self._young[key] = value
         self._make_room()
 
@@ -67,6 +72,8 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
         """Puts all of these. Twice as fast as one by one: their hashes are known."""
         if self._unchanged:
             self._unchanged.difference_update(values)
+        weigh = self._weigh
+        self._weight += sum(weigh(values[key]) for key in values.keys() - self._young.keys())
         self._young.update(values)
         self._make_room()
 
@@ -100,9 +107,9 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
 
     def _make_room(self) -> None:
         """The older generation goes. What of it is in the younger, too, is written once more with that."""
-        if len(self._young) >= self._most:
+        if self._weight >= self._most:
             self._spill(self._old)
-            self._old, self._young = self._young, {}
+            self._old, self._young, self._weight = self._young, {}, 0
 
     def _read(self, key: K) -> V | None:
         if self._file is None:

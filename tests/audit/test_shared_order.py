@@ -1,0 +1,60 @@
+"""A batch that counts late in a shared limit stands behind one that the limit has held back meanwhile."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from pointledger import ApplyRule
+from pointledger.replays.audit import replay
+from pointledger.storage import books
+from pointledger.wire import lane_of
+from tests.ledger import Ledger, data_of
+
+SECONDS = 30  # bound of any wait
+PER_UNIT = {"kind": "per_unit", "field": "n", "per": 1, "points": 1}
+
+
+def event(user: str, name: str, n: int) -> ApplyRule:
+    return ApplyRule(tenant_id="shop", user_id=user, event_type=name, metadata={"n": n})
+
+
+def users_of_two_lanes(ledger: Ledger) -> list[tuple[int, str]]:
+    lanes: dict[int, str] = {}
+    for user in (f"user-{number}" for number in range(100)):
+        lanes.setdefault(lane_of("shop", user, ledger.settings.lanes), user)
+    return list(lanes.items())[:2]
+
+
+def test_the_recorded_order_is_that_in_which_a_shared_counter_was_seen(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.tenant()
+    for name, most in (("wide", 100), ("narrow", 60)):
+        limit = {"scope": "tenant", "period": "lifetime", "max": most}
+        ledger.rule(name=name, event_type=name, base=PER_UNIT, limits=[limit])
+    ledger.apply(event("zoe", "wide", 50))
+    (late_lane, late), (lane, held_back) = users_of_two_lanes(ledger)
+    is_counting, go_on = threading.Event(), threading.Event()
+    real = books.count
+
+    def count(connection: Any, book: Any) -> bool:
+        if ("shop", late) in book.accounts and not is_counting.is_set():
+            is_counting.set()
+            assert go_on.wait(SECONDS)
+        return real(connection, book)
+
+    monkeypatch.setattr(books, "count", count)
+    first = ledger.client.enqueue(event(late, "wide", 10))
+    drains = threading.Thread(target=ledger.engine.drain, args=(late_lane,))
+    drains.start()
+    assert is_counting.wait(SECONDS)
+    second = ledger.client.enqueue(event(held_back, "narrow", 20))
+    with Ledger(ledger.settings) as other:
+        other.engine.drain(lane)
+    go_on.set()
+    drains.join(SECONDS)
+
+    earned = [data_of(outcome)["points_earned"] for outcome in ledger.client.outcomes([first, second])]
+    assert earned == [10, 10]
+    assert [found.rows for found in replay(ledger.database).found.values() if found.rows] == []
