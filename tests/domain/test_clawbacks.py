@@ -215,6 +215,23 @@ def test_l11_on_a_later_day_they_do_not() -> None:
     assert data_of(shop.event("anna", occurred_at=early))["points_earned"] == 10
 
 
+def test_l11_points_make_room_also_while_the_tenant_has_no_bound() -> None:
+    shop = Shop(max_earn_per_day=30)
+    shop.earn("anna", 30)
+    shop.configure()
+    data_of(shop.clawback("anna", shop.last_entry("anna"), amount=2))
+    shop.configure(max_earn_per_day=30)
+    assert reason_of(shop.earn("anna", 3)) == "LIMIT_REACHED"
+    data_of(shop.earn("anna", 2))
+
+
+def test_l11_what_was_never_counted_leaves_no_trace() -> None:
+    shop = Shop()
+    shop.earn("anna", 30)
+    data_of(shop.clawback("anna", shop.last_entry("anna")))
+    assert not any(used.changed for used in shop.book.usage.values())
+
+
 def test_l11_times_and_lifetime_limits_never_come_back() -> None:
     shop = Shop()
     shop.rule("once", points=30, daily_limit=1, daily_limit_unit="times")

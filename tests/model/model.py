@@ -1,7 +1,8 @@
 """The model of the ledger: a tenant's world, and what each command does to it.
 
 Written from the specification and the README alone, without a look at the ledger's code. Where both are
-silent, DECISIONS.md says what was decided. Commands are decided one after the other, as they are given.
+silent, docs/reference/commands-in-detail.md says what was decided. Commands are decided one after the
+other, as they are given.
 """
 
 from collections import defaultdict

@@ -135,10 +135,13 @@ class Window:
         hours = tuple(tuple(map(_clock, span.split("-"))) for span in valid.get("hours") or ())
         return cls(begins, ends, tuple(valid.get("weekdays") or ()), hours)  # type: ignore[arg-type]
 
-    def holds(self, local: datetime) -> bool:
-        """Whether the rule is valid at a local date and time."""
-        if (self.begins and local < self.begins) or (self.ends and local >= self.ends):
+    def holds(self, calendar: Calendar, moment: datetime) -> bool:
+        """Whether the rule is valid at a moment."""
+        if self.begins and moment < calendar.moment(self.begins.date(), self.begins.time()):
             return False
+        if self.ends and moment >= calendar.moment(self.ends.date(), self.ends.time()):
+            return False
+        local = calendar.local(moment)
         weekday = local.isoweekday()
         if not self.hours:
             return self._has(weekday)

@@ -123,7 +123,7 @@ def _meters_of_the_day(d: Decision, earned: Entry) -> set[Meter]:
         name, version = earned.rule
         _, rule = d.world.rules[name][version - 1]
         meters = {meter_of(d, rule, limit) for limit in rule.limits if limit.period == "day"}
-    if d.config.max_earn_per_day is not None and earned.subtype != "import":
+    if earned.subtype != "import":
         meters.add(day_meter(d, "earn"))
     return meters
 

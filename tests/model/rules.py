@@ -70,14 +70,13 @@ def apply_rule(d: Decision) -> Data:
 
 def _asked(d: Decision) -> list[Match]:
     """Every enabled rule of the event's type in the version that was in force, in the order of granting."""
-    local = d.calendar.local(d.effective_at)
-    context = _context(d, local)
+    context = _context(d, d.calendar.local(d.effective_at))
     found = []
     for versions in d.world.rules.values():
         number, rule = _in_force(versions, d.effective_at)
         if rule.enabled and rule.event_type == d.fields["event_type"]:
             match = Match(rule, number)
-            _ask(match, local, context)
+            _ask(match, d, context)
             found.append(match)
     return sorted(found, key=lambda match: -match.rule.priority)
 
@@ -101,9 +100,9 @@ def _context(d: Decision, local: datetime) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def _ask(match: Match, local: datetime, context: Mapping[str, Mapping[str, Any]]) -> None:
+def _ask(match: Match, d: Decision, context: Mapping[str, Mapping[str, Any]]) -> None:
     rule = match.rule
-    if not rule.window.holds(local):
+    if not rule.window.holds(d.calendar, d.effective_at):
         match.skipped = ("window", None)
         return
     try:

@@ -56,8 +56,9 @@ class Usage:
 
     def give_back(self, points: int) -> None:
         """Makes room again for points that were taken back; that they were granted once stays counted."""
-        self.points = max(self.points - points, 0)
-        self.changed = True
+        if self.points:
+            self.points = max(self.points - points, 0)
+            self.changed = True
 
 
 @dataclass(slots=True)

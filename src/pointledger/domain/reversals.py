@@ -140,15 +140,15 @@ def _who_pays(
 
 def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at: datetime) -> list[Window]:
     """The windows in which points that are taken back make room again: those of the day on which they were
-    earned, while it lasts; those that all users share, too. What is counted in times, or for life, does not
-    come back."""
+    earned, while it lasts; those that all users share, too; and what the user may earn a day, bounded now or
+    not. What is counted in times, or for life, does not come back."""
     if tenant.local_date(at) != tenant.local_date(earned.occurred_at):
         return []
     windows = set()
     if rule := _rule_of(book, tenant, earned):
         counted = rule_windows(tenant, user_id, rule, at)
         windows = {window for limit, window in counted if limit.period == DAY}
-    if tenant.max_earn_per_day is not None and earned.kind not in UNLIMITED:
+    if earned.kind not in UNLIMITED:
         windows.add(daily_window(tenant, user_id, EARN_METER, at))
     return sorted(windows)
 
