@@ -141,10 +141,13 @@ def _too_large(
     trial = book.aside(tenant.tenant_id, command.user_id, command.id)
     known = trial.accounts.get((tenant.tenant_id, command.user_id))
     _, grants, _ = _grant_all(trial, tenant, known, command.user_id, wants, at)
-    for window in windows:
-        if trial.usage_of(window).points > MOST_COUNTED:
-            return Refused(Reason.FIGURE_TOO_LARGE, f"the usage of a limit would be more than {MOST_COUNTED}")
-    return too_large(account, sum(grant.granted for grant in grants), "total_earned")
+    refused = too_large(account, sum(grant.granted for grant in grants), "total_earned")
+    if any(trial.usage_of(window).points > MOST_COUNTED for window in windows):
+        told = f"the usage of a limit would be more than {MOST_COUNTED}"
+        refused = Refused(Reason.FIGURE_TOO_LARGE, told)
+    if refused:
+        book.clamped |= windows  # it rests on where they stand
+    return refused
 
 
 def _note_errors(book: Book, tenant: Tenant, skipped: list[Match]) -> None:
@@ -184,16 +187,20 @@ def _let_through(
     rule, wanted, windows = want
     granted, held_by = wanted, None
     for limit, window in windows:
-        rest = let_through(limit, book.usage_of(window), wanted)
+        used = book.usage_of(window)
+        rest = let_through(limit, used, wanted)
         if rest < granted:
             granted, held_by = rest, limit.label
         if rest < wanted and window.is_shared:
             book.clamped.add(window)
+        elif wanted and isinstance(used, SharedUsage):
+            book.let_through.add(window)
+            used.keep_open(limit, wanted)
     if granted < wanted and rule.body.on_exceed == "refuse":
         return Grant(rule, wanted, 0, windows, held_by, refused=True)
     if tenant.max_earn_per_day is not None:
-        used = book.usage_of(daily_window(tenant, user_id, EARN_METER, at)).points
-        rest = max(tenant.max_earn_per_day - used, 0)
+        earned = book.usage_of(daily_window(tenant, user_id, EARN_METER, at)).points
+        rest = max(tenant.max_earn_per_day - earned, 0)
         if rest < granted:
             granted, held_by = rest, "tenant/max_earn_per_day"
     space = room(tenant, account)

@@ -59,6 +59,7 @@ class Book:
         default_factory=dict
     )  # by command: of events whose facts are gone
     clamped: set[Window] = field(default_factory=set)  # shared ones that held a grant back
+    let_through: set[Window] = field(default_factory=set)  # shared ones that did not hold a grant back
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
     command_id: UUID | None = None  # whose doing is being written
     _made: Counter[str] = field(default_factory=Counter)  # by tenant

@@ -67,13 +67,21 @@ class SharedUsage(Usage):
     and what the batch adds.
 
     Others count meanwhile. `most_points` and `most_times` are the most that the counter may stand at when the
-    batch adds its own, lest one of its grants exceed a limit.
+    batch takes its place in the order of application, lest one of its grants exceed a limit, or a limit that
+    has let something through would not have.
     """
 
     points_before: int = 0
     times_before: int = 0
     most_points: int = MOST_COUNTED
     most_times: int = MOST_COUNTED
+
+    def keep_open(self, limit: Limit, wanted: int) -> None:
+        """Notes that the limit has let all that was wanted through."""
+        if limit.unit == "points":
+            self.most_points = min(self.most_points, limit.max - wanted - (self.points - self.points_before))
+        else:
+            self.most_times = min(self.most_times, limit.max - 1 - (self.times - self.times_before))
 
     def keep_within(self, limit: Limit) -> None:
         """Notes that a grant, counted just now, stands only if the limit does, and the counter can."""

@@ -201,14 +201,20 @@ def save_outcomes(connection: sa.Connection, book: Book, decisions: list[tuple[A
 def hold_counters(connection: sa.Connection, book: Book) -> bool:
     """Gives the batch its place in the order of application behind what its decisions rest on: counters of
     shared limits that have held a grant back. False where they have moved, or where points that were taken
-    back make room in one: then it must be decided with the counters locked."""
+    back make room in one: then it must be decided with the counters locked.
+
+    What a limit has let through it would have let through earlier, too. But a batch that takes a later place,
+    for what it counts or was held back by, must find such limits open there.
+    """
     shared = {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
     if any(used.points < used.points_before for used in shared.values()):
         return False
     clamped = book.clamped & shared.keys()
-    if not clamped:
+    counts = {window for window, used in shared.items() if used.changed}
+    passed = (book.let_through & shared.keys()) - counts
+    if not clamped and not (passed and counts):
         return True
-    if not hold_shared(connection, shared, clamped):
+    if not hold_shared(connection, shared, clamped, passed):
         return False
     book.batch = draw_number(connection)
     return True

@@ -71,23 +71,28 @@ def load_shared(
     }
 
 
-def hold_shared(connection: sa.Connection, usage: dict[Window, SharedUsage], clamped: set[Window]) -> bool:
-    """Keeps the counters that held grants back as the batch has read them, until the transaction ends; False
-    where they have moved. So what was held back by a counter stands in the order of application behind all
-    that had counted by then.
+def hold_shared(
+    connection: sa.Connection, usage: dict[Window, SharedUsage], clamped: set[Window], passed: set[Window]
+) -> bool:
+    """Keeps counters as they are until the transaction ends; False where one that held grants back has moved
+    since the batch read it, or one that let them through would not any more. So what rests on a counter
+    stands in the order of application behind all that had counted by then.
 
-    Those in which the batch counts are locked now, all of them, as `count_shared` would: in one order. Those
-    that it only looks at are shared, so that two who look do not wait for each other.
+    Where the batch counts in any, all are locked now, in one order. Those that it only looks at are shared,
+    so that two who look do not wait for each other. Also those in which nobody has counted yet: somebody
+    might.
     """
-    counts = sorted(window for window, used in usage.items() if used.changed)
-    looks = sorted(clamped.difference(counts))
-    found = rows(connection, _READ + " FOR SHARE OF c", **_arrays(looks)) if looks else []
-    if counts:
-        run(connection, _OPEN, **_arrays(counts))
-        found += rows(connection, _READ + " FOR UPDATE OF c", **_arrays(counts))
+    counts = {window for window, used in usage.items() if used.changed}
+    held = sorted(clamped | passed | counts)
+    if new := [window for window in held if not (usage[window].points_before or usage[window].times_before)]:
+        run(connection, _OPEN, **_arrays(new))
+    found = rows(connection, _READ + (" FOR UPDATE OF c" if counts else " FOR SHARE OF c"), **_arrays(held))
     now = {Window(row[0], EVERYBODY, *row[1:4]): (row.points, row.times) for row in found}
     seen = {window: (usage[window].points_before, usage[window].times_before) for window in clamped}
-    return all(now.get(window, (0, 0)) == figures for window, figures in seen.items())
+    most = {window: (usage[window].most_points, usage[window].most_times) for window in passed - clamped}
+    return all(now[window] == figures for window, figures in seen.items()) and all(
+        now[window][0] <= points and now[window][1] <= times for window, (points, times) in most.items()
+    )
 
 
 def count_shared(connection: sa.Connection, usage: dict[Window, Usage]) -> bool:
