@@ -60,6 +60,11 @@ RULES: tuple[dict[str, Any], ...] = (
 )
 
 
+def changed_rule(points: int) -> dict[str, Any]:
+    """The first rule, as a fault changes it: so many points."""
+    return {**RULES[0], "points": points}
+
+
 def saver(number: int) -> str:
     return f"saver-{number}"
 

@@ -18,7 +18,7 @@ from pointledger.ids import show_id
 from pointledger.storage import queries
 from pointledger.storage.database import rows
 from pointledger.wire import decode
-from tests.chaos.load import RULES, TENANT, TENANT_CONFIG
+from tests.chaos.load import RULES, TENANT, TENANT_CONFIG, changed_rule
 from tests.model.acts import Done
 from tests.model.compare import Comparison, Difference, Story
 from tests.model.histories import PutConfig, PutRule
@@ -26,6 +26,9 @@ from tests.model.recorded import read
 
 _BEFORE = datetime.min.replace(tzinfo=UTC)  # the program was put before the first command
 _PROGRAM: list[PutConfig | PutRule] = [PutConfig(TENANT_CONFIG), *map(PutRule, RULES)]
+_CHANGES = """
+SELECT (body #>> '{award,base,points}')::int AS points, saved_at FROM rule_versions
+WHERE tenant_id = %(tenant)s AND name = %(name)s AND version > 1 ORDER BY version"""  # by a fault
 _AT_ONCE = 1000  # outcomes asked for
 
 _JOURNAL = """
@@ -44,7 +47,9 @@ def retold(database: sa.Engine) -> list[Difference]:
         recorded = read(ask, [TENANT], {})[TENANT]
         commands = {command.id: command for command in _journal(connection)}
         outcomes = dict(_outcomes(connection, list(commands)))
+        changes = ask(_CHANGES, tenant=TENANT, name=RULES[0]["name"])
     acts = [Done(_BEFORE, act, _BEFORE) for act in _PROGRAM]
+    acts += [Done(saved_at, PutRule(changed_rule(points)), saved_at) for points, saved_at in changes]
     story = Story(TENANT, {show_id(each): commands[each] for each in commands}, outcomes, acts)
     return Comparison(story, recorded).run()
 

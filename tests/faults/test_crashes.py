@@ -35,8 +35,8 @@ def replay_with(ledger: Ledger, fault: Callable[[], None]) -> ReplayReport:
     thread = threading.Thread(target=lambda: reports.append(replay(ledger.client, lines, wait=True)))
     thread.start()
     wait_until(lambda: ledger.counts("outcomes")[0] > LINES // 20, "a part is applied")
+    struck_at = ledger.counts("outcomes")[0]  # before: what the fault waits for takes its time
     fault()
-    struck_at = ledger.counts("outcomes")[0]
     thread.join(SECONDS)
     assert reports, "the replay ends"
     assert struck_at < LINES, "the fault struck in the middle"
