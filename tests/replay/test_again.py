@@ -1,5 +1,6 @@
 """The ledger is a function of its journal and of the order of application."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,8 +13,9 @@ from tests.model.runs import Runner, histories
 from tests.replay.again import Again, InOrder, came_of, order_of, reduced
 
 SEED, COMMANDS = 15, 60
-SIZES = [35, pytest.param(100, marks=pytest.mark.long)]  # worlds: 2,000 commands and 5,500
-MORE = [35, pytest.param(400, marks=pytest.mark.long)]  # 22,000
+# Worlds: 2,000 commands, and with --long 5,500; 400 are 22,000, as `tests/README.md` says.
+MORE = int(os.environ.get("POINTLEDGER_TEST_WORLDS", "100"))
+SIZES = [35, pytest.param(MORE, marks=pytest.mark.long)]
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_without_commands_that_touch_two_users_all_is_the_same_in_any_batches(
     assert ledger.counts("outcomes")[0] > 2 * worlds * COMMANDS * 0.8
 
 
-@pytest.mark.parametrize("worlds", MORE)
+@pytest.mark.parametrize("worlds", SIZES)
 def test_with_them_all_is_the_same_in_the_recorded_order(ledger: Ledger, worlds: int) -> None:
     told = [reduced(history, alone=False) for history in histories(SEED, 0, worlds, COMMANDS)]
     first = Again(ledger, 1).play(told, "mixed")
