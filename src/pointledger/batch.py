@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from pointledger import failpoints, telemetry, watching
 from pointledger.domain.acts import Act, decide_on_record
+from pointledger.domain.book import Book
 from pointledger.domain.decide import Accepted
 from pointledger.domain.outcomes import Decision
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
@@ -195,15 +196,7 @@ class Batches:
             book = books.load(connection, batch, self._programmes, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions: list[tuple[Accepted, Decision]] = []
-            acts: list[Act] = []
-            for accepted in batch:
-                try:
-                    failpoints.before("decide")
-                    decisions.append((accepted, decide_on_record(book, accepted, acts)))
-                    failpoints.after("decide")
-                except Exception as error:
-                    raise _CommandFailed(accepted) from error
+            decisions, acts = _decided(book, batch)
             if not lock_counters and not books.hold_counters(connection, book):
                 raise _LimitMoved
             about = Lanes(lane, fence, self._settings.lanes)
@@ -279,6 +272,20 @@ class Batches:
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
         self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
         held.update(firsts)
+
+
+def _decided(book: Book, batch: list[Accepted]) -> tuple[list[tuple[Accepted, Decision]], list[Act]]:
+    """What the commands come to, one after the other, and the acts among them. Raises _CommandFailed."""
+    decisions: list[tuple[Accepted, Decision]] = []
+    acts: list[Act] = []
+    for accepted in batch:
+        try:
+            failpoints.before("decide")
+            decisions.append((accepted, decide_on_record(book, accepted, acts)))
+            failpoints.after("decide")
+        except Exception as error:
+            raise _CommandFailed(accepted) from error
+    return decisions, acts
 
 
 def told(error: BaseException | None) -> str:

@@ -199,14 +199,14 @@ def save_outcomes(connection: sa.Connection, book: Book, decisions: list[tuple[A
 
 
 def hold_counters(connection: sa.Connection, book: Book) -> bool:
-    """Gives the batch its place in the order of application behind what its decisions rest on: counters of
-    shared limits that have held a grant back. False where they have moved, or where points that were taken
-    back make room in one: then it must be decided with the counters locked.
+    """Keeps what the batch's decisions rest on as it is: counters of shared limits that have held a grant
+    back. False where they have moved, or where points that were taken back make room in one: then it must be
+    decided with the counters locked.
 
     What a limit has let through it would have let through earlier, too. But a batch that takes a later place,
     for what it counts or was held back by, must find such limits open there.
     """
-    shared = {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
+    shared = _shared(book)
     if any(used.points < used.points_before for used in shared.values()):
         return False
     clamped = book.clamped & shared.keys()
@@ -214,10 +214,7 @@ def hold_counters(connection: sa.Connection, book: Book) -> bool:
     passed = (book.let_through & shared.keys()) - counts
     if not clamped and not (passed and counts):
         return True
-    if not hold_shared(connection, shared, clamped, passed):
-        return False
-    book.batch = draw_number(connection)
-    return True
+    return hold_shared(connection, shared, clamped, passed)
 
 
 def count(connection: sa.Connection, book: Book) -> bool:
@@ -225,14 +222,20 @@ def count(connection: sa.Connection, book: Book) -> bool:
     here until the COMMIT. False where others have used up what the batch counted on: then it must not be
     committed.
 
-    The batch takes its place in the order of application anew: behind whoever has looked at the counters
-    until now, before whoever waits for them.
+    A batch that counts, or that a counter has held back, takes its place in the order of application anew:
+    behind whoever has looked at the counters until now, before whoever waits for them.
     """
-    if not count_shared(connection, book.usage):
+    shared = _shared(book)
+    if not count_shared(connection, shared):
         return False
-    if any(isinstance(used, SharedUsage) and used.changed for used in book.usage.values()):
+    if book.clamped & shared.keys() or any(used.changed for used in shared.values()):
         book.batch = draw_number(connection)
     return True
+
+
+def _shared(book: Book) -> dict[Window, SharedUsage]:
+    """What is used of limits that all users share."""
+    return {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
 
 
 def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:

@@ -95,13 +95,13 @@ def hold_shared(
     )
 
 
-def count_shared(connection: sa.Connection, usage: dict[Window, Usage]) -> bool:
+def count_shared(connection: sa.Connection, usage: dict[Window, SharedUsage]) -> bool:
     """Adds what the batch has granted and given back; False where others have used up what it counted on:
     then this transaction must not commit.
 
     Locks the rows in sorted order. To be called late, for others wait from here until the COMMIT.
     """
-    changed = {w: used for w, used in usage.items() if isinstance(used, SharedUsage) and used.changed}
+    changed = {window: used for window, used in usage.items() if used.changed}
     if not changed:
         return True
     if unheard_of := [w for w, used in changed.items() if not (used.points_before or used.times_before)]:
