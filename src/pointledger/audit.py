@@ -12,15 +12,14 @@ whether each decision was right: for that they are decided again (`replays`).
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.domain.json_values import plain
 from pointledger.errors import AccountMissing
-from pointledger.ids import parse_id, show_id
+from pointledger.ids import parse_id
 from pointledger.storage import programmes, queries, wallets
 from pointledger.storage.invariants import (
     ENTRIES_KEY,
@@ -67,7 +66,7 @@ class Finding:
 
     def add(self, found: Offences) -> None:
         self.violations += found.count
-        self.rows += [{name: _shown(value) for name, value in row.items()} for row in found.rows]
+        self.rows += [{name: plain(value) for name, value in row.items()} for row in found.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +210,3 @@ def _place(invariant: Invariant) -> tuple[str, int, str]:
     """I2 comes before I11."""
     number = invariant.id[1:].rstrip("abcdef")
     return invariant.id[0], int(number), invariant.id
-
-
-def _shown(value: object) -> object:
-    """A value as JSON can tell it; ids as people see them."""
-    if isinstance(value, UUID):
-        return show_id(value)
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return int(value)
-    if isinstance(value, list):
-        return [_shown(part) for part in value]
-    return value

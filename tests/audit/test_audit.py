@@ -1,6 +1,5 @@
 """The audit finds what is wrong, and nothing that is not."""
 
-import threading
 from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
@@ -14,6 +13,7 @@ from pointledger import audit as auditing
 from pointledger.audit import INVARIANTS, AuditReport, audit
 from pointledger.storage.invariants_of_tables import APPEND_ONLY
 from pointledger.storage.migrations import versions
+from tests.audit.beside import applying
 from tests.audit.story import LONG_AGO
 from tests.audit.tampering import TAMPERINGS, Tampering, tamper
 from tests.ledger import Ledger
@@ -141,26 +141,10 @@ def test_an_audit_beside_a_worker_finds_nothing(ledger: Ledger) -> None:
     ledger.rule(name="visits", event_type="visit", points=7, daily_limit=500)
     users = [f"user{number}" for number in range(20)]
     ledger.apply(*(Earn(tenant_id="shop", user_id=user, amount=500) for user in users))
-    enough = threading.Event()
-    failed: list[Exception] = []
-
-    def work() -> None:
-        try:
-            while not enough.is_set():
-                ledger.apply(*_some_of_everything(users))
-        except Exception as error:
-            failed.append(error)
-
-    worker = threading.Thread(target=work)
-    worker.start()
     reports: list[AuditReport] = []
-    try:
+    with applying(ledger, lambda: _some_of_everything(users)) as worker:
         while len(reports) < 5 or (len({report.entries for report in reports}) < 3 and worker.is_alive()):
             reports.append(audit(ledger.database))
-    finally:
-        enough.set()
-        worker.join()
-    assert failed == []
     assert [found_by(report) for report in reports] == [{}] * len(reports)
 
 

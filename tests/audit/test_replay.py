@@ -1,6 +1,5 @@
 """The audit that decides again: nothing differs in a sound ledger; what was changed after the fact does."""
 
-import threading
 from typing import Any
 
 import orjson
@@ -16,6 +15,7 @@ from pointledger.replays.audit import replay
 from pointledger.replays.report import Check, ReplayReport
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
+from tests.audit.beside import applying
 from tests.audit.forgeries import FORGERIES, Forgery
 from tests.audit.forgeries import tell as tell_shortly
 from tests.audit.tampering import tamper
@@ -190,26 +190,10 @@ def test_a_replay_beside_a_worker_finds_nothing(ledger: Ledger) -> None:
     )
     users = [f"user{number}" for number in range(20)]
     ledger.apply(*(Earn(tenant_id="shop", user_id=user, amount=500) for user in users))
-    enough = threading.Event()
-    failed: list[Exception] = []
-
-    def work() -> None:
-        try:
-            while not enough.is_set():
-                ledger.apply(*_some_of_everything(users))
-        except Exception as error:
-            failed.append(error)
-
-    worker = threading.Thread(target=work)
-    worker.start()
     reports: list[ReplayReport] = []
-    try:
+    with applying(ledger, lambda: _some_of_everything(users)) as worker:
         while len(reports) < 4 or (not any(report.moved_on for report in reports) and worker.is_alive()):
             reports.append(replay(ledger.database))
-    finally:
-        enough.set()
-        worker.join()
-    assert failed == []
     assert [rows_of(report) for report in reports] == [[]] * len(reports)
     assert rows_of(replay(ledger.database)) == []
 

@@ -3,12 +3,15 @@
 import json
 import math
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from pydantic import AfterValidator, ValidationInfo
+
+from pointledger.ids import show_id
 
 METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
 METADATA_DEPTH = 8
@@ -108,6 +111,23 @@ def write_json(value: Any) -> bytes:
 
 def _shown(value: object) -> str:
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+
+
+def plain(value: object) -> object:
+    """A value of a row as JSON can tell it; ids as people see them."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, UUID):
+        return show_id(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value)
+    return value
 
 
 def read_json(text: str | bytes, *, decimals: bool = False) -> Any:

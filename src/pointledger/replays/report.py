@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from enum import Enum
 from typing import Any
-from uuid import UUID
 
-from pointledger.ids import show_id
+from pointledger.domain.json_values import plain
 
 
 class Check(Enum):
@@ -75,7 +72,7 @@ class ReplayReport:
         if len(found.rows) < self.limit_rows:
             kept, decided = _only_what_differs(kept, decided)
             row = {**about, "kept": kept, "decided": decided}
-            found.rows.append({name: _shown(value) for name, value in row.items()})
+            found.rows.append({name: plain(value) for name, value in row.items()})
 
     def as_json(self) -> dict[str, Any]:
         """The form in which every door gives it."""
@@ -107,20 +104,3 @@ def _only_what_differs(kept: object, decided: object) -> tuple[object, object]:
         {name: kept[name] for name in names if name in kept},
         {name: decided[name] for name in names if name in decided},
     )
-
-
-def _shown(value: object) -> object:
-    """A value as JSON can tell it; ids as people see them."""
-    if isinstance(value, dict):
-        return {name: _shown(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shown(part) for part in value]
-    if isinstance(value, UUID):
-        return show_id(value)
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return int(value)
-    return value
