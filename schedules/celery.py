@@ -6,9 +6,9 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
-from pointledger.logs import log_in_lines
+from pointledger.messaging.celery_app import celery_settings
+from pointledger.observability.log_lines import log_in_lines
 from pointledger.settings import Settings
-from pointledger.wire import celery_settings
 from schedules.timetable import timetable
 
 settings = Settings()

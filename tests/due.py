@@ -9,7 +9,7 @@ from typing import Any
 
 from pointledger import Clawback, Earn, Freeze, Spend
 from pointledger.ids import parse_id
-from pointledger.storage.current import FIGURES
+from pointledger.storage.queries.current import FIGURES
 from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)

@@ -9,17 +9,19 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from redis import Redis
 
-from pointledger import AnyCommand, Outcome, PointsClient, locks
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import tenant_from
-from pointledger.doorbell import Doorbells
+from pointledger import AnyCommand, Outcome, PointsClient
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import tenant_from
 from pointledger.embedded import ServerUrls
-from pointledger.engine import Engine
-from pointledger.locks import Locks
+from pointledger.engine.drain import Engine
+from pointledger.engine.locks import Locks
+from pointledger.messaging import redis_client
+from pointledger.messaging.celery_app import producer_app
+from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
-from pointledger.storage import programmes, queries
 from pointledger.storage.database import engine_for, limited_engine_for, rows
-from pointledger.wire import producer_app
+from pointledger.storage.ledger import program
+from pointledger.storage.queries import accounts
 from tests.databases import Clones, settings_of
 
 Told = TypeVar("Told")
@@ -44,7 +46,7 @@ class Ledger:
 
     @cached_property
     def redis(self) -> Redis:
-        return locks.connect(self.settings)
+        return redis_client.connect(self.settings)
 
     @cached_property
     def doorbells(self) -> Doorbells:
@@ -70,11 +72,11 @@ class Ledger:
 
     def tenant(self, tenant_id: str = "shop", **config: Any) -> None:
         with self.database.begin() as connection:
-            programmes.put_tenant(connection, tenant_from({"tenant_id": tenant_id, **config}))
+            program.put_tenant(connection, tenant_from({"tenant_id": tenant_id, **config}))
 
     def rule(self, tenant_id: str = "shop", **fields: Any) -> None:
         with self.database.begin() as connection:
-            programmes.put_rule(connection, tenant_id, rule_from(fields))
+            program.put_rule(connection, tenant_id, rule_from(fields))
 
     def drain(self) -> int:
         """Applies all that may go now, lane by lane, and what waits only for something accepted before it."""
@@ -110,7 +112,7 @@ class Ledger:
 
     def account(self, user_id: str, tenant_id: str = "shop") -> dict[str, Any]:
         with self.database.connect() as connection:
-            found = queries.account(connection, tenant_id, user_id)
+            found = accounts.account(connection, tenant_id, user_id)
         assert found is not None
         return found
 
@@ -121,7 +123,7 @@ class Ledger:
         self, user_id: str, tenant_id: str = "shop", before: int | None = None
     ) -> list[dict[str, Any]]:
         with self.database.connect() as connection:
-            return queries.entries(connection, tenant_id, user_id, before)
+            return accounts.entries(connection, tenant_id, user_id, before)
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         with self.database.connect() as connection:

@@ -1,19 +1,22 @@
-"""The workers' Celery app: `celery -A workers worker`. What every end sets alike is in `pointledger.wire`;
-here is what concerns a worker alone, each setting under the failure that it prevents."""
+"""The workers' Celery app: `celery -A workers worker`.
+
+What every end sets alike is in `pointledger.messaging.celery_app`. Here is what concerns a worker alone, each
+setting under the failure that it prevents.
+"""
 
 from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init
 
-from pointledger.doctor import require_safe
 from pointledger.errors import LedgerError
-from pointledger.logs import log_in_lines
+from pointledger.messaging.celery_app import celery_settings
+from pointledger.observability.doctor import require_safe
+from pointledger.observability.log_lines import log_in_lines
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
-from pointledger.storage.erasures import require_key
+from pointledger.storage.ledger.erasures import require_key
 from pointledger.storage.migrate import require_current
-from pointledger.wire import celery_settings
 
 settings = Settings()
 

@@ -10,16 +10,16 @@ from functools import lru_cache, partial
 
 from sqlalchemy import Engine as Database
 
-from pointledger import locks
-from pointledger.acceptance import Acceptance
-from pointledger.backlog import Backlog
-from pointledger.doorbell import Doorbells
-from pointledger.engine import Engine
-from pointledger.locks import Locks
-from pointledger.notify import Notify
+from pointledger.client.acceptor import Acceptance
+from pointledger.client.backlog import Backlog
+from pointledger.engine.drain import Engine
+from pointledger.engine.locks import Locks
+from pointledger.jobs.reminders import Notify
+from pointledger.jobs.scheduler import Sweep
+from pointledger.messaging import redis_client
+from pointledger.messaging.doorbell import Doorbells
+from pointledger.observability.counters import Sender
 from pointledger.storage.database import engine_for, limited_engine_for
-from pointledger.sweep import Sweep
-from pointledger.telemetry import Sender
 from workers.celery import app, settings
 
 _OTHERS_SECONDS = 0.02  # while others are at all of these lanes
@@ -67,7 +67,7 @@ def _machine_of(_process: int) -> Machine:
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
     database = engine_for(settings.database, pgbouncer=settings.pgbouncer, ping=False)
-    client = locks.connect(settings)
+    client = redis_client.connect(settings)
     doorbells = Doorbells(client, app, settings)
     acceptance = Acceptance(database, doorbells, settings)
     sender = Sender(client, settings)

@@ -1,16 +1,20 @@
-"""The tasks: one line each to the engine, the journal or the sweep. Names are contracts (`wire.py`)."""
+"""The tasks: one line each to the engine, the journal or the sweep.
+
+Names are contracts (`messaging/contract.py`).
+"""
 
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore, WorkerShutdown, WorkerTerminate
 
-from pointledger import telemetry, wire
+from pointledger.jobs.reminders import TELL_EXPIRING
+from pointledger.jobs.scheduler import EXPIRE_POINTS, RESET_DAILY_LIMITS
 from pointledger.logs import Log
-from pointledger.notify import TELL_EXPIRING
-from pointledger.storage import journal
-from pointledger.storage.lanes import end_frozen
-from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS
+from pointledger.messaging import contract
+from pointledger.observability import counters
+from pointledger.storage.queue import journal
+from pointledger.storage.queue.lanes import end_frozen
 from workers.celery import app, settings
 from workers.machine import machine
 
@@ -42,13 +46,13 @@ class LedgerTask(Task):
 app.Task = LedgerTask
 
 
-@app.task(name=wire.DRAIN_TASK)
+@app.task(name=contract.DRAIN_TASK)
 def drain(lane: int) -> None:
     """Applies what waits in a lane. What cannot be done now, the beat rings for."""
     machine().engine.drain(lane)
 
 
-@app.task(name=wire.RING_TASK)
+@app.task(name=contract.RING_TASK)
 def ring_waiting_lanes() -> None:
     """Rings every lane in which something has waited too long, whatever its doorbell says; and ends what
     holds a lane although its process stands still."""
@@ -59,12 +63,12 @@ def ring_waiting_lanes() -> None:
         lanes = journal.waiting_lanes(connection, _WAITED_TOO_LONG_SECONDS)
         may_go = journal.full_lanes(connection, lanes, 0) if lanes else []
     if may_go and (unheard := machine().doorbells.unheard(may_go)):
-        telemetry.RESCUED.inc(len(unheard))
+        counters.RESCUED.inc(len(unheard))
         _log.warning("lanes_rescued", action="ring", lanes=len(unheard))
     machine().doorbells.ring(lanes, whatever_the_door_says=True)
 
 
-@app.task(name=wire.EXPIRE_POINTS_TASK)
+@app.task(name=contract.EXPIRE_POINTS_TASK)
 def expire_points() -> None:
     """Expires what is due at each tenant's last midnight, a piece at a time: commands go in between."""
     sweep = machine().sweep
@@ -73,19 +77,19 @@ def expire_points() -> None:
         expire_points.apply_async()
 
 
-@app.task(name=wire.ACTIVATE_POINTS_TASK)
+@app.task(name=contract.ACTIVATE_POINTS_TASK)
 def activate_points() -> None:
     """Makes pending points available whose moment has come."""
     machine().sweep.activate_points()
 
 
-@app.task(name=wire.RELEASE_HOLDS_TASK)
+@app.task(name=contract.RELEASE_HOLDS_TASK)
 def release_holds() -> None:
     """Releases the holds that have timed out."""
     machine().sweep.release_holds()
 
 
-@app.task(name=wire.TELL_EXPIRING_TASK)
+@app.task(name=contract.TELL_EXPIRING_TASK)
 def tell_expiring() -> None:
     """Tells whose points expire soon, a page at a time: commands go in between."""
     machine().sweep.open_runs(TELL_EXPIRING, from_today=True)
@@ -93,13 +97,13 @@ def tell_expiring() -> None:
         tell_expiring.apply_async()
 
 
-@app.task(name=wire.FINISH_ERASURES_TASK)
+@app.task(name=contract.FINISH_ERASURES_TASK)
 def finish_erasures() -> None:
     """Takes users who were erased out of what the journal still says of them."""
     machine().sweep.finish_erasures()
 
 
-@app.task(name=wire.RESET_LIMITS_TASK)
+@app.task(name=contract.RESET_LIMITS_TASK)
 def reset_daily_limits() -> None:
     """Closes the daily windows that ended with each tenant's midnight."""
     sweep = machine().sweep

@@ -7,8 +7,8 @@ from typing import Any
 
 from celery import bootsteps
 
-from pointledger.by_name import ByName, open_commands
-from pointledger.callbacks import CallbackSender, Destination, Results, Tasks
+from pointledger.integrations.celery_callbacks import CallbackSender, Destination, Results, Tasks
+from pointledger.integrations.celery_commands import ByName, open_commands
 from workers.celery import settings
 from workers.machine import machine
 

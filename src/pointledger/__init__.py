@@ -3,11 +3,11 @@
 What a service needs to ask the ledger is here; `src/README.md` tells how the rest hangs together.
 """
 
-from pointledger.acceptance import Receipt
-from pointledger.answers import CashValue, EntryPage, Expiring, HoldPage, Why
-from pointledger.batch_earn import BatchOutcome, BatchReceipt
-from pointledger.client import PointsClient
-from pointledger.domain.acts import By
+from pointledger.client.batches import BatchOutcome, BatchReceipt
+from pointledger.client.client import PointsClient
+from pointledger.client.queries.dry_run import DryRun
+from pointledger.client.queries.results import CashValue, EntryPage, Expiring, HoldPage, Why
+from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -39,8 +39,8 @@ from pointledger.domain.commands import (
     WalletAdjust,
     command_from,
 )
-from pointledger.domain.dry_run import DryRun
-from pointledger.domain.outcomes import Outcome, Reason
+from pointledger.domain.commands.outcomes import Outcome, Reason
+from pointledger.domain.values.actor import By
 from pointledger.settings import Settings
 
 __all__ = [

@@ -1,5 +1,5 @@
 """Failures: what the machine or its operator must put right. A refusal is not here: it is a value
-(`domain/outcomes.py`).
+(`domain/commands/outcomes.py`).
 
 Each docstring is the error's message; it says what to do. `str(error)` adds the particulars.
 """

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pointledger.domain.findings import explain
-from pointledger.domain.pseudonyms import Pseudonyms
+from pointledger.domain.values.pseudonyms import Pseudonyms
+from pointledger.domain.values.validation import explain
 from pointledger.errors import NotConfigured, SettingsInvalid
 
 _RESULT_SCHEMES = ("redis://", "rediss://", "sentinel://", "socket://")  # as Celery's backend takes them

@@ -10,21 +10,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from pointledger.acceptance import Acceptance
-from pointledger.audit import audit
-from pointledger.cli.replay import Progress, ReplayReport, replay
-from pointledger.client import PointsClient
+from pointledger.cli.commands.replay import Progress, ReplayReport, replay
+from pointledger.client.acceptor import Acceptance
+from pointledger.client.client import PointsClient
 from pointledger.domain.commands import AnyCommand, Expire, Transfer
-from pointledger.domain.outcomes import Outcome
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import tenant_from
-from pointledger.doorbell import Doorbells
-from pointledger.locks import connect
+from pointledger.domain.commands.outcomes import Outcome
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import tenant_from
+from pointledger.jobs.scheduler import Sweep
+from pointledger.messaging.celery_app import producer_app
+from pointledger.messaging.doorbell import Doorbells
+from pointledger.messaging.redis_client import connect
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.storage import programmes, queries
 from pointledger.storage.database import engine_for
-from pointledger.sweep import Sweep
-from pointledger.wire import producer_app
+from pointledger.storage.ledger import program
+from pointledger.storage.queries import accounts
 from pointledger_demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 
 _BIGGEST = 5  # accounts in the summary
@@ -79,12 +80,12 @@ class Demonstration:
 
     def _counts(self) -> Counter[str]:
         with self._database.connect() as connection:
-            return Counter(queries.counts(connection))
+            return Counter(accounts.counts(connection))
 
     def _totals(self) -> dict[str, Any]:
         with self._database.connect() as connection:
-            totals = queries.tenant_totals(connection, TENANT)
-            biggest = queries.biggest_accounts(connection, TENANT, _BIGGEST)
+            totals = accounts.tenant_totals(connection, TENANT)
+            biggest = accounts.biggest_accounts(connection, TENANT, _BIGGEST)
         return {
             "points_granted": totals["earned"],
             "points_expired": totals["expired"],
@@ -95,9 +96,9 @@ class Demonstration:
 
     def _put_programme(self) -> None:
         with self._database.begin() as connection:
-            programmes.put_tenant(connection, tenant_from(TENANT_CONFIG))
+            program.put_tenant(connection, tenant_from(TENANT_CONFIG))
             for rule in RULES:
-                programmes.put_rule(connection, TENANT, rule_from(rule))
+                program.put_rule(connection, TENANT, rule_from(rule))
 
     def _replay(self) -> ReplayReport:
         """Every basket as an event, until each has its outcome."""

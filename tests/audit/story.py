@@ -31,11 +31,12 @@ from pointledger import (
     Unfreeze,
     WalletAdjust,
 )
-from pointledger.acceptance import Acceptance
-from pointledger.by_name import ByName
+from pointledger.client.acceptor import Acceptance
+from pointledger.events.ingest_queue import Message
 from pointledger.ids import new_id, parse_id
-from pointledger.mailbox import Message
-from pointledger.storage import erasures, failures
+from pointledger.integrations.celery_commands import ByName
+from pointledger.storage.ledger import erasures
+from pointledger.storage.queue import failures
 from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from pointledger import ApplyRule, Earn, Expire, Spend, Transfer
-from pointledger import audit as auditing
-from pointledger.audit import INVARIANTS, AuditReport, audit
-from pointledger.storage.invariants_of_tables import APPEND_ONLY
+from pointledger.observability import verify as auditing
+from pointledger.observability.verify import INVARIANTS, AuditReport, audit
+from pointledger.storage.invariants.tables import APPEND_ONLY
 from pointledger.storage.migrations import versions
 from tests.audit.beside import applying
 from tests.audit.story import LONG_AGO

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pointledger.audit import INVARIANTS, integrity
 from pointledger.errors import AccountMissing, TenantMissing
+from pointledger.observability.verify import INVARIANTS, integrity
 from tests.audit.tampering import tamper
 from tests.ledger import Ledger
 

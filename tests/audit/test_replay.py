@@ -6,13 +6,13 @@ import orjson
 import pytest
 
 from pointledger import ApplyRule, Clawback, Earn, Freeze, Refund, Spend, Transfer, Unfreeze
-from pointledger.audit import audit
 from pointledger.errors import ReplayCannotBegin
 from pointledger.ids import parse_id
-from pointledger.replays import audit as replaying
-from pointledger.replays import pieces, shelves, standing, tenant
-from pointledger.replays.audit import replay
-from pointledger.replays.report import Check, ReplayReport
+from pointledger.observability.replay import audit as replaying
+from pointledger.observability.replay import pieces, shelves, standing, tenant
+from pointledger.observability.replay.audit import replay
+from pointledger.observability.replay.report import Check, ReplayReport
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from tests.audit.beside import applying

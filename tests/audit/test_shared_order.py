@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pointledger import ApplyRule
-from pointledger.replays.audit import replay
-from pointledger.storage import books
-from pointledger.wire import lane_of
+from pointledger.domain.commands.records import lane_of
+from pointledger.observability.replay.audit import replay
+from pointledger.storage.ledger import book as books
 from tests.ledger import Ledger, data_of
 
 SECONDS = 30  # bound of any wait

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from pointledger import PointsClient, wire
+from pointledger import PointsClient
+from pointledger.messaging import celery_app, contract
 from tests.bench import workload
 from tests.bench.harness import Choice, Report, Side, compare
 from tests.bench.ledger import LEAST_RATE, enqueue, hand_over, new_ledger, open_accounts, trace_outcomes
@@ -55,9 +56,9 @@ def _drained(stage: Stage, size: Size, count: int) -> dict[str, float]:
             accepted = len(events) / (time.perf_counter() - began)
         stage.valkey(0)  # the doorbells of back then have expired, or are lost: the beat rings again
         with stage.workers("workers", count, ledger.settings.redis, ledger.environment) as workers:
-            app = wire.producer_app(ledger.settings)
+            app = celery_app.producer_app(ledger.settings)
             started, began = datetime.now(UTC), time.perf_counter()
-            app.send_task(wire.RING_TASK)  # as the beat does every two seconds
+            app.send_task(contract.RING_TASK)  # as the beat does every two seconds
             with stage.beat(ledger.environment):
                 seconds = 10 + len(events) / LEAST_RATE
                 workers.wait_until(ledger.nothing_waits, seconds, f"{len(events)} commands")

@@ -12,9 +12,9 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from pointledger import wire
-from pointledger.storage import jobs
-from pointledger.sweep import EXPIRE_POINTS
+from pointledger.jobs.scheduler import EXPIRE_POINTS
+from pointledger.messaging import celery_app, contract
+from pointledger.storage.queue import job_runs
 from tests.bench import workload
 from tests.bench.harness import Choice, DifferentWork, Report, Side, compare
 from tests.bench.latency import SHARES
@@ -87,9 +87,9 @@ def _swept(stage: Stage, size: Size) -> dict[str, float]:
 def _last_year(ledger: Ledger, size: Size) -> Past:
     """Lots that expired yesterday, all day long; and the run that the beat opens after midnight."""
     with ledger.database.begin() as connection:
-        midnight = jobs.now(connection).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = job_runs.now(connection).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         # A ledger that is new today would have its first run tomorrow.
-        jobs.open_run(connection, EXPIRE_POINTS, TENANT, midnight.date(), midnight)
+        job_runs.open_run(connection, EXPIRE_POINTS, TENANT, midnight.date(), midnight)
     lifetime = timedelta(EXPIRY_DAYS)
     past = Past(
         name="last-year",
@@ -112,9 +112,9 @@ FROM job_runs WHERE job = %s"""
 
 def _sweep(ledger: Ledger) -> float:
     """Asks for it as the beat does; seconds until the run is finished and its last command applied."""
-    app = wire.producer_app(ledger.settings)
+    app = celery_app.producer_app(ledger.settings)
     began = time.perf_counter()
-    app.send_task(wire.EXPIRE_POINTS_TASK)
+    app.send_task(contract.EXPIRE_POINTS_TASK)
     while True:
         with ledger.database.connect() as connection:
             if connection.exec_driver_sql(_RUN, (EXPIRE_POINTS,)).scalar_one():

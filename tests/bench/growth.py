@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pointledger import PointsClient
-from pointledger.storage.queries import PAGE
+from pointledger.storage.queries.rows import PAGE
 from tests.bench import workload
 from tests.bench.harness import Choice, DifferentWork, Report, Side, compare
 from tests.bench.latency import SHARES

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from pointledger import ApplyRule, PointsClient
-from pointledger.audit import audit
-from pointledger.domain.rules import Rule, rule_from
-from pointledger.domain.tenants import tenant_from
+from pointledger.domain.program.rule import Rule, rule_from
+from pointledger.domain.program.tenant import tenant_from
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.storage import programmes
 from pointledger.storage.database import engine_for
+from pointledger.storage.ledger import program
 from pointledger.storage.migrate import migrate
 from tests.bench.harness import DifferentWork
 from tests.bench.past import Past, load, opening_rule
@@ -99,10 +99,10 @@ def new_ledger(
         database = engine_for(database_url)
         tenant = {"tenant_id": TENANT, "default_expiry_days": EXPIRY_DAYS, "transfer_enabled": True}
         with database.begin() as connection:
-            programmes.put_tenant(connection, tenant_from(tenant))
+            program.put_tenant(connection, tenant_from(tenant))
             for rule in rules:
-                programmes.put_rule(connection, TENANT, rule_from(rule))
-            opening = programmes.put_rule(connection, TENANT, rule_from(opening_rule()))
+                program.put_rule(connection, TENANT, rule_from(rule))
+            opening = program.put_rule(connection, TENANT, rule_from(opening_rule()))
         try:
             yield Ledger(database_url, settings, database, opening)
         finally:

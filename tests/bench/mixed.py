@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pointledger import AnyCommand, ApplyRule, ConfirmDeduction, Freeze, Refund, Spend, Transfer
-from pointledger.domain.outcomes import Outcome
+from pointledger.domain.commands.outcomes import Outcome
 from tests.bench.harness import DifferentWork
 from tests.bench.workload import EVENT_TYPE, OPENING_POINTS, TENANT
 

@@ -11,10 +11,10 @@ from zlib import crc32
 
 import sqlalchemy as sa
 
-from pointledger.domain.rules import Rule
+from pointledger.domain.commands.records import lane_of
+from pointledger.domain.program.rule import Rule
 from pointledger.ids import derive_id, milliseconds_of
-from pointledger.storage.copying import copy
-from pointledger.wire import lane_of
+from pointledger.storage.copy import copy
 from tests.bench.workload import OPENING_EVENT_TYPE, PER_MINOR, TENANT, users
 
 _AT_ONCE = 10_000  # commands whose rows are in memory together
@@ -111,7 +111,7 @@ def rows_of(past: Past, rule: Rule, lanes: int, at_once: int) -> Iterator[Rows]:
     user_ids = users(past.users)
     lane = [lane_of(TENANT, user_id, lanes) for user_id in user_ids]
     account = [_account_id(user_id) for user_id in user_ids]
-    # As `apply-rule` tells it (`domain/snapshots.py`).
+    # As `apply-rule` tells it (`domain/ledger/outcome_data.py`).
     granted = (
         f'{{"points_earned":{past.points},"grants":[{{"rule_id":"{rule.id}","rule":"{rule.body.name}",'
         f'"rule_version":{rule.version},"wanted":{past.points},"granted":{past.points}}}],"transactions":'

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import tenant_from
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import tenant_from
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
-from pointledger.storage import programmes
 from pointledger.storage.database import engine_for
+from pointledger.storage.ledger import program
 from tests.bench import expiry, moves, noop, workload
 from tests.bench.conventional import tables
 from tests.bench.conventional.apply_rule import Command, apply_rule
@@ -139,8 +139,8 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     """A ledger of ours that has nothing but a tenant and the rule of the past."""
     database = engine_for(settings.owner)
     with database.begin() as connection:
-        programmes.put_tenant(connection, tenant_from({"tenant_id": TENANT}))
-        opening = programmes.put_rule(connection, TENANT, rule_from(opening_rule()))
+        program.put_tenant(connection, tenant_from({"tenant_id": TENANT}))
+        opening = program.put_rule(connection, TENANT, rule_from(opening_rule()))
     yield Ledger(settings.owner, settings, database, opening)
     database.dispose()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery, chain, group
 
-from pointledger.domain.acts import By
+from pointledger.domain.values.actor import By
 from tests.by_name.house import SECONDS, House
 from tests.waiting import wait_until
 

@@ -9,7 +9,7 @@ from celery import Celery, chord, group
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from redis import Redis
 
-from pointledger.domain.acts import By
+from pointledger.domain.values.actor import By
 from pointledger.ids import parse_id, show_id
 from tests.by_name.house import FIELDS, SECONDS, House
 from tests.waiting import wait_until
@@ -252,7 +252,7 @@ def test_the_ledgers_own_backend_gives_the_same_for_every_door(
     settings = shop_house.ledger.settings
     monkeypatch.setenv("POINTLEDGER_DATABASE_URL", settings.database)
     monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
-    backend = "pointledger.backend:OutcomeBackend"
+    backend = "pointledger.integrations.celery_backend:OutcomeBackend"
     with Celery(broker=shop_house.broker, backend=backend, set_as_current=False) as app:
         parts = group(
             app.signature(

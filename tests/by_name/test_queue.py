@@ -14,15 +14,15 @@ from celery import Celery
 from kombu import Connection, Exchange, Queue
 from redis import Redis
 
-from pointledger.acceptance import Acceptance
-from pointledger.by_name import ByName, open_commands
-from pointledger.callbacks import CallbackSender, Results, Tasks
-from pointledger.domain.acts import By
+from pointledger.client.acceptor import Acceptance
+from pointledger.domain.values.actor import By
 from pointledger.errors import LetterUnfit
-from pointledger.mailbox import Mailbox
+from pointledger.events.ingest_queue import Mailbox
+from pointledger.integrations.celery_callbacks import CallbackSender, Results, Tasks
+from pointledger.integrations.celery_commands import ByName, open_commands
 from pointledger.settings import Settings
-from pointledger.storage import letters
-from pointledger.storage.letters import Letter
+from pointledger.storage.queue import dead_letters
+from pointledger.storage.queue.dead_letters import Letter
 from tests import logged
 from tests.by_name.house import FIELDS, ROOT
 from tests.ledger import Ledger
@@ -84,7 +84,7 @@ def item(body: Any = None, *, body_encoding: str = "base64", headers: Any = None
 
 def kept(ledger: Ledger) -> list[Letter]:
     with ledger.database.connect() as connection:
-        return letters.letters(connection)
+        return dead_letters.letters(connection)
 
 
 def send_callbacks(ledger: Ledger) -> None:
@@ -203,7 +203,7 @@ def test_a_command_that_is_dead_is_told_as_a_failure_and_when_it_goes_on_as_appl
     )
     taker.step(mailbox)
     with monkeypatch.context() as patch:
-        patch.setattr("pointledger.batch.decide_on_record", _fails)
+        patch.setattr("pointledger.engine.batch.decide_on_record", _fails)
         wait_until(lambda: bool(ledger.drain() or ledger.counts("failures") == [1]), "it has failed")
     assert ledger.client.outcome(sent.id).state == "dead"
     send_callbacks(ledger)
@@ -280,7 +280,7 @@ def test_a_user_who_is_erased_is_gone_from_what_was_sent(
 
 
 def _finish_erasures(ledger: Ledger) -> None:
-    from pointledger.sweep import Sweep  # noqa: PLC0415
+    from pointledger.jobs.scheduler import Sweep  # noqa: PLC0415
 
     Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings)).finish_erasures()
 

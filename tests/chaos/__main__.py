@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pointledger.embedded.children import server_user
-from pointledger.embedded.reach import reachable_home
+from pointledger.embedded.paths import reachable_home
+from pointledger.embedded.processes import server_user
 from tests.chaos.run import Chaos, Report
 from tests.chaos.soak import Soak
 

@@ -26,8 +26,8 @@ import sqlalchemy as sa
 from redis import Redis
 
 from pointledger.domain.commands import AnyCommand, Earn
+from pointledger.domain.commands.records import encode
 from pointledger.storage.database import rows
-from pointledger.wire import encode
 from tests.chaos.doors import QUEUE
 from tests.chaos.hearing import heard, out_of_order, to_hear
 from tests.chaos.journal import ACCEPTED, REFUSED, Call, calls, complaints

@@ -17,8 +17,9 @@ from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from pointledger import AnyCommand, ApplyRule, Earn, PointsClient, Spend, Transfer, broker
-from pointledger.domain.producers import sign
+from pointledger import AnyCommand, ApplyRule, Earn, PointsClient, Spend, Transfer
+from pointledger.domain.events.producers import sign
+from pointledger.events import broker
 from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
 from tests.chaos.load import TENANT

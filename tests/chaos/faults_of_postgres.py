@@ -11,10 +11,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pointledger.domain.rules import rule_from
-from pointledger.storage import programmes
+from pointledger.domain.program.rule import rule_from
 from pointledger.storage.database import rows
 from pointledger.storage.errors import DATABASE_ERRORS
+from pointledger.storage.ledger import program
 from tests.chaos.load import TENANT, changed_rule
 from tests.chaos.nemesis import Doing, Fault, Run
 from tests.chaos.part import Part
@@ -159,7 +159,7 @@ def rule_is_changed(run: Run, _: Part | None, chance: random.Random) -> Doing:
     """A new version comes into force while events of its type are being applied."""
     try:
         with run.stage.database.begin() as connection:
-            programmes.put_rule(connection, TENANT, rule_from(changed_rule(chance.randint(1, 9))))
+            program.put_rule(connection, TENANT, rule_from(changed_rule(chance.randint(1, 9))))
     except DATABASE_ERRORS:
         return 0
     yield 0.1

@@ -8,7 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from pointledger import wire
+from pointledger.messaging import contract
 from tests.chaos.nemesis import Doing, Fault, Run, at_work
 from tests.chaos.part import Part
 from tests.chaos.stage import Stage
@@ -209,7 +209,7 @@ def clock_is_wrong(run: Run, part: Part | None, chance: random.Random) -> Doing:
 def poisoned_queue(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """What is no message stands in the workers' queue; whoever takes it may die of it."""
     poison = chance.choice(["", "[]", "null", "not JSON", '{"body": {}}', '{"headers": {}, "body": "e30="}'])
-    queue = f"{run.stage.settings.redis_prefix}:{wire.LANES_QUEUE}"
+    queue = f"{run.stage.settings.redis_prefix}:{contract.LANES_QUEUE}"
     run.stage.redis.rpush(queue, poison)
     for _try in range(50):
         if poison not in run.stage.redis.lrange(queue, 0, -1):

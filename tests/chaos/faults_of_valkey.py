@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import redis
 
-from pointledger import wire
+from pointledger.messaging import contract
 from tests.chaos.nemesis import Doing, Fault, Run
 from tests.chaos.part import Part
 from tests.chaos.stage import Stage
@@ -110,7 +110,7 @@ def two_masters(run: Run, part: Part | None, __: random.Random) -> Doing:
     kept, part.redis.port_of_server = part.redis.port_of_server, port
     part.redis.reset()
     with redis.Redis(port=port) as other:
-        queue = f"{run.stage.settings.redis_prefix}:{wire.LANES_QUEUE}"
+        queue = f"{run.stage.settings.redis_prefix}:{contract.LANES_QUEUE}"
         struck = 0
         for _try in range(30):
             yield 0.1
@@ -151,7 +151,7 @@ def _keys(stage: Stage, pattern: str) -> list[str]:
 
 
 def _queue(stage: Stage) -> str:
-    return f"{stage.settings.redis_prefix}:{wire.LANES_QUEUE}"
+    return f"{stage.settings.redis_prefix}:{contract.LANES_QUEUE}"
 
 
 def rung_fifty_times(run: Run, _: Part | None, __: random.Random) -> Doing:

@@ -10,7 +10,7 @@ import orjson
 import sqlalchemy as sa
 from redis import Redis
 
-from pointledger.domain.events import EVENT_OF_ENTRY
+from pointledger.domain.events.outgoing import EVENT_OF_ENTRY
 from pointledger.ids import show_id
 from pointledger.storage.database import rows
 from tests.chaos.load import EVENTS

@@ -14,10 +14,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger import AnyCommand, Outcome
+from pointledger.domain.commands.records import decode
 from pointledger.ids import show_id
-from pointledger.storage import queries
 from pointledger.storage.database import rows
-from pointledger.wire import decode
+from pointledger.storage.queries import outcomes as outcome_queries
 from tests.chaos.load import RULES, TENANT, TENANT_CONFIG, changed_rule
 from tests.model.acts import Done
 from tests.model.compare import Comparison, Difference, Story
@@ -73,5 +73,5 @@ def _journal(connection: sa.Connection) -> Iterator[AnyCommand]:
 
 def _outcomes(connection: sa.Connection, ids: list[UUID]) -> Iterator[tuple[str, Outcome]]:
     for start in range(0, len(ids), _AT_ONCE):
-        for outcome in queries.outcomes(connection, ids[start : start + _AT_ONCE]).values():
+        for outcome in outcome_queries.outcomes(connection, ids[start : start + _AT_ONCE]).values():
             yield outcome.task_id, outcome

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pointledger.audit import audit
+from pointledger.observability.verify import audit
 from pointledger.storage.database import rows
 from pointledger.storage.errors import DATABASE_ERRORS
 from tests.chaos import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pointledger.audit import audit
+from pointledger.observability.verify import audit
 from pointledger.storage.database import rows
 from tests.chaos.checker import check, check_events
 from tests.chaos.nemesis import wait_a_little

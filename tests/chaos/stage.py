@@ -16,16 +16,16 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import tenant_from
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import tenant_from
 from pointledger.embedded.binaries import find_valkey
-from pointledger.embedded.children import Launcher, server_user, start_on_free_port
+from pointledger.embedded.paths import reachable_home, runnable
 from pointledger.embedded.postgres import start_postgres
-from pointledger.embedded.reach import reachable_home, runnable
+from pointledger.embedded.processes import Launcher, server_user, start_on_free_port
 from pointledger.embedded.valkey import valkey_answers
 from pointledger.settings import Settings
-from pointledger.storage import programmes
 from pointledger.storage.database import engine_for, rows
+from pointledger.storage.ledger import program as programs
 from pointledger.storage.migrate import migrate
 from pointledger_demo.development_key import ISSUER, development_key
 from tests.chaos.doors import BY_NAME, GATEWAY, LIBRARY, PRODUCERS, QUEUE
@@ -190,9 +190,9 @@ class Stage:
     def _put_programme(self) -> None:
         migrate(self._owner_url, self.settings.lanes, self._database_url)
         with self.database.begin() as connection:
-            programmes.put_tenant(connection, tenant_from(TENANT_CONFIG))
+            programs.put_tenant(connection, tenant_from(TENANT_CONFIG))
             for rule in RULES:
-                programmes.put_rule(connection, TENANT_CONFIG["tenant_id"], rule_from(rule))
+                programs.put_rule(connection, TENANT_CONFIG["tenant_id"], rule_from(rule))
 
     # --------------------------------------------------------------------------------------- processes
 

@@ -12,9 +12,9 @@ import pytest
 from pointledger import Earn
 from pointledger.domain.commands import command_from
 from pointledger.ids import parse_id
-from pointledger.replays.tenant import TenantReplay
+from pointledger.observability.replay.tenant import TenantReplay
 from pointledger.settings import Settings
-from pointledger.storage import failures, journal
+from pointledger.storage.queue import failures, journal
 from tests.cli.conftest import Run, Working, run_app
 from tests.ledger import Ledger
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pointledger.cli import replay as replay_module
-from pointledger.cli import tally
-from pointledger.cli.reading import MAX_LINE_BYTES
-from pointledger.cli.replay import Progress, replay
+from pointledger.cli import progress as cli_progress
+from pointledger.cli.commands import replay as replay_module
+from pointledger.cli.commands.replay import Progress, replay
+from pointledger.cli.input import MAX_LINE_BYTES
 from pointledger.errors import AcceptanceBusy
 from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
@@ -236,7 +236,7 @@ def test_a_file_that_cannot_be_read_is_bad_input(
 def test_waiting_in_vain_says_what_is_pending(
     run: Run, ledger: Ledger, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "STANDSTILL_SECONDS", 0.2)
+    monkeypatch.setattr(cli_progress, "STANDSTILL_SECONDS", 0.2)
     ran = run("replay", str(file), "--wait", "--json")
     assert (ran.status, ran.json["pending"], ran.json["applied"]) == (3, 40, 0)
 

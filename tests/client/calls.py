@@ -6,7 +6,7 @@ from typing import Any
 
 from pointledger import ApplyRule, By, Earn, PointsClient, Receipt
 from pointledger.ids import new_id, show_id
-from pointledger.storage.failures import Which
+from pointledger.storage.queue.failures import Which
 
 Call = Callable[[PointsClient], Any]
 

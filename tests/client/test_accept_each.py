@@ -3,7 +3,8 @@
 import pytest
 
 from pointledger import Earn
-from pointledger.acceptance import Acceptance, Verdict
+from pointledger.client.acceptor import Acceptance
+from pointledger.client.receipts import Verdict
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers
 from tests.ledger import Ledger
 

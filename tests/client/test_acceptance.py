@@ -16,7 +16,7 @@ from sqlalchemy import orm
 from pointledger import ApplyRule, Earn, Spend
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused
 from pointledger.ids import parse_id, show_id
-from pointledger.wire import LANES_QUEUE
+from pointledger.messaging.contract import LANES_QUEUE
 from tests.ledger import Ledger
 
 PATIENCE_SECONDS = 30  # for threads: far more than any of them takes, so that a deadlock fails and ends

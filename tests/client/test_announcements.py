@@ -7,9 +7,10 @@ from threading import Event
 
 import pytest
 
-from pointledger import Earn, PointsClient, locks
-from pointledger.announcements import Announcements
-from pointledger.connected import Connected, connected
+from pointledger import Earn, PointsClient
+from pointledger.client.connections import Connected, connected
+from pointledger.messaging import redis_client
+from pointledger.messaging.notifications import Announcements
 from pointledger.settings import Settings
 from tests.ledger import Ledger
 from tests.waiting import wait_until
@@ -21,7 +22,7 @@ class Noting(Announcements):
     """Notes of each who waits whether there was something to look at from the start."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(locks.connect(settings), settings)
+        super().__init__(redis_client.connect(settings), settings)
         self.looks_at_once: list[bool] = []
 
     @contextmanager

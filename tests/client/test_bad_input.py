@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from pointledger import ApplyRule, Earn, command_from
-from pointledger.domain.json_values import read_json
+from pointledger.domain.commands.records import lane_of
+from pointledger.domain.values.json_values import read_json
 from pointledger.errors import InvalidCommand
-from pointledger.wire import lane_of
 from tests.domain import corpus
 from tests.ledger import Ledger, data_of
 

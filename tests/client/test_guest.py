@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.engine import make_url
 
-from pointledger import Earn, PointsClient, announcements, doorbell
-from pointledger.announcements import Announcements
+from pointledger import Earn, PointsClient
+from pointledger.messaging import doorbell, notifications
+from pointledger.messaging.notifications import Announcements
 from pointledger.settings import Settings
 from tests import logged
 from tests.chaos.proxy import Link, Proxy
@@ -53,7 +54,7 @@ def test_an_outage_of_redis_is_logged_once_and_its_end_once(
         subscribed(self)
 
     monkeypatch.setattr(Announcements, "_subscribed", counted)
-    for module in (announcements, doorbell):
+    for module in (notifications, doorbell):
         monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
     valkey.refuse(True)
     with logged.records() as records, PointsClient.connect(through(ledger.settings, valkey)) as client:
@@ -73,7 +74,7 @@ def test_what_is_logged_has_a_name_of_ours_a_readable_message_and_its_fields(led
     with logged.records() as records, PointsClient.connect(away) as client:
         client.enqueue(earn())
     (record,) = records
-    assert (record.name, record.levelno) == ("pointledger.doorbell", logging.WARNING)
+    assert (record.name, record.levelno) == ("pointledger.messaging.doorbell", logging.WARNING)
     assert record.getMessage() == "doorbell_failed action=ring error=ConnectionError"
     told = vars(record)
     assert (told["event"], told["action"], told["error"]) == ("doorbell_failed", "ring", "ConnectionError")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pointledger import Reason, Settings
-from pointledger.domain.json_values import read_json
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import Tenant
-from pointledger.http.access import TABLE
+from pointledger.api.auth.permissions import TABLE
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import Tenant
+from pointledger.domain.values.json_values import read_json
 from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
 

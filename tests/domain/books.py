@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pointledger.domain.accounts import Account, Entry
-from pointledger.domain.book import Book
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -33,14 +31,18 @@ from pointledger.domain.commands import (
     Transfer,
     Unfreeze,
 )
-from pointledger.domain.decide import Accepted, decide
-from pointledger.domain.holds import Hold
-from pointledger.domain.lots import Lot
-from pointledger.domain.needs import Needs, needs_of
-from pointledger.domain.outcomes import Applied, Decision, Refused
-from pointledger.domain.pseudonyms import Pseudonyms
-from pointledger.domain.rules import Rule, Rules, rule_from
-from pointledger.domain.tenants import Tenant, tenant_from
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.outcomes import Applied, Decision, Refused
+from pointledger.domain.decisions.decide import decide
+from pointledger.domain.decisions.read_set import Needs, needs_of
+from pointledger.domain.ledger.account import Account
+from pointledger.domain.ledger.book import Book
+from pointledger.domain.ledger.entry import Entry
+from pointledger.domain.ledger.holds import Hold
+from pointledger.domain.ledger.lots import Lot
+from pointledger.domain.program.rule import Rule, Rules, rule_from
+from pointledger.domain.program.tenant import Tenant, tenant_from
+from pointledger.domain.values.pseudonyms import Pseudonyms
 
 SHOP = "shop"
 

@@ -18,9 +18,9 @@ from pointledger.domain.commands import (
     Transfer,
     command_from,
 )
-from pointledger.domain.json_values import read_json
+from pointledger.domain.commands.records import decode, encode
+from pointledger.domain.values.json_values import read_json
 from pointledger.errors import InvalidCommand
-from pointledger.wire import decode, encode
 from tests.domain import corpus
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.conditions import MAX_CHARACTERS
-from pointledger.domain.rules import rule_as_saved, rule_from
+from pointledger.domain.program.expressions import MAX_CHARACTERS
+from pointledger.domain.program.rule import rule_as_saved, rule_from
 from pointledger.errors import InvalidRule
 from tests.domain.books import Shop, data_of, moment, reason_of, refusal_of
 

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointledger.client.queries.dry_run import DryRun, dry_run
 from pointledger.domain.commands import ApplyRule
-from pointledger.domain.dry_run import DryRun, dry_run
-from pointledger.domain.outcomes import Applied
+from pointledger.domain.commands.outcomes import Applied
 from tests.domain.books import SHOP, Shop, data_of, moment
 
 

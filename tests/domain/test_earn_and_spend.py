@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pointledger.domain.outcomes import Applied, Decision
+from pointledger.domain.commands.outcomes import Applied, Decision
 from tests.domain.books import NOON, Shop, data_of, moment, reason_of, refusal_of
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pointledger.domain.commands import KINDS, command_from
-from pointledger.domain.outcomes import Applied
-from pointledger.domain.pseudonyms import Pseudonyms
+from pointledger.domain.commands.outcomes import Applied
+from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.errors import ErasureKeyMissing
 from tests.domain import corpus
 from tests.domain.books import SHOP, Shop, data_of, moment, reason_of

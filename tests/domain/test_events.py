@@ -3,9 +3,9 @@
 from datetime import date
 from uuid import UUID
 
-from pointledger.domain.events import EVENT_OF_ENTRY, EVENT_TYPES, Event, notice_id
-from pointledger.domain.tenants import tenant_from
-from pointledger.domain.totals import TOTALS
+from pointledger.domain.events.outgoing import EVENT_OF_ENTRY, EVENT_TYPES, Event, notice_id
+from pointledger.domain.ledger.entry import TOTALS
+from pointledger.domain.program.tenant import tenant_from
 from tests.domain.books import NOON, Shop
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.outcomes import Decision
-from pointledger.domain.tenants import Tenant
+from pointledger.domain.commands.outcomes import Decision
+from pointledger.domain.program.tenant import Tenant
 from tests.domain.books import NOON, Shop, data_of, moment, reason_of, refusal_of
 
 INSTANT = timedelta(microseconds=1)

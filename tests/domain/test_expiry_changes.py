@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from pointledger.domain.commands import ApplyExpiryPolicy, LotExpiry, command_from
-from pointledger.domain.lots import Lot
-from pointledger.domain.outcomes import Decision
-from pointledger.domain.policy_changes import DatedLot, policy_expiry
-from pointledger.domain.tenants import tenant_from
+from pointledger.domain.commands.outcomes import Decision
+from pointledger.domain.ledger.lots import Lot
+from pointledger.domain.program.policy_expiry import DatedLot, policy_expiry
+from pointledger.domain.program.tenant import tenant_from
 from pointledger.errors import InvalidCommand
 from tests.domain.books import NOON, SHOP, Shop, data_of, moment, reason_of
 

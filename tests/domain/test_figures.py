@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.accounts import MAX_BALANCE, MAX_TOTAL
 from pointledger.domain.commands import Exchange, OpeningLot, WalletAdjust
-from pointledger.domain.limits import MOST_COUNTED, SharedUsage
-from pointledger.domain.money import MAX_MONEY_TOTAL
-from pointledger.domain.outcomes import Decision, Reason
+from pointledger.domain.commands.outcomes import Decision, Reason
+from pointledger.domain.ledger.account import MAX_BALANCE, MAX_TOTAL
+from pointledger.domain.program.limits import MOST_COUNTED, SharedUsage
+from pointledger.domain.values.money import MAX_MONEY_TOTAL
 from tests.domain.books import SHOP, Shop, data_of, moment, reason_of, refusal_of
 
 TENTH = moment("2026-03-10")

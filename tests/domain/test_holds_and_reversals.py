@@ -4,8 +4,8 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
+from pointledger.client.queries.dry_run import dry_run
 from pointledger.domain.commands import ApplyRule, SetStatus
-from pointledger.domain.dry_run import dry_run
 from tests.domain.books import NOON, SHOP, Shop, data_of
 
 

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from pointledger.domain.commands import Earn
+from pointledger.domain.commands.records import lane_of
 from pointledger.ids import derive_id, milliseconds_of, new_id, parse_id, show_id
-from pointledger.wire import lane_of
 
 ULID = "01JNBB6YC0R3QGWHM1V2W3X4Y5"
 SAME_AS_UUID = "019556b3-7980-c0ef-0e46-81d8b83e93c5"

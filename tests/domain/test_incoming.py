@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointledger import ApplyRule, Earn
-from pointledger.domain.incoming import Misfit, Unfit, commands_of, require_structured
-from pointledger.domain.producers import Producer
-from pointledger.wire import encode
+from pointledger.domain.commands.records import encode
+from pointledger.domain.events.ingested import Misfit, Unfit, commands_of, require_structured
+from pointledger.domain.events.producers import Producer
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.outcomes import Decision
+from pointledger.domain.commands.outcomes import Decision
 from tests.domain.books import Shop, data_of, moment, reason_of, refusal_of
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pointledger.domain.commands import Earn
-from pointledger.domain.rules import rule_from
+from pointledger.domain.program.rule import rule_from
 from pointledger.errors import InvalidRule
 from tests.domain.books import NOON, SHOP, Shop, data_of, moment, reason_of
 

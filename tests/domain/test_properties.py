@@ -7,8 +7,6 @@ from uuid import UUID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pointledger.domain.accounts import Account, Entry
-from pointledger.domain.book import Book
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
@@ -28,8 +26,11 @@ from pointledger.domain.commands import (
     Transfer,
     Unfreeze,
 )
-from pointledger.domain.lots import consumption_order
-from pointledger.domain.outcomes import Decision, Refused
+from pointledger.domain.commands.outcomes import Decision, Refused
+from pointledger.domain.ledger.account import Account
+from pointledger.domain.ledger.book import Book
+from pointledger.domain.ledger.entry import Entry
+from pointledger.domain.ledger.lots import consumption_order
 from tests.domain.books import NOON, SHOP, Shop
 
 USERS = ("anna", "ben", "carl")

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from pointledger.domain.accounts import MAX_BALANCE, Entry
 from pointledger.domain.commands import Refund
+from pointledger.domain.ledger.account import MAX_BALANCE
+from pointledger.domain.ledger.entry import Entry
 from tests.domain.books import NOON, SHOP, Shop, data_of, moment, reason_of, refusal_of
 
 APRIL, MAY = moment("2026-04-01"), moment("2026-05-01")

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from pointledger.domain.accounts import MAX_TOTAL
 from pointledger.domain.commands import Clawback, Refund
-from pointledger.domain.outcomes import Decision, Outcome, Reason, State
+from pointledger.domain.commands.outcomes import Decision, Outcome, Reason, State
+from pointledger.domain.ledger.account import MAX_TOTAL
 from tests.domain.books import Shop, moment, refusal_of
 
 TESTS = Path(__file__).parents[1]

@@ -16,13 +16,13 @@ from pointledger.domain.commands import (
     Spend,
     Transfer,
 )
-from pointledger.domain.decide import Accepted
-from pointledger.domain.limits import EVERYBODY
-from pointledger.domain.matching import Match
-from pointledger.domain.outcomes import Applied, Decision, Refused
-from pointledger.domain.replaying import Decided, Part, State, decide_part
-from pointledger.domain.rules import Rule, Rules, rule_from
-from pointledger.domain.tenants import tenant_from
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.outcomes import Applied, Decision, Refused
+from pointledger.domain.decisions.replay import Decided, Part, State, decide_part
+from pointledger.domain.program.limits import EVERYBODY
+from pointledger.domain.program.matching import Match
+from pointledger.domain.program.rule import Rule, Rules, rule_from
+from pointledger.domain.program.tenant import tenant_from
 from pointledger.ids import new_id
 from tests.domain.books import NOON, SHOP
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.json_values import read_json
-from pointledger.domain.rules import Rule, RuleBody, Rules, rule_as_saved, rule_from
+from pointledger.domain.program.rule import Rule, RuleBody, Rules, rule_as_saved, rule_from
+from pointledger.domain.values.json_values import read_json
 from pointledger.errors import InvalidRule
 from tests.domain.books import Shop, data_of, moment, reason_of
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from pointledger.client.queries.dry_run import dry_run
 from pointledger.domain.commands import ApplyRule, Clawback
-from pointledger.domain.dry_run import dry_run
-from pointledger.domain.limits import LIFETIME_STARTS_ON, SharedUsage
+from pointledger.domain.program.limits import LIFETIME_STARTS_ON, SharedUsage
 from tests.domain.books import SHOP, Shop, data_of, moment, reason_of
 
 PER_UNIT = {"kind": "per_unit", "field": "n", "per": 1, "points": 1}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kombu.utils.json import dumps
 
 from pointledger import ApplyRule, Earn
-from pointledger.domain.task_messages import MAX_BYTES, Rejected, TaskMessage, read
+from pointledger.domain.events.celery_messages import MAX_BYTES, Rejected, TaskMessage, read
 from pointledger.ids import parse_id
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pointledger.domain.commands import command_from
-from pointledger.domain.tenants import Tenant, tenant_from
+from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.errors import InvalidCommand, InvalidTenant
 from tests.domain import corpus
 from tests.domain.books import SHOP, Shop, moment

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from pointledger.domain.commands import CancelPending, OpenAccount, WalletAdjust
-from pointledger.domain.outcomes import Decision
+from pointledger.domain.commands.outcomes import Decision
 from tests.domain.books import NOON, SHOP, Shop, moment, reason_of
 
 TENTH, ELEVENTH = moment("2026-03-10"), moment("2026-03-11")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.rules import rule_from
+from pointledger.domain.program.rule import rule_from
 from pointledger.errors import InvalidRule
 from tests.domain.books import Shop, data_of, moment
 

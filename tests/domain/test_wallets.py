@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pointledger.domain.commands import Exchange, WalletAdjust
-from pointledger.domain.money import MAX_MONEY, SCALES, minor_units, price, show_money, worth
-from pointledger.domain.outcomes import Decision
+from pointledger.domain.commands.outcomes import Decision
+from pointledger.domain.values.money import MAX_MONEY, SCALES, minor_units, price, show_money, worth
 from tests.domain.books import SHOP, Shop, data_of, reason_of
 
 CASH: dict[str, Any] = {"points_type": "cash_equivalent"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointledger.domain.calendars import FormerZone
-from pointledger.domain.tenants import Tenant, tenant_from
+from pointledger.domain.program.calendar import FormerZone
+from pointledger.domain.program.tenant import Tenant, tenant_from
 from tests.domain.books import SHOP, Shop, data_of, moment
 
 KIRITIMATI, PAGO = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # 14 hours ahead of UTC, and 11 behind

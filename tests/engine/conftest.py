@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pointledger.locks import Locks
+from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
 from tests.engine.many_workers import NobodyWaits
 from tests.ledger import Ledger

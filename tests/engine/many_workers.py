@@ -3,8 +3,8 @@
 import random
 import threading
 
-from pointledger.engine import Engine
-from pointledger.locks import Locks, User
+from pointledger.engine.drain import Engine
+from pointledger.engine.locks import Locks, User
 from tests.ledger import Ledger
 
 SECONDS = 60  # bound of any wait

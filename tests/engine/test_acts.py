@@ -18,12 +18,12 @@ from pointledger import (
     Unfreeze,
     WalletAdjust,
 )
-from pointledger.audit import audit
-from pointledger.domain.acts import ALWAYS
 from pointledger.domain.commands import KINDS
+from pointledger.domain.decisions.audit import ALWAYS
 from pointledger.errors import NotDead, NotWaiting
-from pointledger.storage import acts as acts_storage
-from pointledger.storage import failures
+from pointledger.observability.verify import audit
+from pointledger.storage.ledger import audit_log as acts_storage
+from pointledger.storage.queue import failures
 from tests.ledger import Ledger
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
@@ -107,7 +107,7 @@ def test_an_act_is_there_exactly_if_its_effect_is(shop: Ledger, monkeypatch: pyt
         raise OSError("the moon is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pointledger.batch.save_acts", fail)
+        patched.setattr("pointledger.engine.batch.save_acts", fail)
         shop.client.enqueue(Adjust(**BOSS, amount=1, reason="a"))
         shop.drain()
     assert (shop.balance("anna"), acts(shop)) == (100, [])
@@ -179,6 +179,6 @@ def test_acts_are_found_by_user_actor_kind_and_state_page_by_page(shop: Ledger) 
 def test_a_batch_without_acts_does_nothing_for_them(shop: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(acts_storage, "run", lambda *_, **__: asked.append("written"))
-    monkeypatch.setattr("pointledger.domain.acts._standing", lambda *_: asked.append("looked"))
+    monkeypatch.setattr("pointledger.domain.decisions.audit._standing", lambda *_: asked.append("looked"))
     shop.apply(Earn(**ANNA, amount=1), Spend(**ANNA, amount=1))
     assert asked == []

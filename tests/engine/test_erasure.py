@@ -8,26 +8,17 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from pointledger import (
-    Adjust,
-    ApplyRule,
-    Earn,
-    EraseUser,
-    Freeze,
-    Spend,
-    Transfer,
-    Unfreeze,
-    WalletAdjust,
-)
-from pointledger.audit import audit
-from pointledger.domain.pseudonyms import Pseudonyms
+from pointledger import Adjust, ApplyRule, Earn, EraseUser, Freeze, Spend, Transfer, Unfreeze, WalletAdjust
+from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.errors import AccountMissing, ErasureKeyDiffers, ErasureKeyMissing, IdempotencyKeyReused
 from pointledger.ids import new_id, parse_id
+from pointledger.jobs.scheduler import Sweep
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.storage import erasures, failures, letters
 from pointledger.storage.database import rows, run
-from pointledger.storage.letters import Letter
-from pointledger.sweep import Sweep
+from pointledger.storage.ledger import erasures
+from pointledger.storage.queue import dead_letters, failures
+from pointledger.storage.queue.dead_letters import Letter
 from tests.ledger import Ledger, data_of
 
 PERSON = "anna.smith"
@@ -95,7 +86,7 @@ def test_q9_nothing_in_any_table_names_the_person_and_every_sum_stays(ledger: Le
     with ledger.database.begin() as connection:
         for door, raw in (("celery", f'{{"tenant_id": "shop", "user_id": "{PERSON}", "n": "secret"}}'),
                           ("batch-earn", f'{{"user_id": "{PERSON}", "amount": "secret"}}')):  # fmt: skip
-            letters.keep(
+            dead_letters.keep(
                 connection, door=door, task_id=new_id(), raw=raw.encode(), reason="INVALID_COMMAND", error="n"
             )
     before = ledger.rows("SELECT sum(delta), count(*) FROM entries WHERE subtype <> 'forfeit'")
@@ -135,7 +126,7 @@ def test_a_letter_is_forgotten_in_whatever_form_an_event_names_the_person(
     raw = json.dumps({"tenantid": "shop", "event": event}).replace("/", slash)
     with ledger.database.begin() as connection:
         for kept in (raw, others, broken, "\x00\\ \xff"):
-            letters.keep(
+            dead_letters.keep(
                 connection, door="events", raw=kept.encode("latin-1"), reason="INVALID_EVENT", error="Secret"
             )
     erase(ledger)
@@ -150,7 +141,9 @@ def test_a_letter_in_binary_mode_does_not_tell_its_tenant_and_is_forgotten_by_th
 ) -> None:
     live(ledger)
     with ledger.database.begin() as connection:
-        letters.keep(connection, door="events", raw=SAID.encode(), reason="BINARY_MODE", error="in headers")
+        dead_letters.keep(
+            connection, door="events", raw=SAID.encode(), reason="BINARY_MODE", error="in headers"
+        )
     erase(ledger)
     search(ledger)
     assert_forgotten(ledger)
@@ -158,7 +151,7 @@ def test_a_letter_in_binary_mode_does_not_tell_its_tenant_and_is_forgotten_by_th
 
 def letters_in(ledger: Ledger) -> list[Letter]:
     with ledger.database.connect() as connection:
-        return letters.letters(connection)[::-1]
+        return dead_letters.letters(connection)[::-1]
 
 
 def test_a_command_that_is_sent_again_is_not_applied_again(ledger: Ledger) -> None:

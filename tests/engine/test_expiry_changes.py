@@ -17,13 +17,14 @@ from pointledger import (
     Transfer,
     Unfreeze,
 )
-from pointledger.acceptance import Acceptance
-from pointledger.audit import audit
+from pointledger.client.acceptor import Acceptance
 from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
-from pointledger.policy import PolicyChange
-from pointledger.storage import expiring, programmes
-from pointledger.sweep import Sweep
+from pointledger.jobs.expiry_policy import PolicyChange
+from pointledger.jobs.scheduler import Sweep
+from pointledger.observability.verify import audit
+from pointledger.storage.ledger import program
+from pointledger.storage.queries import expiring
 from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)
@@ -179,7 +180,7 @@ def test_e8_switching_expiry_on_for_old_lots_gives_notice_and_a_sweep_finds_noth
     ledger.apply(earn(10, -50), earn(5, -40))
     ledger.tenant(expiry_notice_days=10)
     with ledger.database.connect() as connection:
-        over = programmes.tenant(connection, "shop").expires_not_before
+        over = program.tenant(connection, "shop").expires_not_before
     assert over == datetime.combine(days(10).date(), datetime.min.time(), UTC)
     assert list(sweep_of(ledger).expire_now(tenant_id="shop")) == []
     ledger.apply(ExpireDue(**ANNA, as_of=days(0)), Spend(**ANNA, amount=4))
@@ -276,7 +277,7 @@ def test_e14_accounts_of_which_something_expires_within_a_window_are_found_page_
 
     def found(after: float, until: float, reached: Any = (None, ""), **tenant: Any) -> list[Any]:
         with ledger.database.connect() as connection:
-            known = programmes.tenant(connection, "shop").model_copy(update=tenant)
+            known = program.tenant(connection, "shop").model_copy(update=tenant)
             return expiring.accounts_expiring(connection, known, days(after), days(until), reached, 1)
 
     (anna,) = found(5, 7)

@@ -9,15 +9,17 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from pointledger import ApplyRule, Earn, Spend
-from pointledger.batch import Batches, Peeked
-from pointledger.domain import acts
-from pointledger.domain.book import Book
-from pointledger.domain.decide import Accepted, decide
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.decisions import audit
+from pointledger.domain.decisions.decide import decide
+from pointledger.domain.ledger.book import Book
+from pointledger.engine.batch import Batches, Peeked
 from pointledger.errors import InvalidCommand
 from pointledger.settings import Settings
-from pointledger.storage import books, failures, journal, lanes
 from pointledger.storage.database import engine_for
+from pointledger.storage.ledger import book as books
 from pointledger.storage.migrate import migrate
+from pointledger.storage.queue import failures, journal, lanes
 from tests.ledger import Ledger
 
 NO_WAITS = {"backoff_seconds": (0.0, 0.0), "lanes": 1}
@@ -55,7 +57,7 @@ def earn(user: str, amount: int) -> Earn:
 def test_a_command_whose_decision_raises_dies_alone_and_its_users_followers_go_on(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acts, "decide", fail_on(13))
+    monkeypatch.setattr(audit, "decide", fail_on(13))
 
     outcomes = impatient.apply(earn("anna", 1), earn("anna", 13), earn("anna", 2), earn("ben", 5))
 
@@ -119,7 +121,7 @@ def test_followers_of_a_dead_command_wait_where_the_tenant_says_hold(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient.tenant(dead_policy="hold")
-    monkeypatch.setattr(acts, "decide", fail_on(13))
+    monkeypatch.setattr(audit, "decide", fail_on(13))
 
     outcomes = impatient.apply(earn("anna", 13), earn("anna", 2), earn("ben", 5))
 
@@ -131,7 +133,7 @@ def test_a_dead_command_that_is_retried_goes_to_the_end_and_is_applied(
 ) -> None:
     impatient.tenant(dead_policy="hold")
     with monkeypatch.context() as patched:
-        patched.setattr(acts, "decide", fail_on(13))
+        patched.setattr(audit, "decide", fail_on(13))
         outcomes = impatient.apply(earn("anna", 13), earn("anna", 2))
     with impatient.database.begin() as connection:
         (dead,) = failures.dead(connection)
@@ -278,7 +280,7 @@ def test_a_tenant_that_only_a_newer_program_can_read_waits_and_charges_nobody(im
 def test_ten_culprits_in_a_batch_let_nobody_overtake(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acts, "decide", fail_on(13))
+    monkeypatch.setattr(audit, "decide", fail_on(13))
     culprits = [earn(f"culprit-{number}", 13) for number in range(25)]
     impatient.apply(*culprits[:15], earn("anna", 1), *culprits[15:], earn("anna", 2))
 
@@ -317,7 +319,7 @@ def test_a_tenant_that_goes_over_to_skip_lets_a_dead_commands_followers_go(
     impatient: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient.tenant(dead_policy="hold")
-    monkeypatch.setattr(acts, "decide", fail_on(13))
+    monkeypatch.setattr(audit, "decide", fail_on(13))
     outcomes = impatient.apply(earn("anna", 13), earn("anna", 2))
     impatient.tenant(dead_policy="skip")
 

@@ -21,10 +21,10 @@ from pointledger import (
     Transfer,
     Unfreeze,
 )
-from pointledger.acceptance import Acceptance
-from pointledger.audit import audit
+from pointledger.client.acceptor import Acceptance
+from pointledger.jobs.scheduler import Sweep
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.sweep import Sweep
 from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
@@ -109,7 +109,7 @@ def test_plain_earning_asks_for_no_holds(ledger: Ledger, monkeypatch: pytest.Mon
     def asks(*_: object, **__: object) -> None:
         raise AssertionError("a round trip for holds")
 
-    monkeypatch.setattr("pointledger.storage.holds.rows", asks)
+    monkeypatch.setattr("pointledger.storage.ledger.holds.rows", asks)
     outcomes = ledger.apply(Earn(**ANNA, amount=10), Spend(**ANNA, amount=5), Earn(**ANNA, amount=1))
     assert [outcome.state for outcome in outcomes] == ["applied"] * 3
 
@@ -205,7 +205,7 @@ def test_the_sweep_releases_what_has_timed_out_by_the_databases_clock(ledger: Le
 def test_the_sweep_goes_page_by_page_over_all_tenants(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pointledger.sweep._PAGE", 3)
+    monkeypatch.setattr("pointledger.jobs.scheduler._PAGE", 3)
     for tenant_id in ("shop", "cafe"):
         ledger.tenant(tenant_id)
         for number in range(5):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pointledger import AnyCommand, ApplyRule, Earn, Spend, Transfer
-from pointledger.domain.decide import Accepted
-from pointledger.engine import _without
-from pointledger.locks import Locks
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.engine.drain import _without
+from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
 from tests.engine.many_workers import SECONDS, NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of

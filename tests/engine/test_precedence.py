@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 import pytest
 
-from pointledger import AnyCommand, Earn, Outcome, SetStatus, Spend, Transfer, precedence
-from pointledger.domain import acts
-from pointledger.domain.book import Book
-from pointledger.domain.decide import Accepted, decide
-from pointledger.wire import lane_of
+from pointledger import AnyCommand, Earn, Outcome, SetStatus, Spend, Transfer
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.records import lane_of
+from pointledger.domain.decisions import audit
+from pointledger.domain.decisions.decide import decide
+from pointledger.domain.ledger.book import Book
+from pointledger.engine import precedence
 from tests.ledger import Ledger
 
 SENDER, RECIPIENT = "anna", "ben"
@@ -122,8 +124,8 @@ def test_nobody_waits_for_ever_for_what_cannot_be_applied(
             raise ZeroDivisionError("a bug")
         return decide(book, accepted)
 
-    monkeypatch.setattr(acts, "decide", fail)
-    monkeypatch.setattr("pointledger.batch.LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr(audit, "decide", fail)
+    monkeypatch.setattr("pointledger.engine.batch.LONGEST_SECONDS", 0.2)
     _, task_id = shop.client.enqueue_many([earn(RECIPIENT, 1), give()])
 
     shop.drain()
@@ -161,7 +163,7 @@ def test_a_refusal_for_an_unknown_recipient_stands_before_what_opens_the_account
                 other.engine.drain(lane(shop, RECIPIENT))
         return real(*given, **named)
 
-    monkeypatch.setattr("pointledger.batch.settle", settle)
+    monkeypatch.setattr("pointledger.engine.batch.settle", settle)
     transfer = shop.client.enqueue(give())
     shop.drain()
 

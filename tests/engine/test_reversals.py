@@ -23,9 +23,9 @@ from pointledger import (
     Transfer,
     Unfreeze,
 )
-from pointledger.audit import audit
+from pointledger.engine.locks import Locks
 from pointledger.ids import parse_id
-from pointledger.locks import Locks
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
 from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of

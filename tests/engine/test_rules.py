@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pointledger import ApplyRule, Earn
-from pointledger.domain.decide import Accepted
-from pointledger.domain.dry_run import dry_run
-from pointledger.storage import books
+from pointledger.client.queries.dry_run import dry_run
+from pointledger.domain.commands.accepted import Accepted
 from pointledger.storage.database import rows
-from pointledger.storage.programmes import Programmes
+from pointledger.storage.ledger import book
+from pointledger.storage.ledger.program import Programmes
 from tests.ledger import Ledger, data_of
 
 SUNDAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -77,7 +77,7 @@ def test_a_dry_run_on_what_a_worker_would_load_tells_what_the_worker_then_does(l
     with ledger.database.begin() as connection:
         now = rows(connection, "SELECT clock_timestamp()")[0][0]
         accepted = Accepted(1, command, now)
-        told = dry_run(books.load(connection, [accepted], Programmes()), command, SUNDAY)
+        told = dry_run(book.load(connection, [accepted], Programmes()), command, SUNDAY)
     [outcome] = ledger.apply(command)
     assert told.points == data_of(outcome)["points_earned"] == 60
     assert [(line.rule.body.name, line.skipped) for line in told.lines] == [

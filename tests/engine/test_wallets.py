@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from pointledger import Earn, Exchange, WalletAdjust
-from pointledger.audit import audit
-from pointledger.domain.money import MAX_MONEY
+from pointledger.domain.values.money import MAX_MONEY
 from pointledger.errors import WalletMissing
-from pointledger.storage import books
+from pointledger.observability.verify import audit
+from pointledger.storage.ledger import book
 from tests.engine.many_workers import NobodyWaits, drain_with
 from tests.ledger import Ledger, data_of
 
@@ -92,7 +92,7 @@ def test_w5_an_exchange_is_whole_or_not_at_all(ledger: Ledger, monkeypatch: pyte
         raise OSError("the moon is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(books, "save_wallets", fail)
+        patched.setattr(book, "save_wallets", fail)
         task_id = ledger.client.enqueue(Exchange(**ANNA, amount=100, exchange_type="wallet"))
         ledger.drain()
         assert (ledger.balance("anna"), ledger.counts("wallets", "wallet_entries")) == (1_000, [0, 0])

@@ -5,9 +5,9 @@ from typing import Any
 
 from kombu import Consumer, Queue
 
-from pointledger import broker
-from pointledger.broker import Publisher
-from pointledger.relay import Relay, Sent
+from pointledger.events import broker
+from pointledger.events.broker import Publisher
+from pointledger.events.relay import Relay, Sent
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 

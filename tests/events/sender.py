@@ -6,9 +6,9 @@ from typing import Any
 
 from kombu import Producer, Queue
 
-from pointledger import broker
-from pointledger.domain.producers import Producers, producers_from, sign
-from pointledger.mailbox import Mailbox, open_mailbox
+from pointledger.domain.events.producers import Producers, producers_from, sign
+from pointledger.events import broker
+from pointledger.events.ingest_queue import Mailbox, open_mailbox
 from pointledger.settings import Settings
 
 OLD_KEY, NEW_KEY = "an old key that is about to go away", "a new key that has come beside the old"

@@ -12,14 +12,14 @@ import pytest
 from redis import Redis
 
 from pointledger import Earn, SetStatus
-from pointledger.acceptance import Acceptance
-from pointledger.domain.producers import producers_from
+from pointledger.client.acceptor import Acceptance
+from pointledger.domain.events.producers import producers_from
 from pointledger.errors import InvalidProducers, LetterUnfit
-from pointledger.intake import Intake, load_producers
-from pointledger.mailbox import Mailbox, Message
+from pointledger.events.ingest import Intake, load_producers
+from pointledger.events.ingest_queue import Mailbox, Message
 from pointledger.settings import Settings
-from pointledger.storage import letters
-from pointledger.storage.letters import Letter
+from pointledger.storage.queue import dead_letters
+from pointledger.storage.queue.dead_letters import Letter
 from tests.cli.conftest import Run
 from tests.events.sender import NEW_KEY, OLD_KEY, Sender, earn, event, opened_mailbox, producers, signed
 from tests.ledger import Ledger
@@ -62,7 +62,7 @@ def take(intake: Intake, mailbox: Mailbox, count: int) -> Counter[str]:
 
 def kept(ledger: Ledger, state: str | None = None) -> list[Letter]:
     with ledger.database.connect() as connection:
-        return letters.letters(connection, state=state)[::-1]
+        return dead_letters.letters(connection, state=state)[::-1]
 
 
 def received(
@@ -304,7 +304,7 @@ def test_a_version_of_the_future_is_held_and_tried_again(
     assert (letter.reason, letter.attempts) == ("UNKNOWN_VERSION", 2)
     become_due(ledger)
     monkeypatch.setattr(
-        "pointledger.intake.commands_of", lambda *_: [Earn(tenant_id="shop", user_id="anna", amount=1)]
+        "pointledger.events.ingest.commands_of", lambda *_: [Earn(tenant_id="shop", user_id="anna", amount=1)]
     )
     assert intake.retry_held() == {"accepted": 1}
     assert kept(ledger)[0].state == "replayed"

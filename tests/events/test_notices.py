@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from pointledger import Earn, Freeze, SetExpiryExemption, SetStatus, Spend
-from pointledger.acceptance import Acceptance
-from pointledger.notify import TELL_EXPIRING, Notify
+from pointledger.client.acceptor import Acceptance
+from pointledger.jobs.reminders import TELL_EXPIRING, Notify
+from pointledger.jobs.scheduler import RESET_DAILY_LIMITS, Sweep
 from pointledger.settings import Settings
-from pointledger.storage import notices, programmes
-from pointledger.sweep import RESET_DAILY_LIMITS, Sweep
+from pointledger.storage.events import reminders
+from pointledger.storage.ledger import program
 from tests.events.listener import Listener, relay_all
 from tests.ledger import Ledger
 
@@ -39,8 +40,8 @@ def in_days(days: float) -> datetime:
 def tell(ledger: Ledger, days_later: int = 0) -> None:
     """What the run of that local date tells."""
     with ledger.database.begin() as connection:
-        tenant = programmes.tenant(connection, "shop")
-        notices.tell_expiring(connection, tenant, TODAY + timedelta(days=days_later), "", 100)
+        tenant = program.tenant(connection, "shop")
+        reminders.tell_expiring(connection, tenant, TODAY + timedelta(days=days_later), "", 100)
 
 
 def told(ledger: Ledger, listener: Listener) -> list[tuple[str, int, int, list[int]]]:
@@ -113,7 +114,7 @@ def test_telling_again_tells_nothing_new(ledger: Ledger, listener: Listener, sho
 def test_a_run_goes_page_after_page_and_once_a_day(
     ledger: Ledger, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pointledger.notify._PAGE", 2)
+    monkeypatch.setattr("pointledger.jobs.reminders._PAGE", 2)
     users = ["anna", "ben", "carl", "dora", "emil"]
     for user in users:
         earn(ledger, user, (10, 0.4 if user == "ben" else 29))  # this evening

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pointledger import Earn
-from pointledger.domain.events import EVENT_TYPES
+from pointledger.domain.events.outgoing import EVENT_TYPES
 from pointledger.settings import Settings
 from tests.cli.conftest import Run
 from tests.docs.test_readme import README, blocks

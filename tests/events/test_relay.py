@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pointledger import Earn, Freeze, SetStatus, Spend, Transfer
-from pointledger.broker import Publisher
 from pointledger.errors import BrokerAway
-from pointledger.relay import Relay
+from pointledger.events.broker import Publisher
+from pointledger.events.relay import Relay
 from pointledger.settings import Settings
-from pointledger.storage import outbox
 from pointledger.storage.database import engine_for
+from pointledger.storage.events import outbox
 from tests.cli.conftest import Run
 from tests.events.listener import Listener, relay_all
 from tests.ledger import Ledger, data_of

@@ -12,11 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from pointledger import Earn
-from pointledger.acceptance import Acceptance
-from pointledger.domain.events import EVENT_TYPES
-from pointledger.intake import Intake
+from pointledger.client.acceptor import Acceptance
+from pointledger.domain.events.outgoing import EVENT_TYPES
+from pointledger.events.ingest import Intake
 from pointledger.settings import Settings
-from pointledger.storage import letters, notices, programmes
+from pointledger.storage.events import reminders
+from pointledger.storage.ledger import program
+from pointledger.storage.queue import dead_letters
 from tests import environments
 from tests.events.listener import Listener, relay_all
 from tests.events.sender import NEW_KEY, Sender, opened_mailbox, producers
@@ -100,7 +102,7 @@ def test_every_form_in_which_an_sdk_writes_an_event_is_taken_or_is_told_why_not(
     assert extensions == {"trace": kept}
 
     with ledger.database.connect() as connection:
-        told = {letter.reason: letter.error for letter in letters.letters(connection)}
+        told = {letter.reason: letter.error for letter in dead_letters.letters(connection)}
     assert set(told) == {"BINARY_MODE", "INVALID_EVENT"}
     assert "send structured mode" in told["BINARY_MODE"]
     assert told["INVALID_EVENT"].startswith("datacontenttype: ")
@@ -154,14 +156,14 @@ def tell_notices(ledger: Ledger) -> None:
     """What no command brings about."""
     today = datetime.now(UTC).date()
     with ledger.database.begin() as connection:
-        shop = programmes.tenant(connection, "shop")
-        notices.tell_expiring(connection, shop, today, "", 100)
+        shop = program.tenant(connection, "shop")
+        reminders.tell_expiring(connection, shop, today, "", 100)
         connection.exec_driver_sql(
             """INSERT INTO closed_windows (tenant_id, local_date, users, points)
                VALUES ('shop', %(day)s, 1, 7)""",
             {"day": today},
         )
-        notices.tell_window_closed(connection, shop, today)
+        reminders.tell_window_closed(connection, shop, today)
 
 
 def moment(text: str) -> datetime:

@@ -35,8 +35,8 @@ from pointledger import (
     WalletAdjust,
 )
 from pointledger.domain.commands import KINDS
+from pointledger.domain.commands.records import lane_of
 from pointledger.ids import parse_id
-from pointledger.wire import lane_of
 from tests.ledger import Ledger, data_of
 
 SHOP = "shop"

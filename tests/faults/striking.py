@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pointledger import failpoints
-from pointledger.audit import audit
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
 from pointledger.storage.database import run
 from pointledger.storage.errors import DATABASE_ERRORS, is_transient

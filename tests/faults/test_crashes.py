@@ -12,9 +12,9 @@ from collections.abc import Callable
 import pytest
 
 from pointledger import Earn
-from pointledger.audit import audit
-from pointledger.cli.replay import ReplayReport, replay
-from pointledger.wire import lane_of
+from pointledger.cli.commands.replay import ReplayReport, replay
+from pointledger.domain.commands.records import lane_of
+from pointledger.observability.verify import audit
 from pointledger_demo.programme import BASKETS, TENANT
 from pointledger_demo.system import System
 from tests.faults.conftest import ROOT

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pointledger import Earn
-from pointledger.audit import audit
+from pointledger.observability.verify import audit
 from pointledger_demo.programme import TENANT
 from pointledger_demo.system import System
 from tests.ledger import Ledger

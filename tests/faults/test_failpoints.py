@@ -128,7 +128,7 @@ def test_whoever_is_struck_at_a_failpoint_every_kind_of_command_takes_effect_onc
 
 
 def test_every_place_is_passed_before_and_after_and_struck_by_these_tests() -> None:
-    source = "\n".join(path.read_text() for path in Path(pointledger.__file__).parent.glob("*.py"))
+    source = "\n".join(path.read_text() for path in Path(pointledger.__file__).parent.rglob("*.py"))
     of_locks = set(re.findall(r'_ask\("([a-z-]+)"', source))
     for when in ("before", "after"):
         assert of_locks | set(re.findall(rf'failpoints\.{when}\("([a-z-]+)"\)', source)) == set(

@@ -10,14 +10,14 @@ import pytest
 from celery import Celery
 
 from pointledger import ApplyRule, Earn, EraseUser, Freeze
-from pointledger.acceptance import Acceptance
-from pointledger.by_name import ByName, open_commands
-from pointledger.callbacks import CallbackSender, Results, Tasks
+from pointledger.client.acceptor import Acceptance
 from pointledger.embedded import ServerUrls
 from pointledger.errors import AcceptanceBusy
-from pointledger.intake import Intake
+from pointledger.events.ingest import Intake
+from pointledger.integrations.celery_callbacks import CallbackSender, Results, Tasks
+from pointledger.integrations.celery_commands import ByName, open_commands
+from pointledger.jobs.scheduler import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
 from pointledger.settings import Settings
-from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
 from tests.databases import Clones, settings_of
 from tests.events.listener import Listener, relay_all
 from tests.events.sender import Sender, earn, opened_mailbox, producers

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pointledger import Earn, PointsClient, locks
-from pointledger.acceptance import Acceptance
-from pointledger.engine import Engine
-from pointledger.locks import Locks
+from pointledger import Earn, PointsClient
+from pointledger.client.acceptor import Acceptance
+from pointledger.engine.drain import Engine
+from pointledger.engine.locks import Locks
+from pointledger.jobs.scheduler import EXPIRE_POINTS, Sweep
+from pointledger.messaging import redis_client
+from pointledger.messaging.contract import LANES_QUEUE
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.errors import DATABASE_ERRORS
-from pointledger.sweep import EXPIRE_POINTS, Sweep
-from pointledger.wire import LANES_QUEUE
 from pointledger_demo.programme import TENANT
 from pointledger_demo.system import System
 from tests.chaos.proxy import Link, Proxy
@@ -113,7 +114,7 @@ def test_the_phantom_lock_of_redis_py_after_a_lost_reply(own: Ledger, proxy: Pro
 
     Without `holder ~= ARGV[1]` in `_ENTER` and `_TAKE_USERS`, it stands before its own lock."""
     link, url = through(own.settings.redis, proxy)
-    with closing(locks.connect(own.settings.model_copy(update={"redis_url": url}))) as client:
+    with closing(redis_client.connect(own.settings.model_copy(update={"redis_url": url}))) as client:
         mine = Locks(client, own.settings)
         mine.enter(1, "warm")  # the connection is there, and the scripts
         mine.take_users(1, [], "warm")

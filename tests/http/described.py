@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import jsonschema_rs
 
-from pointledger.http.app import create_app
+from pointledger.api.app import create_app
 from pointledger.settings import Settings
 
 DESCRIPTION: dict[str, Any] = create_app(Settings()).openapi()

@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
-from pointledger.domain.json_values import METADATA_BYTES
+from pointledger.domain.values.json_values import METADATA_BYTES
 
 CONDITIONS = ["true", "event.amount_minor >= 1000", "has(event.channel) && event.channel == 'app'"]
 FORMULAS = ["1", "account.balance / 100", "has(event.n) ? int(event.n) : 0"]

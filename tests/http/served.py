@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
+from pointledger.api import server
 from pointledger.domain.commands import KINDS
-from pointledger.http import server
 from pointledger.settings import ServiceRights, Settings
 from tests.http.described import check_described
 from tests.http.issuer import ISSUER, Issuer

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pointledger.http.access import ADMIN, TABLE, WRITE, Need, Principal, check
-from pointledger.http.envelope import Problem
-from pointledger.http.routes import ROUTERS, docs
+from pointledger.api.auth.permissions import ADMIN, TABLE, WRITE, Need, Principal, check
+from pointledger.api.routes import ROUTERS, openapi
+from pointledger.api.schemas.envelope import Problem
 from pointledger.ids import new_id, show_id
 from tests.http.issuer import Issuer
 from tests.http.served import Served
@@ -30,7 +30,7 @@ ROUTES = [(method, path, need) for (method, path), need in TABLE.items() if need
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    for router in (*ROUTERS, docs.router):
+    for router in (*ROUTERS, openapi.router):
         for route in router.routes:
             for method in route.methods:  # type: ignore[attr-defined]
                 yield method, route.path  # type: ignore[attr-defined]

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pointledger.audit import audit
 from pointledger.ids import new_id, show_id
+from pointledger.observability.verify import audit
 from tests.http.served import Served
 from tests.waiting import wait_until
 

@@ -4,7 +4,7 @@ import asyncio
 
 import redis.asyncio
 
-from pointledger.http.buckets import Buckets
+from pointledger.api.auth.rate_limits import Buckets
 
 RATE, BURST = 10, 200  # in portions of 10
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pointledger.http.callers import Callers
+from pointledger.api.auth.client_address import Callers
 from pointledger.settings import Settings
 from tests.http.issuer import Issuer
 from tests.http.served import http_settings, serving

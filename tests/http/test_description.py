@@ -23,8 +23,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from pointledger.http.access import TABLE
-from pointledger.http.examples import BODIES
+from pointledger.api.auth.permissions import TABLE
+from pointledger.api.openapi.examples import BODIES
 from tests.http import schemathesis_hooks
 from tests.http.described import DESCRIPTION, check_described
 from tests.http.served import Served

@@ -93,7 +93,7 @@ def test_a_browser_shows_every_operation_and_finds_nothing_against_the_policy(
 @pytest.mark.long
 def test_the_viewers_files_are_those_of_the_package_that_is_named() -> None:
     package = environments.node("swagger-ui") / "node_modules" / "swagger-ui-dist"
-    viewer = files("pointledger.http") / "viewer"
+    viewer = files("pointledger.api") / "viewer"
     for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert gzip.decompress((viewer / f"{name}.gz").read_bytes()) == (package / name).read_bytes()
     for name in ("NOTICE", "swagger-ui-bundle.js.LICENSE.txt"):
@@ -104,6 +104,6 @@ def test_the_viewers_files_are_those_of_the_package_that_is_named() -> None:
 @pytest.mark.long
 def test_the_wheel_has_the_page_and_its_licenses() -> None:
     names = zipfile.ZipFile(environments._wheel()).namelist()
-    own = {path.name for path in Path(str(files("pointledger.http") / "viewer")).iterdir()}
+    own = {path.name for path in Path(str(files("pointledger.api") / "viewer")).iterdir()}
     assert {name.rpartition("/")[2] for name in names if "/viewer/" in name} == own
     assert any(name.endswith("licenses/LICENSE") for name in names)

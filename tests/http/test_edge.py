@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pointledger.http import body as bodies
-from pointledger.http import protocol
+from pointledger.api import server
+from pointledger.api.schemas import body as bodies
 from pointledger.settings import Settings
 from tests.http.issuer import Issuer
 from tests.http.served import Served, http_settings, serving
@@ -70,7 +70,7 @@ def test_110_what_is_too_large_is_told_so(served: Served, sent: bytes, status: i
 def test_110_who_does_not_come_to_an_end_is_not_waited_for(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "_HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(server, "_HEADER_SECONDS", 0.2)
     monkeypatch.setattr(bodies, "_MOST_SECONDS", 0.2)
     assert served.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n") == b""
     assert served.raw(b"") == b""

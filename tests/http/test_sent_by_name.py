@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from pointledger.acceptance import Acceptance
-from pointledger.by_name import ByName, open_commands
+from pointledger.client.acceptor import Acceptance
+from pointledger.integrations.celery_commands import ByName, open_commands
 from tests.http.served import Served
 
 FIELDS = {"tenant_id": "shop", "user_id": "anna", "amount": 5}

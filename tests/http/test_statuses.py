@@ -3,8 +3,8 @@
 import re
 
 from pointledger import errors
-from pointledger.domain.outcomes import CANCELLED, IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND, Reason
-from pointledger.http.statuses import OF_FAILURE, OF_REASON
+from pointledger.api.schemas.status_codes import OF_FAILURE, OF_REASON
+from pointledger.domain.commands.outcomes import CANCELLED, IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND, Reason
 
 # Copied by hand from the domain's list of refusals.
 TOLD = """TENANT_UNKNOWN 404, FEATURE_DISABLED 403, SELF_TRANSFER 400, ACCOUNT_NOT_FOUND 404,

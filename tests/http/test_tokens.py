@@ -17,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from jwt.algorithms import OKPAlgorithm
 
-from pointledger.http.keys import read_keys
+from pointledger.api.auth.jwks import read_keys
 from tests.http.issuer import AUDIENCE, ISSUER, KID, Issuer
 from tests.http.served import Served
 

@@ -10,12 +10,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger import AnyCommand
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import Tenant, tenant_from
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.errors import NotWaiting
 from pointledger.ids import new_id
-from pointledger.storage import programmes
 from pointledger.storage.database import driver, rows, run
+from pointledger.storage.ledger import program
 from tests.ledger import Ledger
 from tests.model.histories import Act, Cancel, History, Pause, PutConfig, PutRule, PutWallet, Send
 
@@ -118,7 +118,7 @@ def _change(
         case PutConfig():
             _put_config(connection, tenant_from({"tenant_id": tenant, **act.config}), moment)
         case PutRule():
-            rule = programmes.put_rule(connection, tenant, rule_from(dict(act.rule)))
+            rule = program.put_rule(connection, tenant, rule_from(dict(act.rule)))
             values = {"tenant": tenant, "name": rule.body.name, "version": rule.version, "moment": moment}
             run(connection, _DATE_RULE, **values)
         case PutWallet():
@@ -128,7 +128,7 @@ def _change(
 def _put_config(connection: sa.Connection, tenant: Tenant, moment: datetime) -> None:
     """Saves it as if it were that moment. What begins with it, a zone or a notice, counts from then."""
     known = rows(connection, _NEWEST, tenant=tenant.tenant_id)
-    version = programmes.put_tenant(connection, tenant)
+    version = program.put_tenant(connection, tenant)
     if known and version == known[0].version:
         return
     follower = tenant.following(tenant_from(known[0].config) if known else None, moment)

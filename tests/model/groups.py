@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from pointledger.audit import Finding as Broken
-from pointledger.audit import audit
+from pointledger.observability.verify import Finding as Broken
+from pointledger.observability.verify import audit
 from tests.ledger import Ledger
 from tests.model.code import as_code
 from tests.model.compare import Difference

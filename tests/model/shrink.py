@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from pointledger import command_from
-from pointledger.domain.rules import rule_from
-from pointledger.domain.tenants import tenant_from
+from pointledger.domain.program.rule import rule_from
+from pointledger.domain.program.tenant import tenant_from
 from pointledger.errors import LedgerError
 from tests.model.compare import Difference
 from tests.model.histories import History, PutConfig, PutRule, Round, Send

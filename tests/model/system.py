@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from pointledger import command_from
-from pointledger.engine import Engine
+from pointledger.engine.drain import Engine
+from pointledger.engine.locks import Locks
 from pointledger.errors import IdempotencyKeyReused
 from pointledger.ids import show_id
-from pointledger.locks import Locks
 from tests.engine.many_workers import NobodyWaits
 from tests.ledger import Ledger
 from tests.model.acts import REUSED, Played, Sent, begin, do

@@ -8,11 +8,11 @@ import pytest
 from celery import Celery
 
 from pointledger import AnyCommand, Earn, PointsClient
-from pointledger.acceptance import Acceptance
-from pointledger.backlog import Backlog, Stand
-from pointledger.domain.acts import By
+from pointledger.client.acceptor import Acceptance
+from pointledger.client.backlog import Backlog, Stand
+from pointledger.domain.values.actor import By
 from pointledger.errors import BacklogFull
-from pointledger.intake import Intake
+from pointledger.events.ingest import Intake
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger_demo.programme import TENANT

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pointledger import Earn, Spend
-from pointledger.domain.acts import By
+from pointledger.domain.values.actor import By
 from pointledger.ids import parse_id
-from pointledger.storage import failures, journal
-from pointledger.storage.failures import Which
+from pointledger.storage.queue import failures, journal
+from pointledger.storage.queue.failures import Which
 from tests.cli.conftest import Run
 from tests.ledger import Ledger
 

@@ -14,15 +14,15 @@ import redis
 from celery import Celery
 
 from pointledger import Earn
-from pointledger.doctor import Finding, Verdict, examine, require_safe, versions
-from pointledger.doctor.postgres import skew
-from pointledger.doctor.redis import transports
-from pointledger.doctor.work import beat
-from pointledger.domain.acts import By
+from pointledger.domain.values.actor import By
 from pointledger.errors import UnsafeConfiguration
 from pointledger.ids import parse_id
+from pointledger.observability.doctor import Finding, Verdict, examine, require_safe, versions
+from pointledger.observability.doctor.postgres import skew
+from pointledger.observability.doctor.redis import transports
+from pointledger.observability.doctor.work import beat
 from pointledger.settings import Settings
-from pointledger.storage import failures, journal, letters
+from pointledger.storage.queue import dead_letters, failures, journal
 from tests.cli.conftest import Run
 from tests.ledger import Ledger
 
@@ -252,7 +252,9 @@ def test_what_somebody_should_look_at_is_counted(ledger: Ledger) -> None:
     assert found(ledger.settings, "failing-commands").seen.startswith("1 ")
     with ledger.database.begin() as connection:
         failures.bury(connection, lane, parse_id(task_id), hold=False)
-        letters.keep(connection, door="celery", task_id=None, raw=b"{}", reason="INVALID_COMMAND", error="-")
+        dead_letters.keep(
+            connection, door="celery", task_id=None, raw=b"{}", reason="INVALID_COMMAND", error="-"
+        )
     ledger.client.pause("shop", By())
     told = {finding.check: finding for finding in examine(ledger.settings).findings}
     for check in ("dead-commands", "letters", "paused-tenants"):

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pointledger.logs import Log, log_in_lines
+from pointledger.logs import Log
+from pointledger.observability.log_lines import log_in_lines
 from pointledger.settings import Settings
 from tests.faults.conftest import ROOT
 from tests.logged import kept_configuration

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pointledger import AnyCommand, Earn, Spend, locks, telemetry
-from pointledger.metrics import Exporter, exposition
+from pointledger import AnyCommand, Earn, Spend
+from pointledger.domain.commands.records import lane_of
+from pointledger.messaging import redis_client
+from pointledger.observability import counters
+from pointledger.observability.counters import Sender
+from pointledger.observability.metrics import Exporter, exposition
 from pointledger.settings import Settings
-from pointledger.storage import failures, journal
-from pointledger.telemetry import Sender
-from pointledger.wire import lane_of
+from pointledger.storage.queue import failures, journal
 from pointledger_demo.system import System
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
@@ -112,17 +114,17 @@ def test_open_runs_and_dead_commands_are_told(ledger: Ledger, exporter: Exporter
 
 def test_what_is_away_says_so_and_the_rest_is_told(ledger: Ledger) -> None:
     away = ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
-    told = read(Exporter(ledger.database, locks.connect(away), away))
+    told = read(Exporter(ledger.database, redis_client.connect(away), away))
     assert (told['pointledger_up{server="postgres"}'], told['pointledger_up{server="redis"}']) == (1, 0)
     assert told["pointledger_commands_waiting"] == 0
 
 
 def test_counting_survives_a_redis_that_is_away(ledger: Ledger, exporter: Exporter, sender: Sender) -> None:
     away = Sender(
-        locks.connect(ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})),
+        redis_client.connect(ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})),
         ledger.settings,
     )
-    telemetry.RELAYED.inc(3)
+    counters.RELAYED.inc(3)
     away.send()  # says so, and raises nothing
     sender.send()
     assert read(exporter)["pointledger_events_relayed_total"] == 3

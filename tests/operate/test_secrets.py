@@ -12,7 +12,8 @@ from celery import Celery
 from pydantic import SecretStr
 
 from pointledger import Earn
-from pointledger.logs import Log, log_in_lines, masking
+from pointledger.logs import Log
+from pointledger.observability.log_lines import log_in_lines, masking
 from pointledger.settings import Settings
 from pointledger_demo.system import System
 from tests.cli.conftest import Run

@@ -13,11 +13,14 @@ from amqp.exceptions import AMQPError
 from kombu.exceptions import OperationalError
 from psycopg import OperationalError as DriverError
 
-from pointledger import Earn, PointsClient, broker, locks
-from pointledger.backlog import Backlog
+from pointledger import Earn, PointsClient
+from pointledger.client.backlog import Backlog
+from pointledger.events import broker
+from pointledger.messaging import redis_client
+from pointledger.messaging.celery_app import producer_app
+from pointledger.messaging.contract import LANES_QUEUE
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
-from pointledger.wire import LANES_QUEUE, producer_app
 from tests.ledger import Ledger
 from tests.operate.tls import certificate, in_front_of
 
@@ -52,7 +55,7 @@ def test_postgres_redis_and_celerys_broker_work_encrypted(ledger: Ledger, encryp
         task_id = client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5))
         ledger.drain()
         assert client.wait(task_id, 30).state == "applied"
-    assert locks.connect(encrypted).ping()
+    assert redis_client.connect(encrypted).ping()
     key = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}"
     assert ledger.redis.llen(key) == 1, "the doorbell rang through TLS"
     Backlog(engine_for(encrypted.database), encrypted).require_room()
@@ -66,7 +69,7 @@ def test_a_server_that_nobody_vouches_for_is_not_talked_to(encrypted: Settings, 
     with pytest.raises(sa.exc.OperationalError, match="certificate verify failed"):
         engine_for(wrong.database).connect()
     with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
-        locks.connect(wrong).ping()
+        redis_client.connect(wrong).ping()
     with producer_app(wrong) as app, pytest.raises((OperationalError, redis.ConnectionError)) as refused:
         app.send_task("points.drain", args=[0], queue="points.lanes", retry=False)
     assert "certificate verify failed" in str(refused.value)

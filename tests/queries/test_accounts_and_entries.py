@@ -21,7 +21,7 @@ from pointledger import (
     Spend,
     Transfer,
 )
-from pointledger.answers import iso
+from pointledger.client.queries.results import iso
 from pointledger.errors import AccountMissing, EntryMissing, InvalidCommand, TenantMissing
 from pointledger.ids import new_id, parse_id, show_id
 from tests.ledger import Ledger

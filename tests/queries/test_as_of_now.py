@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pointledger import ApplyRule, SetExpiryExemption, SetStatus
-from pointledger.storage import current
+from pointledger.storage.queries import current
 from tests.due import (
     LATER,
     LONG_AGO,

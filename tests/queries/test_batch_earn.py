@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pointledger.audit import audit
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import new_id, show_id
+from pointledger.observability.verify import audit
 from tests.ledger import Ledger
 
 

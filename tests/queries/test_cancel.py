@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from pointledger import Earn, Spend
-from pointledger.audit import audit
 from pointledger.errors import InvalidCommand, NotWaiting
 from pointledger.ids import new_id, parse_id, show_id
-from pointledger.storage import failures
+from pointledger.observability.verify import audit
+from pointledger.storage.queue import failures
 from tests.ledger import Ledger
 
 

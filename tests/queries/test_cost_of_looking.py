@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pointledger.client import PointsClient
-from pointledger.http.lookups import GatewayLookups
-from pointledger.storage import current, database
+from pointledger.api.queries import GatewayLookups
+from pointledger.client.client import PointsClient
+from pointledger.storage import database
+from pointledger.storage.queries import current
 from tests.due import LATER, ago, earn, freeze
 from tests.ledger import Ledger, data_of
 

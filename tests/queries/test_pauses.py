@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pointledger import Earn, Spend
-from pointledger.acceptance import Acceptance
-from pointledger.audit import audit
+from pointledger.client.acceptor import Acceptance
+from pointledger.domain.commands.records import lane_of
 from pointledger.errors import TenantMissing
+from pointledger.jobs.scheduler import EXPIRE_POINTS, Sweep
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.storage import journal
-from pointledger.sweep import EXPIRE_POINTS, Sweep
-from pointledger.wire import lane_of
+from pointledger.storage.queue import journal
 from tests.ledger import Ledger
 
 LONG_AGO = datetime(2017, 1, 1, tzinfo=UTC)

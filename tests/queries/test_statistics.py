@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pointledger import ApplyRule, Earn, Spend
-from pointledger.domain.calendars import zone
+from pointledger.domain.program.calendar import zone
 from pointledger.errors import AnswerTooLate, DatabaseFailed
 from pointledger.storage import database
 from tests.ledger import Ledger

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pointledger import Clawback
 from pointledger.domain.commands import AnyCommand
 from pointledger.ids import parse_id
-from pointledger.storage.current import FIGURES
+from pointledger.storage.queries.current import FIGURES
 from tests.due import LONG_AGO, earn, freeze, recorded, spend
 from tests.ledger import Ledger
 

@@ -6,10 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn, Spend
-from pointledger.acceptance import Acceptance
-from pointledger.domain.values import cash_value
+from pointledger.client.acceptor import Acceptance
+from pointledger.domain.values.money import cash_value
 from pointledger.errors import NotCashEquivalent
-from pointledger.sweep import Sweep
+from pointledger.jobs.scheduler import Sweep
 from tests.ledger import Ledger
 
 NOW = datetime.now(UTC)

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pointledger.engine import Engine
+from pointledger.domain.commands.records import lane_of
+from pointledger.engine.drain import Engine
+from pointledger.engine.locks import Locks
 from pointledger.ids import show_id
-from pointledger.locks import Locks
-from pointledger.storage import erasures
-from pointledger.wire import lane_of
+from pointledger.storage.ledger import erasures
 from tests.ledger import Ledger
 from tests.model.acts import Played, Sent
 from tests.model.histories import History, PutConfig, PutRule, Round

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pointledger.replays.audit import replay
+from pointledger.observability.replay.audit import replay
 from pointledger.settings import Settings
 from tests.ledger import Ledger
 from tests.model.histories import PutWallet

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from pointledger.acceptance import Acceptance
-from pointledger.audit import audit
-from pointledger.cli.replay import replay
-from pointledger.replays.audit import replay as decide_again
+from pointledger.cli.commands.replay import replay
+from pointledger.client.acceptor import Acceptance
+from pointledger.jobs.scheduler import Sweep
+from pointledger.observability.replay.audit import replay as decide_again
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.sweep import Sweep
 from pointledger_demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 from tests.ledger import Ledger
 from tests.replay.by_hand import by_hand

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from pointledger import ApplyRule, CancelPending, Earn
-from pointledger.acceptance import Acceptance
+from pointledger.client.acceptor import Acceptance
 from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
+from pointledger.jobs.scheduler import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for, rows
-from pointledger.sweep import EXPIRE_POINTS, RESET_DAILY_LIMITS, Sweep
 from tests.ledger import Ledger
 
 LONG_AGO = datetime(2017, 1, 1, 12, 0, tzinfo=UTC)
@@ -280,8 +280,8 @@ def test_a_moment_at_which_nothing_is_pending_any_more_is_not_found_for_ever(
 def helped(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many commands a sweep has applied itself, each time it helped on; two users are fed together, and
     none while one of them waits."""
-    monkeypatch.setattr("pointledger.sweep._AT_ONCE", 2)
-    monkeypatch.setattr("pointledger.sweep._LEFT", 0)
+    monkeypatch.setattr("pointledger.jobs.scheduler._AT_ONCE", 2)
+    monkeypatch.setattr("pointledger.jobs.scheduler._LEFT", 0)
     return []
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pointledger import wire
+from pointledger.messaging import contract
 from pointledger.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -33,13 +33,13 @@ def test_everything_that_beat_asks_for_is_a_task_of_the_workers(settings: Settin
     )
     found = json.loads(told.stdout)
     assert found["asked"] == {
-        "ring-waiting-lanes": wire.RING_TASK,
-        "expire-points": wire.EXPIRE_POINTS_TASK,
-        "activate-points": wire.ACTIVATE_POINTS_TASK,
-        "reset-daily-limits": wire.RESET_LIMITS_TASK,
-        "finish-erasures": wire.FINISH_ERASURES_TASK,
-        "release-holds-due": wire.RELEASE_HOLDS_TASK,
-        "tell-expiring": wire.TELL_EXPIRING_TASK,
+        "ring-waiting-lanes": contract.RING_TASK,
+        "expire-points": contract.EXPIRE_POINTS_TASK,
+        "activate-points": contract.ACTIVATE_POINTS_TASK,
+        "reset-daily-limits": contract.RESET_LIMITS_TASK,
+        "finish-erasures": contract.FINISH_ERASURES_TASK,
+        "release-holds-due": contract.RELEASE_HOLDS_TASK,
+        "tell-expiring": contract.TELL_EXPIRING_TASK,
     }
     assert set(found["asked"].values()) <= set(found["known"])
     assert set(found["queues"]) <= set(found["listened"])

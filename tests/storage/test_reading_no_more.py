@@ -9,9 +9,11 @@ import sqlalchemy as sa
 
 from pointledger import Earn
 from pointledger.settings import Settings
-from pointledger.storage import current, health, journal, programmes, queries
 from pointledger.storage.database import committing_each, limited_engine_for, looking, rows, transaction
-from pointledger.storage.queries import PAGE
+from pointledger.storage.ledger import program
+from pointledger.storage.queries import accounts, current, health
+from pointledger.storage.queries.rows import PAGE
+from pointledger.storage.queue import journal
 from tests.due import LATER, earn, freeze
 from tests.ledger import Ledger
 
@@ -62,11 +64,11 @@ def test_a_look_at_a_lane_reads_a_batch_and_not_the_backlog(
 
 
 def of_a_user(connection: sa.Connection) -> object:
-    return queries.entries(connection, "shop", "anna")
+    return accounts.entries(connection, "shop", "anna")
 
 
 def of_a_tenant(connection: sa.Connection) -> object:
-    return queries.entries_of_tenant(connection, "shop", None, PAGE, 0)
+    return accounts.entries_of_tenant(connection, "shop", None, PAGE, 0)
 
 
 @pytest.mark.parametrize("analysed", [False, True])
@@ -91,5 +93,5 @@ def test_an_account_reads_its_own_holds_and_not_everybodys(ledger: Ledger, analy
     if analysed:
         analyse(ledger)
     with looking(ledger.database) as connection:
-        tenant = programmes.tenant(connection, "shop")
+        tenant = program.tenant(connection, "shop")
         assert rows_read(connection, "holds", lambda c: current.account(c, tenant, "anna")) == 20

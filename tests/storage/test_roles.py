@@ -5,10 +5,10 @@ import pytest
 from psycopg import sql
 
 from pointledger import Earn
-from pointledger.audit import audit
 from pointledger.errors import RoleNotMade
+from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from pointledger.storage.invariants_of_tables import APPEND_ONLY
+from pointledger.storage.invariants.tables import APPEND_ONLY
 from pointledger.storage.migrate import migrate
 from pointledger.storage.roles import APP
 from tests.ledger import Ledger

@@ -8,8 +8,8 @@ import pytest
 from pointledger import Earn, Spend, Transfer
 from pointledger.errors import LaneCountDiffers
 from pointledger.storage.errors import DATABASE_ERRORS, sqlstate
-from pointledger.storage.lanes import end_frozen
 from pointledger.storage.migrate import migrate
+from pointledger.storage.queue.lanes import end_frozen
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 

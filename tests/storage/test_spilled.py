@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointledger.storage.spilled import Spilled
+from pointledger.storage.replay.spill import Spilled
 
 KEYS = st.integers(0, 30)
 PUTS = st.one_of(

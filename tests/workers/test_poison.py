@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from pointledger import Earn
-from pointledger.wire import DRAIN_TASK, LANES_QUEUE
+from pointledger.messaging.contract import DRAIN_TASK, LANES_QUEUE
 from pointledger_demo.programme import TENANT
 from pointledger_demo.system import System
 from tests.ledger import Ledger

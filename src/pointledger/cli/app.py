@@ -7,25 +7,17 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli import (
-    accounts,
-    batches,
-    bulk,
-    commands,
-    erasing,
-    events,
-    holds,
-    lookups,
-    operate,
-    policy,
-    serve,
-)
-from pointledger.cli import acts as doings
-from pointledger.cli.dead import dead_app
+from pointledger.cli.accounts import accounts, erase, holds, queries
+from pointledger.cli.accounts.wallets import wallet_app
+from pointledger.cli.commands import batches, bulk, enqueue
+from pointledger.cli.input import InputUnreadable
+from pointledger.cli.operations import audit_log as doings
+from pointledger.cli.operations import checks, jobs, processes, serve
+from pointledger.cli.operations.dead import dead_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
-from pointledger.cli.programmes import rule_app, tenant_app
-from pointledger.cli.reading import InputUnreadable
-from pointledger.cli.wallets import wallet_app
+from pointledger.cli.program import expiry_policy
+from pointledger.cli.program.rules import rule_app
+from pointledger.cli.program.tenants import tenant_app
 from pointledger.errors import (
     IdempotencyKeyReused,
     InvalidCommand,
@@ -35,7 +27,7 @@ from pointledger.errors import (
     LedgerError,
     WaitTimedOut,
 )
-from pointledger.logs import log_in_lines
+from pointledger.observability.log_lines import log_in_lines
 from pointledger.settings import Settings
 from pointledger.storage.errors import DATABASE_ERRORS, failure_of
 
@@ -102,45 +94,45 @@ def pointledger() -> None:
     """
 
 
-app.command(rich_help_panel="Commands")(commands.enqueue)
-app.command(rich_help_panel="Commands")(commands.outcome)
-app.command(rich_help_panel="Commands")(commands.cancel)
+app.command(rich_help_panel="Commands")(enqueue.enqueue)
+app.command(rich_help_panel="Commands")(enqueue.outcome)
+app.command(rich_help_panel="Commands")(enqueue.cancel)
 app.command(rich_help_panel="Commands")(bulk.replay)
 app.command("batch-earn", rich_help_panel="Commands")(batches.batch_earn)
 app.command("batch-outcome", rich_help_panel="Commands")(batches.batch_outcome)
-tenant_app.command("apply-expiry")(policy.apply_expiry)
+tenant_app.command("apply-expiry")(expiry_policy.apply_expiry)
 app.add_typer(tenant_app, name="tenant", help="Tenants: whose programme it is.", rich_help_panel="Programme")
 app.add_typer(rule_app, name="rule", help="Rules: from events to points.", rich_help_panel="Programme")
 app.command(rich_help_panel="Accounts")(accounts.account)
 app.command(rich_help_panel="Accounts")(accounts.accounts)
 app.command(rich_help_panel="Accounts")(accounts.entries)
-app.command(rich_help_panel="Accounts")(lookups.entry)
-app.command(rich_help_panel="Accounts")(lookups.why)
+app.command(rich_help_panel="Accounts")(queries.entry)
+app.command(rich_help_panel="Accounts")(queries.why)
 app.command(rich_help_panel="Accounts")(holds.holds)
 app.command(rich_help_panel="Accounts")(holds.hold)
-app.command(rich_help_panel="Accounts")(lookups.expiring)
-app.command(rich_help_panel="Accounts")(lookups.value)
-app.command(rich_help_panel="Accounts")(lookups.stats)
-app.command(rich_help_panel="Programme")(lookups.limits)
-app.command(rich_help_panel="Accounts")(lookups.export)
+app.command(rich_help_panel="Accounts")(queries.expiring)
+app.command(rich_help_panel="Accounts")(queries.value)
+app.command(rich_help_panel="Accounts")(queries.stats)
+app.command(rich_help_panel="Programme")(queries.limits)
+app.command(rich_help_panel="Accounts")(queries.export)
 app.add_typer(wallet_app, name="wallet", help="Users' money.", rich_help_panel="Accounts")
-app.command(rich_help_panel="Operation")(operate.migrate)
-app.command(rich_help_panel="Operation")(operate.doctor)
-app.command(rich_help_panel="Operation")(operate.metrics)
-app.command(rich_help_panel="Operation")(operate.audit)
-app.command(rich_help_panel="Operation")(events.relay)
-app.command(rich_help_panel="Operation")(events.outbox)
-app.command(rich_help_panel="Operation")(events.intake)
-app.command(rich_help_panel="Operation")(erasing.erase)
-app.command(rich_help_panel="Operation")(operate.integrity)
+app.command(rich_help_panel="Operation")(checks.migrate)
+app.command(rich_help_panel="Operation")(checks.doctor)
+app.command(rich_help_panel="Operation")(checks.metrics)
+app.command(rich_help_panel="Operation")(checks.audit)
+app.command(rich_help_panel="Operation")(processes.relay)
+app.command(rich_help_panel="Operation")(processes.outbox)
+app.command(rich_help_panel="Operation")(processes.intake)
+app.command(rich_help_panel="Operation")(erase.erase)
+app.command(rich_help_panel="Operation")(checks.integrity)
 app.command(rich_help_panel="Operation")(doings.acts)
 app.command(rich_help_panel="Operation")(serve.serve)
 app.add_typer(dead_app, name="dead", help="Commands that could not be applied.", rich_help_panel="Operation")
 sweep_app = typer.Typer(no_args_is_help=True)
-sweep_app.command("expiry")(bulk.sweep_expiry)
-sweep_app.command("holds")(holds.sweep_holds)
-sweep_app.command("erasures")(erasing.sweep_erasures)
-sweep_app.command("preview")(lookups.sweep_preview)
+sweep_app.command("expiry")(jobs.sweep_expiry)
+sweep_app.command("holds")(jobs.sweep_holds)
+sweep_app.command("erasures")(jobs.sweep_erasures)
+sweep_app.command("preview")(jobs.sweep_preview)
 app.add_typer(sweep_app, name="sweep", help="What beat does at night, by hand.", rich_help_panel="Operation")
 
 

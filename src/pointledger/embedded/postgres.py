@@ -10,8 +10,8 @@ import psycopg
 from psycopg import sql
 
 from pointledger.embedded.binaries import find_postgres
-from pointledger.embedded.children import Launcher, start_on_free_port, write_private
-from pointledger.embedded.reach import runnable
+from pointledger.embedded.paths import runnable
+from pointledger.embedded.processes import Launcher, start_on_free_port, write_private
 from pointledger.errors import ServersUnavailable
 
 # SIGINT is the fast shutdown. SIGTERM would wait until every client has gone.

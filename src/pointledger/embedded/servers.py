@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import IO
 
 from pointledger.embedded import postgres, valkey
-from pointledger.embedded.children import Launcher, server_user, stop, write_private
-from pointledger.embedded.reach import reachable_home
+from pointledger.embedded.paths import reachable_home
+from pointledger.embedded.processes import Launcher, server_user, stop, write_private
 from pointledger.errors import ServersUnavailable
 
 _ORPHANS_SECONDS = 40  # longer than a supervisor waits before it kills

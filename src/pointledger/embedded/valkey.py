@@ -11,8 +11,8 @@ from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from pointledger.embedded.binaries import find_valkey
-from pointledger.embedded.children import Launcher, start_on_free_port
-from pointledger.embedded.reach import runnable
+from pointledger.embedded.paths import runnable
+from pointledger.embedded.processes import Launcher, start_on_free_port
 
 STOP_SIGNAL = signal.SIGTERM
 

@@ -17,9 +17,17 @@ from pointledger.settings import Settings
 from pointledger.storage.errors import TIMED_OUT, UNTOLD, failure_of, sqlstate
 
 _POOL_SIZE = 15  # as many threads accept or look at once; opened when needed, and kept: opening costs 5 ms
+
+
 _POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
+
+
 _IDLE_SECONDS = 0.1  # no Postgres restarts within that
+
+
 _CONNECT_TIMEOUT_SECONDS = 4
+
+
 # A server that is gone without a word is noticed by the kernel alone: after 10 s of silence it asks, three
 # times, and it waits no longer for what was sent to be received. By default it would take two hours.
 _LIVENESS = {
@@ -28,7 +36,10 @@ _LIVENESS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+
+
 APPLICATION_NAME = "pointledger"
+
 
 _LIMITED = "pointledger_limited"  # an engine whose sessions have the limits of `transaction` from their start
 
@@ -193,7 +204,10 @@ _kept = lru_cache(maxsize=10)(committing_each)  # of the engines of workers, whi
 
 
 _NOT_BY_INDEX = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
+
+
 INDEX_PLANS_ONLY = ", ".join(f"set_config('{plan}', 'off', true)" for plan in _NOT_BY_INDEX)
+
 
 _SET_LOCAL = f"""
     SELECT set_config('lock_timeout', %(lock_timeout)s, true),
@@ -224,6 +238,7 @@ def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Itera
 
 
 _LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
+
 
 _BEGIN_LOOKING = f"""
     SELECT set_config('statement_timeout', %(statement)s, true),

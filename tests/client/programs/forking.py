@@ -182,7 +182,7 @@ def spawned(client: PointsClient) -> dict[str, object]:
 
 def results(client: PointsClient) -> dict[str, object]:
     """Celery's results, asked for by threads and by children."""
-    app = Celery("user", backend="pointledger.backend:OutcomeBackend")
+    app = Celery("user", backend="pointledger.integrations.celery_backend:OutcomeBackend")
     task_id = client.enqueue(earn("anna"))
     backends = []
 

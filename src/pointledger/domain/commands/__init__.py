@@ -17,20 +17,15 @@ from pointledger.domain.commands.accounts import (
     SetStatus,
 )
 from pointledger.domain.commands.base import Command
-from pointledger.domain.commands.expiry import (
-    ApplyExpiryPolicy,
-    ExtendExpiry,
-    LotExpiry,
-    SetExpiryExemption,
-)
+from pointledger.domain.commands.expiry import ApplyExpiryPolicy, ExtendExpiry, LotExpiry, SetExpiryExemption
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
-from pointledger.domain.commands.sweeps import ActivateDue, ExpireDue, ReleaseHoldsDue, SweepCommand
+from pointledger.domain.commands.scheduled import ActivateDue, ExpireDue, ReleaseHoldsDue, SweepCommand
 from pointledger.domain.commands.wallets import Exchange, WalletAdjust
-from pointledger.domain.extensions import check_extensions
-from pointledger.domain.findings import explain
-from pointledger.domain.json_values import check_metadata
+from pointledger.domain.values.extensions import check_extensions
+from pointledger.domain.values.json_values import check_metadata
+from pointledger.domain.values.validation import explain
 from pointledger.errors import InvalidCommand
 
 __all__ = [

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.fields import MAX_AMOUNT, Amount, Moment, ShortText, SignedAmount, Text, Why
-from pointledger.domain.parts import as_tuple
+from pointledger.domain.values.fields import MAX_AMOUNT, Amount, Moment, ShortText, SignedAmount, Text, Why
+from pointledger.domain.values.models import as_tuple
 
 
 class Adjust(Command):

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pointledger.domain.extensions import Extensions
-from pointledger.domain.fields import EntityId, Key, Moment, TaskId
+from pointledger.domain.values.extensions import Extensions
+from pointledger.domain.values.fields import EntityId, Key, Moment, TaskId
 from pointledger.ids import new_id
 
 

@@ -5,9 +5,8 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.expiry import Days, Months
-from pointledger.domain.fields import MAX_AMOUNT, Moment, TaskId, Why
-from pointledger.domain.parts import as_tuple
+from pointledger.domain.values.fields import MAX_AMOUNT, Days, Moment, Months, TaskId, Why
+from pointledger.domain.values.models import as_tuple
 
 _MOST_LOTS = 1_000  # that one command names: a row of the journal stays small
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, JsonValue, model_validator
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.fields import Amount, Moment, ShortText, TaskId
+from pointledger.domain.values.fields import Amount, Moment, ShortText, TaskId
 
 
 class Freeze(Command):

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.fields import MAX_AMOUNT, Amount, EntityId, Key, Label, Moment, ShortText, Text
-from pointledger.domain.json_values import Metadata
+from pointledger.domain.values.fields import MAX_AMOUNT, Amount, EntityId, Key, Label, Moment, ShortText, Text
+from pointledger.domain.values.json_values import Metadata
 
 
 class ApplyRule(Command):

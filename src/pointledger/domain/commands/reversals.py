@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.fields import Amount, ShortText, TaskId, Text
+from pointledger.domain.values.fields import Amount, ShortText, TaskId, Text
 
 
 class Refund(Command):

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, WithJsonSchema, model_validator
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.fields import Amount, EntityId, ShortText, Text, Why
-from pointledger.domain.money import (
+from pointledger.domain.values.fields import Amount, EntityId, ShortText, Text, Why
+from pointledger.domain.values.money import (
     CURRENCY_SCHEMA,
     NUMBER_SCHEMA,
     SCALES,

@@ -1,0 +1,30 @@
+"""The routes, a module for each topic. One that is not listed here does not exist; but for `docs`, which can
+be switched off."""
+
+from fastapi import APIRouter
+
+from pointledger.api.routes import (  # fmt: skip
+    accounts,
+    audit_log,
+    batches,
+    commands,
+    config,
+    health,
+    rules,
+    tasks,
+    tenant,
+    wallets,
+)
+
+ROUTERS: tuple[APIRouter, ...] = (
+    commands.router,
+    accounts.router,
+    batches.router,
+    tenant.router,
+    config.router,
+    rules.router,
+    wallets.router,
+    audit_log.router,
+    tasks.router,
+    health.router,
+)

@@ -1,0 +1,1 @@
+"""Commands that enqueue: one, many, from files."""

@@ -1,0 +1,1 @@
+"""Commands about a tenant's program: configuration, rules, expiry policies."""

@@ -1,0 +1,65 @@
+"""`tenant apply-expiry`: a changed policy for points that are there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from pointledger.cli.arguments import TenantId, WaitForAll
+from pointledger.cli.input import moment
+from pointledger.cli.output import Json, print_fields, print_json, stderr
+from pointledger.cli.progress import Tally
+from pointledger.cli.session import opened_acceptance, opened_client, opened_database, opened_settings
+from pointledger.jobs.expiry_policy import PolicyChange
+from pointledger.settings import Settings
+
+
+def apply_expiry(
+    tenant_id: TenantId,
+    not_before: Annotated[
+        datetime | None,
+        typer.Option(
+            "--not-before",
+            parser=moment,
+            metavar="TIME",
+            help="When the notice ends: nothing comes to expire before it; the tenant's expiry_notice_days, "
+            "if not given.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="So many accounts at most; ask again for the rest."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be moved.")] = False,
+    wait: WaitForAll = False,
+    json: Json = False,
+) -> None:
+    """Let a changed expiry policy, of the tenant or of a rule, hold for points that are there already.
+
+    Without this they keep their expiry. Points that a command gave an expiry, that came from another system
+    or that an administrator let live longer keep it anyway. What was moved is not moved again: it may be
+    stopped and asked again, with the same --not-before.
+    """
+    with opened_settings() as settings, opened_client(settings) as client, _opened(settings) as change:
+        tally, accepted, shown = Tally(client), 0, dict[str, Any]()
+        with stderr().status("Looking at lots ..."):
+            for report, receipt in change.apply(tenant_id, not_before, limit=limit, dry_run=dry_run):
+                shown = report.as_json()
+                if receipt:
+                    accepted += receipt.new
+                    tally.add(receipt.task_ids)
+            if wait:
+                tally.wait(lambda: None)
+    shown |= {"dry_run": dry_run, "accepted": accepted}
+    if wait:
+        shown |= {"applied": tally.applied, "refused": sum(tally.refused.values()), "dead": tally.dead}
+    (print_json if json else print_fields)(shown)
+    raise tally.exit(waited=wait)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[PolicyChange]:
+    with opened_database(settings) as database, opened_acceptance(database, settings) as acceptance:
+        yield PolicyChange(database, acceptance)

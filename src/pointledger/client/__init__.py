@@ -1,0 +1,1 @@
+"""How commands get in and answers get out."""

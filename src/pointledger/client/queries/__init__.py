@@ -1,0 +1,1 @@
+"""Read-only queries: accounts, entries, rules, wallets, explanations, exports. Each is bounded."""

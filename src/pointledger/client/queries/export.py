@@ -1,0 +1,62 @@
+"""Everything that is known about a user, as one document."""
+
+from typing import Any
+from uuid import UUID
+
+from pointledger.errors import AccountMissing
+from pointledger.ids import parse_id
+from pointledger.storage.database import Asking, looking
+from pointledger.storage.ledger import program
+from pointledger.storage.queries import accounts, current, explain, wallets
+from pointledger.storage.queries.current import Current, lots_now, lots_unrecorded
+
+_PAGE = 1000  # entries at once
+
+
+class Exports(Asking):
+    """Asks one database."""
+
+    def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
+        """Everything about the user: account and lots as they are now, entries, wallet, and commands with
+        what came of them, also those that were refused or wait. Reads the whole journal, in short pieces,
+        after the rest."""
+        with looking(self._database) as connection:
+            found = current.account(connection, program.tenant(connection, tenant_id), user_id)
+            wallet = wallets.wallet(connection, tenant_id, user_id)
+            wallet_entries = list(wallets.all_entries(connection, tenant_id, user_id))
+            entries: list[dict[str, Any]] = []
+            lots: list[dict[str, Any]] = []
+            before: int | None = None
+            while page := accounts.entries(connection, tenant_id, user_id, before, limit=_PAGE):
+                entries += page
+                lots += explain.lots_of(connection, tenant_id, [parse_id(entry["id"]) for entry in page])
+                before = page[-1]["seq"]
+        commands = self._commands_of(tenant_id, user_id)
+        if found is None and wallet is None and not commands:
+            raise AccountMissing(f"{user_id} of {tenant_id}")
+        return {
+            "tenant_id": tenant_id,
+            "user_id": user_id,
+            "account": found.shown if found else None,
+            "lots": _lots(lots, found),
+            "entries": entries,
+            "wallet": wallet,
+            "wallet_entries": wallet_entries,
+            "commands": commands,
+        }
+
+    def _commands_of(self, tenant_id: str, user_id: str) -> list[dict[str, Any]]:
+        commands: list[dict[str, Any]] = []
+        reached: UUID | None = None
+        while True:
+            with looking(self._database) as connection:
+                ids, reached = explain.commands_of(connection, tenant_id, user_id, reached)
+                if ids:
+                    commands += explain.commands_told(connection, ids)
+            if reached is None:
+                return sorted(commands, key=lambda command: int(command["seq"]))
+
+
+def _lots(recorded: list[dict[str, Any]], found: Current | None) -> list[dict[str, Any]]:
+    lots = lots_now(recorded, found) + (lots_unrecorded(found) if found else [])
+    return sorted(lots, key=lambda lot: str(lot["id"]))

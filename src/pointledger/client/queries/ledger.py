@@ -1,0 +1,276 @@
+"""Lookups: what may be asked of the ledger. Each answer is of one moment, read only, and bounded.
+
+It tells of accounts, lots and holds as they are at that moment (`as_of`), as a command would find them. What
+is recorded stands beside, under `recorded_`. Entries are told as they are recorded.
+
+Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate, DatabaseAway, DatabaseFailed.
+"""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.client.queries import explanation as words
+from pointledger.client.queries.audit_log import ActLookups
+from pointledger.client.queries.export import Exports
+from pointledger.client.queries.results import CashValue, EntryPage, Expiring, HoldPage, Why, iso
+from pointledger.client.queries.rules import RuleLookups
+from pointledger.client.queries.wallets import WalletLookups
+from pointledger.domain.program.tenant import Tenant
+from pointledger.domain.values.money import cash_value
+from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
+from pointledger.ids import parse_id
+from pointledger.storage.database import looking
+from pointledger.storage.ledger import program  # fmt: skip
+from pointledger.storage.queries import accounts as account_queries  # fmt: skip
+from pointledger.storage.queries import current, expiring, explain, pages, rows, statistics
+from pointledger.storage.queries import holds as hold_queries
+from pointledger.storage.queries.current import Current
+from pointledger.storage.queue import job_runs, pauses  # fmt: skip
+
+MOST_ENTRIES = 1000  # of a page
+MONTHS = 12  # of a user's statistics, unless asked otherwise
+MOST_MONTHS = 120
+DAYS = 30
+MOST_DAYS = 36_500  # as far as a policy can reach
+
+
+class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
+    """Asks one database."""
+
+    # -------------------------------------------------------------------------- accounts and entries
+
+    def account(self, tenant_id: str, user_id: str, as_of: datetime | None = None) -> dict[str, Any]:
+        """The account in the API's fields; `as_of`: as it had been recorded by that moment (`created_at`
+        of the entries decides). Then `status` is null: no entry tells it."""
+        with looking(self._database) as connection:
+            tenant = program.tenant(connection, tenant_id)
+            if as_of is None:
+                return _current(connection, tenant, user_id).shown
+            found = account_queries.account_as_of(connection, tenant_id, user_id, as_of)
+        if found is None:
+            raise AccountMissing(f"{user_id} of {tenant_id} as of {iso(as_of)}")
+        return found
+
+    def accounts(self, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
+        """A page of the tenant's accounts by user id, those after `after`; empty at the end."""
+        with looking(self._database) as connection:
+            return current.accounts(connection, program.tenant(connection, tenant_id), after)
+
+    def entries(
+        self,
+        tenant_id: str,
+        user_id: str,
+        *,
+        before: int | None = None,
+        type: str | None = None,
+        limit: int = rows.PAGE,
+    ) -> EntryPage:
+        """A page of entries, newest first, those with a `seq` below `before`. Entries never change and only
+        ever come on top, so pages are the same whatever is written meanwhile."""
+        limit = max(1, min(limit, MOST_ENTRIES))
+        with looking(self._database) as connection:
+            total = _version(connection, tenant_id, user_id)
+            found = account_queries.entries(connection, tenant_id, user_id, before, type=type, limit=limit)
+        is_last = len(found) < limit or found[-1]["seq"] == 1
+        return EntryPage(tuple(found), total, None if is_last else found[-1]["seq"])
+
+    def entry(self, tenant_id: str, entry_id: str) -> dict[str, Any]:
+        """One entry. Raises EntryMissing, and InvalidCommand for what is no id."""
+        with looking(self._database) as connection:
+            program.tenant(connection, tenant_id)
+            return _entry(connection, tenant_id, entry_id)
+
+    def why(self, tenant_id: str, entry_id: str) -> Why:
+        """How an entry came about. Raises EntryMissing, and InvalidCommand for what is no id."""
+        with looking(self._database) as connection:
+            tenant = program.tenant(connection, tenant_id)
+            entry = _entry(connection, tenant_id, entry_id)
+            command = explain.command(connection, parse_id(entry["command_id"]))
+            rule = None
+            if entry["rule_id"]:
+                rule_id, version = parse_id(entry["rule_id"]), entry["rule_version"]
+                rule = explain.rule_version(connection, tenant_id, rule_id, version)
+            moved = explain.lots_moved(connection, tenant_id, parse_id(entry["id"]))
+            arrived = explain.lots_arrived(connection, tenant, entry["user_id"], parse_id(entry["id"]))
+        told = words.tell(entry, command, rule, moved, arrived)
+        grant = words.grant_of(entry, command)
+        return Why(tuple(told), entry, command, rule, grant, tuple(moved), tuple(arrived))
+
+    # -------------------------------------------------------------------------------------- holds
+
+    def holds(
+        self,
+        tenant_id: str,
+        user_id: str,
+        *,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = rows.PAGE,
+    ) -> HoldPage:
+        """A page of the user's holds, the latest first: those with a `seq` below `before`; `state`, as it is
+        now: open, captured, released, timed_out, or any."""
+        limit = max(1, min(limit, MOST_ENTRIES))
+        with looking(self._database) as connection:
+            _version(connection, tenant_id, user_id)
+            below = rows.BEYOND_ANY_SEQ if before is None else before
+            found = hold_queries.holds_of(connection, tenant_id, user_id, state, below, limit)
+        return HoldPage(tuple(found), None if len(found) < limit else found[-1]["seq"])
+
+    def hold(self, tenant_id: str, hold_id: str) -> dict[str, Any]:
+        """One hold, with its `lots`. Raises HoldMissing, and InvalidCommand for what is no id."""
+        with looking(self._database) as connection:
+            tenant = program.tenant(connection, tenant_id)
+            asked = _id("hold_id", hold_id)
+            found = hold_queries.hold(connection, tenant_id, asked)
+            if found is None:
+                raise HoldMissing(f"{hold_id} of {tenant_id}")
+            owner = _current(connection, tenant, found.shown["user_id"]) if found.may_be_due else None
+            lots = hold_queries.lots_of_hold(connection, tenant_id, asked, owner)
+        return found.shown | {"lots": lots}
+
+    # ------------------------------------------------------------------------------- what it is worth
+
+    def expiring(self, tenant_id: str, user_id: str, days: int = DAYS) -> Expiring:
+        """The lots that expire within so many calendar days of the tenant, from now."""
+        days = max(1, min(days, MOST_DAYS))
+        with looking(self._database) as connection:
+            tenant = program.tenant(connection, tenant_id)
+            account = _current(connection, tenant, user_id)
+            until = tenant.days_later(account.now, days)
+            found = expiring.expiring_now(connection, tenant, user_id, account, until)
+            recorded = found
+            if account.lots:
+                recorded = expiring.expiring_lots(connection, tenant, user_id, account.now, until)
+        shown = account.shown
+        notice = max(shown["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
+        switches = tenant.expire_enabled, shown["expiry_exempt"], notice
+        sums = found.points, found.lots_in_all, recorded.points
+        return Expiring(user_id, account.now, until, *switches, *sums, tuple(found.lots))
+
+    def value(self, tenant_id: str, user_id: str) -> CashValue:
+        """What the available balance is worth in money. Raises NotCashEquivalent."""
+        with looking(self._database) as connection:
+            tenant = program.tenant(connection, tenant_id)
+            account = _current(connection, tenant, user_id).shown
+        if account["points_type"] != "cash_equivalent":
+            raise NotCashEquivalent(f"those of {user_id} of {tenant_id} are {account['points_type']}")
+        balance, rate = account["balance"], account["exchange_rate"]
+        worth = cash_value(balance, rate, tenant.scale)
+        beside = account["as_of"], account["recorded_balance"]
+        return CashValue(user_id, balance, rate, *worth, tenant.currency, *beside)
+
+    # ------------------------------------------------------------------------------------- statistics
+
+    def user_statistics(self, tenant_id: str, user_id: str, months: int = MONTHS) -> dict[str, Any]:
+        """The account's totals; entries and points of the last months by when they happened, in the
+        tenant's calendar; and what each rule has granted, and what of that is pending."""
+        with looking(self._database) as connection:
+            tenant = program.tenant(connection, tenant_id)
+            account = _current(connection, tenant, user_id)
+            firsts = _months(tenant.local_date(account.now), max(1, min(months, MOST_MONTHS)))
+            starts = [tenant.day_starts_at(first) for first in firsts]
+            by_month = statistics.user_by_month(connection, tenant_id, user_id, starts)
+            by_rule = statistics.user_by_rule(connection, tenant_id, user_id, list(account.lots))
+        shown = [{"month": f"{firsts[place]:%Y-%m}"} | figures for place, figures in by_month]
+        return {"account": account.shown, "by_month": shown, "by_rule": by_rule}
+
+    def tenant_statistics(self, tenant_id: str) -> dict[str, Any]:
+        """Accounts by status, what they add up to, and what was recorded in the tenant's current month:
+        entries and points by kind, and what each rule granted."""
+        with looking(self._database) as connection:
+            tenant, now = program.tenant(connection, tenant_id), current.moment_of(connection)
+            today = tenant.local_date(now)
+            since = tenant.day_starts_at(today.replace(day=1))
+            since_paused = pauses.paused(connection).get(tenant_id)
+            sums = statistics.tenant_accounts(connection, tenant, now)
+            by_kind = statistics.tenant_by_kind_since(connection, tenant_id, since)
+            by_rule = statistics.tenant_by_rule_since(connection, tenant_id, since)
+        return {
+            "tenant_id": tenant_id,
+            "as_of": iso(now),
+            "paused_since": iso(since_paused) if since_paused else None,
+            "accounts": sums.accounts,
+            "outstanding": _outstanding(sums.totals),
+            "totals": sums.totals,
+            "recorded_outstanding": _outstanding(sums.recorded),
+            "recorded_totals": sums.recorded,
+            "month": f"{today:%Y-%m}",
+            "this_month": by_kind,
+            "by_rule": by_rule,
+        }
+
+    def preview_of_sweep(
+        self, tenant_id: str | None = None, as_of: datetime | None = None, members: int = 50
+    ) -> list[dict[str, Any]]:
+        """For each tenant (or one): the accounts, lots and points that a sweep as of a moment (now, if not
+        given) would expire, and the first of these accounts; and what exempt accounts keep. Changes
+        nothing; also where expiry is switched off or a notice holds it back, so that it is known before."""
+        with looking(self._database) as connection:
+            as_of = as_of or job_runs.now(connection)
+            tenants = _tenants(connection, tenant_id)
+            return [_preview(connection, tenant, as_of, members) for tenant in tenants]
+
+
+def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current:
+    """The account as it is now. Raises AccountMissing."""
+    found = current.account(connection, tenant, user_id)
+    if found is None:
+        raise AccountMissing(f"{user_id} of {tenant.tenant_id}")
+    return found
+
+
+def _version(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
+    """How many entries the account has. Raises TenantMissing, AccountMissing."""
+    program.tenant(connection, tenant_id)
+    return pages.version_of(connection, tenant_id, user_id)
+
+
+def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
+    found = account_queries.entry(connection, tenant_id, _id("entry_id", entry_id))
+    if found is None:
+        raise EntryMissing(f"{entry_id} of {tenant_id}")
+    return found
+
+
+def _outstanding(totals: dict[str, int]) -> int:
+    return sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
+
+
+def _id(name: str, text: str) -> UUID:
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise InvalidCommand(f"{name}: {error}") from None
+
+
+def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
+    if tenant_id is not None:
+        return [program.tenant(connection, tenant_id)]
+    return [tenant for tenant, _ in program.all_tenants(connection)]
+
+
+def _preview(connection: sa.Connection, tenant: Tenant, as_of: datetime, members: int) -> dict[str, Any]:
+    sums, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
+    left, _ = expiring.would_expire(connection, tenant.tenant_id, as_of, 1, exempt=True)
+    head = {
+        "tenant_id": tenant.tenant_id,
+        "as_of": iso(as_of),
+        "expire_enabled": tenant.expire_enabled,
+        "expires_not_before": _iso(tenant.expires_not_before),
+    }
+    exempt = {"exempt_accounts": left["accounts"], "exempt_points": left["points"]}
+    return head | sums | exempt | {"members": first}
+
+
+def _months(today: date, count: int) -> list[date]:
+    """The first days of so many months, the oldest first, the last one today's."""
+    newest = today.year * 12 + today.month - 1
+    numbers = range(newest - count + 1, newest + 1)
+    return [date(number // 12, number % 12 + 1, 1) for number in numbers]
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None

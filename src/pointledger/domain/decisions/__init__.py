@@ -1,0 +1,1 @@
+"""What each command does to the accounts: guards first, then the deed. One function per kind."""

@@ -1,0 +1,135 @@
+"""The decision: what a command does to the book. Pure: the same book and command, the same decision.
+
+First time passes on the account of the command's user: holds that have timed out are released, pending points
+whose moment has come become available, what is due expires. That stays whatever becomes of the command. Then
+each kind is a column of guards in order of precedence (`Reason`), the line from which on the command must
+succeed, and the deed.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from pointledger.domain.commands import (
+    ActivateDue,
+    Adjust,
+    ApplyExpiryPolicy,
+    ApplyRule,
+    CancelPending,
+    Clawback,
+    ConfirmDeduction,
+    Earn,
+    EraseUser,
+    Exchange,
+    Expire,
+    ExpireDue,
+    ExtendExpiry,
+    Freeze,
+    ImportOpeningBalance,
+    OpenAccount,
+    Refund,
+    ReleaseHoldsDue,
+    SetExpiryExemption,
+    SetStatus,
+    Spend,
+    SweepCommand,
+    Transfer,
+    Unfreeze,
+    WalletAdjust,
+)
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.outcomes import Decision, Reason, Refused
+from pointledger.domain.decisions.accounts import (
+    adjust,
+    erase_user,
+    import_opening_balance,
+    open_account,
+    set_expiry_exemption,
+    set_status,
+)
+from pointledger.domain.decisions.apply_rule import apply_rule
+from pointledger.domain.decisions.expiry import apply_expiry_policy, extend_expiry
+from pointledger.domain.decisions.guards import let_time_pass
+from pointledger.domain.decisions.holds import confirm_deduction, freeze, release_holds_due, unfreeze
+from pointledger.domain.decisions.points import (
+    _earn,
+    _expire,
+    _expire_due,
+    _spend,
+    _transfer,
+    activate,
+)
+from pointledger.domain.decisions.reversals import cancel_pending, clawback, refund
+from pointledger.domain.decisions.wallets import exchange, wallet_adjust
+from pointledger.domain.ledger.book import Book
+from pointledger.domain.program.tenant import Tenant
+
+
+def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch for each kind)
+    """Applies one command to the book, or refuses it."""
+    command = accepted.command
+    book.begin(command.tenant_id, command.id)
+    tenant = book.tenants.get(command.tenant_id)
+    if tenant is None:
+        return Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}")
+    at = effective_at(tenant, accepted)
+    account = book.accounts.get((command.tenant_id, command.user_id))
+    if account:
+        let_time_pass(book, tenant, account, at)
+    match command:
+        case ApplyRule():
+            return apply_rule(book, tenant, command, at)
+        case Earn():
+            return _earn(book, tenant, command, at)
+        case Spend():
+            return _spend(book, tenant, command, at)
+        case Transfer():
+            return _transfer(book, tenant, command, at)
+        case Expire():
+            return _expire(book, tenant, command, at)
+        case ExpireDue():
+            return _expire_due(book, tenant, command, at)
+        case Refund():
+            return refund(book, tenant, command, at)
+        case Clawback():
+            return clawback(book, tenant, command, at)
+        case CancelPending():
+            return cancel_pending(book, tenant, command, at)
+        case ImportOpeningBalance():
+            return import_opening_balance(book, tenant, command, at)
+        case ActivateDue():
+            return activate(book, tenant, command, at)
+        case Freeze():
+            return freeze(book, tenant, command, at)
+        case Unfreeze():
+            return unfreeze(book, tenant, command, at)
+        case ConfirmDeduction():
+            return confirm_deduction(book, tenant, command, at)
+        case ReleaseHoldsDue():
+            return release_holds_due(book, tenant, command, at)
+        case Adjust():
+            return adjust(book, tenant, command, at)
+        case OpenAccount():
+            return open_account(book, tenant, command, at)
+        case SetStatus():
+            return set_status(book, tenant, command, at)
+        case SetExpiryExemption():
+            return set_expiry_exemption(book, tenant, command, at)
+        case ExtendExpiry():
+            return extend_expiry(book, tenant, command, at)
+        case ApplyExpiryPolicy():
+            return apply_expiry_policy(book, tenant, command, at)
+        case EraseUser():
+            return erase_user(book, tenant, command, at)
+        case WalletAdjust():
+            return wallet_adjust(book, tenant, command, at)
+        case Exchange():
+            return exchange(book, tenant, command, at)
+        case _:
+            assert_never(command)
+
+
+def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
+    """The instant that decides about a command; a sweep carries its own, which may not lie ahead."""
+    if isinstance(accepted.command, SweepCommand):
+        return min(accepted.command.as_of, accepted.accepted_at)
+    return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)

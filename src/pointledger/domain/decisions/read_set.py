@@ -1,0 +1,104 @@
+"""What a batch of commands needs to be decided: worked out before anything of it is read."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from pointledger.domain.commands import (
+    ApplyExpiryPolicy,
+    ApplyRule,
+    CancelPending,
+    Clawback,
+    ConfirmDeduction,
+    Earn,
+    EraseUser,
+    ExtendExpiry,
+    SetStatus,
+    Spend,
+    Unfreeze,
+)
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.decisions.decide import effective_at
+from pointledger.domain.decisions.reversals import windows_of
+from pointledger.domain.ledger.book import Book
+from pointledger.domain.program.limits import EARN_METER, SPEND_METER, Window, daily_window, rule_windows
+from pointledger.domain.program.tenant import Tenant
+from pointledger.domain.values.fields import MAX_AMOUNT
+
+
+@dataclass(slots=True)
+class AccountNeeds:
+    """How far the account's clock may move, how many points may leave it, and which holds are asked for."""
+
+    until: datetime
+    debit: int = 0
+    holds: set[UUID] = field(default_factory=set)  # by their ids
+    release: int = 0  # points of whichever holds are the oldest
+    pending: bool = False  # whether all that is pending is asked for
+
+
+@dataclass(slots=True)
+class Needs:
+    accounts: dict[tuple[str, str], AccountNeeds] = field(default_factory=dict)
+    windows: set[Window] = field(default_factory=set)
+
+
+def needs_of(batch: list[Accepted], book: Book) -> Needs:
+    """Needs the book's tenants and rules, its accounts with their clocks, and what the batch reverses."""
+    needs = Needs()
+    for accepted in batch:
+        command = accepted.command
+        tenant = book.tenants.get(command.tenant_id)
+        if tenant is None:
+            continue
+        at = effective_at(tenant, accepted)
+        for user_id in command.users:
+            _reach(needs, book, (command.tenant_id, user_id), at)
+        need = needs.accounts[command.tenant_id, command.user_id]
+        need.debit += command.debit + _clawed(book, accepted)
+        if isinstance(command, EraseUser) or (isinstance(command, SetStatus) and command.status == "closed"):
+            need.pending = True
+        if isinstance(command, ExtendExpiry | ApplyExpiryPolicy):
+            need.pending, need.release = True, MAX_AMOUNT  # the lots that wait, and those of every hold
+        if isinstance(command, Unfreeze | ConfirmDeduction):
+            if command.hold_id:
+                need.holds.add(command.hold_id)
+            else:
+                need.release = min(need.release + (command.amount or 0), MAX_AMOUNT)
+        needs.windows.update(windows_of_command(book, tenant, accepted, at))
+    return needs
+
+
+def _reach(needs: Needs, book: Book, key: tuple[str, str], at: datetime) -> None:
+    known = needs.accounts.get(key)
+    if known:
+        known.until = max(known.until, at)
+        return
+    account = book.accounts.get(key)
+    needs.accounts[key] = AccountNeeds(max(at, account.as_of) if account else at)
+
+
+def _clawed(book: Book, accepted: Accepted) -> int:
+    """The most that a clawback can take: what is left of the entry that it names."""
+    command = accepted.command
+    if not isinstance(command, Clawback):
+        return 0
+    earned = book.reversibles.get((command.tenant_id, command.related_id))
+    return earned.left if earned else 0
+
+
+def windows_of_command(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
+    """The windows of limits that deciding it may look at; what it reverses is in the book."""
+    command = accepted.command
+    found = []
+    if isinstance(command, ApplyRule):
+        for rule in book.rules_of(tenant).for_event(command.event_type, at):
+            found += [window for _, window in rule_windows(tenant, command.user_id, rule, at)]
+    if isinstance(command, ApplyRule | Earn) and tenant.max_earn_per_day is not None:
+        found.append(daily_window(tenant, command.user_id, EARN_METER, at))
+    if isinstance(command, Spend) and tenant.max_spend_per_day is not None:
+        found.append(daily_window(tenant, command.user_id, SPEND_METER, at))
+    if isinstance(command, Clawback | CancelPending):
+        earned = book.reversibles.get((command.tenant_id, command.related_id))
+        found += windows_of(book, tenant, command.user_id, earned, at) if earned else []
+    return found

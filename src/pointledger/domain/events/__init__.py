@@ -1,0 +1,1 @@
+"""What enters and leaves as messages: outgoing events, incoming CloudEvents, Celery messages."""

@@ -1,0 +1,96 @@
+"""What an outcome tells of accounts and entries. Numbers that are zero are left out of what is stored;
+`complete` puts them back for the reader."""
+
+from typing import Any
+from uuid import UUID
+
+from pointledger.domain.commands.outcomes import Applied
+from pointledger.domain.ledger.account import Account
+from pointledger.domain.ledger.entry import Entry
+from pointledger.ids import show_id
+
+_NUMBERS = (
+    "balance",
+    "frozen_balance",
+    "pending_balance",
+    "debt",
+    "total_earned",
+    "total_spent",
+    "expired_points",
+    "total_refunded",
+    "total_transferred_in",
+    "total_transferred_out",
+    "total_adjusted_in",
+    "total_adjusted_out",
+    "total_clawed_back",
+)
+_IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id", "lot_id", "wallet_id"})
+
+
+def account_data(account: Account) -> dict[str, Any]:
+    """The account as the command left it."""
+    data: dict[str, Any] = {
+        "id": account.id,
+        "user_id": account.pseudonym or account.user_id,
+        "status": account.status,
+        "version": account.version,
+    }
+    if account.expiry_exempt:
+        data["expiry_exempt"] = True
+    for name in _NUMBERS:
+        number = getattr(account, name)
+        if number:
+            data[name] = number
+    return data
+
+
+def entry_data(entry: Entry) -> dict[str, Any]:
+    """One entry, as the API shows a transaction."""
+    data: dict[str, Any] = {
+        "id": entry.id,
+        "seq": entry.seq,
+        "type": entry.type,
+        "subtype": entry.subtype,
+        "amount": entry.amount,
+        "balance_before": entry.balance_after - entry.delta,
+        "balance_after": entry.balance_after,
+    }
+    if entry.delta_frozen:
+        data["frozen_before"] = entry.frozen_after - entry.delta_frozen
+        data["frozen_after"] = entry.frozen_after
+    if entry.expires_at is not None:
+        data["expires_at"] = entry.expires_at
+    if entry.related_id is not None:
+        data["related_id"] = entry.related_id
+    if entry.delta_debt:
+        data["delta_debt"] = entry.delta_debt
+    return data
+
+
+def applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
+    """The common answer: the account as it stands now and what was written to it."""
+    return Applied(
+        numbers
+        | {
+            "transactions": [entry_data(entry) for entry in entries],
+            "account": account_data(account),
+        }
+    )
+
+
+def complete(data: Any) -> Any:
+    """Stored data as the reader gets it: every number there, ids as ULIDs."""
+    if isinstance(data, list):
+        return [complete(part) for part in data]
+    if not isinstance(data, dict):
+        return data
+    shown: dict[str, Any] = {
+        name: show_id(UUID(value)) if name in _IDS and isinstance(value, str) else complete(value)
+        for name, value in data.items()
+    }
+    if isinstance(shown.get("account"), dict):
+        shown["account"] = dict.fromkeys(_NUMBERS, 0) | shown["account"]
+    if shown.get("transactions"):
+        # The one of highest priority, where one is asked for: the API's pages know only one.
+        shown["transaction"] = shown["transactions"][0]
+    return shown

@@ -1,0 +1,1 @@
+"""A tenant's configuration and rules: expressions, awards, limits, matching, expiry policies."""

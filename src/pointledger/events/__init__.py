@@ -1,0 +1,1 @@
+"""The broker of events: relay (out) and ingest (in)."""

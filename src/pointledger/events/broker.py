@@ -1,0 +1,133 @@
+"""The broker of events, in and out: one kombu connection, set so that nothing waits for ever on a dead one.
+
+Not Celery's queues: other services may reach these, and nobody else's message gets near a worker.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Connection, Exchange, Producer, Queue
+from kombu.exceptions import KombuError
+
+from pointledger.domain.events.outgoing import Event
+from pointledger.domain.values.json_values import write_json
+from pointledger.errors import BrokerAway
+from pointledger.messaging.celery_app import tls_options
+from pointledger.settings import Settings
+
+CONTENT_TYPE = "application/cloudevents+json"
+_CONNECT_SECONDS = 4
+_ANSWER_SECONDS = 4  # less than Postgres lets a transaction stand still: a relay waits within one
+_HEALTH_SECONDS = 10
+_UNACKED_SECONDS = 300  # then Redis hands a message to another consumer; a batch takes seconds
+_RESTORE_SECONDS = 5
+_MESSAGES_PER_PIPELINE = 100  # as kombu does
+
+
+def connect(url: str) -> Connection:
+    """A connection, not opened yet."""
+    return Connection(
+        url, connect_timeout=_CONNECT_SECONDS, transport_options=options(url), ssl=tls_options(url) or False
+    )
+
+
+def is_redis(url: str) -> bool:
+    return url.startswith(("redis", "valkey", "unix", "sentinel"))
+
+
+def options(url: str) -> dict[str, Any]:
+    if not is_redis(url):
+        # RabbitMQ says when a message is safe; without this a publish tells nothing.
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": _UNACKED_SECONDS,
+        "unacked_restore_interval": _RESTORE_SECONDS,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": _HEALTH_SECONDS,
+        "priority_steps": [0],  # one list per queue
+    }
+
+
+def queue_arguments(url: str) -> dict[str, Any]:
+    """On RabbitMQ a queue is replicated and on disk; Redis knows no kinds of queues."""
+    return {} if is_redis(url) else {"x-queue-type": "quorum"}
+
+
+def declare_as_it_is(connection: Connection, name: str, arguments: dict[str, Any]) -> None:
+    """Makes a durable queue on RabbitMQ, unless there is one of this name: that may have other arguments
+    (priorities, a type), and declaring it once more would be refused."""
+    try:
+        with connection.channel() as trial:  # a refusal closes the channel
+            trial.queue_declare(name, passive=True)
+    except NotFound:
+        connection.default_channel.queue_declare(
+            name, durable=True, auto_delete=False, arguments=arguments or None
+        )
+
+
+def away(connection: Connection) -> tuple[type[BaseException], ...]:
+    """What is raised when the broker does not answer."""
+    return (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)
+
+
+class Publisher:
+    """Sends events to the exchange, and sees to it that the queues that get every event are there."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.events
+        self._source = settings.events_source
+        self._exchange = Exchange(settings.events_exchange, type="topic", durable=True)
+        self._queues = [
+            Queue(name, self._exchange, routing_key="#", durable=True, queue_arguments=queue_arguments(url))
+            for name in settings.events_queues
+        ]
+        self._connection = connect(url)
+        self._producer: Producer | None = None
+
+    def prepare(self) -> None:
+        """Connects, if need be, and declares exchange and queues, each time anew: whoever has lost them would
+        take events and drop them. Raises BrokerAway."""
+        try:
+            if self._producer is None:
+                self._producer = Producer(
+                    self._connection.default_channel, self._exchange, auto_declare=False
+                )
+            channel = self._producer.channel
+            if state := getattr(channel, "state", None):  # kombu's memory of what it has declared to Redis
+                state.clear()
+            self._exchange(channel).declare()
+            for queue in self._queues:
+                queue(channel).declare()
+        except away(self._connection) as error:
+            raise self._lost(error) from error
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Returns when the broker has them all, in this order. Raises BrokerAway; then it may have some."""
+        assert self._producer is not None, "prepare comes first"
+        try:
+            with self._producer.batch(max_size=_MESSAGES_PER_PIPELINE):
+                for event in events:
+                    self._producer.publish(
+                        write_json(event.as_cloud_event(self._source)).decode(),
+                        routing_key=event.type,
+                        content_type=CONTENT_TYPE,
+                        content_encoding="utf-8",
+                        retry=False,  # the row is still there: all of it is sent again, and in order
+                    )
+        except away(self._connection) as error:
+            raise self._lost(error) from error
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._producer = None
+        self._connection.release()
+
+    def _lost(self, error: BaseException) -> BrokerAway:
+        """Begins anew with the next call."""
+        self._producer = None
+        self._connection.release()
+        return BrokerAway(type(error).__name__)

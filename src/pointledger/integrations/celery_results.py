@@ -1,0 +1,59 @@
+"""Outcomes as Celery's results.
+
+Applied and refused are results: a refusal is an answer. Dead is a failure and raises `CommandDead`.
+"""
+
+from typing import Any
+
+from celery import Celery, states
+from redis.exceptions import RedisError
+
+from pointledger.domain.commands.outcomes import Outcome
+from pointledger.errors import BrokerAway, CommandDead
+from pointledger.settings import Settings
+
+_TIMEOUT_SECONDS = 4.0
+
+Result = dict[str, Any] | CommandDead | None
+
+
+def state_and_result(outcome: Outcome) -> tuple[str, Result]:
+    """What Celery calls it: SUCCESS and the outcome, FAILURE and an exception, or PENDING and nothing."""
+    if outcome.state == "dead":
+        return states.FAILURE, CommandDead(f"{outcome.task_id}: {outcome.message}")
+    if outcome.is_final:
+        return states.SUCCESS, outcome.as_json()
+    return states.PENDING, None
+
+
+class ResultWriter:
+    """Writes outcomes to a Redis as Celery's own Redis backend has them, so that any client of Celery's can
+    read and await them. Their keys expire after `result_seconds`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = Celery("pointledger.results", set_as_current=False)
+        self._app.conf.update(
+            result_backend=settings.result_url,
+            result_expires=settings.result_seconds,
+            result_serializer="json",
+            # Who writes tries again by himself.
+            result_backend_transport_options={
+                "retry_policy": {"max_retries": 0, "timeout": _TIMEOUT_SECONDS}
+            },
+            redis_socket_timeout=_TIMEOUT_SECONDS,
+            redis_socket_connect_timeout=_TIMEOUT_SECONDS,
+            redis_backend_health_check_interval=10,
+            redis_retry_on_timeout=False,
+        )
+
+    def send(self, task_id: str, outcome: Outcome) -> None:
+        """Writes it and tells who waits. Raises BrokerAway."""
+        state, result = state_and_result(outcome)
+        try:
+            self._app.backend.store_result(task_id, result, state)
+        except (RedisError, OSError) as error:
+            raise BrokerAway(f"POINTLEDGER_RESULT_URL: {type(error).__name__}") from error
+
+    def close(self) -> None:
+        """Gives its connections back."""
+        self._app.close()

@@ -1,0 +1,1 @@
+"""Periodic jobs: what is due is found and enqueued as commands."""

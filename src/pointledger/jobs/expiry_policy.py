@@ -1,0 +1,141 @@
+"""A changed expiry policy, applied to lots that are there: only where somebody asks, and with notice.
+
+It changes no account itself: for each account whose lots would expire otherwise, it accepts a command. What
+was moved needs no moving, so it may stop anywhere and be asked again; a lot that was moved meanwhile is left.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from pointledger.client.acceptor import Acceptance
+from pointledger.client.receipts import Receipt
+from pointledger.domain.commands import ApplyExpiryPolicy, LotExpiry
+from pointledger.domain.program.policy_expiry import DatedLot, policy_expiry
+from pointledger.domain.program.rule import Rules
+from pointledger.domain.program.tenant import Tenant
+from pointledger.errors import InvalidCommand
+from pointledger.storage.database import looking
+from pointledger.storage.ledger import expiry_changes, program
+from pointledger.storage.queue import job_runs
+
+_PAGE = 200  # accounts per look
+_LOTS_AT_ONCE = 1_000  # of one command
+_ACTOR = "policy"
+
+
+@dataclass(slots=True)
+class PolicyReport:
+    """What was found so far: accounts looked at and with something to move; lots and points that would live
+    longer and shorter; up to which user. `not_before`: when the notice ends."""
+
+    not_before: datetime
+    looked_at: int = 0
+    accounts: int = 0
+    lots_longer: int = 0
+    points_longer: int = 0
+    lots_shorter: int = 0
+    points_shorter: int = 0
+    reached_user: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        shown = {name: getattr(self, name) for name in self.__slots__}
+        return shown | {"not_before": self.not_before.isoformat().replace("+00:00", "Z")}
+
+
+class PolicyChange:
+    """Applies one tenant's current policies to its lots."""
+
+    def __init__(self, database: sa.Engine, acceptance: Acceptance) -> None:
+        self._database = database
+        self._acceptance = acceptance
+
+    def apply(
+        self,
+        tenant_id: str,
+        not_before: datetime | None = None,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> Iterator[tuple[PolicyReport, Receipt | None]]:
+        """Page after page: the report as it grows, and what was accepted.
+
+        Nothing that would expire later than `not_before` (the end of the tenant's notice, if not given) comes
+        to expire before it. `limit`: so many accounts with something to move at most. Raises TenantMissing,
+        and InvalidCommand where `not_before` lies before the next midnight of the tenant.
+        """
+        with looking(self._database) as connection:
+            tenant, now = program.tenant(connection, tenant_id), job_runs.now(connection)
+            rules = program.Programmes().current(connection, [tenant_id]).rules.get(tenant_id, Rules())
+        not_before = not_before or tenant.notice_ends(now)
+        if not_before < (earliest := tenant.notice_ends(now, days=1)):
+            raise InvalidCommand(
+                f"not_before: lies before {earliest.isoformat()}, the tenant's next midnight"
+            )
+        report = PolicyReport(not_before)
+        while limit is None or report.accounts < limit:
+            commands = self._look(tenant, rules, report, None if limit is None else limit - report.accounts)
+            if commands is None:
+                return
+            accepted = self._acceptance.accept(commands) if commands and not dry_run else None
+            yield report, accepted
+
+    def _look(
+        self, tenant: Tenant, rules: Rules, report: PolicyReport, room: int | None
+    ) -> list[ApplyExpiryPolicy] | None:
+        """The commands for the next page of accounts; None: there is no next one."""
+        with looking(self._database) as connection:
+            users = expiry_changes.users_after(connection, tenant.tenant_id, report.reached_user, _PAGE)
+            lots = expiry_changes.dated_by_policy(connection, tenant.tenant_id, report.reached_user, _PAGE)
+        if not users:
+            return None
+        commands = []
+        by_user = {user: [lot for _, lot in theirs] for user, theirs in groupby(lots, key=itemgetter(0))}
+        for user_id in users:
+            if room == 0:
+                break
+            report.looked_at += 1
+            report.reached_user = user_id
+            moves = _moves(tenant, rules, by_user.get(user_id, []), report)
+            if not moves:
+                continue
+            report.accounts += 1
+            room = None if room is None else room - 1
+            commands += [
+                _command(tenant, user_id, moves[first : first + _LOTS_AT_ONCE])
+                for first in range(0, len(moves), _LOTS_AT_ONCE)
+            ]
+        return commands
+
+
+def _moves(tenant: Tenant, rules: Rules, lots: list[DatedLot], report: PolicyReport) -> list[LotExpiry]:
+    """Which of an account's lots are to be moved, and until when; counts them."""
+    moves = []
+    for lot in lots:
+        expires_at = policy_expiry(tenant, rules, lot, report.not_before)
+        if expires_at == lot.expires_at:
+            continue
+        moves.append(LotExpiry(lot_id=lot.id, changes=lot.changes, expires_at=expires_at))
+        if expires_at is None or (lot.expires_at is not None and expires_at > lot.expires_at):
+            report.lots_longer += 1
+            report.points_longer += lot.points
+        else:
+            report.lots_shorter += 1
+            report.points_shorter += lot.points
+    return moves
+
+
+def _command(tenant: Tenant, user_id: str, moves: list[LotExpiry]) -> ApplyExpiryPolicy:
+    """Asked again before it is applied, it has the same key; each lot says how often it has been moved, so
+    a later change of the policy has another."""
+    told = "".join(move.model_dump_json() for move in moves)
+    key = f"{user_id}/{blake2b(told.encode(), digest_size=16).hexdigest()}"
+    return ApplyExpiryPolicy(
+        tenant_id=tenant.tenant_id, user_id=user_id, actor=_ACTOR, idempotency_key=key, lots=tuple(moves)
+    )

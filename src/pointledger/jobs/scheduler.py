@@ -1,0 +1,279 @@
+"""The sweep: finds what is due and accepts commands for it. It changes no account itself.
+
+Each periodic job runs once per tenant and local date: `open_runs` notes what is to be done, a row each;
+`step` takes one such row and does a bounded piece of it. A beat that was away for three nights finds three
+dates to catch up on; ten beats find one row. Whatever dies half-way is taken up again where it was: the
+commands of a sweep have the user and the moment as their key, so a piece done twice is done once.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+import sqlalchemy as sa
+
+from pointledger import failpoints
+from pointledger.client.acceptor import Acceptance
+from pointledger.client.receipts import Receipt
+from pointledger.domain.commands import ActivateDue, AnyCommand, ExpireDue, ReleaseHoldsDue
+from pointledger.domain.commands.records import lane_of
+from pointledger.domain.program.tenant import Tenant
+from pointledger.errors import InvalidCommand
+from pointledger.ids import derive_id, milliseconds_of, parse_id
+from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
+from pointledger.storage.events import reminders
+from pointledger.storage.ledger import erasures, program
+from pointledger.storage.queue import job_runs, journal, pauses
+
+EXPIRE_POINTS = "expire-points"
+RESET_DAILY_LIMITS = "reset-daily-limits"
+
+_PAGE = 400  # users per statement
+_AT_ONCE = 100  # of them that are fed together: each may have many lots, and live commands come behind them
+_LEFT = 25  # of these that may still wait when the next come: no worker runs out of work meanwhile
+_CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
+_PAUSE_SECONDS = 0.02  # while somebody else applies what was fed
+_STANDSTILL_SECONDS = 2.0  # what does not move must not stop the sweep,
+_LEAST_SECONDS = 0.1  # and where nobody works at all, it waits less each time
+_ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
+_RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
+_SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
+_ACTOR = "sweep"
+
+
+def _pause(_lanes: list[int]) -> None:
+    time.sleep(_PAUSE_SECONDS)
+
+
+class Sweep:
+    """Feeds the journal with what is due, a little ahead of the workers, lane by lane: few large batches, and
+    most lanes free for live commands.
+
+    `help_on`: what is done while that waits in these lanes; a worker applies some of it itself.
+    """
+
+    def __init__(
+        self,
+        database: sa.Engine,
+        acceptance: Acceptance,
+        *,
+        help_on: Callable[[list[int]], object] = _pause,
+        idle_timeout_ms: int = IDLE_TIMEOUT_MS,
+    ) -> None:
+        self._database = database
+        self._acceptance = acceptance
+        self._help_on = help_on
+        self._idle_timeout_ms = idle_timeout_ms
+        self._patience_seconds = _STANDSTILL_SECONDS
+
+    def open_runs(self, job: str, *, from_today: bool = False) -> int:
+        """Notes a run for each tenant and each local midnight that has passed since its last; how many.
+        `from_today`: the first of all is today's, instead of that of the day when the tenant was put."""
+        opened = 0
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+            now, last = job_runs.now(connection), job_runs.last_dates(connection, job)
+            for tenant, known_since in program.all_tenants(connection):
+                since = None if from_today else known_since
+                for day in _days(tenant, last.get(tenant.tenant_id), since, now):
+                    as_of = tenant.day_starts_at(day)
+                    opened += job_runs.open_run(connection, job, tenant.tenant_id, day, as_of)
+            failpoints.before("open-runs-commit")
+        failpoints.after("open-runs-commit")
+        return opened
+
+    def expire_points(self) -> bool:
+        """Does a piece of an expiry run; whether there is more to do at once."""
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+            run = job_runs.take_run(connection, EXPIRE_POINTS)
+            failpoints.before("take-run-commit")
+        failpoints.after("take-run-commit")
+        if run is None:
+            return False
+        tenant = self._tenant(run.tenant_id)
+        most = _room(tenant.expire_accounts_per_run, run.found)
+        page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
+        for _ in self._feed(_expiries(run.tenant_id, run.as_of, page)):
+            pass
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+            reached = page[-1] if page else None
+            job_runs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
+            failpoints.before("put-back-commit")
+        failpoints.after("put-back-commit")
+        return True
+
+    def reset_daily_limits(self) -> bool:
+        """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
+        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+            run = job_runs.take_run(connection, RESET_DAILY_LIMITS)
+            if run is None:
+                return False
+            tenant = program.tenant(connection, run.tenant_id)
+            day = tenant.day_before(run.local_date)
+            if job_runs.close_windows(connection, tenant, day):
+                reminders.tell_window_closed(connection, tenant, day)
+            if tenant.backdating_days is not None:
+                # As seen by the oldest command that waits or may be retried, and one day more.
+                waits_since = job_runs.waits_since(connection, run.tenant_id)
+                today = min(run.local_date, tenant.local_date(waits_since)) if waits_since else run.local_date
+                job_runs.prune_usage(connection, tenant, today - timedelta(days=tenant.backdating_days + 1))
+            job_runs.put_back(connection, run, finished=True)
+            failpoints.before("put-back-commit")
+        failpoints.after("put-back-commit")
+        return True
+
+    def activate_points(self) -> int:
+        """Accepts a command for each user whose next pending lot is due, by the database's clock; how many.
+        No row notes the run: what is found again before it is applied is the same command, so a look that
+        takes too long may stop anywhere."""
+        accepted, stop_at = 0, time.monotonic() + _ACTIVATION_SECONDS
+        with self._database.connect() as connection:
+            tenants = [tenant.tenant_id for tenant, _ in program.all_tenants(connection)]
+        for tenant in tenants:
+            after: tuple[datetime | None, str] = (None, "")
+            while time.monotonic() < stop_at:
+                with self._database.connect() as connection:
+                    page = job_runs.activations_due(connection, tenant, after, _PAGE)
+                if not page:
+                    break
+                accepted += sum(fed.new for fed in self._feed([_activation(tenant, due) for due in page]))
+                after = page[-1][:2]
+        return accepted
+
+    def release_holds(self) -> int:
+        """Accepts a command for each user and moment at which a hold has timed out, by the database's clock;
+        how many. No row notes the run: what is found again before it is released is the same command, so a
+        look that takes too long may stop anywhere."""
+        accepted, stop_at = 0, time.monotonic() + _RELEASE_SECONDS
+        after: tuple[Any, ...] = job_runs.BEFORE_ANY_HOLD
+        while time.monotonic() < stop_at:
+            with self._database.connect() as connection:
+                page = job_runs.holds_due(connection, after, _PAGE)
+            if not page:
+                break
+            accepted += sum(fed.new for fed in self._feed(_releases(page)))
+            after = page[-1][:3]
+        return accepted
+
+    def finish_erasures(self) -> int:
+        """Searches the journal for what names users who were erased, and strips it of them; how many searches
+        came to their end. Each piece is a transaction of its own, and notes how far it came."""
+        finished, stop_at = 0, time.monotonic() + _SEARCH_SECONDS
+        while time.monotonic() < stop_at:
+            with unfrozen(self._database, self._idle_timeout_ms) as connection:
+                is_last = erasures.search_on(connection)
+                failpoints.before("search-commit")
+            failpoints.after("search-commit")
+            if is_last is None:
+                break
+            finished += is_last
+        return finished
+
+    def expire_now(
+        self, as_of: datetime | None = None, tenant_id: str | None = None, limit: int | None = None
+    ) -> Iterator[Receipt]:
+        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page.
+
+        `limit`: so many accounts of each tenant at most; if not given, the tenant's `expire_accounts_per_run`
+        holds. Without `tenant_id` paused tenants are left out. Raises InvalidCommand for a moment in the
+        future: an account's clock never goes back.
+        """
+        with self._database.connect() as connection:
+            now = job_runs.now(connection)
+            as_of = as_of or now
+            if as_of > now:
+                raise InvalidCommand("as_of: lies in the future")
+            paused = pauses.paused(connection)
+            tenants = [tenant for tenant, _ in program.all_tenants(connection)]
+        if tenant_id is None:
+            wanted = [tenant for tenant in tenants if tenant.tenant_id not in paused]
+        else:
+            wanted = [self._tenant(tenant_id)]
+        for tenant in wanted:
+            yield from self._expire_of(tenant, as_of, limit or tenant.expire_accounts_per_run)
+
+    def _expire_of(self, tenant: Tenant, as_of: datetime, limit: int | None) -> Iterator[Receipt]:
+        after: tuple[datetime | None, str] = (None, "")
+        found = 0
+        while page := self._due(tenant, as_of, after, _room(limit, found)):
+            yield from self._feed(_expiries(tenant.tenant_id, as_of, page))
+            after, found = page[-1], found + len(page)
+
+    def _tenant(self, tenant_id: str) -> Tenant:
+        with self._database.connect() as connection:
+            return program.tenant(connection, tenant_id)
+
+    def _due(
+        self, tenant: Tenant, as_of: datetime, after: tuple[datetime | None, str], most: int
+    ) -> list[job_runs.Due]:
+        if not tenant.lets_expire(as_of) or not most:
+            return []
+        with self._database.connect() as connection:
+            return job_runs.due(connection, tenant.tenant_id, as_of, after, most)
+
+    def _feed(self, commands: Sequence[AnyCommand]) -> Iterator[Receipt]:
+        """Accepts them, some after the others are applied. A user's own stay in their order."""
+        lanes = self._acceptance.lanes
+        ordered = sorted(commands, key=lambda command: lane_of(command.tenant_id, command.user_id, lanes))
+        for start in range(0, len(ordered), _AT_ONCE):
+            receipt = self._acceptance.accept(ordered[start : start + _AT_ONCE])
+            yield receipt
+            self._keep_pace(receipt)
+
+    def _keep_pace(self, receipt: Receipt) -> None:
+        ids = [parse_id(task_id) for task_id in receipt.task_ids]
+        give_up_at = time.monotonic() + self._patience_seconds
+        while time.monotonic() < give_up_at:
+            with self._database.connect() as connection:
+                waiting = journal.lanes_of_waiting(connection, ids)
+            if waiting.total() <= _LEFT:
+                self._patience_seconds = _STANDSTILL_SECONDS
+                return
+            self._help_on(list(waiting))
+        self._patience_seconds = max(self._patience_seconds / 2, _LEAST_SECONDS)
+
+
+def _expiries(tenant_id: str, as_of: datetime, page: list[job_runs.Due]) -> list[AnyCommand]:
+    return [ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page]
+
+
+def _activation(tenant_id: str, due: job_runs.ActivationDue) -> ActivateDue:
+    """The same command, with the same id, however often its moment is found."""
+    moment = due.next_activation_at.astimezone(UTC)
+    return ActivateDue(
+        id=derive_id(due.account_id, crc32(moment.isoformat().encode()), max(milliseconds_of(moment), 0)),
+        tenant_id=tenant_id,
+        user_id=due.user_id,
+        as_of=moment,
+        actor=_ACTOR,
+    )
+
+
+def _releases(page: list[job_runs.HoldDue]) -> list[AnyCommand]:
+    """One command per user and moment; its id is drawn from the hold's, so that it is the same each time."""
+    first = {(due.tenant_id, due.user_id, due.expires_at): due for due in reversed(page)}
+    return [
+        ReleaseHoldsDue(
+            id=derive_id(due.id, 0, milliseconds_of(due.expires_at)),
+            tenant_id=due.tenant_id,
+            user_id=due.user_id,
+            as_of=due.expires_at,
+            actor=_ACTOR,
+        )
+        for due in reversed(first.values())
+    ]
+
+
+def _room(limit: int | None, found: int) -> int:
+    """How many accounts the next page may have."""
+    return _PAGE if limit is None else max(min(limit - found, _PAGE), 0)
+
+
+def _days(tenant: Tenant, last: date | None, known_since: datetime | None, now: datetime) -> list[date]:
+    """The local dates whose midnight has passed and that have no run yet, oldest first."""
+    today = tenant.local_date(now)
+    after = last or (tenant.local_date(known_since) if known_since else today - timedelta(days=1))
+    first = max(after + timedelta(days=1), today - timedelta(days=_CATCH_UP_DAYS - 1))
+    days = [first + timedelta(days=days) for days in range((today - first).days + 1)]
+    return [day for day in days if tenant.occurs(day)]

@@ -1,0 +1,1 @@
+"""What Redis and Celery are used for: doorbells, notifications, tasks, queues and settings."""

@@ -1,0 +1,1 @@
+"""Logs, counters, metrics, verification and the doctor."""

@@ -1,0 +1,56 @@
+"""The order of application: read once, put aside in a file, and taken from there piece by piece.
+
+The file is a line of some sixty bytes for each command. It has no name, and is where TMPDIR says.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+import sqlalchemy as sa
+
+from pointledger.storage.replay import reads
+
+_UNKNOWN = "-"
+
+
+class Step(NamedTuple):
+    """A command in the order, by its id. `batch` is None where its place is not known."""
+
+    batch: str | None
+    id: str
+
+
+class Order:
+    """All commands in order, tenant by tenant; `commands`: how many there are."""
+
+    def __init__(self, engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> None:
+        self._file: IO[str] = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  (`close` closes it)
+        self.commands = 0
+        for lines in reads.order(engine, batch, tenant_id=tenant_id, after=after):
+            self.commands += len(lines)
+            self._file.write("\n".join(lines) + "\n")
+        self._file.seek(0)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def by_tenant(self) -> Iterator[tuple[str, Iterator[Step]]]:
+        """Each tenant with its commands, which are to be taken before the next tenant."""
+        lines = (line.split() for line in self._file)
+        for tenant_id, theirs in groupby(lines, key=itemgetter(0)):
+            yield tenant_id, (Step(None if line[1] == _UNKNOWN else line[1], line[2]) for line in theirs)
+
+
+def in_pieces(steps: Iterator[Step], most: int) -> Iterator[list[str]]:
+    """Ids of about so many commands, whole batches."""
+    piece: list[str] = []
+    for _, batch in groupby(steps, key=itemgetter(0)):
+        piece += [step.id for step in batch]
+        if len(piece) >= most:
+            yield piece
+            piece = []
+    if piece:
+        yield piece

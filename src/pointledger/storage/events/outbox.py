@@ -1,0 +1,256 @@
+"""The outbox: what others are to hear, written in the transaction of the effects, sent by relays.
+
+Plain earning must not pay for it, so a batch writes one row per tenant and slot that names its entries; the
+relay looks them up when it sends. A slot is a slice of the users. Its order is the order of `seq`, which is
+drawn while the accounts are locked: so of two rows about one user the one that was committed first comes
+first, and whoever sees the second sees the first.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+import sqlalchemy as sa
+
+from pointledger.domain.commands.records import lane_of
+from pointledger.domain.events.outgoing import EVENT_OF_ENTRY, Event, StatusChange
+from pointledger.domain.ledger.book import Book
+from pointledger.domain.ledger.entry import Entry
+from pointledger.domain.values.extensions import traceparent_of
+from pointledger.ids import show_id
+from pointledger.storage.copy import copy
+from pointledger.storage.database import rows, run
+
+SLOTS = 64  # four for each lane by default: a batch writes as many rows, and several relays find work
+KEPT_DAYS = 2  # what has been sent, for the audit to look at
+_ENTRIES_PER_ROW = 1000  # bounds what a relay holds in memory at once
+_PRUNED_AT_ONCE = 1000
+
+STATUS_CHANGED = "account.status_changed"
+
+# -------------------------------------------------------------------------------------------- writing
+
+_COLUMNS = ("slot", "tenant_id", "recorded_at", "entry_ids", "type", "event_id", "account_id", "data")
+
+
+class OutboxRow(NamedTuple):
+    """A row that is to be written; `entry_ids` grows while neighbours are found."""
+
+    slot: int
+    tenant_id: str
+    recorded_at: datetime
+    entry_ids: list[UUID] | None = None
+    type: str | None = None
+    event_id: UUID | None = None
+    account_id: UUID | None = None
+    data: str | None = None
+
+
+@lru_cache(maxsize=100_000)  # users that a worker meets again; a hash costs as much as an entry's row
+def slot_of(tenant_id: str, user_id: str) -> int:
+    """The slot in which a user's events are in order, the same on every machine."""
+    return lane_of(tenant_id, user_id, SLOTS)
+
+
+def save_events(connection: sa.Connection, book: Book) -> None:
+    """Writes what tenants who want events are to hear of the book. The accounts are locked."""
+    wanted = {tenant.tenant_id: tenant.wanted_events for tenant in book.tenants.values()}
+    if any(wanted.values()):
+        write(connection, _rows_of(book, wanted))
+
+
+def write(connection: sa.Connection, lines: Iterable[OutboxRow]) -> None:
+    """Puts rows at the end of their slots, in this order."""
+    copy(connection, "outbox", _COLUMNS, list(lines))
+
+
+def _rows_of(book: Book, wanted: dict[str, frozenset[str]]) -> list[OutboxRow]:
+    """In the order in which things happened; of one tenant and slot, entries without anything in between
+    share a row."""
+    slots = {
+        account.id: slot_of(*key)
+        for key, account in book.accounts.items()
+        if account.changed and wanted.get(key[0])
+    }
+    found: list[OutboxRow] = []
+    latest: dict[tuple[str, int], list[UUID]] = {}
+    changes = iter(book.status_changes)
+    change = next(changes, None)
+    for place, entry in enumerate(book.entries):
+        while change and change.place <= place:
+            _add_status(found, latest, book, change, wanted)
+            change = next(changes, None)
+        slot = slots.get(entry.account_id)
+        if slot is not None and _is_wanted(entry, wanted):
+            ids = latest.get((entry.tenant_id, slot))
+            if ids is None or len(ids) == _ENTRIES_PER_ROW:
+                ids = latest[entry.tenant_id, slot] = []
+                found.append(OutboxRow(slot, entry.tenant_id, book.recorded_at, ids))
+            ids.append(entry.id)
+    while change:
+        _add_status(found, latest, book, change, wanted)
+        change = next(changes, None)
+    return found
+
+
+def _is_wanted(entry: Entry, wanted: dict[str, frozenset[str]]) -> bool:
+    return EVENT_OF_ENTRY[entry.type, entry.subtype] in wanted[entry.tenant_id]
+
+
+def _add_status(
+    found: list[OutboxRow],
+    latest: dict[tuple[str, int], list[UUID]],
+    book: Book,
+    change: StatusChange,
+    wanted: dict[str, frozenset[str]],
+) -> None:
+    """What comes after it stands in a later row."""
+    tenant_id = change.key[0]
+    if STATUS_CHANGED not in wanted[tenant_id]:
+        return
+    slot = slot_of(*change.key)
+    latest.pop((tenant_id, slot), None)
+    told = {"status_before": change.status_before, "status": change.status, "seq": change.seq}
+    found.append(
+        OutboxRow(
+            slot,
+            tenant_id,
+            book.recorded_at,
+            type=STATUS_CHANGED,
+            event_id=change.command_id,
+            account_id=change.account_id,
+            data=orjson.dumps(told).decode(),
+        )
+    )
+
+
+# -------------------------------------------------------------------------------------------- sending
+
+
+class Waiting(NamedTuple):
+    """A row that waits to be sent, and how many events it has."""
+
+    seq: int
+    events: int
+
+
+_TAKE_SLOT = """
+SELECT slot FROM outbox_slots s
+WHERE EXISTS (SELECT FROM outbox o WHERE o.slot = s.slot AND o.sent_at IS NULL)
+ORDER BY slot <= %(after)s, slot LIMIT 1 FOR UPDATE SKIP LOCKED"""
+
+
+def take_slot(connection: sa.Connection, after: int) -> int | None:
+    """A slot in which something waits and which nobody else sends for: the next after that one, in a circle.
+    It is ours until the transaction ends."""
+    found = rows(connection, _TAKE_SLOT, after=after)
+    return found[0][0] if found else None
+
+
+_WAITING = """
+SELECT seq, coalesce(cardinality(entry_ids), 1) FROM outbox
+WHERE slot = %(slot)s AND sent_at IS NULL ORDER BY seq LIMIT %(most)s"""
+
+
+def waiting(connection: sa.Connection, slot: int, most_events: int) -> list[Waiting]:
+    """The slot's next rows, in order: as many as have so many events, and one at least."""
+    found: list[Waiting] = []
+    events = 0
+    for row in rows(connection, _WAITING, slot=slot, most=most_events):
+        events += row[1]
+        if found and events > most_events:
+            break
+        found.append(Waiting(*row))
+    return found
+
+
+_EVENTS = """
+SELECT o.seq AS place, named.ordinal, o.tenant_id, a.user_id, o.type AS event_type, o.event_id, o.data,
+       o.recorded_at, coalesce(e.account_id, o.account_id) AS account_id,
+       e.id, e.seq, e.type, e.subtype, e.amount, e.delta, e.delta_frozen, e.delta_pending, e.delta_debt,
+       e.balance_after - e.delta AS balance_before, e.balance_after, e.frozen_after, e.pending_after,
+       e.debt_after, e.related_id, e.rule_id, e.rule_version, e.expires_at, e.occurred_at, e.created_at,
+       e.command_id, j.traceparent
+FROM unnest(%(seqs)s::int8[]) AS wanted (seq)
+JOIN outbox o ON o.seq = wanted.seq
+LEFT JOIN LATERAL unnest(o.entry_ids) WITH ORDINALITY AS named (id, ordinal) ON true
+LEFT JOIN entries e ON e.tenant_id = o.tenant_id AND e.id = named.id
+LEFT JOIN accounts a ON a.tenant_id = o.tenant_id AND a.id = coalesce(e.account_id, o.account_id)
+-- one by one: left to itself Postgres may read the whole journal for a thousand commands; the id of a status
+-- that has changed is its command's
+LEFT JOIN LATERAL (
+    SELECT extensions ->> 'traceparent' AS traceparent FROM journal
+    WHERE journal.id = coalesce(e.command_id, o.event_id) OFFSET 0) j ON true
+ORDER BY o.seq, named.ordinal"""
+
+_ENTRY_FIELDS = (
+    "id", "seq", "type", "subtype", "amount", "delta", "delta_frozen", "delta_pending", "delta_debt",
+    "balance_before", "balance_after", "frozen_after", "pending_after", "debt_after", "related_id", "rule_id",
+    "rule_version", "expires_at", "occurred_at", "created_at", "command_id",
+)  # fmt: skip
+_IDS = ("id", "related_id", "rule_id", "command_id")
+
+
+def events(connection: sa.Connection, seqs: list[int]) -> list[Event]:
+    """What the rows tell, in order."""
+    return [_event(row) for row in rows(connection, _EVENTS, seqs=seqs)]
+
+
+def _event(row: Any) -> Event:
+    data: dict[str, Any] = {}
+    trace = traceparent_of(row.traceparent)
+    if row.account_id is not None:
+        data["account_id"] = show_id(row.account_id)
+    if row.event_id is not None:
+        data |= row.data
+        return Event(row.event_id, row.event_type, row.tenant_id, row.user_id, row.recorded_at, data, trace)
+    assert row.id is not None, "an outbox row names entries that are there"
+    told = {name: getattr(row, name) for name in _ENTRY_FIELDS if getattr(row, name) is not None}
+    entry = {name: show_id(value) if name in _IDS else value for name, value in told.items()}
+    data |= {"seq": row.seq, "transaction": entry}
+    event_type = EVENT_OF_ENTRY[row.type, row.subtype]
+    return Event(row.id, event_type, row.tenant_id, row.user_id, row.created_at, data, trace)
+
+
+def mark_sent(connection: sa.Connection, seqs: list[int]) -> None:
+    """They are at the broker."""
+    run(
+        connection,
+        "UPDATE outbox SET sent_at = clock_timestamp() WHERE seq = ANY(%(seqs)s::int8[])",
+        seqs=seqs,
+    )
+
+
+_PRUNE = """
+DELETE FROM outbox WHERE seq IN (
+    SELECT seq FROM outbox WHERE sent_at < clock_timestamp() - %(days)s * interval '1 day'
+    ORDER BY sent_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)"""
+
+
+def prune(connection: sa.Connection) -> int:
+    """Forgets some of what was sent long ago; how many rows."""
+    return run(connection, _PRUNE, days=KEPT_DAYS, most=_PRUNED_AT_ONCE)
+
+
+_STATUS = """
+SELECT count(*) AS waiting_rows, coalesce(sum(coalesce(cardinality(entry_ids), 1)), 0)::bigint AS waiting,
+       count(DISTINCT slot) AS slots,
+       round(extract(epoch FROM clock_timestamp() - min(recorded_at)), 3)::float8 AS oldest_seconds
+FROM outbox WHERE sent_at IS NULL"""
+
+
+class OutboxStatus(NamedTuple):
+    """What waits to be sent: rows, events, slots, and for how long the oldest has (None: nothing waits)."""
+
+    rows: int
+    events: int
+    slots: int
+    oldest_seconds: float | None
+
+
+def status(connection: sa.Connection) -> OutboxStatus:
+    """How far the relays are behind."""
+    return OutboxStatus(*rows(connection, _STATUS)[0])

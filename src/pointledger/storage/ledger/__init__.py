@@ -1,0 +1,1 @@
+"""Loads and saves what a batch touches: accounts, lots, holds, wallets, usage, program."""

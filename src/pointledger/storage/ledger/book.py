@@ -1,0 +1,292 @@
+"""The accounts of a batch: load what its decisions may know, save what they changed.
+
+Set-based throughout: one round trip per table, never one per row.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.outcomes import Applied, Decision
+from pointledger.domain.decisions.read_set import needs_of
+from pointledger.domain.ledger.account import Account
+from pointledger.domain.ledger.book import Book
+from pointledger.domain.ledger.entry import Entry
+from pointledger.domain.program.limits import SharedUsage, Window
+from pointledger.storage.copy import copy
+from pointledger.storage.database import rows, run
+from pointledger.storage.events.outbox import save_events
+from pointledger.storage.ledger.holds import load_holds, save_holds
+from pointledger.storage.ledger.lots import load_lots, load_pending, save_lots
+from pointledger.storage.ledger.program import Programmes, draw_number
+from pointledger.storage.ledger.reversals import load_reversibles
+from pointledger.storage.ledger.shared_usage import count_shared, hold_shared, load_shared
+from pointledger.storage.ledger.usage import load_usage, save_usage
+from pointledger.storage.ledger.wallets import load_wallets, save_wallets
+
+ACCOUNT = (  # the columns of an account, as the book has them
+    "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
+    "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
+    "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
+    "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at", "next_activation_at",
+    "expiry_exempt", "expires_not_before",
+)  # fmt: skip
+
+
+def load(
+    connection: sa.Connection,
+    batch: list[Accepted],
+    programmes: Programmes,
+    *,
+    lock_counters: bool = False,
+) -> Book:
+    """Everything that deciding this batch may need; its accounts stay locked until the transaction ends, and
+    so, if asked for, do the counters of the limits that all users share."""
+    book, shared = _load(connection, batch, programmes, _LOCK_ACCOUNTS, draws=True)
+    book.usage |= load_shared(connection, shared, lock=lock_counters)
+    if lock_counters:
+        book.batch = draw_number(connection)
+    return book
+
+
+def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
+    """What deciding this command now would need, as a moment shows it; nothing is locked."""
+    book, shared = _load(connection, [accepted], programmes, _ACCOUNTS)
+    book.usage |= load_shared(connection, shared)
+    return book
+
+
+def _load(
+    connection: sa.Connection,
+    batch: list[Accepted],
+    programmes: Programmes,
+    asking: str,
+    *,
+    draws: bool = False,
+) -> tuple[Book, list[Window]]:
+    """The book but for the windows that all users share: which of them it needs."""
+    keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
+    accounts = _accounts(connection, asking, sorted(keys))
+    wallets = load_wallets(connection, batch)
+    found = programmes.current(connection, sorted({tenant_id for tenant_id, _ in keys}), draws=draws)
+    book = Book(
+        found.moment,
+        found.batch,
+        tenants=found.tenants,
+        rules=found.rules,
+        versions=found.versions,
+        accounts=accounts,
+        wallets=wallets,
+    )
+    book.reversibles, reversed_lots = load_reversibles(connection, batch)
+    needs = needs_of(batch, book)
+    load_pending(connection, book, needs.accounts, reversed_lots)
+    load_lots(connection, book, needs.accounts, reversed_lots)
+    load_holds(connection, book, needs.accounts, reversed_lots)
+    own = sorted(window for window in needs.windows if not window.is_shared)
+    shared = sorted(window for window in needs.windows if window.is_shared)
+    book.usage = load_usage(connection, own)
+    return book, shared
+
+
+_ACCOUNTS = f"""
+SELECT {", ".join(f"a.{name}" for name in ACCOUNT)}
+FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
+JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
+ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
+
+# In sorted order, in a statement of their own: what is read next is what the transactions that we waited for
+# have committed.
+_LOCK_ACCOUNTS = _ACCOUNTS + " FOR UPDATE OF a"
+
+
+def _accounts(
+    connection: sa.Connection, asking: str, keys: list[tuple[str, str]]
+) -> dict[tuple[str, str], Account]:
+    found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
+    accounts = {}
+    for row in found:
+        account = account_of(row)
+        account.as_loaded = row
+        accounts[account.tenant_id, account.user_id] = account
+    return accounts
+
+
+def account_of(columns: Iterable[Any]) -> Account:
+    """The account of these columns (`ACCOUNT`), of whose lots and holds none is loaded."""
+    account = Account(**dict(zip(ACCOUNT, columns, strict=True)))
+    account.others_expire_from = account.next_expiry_at
+    account.others_activate_from = account.next_activation_at
+    return account
+
+
+_columns_of = attrgetter(*ACCOUNT)
+
+_TYPES = {
+    "updated_at": "timestamptz",
+    "as_of": "timestamptz",
+    "next_expiry_at": "timestamptz",
+    "next_activation_at": "timestamptz",
+    "status": "text",
+    "expiry_exempt": "bool",
+    "expires_not_before": "timestamptz",
+}
+
+
+@lru_cache(maxsize=100)  # as many statements as the driver keeps prepared
+def _update_accounts(changing: tuple[str, ...]) -> str:
+    """The statement that writes these columns."""
+    return f"""
+UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in changing)}
+FROM unnest(%(tenants)b::text[], %(users)b::text[],
+            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in changing)})
+     AS new (tenant_id, user_id, {", ".join(changing)})
+WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
+"""  # noqa: S608  (column names of ours)
+
+
+ENTRY = (
+    "tenant_id", "account_id", "seq", "id", "command_id", "type", "subtype", "amount", "delta",
+    "delta_frozen", "delta_pending", "delta_debt", "balance_after", "frozen_after", "pending_after",
+    "debt_after", "related_id", "rule_id", "rule_version", "expires_at", "occurred_at", "created_at",
+)  # fmt: skip
+
+
+def save(connection: sa.Connection, book: Book) -> None:
+    """Writes everything that the decisions changed, but what they counted of shared limits (`count`)."""
+    _save_accounts(connection, list(book.accounts.values()))
+    copy(connection, "entries", ENTRY, [entry_line(entry) for entry in book.entries])
+    save_lots(connection, book)
+    save_holds(connection, book)
+    copy(
+        connection,
+        "lot_moves",
+        ("tenant_id", "entry_id", "lot_id", "kind", "amount"),
+        [(move.tenant_id, move.entry_id, move.lot_id, move.kind, move.amount) for move in book.moves],
+    )
+    save_wallets(connection, book.wallets)
+    save_usage(connection, book.usage)
+    save_events(connection, book)
+
+
+def save_outcomes(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
+    """Writes the outcomes, with the batch's place in the order of application."""
+    copy(
+        connection,
+        "outcomes",
+        (
+            "id",
+            "tenant_id",
+            "state",
+            "reason",
+            "message",
+            "applied_at",
+            "data",
+            "batch",
+            "place",
+            "tenant_version",
+            "rule_versions",
+        ),
+        [
+            _outcome_line(book, place, accepted, decision)
+            for place, (accepted, decision) in enumerate(decisions)
+        ],
+    )
+
+
+def hold_counters(connection: sa.Connection, book: Book) -> bool:
+    """Keeps what the batch's decisions rest on as it is: counters of shared limits that have held a grant
+    back. False where they have moved, or where points that were taken back make room in one: then it must be
+    decided with the counters locked.
+
+    What a limit has let through it would have let through earlier, too. But a batch that takes a later place,
+    for what it counts or was held back by, must find such limits open there.
+    """
+    shared = _shared(book)
+    if any(used.points < used.points_before for used in shared.values()):
+        return False
+    clamped = book.clamped & shared.keys()
+    counts = {window for window, used in shared.items() if used.changed}
+    passed = (book.let_through & shared.keys()) - counts
+    if not clamped and not (passed and counts):
+        return True
+    return hold_shared(connection, shared, clamped, passed)
+
+
+def count(connection: sa.Connection, book: Book) -> bool:
+    """Counts what was granted under limits that all users share: as late as can be, for others wait from
+    here until the COMMIT. False where others have used up what the batch counted on: then it must not be
+    committed.
+
+    A batch that counts, or that a counter has held back, takes its place in the order of application anew:
+    behind whoever has looked at the counters until now, before whoever waits for them.
+    """
+    shared = _shared(book)
+    if not count_shared(connection, shared):
+        return False
+    if book.clamped & shared.keys() or any(used.changed for used in shared.values()):
+        book.batch = draw_number(connection)
+    return True
+
+
+def _shared(book: Book) -> dict[Window, SharedUsage]:
+    """What is used of limits that all users share."""
+    return {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
+
+
+def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
+    copy(
+        connection,
+        "accounts",
+        ACCOUNT,
+        [_columns_of(account) for account in accounts if account.is_new],
+    )
+    changed = [account for account in accounts if account.changed and not account.is_new]
+    if not changed:
+        return
+    # A batch of one sort changes few of the columns; each that need not be sent saves both sides work.
+    before = zip(*(account.as_loaded for account in changed), strict=True)
+    now = zip(*(_columns_of(account) for account in changed), strict=True)
+    differing = {name: list(new) for name, old, new in zip(ACCOUNT, before, now, strict=True) if old != new}
+    if not differing:
+        return
+    touched = run(
+        connection,
+        _update_accounts(tuple(differing)),
+        tenants=[account.tenant_id for account in changed],
+        users=[account.user_id for account in changed],
+        **differing,
+    )
+    assert touched == len(changed), "a locked account is there until the transaction ends"
+
+
+def entry_line(entry: Entry) -> tuple[Any, ...]:
+    """The row of an entry (`ENTRY`)."""
+    rule = entry.rule
+    return (
+        entry.tenant_id, entry.account_id, entry.seq, entry.id, entry.command_id, entry.type, entry.subtype,
+        entry.amount, entry.delta, entry.delta_frozen, entry.delta_pending, entry.delta_debt,
+        entry.balance_after, entry.frozen_after, entry.pending_after, entry.debt_after, entry.related_id,
+        rule.id if rule else None, rule.version if rule else None, entry.expires_at, entry.occurred_at,
+        entry.created_at,
+    )  # fmt: skip
+
+
+def _outcome_line(book: Book, place: int, accepted: Accepted, decision: Decision) -> tuple[Any, ...]:
+    """The outcome, and all that it takes to decide anew: in which order, and by which versions."""
+    command = accepted.command
+    order = book.batch, place, *book.versions.get(command.tenant_id, (None, None))
+    state, reason, message, data = outcome_text(decision)
+    return command.id, command.tenant_id, state, reason, message, book.recorded_at, data, *order
+
+
+def outcome_text(decision: Decision) -> tuple[str, str | None, str | None, str | None]:
+    """State, reason, message and data of a decision, as its outcome keeps them."""
+    if isinstance(decision, Applied):
+        return "applied", None, None, orjson.dumps(decision.data, option=orjson.OPT_UTC_Z).decode()
+    return "refused", decision.reason.value, decision.message, None

@@ -1,0 +1,88 @@
+"""Wallets: those that a batch looks at, what it did to them, and what may be asked about them.
+
+Reads and writes nothing where a batch looks at no money.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.ledger.wallets import Wallet, Wallets
+from pointledger.storage.copy import copy
+from pointledger.storage.database import rows, run
+
+WALLET = (
+    "id", "tenant_id", "user_id", "application_id", "currency", "scale", "created_at", "updated_at",
+    "status", "balance", "frozen_balance", "total_deposited", "total_withdrawn", "total_exchanged", "version",
+)  # fmt: skip
+
+
+_LOCK_WALLETS = f"""
+SELECT {", ".join(f"w.{name}" for name in WALLET)}
+FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
+JOIN wallets w ON w.tenant_id = wanted.tenant_id COLLATE "C" AND w.user_id = wanted.user_id COLLATE "C"
+ORDER BY w.tenant_id, w.user_id
+FOR UPDATE OF w"""  # noqa: S608  (column names of ours)
+
+
+def load_wallets(connection: sa.Connection, batch: list[Accepted]) -> Wallets:
+    """The wallets that the batch looks at, locked in sorted order; after the accounts."""
+    keys = sorted({(a.command.tenant_id, a.command.user_id) for a in batch if a.command.uses_wallet})
+    if not keys:
+        return Wallets()
+    found = rows(
+        connection, _LOCK_WALLETS, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys]
+    )
+    wallets = [Wallet(*map(_whole, row)) for row in found]
+    return Wallets({(wallet.tenant_id, wallet.user_id): wallet for wallet in wallets})
+
+
+def _whole(value: Any) -> Any:
+    """Minor units come as decimals, for an int8 would be too small."""
+    return int(value) if isinstance(value, Decimal) else value
+
+
+_MONEY = ("balance", "frozen_balance", "total_deposited", "total_withdrawn", "total_exchanged")
+
+
+_UPDATE_WALLETS = f"""
+UPDATE wallets SET updated_at = new.updated_at, status = new.status, version = new.version,
+                   {", ".join(f"{name} = new.{name}" for name in _MONEY)}
+FROM unnest(%(tenants)b::text[], %(users)b::text[], %(updated_at)b::timestamptz[], %(status)b::text[],
+            %(version)b::int8[], {", ".join(f"%({name})s::numeric[]" for name in _MONEY)})
+     AS new (tenant_id, user_id, updated_at, status, version, {", ".join(_MONEY)})
+WHERE wallets.tenant_id = new.tenant_id COLLATE "C" AND wallets.user_id = new.user_id COLLATE "C"
+"""  # noqa: S608  (column names of ours)
+
+
+WALLET_ENTRY = (
+    "id", "tenant_id", "wallet_id", "seq", "command_id", "type", "amount", "delta", "balance_after",
+    "related_id", "occurred_at", "created_at",
+)  # fmt: skip
+
+
+WALLET_LINE = ("tenant_id", "entry_id", "side", "currency", "amount")
+
+
+def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
+    """Writes what the decisions did to wallets."""
+    new = [wallet for wallet in wallets.known.values() if wallet.is_new]
+    copy(connection, "wallets", WALLET, [tuple(getattr(each, name) for name in WALLET) for each in new])
+    changed = [wallet for wallet in wallets.known.values() if wallet.changed and not wallet.is_new]
+    if changed:
+        touched = run(
+            connection,
+            _UPDATE_WALLETS,
+            tenants=[wallet.tenant_id for wallet in changed],
+            users=[wallet.user_id for wallet in changed],
+            updated_at=[wallet.updated_at for wallet in changed],
+            status=[wallet.status for wallet in changed],
+            version=[wallet.version for wallet in changed],
+            **{name: [Decimal(getattr(wallet, name)) for wallet in changed] for name in _MONEY},
+        )
+        assert touched == len(changed), "a locked wallet is there until the transaction ends"
+    entries = [tuple(getattr(entry, name) for name in WALLET_ENTRY) for entry in wallets.entries]
+    copy(connection, "wallet_entries", WALLET_ENTRY, entries)
+    copy(connection, "wallet_lines", WALLET_LINE, [tuple(line) for line in wallets.lines])

@@ -1,0 +1,1 @@
+"""Reads for people. None of them changes anything."""

@@ -1,0 +1,1 @@
+"""What a replay reads, and where it keeps what does not fit into memory."""
