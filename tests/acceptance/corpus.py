@@ -1,5 +1,5 @@
 """The corpus of bad input, by number: what each door must refuse, or take in the one right way. Tests of
-`tests/http` are named after the cases of HTTP (`test_41_...`, or `"41 a million names"` in a table), those of
+`tests/api` are named after the cases of HTTP (`test_41_...`, or `"41 a million names"` in a table), those of
 `tests/events` name the queue's (`Q4`)."""
 
 HTTP = {

@@ -56,13 +56,13 @@ INJECTED = {
 # By a test of its own: the fault is struck at one exact moment, or nothing random would add to it.
 TESTED = {
     32: "tests/faults/test_without.py::test_a_pool_that_is_used_up_makes_callers_wait_and_leaks_nothing",
-    36: "tests/schedules/test_timetable.py",
+    36: "tests/jobs/test_timetable.py",
     40: "tests/domain/test_limits.py, tests/domain/test_expiry.py",
     43: "tests/faults/test_failpoints_elsewhere.py",
-    50: "tests/by_name/test_commands.py::test_q3_an_outcome_survives_the_loss_of_everything_in_redis",
+    50: "tests/integrations/test_commands.py::test_q3_an_outcome_survives_the_loss_of_everything_in_redis",
     52: "tests/events/test_relay.py",
     54: "tests/engine/test_upgrade.py, tests/engine/test_failures.py",
-    56: "tests/http/test_tokens.py",
+    56: "tests/api/test_tokens.py",
 }
 
 NOT_HERE = {

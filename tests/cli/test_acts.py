@@ -3,9 +3,9 @@
 import pytest
 
 from pointledger import Adjust
-from tests.audit.tampering import tamper
 from tests.cli.conftest import Run
 from tests.ledger import Ledger
+from tests.observability.verify.tampering import tamper
 
 RULE = '{"name": "visits", "event_type": "visit", "points": 5}'
 

@@ -220,7 +220,7 @@ class Reader:
     def is_run_behind_a_proxy(self, block: Block) -> None:
         """Proxies and certificates take a machine of their own: that test runs the README's blocks as they
         stand."""
-        assert f'"{block.language}"' in (ROOT / "tests/http/test_proxies.py").read_text()
+        assert f'"{block.language}"' in (ROOT / "tests/api/test_proxies.py").read_text()
 
     def operates(self, block: Block) -> None:
         """On servers of one's own: a database that nobody has migrated, and a Redis that nobody uses."""

@@ -1,0 +1,115 @@
+"""Each connection can be encrypted, by its URL, and a server that nobody vouches for is not talked to."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+import sqlalchemy as sa
+from amqp.exceptions import AMQPError
+from kombu.exceptions import OperationalError
+from psycopg import OperationalError as DriverError
+
+from pointledger import Earn, PointsClient
+from pointledger.client.backlog import Backlog
+from pointledger.events import broker
+from pointledger.messaging import redis_client
+from pointledger.messaging.celery_app import producer_app
+from pointledger.messaging.contract import LANES_QUEUE
+from pointledger.settings import Settings
+from pointledger.storage.database import engine_for
+from tests.ledger import Ledger
+from tests.observability.tls import certificate, in_front_of
+
+REQUIRED = "ssl_cert_reqs=required&ssl_ca_certs={}"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return certificate(tmp_path)
+
+
+@pytest.fixture
+def encrypted(ledger: Ledger, file: Path) -> Iterator[Settings]:
+    """The same servers, reached by TLS."""
+    database, cache = sa.make_url(ledger.settings.database), sa.make_url(ledger.settings.redis)
+    assert database.port
+    assert cache.port
+    with in_front_of(database.port, file) as postgres, in_front_of(cache.port, file) as valkey:
+        checked = {"sslmode": "verify-full", "sslrootcert": str(file), "sslnegotiation": "direct"}
+        secure = database.set(host="127.0.0.1", port=postgres).update_query_dict(checked)
+        password = f":{cache.password}@" if cache.password else ""
+        yield ledger.settings.model_copy(
+            update={
+                "database_url": secure.render_as_string(hide_password=False),
+                "redis_url": f"rediss://{password}127.0.0.1:{valkey}/{cache.database}?{REQUIRED.format(file)}",
+            }
+        )
+
+
+def test_postgres_redis_and_celerys_broker_work_encrypted(ledger: Ledger, encrypted: Settings) -> None:
+    with PointsClient.connect(encrypted) as client:
+        task_id = client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5))
+        ledger.drain()
+        assert client.wait(task_id, 30).state == "applied"
+    assert redis_client.connect(encrypted).ping()
+    key = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}"
+    assert ledger.redis.llen(key) == 1, "the doorbell rang through TLS"
+    Backlog(engine_for(encrypted.database), encrypted).require_room()
+
+
+def test_a_server_that_nobody_vouches_for_is_not_talked_to(encrypted: Settings, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    stranger = certificate(tmp_path / "other")
+    (tmp_path / stranger.name).write_bytes(stranger.read_bytes())  # now the URLs name somebody else
+    wrong = encrypted
+    with pytest.raises(sa.exc.OperationalError, match="certificate verify failed"):
+        engine_for(wrong.database).connect()
+    with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
+        redis_client.connect(wrong).ping()
+    with producer_app(wrong) as app, pytest.raises((OperationalError, redis.ConnectionError)) as refused:
+        app.send_task("points.drain", args=[0], queue="points.lanes", retry=False)
+    assert "certificate verify failed" in str(refused.value)
+
+
+def test_a_certificate_of_another_address_is_not_believed(ledger: Ledger, tmp_path: Path) -> None:
+    file = certificate(tmp_path, "192.0.2.1")
+    database = sa.make_url(ledger.settings.database)
+    assert database.port
+    with in_front_of(database.port, file) as port:
+        checked = {"sslmode": "verify-full", "sslrootcert": str(file), "sslnegotiation": "direct"}
+        url = database.set(host="127.0.0.1", port=port).update_query_dict(checked)
+        with pytest.raises((sa.exc.OperationalError, DriverError), match="does not match"):
+            engine_for(url.render_as_string(hide_password=False)).connect()
+
+
+@pytest.mark.parametrize(("address", "is_believed"), [("127.0.0.1", True), ("192.0.2.1", False)])
+def test_a_rabbitmq_must_be_the_host_that_its_url_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, is_believed: bool
+) -> None:
+    file = certificate(tmp_path, address)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as rabbit, in_front_of(rabbit.getsockname()[1], file) as port:
+
+        def listen() -> None:
+            with suppress(OSError):
+                opened, _ = rabbit.accept()
+                heard.append(opened.recv(4))
+                opened.close()
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        url = f"amqps://me:secret@127.0.0.1:{port}//"
+        settings = Settings(redis_url="redis://127.0.0.1:1/0", broker_url=url)
+        for connection in (broker.connect(url), producer_app(settings).connection_for_write()):
+            with connection, pytest.raises((OSError, AMQPError)):
+                connection.connect()
+            if is_believed:
+                listener.join(10)
+                assert heard == [b"AMQP"], "the handshake was good, and what came next was for the broker"
+                return
+    assert heard == []
