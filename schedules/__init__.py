@@ -1,1 +1,1 @@
-"""The schedules: when, never what."""
+"""Celery beat: it decides when jobs run, not what they do."""

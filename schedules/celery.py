@@ -1,5 +1,8 @@
-"""Beat's Celery app: `celery -A schedules beat`. Any number may run: what they ask for is a row in Postgres,
-done once, so a missed night is caught up on and a doubled one is one."""
+"""Configures beat's Celery app: `celery -A schedules beat`.
+
+Any number of beat processes can run. Each run of a job is one row in Postgres, so the workers catch up on a
+missed night and run a doubled one once.
+"""
 
 from typing import Any
 
@@ -17,14 +20,14 @@ app = Celery("schedules")
 app.conf.update(celery_settings(settings))
 app.conf.update(
     beat_schedule=timetable(),
-    # In memory: what has been done is known to Postgres, and a file would be one more thing to lose.
+    # In memory, because Postgres records the runs, and a schedule file could get lost.
     beat_scheduler="celery.beat:Scheduler",
-    # The shortest interval below is two seconds; a longer sleep would miss it.
+    # Beat must not sleep longer than the shortest interval, which is two seconds.
     beat_max_loop_interval=1,
 )
 
 
 @setup_logging.connect
 def set_up_logging(**_: Any) -> None:
-    """As in the workers."""
+    """Log structured lines, as the workers do."""
     log_in_lines(settings)

@@ -1,8 +1,8 @@
-"""Real servers for the tests that ask for them, and none for those that do not.
+"""Starts real servers for the tests that use them.
 
-Each test process (each xdist worker) starts its own pair at the first fixture that needs it: half a second
-instead of any sharing between processes. A test gets a database of its own, cloned from one that is migrated
-once, and a flushed Valkey.
+Each test process (each xdist worker) starts its own pair of servers for the first fixture that needs it. That
+takes half a second, and processes share no server. Each test gets a database, cloned from one that is
+migrated once, and a flushed Valkey.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.slow import Slow
 if TYPE_CHECKING:
     from tests.rabbitmq import RabbitMQ
 
-# Our Postgres does not sync: no test switches the machine off. Processes that a test starts hear it, too.
+# The tests' Postgres does not sync. Processes that a test starts inherit this permission.
 os.environ.setdefault("POINTLEDGER_ALLOW_UNSAFE", '["postgres-durability"]')
 
 _ENOUGH_BYTES = 1 << 30  # a container's default /dev/shm of 64 MiB is too small for Postgres
@@ -37,7 +37,7 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the tests marked long, as CI does")
-    parser.addoption("--slow", action="store_true", help="end with what took most of the time")
+    parser.addoption("--slow", action="store_true", help="list the slowest tests and fixtures at the end")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --long its tests are not there, rather than skipped: nobody reads a hundred skips."""
+    """Deselect long tests without --long; as skipped tests they would hide other skips."""
     items.sort(key=rank)
     if config.getoption("--long"):
         return
@@ -57,34 +57,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def server_home() -> Iterator[Path]:
-    """An empty folder for servers that a test starts itself."""
+    """An empty folder for servers that the test starts itself."""
     with _temporary_home() as home:
         yield home
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[ServerUrls]:
-    """This process' Postgres and Valkey, or those that POINTLEDGER_TEST_* name: the latter may be shared,
-    and every Valkey database from 1 up may be flushed."""
+    """This process' Postgres and Valkey, or the shared ones in POINTLEDGER_TEST_*.
+
+    The tests flush every Valkey database from 1 up."""
     database_url = os.environ.get("POINTLEDGER_TEST_DATABASE_URL")
     redis_url = os.environ.get("POINTLEDGER_TEST_REDIS_URL")
     if database_url and redis_url:
-        yield ServerUrls(database_url, redis_url, _workers(database_url))
+        yield ServerUrls(database_url, redis_url, _worker_url(database_url))
         return
     with _temporary_home() as home, EmbeddedServers(home, durable=False) as urls:
-        worker_url = _workers(database_url) if database_url else urls.worker_url
+        worker_url = _worker_url(database_url) if database_url else urls.worker_url
         yield ServerUrls(database_url or urls.database_url, redis_url or urls.redis_url, worker_url)
 
 
-def _workers(database_url: str) -> str:
-    """How workers and clients connect to a server that is not ours; `migrate` makes that login."""
+def _worker_url(database_url: str) -> str:
+    """Return the URL for workers and clients on a shared server; `migrate` creates that login."""
     url = sa.make_url(database_url).set(username="pointledger_worker", password="only for tests")
     return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
 def clones(servers: ServerUrls) -> Iterator[Clones]:
-    """Migrated databases in which there is nothing."""
+    """Empty, migrated databases."""
     from pointledger.storage.migrate import migrate  # noqa: PLC0415  tests of pure code run without storage
 
     with fresh_database(servers, f"template_{secrets.token_hex(4)}") as url:
@@ -95,21 +96,20 @@ def clones(servers: ServerUrls) -> Iterator[Clones]:
 
 @pytest.fixture
 def owner_url(clones: Clones) -> Iterator[str]:
-    """A fresh, migrated database: with real commits, and as many connections as the test likes. By this URL a
-    test may do to it whatever it likes."""
+    """A new, migrated database with the owner's rights."""
     with clones.one() as url:
         yield url
 
 
 @pytest.fixture
 def database_url(servers: ServerUrls, owner_url: str) -> str:
-    """The same database as workers and clients reach it: with the privileges that they have anywhere."""
+    """The same database with the rights of workers and clients."""
     return as_worker(servers, owner_url)
 
 
 @pytest.fixture
 def redis_url(servers: ServerUrls) -> str:
-    """A Valkey database that is this worker's alone, flushed."""
+    """A flushed Valkey database of this test process."""
     url = f"{servers.redis_url.rpartition('/')[0]}/{1 + int(_WORKER.removeprefix('gw'))}"
     with Redis.from_url(url) as client:
         client.flushdb()
@@ -118,13 +118,13 @@ def redis_url(servers: ServerUrls) -> str:
 
 @pytest.fixture
 def settings(servers: ServerUrls, owner_url: str, redis_url: str) -> Settings:
-    """Settings of a fresh, empty system."""
+    """Settings of a new, empty system."""
     return settings_of(servers, owner_url, redis_url)
 
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator["RabbitMQ"]:
-    """A RabbitMQ of this process, for tests marked long; what is in its queues is whoever's came before."""
+    """A RabbitMQ of this process for tests marked long; its queues keep messages of earlier tests."""
     from tests.rabbitmq import rabbitmq  # noqa: PLC0415  tests of pure code run without kombu
 
     with rabbitmq() as server:
@@ -141,7 +141,7 @@ def _temporary_home() -> Iterator[Path]:
     memory = Path("/dev/shm")
     roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _ENOUGH_BYTES
     parent = memory if roomy else Path(tempfile.gettempdir())
-    _sweep(parent)
+    _remove_leftovers(parent)
     home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
     try:
         yield home
@@ -149,8 +149,8 @@ def _temporary_home() -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _sweep(parent: Path) -> None:
-    """What killed test runs left behind would fill the memory."""
+def _remove_leftovers(parent: Path) -> None:
+    """Remove the folders of killed test runs, which would fill the memory."""
     for home in parent.glob(f"{_PREFIX}*-*"):
         pid = home.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():

@@ -1,5 +1,5 @@
-"""Databases of the tests' own, as copies of a template: cloned ahead of need, and dropped behind those who
-are done with them, so that no test waits for either."""
+"""Creates databases for tests as clones of a template. A thread clones them in advance and drops used ones,
+so that no test waits for either."""
 
 import secrets
 import threading
@@ -20,9 +20,9 @@ _SECONDS = 60  # bound of any wait
 
 
 class Clones:
-    """Copies of the database of this URL. From now on nobody may connect to it: so it can be copied any time.
+    """Clones of one database, which accepts no connections from now on, so that it can be copied at any time.
 
-    A thread makes and drops them, over one connection. Who asks for one hears what went wrong there.
+    A thread creates and drops them over one connection. Its errors are raised in `one`.
     """
 
     def __init__(self, servers: ServerUrls, template_url: str) -> None:
@@ -41,7 +41,7 @@ class Clones:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Drops what is left."""
+        """Drop the remaining clones."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -49,7 +49,7 @@ class Clones:
 
     @contextmanager
     def one(self) -> Iterator[str]:
-        """The owner's URL of a clone that is the caller's until the block ends."""
+        """Yield the owner's URL of a clone that exists until the block ends."""
         name = self._take()
         try:
             yield url_of(self._servers, name)
@@ -79,7 +79,7 @@ class Clones:
                 self._changed.notify_all()
 
     def _step(self, connection: psycopg.Connection) -> bool:
-        """Makes or drops one; False when it was closed and nothing is left."""
+        """Create or drop one clone. Return False when none is left after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._used or len(self._ready) < _AHEAD)
             if self._closing:
@@ -101,7 +101,7 @@ class Clones:
 
 @contextmanager
 def fresh_database(servers: ServerUrls, name: str, template: str | None = None) -> Iterator[str]:
-    """The owner's URL of a database that ends with the block."""
+    """Yield the owner's URL of a database that is dropped after the block."""
     administer(servers, _copied(name, template) if template else _statement("CREATE DATABASE {}", name))
     try:
         yield url_of(servers, name)
@@ -114,12 +114,12 @@ def url_of(servers: ServerUrls, name: str) -> str:
 
 
 def as_worker(servers: ServerUrls, owner_url: str) -> str:
-    """How workers and clients connect to the database of this URL."""
+    """Return the URL for workers and clients of this database."""
     return f"{servers.worker_url.rpartition('/')[0]}/{owner_url.rpartition('/')[2]}"
 
 
 def settings_of(servers: ServerUrls, owner_url: str, redis_url: str, **more: Any) -> Settings:
-    """Settings of a system on this database and this Redis."""
+    """Return the settings of a system on this database and this Redis."""
     return Settings(
         database_url=as_worker(servers, owner_url),
         owner_url=owner_url,
@@ -136,7 +136,7 @@ def administer(servers: ServerUrls, statement: sql.Composed) -> None:
 
 
 def _copied(name: str, template: str) -> sql.Composed:
-    """Copying files beats copying through the log here: fsync is off and the template is small."""
+    """Copy files, which is faster here than the write-ahead log: fsync is off and the template is small."""
     return _statement("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
 
 

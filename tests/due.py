@@ -1,8 +1,7 @@
-"""Accounts of which something is due that nobody has recorded, and what every look-up tells of them.
+"""Creates accounts with due changes that are not recorded yet, and collects what every query shows of them.
 
-Commands say that they happened in the past, so an account's clock stands there: what came due since is not
-recorded, and no test waits.
-"""
+The commands say that they happened in the past, so the account's clock is in the past. Changes that became
+due since then are not recorded, and no test has to wait."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from tests.ledger import Ledger, data_of
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=100)
 LATER = NOW + timedelta(days=20)
-TOO_MUCH = 10**15  # points: whoever spends them is refused, and time has passed
+TOO_MUCH = 10**15  # points: spending them is refused, but advances the account's clock
 
 
 def ago(days: float) -> datetime:
@@ -23,23 +22,23 @@ def ago(days: float) -> datetime:
 
 
 def earn(user: str, amount: int, **more: Any) -> Earn:
-    return Earn(**_given(user, amount, occurred_at=LONG_AGO) | more)
+    return Earn(**_fields(user, amount, occurred_at=LONG_AGO) | more)
 
 
 def spend(user: str, amount: int, **more: Any) -> Spend:
-    return Spend(**_given(user, amount) | more)
+    return Spend(**_fields(user, amount) | more)
 
 
 def freeze(user: str, amount: int, **more: Any) -> Freeze:
-    return Freeze(**_given(user, amount, occurred_at=LONG_AGO) | more)
+    return Freeze(**_fields(user, amount, occurred_at=LONG_AGO) | more)
 
 
-def _given(user: str, amount: int, **more: Any) -> dict[str, Any]:
+def _fields(user: str, amount: int, **more: Any) -> dict[str, Any]:
     return {"tenant_id": "shop", "user_id": user, "amount": amount} | more
 
 
 def owe(ledger: Ledger, user: str, amount: int) -> None:
-    """Lets the user owe points."""
+    """Put the user into debt."""
     (earned, _) = ledger.apply(earn(user, amount), spend(user, amount, occurred_at=LONG_AGO))
     entry = parse_id(data_of(earned)["transaction"]["id"])
     ledger.apply(
@@ -47,27 +46,30 @@ def owe(ledger: Ledger, user: str, amount: int) -> None:
     )
 
 
-def touch(ledger: Ledger, *users: str) -> None:
-    """Lets time pass on the accounts by commands that are refused."""
+def advance(ledger: Ledger, *users: str) -> None:
+    """Advance the accounts' clocks by commands that are refused."""
     outcomes = ledger.apply(*(spend(user, TOO_MUCH) for user in users))
     assert {outcome.state for outcome in outcomes} == {"refused"}
 
 
 def figures(ledger: Ledger, user: str) -> dict[str, int]:
-    """What the account's look-up shows."""
+    """Return the figures that the account query shows."""
     account = ledger.client.account("shop", user)
     return {name: account[name] for name in FIGURES}
 
 
 def recorded(ledger: Ledger, user: str, tenant_id: str = "shop") -> dict[str, int]:
-    """What the account's row has."""
+    """Return the figures in the account's row."""
     account = ledger.account(user, tenant_id)
     return {name: account[name] for name in FIGURES}
 
 
-def told(ledger: Ledger, user: str) -> dict[str, Any]:
-    """What every look-up tells of the user, without what is recorded, the ids of what is not recorded yet,
-    and the moments at which it was asked and recorded."""
+def shown(ledger: Ledger, user: str) -> dict[str, Any]:
+    """Return what every query shows of the user.
+
+    It leaves out recorded figures, the ids of rows that are not recorded yet, and the moments of query and
+    recording.
+    """
     client = ledger.client
     expiring = client.expiring("shop", user, days=36_500)
     holds = client.holds("shop", user).holds
@@ -86,27 +88,27 @@ def told(ledger: Ledger, user: str) -> dict[str, Any]:
         "timed out": [hold["id"] for hold in client.holds("shop", user, state="timed_out").holds],
         "lots of holds": [_lots(client.hold("shop", hold["id"])["lots"]) for hold in holds],
         "lots": _lots(client.export_user("shop", user)["lots"]),
-        "traces": [_lots(_arrived(ledger, entry["id"])) for entry in _earned(ledger, user)],
+        "explanations": [_lots(_arrived(ledger, entry["id"])) for entry in _earned(ledger, user)],
     }
 
 
 def of_tenant(ledger: Ledger) -> dict[str, Any]:
-    """The tenant's figures, without what was recorded."""
+    """Return the tenant's figures, without recorded ones."""
     found = ledger.client.tenant_statistics("shop")
     return {name: found[name] for name in ("accounts", "outstanding", "totals")}
 
 
-def _of_now(shown: dict[str, Any]) -> dict[str, Any]:
+def _of_now(fields: dict[str, Any]) -> dict[str, Any]:
     moving = ("as_of", "version", "updated_at")
     return {
         name: value
-        for name, value in shown.items()
+        for name, value in fields.items()
         if name not in moving and not name.startswith("recorded_")
     }
 
 
 def _lots(lots: Any) -> list[list[tuple[str, str]]]:
-    """In an order of their own: some have no id yet."""
+    """Return the lots sorted by their values, because some have no id yet."""
     own = [
         {name: lot[name] for name in _of_now(lot) if name not in ("id", "entry_id", "lot_id")} for lot in lots
     ]
@@ -114,7 +116,7 @@ def _lots(lots: Any) -> list[list[tuple[str, str]]]:
 
 
 def _arrived(ledger: Ledger, entry_id: str) -> tuple[dict[str, Any], ...]:
-    return ledger.client.why("shop", entry_id).lots_arrived
+    return ledger.client.explain_entry("shop", entry_id).lots_arrived
 
 
 def _earned(ledger: Ledger, user: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The whole ledger in one process, for tests: what workers do, done when the test says so."""
+"""Runs the whole ledger in one process, for tests that decide when workers apply commands."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -24,12 +24,14 @@ from pointledger.storage.ledger import program
 from pointledger.storage.queries import accounts
 from tests.databases import Clones, settings_of
 
-Told = TypeVar("Told")
+Prepared = TypeVar("Prepared")
 
 
 class Ledger:
-    """`client` accepts, `engine` drains; `apply` does both and returns the outcomes. Each part is opened when
-    it is first asked for."""
+    """A ledger: `client` accepts, `engine` drains, and `apply` does both and returns the outcomes.
+
+    Each part opens on first use.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -41,7 +43,7 @@ class Ledger:
 
     @cached_property
     def owner(self) -> sa.Engine:
-        """For what no worker may do."""
+        """The database with the owner's rights."""
         return engine_for(self.settings.owner)
 
     @cached_property
@@ -79,10 +81,10 @@ class Ledger:
             program.put_rule(connection, tenant_id, rule_from(fields))
 
     def drain(self) -> int:
-        """Applies all that may go now, lane by lane, and what waits only for something accepted before it."""
-        done, stood = 0, None
-        while stood != (stands := self._stands()) or self._some_wait_for_others():
-            stood = stands
+        """Apply all commands that may go, and those that wait only for an earlier command."""
+        done, before = 0, None
+        while before != (state := self._queue_state()) or self._some_wait_for_others():
+            before = state
             done += sum(self.engine.drain(lane) for lane in self.waiting_lanes())
         return done
 
@@ -95,8 +97,8 @@ class Ledger:
             )
         )
 
-    def _stands(self) -> Any:
-        """What a drain changes: as long as it changes, there may be more to do."""
+    def _queue_state(self) -> Any:
+        """Return figures that each drain with work changes."""
         return self.rows(
             """SELECT (SELECT count(*) FROM pending), coalesce(sum(attempts), 0), count(dead_at)
                FROM failures"""
@@ -129,7 +131,7 @@ class Ledger:
         with self.database.connect() as connection:
             return rows(connection, sql, **values)
 
-    def somebody_waits_for_a_row(self) -> bool:
+    def has_lock_waiter(self) -> bool:
         return bool(
             self.rows(
                 """SELECT FROM pg_stat_activity
@@ -142,7 +144,7 @@ class Ledger:
 
 
 def data_of(outcome: Outcome) -> dict[str, Any]:
-    """What an applied command tells."""
+    """Return the data of an applied command's outcome."""
     assert outcome.state == "applied", outcome
     assert outcome.data is not None
     return outcome.data
@@ -150,12 +152,12 @@ def data_of(outcome: Outcome) -> dict[str, Any]:
 
 @contextmanager
 def prepared(
-    servers: ServerUrls, clones: Clones, prepare: Callable[[Ledger], Told]
-) -> Iterator[tuple[Clones, Told]]:
-    """Databases after this has been done, once, and what it told."""
-    aside = f"prepared-{secrets.token_hex(4)}"  # in Redis, where every test flushes a database of its own
+    servers: ServerUrls, clones: Clones, prepare: Callable[[Ledger], Prepared]
+) -> Iterator[tuple[Clones, Prepared]]:
+    """Yield clones of a database that `prepare` has changed once, and its result."""
+    prefix = f"prepared-{secrets.token_hex(4)}"  # in Valkey's database 0, which no test flushes
     with clones.one() as url:
-        with Ledger(settings_of(servers, url, servers.redis_url, redis_prefix=aside)) as ledger:
-            told = prepare(ledger)
+        with Ledger(settings_of(servers, url, servers.redis_url, redis_prefix=prefix)) as ledger:
+            result = prepare(ledger)
         with Clones(servers, url) as opened:
-            yield opened, told
+            yield opened, result

@@ -1,4 +1,4 @@
-"""What the library logs, as it comes to a program that listens."""
+"""Collects the library's log records."""
 
 import logging
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from pointledger.logs import LIBRARY
 
 
-class _Keeping(logging.Handler):
+class _RecordHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
@@ -19,21 +19,21 @@ class _Keeping(logging.Handler):
 
 @contextmanager
 def records() -> Iterator[list[logging.LogRecord]]:
-    """Grows with what is logged within the block, of whatever level."""
-    ours = logging.getLogger(LIBRARY)
-    level, keeping = ours.level, _Keeping()
-    ours.addHandler(keeping)
-    ours.setLevel(logging.DEBUG)
+    """Yield a list that grows with the records of the block, of any level."""
+    logger = logging.getLogger(LIBRARY)
+    level, handler = logger.level, _RecordHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
     try:
-        yield keeping.records
+        yield handler.records
     finally:
-        ours.removeHandler(keeping)
-        ours.setLevel(level)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @contextmanager
 def kept_configuration() -> Iterator[None]:
-    """Lets the block configure logging as a program does, and takes it back."""
+    """Restore the configuration of logging after the block."""
     loggers = (logging.root, logging.getLogger(LIBRARY))
     before: list[tuple[Any, ...]] = [(one.handlers[:], one.level, one.propagate) for one in loggers]
     try:

@@ -1,5 +1,7 @@
-"""In which order files of tests are handed out: the longest first, so that none is left alone at the end;
-those of pure code last, for each takes a moment. `./dev test --slow` tells what takes long."""
+"""Orders test files: the longest first, so that none runs alone at the end, and those of pure code last.
+
+`./dev test --slow` lists the slowest tests.
+"""
 
 from pathlib import Path
 
@@ -7,10 +9,13 @@ import pytest
 
 HERE = Path(__file__).parent
 
-# Each takes more than ten seconds on a machine that does nothing else.
+# Each takes more than ten seconds on an idle machine.
 LONGEST_FIRST = (
     "chaos/test_chaos.py",
     "docs/test_stranger.py",
+    "docs/test_install.py",
+    "docs/test_guides.py",
+    "docs/test_tutorial.py",
     "api/test_schemathesis.py",
     "faults/test_failpoints.py",
     "faults/test_failpoints_elsewhere.py",
@@ -20,19 +25,20 @@ LONGEST_FIRST = (
     "integrations/test_other_clients.py",
     "integrations/test_commands.py",
     "integrations/test_callbacks.py",
-    "engine/test_order_and_turns.py",
+    "engine/test_order_and_locks.py",
     "model/test_model.py",
     "engine/test_holds.py",
+    "engine/test_holds_at_random.py",
     "engine/test_shared_limits.py",
     "events/test_sdks.py",
     "events/test_relay.py",
-    "events/test_intake.py",
+    "events/test_ingest.py",
     "api/test_docs.py",
     "api/test_generated_clients.py",
     "api/test_proxies.py",
-    "api/test_any_client.py",
-    "api/test_description.py",
-    "observability/verify/test_audit.py",
+    "api/test_http_clients.py",
+    "api/test_openapi.py",
+    "observability/verify/test_verify.py",
     "bench/test_bench.py",
     "faults/test_crashes.py",
     "faults/test_deploys.py",
@@ -49,7 +55,7 @@ _PURE = HERE / "domain"
 
 
 def rank(item: pytest.Item) -> int:
-    """When it runs; files of one rank stay in order."""
+    """Return the sort key of a test; files of one rank keep their order."""
     if _PURE in item.path.parents:
         return len(LONGEST_FIRST) + 1
     place = item.path.relative_to(HERE).as_posix()

@@ -1,4 +1,4 @@
-"""What the kernel knows of processes, and telling many of them at once."""
+"""Reads the state of processes from the kernel, and signals several of them."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ _ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 def state_of(pid: int) -> str:
-    """As the kernel has it: `R`, `S`, `T` stopped, `Z` dead and not yet buried; empty for none."""
+    """Return the kernel's state of a process: `R`, `S`, `T` stopped, `Z` zombie; empty if there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -17,14 +17,14 @@ def state_of(pid: int) -> str:
 
 
 def family(pid: int) -> list[int]:
-    """A process and its children."""
+    """Return a process and its children."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     return [pid]
 
 
 def send_all(pids: list[int], number: signal.Signals) -> int:
-    """Signals each; how many were there."""
+    """Signal each process, and return how many exist."""
     reached = 0
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -34,7 +34,7 @@ def send_all(pids: list[int], number: signal.Signals) -> int:
 
 
 def connections(pid: int) -> set[tuple[str, str]]:
-    """The process' TCP connections that both ends hold open, each by its two addresses."""
+    """Return the established TCP connections of a process, each by its two addresses."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):

@@ -1,5 +1,5 @@
-"""RabbitMQ from Debian's package `rabbitmq-server`, for the tests that `--long` runs: one server for each
-test process, on ports of its own, gone with it."""
+"""Runs RabbitMQ from Debian's package `rabbitmq-server` for `--long` tests: one server per test process, on
+its own ports."""
 
 import os
 import shutil
@@ -17,18 +17,18 @@ from kombu import Connection
 
 from tests.waiting import wait_until
 
-_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's own wrapper wants to become another user
+_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper switches to another user
 _STOP_SECONDS = 20
 
 
 class RabbitMQ(NamedTuple):
-    """A server: its URL, and what its command line needs to find it."""
+    """A server: its URL, and the environment of its command line."""
 
     url: str
     env: dict[str, str]
 
     def control(self, *arguments: str) -> None:
-        """As an operator: `rabbitmqctl ARGUMENT ...`."""
+        """Run `rabbitmqctl ARGUMENT ...`."""
         command = [str(_SERVER.with_name("rabbitmqctl")), *arguments]
         done = subprocess.run(command, env=self.env, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -36,7 +36,7 @@ class RabbitMQ(NamedTuple):
 
 @contextmanager
 def rabbitmq() -> Iterator[RabbitMQ]:
-    """A server that ends with the block."""
+    """Run a server until the block ends."""
     epmd = shutil.which("epmd")
     if not (_SERVER.exists() and epmd):
         pytest.fail("needs Debian's package rabbitmq-server: ./dev check --long installs it")
@@ -64,7 +64,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     try:
         children.insert(0, subprocess.Popen([_SERVER], **shared))  # type: ignore[call-overload]
         url = f"amqp://guest:guest@127.0.0.1:{amqp}//"
-        wait_until(lambda: children[0].poll() is not None or _answers(url), "RabbitMQ answers")
+        wait_until(lambda: children[0].poll() is not None or _responds(url), "RabbitMQ responds")
         assert children[0].poll() is None, (home / "out").read_text()
         yield RabbitMQ(url, env)
     finally:
@@ -75,17 +75,17 @@ def rabbitmq() -> Iterator[RabbitMQ]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """With all that it has started: the server is its script's child."""
+    """End a process group, because the server is the child of its script."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
         with suppress(subprocess.TimeoutExpired):
             child.wait(_STOP_SECONDS)
-            wait_until(lambda: not _lives(child.pid), "the server has ended", _STOP_SECONDS)
+            wait_until(lambda: not _is_alive(child.pid), "the server has ended", _STOP_SECONDS)
             return
 
 
-def _lives(group: int) -> bool:
+def _is_alive(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -93,7 +93,7 @@ def _lives(group: int) -> bool:
     return True
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     with suppress(Exception), Connection(url, connect_timeout=2) as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
         return bool(connection.connected)

@@ -1,6 +1,6 @@
-"""Where a run's time goes: with `--slow` it ends with the tests and the fixtures that took most of it.
+"""Lists the slowest tests and fixtures at the end of a run with `--slow`.
 
-What a fixture takes to be made and to be taken down counts as its own, not as the test's that came first.
+A fixture's setup and teardown count as its own time, not as that of the first test.
 """
 
 import time
@@ -14,23 +14,23 @@ _SHOWN = 10
 
 
 class Slow:
-    """A plugin: it measures in each process that runs tests, and adds up in the one that reports."""
+    """A plugin that measures in each test process and adds up in the process that reports."""
 
     def __init__(self) -> None:
         self._unreported: dict[str, float] = {}  # seconds by fixture
-        self._ending: dict[str, float] = {}  # since when a fixture is being taken down
+        self._ending: dict[str, float] = {}  # when the teardown of a fixture began
         self._tests: dict[str, list[float]] = defaultdict(list)
         self._fixtures: dict[str, list[float]] = defaultdict(list)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-        """Those that the fixture asks for by its arguments have been made before."""
+        """Measure the setup. pytest has set up the fixture's own arguments before."""
         name, began = _name(fixturedef), time.perf_counter()
         try:
             return (yield)
         finally:
             self._note(name, began)
-            # The last that is added is the first that is called.
+            # pytest calls the last added finalizer first.
             fixturedef.addfinalizer(lambda: self._ending.update({name: time.perf_counter()}))
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
@@ -43,7 +43,7 @@ class Slow:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """xdist hands a report's attributes on to the process that reports."""
+        """Attach the times to the report, which xdist sends to the process that reports."""
         report = yield
         vars(report)["fixture_seconds"], self._unreported = self._unreported, {}
         return report
@@ -56,7 +56,7 @@ class Slow:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         _show(terminalreporter, "slowest tests", self._tests)
-        _show(terminalreporter, "slowest fixtures, all times together", self._fixtures)
+        _show(terminalreporter, "slowest fixtures, in total", self._fixtures)
 
 
 def _name(fixturedef: pytest.FixtureDef[Any]) -> str:

@@ -1,7 +1,9 @@
-"""The contributor's command, without making an environment."""
+"""The contributor's command, without creating an environment."""
 
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -19,7 +21,7 @@ def _run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def dev(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The script as a module, at home in a folder with a space in its name."""
+    """The script as a module, in a folder with a space in its name."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     loader = SourceFileLoader("dev", str(_DEV))
     spec = spec_from_loader("dev", loader)
@@ -38,16 +40,16 @@ def dev(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 @pytest.fixture
 def installs(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    made: list[str] = []
-    monkeypatch.setattr(dev, "install", lambda: made.append("install"))
-    return made
+    calls: list[str] = []
+    monkeypatch.setattr(dev, "install", lambda: calls.append("install"))
+    return calls
 
 
 def test_help_has_a_line_for_each_command(tmp_path: Path):
     shown = _run("--help", folder=tmp_path)
 
     assert shown.returncode == 0
-    for command in ("run", "test", "check", "bench", "chaos", "model"):
+    for command in ("run", "test", "check", "bench", "chaos", "model", "docs", "release"):
         assert f"\n  {command} " in shown.stdout
 
 
@@ -60,14 +62,14 @@ def test_an_unknown_command_is_a_usage_error(arguments: list[str], tmp_path: Pat
     assert shown.stdout == ""
 
 
-def test_a_complete_environment_is_not_made_again(dev: ModuleType, installs: list[str]):
+def test_a_complete_environment_is_not_created_again(dev: ModuleType, installs: list[str]):
     dev.ensure_venv()
     dev.ensure_venv()
 
     assert installs == ["install"]
 
 
-def test_an_interrupted_installation_is_done_again(
+def test_an_interrupted_installation_is_repeated(
     dev: ModuleType, installs: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     def interrupt() -> None:
@@ -84,7 +86,7 @@ def test_an_interrupted_installation_is_done_again(
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
-def test_a_changed_file_makes_the_environment_again(name: str, dev: ModuleType, installs: list[str]):
+def test_a_changed_file_creates_the_environment_again(name: str, dev: ModuleType, installs: list[str]):
     dev.ensure_venv()
     (dev.ROOT / name).write_text("second")
     dev.ensure_venv()
@@ -92,7 +94,7 @@ def test_a_changed_file_makes_the_environment_again(name: str, dev: ModuleType, 
     assert installs == ["install", "install"]
 
 
-def test_check_runs_every_step_and_fails_when_one_failed(
+def test_check_runs_every_step_and_fails_if_one_fails(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     steps = [
@@ -108,7 +110,7 @@ def test_check_runs_every_step_and_fails_when_one_failed(
     assert lines[-1].endswith("FAILED: lint")
 
 
-def test_the_long_check_says_so_to_the_tests_alone(
+def test_the_long_check_passes_its_option_to_the_tests_only(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     show = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
@@ -119,7 +121,7 @@ def test_the_long_check_says_so_to_the_tests_alone(
     assert [line for line in capfd.readouterr().out.splitlines() if "[" in line] == ["[]", "['--long']"]
 
 
-def test_who_may_not_install_is_told_which_packages_are_missing(
+def test_a_user_without_root_rights_sees_which_packages_are_missing(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(dev, "SYSTEM_PROGRAMS", {"sh": "dash", "no-such-program": "some-package"})
@@ -129,20 +131,20 @@ def test_who_may_not_install_is_told_which_packages_are_missing(
         dev.ensure_system_programs()
 
 
-def test_check_takes_no_word_that_it_does_not_know(tmp_path: Path):
+def test_check_rejects_an_unknown_option(tmp_path: Path):
     shown = _run("check", "--fast", folder=tmp_path)
 
     assert shown.returncode == 2
     assert "--long" in shown.stderr
 
 
-def test_a_word_that_check_does_not_know_installs_nothing(dev: ModuleType, installs: list[str]):
+def test_an_unknown_option_of_check_installs_nothing(dev: ModuleType, installs: list[str]):
     assert dev.main(["check", "--fast"]) == 2
     assert installs == []
 
 
 @pytest.mark.parametrize("words", [[], ["--long"], ["--slow"], ["--long", "--slow"]])
-def test_who_names_no_tests_gets_all_in_two_processes(
+def test_all_tests_run_in_two_processes_by_default(
     words: list[str], dev: ModuleType, installs: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     ran: list[tuple[str, ...]] = []
@@ -154,3 +156,123 @@ def test_who_names_no_tests_gets_all_in_two_processes(
     dev.main(["test", *words])
 
     assert ran == [(*dev.PYTEST, *words)]
+
+
+def test_docs_and_release_say_what_they_take(
+    dev: ModuleType, installs: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(dev.os, "chdir", lambda _: None)
+
+    assert dev.main(["docs", "--server"]) == 2
+    assert dev.main(["release", "next"]) == 2
+    assert dev.main(["release"]) == 2
+
+    told = capsys.readouterr().err
+    assert "--serve" in told
+    assert "0.2.0" in told
+
+
+def test_what_zensical_finds_fails_the_build_and_is_shown_plainly(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    finds = (
+        "import sys; print('\\x1b[33mWarning:\\x1b[0m page does not exist'); sys.exit('Traceback: strict')"
+    )
+    monkeypatch.setattr(dev, "PYTHON", sys.executable)
+    monkeypatch.setattr(dev, "BUILD_DOCS", ["-c", finds])
+
+    assert dev.docs([]) == 1
+    assert capsys.readouterr().out == "Warning: page does not exist\n"
+
+
+@pytest.fixture
+def clone(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A repository with what a release needs of ours, committed."""
+    root = tmp_path / "clone"
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "changelog.d",
+        "src",
+        ".gitignore",
+    ):
+        source, target = _DEV.parent / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy2(source, target)
+    for name, value in (("ROOT", root), ("PYTHON", sys.executable)):
+        monkeypatch.setattr(dev, name, value)
+    monkeypatch.chdir(root)
+    for name in ("author", "committer"):
+        monkeypatch.setenv(f"GIT_{name.upper()}_NAME", "a maintainer")
+        monkeypatch.setenv(f"GIT_{name.upper()}_EMAIL", "maintainer@example.org")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run(["git", *words], check=True)
+    return root
+
+
+@pytest.mark.long
+def test_a_release_is_a_commit_and_a_tag_with_the_packages_beside(
+    dev: ModuleType, clone: Path, monkeypatch: pytest.MonkeyPatch
+):
+    checked: list[list[str]] = []
+
+    def check(more: list[str]) -> int:
+        checked.append(more)
+        return 0
+
+    monkeypatch.setattr(dev, "check", check)
+    monkeypatch.setattr(dev, "ensure_system_programs", lambda: None)
+
+    assert dev.release(["97.0.1"]) == 0
+
+    assert checked == [["--long"]]
+    assert dev.output_of("git", "describe") == "v97.0.1"
+    assert dev.output_of("git", "status", "--porcelain") == ""
+    changelog = (clone / "CHANGELOG.md").read_text()
+    assert "## [97.0.1]" in changelog
+    assert "[Unreleased]" not in changelog
+    assert [path.name for path in (clone / "changelog.d").iterdir()] == ["README.md"]
+    assert len(list((clone / "dist").glob("pointledger-97.0.1*"))) == 2
+
+
+def test_what_is_not_committed_is_not_released(dev: ModuleType, clone: Path):
+    (clone / "src" / "new.py").touch()
+
+    with pytest.raises(SystemExit, match="not committed"):
+        dev.release(["97.0.1"])
+
+
+def test_a_version_is_released_once(dev: ModuleType, clone: Path):
+    subprocess.run(["git", "tag", "v97.0.1"], check=True)
+
+    with pytest.raises(SystemExit, match="exists already"):
+        dev.release(["97.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["pointledger/__init__.py", "pointledger/py.typed", "pointledger-1.2.3.dist-info/METADATA"], []),
+        (["pointledger/__init__.py"], ["pointledger/py.typed is not in the wheel"]),
+        (
+            ["pointledger/__init__.py", "pointledger/py.typed", "pointledger_demo/run.py"],
+            ["pointledger_demo/run.py is in the wheel"],
+        ),
+    ],
+)
+def test_a_wheel_has_the_library_with_its_types_and_nothing_else(
+    names: list[str], found: list[str], dev: ModuleType
+):
+    dist = dev.ROOT / "dist"
+    dist.mkdir()
+    (dist / "pointledger-1.2.3.tar.gz").touch()
+    with zipfile.ZipFile(dist / "pointledger-1.2.3-py3-none-any.whl", "w") as wheel:
+        for name in names:
+            wheel.writestr(name, "")
+
+    assert dev.wrong_contents("1.2.3") == found

@@ -1,4 +1,4 @@
-"""`--slow` tells where the time went, also when other processes ran the tests."""
+"""`--slow` lists the slowest tests and fixtures, also with several test processes."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ _TEST = "tests/test_dev.py::test_an_unknown_command_is_a_usage_error"
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_the_slowest_tests_and_fixtures_are_told_at_the_end(processes: str) -> None:
+def test_the_slowest_tests_and_fixtures_are_listed_at_the_end(processes: str) -> None:
     command = [
         sys.executable,
         "-m",
@@ -34,7 +34,7 @@ def test_the_slowest_tests_and_fixtures_are_told_at_the_end(processes: str) -> N
     assert re.findall(r"\d s  \S*::tmp_path$", fixtures, re.MULTILINE)
 
 
-def test_nothing_is_told_unless_it_is_asked_for() -> None:
+def test_nothing_is_listed_without_the_option() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", _TEST]
 
     done = subprocess.run(command, cwd=_ROOT, check=False, capture_output=True, text=True)

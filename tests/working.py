@@ -1,4 +1,4 @@
-"""A worker beside what a test does."""
+"""Runs a worker beside a test."""
 
 import threading
 from collections.abc import Iterator
@@ -6,16 +6,16 @@ from contextlib import contextmanager
 
 from tests.ledger import Ledger
 
-_LOOK_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 
 @contextmanager
 def working(ledger: Ledger) -> Iterator[None]:
-    """Within the block commands are applied."""
+    """Apply commands until the block ends."""
     stop = threading.Event()
 
     def work() -> None:
-        while not stop.wait(_LOOK_SECONDS):
+        while not stop.wait(_POLL_SECONDS):
             for lane in ledger.waiting_lanes():
                 ledger.engine.drain(lane)
 

@@ -1,1 +1,1 @@
-"""The workers: what takes commands from queues and hands them to the engine."""
+"""Celery workers: they receive doorbells and commands, and call the engine."""

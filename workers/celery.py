@@ -1,7 +1,7 @@
-"""The workers' Celery app: `celery -A workers worker`.
+"""Configures the workers' Celery app: `celery -A workers worker`.
 
-What every end sets alike is in `pointledger.messaging.celery_app`. Here is what concerns a worker alone, each
-setting under the failure that it prevents.
+`pointledger.messaging.celery_app` has the settings that all processes share. The settings here are for
+workers only, each below the failure that it prevents.
 """
 
 from typing import Any
@@ -23,32 +23,32 @@ settings = Settings()
 app = Celery("workers", include=["workers.tasks"])
 app.conf.update(celery_settings(settings))
 app.conf.update(
-    # One process per core, started as often as there are cores: at this size prefork gains nothing, and a
-    # child's death would be answered by Celery's own rules instead of ours.
+    # One worker process per core. Prefork would add nothing, and Celery would handle the death of a child by
+    # its own rules.
     worker_pool="solo",
     worker_concurrency=1,
-    # A message that is taken belongs to a task that runs; the next one may be another worker's.
+    # A worker must not reserve a message while it runs a task, because another worker may be free.
     worker_prefetch_multiplier=1,
-    # The message goes when the task has ended, so that a killed worker's doorbell rings again. Failed or
-    # not: what failed stands in Postgres, and the beat rings for it. Redelivery without a counter would
-    # let one message take down worker after worker.
+    # A message is acknowledged after its task, so that the doorbell of a killed worker is delivered again. A
+    # failed task is acknowledged as well: its commands are in Postgres, and beat rings for them. Redelivery
+    # has no counter, so one message could stop worker after worker.
     task_acks_late=True,
     task_acks_on_failure=True,
     task_acks_on_timeout=True,
     task_reject_on_worker_lost=False,
-    # A message that is none must not end one worker after the other.
+    # A malformed message must not stop worker after worker.
     worker_consumer="workers.consumer:Consumer",
-    # Outcomes are written with their effects, not here.
+    # The engine writes outcomes together with their effects.
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
-    # Messages with an eta sit in a worker's memory; nothing of ours has one.
+    # Messages with an eta stay in a worker's memory; the ledger sends none.
     worker_eta_task_limit=1000,
-    # A broker that is away for an hour must not end the worker.
+    # A broker that is unavailable for an hour must not stop the worker.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    # A drain that lost its connection is delivered again: end the first instead of running twins.
+    # After a lost connection the broker delivers the message again, so cancel the task that runs.
     worker_cancel_long_running_tasks_on_connection_loss=True,
-    # On SIGTERM the task at hand is finished; a turn takes a quarter of a second.
+    # On SIGTERM the worker finishes its task; a time slice takes a quarter of a second.
     worker_soft_shutdown_timeout=5.0,
     worker_enable_soft_shutdown_on_idle=True,
     worker_disable_rate_limits=True,
@@ -56,19 +56,21 @@ app.conf.update(
 )
 
 
-app.steps["worker"].add("workers.threads:Threads")  # by name: it needs this module
+app.steps["worker"].add("workers.threads:Threads")  # by name, because it imports this module
 
 
 @setup_logging.connect
 def set_up_logging(**_: Any) -> None:
-    """One structured line per event: for people on a terminal, JSON everywhere else."""
+    """Log one structured line per event: readable on a terminal, JSON elsewhere."""
     log_in_lines(settings)
 
 
 @worker_init.connect
-def refuse_servers_that_do_not_fit(**_: Any) -> None:
-    """A worker of another version, with other lanes or another erasure key, does harm, and so do servers that
-    forget what they were given: it does not start."""
+def require_matching_servers(**_: Any) -> None:
+    """Stop the worker if it could do harm.
+
+    That is so with another schema version, lane count or erasure key, or with servers that can lose data.
+    """
     try:
         database = engine_for(settings.database)
         require_current(database, settings.lanes)

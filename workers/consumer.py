@@ -1,5 +1,7 @@
-"""What takes messages from the queues. One that Celery stumbles over is dropped, with a line in the log:
-Celery itself would end the worker, give the message back, and the next worker would end of it, too."""
+"""Drops and logs malformed messages.
+
+Celery itself would stop the worker and return the message to the queue, where it would stop the next worker.
+"""
 
 import logging
 from collections.abc import Callable
@@ -10,33 +12,32 @@ from kombu.message import Message
 
 from pointledger.logs import Log
 
-# What comes of a message whose parts are not of the types that Celery takes for granted. What a task raises
-# does not come here: that is Celery's own to answer.
-_MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError)
+# Celery raises these for a message whose parts have unexpected types. It handles the errors of tasks itself.
+_MALFORMED = (TypeError, ValueError, LookupError, AttributeError)
 
-_LOOK_SECONDS = 0.25  # as long as a turn
+_WAKE_SECONDS = 0.25  # as long as a time slice
 
 _NAME = "pointledger.workers"
 _log = Log(_NAME)
 
 
 class Consumer(CelerysConsumer):
-    """Celery's, but for messages that are none, and it looks up when it is told to stop."""
+    """Celery's consumer, which drops malformed messages and stops in time."""
 
     def register_with_event_loop(self, hub: Any) -> None:
-        """On RabbitMQ its loop sleeps until something comes: SIGTERM was noticed after ten seconds."""
+        """Wake the loop now and then. On RabbitMQ it sleeps until a message arrives, so SIGTERM took 10 s."""
         super().register_with_event_loop(hub)
-        hub.call_repeatedly(_LOOK_SECONDS, lambda: None)
+        hub.call_repeatedly(_WAKE_SECONDS, lambda: None)
 
-    def create_task_handler(self, *given: Any, **more: Any) -> Callable[[Message], None]:
-        """What is called with each message."""
-        handle = super().create_task_handler(*given, **more)
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], None]:
+        """Return the handler of messages."""
+        handle = super().create_task_handler(*args, **kwargs)
 
         def handle_or_drop(message: Message) -> None:
             try:
                 handle(message)
-            except _MISSHAPEN as error:
-                _log.error("message_refused", action="task", rule="misshapen", error=type(error).__name__)
+            except _MALFORMED as error:
+                _log.error("message_refused", action="task", rule="malformed", error=type(error).__name__)
                 if not message.acknowledged:
                     message.ack_log_error(logging.getLogger(_NAME), self.connection_errors)
 

@@ -1,12 +1,12 @@
-"""pointledger: an asynchronous, queue-driven points ledger.
+"""An asynchronous, queue-driven points ledger.
 
-What a service needs to ask the ledger is here; `src/README.md` tells how the rest hangs together.
+Services import their names from here; `src/README.md` explains the architecture.
 """
 
 from pointledger.client.batches import BatchOutcome, BatchReceipt
 from pointledger.client.client import PointsClient
 from pointledger.client.queries.dry_run import DryRun
-from pointledger.client.queries.results import CashValue, EntryPage, Expiring, HoldPage, Why
+from pointledger.client.queries.results import CashValue, EntryPage, Expiring, Explanation, HoldPage
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import (
     ActivateDue,
@@ -40,18 +40,18 @@ from pointledger.domain.commands import (
     command_from,
 )
 from pointledger.domain.commands.outcomes import Outcome, Reason
-from pointledger.domain.values.actor import By
+from pointledger.domain.values.actor import Actor
 from pointledger.settings import Settings
 
 __all__ = [
     "ActivateDue",
+    "Actor",
     "Adjust",
     "AnyCommand",
     "ApplyExpiryPolicy",
     "ApplyRule",
     "BatchOutcome",
     "BatchReceipt",
-    "By",
     "CancelPending",
     "CashValue",
     "Clawback",
@@ -65,6 +65,7 @@ __all__ = [
     "Expire",
     "ExpireDue",
     "Expiring",
+    "Explanation",
     "ExtendExpiry",
     "Freeze",
     "HoldPage",
@@ -85,6 +86,5 @@ __all__ = [
     "Transfer",
     "Unfreeze",
     "WalletAdjust",
-    "Why",
     "command_from",
 ]

@@ -1,19 +1,18 @@
-"""Failpoints: named places at which a test build lets something go wrong, exactly there.
+"""Injects faults at failpoints: named places before and after each commit, lock, doorbell and publish.
 
-They stand before and after each commit, lock, doorbell and publish. As long as nobody has armed them, passing
-one is a look at an empty dictionary. Tests arm them for a process that they start:
+A failpoint that is not armed only tests an empty dictionary. Tests arm failpoints for a process they start:
 
     POINTLEDGER_FAILPOINTS="after:batch-commit=kill@3 before:publish=sleep:0.5"
-    POINTLEDGER_FAILPOINTS_LOG=/a/file    takes a line for each that has struck, written before it strikes
+    POINTLEDGER_FAILPOINTS_LOG=/a/file    gets a line for each injected fault, before it happens
 
-`@3`: at the third passage, and only then; the first, if not given. The actions:
+`@3` injects the fault at the third passage only (default: at the first). The actions:
 
-| action         | does                                                                             |
-| -------------- | -------------------------------------------------------------------------------- |
-| `kill`         | SIGKILL to this process                                                          |
-| `stop`         | SIGSTOP to this process, until somebody sends SIGCONT                            |
-| `raise`        | raises `Struck`; `raise:40P01`: the driver's error for that state                |
-| `sleep:0.5`    | sleeps for so many seconds                                                       |
+| action      | effect                                                                       |
+| ----------- | ---------------------------------------------------------------------------- |
+| `kill`      | sends SIGKILL to this process                                                |
+| `stop`      | sends SIGSTOP to this process, which continues on SIGCONT                    |
+| `raise`     | raises `InjectedFault`; `raise:40P01` raises the driver's error for SQLSTATE |
+| `sleep:0.5` | sleeps for that many seconds                                                 |
 """
 
 import os
@@ -25,26 +24,26 @@ from dataclasses import dataclass
 import psycopg
 
 PLACES = (
-    # acceptance
+    # accepting commands
     "accept-commit",
-    "door",
+    "mark-rung",
     "publish",
-    # a turn
-    "enter",
+    # a time slice
+    "acquire-lane",
     "peek",
-    "take-users",
+    "acquire-users",
     "release-users",
-    "leave",
-    "abandon",
-    "tell",
+    "release-lane",
+    "abandon-lane",
+    "notify",
     # a batch
-    "try-commit",
-    "fence",
+    "attempt-commit",
+    "lock-lanes",
     "load",
     "decide",
     "batch-commit",
-    "charge-commit",
-    # sweeps
+    "failure-commit",
+    # periodic jobs
     "open-runs-commit",
     "take-run-commit",
     "put-back-commit",
@@ -52,11 +51,11 @@ PLACES = (
     # events out and in
     "events-publish",
     "relay-commit",
-    "letters-commit",
-    "forget",
-    # commands by name, and what follows them
+    "dead-letters-commit",
+    "ack",
+    # commands by name, and their callbacks
     "by-name-commit",
-    "forget-commands",
+    "ack-commands",
     "callbacks-send",
     "callbacks-commit",
 )
@@ -64,13 +63,13 @@ PLACES = (
 _WORD = re.compile(r"(before|after):([a-z-]+)=(kill|stop|raise|sleep)(?::([0-9A-Z.]+))?(?:@([1-9][0-9]*))?")
 
 
-class Struck(Exception):
-    """A failpoint has raised."""
+class InjectedFault(Exception):
+    """A failpoint raised this on purpose."""
 
 
 @dataclass(slots=True)
 class _Armed:
-    """What one place is armed with. `left`: passages until it strikes; spent when it is 0."""
+    """The fault of one place. `left` counts down the passages until it; 0 means that it is spent."""
 
     word: str
     action: str
@@ -83,9 +82,8 @@ _log: str | None = None
 
 
 def arm(words: str, log: str | None = None) -> None:
-    """Arms this process, instead of what it was armed with before. Raises ValueError for what is no such word
-    or no such place."""
-    global _log  # noqa: PLW0603  there is one process, and it is armed once
+    """Replace the faults of this process. Raise ValueError for a malformed word or an unknown place."""
+    global _log  # noqa: PLW0603  (one process, armed once)
     armed = {}
     for word in words.split():
         found = _WORD.fullmatch(word)
@@ -99,13 +97,13 @@ def arm(words: str, log: str | None = None) -> None:
 
 
 def before(place: str) -> None:
-    """What is named has not been done yet."""
+    """Inject the fault that is armed before the named action."""
     if _armed:
         _pass(f"before:{place}")
 
 
 def after(place: str) -> None:
-    """What is named has been done, and nobody has been told."""
+    """Inject the fault that is armed after the named action, before its result is known."""
     if _armed:
         _pass(f"after:{place}")
 
@@ -117,12 +115,12 @@ def _pass(name: str) -> None:
         return
     armed.left -= 1
     if not armed.left:
-        _note(armed.word)
-        _strike(armed)
+        _write_log(armed.word)
+        _inject(armed)
 
 
-def _note(word: str) -> None:
-    """One write to the end of the file: whole even when others write to it, and when we are killed next."""
+def _write_log(word: str) -> None:
+    """Append a line in one write, which is atomic among processes and survives a following SIGKILL."""
     if _log is None:
         return
     file = os.open(_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -132,7 +130,7 @@ def _note(word: str) -> None:
         os.close(file)
 
 
-def _strike(armed: _Armed) -> None:
+def _inject(armed: _Armed) -> None:
     if armed.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif armed.action == "stop":
@@ -142,7 +140,7 @@ def _strike(armed: _Armed) -> None:
     elif armed.argument:
         raise psycopg.errors.lookup(armed.argument)(armed.word)
     else:
-        raise Struck(armed.word)
+        raise InjectedFault(armed.word)
 
 
 arm(os.environ.get("POINTLEDGER_FAILPOINTS", ""), os.environ.get("POINTLEDGER_FAILPOINTS_LOG"))

@@ -1,7 +1,6 @@
-"""Structured log events.
+"""Logs structured events through `logging`, under the name `pointledger`.
 
-The library logs through `logging`, under the name `pointledger`. Nothing is shown unless the program
-configures it.
+The library shows no logs unless the program configures them.
 """
 
 import logging
@@ -9,16 +8,19 @@ from typing import Any
 
 LIBRARY = "pointledger"
 
+FIELDS = "pointledger"  # the attribute of a record with the event and its fields, in order
 
-_TOLD = "pointledger"  # of a record: the event and its fields, in their order
+_STACK_LEVEL = 3  # frames between a record and the line that logs
 
-
-_CALLER = 3  # frames between a record and the line that logs
+# Without a handler, `logging` itself would print the library's warnings to stderr.
+logging.getLogger(LIBRARY).addHandler(logging.NullHandler())
 
 
 class Log:
-    """Logs events with their fields. A record's message is readable, its fields are attributes. `exc_info`
-    is no field but an exception, whose traceback is logged."""
+    """Logs events with their fields, as a readable message and as attributes of the record.
+
+    `exc_info` is not a field but an exception, whose traceback is logged.
+    """
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
@@ -36,14 +38,14 @@ class Log:
         if not self._logger.isEnabledFor(level):
             return
         error = fields.pop("exc_info", None)
-        told = {**fields, "event": event}
+        values = {**fields, "event": event}
         template = " ".join(["%(event)s", *(f"{name}=%({name})s" for name in fields)])
-        extra = {**told, _TOLD: told}
-        self._logger.log(level, template, told, exc_info=error, extra=extra, stacklevel=_CALLER)
+        extra = {**values, FIELDS: values}
+        self._logger.log(level, template, values, exc_info=error, extra=extra, stacklevel=_STACK_LEVEL)
 
 
 class Outage:
-    """Logs once when a server goes away and once when it is back, however often either is noticed."""
+    """Logs once when a server becomes unavailable and once when it is back."""
 
     def __init__(
         self, log: Log, action: str, away: str = "redis_is_away", back: str = "redis_is_back"

@@ -1,5 +1,7 @@
-"""Settings: where the servers are, by environment (`POINTLEDGER_...`), and the few numbers an operator may
-change. Every limit carries its reason."""
+"""Reads settings from the environment (`POINTLEDGER_...`): the servers' addresses and the operator's limits.
+
+Each limit has its reason in its description.
+"""
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -9,155 +11,238 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pointledger.domain.values.pseudonyms import Pseudonyms
-from pointledger.domain.values.validation import explain
+from pointledger.domain.values.validation import describe
 from pointledger.errors import NotConfigured, SettingsInvalid
 
-_RESULT_SCHEMES = ("redis://", "rediss://", "sentinel://", "socket://")  # as Celery's backend takes them
+_RESULT_SCHEMES = ("redis://", "rediss://", "sentinel://", "socket://")  # those of Celery's result backend
 
 
 class ServiceRights(BaseModel):
-    """What a service may do over HTTP: commands of these kinds (and `read`), for users of these tenants."""
+    """What a service may do over HTTP."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tenants: frozenset[str]
-    kinds: frozenset[str]
+    tenants: frozenset[str] = Field(description="The tenants for whose users it acts.")
+    kinds: frozenset[str] = Field(description="Kinds of command, and `read` for everything else.")
 
 
-class Settings(BaseSettings):
-    """Read once at a program's start and passed on."""
+class Servers(BaseModel):
+    """The servers that the ledger needs. Without them, the command line starts a pair in `.data/`."""
 
-    model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
-
-    database_url: str | None = Field(None, repr=False, description="postgresql://user:password@host/database")
+    database_url: str | None = Field(
+        None,
+        repr=False,
+        description="Postgres 15 to 18, for workers and clients: `postgresql://user:password@host/database`.",
+    )
     owner_url: str | None = Field(
-        None, repr=False, description="for migrate: the tables' owner; database_url, if not given"
+        None,
+        repr=False,
+        description="The tables' owner, for `pointledger migrate` only. The database URL, if not given.",
     )
-    redis_url: str | None = Field(None, repr=False, description="locks and doorbells: redis://host:6379/0")
+    redis_url: str | None = Field(
+        None,
+        repr=False,
+        description="Redis 7, Valkey 8 or 9, for locks and doorbells: `redis://host:6379/0`.",
+    )
+    redis_prefix: str = Field(
+        "{pointledger}",
+        description="Begins every key: two ledgers may share a Redis. The braces keep keys in one slot.",
+    )
     broker_url: str | None = Field(
-        None, repr=False, description="Celery's broker; the Redis URL if not given"
+        None, repr=False, description="Celery's broker, Redis or RabbitMQ. The Redis URL, if not given."
+    )
+    pgbouncer: bool = Field(
+        default=False,
+        description="Whether pgbouncer in transaction mode is in front: then nothing is prepared.",
     )
 
-    redis_prefix: str = Field("{pointledger}", description="of every key; two ledgers may share a Redis")
 
-    # Commands by name, through Celery.
+class CommandsByName(BaseModel):
+    """Commands that other services send by name through Celery."""
+
     commands_queue: str = Field(
         "points.commands",
         min_length=1,
-        description="queue on which other services send commands by name; two ledgers on one broker need two",
+        description="The queue of these commands. Two ledgers that share a broker need one each.",
     )
     callback_queues: frozenset[str] | None = Field(
-        None, description="queues that link, link_error and chain may name; none given: any but the ledger's"
+        None, description='Queues to which callbacks may go, like `["shop"]`. Any but its own, if not given.'
     )
     result_url: str | None = Field(
         None,
         repr=False,
-        description="a Redis to which outcomes of commands by name are written as Celery's results",
+        description="A Redis for the outcomes of these commands in Celery's format. None, if not given.",
     )
     result_seconds: int = Field(
-        86_400, ge=1, description="how long such a result is kept there; the outcome stays in Postgres"
+        86_400, ge=1, description="How long such a result is kept. The outcome in Postgres stays."
     )
 
-    lanes: int = Field(16, ge=1, le=1024, description="slices of the journal: fewer make larger batches")
+
+class Batches(BaseModel):
+    """How workers share the work."""
+
+    lanes: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="Slices of the journal, so at most as many workers apply commands at once. Fewer lanes "
+        "make larger, faster batches. `pointledger migrate` changes the number while no command is pending.",
+    )
     batch_size: int = Field(
-        1000, ge=1, le=10_000, description="commands per transaction: COPY gains end here"
+        1000, ge=1, le=10_000, description="Commands per transaction at most. A larger COPY gains nothing."
     )
-    pgbouncer: bool = Field(
-        default=False, description="behind pgbouncer in transaction mode: no prepared statements"
+    backoff_seconds: tuple[float, ...] = Field(
+        (1, 2, 4, 8, 15),
+        description="Waits before a failing command is tried again. After the last one it is dead: a fault "
+        "that lasts for half a minute is no passing one.",
     )
+
+
+class Events(BaseModel):
+    """Events that the ledger sends and receives."""
 
     events_url: str | None = Field(
-        None, repr=False, description="broker of events in and out; Celery's if not given"
+        None, repr=False, description="The broker of events. Celery's broker, if not given."
     )
     events_source: str = Field(
         "/pointledger",
-        # a path or a URI, so that CloudEvents' SDKs read what is made of it
+        # a path or a URI, so that CloudEvents' SDKs can parse the source
         pattern=r"^(([A-Za-z][A-Za-z0-9+.-]*:|/)([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+)?$",
-        description="of outgoing events; the tenant follows it",
+        description="Begins the `source` of outgoing events, a path or a URI. The tenant's id follows.",
     )
-    events_exchange: str = Field("points.events", description="topic exchange that relays send to")
+    events_exchange: str = Field(
+        "points.events", description="The topic exchange to which relays send events."
+    )
     events_queues: tuple[str, ...] = Field(
-        ("points.events",), description="queues that get every event: without one events would go nowhere"
+        ("points.events",), description="Queues that get every event. Without a queue, events would be lost."
     )
+    ingest_queue: str = Field("points.ingest", description="The queue on which other services send events.")
+    ingest_keys_file: Path | None = Field(
+        None, description="A file of JSON: which services may send events, and their keys."
+    )
+    ingest_keys: SecretStr | None = Field(None, description="The same JSON, where there is no file.")
 
-    intake_queue: str = Field("points.intake", description="queue on which other services send events")
-    intake_keys_file: Path | None = Field(None, description="JSON: who may send events, and their keys")
-    intake_keys: SecretStr | None = Field(None, description="the same JSON, where there is no file")
+
+class Erasure(BaseModel):
+    """The erasure of users."""
 
     erasure_key: SecretStr | None = Field(
-        None, min_length=16, description="of the pseudonyms of erased users; a secret, the same for ever"
+        None,
+        min_length=16,
+        description="The secret behind the pseudonyms of erased users: 16 characters or more, the same for "
+        "every worker and for good. No user can be erased without it.",
     )
 
-    # A worker that is frozen with row locks must lose them before its Redis locks run out.
-    lock_timeout_ms: int = Field(2_000, description="a row lock that takes longer is another's turn")
-    statement_timeout_ms: int = Field(5_000, description="the largest batch takes well under a second")
-    idle_timeout_ms: int = Field(5_000, description="Postgres ends a transaction that stands still")
+
+class Timeouts(BaseModel):
+    """Time-outs, in milliseconds. A worker that stalls while it holds row locks must lose them before its
+    Redis locks run out."""
+
+    lock_timeout_ms: int = Field(
+        2_000,
+        description="How long a statement waits for a row lock. A stalled process must not stop others.",
+    )
+    statement_timeout_ms: int = Field(
+        5_000, description="How long a statement runs. The largest batch takes well under a second."
+    )
+    idle_timeout_ms: int = Field(
+        5_000, description="How long a transaction stands still. Then its process has stalled."
+    )
     lock_ttl_ms: int = Field(
-        10_000, description="longer than each of the above; a killed worker's turn ends so"
+        10_000,
+        description="How long a Redis lock lasts unless it is prolonged. Longer than each of the above. The "
+        "lane of a killed worker goes on after that.",
     )
 
-    # Beyond these the doors close, and open by themselves.
+
+class Protection(BaseModel):
+    """What keeps the ledger from accepting more than it can apply or keep."""
+
     backlog_limit: int = Field(
-        2_000_000, ge=1, description="commands that may wait: minutes of two cores' work, 1 GB of journal"
+        2_000_000,
+        ge=1,
+        description="Pending commands, beyond which the ledger accepts no more until there is room. So many "
+        "are minutes of two cores' work and 1 GB of journal.",
     )
     backlog_seconds: float = Field(
         86_400,
         gt=0,
-        description="how long the oldest that may go waits: a day without workers is an accident",
+        description="Age of the oldest pending command beyond which none is accepted. A day is an accident.",
     )
-
     allow_unsafe: frozenset[str] = Field(
         frozenset(),
-        description="checks of the doctor's with which processes start although they are dangerous",
+        description="Checks of `pointledger doctor` that may fail without keeping a process from starting, "
+        "like "
+        '`["redis-eviction"]`. Accepted commands can be lost then.',
     )
 
-    backoff_seconds: tuple[float, ...] = Field(
-        (1, 2, 4, 8, 15), description="waits before a failing command is tried again; then it is dead"
-    )
 
-    # The HTTP gateway, `pointledger serve`.
-    http_issuer: str | None = Field(None, description="the `iss` of tokens that are believed, to the letter")
-    http_audience: str = Field("pointledger", description="their `aud`, to the letter")
+class HttpApi(BaseModel):
+    """The HTTP API, `pointledger serve`."""
+
+    http_issuer: str | None = Field(
+        None, description="The issuer whose tokens are accepted: their `iss`, character by character."
+    )
+    http_audience: str = Field("pointledger", description="The `aud` of its tokens, character by character.")
     http_keys: str | None = Field(
-        None, description="the issuer's public keys: a JWK set or a PEM in a file, or a JWK set's https URL"
+        None,
+        description="The issuer's public keys: a file with a JWK set or a PEM, or the https URL of a JWK "
+        "set.",
     )
     http_token_seconds: int = Field(
-        86_400, ge=60, description="no token is believed for longer after it was issued: a stolen one ends"
+        86_400,
+        ge=60,
+        description="Age at which a token ends, even if its `exp` is later: a stolen one ends, too.",
     )
     http_services: dict[str, ServiceRights] = Field(
         {},
-        description='like {"svc:till": {"tenants": ["shop"], "kinds": ["apply-rule", "read"]}}',
+        description="What services may do, by the `sub` of their tokens: kinds of command, and `read`, for "
+        'tenants. Like `{"svc:till": {"tenants": ["shop"], "kinds": ["apply-rule", "read"]}}`.',
     )
     http_wait_seconds: float = Field(
-        5.0, ge=0, le=60, description="an answer waits so long for its outcome, then it is 202"
+        5.0,
+        ge=0,
+        le=60,
+        description="How long an answer waits for its outcome, then it is 202. A proxy must wait longer.",
     )
     http_user_rate: int = Field(
-        20, ge=1, description="requests a second of one user, in bursts of twice as many: a person clicks"
+        20, ge=1, description="Requests of one user per second, in bursts of twice as many: a person clicks."
     )
     http_service_rate: int = Field(
-        5_000, ge=1, description="of one service or administrator: less than a gateway can take"
+        5_000,
+        ge=1,
+        description="Requests per second of one service or administrator. One process can take more.",
     )
     http_stranger_rate: int = Field(
-        1,
-        ge=1,
-        description="bad tokens a second of one address, in bursts of 20 times as many",
+        1, ge=1, description="Bad tokens per second from one address, in bursts of 20 times as many."
     )
     http_keep_alive_seconds: int = Field(
         30,
         ge=1,
         le=3_600,
-        description="a connection without requests is kept so long: longer than a proxy in front keeps it",
+        description="How long a connection without requests is kept: longer than a proxy in front keeps it, "
+        "or requests meet a closed connection.",
     )
-    http_docs: bool = Field(default=True, description="/docs shows the API's description to people")
+    http_docs: bool = Field(default=True, description="Whether `/docs` shows the API to people.")
     http_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="networks of the proxies in front, whose word on who asks is believed"
+        (), description='Networks of the proxies in front, like `["10.0.0.0/8"]`, which may name the caller.'
     )
     http_proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
-        "x-forwarded-for", description="the one header in which they say so; they must set it themselves"
+        "x-forwarded-for", description="The header in which the proxies name it. They must set it themselves."
     )
     http_concurrency: int = Field(
-        1_000, ge=1, description="requests under way in one process; beyond, 503: waiting longer helps nobody"
+        1_000,
+        ge=1,
+        description="Requests in progress in one process. More are 503: longer waiting helps no caller.",
     )
+
+
+class Settings(
+    Servers, CommandsByName, Batches, Events, Erasure, Timeouts, Protection, HttpApi, BaseSettings
+):
+    """The environment's settings. A program reads them once, at its start, and passes them on."""
+
+    model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
 
     @field_validator("result_url")
     @classmethod
@@ -169,24 +254,24 @@ class Settings(BaseSettings):
     @field_validator("erasure_key", "result_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        """Compose files pass on what nobody has set."""
+        """Compose files pass unset variables as empty strings."""
         return None if value == "" else value
 
     @property
     def pseudonyms(self) -> Pseudonyms:
-        """What makes them of users' ids; without a key nobody can be erased."""
+        """The pseudonyms of erased users. Without a key the ledger cannot erase users."""
         return Pseudonyms(self.erasure_key.get_secret_value().encode() if self.erasure_key else None)
 
     @property
     def database(self) -> str:
-        """The database's URL. Raises NotConfigured."""
+        """The URL of the database. Raises NotConfigured."""
         if not self.database_url:
             raise NotConfigured("POINTLEDGER_DATABASE_URL")
         return self.database_url
 
     @property
     def owner(self) -> str:
-        """The URL with which the tables' owner connects. Raises NotConfigured."""
+        """The URL for the owner of the tables. Raises NotConfigured."""
         return self.owner_url or self.database
 
     @property
@@ -208,10 +293,10 @@ class Settings(BaseSettings):
 
 
 def from_environment() -> Settings:
-    """Raises SettingsInvalid."""
+    """Read the settings. Raise SettingsInvalid."""
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsInvalid(f"POINTLEDGER_...: {explain(error)}") from None
-    except ValueError as error:  # a list that is no JSON
+        raise SettingsInvalid(f"POINTLEDGER_...: {describe(error)}") from None
+    except ValueError as error:  # malformed JSON
         raise SettingsInvalid(str(error)) from None

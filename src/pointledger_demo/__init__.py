@@ -1,4 +1,4 @@
-"""The demonstration behind `./dev run`: the whole system on one machine, fed with real baskets.
+"""The demonstration behind `./dev run`: runs the whole system on one machine and replays real baskets.
 
-Not in the wheel: it starts the two Celery apps that lie beside the library in a checkout.
+It is not in the wheel, because it starts the two Celery apps that only a checkout has.
 """

@@ -1,4 +1,4 @@
-"""A key for this machine alone: whoever can read the run's own folder can sign tokens for its gateway."""
+"""Makes a signing key for `./dev run`. Any process that can read its folder can sign tokens for the API."""
 
 import os
 import time
@@ -18,25 +18,25 @@ from jwt.algorithms import OKPAlgorithm
 
 ISSUER = "pointledger-development"
 _KID = "development"
-_LIVES_SECONDS = 86_400  # longer tokens are not believed
+_TOKEN_SECONDS = 86_400  # the API rejects tokens that live longer
 
 
 @dataclass(frozen=True, slots=True)
 class DevelopmentKey:
-    """`keys`: the file that the gateway believes; `token`: a file with an administrator's token."""
+    """Two files. `keys`: the JWK set that the API trusts; `token`: an administrator's token."""
 
     keys: Path
     token: Path
 
 
 def development_key(folder: Path, tenant_id: str) -> DevelopmentKey:
-    """The folder's key, made when it has none, and a fresh token of an administrator of the tenant."""
+    """Load or create the folder's key; write a new administrator's token for the tenant."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = DevelopmentKey(folder / "jwks.json", folder / "token")
+    files = DevelopmentKey(folder / "jwks.json", folder / "token")
     private = _private_key(folder / "private.pem")
     public = OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    described = public | {"kid": _KID, "use": "sig", "alg": "EdDSA"}
-    _write(made.keys, orjson.dumps({"keys": [described]}))
+    jwk = public | {"kid": _KID, "use": "sig", "alg": "EdDSA"}
+    _write(files.keys, orjson.dumps({"keys": [jwk]}))
     now = int(time.time())
     claims = {
         "iss": ISSUER,
@@ -45,23 +45,23 @@ def development_key(folder: Path, tenant_id: str) -> DevelopmentKey:
         "tenant_id": tenant_id,
         "scope": "points:admin",
         "iat": now,
-        "exp": now + _LIVES_SECONDS,
+        "exp": now + _TOKEN_SECONDS,
     }
-    _write(made.token, jwt.encode(claims, private, "EdDSA", {"kid": _KID}).encode())
-    return made
+    _write(files.token, jwt.encode(claims, private, "EdDSA", {"kid": _KID}).encode())
+    return files
 
 
 def _private_key(path: Path) -> Ed25519PrivateKey:
     if path.exists():
         found = load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(found, Ed25519PrivateKey), "the folder is ours"
+        assert isinstance(found, Ed25519PrivateKey), "only this module writes the key"
         return found
-    made = Ed25519PrivateKey.generate()
-    _write(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return made
+    created = Ed25519PrivateKey.generate()
+    _write(path, created.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return created
 
 
 def _write(path: Path, content: bytes) -> None:
-    """For its owner's eyes only, from the first byte on."""
+    """Write a file that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)

@@ -1,5 +1,4 @@
-"""What the demonstration does once everything runs: a programme, its baskets, the night after, a few people
-who give points away; then it looks at what came of it."""
+"""Runs the demonstration: sets up a program, replays baskets, expires points, transfers some and verifies."""
 
 import gzip
 import time
@@ -17,50 +16,44 @@ from pointledger.domain.commands import AnyCommand, Expire, Transfer
 from pointledger.domain.commands.outcomes import Outcome
 from pointledger.domain.program.rule import rule_from
 from pointledger.domain.program.tenant import tenant_from
-from pointledger.jobs.scheduler import Sweep
+from pointledger.jobs.scheduler import JobScheduler
 from pointledger.messaging.celery_app import producer_app
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.messaging.redis_client import connect
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import accounts
-from pointledger_demo.programme import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
+from pointledger_demo.program import BASKETS, NIGHT_AFTER, RULES, TENANT, TENANT_CONFIG
 
 _BIGGEST = 5  # accounts in the summary
 _GIFT = 25  # points
-_WAIT_SECONDS = 120.0  # for one command's outcome, on a machine that does much else
+_WAIT_SECONDS = 120.0  # for one command's outcome, on a busy machine
 
 
 class Demonstration:
-    """Runs the story once; run again, it finds everything done and changes nothing."""
+    """The demonstration's steps. A second run finds them done and changes nothing."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self._console = console
         self._database = engine_for(settings.database)
         self._client = PointsClient.connect(settings)
         doorbells = Doorbells(connect(settings), producer_app(settings), settings)
-        self._sweep = Sweep(self._database, Acceptance(self._database, doorbells, settings))
+        self._scheduler = JobScheduler(self._database, Acceptance(self._database, doorbells, settings))
 
     def run(self) -> dict[str, Any]:
-        """The summary, in the form of `./dev run --json`; it counts what this run has added."""
+        """Run all steps and return the summary of `./dev run --json`. Its counts are of this run alone."""
         began = time.monotonic()
         before = self._counts()
-        self._put_programme()
+        self._put_program()
         replayed = self._replay()
-        with self._console.status("the night after: expiring what is due"):
-            self._wait(
-                [
-                    receipt_id
-                    for receipt in self._sweep.expire_now(NIGHT_AFTER, TENANT)
-                    for receipt_id in receipt.task_ids
-                ]
-            )
-        with self._console.status("a few people give points away"):
-            people = self._wait(self._people())
-        with self._console.status("auditing every invariant"):
-            verdict = audit(self._database).as_json()
+        with self._console.status("expiring the points that are due"):
+            self._expire()
+        with self._console.status("transferring points between users"):
+            transferred = self._wait(self._transfer())
+        with self._console.status("verifying every invariant"):
+            verified = verify(self._database).as_json()
         added = self._counts() - before
         summary = {
             "accepted": added.pop("accepted", 0),
@@ -69,10 +62,10 @@ class Demonstration:
             "refused": {reason: count for reason, count in added.items() if reason != "dead"},
             "dead": added["dead"],
             **self._totals(),
-            "looked_up": [outcome.as_json() for outcome in people],
+            "looked_up": [outcome.as_json() for outcome in transferred],
             "seconds": round(time.monotonic() - began, 3),
             "commands_per_second": round(replayed.accepted / replayed.seconds),
-            "audit": verdict,
+            "verify": verified,
         }
         self._client.close()
         self._database.dispose()
@@ -94,14 +87,14 @@ class Demonstration:
             "biggest_accounts": [{"user_id": user, "balance": balance} for user, balance in biggest],
         }
 
-    def _put_programme(self) -> None:
+    def _put_program(self) -> None:
         with self._database.begin() as connection:
             program.put_tenant(connection, tenant_from(TENANT_CONFIG))
             for rule in RULES:
                 program.put_rule(connection, TENANT, rule_from(rule))
 
     def _replay(self) -> ReplayReport:
-        """Every basket as an event, until each has its outcome."""
+        """Send every basket as an event and wait for each outcome."""
         bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -116,14 +109,19 @@ class Demonstration:
             shown = bar.add_task("replaying real baskets", total=len(lines), rate="")
             began = time.monotonic()
 
-            def tell(progress: Progress) -> None:
+            def show_progress(progress: Progress) -> None:
                 rate = progress.done / (time.monotonic() - began)
                 bar.update(shown, completed=progress.done, rate=f"{rate:,.0f} per second")
 
-            return replay(self._client, lines, wait=True, on_progress=tell)
+            return replay(self._client, lines, wait=True, on_progress=show_progress)
 
-    def _people(self) -> list[str]:
-        """Transfers, one of which is refused, and an expiry by hand. Their keys make them once for all."""
+    def _expire(self) -> None:
+        """Expire what is due the night after the last basket."""
+        receipts = self._scheduler.expire_now(NIGHT_AFTER, TENANT)
+        self._wait([task_id for receipt in receipts for task_id in receipt.task_ids])
+
+    def _transfer(self) -> list[str]:
+        """Send transfers, one of which is refused, and a manual expiry. Their keys make them idempotent."""
         giver, *friends, leaver = (f"household-{number}" for number in (900, 906, 1056, 718))
         commands: list[AnyCommand] = [
             Transfer(
@@ -150,5 +148,5 @@ class Demonstration:
         return self._client.enqueue_many(commands)
 
     def _wait(self, task_ids: list[str]) -> list[Outcome]:
-        """Each one's outcome, looked up by its task id."""
+        """Wait for the outcome of each task id."""
         return [self._client.wait(task_id, timeout=_WAIT_SECONDS) for task_id in task_ids]

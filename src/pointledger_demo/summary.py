@@ -1,4 +1,4 @@
-"""The demonstration's summary, as a person enjoys reading it."""
+"""Prints the demonstration's summary as tables."""
 
 from typing import Any
 
@@ -8,17 +8,19 @@ from rich.table import Table
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
-    """Prints the summary of `Demonstration.run`."""
+    """Print the summary of `Demonstration.run`."""
     console.print(Panel(Group(_work(summary), "", _points(summary)), title="pointledger", expand=False))
     console.print(_biggest(summary))
     console.print(_looked_up(summary))
-    audit = summary["audit"]
-    if audit["violations"]:
-        console.print(f"[red]The audit found {audit['violations']} violations: pointledger audit[/red]")
+    verified = summary["verify"]
+    if verified["violations"]:
+        console.print(
+            f"[red]Verification found {verified['violations']} violations: pointledger verify[/red]"
+        )
         return
     console.print(
-        f"[green]✓ audit:[/green] {len(audit['invariants'])} invariants hold over "
-        f"{audit['accounts']:,} accounts and {audit['entries']:,} entries"
+        f"[green]✓ verified:[/green] {len(verified['invariants'])} invariants hold over "
+        f"{verified['accounts']:,} accounts and {verified['entries']:,} entries"
     )
 
 
@@ -26,13 +28,13 @@ def _work(summary: dict[str, Any]) -> Table:
     table = _plain()
     table.add_row("commands accepted", f"{summary['accepted']:,}")
     if summary["duplicates"]:
-        table.add_row("  sent before, and not applied again", f"{summary['duplicates']:,}")
+        table.add_row("duplicates, not applied again", f"{summary['duplicates']:,}")
     table.add_row("applied", f"{summary['applied']:,}")
     for reason, count in sorted(summary["refused"].items()):
         table.add_row(f"refused: {reason}", f"{count:,}")
     table.add_row("dead", f"{summary['dead']:,}")
     if summary["commands_per_second"]:
-        table.add_row("baskets per second, accepted to applied", f"{summary['commands_per_second']:,}")
+        table.add_row("baskets applied per second", f"{summary['commands_per_second']:,}")
     return table
 
 
@@ -53,7 +55,7 @@ def _plain() -> Table:
 
 
 def _biggest(summary: dict[str, Any]) -> Table:
-    table = Table(title="the biggest accounts", title_justify="left")
+    table = Table(title="biggest accounts", title_justify="left")
     table.add_column("user")
     table.add_column("balance", justify="right")
     for account in summary["biggest_accounts"]:
@@ -62,19 +64,19 @@ def _biggest(summary: dict[str, Any]) -> Table:
 
 
 def _looked_up(summary: dict[str, Any]) -> Table:
-    table = Table(title="a few outcomes, looked up by task id", title_justify="left")
-    for column in ("task id", "kind", "state", "told"):
+    table = Table(title="outcomes, looked up by task id", title_justify="left")
+    for column in ("task id", "kind", "state", "result"):
         table.add_column(column)
     for outcome in summary["looked_up"]:
-        table.add_row(outcome["task_id"], outcome["kind"], outcome["state"], _told(outcome))
+        table.add_row(outcome["task_id"], outcome["kind"], outcome["state"], _result(outcome))
     return table
 
 
-def _told(outcome: dict[str, Any]) -> str:
+def _result(outcome: dict[str, Any]) -> str:
     data = outcome["data"]
     if data is None:
         return f"{outcome['reason']}: {outcome['message']}"
     if "settled" in data:
-        return f"{data['settled']:,} of {data['requested']:,} points were there to expire"
+        return f"{data['settled']:,} of {data['requested']:,} points expired"
     entry = data["transaction"]
     return f"{entry['amount']} points, {entry['balance_after']:,} left"

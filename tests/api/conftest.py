@@ -1,5 +1,4 @@
-"""One gateway for all tests of a module, each test with users of its own; and others for those that want
-other settings."""
+"""Fixtures: one API per module, whose tests each have their own users."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,8 +10,8 @@ import pytest
 
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
+from tests.api.environment import ApiEnvironment, http_settings, open_api
 from tests.api.issuer import Issuer
-from tests.api.served import Served, http_settings, serving
 from tests.databases import Clones, as_worker
 
 _NUMBERS = count(1)
@@ -24,16 +23,16 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture(scope="module")
-def served(
+def api(
     servers: ServerUrls, clones: Clones, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    """The tenant `shop` with transfers, and `other`; a point per event `visit` and 100 for `welcome`."""
+) -> Iterator[ApiEnvironment]:
+    """The API with two tenants: `shop`, with transfers and rules for `visit` and `welcome`, and `other`."""
     with clones.one() as url:
-        own = f"http-{secrets.token_hex(4)}"
-        given: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
-        plain = Settings(**given, redis_url=servers.redis_url, redis_prefix=own, broker_url=None)
+        prefix = f"http-{secrets.token_hex(4)}"
+        urls: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
+        plain = Settings(**urls, redis_url=servers.redis_url, redis_prefix=prefix, broker_url=None)
         settings = http_settings(plain, issuer, tmp_path_factory.mktemp("keys"))
-        with serving(settings, issuer) as opened:
+        with open_api(settings, issuer) as opened:
             opened.ledger.tenant("shop", transfer_enabled=True, points_type="cash_equivalent")
             opened.ledger.tenant("other")
             opened.ledger.rule("shop", name="visit", event_type="visit", points=1)
@@ -43,7 +42,7 @@ def served(
 
 @pytest.fixture
 def user() -> Callable[[], str]:
-    """User ids that nobody has yet."""
+    """A function that returns a new user id."""
     return lambda: f"user-{next(_NUMBERS)}"
 
 

@@ -1,4 +1,4 @@
-"""Somebody who issues tokens: a key, and whatever claims a test wants."""
+"""An issuer of tokens, with any claims that a test needs."""
 
 import time
 from pathlib import Path
@@ -15,14 +15,14 @@ KID = "first"
 
 
 class Issuer:
-    """Signs with one Ed25519 key."""
+    """Signs tokens with one Ed25519 key."""
 
     def __init__(self) -> None:
         self.key = Ed25519PrivateKey.generate()
 
     def jwk(self, kid: str = KID) -> dict[str, Any]:
-        shown = OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return shown | {"kid": kid, "alg": "EdDSA", "use": "sig"}
+        jwk = OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return jwk | {"kid": kid, "alg": "EdDSA", "use": "sig"}
 
     def jwks(self, kid: str = KID) -> bytes:
         return orjson.dumps({"keys": [self.jwk(kid)]})
@@ -34,7 +34,7 @@ class Issuer:
 
     def claims(self, sub: str, tenant_id: str = "shop", **more: Any) -> dict[str, Any]:
         now = int(time.time())
-        given = {
+        claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": sub,
@@ -42,7 +42,7 @@ class Issuer:
             "iat": now,
             "exp": now + 600,
         }
-        return given | more
+        return claims | more
 
     def token(self, sub: str, tenant_id: str = "shop", **more: Any) -> str:
         return self.signed(self.claims(sub, tenant_id, **more))

@@ -1,9 +1,8 @@
-"""What schemathesis must be told about our description (`schemathesis.toml` names this module).
+"""Configures schemathesis for this API (`schemathesis.toml` names this module).
 
-Formats that only we know get strategies, so that requests that are meant to be good are good. And a request
-that the description allows may be refused all the same, for one of the reasons that the description itself
-gives in words. Each is recognized by the request that was sent and the answer together; anything else is a
-failure.
+Custom formats get strategies, so that schemathesis generates valid requests. The API may also reject a
+request that the OpenAPI document allows, for reasons that the document describes in words. These hooks
+recognize each reason by the request and the response together. Every other rejection is a failure.
 """
 
 import json
@@ -20,10 +19,10 @@ CONDITIONS = ["true", "event.amount_minor >= 1000", "has(event.channel) && event
 FORMULAS = ["1", "account.balance / 100", "has(event.n) ? int(event.n) : 0"]
 ZONES = ["UTC", "Europe/Berlin", "Asia/Shanghai", "America/St_Johns", "Pacific/Apia"]
 
-# Of rules: what compares one field with another.
+# Messages of checks that compare two fields of a rule.
 _CONTRADICTIONS = (
     "min is at most max",
-    "each bracket's from is above the one before it",
+    "each bracket's from must be above the one before it",
     "from lies before until",
     "expiry.date lies before the last points become available",
 )
@@ -36,16 +35,16 @@ schemathesis.openapi.format("idempotency-key", st.uuids().map(str))
 
 @schemathesis.hook
 def filter_failure(_: Any, failure: Any, case: Any, response: Any) -> bool:
-    """Whether it is one."""
-    if isinstance(failure, UseAfterFree):  # a rule that was switched off is still told: it explains grants
+    """Return False for a rejection that the document describes in words."""
+    if isinstance(failure, UseAfterFree):  # a disabled rule can still be read
         return not failure.usage.startswith("GET /admin/point-rules/")
     if not isinstance(failure, RejectedPositiveData):
         return True
-    told = json.loads(response.content)
-    return not _is_foretold_in_words(case, told["code"], told.get("reason"), told["message"])
+    problem = json.loads(response.content)
+    return not _is_documented_rejection(case, problem["code"], problem.get("reason"), problem["message"])
 
 
-def _is_foretold_in_words(case: Any, status: int, reason: str | None, message: str) -> bool:
+def _is_documented_rejection(case: Any, status: int, reason: str | None, message: str) -> bool:
     operation, body = case.operation.definition.raw["operationId"], case.body
     match status, reason:
         case 422, "IDEMPOTENCY_KEY_REUSED":

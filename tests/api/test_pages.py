@@ -1,4 +1,4 @@
-"""The five pages of the API, field for field: names, types and statuses are copied from them by hand."""
+"""The five specified routes: fields, types and statuses, as in the specification."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.served import Served
+from tests.api.environment import ApiEnvironment
 
 User = Callable[[], str]
 
@@ -89,10 +89,10 @@ def simple(answer: httpx.Response, status: int) -> dict[str, Any]:
     return body
 
 
-def test_apply_rule_grants_by_the_tenants_rules(served: Served, user: User) -> None:
+def test_apply_rule_grants_by_the_tenants_rules(api: ApiEnvironment, user: User) -> None:
     anna = user()
     event = {"event_type": "welcome", "user_id": anna, "metadata": {"channel": "app"}}
-    data = operation(served.post("/admin/points/apply-rule", served.admin, event))
+    data = operation(api.post("/admin/points/apply-rule", api.admin, event))
 
     assert data["points_earned"] == 100
     assert data["account"]["balance"] == data["transaction"]["balance_after"] == 100
@@ -100,18 +100,18 @@ def test_apply_rule_grants_by_the_tenants_rules(served: Served, user: User) -> N
     assert data["transactions"] == [data["transaction"]]
 
 
-def test_102_apply_rule_of_an_event_without_rule_is_404(served: Served, user: User) -> None:
+def test_102_an_event_without_a_matching_rule_is_404(api: ApiEnvironment, user: User) -> None:
     event = {"event_type": "nothing", "user_id": user()}
-    assert simple(served.post("/admin/points/apply-rule", served.admin, event), 404)["reason"] == (
+    assert simple(api.post("/admin/points/apply-rule", api.admin, event), 404)["reason"] == (
         "NO_MATCHING_RULE"
     )
 
 
-def test_72_expire_settles_what_is_there(served: Served, user: User) -> None:
+def test_72_expire_settles_what_is_available(api: ApiEnvironment, user: User) -> None:
     anna = user()
-    served.earn(anna, 300)
-    asked = {"amount": 500, "description": "left"}
-    data = operation(served.post(f"/admin/points/{anna}/expire", served.admin, asked))
+    api.earn(anna, 300)
+    body = {"amount": 500, "description": "left"}
+    data = operation(api.post(f"/admin/points/{anna}/expire", api.admin, body))
 
     assert (data["requested"], data["settled"], data["ratio"]) == (500, 300, "0.6")
     assert data["transaction"]["type"] == "expire"
@@ -119,37 +119,41 @@ def test_72_expire_settles_what_is_there(served: Served, user: User) -> None:
     assert data["transaction"]["description"] == "left"
 
 
-def test_73_expire_of_nothing_is_applied_without_a_transaction(served: Served, user: User) -> None:
+def test_73_expire_with_nothing_available_is_applied_without_a_transaction(
+    api: ApiEnvironment, user: User
+) -> None:
     anna = user()
-    served.earn(anna, 5)
-    served.post(f"/points/{anna}/spend", served.till, {"amount": 5})
-    data = operation(served.post(f"/admin/points/{anna}/expire", served.admin, {"amount": 1}))
+    api.earn(anna, 5)
+    api.post(f"/points/{anna}/spend", api.till, {"amount": 5})
+    data = operation(api.post(f"/admin/points/{anna}/expire", api.admin, {"amount": 1}))
 
     assert data["settled"] == 0
     assert "transaction" not in data
 
 
 @pytest.mark.parametrize("amount", [0, -5, 1.5, "5", None])
-def test_expire_of_no_amount_is_400(served: Served, user: User, amount: object) -> None:
-    simple(served.post(f"/admin/points/{user()}/expire", served.admin, {"amount": amount}), 400)
+def test_expire_with_an_invalid_amount_is_400(api: ApiEnvironment, user: User, amount: object) -> None:
+    simple(api.post(f"/admin/points/{user()}/expire", api.admin, {"amount": amount}), 400)
 
 
-def test_1_21_27_expire_of_nobody_is_404_by_nobody_401_and_by_a_user_403(served: Served, user: User) -> None:
+def test_1_21_27_expire_is_404_for_an_unknown_user_401_without_a_token_and_403_for_a_user(
+    api: ApiEnvironment, user: User
+) -> None:
     anna, path = user(), "/admin/points/{}/expire"
-    assert simple(served.post(path.format(anna), served.admin, {"amount": 5}), 404)["reason"] == (
+    assert simple(api.post(path.format(anna), api.admin, {"amount": 5}), 404)["reason"] == (
         "ACCOUNT_NOT_FOUND"
     )
-    simple(served.post(path.format(anna), None, {"amount": 5}), 401)
-    simple(served.post(path.format(anna), served.issuer.user(anna), {"amount": 5}), 403)
+    simple(api.post(path.format(anna), None, {"amount": 5}), 401)
+    simple(api.post(path.format(anna), api.issuer.user(anna), {"amount": 5}), 403)
 
 
-def test_transfer_moves_points_to_another_user(served: Served, user: User) -> None:
+def test_transfer_moves_points_to_another_user(api: ApiEnvironment, user: User) -> None:
     anna, ben = user(), user()
-    served.earn(anna, 100)
-    served.earn(ben, 1)
-    asked = {"to_user_id": ben, "amount": 40, "reason": "生日", "source": "app", "description": "🎂"}
-    token = served.issuer.user(anna)
-    data = operation(served.post(f"/points/{anna}/transfer", token, asked, key="ik_abc123"))
+    api.earn(anna, 100)
+    api.earn(ben, 1)
+    body = {"to_user_id": ben, "amount": 40, "reason": "生日", "source": "app", "description": "🎂"}
+    token = api.issuer.user(anna)
+    data = operation(api.post(f"/points/{anna}/transfer", token, body, key="ik_abc123"))
 
     shown = data["transaction"]
     assert {name: shown[name] for name in ("reason", "source", "description")} == {
@@ -160,22 +164,22 @@ def test_transfer_moves_points_to_another_user(served: Served, user: User) -> No
     assert shown["idempotency_key"] == "ik_abc123"
     assert (shown["balance_before"], shown["balance_after"]) == (100, 60)
     assert ULID.fullmatch(shown["related_id"])
-    assert served.ledger.balance(ben) == 41
+    assert api.ledger.balance(ben) == 41
 
 
-def test_78_transfers_that_are_switched_off_are_403(served: Served) -> None:
-    token = served.issuer.user("anna", "other")
-    answer = served.post("/points/anna/transfer", token, {"to_user_id": "ben", "amount": 1})
+def test_78_disabled_transfers_are_403(api: ApiEnvironment) -> None:
+    token = api.issuer.user("anna", "other")
+    answer = api.post("/points/anna/transfer", token, {"to_user_id": "ben", "amount": 1})
     assert simple(answer, 403)["reason"] == "FEATURE_DISABLED"
 
 
-def test_transactions_come_in_pages_newest_first(served: Served, user: User) -> None:
+def test_transactions_come_in_pages_newest_first(api: ApiEnvironment, user: User) -> None:
     anna = user()
     for amount in (1, 2, 3):
-        served.earn(anna, amount)
-    served.post(f"/points/{anna}/spend", served.till, {"amount": 6})
-    token = served.issuer.user(anna)
-    answer = served.get(f"/points/{anna}/transactions?page=1&page_size=3", token)
+        api.earn(anna, amount)
+    api.post(f"/points/{anna}/spend", api.till, {"amount": 6})
+    token = api.issuer.user(anna)
+    answer = api.get(f"/points/{anna}/transactions?page=1&page_size=3", token)
     body = answer.json()
 
     check(body, {"code": int, "message": str, "timestamp": str, "items": list, "total": int})
@@ -188,8 +192,8 @@ def test_transactions_come_in_pages_newest_first(served: Served, user: User) -> 
     for item in body["items"]:
         check(item, TRANSACTION, SOMETIMES)
     assert body["total"] == 4
-    told = {name: body["pagination"][name] for name in PAGE}
-    assert told == {
+    pagination = {name: body["pagination"][name] for name in PAGE}
+    assert pagination == {
         "page": 1,
         "page_size": 3,
         "total": 4,
@@ -199,51 +203,53 @@ def test_transactions_come_in_pages_newest_first(served: Served, user: User) -> 
     }
 
 
-def test_pages_by_number_by_cursor_and_by_type_are_the_same_list(served: Served, user: User) -> None:
+def test_pages_by_number_by_cursor_and_by_type_are_the_same_list(api: ApiEnvironment, user: User) -> None:
     anna = user()
     for amount in range(1, 8):
-        served.earn(anna, amount)
-        served.post(f"/points/{anna}/spend", served.till, {"amount": 1})
-    path, token = f"/points/{anna}/transactions", served.issuer.user(anna)
+        api.earn(anna, amount)
+        api.post(f"/points/{anna}/spend", api.till, {"amount": 1})
+    path, token = f"/points/{anna}/transactions", api.issuer.user(anna)
 
     def ids(query: str) -> list[str]:
-        return [item["id"] for item in served.get(f"{path}?{query}", token).json()["items"]]
+        return [item["id"] for item in api.get(f"{path}?{query}", token).json()["items"]]
 
     everything = ids("page_size=100")
     assert len(everything) == 14
     by_number = [found for page in (1, 2, 3, 4) for found in ids(f"page={page}&page_size=4")]
     cursor, by_cursor = "", []
     while cursor is not None:
-        body = served.get(f"{path}?page_size=4{cursor}", token).json()
+        body = api.get(f"{path}?page_size=4{cursor}", token).json()
         by_cursor += [item["id"] for item in body["items"]]
         following = body["pagination"]["next_cursor"]
         cursor = following and f"&cursor={following}"
     assert by_number == by_cursor == everything
     earned = [found for page in (1, 2, 3) for found in ids(f"type=earn&page={page}&page_size=3")]
     assert earned == everything[1::2]
-    assert served.get(f"{path}?type=earn", token).json()["total"] == 7
+    assert api.get(f"{path}?type=earn", token).json()["total"] == 7
 
 
-def test_without_page_and_size_there_are_twenty(served: Served, user: User) -> None:
+def test_the_default_page_has_twenty_items(api: ApiEnvironment, user: User) -> None:
     anna = user()
     for _ in range(21):
-        served.earn(anna, 1)
-    body = served.get(f"/points/{anna}/transactions", served.issuer.user(anna)).json()
+        api.earn(anna, 1)
+    body = api.get(f"/points/{anna}/transactions", api.issuer.user(anna)).json()
     assert (len(body["items"]), body["pagination"]["page_size"]) == (20, 20)
 
 
-def test_beyond_the_end_is_an_empty_page_and_an_unknown_user_404(served: Served, user: User) -> None:
+def test_a_page_beyond_the_end_is_empty_and_an_unknown_user_is_404(api: ApiEnvironment, user: User) -> None:
     anna = user()
-    served.earn(anna, 1)
+    api.earn(anna, 1)
     for query in ("page=2", "page=1000000000&page_size=100", "type=spend", "type=earn&page=900"):
-        body = served.get(f"/points/{anna}/transactions?{query}", served.issuer.user(anna)).json()
+        body = api.get(f"/points/{anna}/transactions?{query}", api.issuer.user(anna)).json()
         assert body["items"] == []
-    nobody = user()
-    simple(served.get(f"/points/{nobody}/transactions", served.issuer.user(nobody)), 404)
-    simple(served.get(f"/points/{nobody}/transactions"), 401)
+    unknown = user()
+    simple(api.get(f"/points/{unknown}/transactions", api.issuer.user(unknown)), 404)
+    simple(api.get(f"/points/{unknown}/transactions"), 401)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PATCH", "TRACE", "OPTIONS"])
-def test_another_method_is_405_and_names_those_that_are_right(served: Served, method: str) -> None:
-    answer = served.call(method, "/admin/points/apply-rule", served.admin, X_HTTP_Method_Override="POST")
+def test_another_method_is_405_and_the_response_names_the_supported_ones(
+    api: ApiEnvironment, method: str
+) -> None:
+    answer = api.call(method, "/admin/points/apply-rule", api.admin, X_HTTP_Method_Override="POST")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

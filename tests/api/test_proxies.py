@@ -1,4 +1,4 @@
-"""Behind nginx and HAProxy, with the configurations of the README: clients see what they are to see."""
+"""The API behind nginx and HAProxy with the guide's configurations."""
 
 import json
 import re
@@ -17,10 +17,10 @@ import pytest
 from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
 from tests.api import proxies
+from tests.api.environment import ApiEnvironment, http_settings
 from tests.api.issuer import Issuer
-from tests.api.proxies import KINDS, connections_to, in_front_of
-from tests.api.running import gateway, run, running
-from tests.api.served import Served, http_settings
+from tests.api.processes import api_and_worker, api_process, run
+from tests.api.proxies import KINDS, connections_to, run_proxy
 from tests.databases import Clones, as_worker
 from tests.waiting import wait_until
 
@@ -31,12 +31,12 @@ User = Callable[[], str]
 
 @dataclass(frozen=True)
 class Proxied:
-    """A proxy, the gateway behind it, and a client that believes the proxy's certificate."""
+    """A proxy, the API behind it, and a client that trusts the proxy's certificate."""
 
     kind: str
     url: str
     trusted: Path
-    behind: Served
+    behind: ApiEnvironment
 
     def client(self, **more: Any) -> httpx.Client:
         context = ssl.create_default_context(cafile=str(self.trusted))
@@ -52,30 +52,30 @@ class Proxied:
 @pytest.fixture(scope="module")
 def behind(
     servers: ServerUrls, clones: Clones, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("gateway")
+) -> Iterator[ApiEnvironment]:
+    folder = tmp_path_factory.mktemp("api")
     with clones.one() as url:
         given: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
         own = f"http-{secrets.token_hex(4)}"
         plain = Settings(**given, redis_url=servers.redis_url, redis_prefix=own, broker_url=None)
         more = {"http_stranger_rate": 1, "http_wait_seconds": 2.0, "http_proxies": ["127.0.0.1/32"]}
         settings = Settings.model_validate(dict(http_settings(plain, issuer, folder)) | more)
-        with running(settings, issuer, folder) as served:
-            served.ledger.tenant("shop")
-            served.ledger.tenant("paused")
-            yield served
+        with api_and_worker(settings, issuer, folder) as api:
+            api.ledger.tenant("shop")
+            api.ledger.tenant("paused")
+            yield api
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def proxied(
-    request: pytest.FixtureRequest, behind: Served, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, behind: ApiEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxied]:
     folder = tmp_path_factory.mktemp(request.param)
-    with in_front_of(behind.port, request.param, folder) as (url, trusted):
+    with run_proxy(behind.port, request.param, folder) as (url, trusted):
         yield Proxied(request.param, url, trusted, behind)
 
 
-def test_a_command_and_its_repetition_are_answered_as_without_a_proxy(proxied: Proxied, user: User) -> None:
+def test_a_command_and_its_retry_get_the_same_response(proxied: Proxied, user: User) -> None:
     anna = user()
     with proxied.client() as client:
         first, again = (
@@ -87,7 +87,7 @@ def test_a_command_and_its_repetition_are_answered_as_without_a_proxy(proxied: P
     assert first.json()["data"]["account"]["balance"] == 5
 
 
-def test_a_clients_connection_is_kept_and_used_again(proxied: Proxied, user: User) -> None:
+def test_a_clients_connection_is_reused(proxied: Proxied, user: User) -> None:
     anna, opened = user(), []
     with proxied.client() as client:
         for _ in range(20):
@@ -97,7 +97,7 @@ def test_a_clients_connection_is_kept_and_used_again(proxied: Proxied, user: Use
     assert len(set(opened)) == 1
 
 
-def test_a_slow_body_waits_in_the_proxy_and_comes_whole(proxied: Proxied, user: User) -> None:
+def test_the_proxy_buffers_a_slow_body(proxied: Proxied, user: User) -> None:
     anna, port = user(), int(proxied.url.rpartition(":")[2])
     context = ssl.create_default_context(cafile=str(proxied.trusted))
     body = json.dumps({"amount": 5, "reason": "x" * 100}).encode()
@@ -110,21 +110,21 @@ def test_a_slow_body_waits_in_the_proxy_and_comes_whole(proxied: Proxied, user: 
         context.wrap_socket(plain, server_hostname="127.0.0.1") as line,
     ):
         line.sendall(head.encode() + body[:50])
-        figures = proxied.behind.get("/metrics").text
-        under_way = re.search(r"^pointledger_http_requests_under_way (\S+)", figures, re.MULTILINE)
+        metrics = proxied.behind.get("/metrics").text
+        under_way = re.search(r"^pointledger_http_requests_under_way (\S+)", metrics, re.MULTILINE)
         assert under_way
-        assert float(under_way[1]) <= 1  # the question itself
+        assert float(under_way[1]) <= 1  # the metrics request itself
         line.sendall(body[50:])
         assert line.recv(65536).split()[1] == b"200"
 
 
-def test_callers_have_an_address_of_their_own_each_and_cannot_make_one_up(proxied: Proxied) -> None:
+def test_clients_are_limited_by_their_own_address_and_cannot_forge_it(proxied: Proxied) -> None:
     def statuses(address: str, forged: str) -> set[int]:
         headers = {"Authorization": "Bearer a.b.c", "X-Forwarded-For": forged, "Forwarded": f"for={forged}"}
         with proxied.client(local_address=address) as client:
             return {client.get("/points/anna", headers=headers).status_code for _ in range(60)}
 
-    # Each proxy in this test has callers of its own: the gateway remembers them.
+    # The tests of each proxy use their own addresses, because the API remembers their rates.
     near, far = (f"127.0.{KINDS.index(proxied.kind) + 1}.{number}" for number in (2, 3))
     assert statuses(near, "192.0.2.1") == {401, 429}
     with proxied.client(local_address=near) as client:
@@ -132,11 +132,11 @@ def test_callers_have_an_address_of_their_own_each_and_cannot_make_one_up(proxie
             client.get("/points/anna", headers={"X-Forwarded-For": f"192.0.2.{number}"}).status_code
             for number in range(60)
         ]
-    assert 429 in answers  # another name in front makes nobody another
-    assert statuses(far, near) == {401, 429}  # and nobody else is meant: its first requests are answered
+    assert 429 in answers  # forging other addresses does not help
+    assert statuses(far, near) == {401, 429}  # another client is not affected: its first requests get 401
 
 
-def test_health_is_asked_through_the_proxy_and_figures_are_not(proxied: Proxied) -> None:
+def test_health_checks_pass_the_proxy_and_metrics_do_not(proxied: Proxied) -> None:
     with proxied.client() as client:
         for path in ("/healthz", "/readyz"):
             assert client.get(path).json()["data"] == {"status": "ok"}
@@ -145,7 +145,7 @@ def test_health_is_asked_through_the_proxy_and_figures_are_not(proxied: Proxied)
         assert client.get("/metrics").status_code == 404
 
 
-def test_an_answer_that_waits_for_its_outcome_is_waited_for(proxied: Proxied, user: User) -> None:
+def test_the_proxy_waits_for_a_response_that_waits_for_its_outcome(proxied: Proxied, user: User) -> None:
     client_of_ledger, admin = proxied.behind.ledger.client, proxied.behind.issuer.admin("paused")
     client_of_ledger.pause("paused")
     try:
@@ -159,7 +159,7 @@ def test_an_answer_that_waits_for_its_outcome_is_waited_for(proxied: Proxied, us
 
 
 def test_clients_speak_http2_with_the_proxy(proxied: Proxied) -> None:
-    told = [
+    timeout = [
         "--http2",
         "--silent",
         "--fail",
@@ -168,54 +168,56 @@ def test_clients_speak_http2_with_the_proxy(proxied: Proxied) -> None:
         "--write-out",
         " %{http_version}",
     ]
-    assert run(["curl", *told, f"{proxied.url}/healthz"]).endswith(" 2")
+    assert run(["curl", *timeout, f"{proxied.url}/healthz"]).endswith(" 2")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_proxy_closes_idle_connections_before_the_gateway_does(
-    behind: Served, kind: str, folder: Path, user: User
+def test_the_proxy_closes_idle_connections_before_the_api_does(
+    behind: ApiEnvironment, kind: str, folder: Path, user: User
 ) -> None:
     keep_alive = Settings.model_fields["http_keep_alive_seconds"].default
-    told = re.search(r"keepalive_timeout (\d+)s", proxies.configuration("nginx"))
-    assert told
-    assert int(told[1]) < keep_alive
+    timeout = re.search(r"keepalive_timeout (\d+)s", proxies.configuration("nginx"))
+    assert timeout
+    assert int(timeout[1]) < keep_alive
 
     def shorter(text: str) -> str:
-        return text.replace(told[0], "keepalive_timeout 1s")  # nobody waits for a test for twenty
+        return text.replace(timeout[0], "keepalive_timeout 1s")  # a test should not wait for twenty seconds
 
-    with in_front_of(behind.port, kind, folder, shorter) as (url, trusted):
+    with run_proxy(behind.port, kind, folder, shorter) as (url, trusted):
         here = Proxied(kind, url, trusted, behind)
-        behind.get("/healthz")  # so that a connection of our own stays
-        ours = connections_to(behind.port)
+        behind.get("/healthz")  # keeps one direct connection open
+        own_connections = connections_to(behind.port)
         with here.client() as client:
             for _ in range(20):
                 assert here.post(client, f"/points/{user()}/earn", {"amount": 1}).status_code == 200
-        if kind == "nginx":  # which does keep one, and not one for each request
-            assert ours < connections_to(behind.port) <= ours + 2
+        if kind == "nginx":  # nginx keeps a connection and does not open one per request
+            assert own_connections < connections_to(behind.port) <= own_connections + 2
         wait_until(
-            lambda: connections_to(behind.port) <= ours, "the proxy closes its connection", keep_alive / 2
+            lambda: connections_to(behind.port) <= own_connections,
+            "the proxy closes its connection",
+            keep_alive / 2,
         )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_proxy_waits_longer_for_an_answer_than_the_gateway_for_an_outcome(kind: str) -> None:
+def test_the_proxy_waits_longer_than_the_api(kind: str) -> None:
     pattern = {"nginx": r"proxy_read_timeout (\d+)s", "haproxy": r"timeout server (\d+)s"}[kind]
-    told = re.search(pattern, proxies.configuration(kind))
+    timeout = re.search(pattern, proxies.configuration(kind))
     (longest,) = (
         rule.le for rule in Settings.model_fields["http_wait_seconds"].metadata if hasattr(rule, "le")
     )
-    assert told
-    assert int(told[1]) >= longest + 10  # and the body's ten seconds
+    assert timeout
+    assert int(timeout[1]) >= longest + 10  # and ten seconds for the body
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_after_a_restart_of_the_gateway_requests_pass_again(
+def test_requests_pass_again_after_a_restart_of_the_api(
     settings: Settings, issuer: Issuer, folder: Path, kind: str
 ) -> None:
     given = http_settings(settings, issuer, folder)
     with ExitStack() as first, ExitStack() as rest:
-        port = int(first.enter_context(gateway(given, folder)).rpartition(":")[2])
-        url, trusted = rest.enter_context(in_front_of(port, kind, folder))
+        port = int(first.enter_context(api_process(given, folder)).rpartition(":")[2])
+        url, trusted = rest.enter_context(run_proxy(port, kind, folder))
         context = ssl.create_default_context(cafile=str(trusted))
         client = rest.enter_context(httpx.Client(base_url=url, verify=context, timeout=30))
         headers = {"Authorization": f"Bearer {issuer.admin()}", "Prefer": "respond-async"}
@@ -223,9 +225,9 @@ def test_after_a_restart_of_the_gateway_requests_pass_again(
         def accepted() -> int:
             return client.post("/points/anna/earn", json={"amount": 1}, headers=headers).status_code
 
-        wait_until(lambda: accepted() == 202, "the proxy has found the gateway")
+        wait_until(lambda: accepted() == 202, "the proxy reaches the API")
         first.close()
         assert accepted() in (502, 503)
-        rest.enter_context(gateway(given, folder, port))
-        wait_until(lambda: accepted() == 202, "the proxy has found it again")
+        rest.enter_context(api_process(given, folder, port))
+        wait_until(lambda: accepted() == 202, "the proxy reaches it again")
         assert [accepted() for _ in range(20)] == [202] * 20

@@ -1,4 +1,4 @@
-"""Tokens: cases 1 to 20 and 22 of the corpus. Whatever is wrong, the answer is 401 and the same."""
+"""Tokens: cases 1 to 20 and 22 of the corpus. Every invalid token gets the same 401."""
 
 import base64
 import time
@@ -18,8 +18,8 @@ from joserfc.jwk import KeySet
 from jwt.algorithms import OKPAlgorithm
 
 from pointledger.api.auth.jwks import read_keys
+from tests.api.environment import ApiEnvironment
 from tests.api.issuer import AUDIENCE, ISSUER, KID, Issuer
-from tests.api.served import Served
 
 
 def _b64(content: bytes) -> str:
@@ -31,20 +31,20 @@ def _unsigned(issuer: Issuer, **header: Any) -> str:
 
 
 def _hs256_with_the_public_key(issuer: Issuer) -> str:
-    """Algorithm confusion: the public key, which anybody has, as a secret."""
+    """Algorithm confusion: the public key as a shared secret."""
     public = issuer.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return jwt.encode(issuer.claims("anna"), public, "HS256", {"kid": KID})
 
 
 def _own_key(issuer: Issuer, **header: Any) -> str:
-    """Signed by an attacker, who also says where the key is."""
+    """Return a token that an attacker has signed."""
     return jwt.encode(issuer.claims("anna"), Ed25519PrivateKey.generate(), "EdDSA", {"kid": KID} | header)
 
 
 def _with_own_jwk(issuer: Issuer) -> str:
     key = Ed25519PrivateKey.generate()
-    shown = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    return jwt.encode(issuer.claims("anna"), key, "EdDSA", {"jwk": shown, "jku": "http://127.0.0.1:9/"})
+    jwk = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return jwt.encode(issuer.claims("anna"), key, "EdDSA", {"jwk": jwk, "jku": "http://127.0.0.1:9/"})
 
 
 def _signed_raw(issuer: Issuer, payload: bytes, **header: Any) -> str:
@@ -67,12 +67,12 @@ def _header(**changed: Any) -> Callable[[Issuer], str]:
     return lambda issuer: issuer.signed(issuer.claims("anna"), **changed)
 
 
-NOW = int(time.time())  # the tests may come to it much later
+NOW = int(time.time())  # when the module is imported; tests may run much later
 BAD: dict[str, Callable[[Issuer], str]] = {
     "3 alg none": lambda issuer: _unsigned(issuer, alg="none", typ="JWT", kid=KID),
     "4 HS256 with the public key": _hs256_with_the_public_key,
     "5 own jwk and jku": _with_own_jwk,
-    "5 own key under our kid": _own_key,
+    "5 own key under the issuer's kid": _own_key,
     "6 unknown crit": _header(crit=["surprise"], surprise=True),
     "7 unknown kid": _header(kid="another"),
     "8 kid as a path": _header(kid="../../etc/passwd"),
@@ -122,38 +122,38 @@ def is_refused(answer: httpx.Response) -> bool:
 
 
 @pytest.fixture(scope="module")
-def hidden(served: Served) -> str:
-    """What a bad token must not reach."""
-    served.earn("anna", 1)
+def protected_path(api: ApiEnvironment) -> str:
+    """A path that an invalid token must not reach."""
+    api.earn("anna", 1)
     return "/points/anna"
 
 
-def test_clocks_may_differ_by_half_a_minute(served: Served, hidden: str) -> None:
+def test_clocks_may_differ_by_thirty_seconds(api: ApiEnvironment, protected_path: str) -> None:
     now = int(time.time())
     for moments in ({"exp": now - 10, "iat": now - 600}, {"iat": now + 20}):
-        token = served.issuer.signed(served.issuer.claims("anna", scope="points:read") | moments)
-        assert served.get(hidden, token).status_code == 200
+        token = api.issuer.signed(api.issuer.claims("anna", scope="points:read") | moments)
+        assert api.get(protected_path, token).status_code == 200
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_token_that_is_not_to_the_letter_is_refused(served: Served, hidden: str, name: str) -> None:
-    token = BAD[name](served.issuer)
-    answer = served.get(hidden, token)
+def test_an_invalid_token_is_401(api: ApiEnvironment, protected_path: str, name: str) -> None:
+    token = BAD[name](api.issuer)
+    answer = api.get(protected_path, token)
 
     assert is_refused(answer), answer.text
     assert token[:50] not in answer.text
 
 
 @pytest.mark.parametrize("scheme", ["", "Bearer", "Basic YTpi", "Token x", "Bearer a b"])
-def test_1_2_no_token_is_refused(served: Served, hidden: str, scheme: str) -> None:
+def test_1_2_a_missing_token_is_401(api: ApiEnvironment, protected_path: str, scheme: str) -> None:
     headers = {"Authorization": scheme} if scheme else {}
-    assert is_refused(served.client.get(hidden, headers=headers))
+    assert is_refused(api.client.get(protected_path, headers=headers))
 
 
-def test_2_two_tokens_are_refused(served: Served, hidden: str) -> None:
-    header = ("Authorization", f"Bearer {served.issuer.user('anna')}")
-    assert served.client.get(hidden, headers=[header]).status_code == 200
-    assert is_refused(served.client.get(hidden, headers=[header, header]))
+def test_2_two_tokens_are_401(api: ApiEnvironment, protected_path: str) -> None:
+    header = ("Authorization", f"Bearer {api.issuer.user('anna')}")
+    assert api.client.get(protected_path, headers=[header]).status_code == 200
+    assert is_refused(api.client.get(protected_path, headers=[header, header]))
 
 
 @pytest.mark.parametrize(
@@ -166,18 +166,18 @@ def test_2_two_tokens_are_refused(served: Served, hidden: str) -> None:
     ],
     ids=["audiences as a list", "scopes as a list", "valid since a second", "issued at a fraction of one"],
 )
-def test_a_token_that_is_right_is_believed(served: Served, hidden: str, given: dict[str, Any]) -> None:
-    token = served.issuer.signed(served.issuer.claims("anna", scope="points:read") | given)
-    assert served.get(hidden, token).status_code == 200
+def test_a_valid_token_is_accepted(api: ApiEnvironment, protected_path: str, given: dict[str, Any]) -> None:
+    token = api.issuer.signed(api.issuer.claims("anna", scope="points:read") | given)
+    assert api.get(protected_path, token).status_code == 200
 
 
-OURS_ALONE = ("iat 1970", "thousand years", "sub not", "tenant", "scopes", "typ of", "aud with", "long")
+STRICTER_CHECKS = ("iat 1970", "thousand years", "sub not", "tenant", "scopes", "typ of", "aud with", "long")
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
-@pytest.mark.parametrize("name", [name for name in BAD if not any(part in name for part in OURS_ALONE)])
-def test_a_second_verifier_believes_none_of_them_either(served: Served, name: str) -> None:
-    """joserfc, with the claims that we demand; what no other demands is left out."""
+@pytest.mark.parametrize("name", [name for name in BAD if not any(part in name for part in STRICTER_CHECKS)])
+def test_another_library_rejects_the_same_tokens(api: ApiEnvironment, name: str) -> None:
+    """joserfc also rejects them, except for checks that only this API makes."""
     registry = joserfc.jwt.JWTClaimsRegistry(
         leeway=30,
         iss={"essential": True, "value": ISSUER},
@@ -186,12 +186,12 @@ def test_a_second_verifier_believes_none_of_them_either(served: Served, name: st
         exp={"essential": True},
         iat={"essential": True},
     )
-    keys = KeySet.import_key_set(orjson.loads(served.issuer.jwks()))
+    keys = KeySet.import_key_set(orjson.loads(api.issuer.jwks()))
     with pytest.raises((JoseError, ValueError, TypeError, OverflowError, AttributeError, RecursionError)):
-        registry.validate(joserfc.jwt.decode(BAD[name](served.issuer), keys, algorithms=["EdDSA"]).claims)
+        registry.validate(joserfc.jwt.decode(BAD[name](api.issuer), keys, algorithms=["EdDSA"]).claims)
 
 
-def test_keys_are_bound_to_their_algorithm_and_secrets_are_none(issuer: Issuer) -> None:
+def test_keys_are_bound_to_one_algorithm_and_secrets_are_ignored(issuer: Issuer) -> None:
     curve = ec.generate_private_key(ec.SECP256R1()).public_key()
     other_curve = ec.generate_private_key(ec.SECP384R1()).public_key()
     short, long = (rsa.generate_private_key(65537, bits).public_key() for bits in (1024, 2048))
@@ -206,6 +206,6 @@ def test_keys_are_bound_to_their_algorithm_and_secrets_are_none(issuer: Issuer) 
     assert read_keys(pem(short)) == read_keys(pem(other_curve)) == ()
     own = issuer.jwk()
     secret = {"kty": "oct", "k": "c2VjcmV0", "kid": "s", "alg": "HS256"}
-    wrong = [own | {"alg": "RS256"}, own | {"use": "enc"}, own | {"kid": 7}, secret, "x", {"kty": "OKP"}]
-    assert read_keys(orjson.dumps({"keys": wrong})) == ()
+    unusable = [own | {"alg": "RS256"}, own | {"use": "enc"}, own | {"kid": 7}, secret, "x", {"kty": "OKP"}]
+    assert read_keys(orjson.dumps({"keys": unusable})) == ()
     assert [key.kid for key in read_keys(issuer.jwks())] == [KID]

@@ -65,7 +65,7 @@ def _measured(stage: Stage, size: Size, lanes: int) -> dict[str, float]:
     events = workload.events("http", size.warm_up + size.requests + steady, user_ids)
     with new_ledger(stage, lanes=lanes) as ledger:
         opening = open_accounts(ledger, size.users)
-        with at_work(stage, ledger), _gateway(ledger) as (port, token):
+        with at_work(stage, ledger), _api(ledger) as (port, token):
             requests = [_request(event, token) for event in events]
             found = [
                 at_once(port, requests[: size.warm_up], _CONNECTIONS),
@@ -106,7 +106,7 @@ def _request(event: Event, token: str) -> Request:
 
 
 @contextmanager
-def _gateway(ledger: Ledger) -> Iterator[tuple[int, str]]:
+def _api(ledger: Ledger) -> Iterator[tuple[int, str]]:
     """A gateway of the ledger: its port, and a token that it believes."""
     with tempfile.TemporaryDirectory(prefix="pointledger-bench-") as folder:
         key = development_key(Path(folder), TENANT)
@@ -118,7 +118,7 @@ def _gateway(ledger: Ledger) -> Iterator[tuple[int, str]]:
         log = Path(folder, "gateway.log")
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pointledger_demo.child", "pointledger", "serve", "--port", "0"],
+                [sys.executable, "-m", "pointledger_demo.supervised", "pointledger", "serve", "--port", "0"],
                 cwd=_ROOT,
                 env=os.environ | environment,
                 stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pointledger import ApplyRule, PointsClient
 from pointledger.domain.program.rule import Rule, rule_from
 from pointledger.domain.program.tenant import tenant_from
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import program
@@ -69,7 +69,7 @@ class Ledger:
         """Checks what came of it, in the way given, and audits it. Raises DifferentWork."""
         with self.database.connect() as connection:
             check(connection)
-        found = audit(self.database)
+        found = verify(self.database)
         if found.violations:
             broken = [finding.invariant.id for finding in found.findings if finding.violations]
             raise DifferentWork(f"the audit found {found.violations} violations of {', '.join(broken)}")

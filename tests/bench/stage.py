@@ -57,9 +57,9 @@ class Workers:
         while not is_done():
             late = time.monotonic() > give_up_at
             if late or any(process.poll() is not None for process in self.processes):
-                why = f"not after {seconds:.0f} s" if late else "a worker has ended"
+                explain_entry = f"not after {seconds:.0f} s" if late else "a worker has ended"
                 tail = self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
-                raise BenchmarkStuck(f"{what}: {why}\n{tail}")
+                raise BenchmarkStuck(f"{what}: {explain_entry}\n{tail}")
             time.sleep(_POLL_SECONDS)
 
 
@@ -185,7 +185,7 @@ def _start(
     app: str, arguments: list[str], environment: Mapping[str, str], log: int
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pointledger_demo.child", "celery", "-A", app, *arguments],
+        [sys.executable, "-m", "pointledger_demo.supervised", "celery", "-A", app, *arguments],
         cwd=_ROOT,
         env=os.environ | environment | {"C_FORCE_ROOT": "1"},
         stdin=subprocess.DEVNULL,

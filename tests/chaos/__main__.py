@@ -119,7 +119,7 @@ def _progress(chaos: Chaos) -> Table:
     if chaos.audits:
         table.add_row("commands", f"{chaos.audits.accepted:,} accepted, {chaos.audits.waiting:,} wait")
         table.add_row("invariants", f"{chaos.audits.checked:,} checked, {chaos.audits.broken:,} broken")
-    table.add_row("struck", f"{sum(chaos.struck.values()):,} times by {len(chaos.struck)} faults")
+    table.add_row("struck", f"{sum(chaos.injected.values()):,} times by {len(chaos.injected)} faults")
     table.add_row("now", "; ".join(chaos.under_way) or "-")
     return table
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pointledger import AnyCommand, PointsClient, Spend
 from pointledger.errors import AccountMissing, IdempotencyKeyReused, InvalidCommand, LedgerError
-from pointledger.failpoints import Struck
+from pointledger.failpoints import InjectedFault
 from pointledger.ids import show_id
 from pointledger.settings import Settings
 from tests.chaos.doors import BY_NAME, GATEWAY, LIBRARY, QUEUE, ByName, Door, Gateway, Library, Mail, NotNow
@@ -65,7 +65,7 @@ class ChaosClient:
     def _call(self) -> int:
         """One call; how many commands."""
         door = self._chance.choice(self._through)
-        make = {LIBRARY: self._load.call, QUEUE: self._load.letter}.get(door, self._load.request)
+        make = {LIBRARY: self._load.call, QUEUE: self._load.dead_letter}.get(door, self._load.request)
         return self._send(make(), door)
 
     def _send(self, commands: list[AnyCommand], door: str = LIBRARY) -> int:
@@ -84,7 +84,7 @@ class ChaosClient:
                 self._journal.tell(call, REFUSED)
             except InvalidCommand:
                 raise  # nobody here makes one
-            except (NotNow, LedgerError, Struck):
+            except (NotNow, LedgerError, InjectedFault):
                 time.sleep(AGAIN_SECONDS)
             else:
                 self._journal.tell(call, ACCEPTED, ids)

@@ -1,4 +1,4 @@
-"""The doors by which a client's commands come in: the library, the gateway, the queue of the intake, and by
+"""The doors by which a client's commands come in: the library, the API, the queue of the ingest, and by
 name. Each says when they are durable, by the ids under which they are; for all else it raises, and is tried
 again."""
 
@@ -24,7 +24,7 @@ from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
 from tests.chaos.load import TENANT
 
-LIBRARY, GATEWAY, QUEUE, BY_NAME = "library", "gateway", "queue", "by-name"
+LIBRARY, GATEWAY, QUEUE, BY_NAME = "library", "api", "queue", "by-name"
 
 _PRODUCER, _KEY_ID, _SECRET = "chaos", "first", "chaos" * 7
 PRODUCERS = json.dumps(
@@ -79,7 +79,7 @@ _REQUESTS: dict[type[AnyCommand], Callable[[Any], tuple[str, dict[str, Any]]]] =
 
 
 class Gateway:
-    """One command in a request, with its id for a key: the gateway gives it another."""
+    """One command in a request, with its id for a key: the API gives it another."""
 
     takes = tuple(_REQUESTS)
 
@@ -140,7 +140,7 @@ class Mail:
     nobody can say when it is accepted."""
 
     def __init__(self, settings: Settings, source: str) -> None:
-        self._url, self._queue, self._source = settings.events, settings.intake_queue, source
+        self._url, self._queue, self._source = settings.events, settings.ingest_queue, source
         self._connection: Connection | None = None
 
     def send(self, commands: Sequence[AnyCommand]) -> list[UUID]:

@@ -20,20 +20,20 @@ def _of_both(part: Part | None, chance: random.Random) -> Generator[float, None,
 
 def slow(run: Run, part: Part | None, chance: random.Random) -> Doing:
     link = yield from _of_both(part, chance)
-    before = link.struck["slow"]
+    before = link.injected["slow"]
     link.slow(chance.uniform(0.02, 0.3))
     yield 3.0
     link.slow(0)
-    return link.struck["slow"] - before
+    return link.injected["slow"] - before
 
 
 def broken(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Reset, several times in a row."""
-    link, struck = (yield from _link(part, "postgres")), 0
+    link, injected = (yield from _link(part, "postgres")), 0
     for _ in range(chance.randint(1, 4)):
-        struck += link.reset()
+        injected += link.reset()
         yield 0.2
-    return struck
+    return injected
 
 
 def valkey_is_refused(run: Run, part: Part | None, chance: random.Random) -> Doing:
@@ -45,63 +45,63 @@ def postgres_is_refused(run: Run, part: Part | None, chance: random.Random) -> D
 
 
 def _refused(link: Link, chance: random.Random) -> Doing:
-    before = link.struck["refuse"]
+    before = link.injected["refuse"]
     link.refuse(True)
     yield chance.uniform(1.0, 4.0)
     link.refuse(False)
-    return link.struck["refuse"] - before
+    return link.injected["refuse"] - before
 
 
 def half_open(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Whom it talks to is gone and does not say so; in the end its kernel finds out."""
     link = yield from _of_both(part, chance)
-    struck = link.half_open()
+    injected = link.half_open()
     yield 4.0
     link.heal()
-    return struck
+    return injected
 
 
 def partitioned(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Nothing moves on one of its links, in both directions or in one; then everything arrives."""
     link = yield from _of_both(part, chance)
-    before = link.struck["silence"]
+    before = link.injected["silence"]
     link.silence(*chance.choice([("there", "back"), ("there",), ("back",)]))
     yield chance.uniform(1.0, 6.0)
     link.silence()
-    return link.struck["silence"] - before
+    return link.injected["silence"] - before
 
 
 def clogged(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """All links fall silent, one after the other, and are freed in another order."""
     links = [link for each in run.stage.parts for link in (each.database, each.redis, each.events)]
-    before = sum(link.struck["silence"] for link in links)
+    before = sum(link.injected["silence"] for link in links)
     for silence in (True, False):
         chance.shuffle(links)
         for link in links:
             link.silence(*(("there", "back") if silence else ()))
             yield 0.15
-    return sum(link.struck["silence"] for link in links) - before
+    return sum(link.injected["silence"] for link in links) - before
 
 
 def commit_is_not_heard(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Postgres has committed, and the connection breaks before its answer comes."""
     link = yield from _link(part, "postgres")
-    before = link.struck["cut"]
+    before = link.injected["cut"]
     link.cut_commits(chance.randint(1, 3))
     yield 2.0
     link.cut_commits(0)
-    return link.struck["cut"] - before
+    return link.injected["cut"] - before
 
 
 def corrupted(run: Run, part: Part | None, chance: random.Random) -> Doing:
     """Bits flip between Valkey and whoever asks it: nothing there is of value. Postgres' link is left
     alone: what TCP's own checksum lets through there only TLS would find."""
     link = yield from _link(part, "valkey")
-    before = link.struck["corrupt"]
+    before = link.injected["corrupt"]
     link.corrupt(chance.randint(1, 5))
     yield 2.0
     link.corrupt(0)
-    return link.struck["corrupt"] - before
+    return link.injected["corrupt"] - before
 
 
 FAULTS = [

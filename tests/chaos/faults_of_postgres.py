@@ -70,7 +70,7 @@ def a_backend_is_killed(run: Run, _: Part | None, chance: random.Random) -> Doin
 
 def backends_are_ended(run: Run, _: Part | None, __: random.Random) -> Doing:
     """Again and again, in the middle of transactions."""
-    struck = 0
+    injected = 0
     for _try in range(5):
         found = _asked(
             run.stage,
@@ -78,9 +78,9 @@ def backends_are_ended(run: Run, _: Part | None, __: random.Random) -> Doing:
                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
                  AND xact_start IS NOT NULL""",
         )
-        struck += found[0][0] if found else 0
+        injected += found[0][0] if found else 0
         yield 0.3
-    return struck
+    return injected
 
 
 def postgres_is_frozen(run: Run, _: Part | None, chance: random.Random) -> Doing:
@@ -88,9 +88,9 @@ def postgres_is_frozen(run: Run, _: Part | None, chance: random.Random) -> Doing
     pids = family(run.stage.postgres.pid)
     send_all(pids, signal.SIGSTOP)
     yield chance.uniform(1.0, 6.0)
-    struck = state_of(run.stage.postgres.pid) == "T"
+    injected = state_of(run.stage.postgres.pid) == "T"
     send_all(pids, signal.SIGCONT)
-    return int(struck)
+    return int(injected)
 
 
 def _traced(run: Run, inject: str, seconds: float) -> Doing:
@@ -116,11 +116,11 @@ def _traced(run: Run, inject: str, seconds: float) -> Doing:
         tracer.kill()
         tracer.wait()
     told = log.read_text(errors="replace") if log.exists() else ""
-    struck = told.count("(INJECTED)") + told.count("(DELAYED)")
+    injected = told.count("(INJECTED)") + told.count("(DELAYED)")
     log.unlink(missing_ok=True)
     if run.stage.postgres.poll() is not None:
         run.stage.start_postgres()  # it ended over it
-    return struck
+    return injected
 
 
 def fsync_fails(run: Run, _: Part | None, __: random.Random) -> Doing:

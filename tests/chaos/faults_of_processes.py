@@ -20,9 +20,9 @@ CLOCK = Path(__file__).parent / "clock.c"
 def killed(run: Run, part: Part | None, _: random.Random) -> Doing:
     """SIGKILL, wherever it is."""
     worker = yield from at_work(part)
-    struck = worker.send(signal.SIGKILL)
+    injected = worker.send(signal.SIGKILL)
     yield 0.1
-    return int(struck)
+    return int(injected)
 
 
 def ended(run: Run, part: Part | None, _: random.Random) -> Doing:
@@ -42,9 +42,9 @@ def frozen_for_a_moment(run: Run, part: Part | None, chance: random.Random) -> D
     assert part
     run.freeze(part)
     yield chance.uniform(0.5, 4.0)
-    struck = part.stands_still
+    injected = part.stands_still
     run.thaw(part)
-    return int(struck)
+    return int(injected)
 
 
 def frozen_beyond_its_locks(run: Run, part: Part | None, _: random.Random) -> Doing:
@@ -52,9 +52,9 @@ def frozen_beyond_its_locks(run: Run, part: Part | None, _: random.Random) -> Do
     assert part
     run.freeze(part)
     yield LOCKS_RUN_OUT
-    struck = part.stands_still
+    injected = part.stands_still
     run.thaw(part)
-    return int(struck)
+    return int(injected)
 
 
 def stopped_rung_killed(run: Run, _: Part | None, chance: random.Random) -> Doing:
@@ -98,11 +98,11 @@ def beat_is_away(run: Run, part: Part | None, _: random.Random) -> Doing:
     """Nobody rings for lost doorbells for a while."""
     assert part
     part.is_wanted = False
-    struck = part.send(signal.SIGKILL)
+    injected = part.send(signal.SIGKILL)
     yield 5.0
     gone = not part.is_alive
     part.is_wanted = True
-    return int(struck and gone)
+    return int(injected and gone)
 
 
 def five_beats(run: Run, part: Part | None, _: random.Random) -> Doing:
@@ -129,10 +129,10 @@ def out_of_files(run: Run, part: Part | None, _: random.Random) -> Doing:
     part.database.reset()
     part.redis.reset()
     yield 1.5
-    struck = part.is_alive and part.pid == pid and part.database.connections == 0
+    injected = part.is_alive and part.pid == pid and part.database.connections == 0
     if part.is_alive and part.pid == pid:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-    return int(struck)
+    return int(injected)
 
 
 def logs_are_full(run: Run, part: Part | None, _: random.Random) -> Doing:
@@ -162,12 +162,12 @@ def logs_are_stuck(run: Run, part: Part | None, _: random.Random) -> Doing:
     part.end(signal.SIGKILL, 5.0)
     run.stage.start(part, log=fifo)
     yield 6.0
-    struck = part.is_alive and _sleeps_in_a_pipe(part.pid)
+    injected = part.is_alive and _sleeps_in_a_pipe(part.pid)
     part.send(signal.SIGKILL)
     part.is_wanted = True
     os.close(nobody)
     fifo.unlink()
-    return int(struck)
+    return int(injected)
 
 
 def _sleeps_in_a_pipe(pid: int) -> bool:

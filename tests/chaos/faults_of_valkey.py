@@ -18,12 +18,12 @@ _SNAPSHOT_SECONDS = 8.0
 
 
 def valkey_is_flushed(run: Run, _: Part | None, chance: random.Random) -> Doing:
-    struck = 0
+    injected = 0
     for _try in range(chance.randint(1, 3)):
-        struck += int(run.stage.redis.dbsize() > 0)
+        injected += int(run.stage.redis.dbsize() > 0)
         run.stage.redis.flushall()
         yield 0.5
-    return struck
+    return injected
 
 
 def valkey_is_lost(run: Run, _: Part | None, __: random.Random) -> Doing:
@@ -66,9 +66,9 @@ def valkey_is_old(run: Run, _: Part | None, __: random.Random) -> Doing:
 def valkey_is_frozen(run: Run, _: Part | None, chance: random.Random) -> Doing:
     run.stage.valkey.send_signal(signal.SIGSTOP)
     yield chance.uniform(0.5, 5.0)
-    struck = state_of(run.stage.valkey.pid) == "T"
+    injected = state_of(run.stage.valkey.pid) == "T"
     run.stage.valkey.send_signal(signal.SIGCONT)
-    return int(struck)
+    return int(injected)
 
 
 def _with_memory(run: Run, policy: str, seconds: float, counter: str) -> Doing:
@@ -77,10 +77,10 @@ def _with_memory(run: Run, policy: str, seconds: float, counter: str) -> Doing:
     run.stage.redis.config_set("maxmemory-policy", policy)
     run.stage.redis.config_set("maxmemory", "1mb")
     yield seconds
-    struck = _counted(info(), counter) - before
+    injected = _counted(info(), counter) - before
     run.stage.redis.config_set("maxmemory", "0")
     run.stage.redis.config_set("maxmemory-policy", "noeviction")
-    return struck
+    return injected
 
 
 def _counted(info: dict[str, object], counter: str) -> int:
@@ -111,10 +111,10 @@ def two_masters(run: Run, part: Part | None, __: random.Random) -> Doing:
     part.redis.reset()
     with redis.Redis(port=port) as other:
         queue = f"{run.stage.settings.redis_prefix}:{contract.LANES_QUEUE}"
-        struck = 0
+        injected = 0
         for _try in range(30):
             yield 0.1
-            struck += int(other.dbsize() > 0)
+            injected += int(other.dbsize() > 0)
             with suppress(redis.RedisError):
                 if message := run.stage.redis.rpop(queue):
                     other.lpush(queue, str(message))  # who works for one and is rung by the other
@@ -123,27 +123,27 @@ def two_masters(run: Run, part: Part | None, __: random.Random) -> Doing:
     server.kill()
     server.wait(_WAIT_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
-    return int(struck > 0 and kept > 0)
+    return int(injected > 0 and kept > 0)
 
 
 def locks_are_lost(run: Run, _: Part | None, __: random.Random) -> Doing:
     """Those that are held, again and again: others take the same lanes."""
-    struck = 0
+    injected = 0
     for _try in range(20):
         held = [key for kind in ("lane", "user") for key in _keys(run.stage, f"{kind}:*")]
-        struck += int(run.stage.redis.delete(*held)) if held else 0
+        injected += int(run.stage.redis.delete(*held)) if held else 0
         yield 0.05
-    return struck
+    return injected
 
 
 def locks_are_stolen(run: Run, _: Part | None, __: random.Random) -> Doing:
     """Held by nobody who lives: they are free again when their time is over, and not before."""
-    struck = 0
+    injected = 0
     for _try in range(10):
         for key in _keys(run.stage, "lane:*")[:4]:
-            struck += bool(run.stage.redis.set(key, "nobody", px=3_000, xx=True))
+            injected += bool(run.stage.redis.set(key, "nobody", px=3_000, xx=True))
         yield 0.1
-    return struck
+    return injected
 
 
 def _keys(stage: Stage, pattern: str) -> list[str]:

@@ -69,7 +69,7 @@ def saver(number: int) -> str:
     return f"saver-{number}"
 
 
-def letters(number: int) -> str:
+def dead_letter_list(number: int) -> str:
     return f"letters-{number}"
 
 
@@ -111,9 +111,9 @@ class Load:
         """What is sent to the gateway, which takes one."""
         return [self._chance.choice([self._save, self._earn, self._spend, self._transfer, self._visit])()]
 
-    def letter(self) -> list[AnyCommand]:
+    def dead_letter(self) -> list[AnyCommand]:
         """What is sent in one message."""
-        user = letters(self._chance.randrange(LETTERS))
+        user = dead_letter_list(self._chance.randrange(LETTERS))
         count = self._chance.choice([1, 3, 10])
         return [Earn(tenant_id=TENANT, user_id=user, amount=self._amount()) for _ in range(count)]
 

@@ -55,7 +55,7 @@ INJECTED = {
 
 # By a test of its own: the fault is struck at one exact moment, or nothing random would add to it.
 TESTED = {
-    32: "tests/faults/test_without.py::test_a_pool_that_is_used_up_makes_callers_wait_and_leaks_nothing",
+    32: "tests/faults/test_without.py::test_an_exhausted_pool_makes_callers_wait_and_leaks_no_connection",
     36: "tests/jobs/test_timetable.py",
     40: "tests/domain/test_limits.py, tests/domain/test_expiry.py",
     43: "tests/faults/test_failpoints_elsewhere.py",

@@ -90,12 +90,12 @@ DEADLY = [
     for place in (
         "batch-commit",
         "peek",
-        "fence",
+        "lock-lanes",
         "load",
-        "enter",
-        "take-users",
-        "tell",
-        "leave",
+        "acquire-lane",
+        "acquire-users",
+        "notify",
+        "release-lane",
         "decide",
     )
     for when in ("before", "after")
@@ -104,11 +104,11 @@ DEADLY = [
 PASSING = [
     "before:batch-commit=raise:40P01",
     "before:batch-commit=raise:40001",
-    "after:fence=raise:55P03",
+    "after:lock-lanes=raise:55P03",
     "after:load=raise",
     "before:decide=raise",
     "after:batch-commit=raise",
-    "after:take-users=raise",
+    "after:acquire-users=raise",
     "before:batch-commit=sleep:1.5",
     "after:batch-commit=sleep:1.5",
     "before:publish=raise",
@@ -118,7 +118,7 @@ OF_CLIENTS = [
     "before:accept-commit=kill",
     "after:accept-commit=kill",
     "before:publish=kill",
-    "after:door=kill",
+    "after:mark-rung=kill",
     "before:accept-commit=raise:40P01",
     "after:accept-commit=stop",
 ]
@@ -128,10 +128,10 @@ OF_RELAYS = [
     "after:events-publish=stop",
 ]
 OF_INTAKES = [
-    "before:letters-commit=kill",
-    "before:forget=kill",
-    "after:forget=kill",
-    "before:forget=stop",
+    "before:dead-letters-commit=kill",
+    "before:ack=kill",
+    "after:ack=kill",
+    "before:ack=stop",
 ]
 
 
@@ -142,7 +142,7 @@ class Run:
     stage: Stage
     planned: list[Planned]
     seed: int
-    struck: Counter[str] = field(default_factory=Counter)
+    injected: Counter[str] = field(default_factory=Counter)
     _doing: list[tuple[float, float, Planned, Doing]] = field(default_factory=list)
     _frozen: set[str] = field(default_factory=set)
     _resumes: dict[str, float] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class Run:
             self.planned.remove(each)
             part = next((part for part in self.stage.parts if part.name == each.part), None)
             doing = each.fault.do(self, part, random.Random(each.seed))
-            self.struck[each.fault.name] += 0
+            self.injected[each.fault.name] += 0
             self._go_on(each, doing, now, now)
         for waiting in [each for each in self._doing if each[0] <= now]:
             self._doing.remove(waiting)
@@ -181,7 +181,7 @@ class Run:
         try:
             wake_at = now + next(doing)
         except StopIteration as end:
-            self.struck[each.fault.name] += end.value
+            self.injected[each.fault.name] += end.value
             if not end.value and each.tries_left:  # nobody was there to be struck: once more, soon
                 again = replace(each, at=now + AGAIN_SECONDS, tries_left=each.tries_left - 1)
                 self.planned.insert(0, again)
@@ -218,7 +218,7 @@ class Run:
             words = [f"{chance.choice(OF_CLIENTS)}@{chance.randint(20, 200)}"]
         elif part in self.stage.relays:
             words = [f"{chance.choice(OF_RELAYS)}@{chance.randint(20, 300)}"]
-        elif part is self.stage.intake:
+        elif part is self.stage.ingest:
             words = [f"{chance.choice(OF_INTAKES)}@{chance.randint(5, 50)}"]
         part.environment["POINTLEDGER_FAILPOINTS"] = " ".join(words)
         self.stage.start(part)

@@ -68,11 +68,11 @@ class Link:
         self.name = name
         self.leads_to = leads_to
         self.port_of_server = port_of_server
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self._proxy = proxy
         self._pairs: set[_Pair] = set()
         self._latency = 0.0
-        self._silent: set[str] = set()  # directions in which nothing moves: "there", "back"
+        self._unrung: set[str] = set()  # directions in which nothing moves: "there", "back"
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._healed = asyncio.Event()
@@ -177,10 +177,10 @@ class Link:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 if self._latency:
-                    self.struck["slow"] += 1
+                    self.injected["slow"] += 1
                     await asyncio.sleep(self._latency)
-                while direction in self._silent:
-                    self.struck["silence"] += 1
+                while direction in self._unrung:
+                    self.injected["silence"] += 1
                     await self._flowing.wait()
                 seen = look(data)
                 if seen is None:
@@ -192,15 +192,15 @@ class Link:
     def _on_reply(self, data: bytes) -> bytes | None:
         if self._commits_to_cut and _says_committed(data):
             self._commits_to_cut -= 1
-            self.struck["cut"] += 1
+            self.injected["cut"] += 1
             return None
         if self._replies_to_lose:
             self._replies_to_lose -= 1
-            self.struck["lost"] += 1
+            self.injected["lost"] += 1
             return None
         if self._bytes_to_corrupt:
             self._bytes_to_corrupt -= 1
-            self.struck["corrupt"] += 1
+            self.injected["corrupt"] += 1
             return data[:-1] + bytes([data[-1] ^ 0x41])
         return data
 
@@ -208,7 +208,7 @@ class Link:
         found = list(self._pairs)
         for pair in found:
             pair.reset()
-        self.struck["reset"] += len(found)
+        self.injected["reset"] += len(found)
         return len(found)
 
     async def _refuse(self, on: bool) -> None:
@@ -220,10 +220,10 @@ class Link:
             await self._listen(self.port)
             return
         self._server.close()
-        self.struck["refuse"] += await self._reset()
+        self.injected["refuse"] += await self._reset()
 
     async def _silence(self, directions: set[str]) -> None:
-        self._silent = directions
+        self._unrung = directions
         self._flowing.set()  # those that wait look again
         if directions:
             self._flowing = asyncio.Event()
@@ -237,7 +237,7 @@ class Link:
         for pair in found:
             pair.is_half_open = True
             _reset(pair.server)
-        self.struck["half open"] += len(found)
+        self.injected["half open"] += len(found)
         return len(found)
 
 

@@ -19,8 +19,8 @@ from pointledger.ids import show_id
 from pointledger.storage.database import rows
 from pointledger.storage.queries import outcomes as outcome_queries
 from tests.chaos.load import RULES, TENANT, TENANT_CONFIG, changed_rule
-from tests.model.acts import Done
-from tests.model.compare import Comparison, Difference, Story
+from tests.model.actions import DoneAction
+from tests.model.compare import Comparison, Difference, TenantHistory
 from tests.model.histories import PutConfig, PutRule
 from tests.model.recorded import read
 
@@ -48,10 +48,12 @@ def retold(database: sa.Engine) -> list[Difference]:
         commands = {command.id: command for command in _journal(connection)}
         outcomes = dict(_outcomes(connection, list(commands)))
         changes = ask(_CHANGES, tenant=TENANT, name=RULES[0]["name"])
-    acts = [Done(_BEFORE, act, _BEFORE) for act in _PROGRAM]
-    acts += [Done(saved_at, PutRule(changed_rule(points)), saved_at) for points, saved_at in changes]
-    story = Story(TENANT, {show_id(each): commands[each] for each in commands}, outcomes, acts)
-    return Comparison(story, recorded).run()
+    acts = [DoneAction(_BEFORE, act, _BEFORE) for act in _PROGRAM]
+    acts += [DoneAction(saved_at, PutRule(changed_rule(points)), saved_at) for points, saved_at in changes]
+    tenant_history = TenantHistory(
+        TENANT, {show_id(each): commands[each] for each in commands}, outcomes, acts
+    )
+    return Comparison(tenant_history, recorded).run()
 
 
 def _journal(connection: sa.Connection) -> Iterator[AnyCommand]:

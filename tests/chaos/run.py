@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.storage.database import rows
 from pointledger.storage.errors import DATABASE_ERRORS
 from tests.chaos import (
@@ -88,7 +88,7 @@ class Audits:
 
     def look(self) -> None:
         """One audit of everything."""
-        report = audit(self._stage.database)
+        report = verify(self._stage.database)
         self.checked += len(report.findings)
         self.broken += report.violations
         self.told += [
@@ -116,7 +116,7 @@ class Chaos:
         self.report = Report(seed, seconds)
         self.elapsed = 0.0
         self.phase = "starting"
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self.under_way: list[str] = []
         self.audits: Audits | None = None
 
@@ -126,7 +126,7 @@ class Chaos:
         with Stage(self._folder, seed=report.seed, rate=self._rate) as stage:
             parts = {kind: [part.name for part in parts] for kind, parts in stage.kinds.items()}
             nemesis = Run(stage, plan(FAULTS, parts, report.seconds, report.seed), report.seed)
-            self.struck = nemesis.struck
+            self.injected = nemesis.injected
             with Audits(stage) as audits:
                 self.audits = audits
                 self._go_wrong(nemesis, tell)
@@ -186,8 +186,8 @@ class Chaos:
         differences = retold(stage.database)
         report.wrong = len(differences)
         report.told += verdict.told + [f"wrong: {each}" for each in differences[:_SHOWN]] + audits.told
-        faults = nemesis.struck + struck_inside(stage.struck_log) + struck_by_load(stage.database)
-        report.faults = {name: faults[name] for name in sorted([*nemesis.struck, *faults], key=_place)}
+        faults = nemesis.injected + struck_inside(stage.struck_log) + struck_by_load(stage.database)
+        report.faults = {name: faults[name] for name in sorted([*nemesis.injected, *faults], key=_place)}
         report.told += [f"did not strike: {name}" for name, times in report.faults.items() if not times]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.storage.database import rows
 from tests.chaos.checker import check, check_events
 from tests.chaos.nemesis import wait_a_little
@@ -56,7 +56,7 @@ class Soak:
                 wait_a_little(LOOK_SECONDS)
             verdict = check(stage.database, stage.journals, stage.settings.lanes)
             check_events(stage.database, stage.events, stage.settings.events_queues[0], verdict)
-            broken = audit(stage.database).violations
+            broken = verify(stage.database).violations
             grown = _grown(self.looks)
         return {
             "seed": self._seed,

@@ -64,7 +64,7 @@ class Stage:
         self._launcher = Launcher(self.home, user, alive)
         self._logs: list[IO[bytes]] = []
         self._links: list[Link] = []
-        self.ports = {"gateway": _free_port()}
+        self.ports = {"api": _free_port()}
         self._database_url = ""
         self.start_postgres()
         self.start_valkey()
@@ -77,18 +77,18 @@ class Stage:
             Redis.from_url(url, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0))
             for url in (self.settings.redis, self.settings.events)
         )
-        self._put_programme()
-        self._key = development_key(self.home / "gateway", TENANT)
-        self._to_gateway = self.link("clients, gateway", "gateway")
-        child = ["-m", "pointledger_demo.child"]
+        self._put_program()
+        self._key = development_key(self.home / "api", TENANT)
+        self._to_api = self.link("clients, gateway", "api")
+        child = ["-m", "pointledger_demo.supervised"]
         worker = [*child, "celery", "--quiet", "-A", "workers", "worker", *_QUIET]
         beat = [*child, "celery", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile="]
-        serve = [*child, "pointledger", "serve", "--port", f"{self.ports['gateway']}"]
+        serve = [*child, "pointledger", "serve", "--port", f"{self.ports['api']}"]
         self.workers = [self.part(f"worker-{number}", worker) for number in range(1, workers + 1)]
         self.beat = self.part("beat", beat)
         self.relays = [self.part(f"relay-{number}", [*child, "pointledger", "relay"]) for number in (1, 2)]
-        self.intake = self.part("intake", [*child, "pointledger", "intake"])
-        self.gateway = self.part("gateway", serve)
+        self.ingest = self.part("ingest", [*child, "pointledger", "ingest"])
+        self.gateway = self.part("api", serve)
         through = [*[(LIBRARY, rate / clients)] * clients, (f"{GATEWAY},{QUEUE},{BY_NAME}", rate / 10)]
         self.clients = [self._client(number, seed, *how) for number, how in enumerate(through, 1)]
 
@@ -181,13 +181,13 @@ class Stage:
 
     def waiting(self) -> int:
         """Commands without an outcome, events that are not sent, messages that nobody has accepted."""
-        queue = self.settings.intake_queue
+        queue = self.settings.ingest_queue
         taken = [f"{queue}:taken:{name!s}" for name in self.events.smembers(f"{queue}:takers")]
         with self.database.connect() as connection:
             found = int(rows(connection, _WAITING)[0][0])
         return found + sum(self.events.llen(each) for each in (queue, *taken))
 
-    def _put_programme(self) -> None:
+    def _put_program(self) -> None:
         migrate(self._owner_url, self.settings.lanes, self._database_url)
         with self.database.begin() as connection:
             programs.put_tenant(connection, tenant_from(TENANT_CONFIG))
@@ -219,8 +219,8 @@ class Stage:
             "worker": self.workers,
             "beat": [self.beat],
             "relay": self.relays,
-            "intake": [self.intake],
-            "gateway": [self.gateway],
+            "ingest": [self.ingest],
+            "api": [self.gateway],
             "client": self.clients,
         }
 
@@ -258,10 +258,10 @@ class Stage:
             "POINTLEDGER_REDIS_URL": settings.redis,
             "POINTLEDGER_BROKER_URL": settings.broker,
             "POINTLEDGER_EVENTS_URL": settings.events,
-            "POINTLEDGER_INTAKE_KEYS": PRODUCERS,
+            "POINTLEDGER_INGEST_KEYS": PRODUCERS,
             "POINTLEDGER_HTTP_ISSUER": ISSUER,
             "POINTLEDGER_HTTP_KEYS": str(self._key.keys),
-            "CHAOS_GATEWAY": f"http://127.0.0.1:{self._to_gateway.port}",
+            "CHAOS_GATEWAY": f"http://127.0.0.1:{self._to_api.port}",
             "CHAOS_TOKEN": str(self._key.token),
             "POINTLEDGER_ERASURE_KEY": ERASURE_KEY,
             "POINTLEDGER_FAILPOINTS_LOG": str(self.struck_log),
@@ -285,7 +285,7 @@ class Stage:
 
 
 def _free_port() -> int:
-    """One that is free now; the gateway keeps it through all its lives."""
+    """One that is free now; the API keeps it through all its lives."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

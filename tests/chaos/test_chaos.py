@@ -31,8 +31,8 @@ PARTS = {
     "worker": ["worker-1", "worker-2"],
     "beat": ["beat"],
     "relay": ["relay-1", "relay-2"],
-    "intake": ["intake"],
-    "gateway": ["gateway"],
+    "ingest": ["ingest"],
+    "api": ["api"],
     "client": ["client-1"],
 }
 SEED = 20170101
@@ -40,7 +40,7 @@ SEED = 20170101
 
 @pytest.mark.fault
 @pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc and signals what it finds")
-def test_whatever_goes_wrong_for_two_minutes_nothing_is_lost_doubled_or_out_of_order() -> None:
+def test_under_every_fault_for_two_minutes_nothing_is_lost_doubled_or_out_of_order() -> None:
     command = [sys.executable, "-m", "tests.chaos", "--seconds", "120", "--seed", str(SEED), "--json"]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

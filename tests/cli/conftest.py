@@ -1,4 +1,4 @@
-"""The command line in this process, on the servers of the fixtures, and a worker when a test asks for one."""
+"""Fixtures that run the command line in this process, and a worker if a test needs one."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tests.working import working as work_beside
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command said and how it ended."""
+    """The output and exit status of a command."""
 
     status: int
     stdout: str
@@ -45,7 +45,7 @@ def run_app(*arguments: str, stdin: str | bytes | None = None) -> Ran:
 
 @pytest.fixture
 def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a shell would have exported."""
+    """The environment variables for the test's servers."""
     monkeypatch.setenv("POINTLEDGER_DATABASE_URL", settings.database)
     monkeypatch.setenv("POINTLEDGER_OWNER_URL", settings.owner)
     monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
@@ -66,6 +66,5 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 @pytest.fixture
 def working(ledger: Ledger) -> Working:
-    """A worker beside the command that runs: `with working(): run(...)`."""
-
+    """Run a worker during a command: `with working(): run(...)`."""
     return lambda: work_beside(ledger)

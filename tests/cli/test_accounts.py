@@ -1,4 +1,4 @@
-"""`account`, `accounts`, `entries`."""
+"""The commands `account`, `accounts` and `entries`."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_an_account_is_shown(run: Run, points: None) -> None:
     assert "1,000" in run("account", "shop", "anna").stdout
 
 
-def test_an_unknown_user_or_tenant_is_told_and_ends_with_1(run: Run, points: None) -> None:
+def test_an_unknown_user_or_tenant_is_reported_with_status_1(run: Run, points: None) -> None:
     for command in ("account", "entries"):
         unknown = run(command, "shop", "nobody", "--json")
         assert unknown.status == 1
@@ -32,15 +32,15 @@ def test_an_unknown_user_or_tenant_is_told_and_ends_with_1(run: Run, points: Non
         assert "no such tenant" in run(command, "nowhere", "anna").stderr
 
 
-@pytest.mark.parametrize("odd", ["", "..", "a b", "a\n", "аnna", "\udcff", "a" * 65, "' OR 1=1--"])
-def test_what_is_no_users_id_is_bad_input(run: Run, ledger: Ledger, odd: str) -> None:
-    for command in (("account", "shop", odd), ("entries", "shop", odd), ("accounts", odd)):
-        wrong = run(*command, "--json")
-        assert wrong.status == 2
-        assert wrong.json["error"]
+@pytest.mark.parametrize("user_id", ["", "..", "a b", "a\n", "аnna", "\udcff", "a" * 65, "' OR 1=1--"])
+def test_an_invalid_user_id_is_bad_input(run: Run, ledger: Ledger, user_id: str) -> None:
+    for command in (("account", "shop", user_id), ("entries", "shop", user_id), ("accounts", user_id)):
+        failed = run(*command, "--json")
+        assert failed.status == 2
+        assert failed.json["error"]
 
 
-def test_accounts_are_listed_page_after_page(run: Run, ledger: Ledger) -> None:
+def test_accounts_are_listed_across_pages(run: Run, ledger: Ledger) -> None:
     commands = [Earn(tenant_id="shop", user_id=f"u{number:03}", amount=1) for number in range(230)]
     ledger.apply(*commands)
     listed = run("accounts", "shop", "--json")
@@ -66,7 +66,7 @@ def test_entries_come_newest_first(run: Run, points: None) -> None:
     assert run("entries", "shop", "anna", "--limit", "0").status == 2
 
 
-def test_entries_are_read_page_after_page(run: Run, ledger: Ledger) -> None:
+def test_entries_are_listed_across_pages(run: Run, ledger: Ledger) -> None:
     ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(230)))
     listed = run("entries", "shop", "anna", "--json")
     assert [line["seq"] for line in listed.json_lines] == list(range(230, 0, -1))

@@ -1,10 +1,10 @@
-"""`batch-earn` and `batch-outcome`."""
+"""The commands `batch-earn` and `batch-outcome`."""
 
 from tests.cli.conftest import Run, Working
 from tests.ledger import Ledger
 
 
-def test_a_batch_is_accepted_waited_for_and_told_of(run: Run, ledger: Ledger, working: Working) -> None:
+def test_a_batch_is_accepted_and_its_outcomes_are_counted(run: Run, ledger: Ledger, working: Working) -> None:
     lines = '{"user_id": "anna", "amount": 50}\n\n{"user_id": "ben", "amount": 5}\n'
     with working():
         done = run("batch-earn", "shop", "-", "--key", "march", "--wait", "--json", stdin=lines)
@@ -18,7 +18,7 @@ def test_a_batch_is_accepted_waited_for_and_told_of(run: Run, ledger: Ledger, wo
     assert [line["state"] for line in run("batch-outcome", batch_id, "--each").json_lines] == ["applied"] * 2
 
 
-def test_a_bad_line_is_refused_by_itself_and_ends_with_2(run: Run, ledger: Ledger) -> None:
+def test_an_invalid_line_is_refused_alone_with_status_2(run: Run, ledger: Ledger) -> None:
     lines = 'oops\n{"user_id": "anna", "amount": 50}\n{"user_id": "anna"}\n'
     done = run("batch-earn", "shop", "-", "--key", "march", "--json", stdin=lines)
     assert done.status == 2
@@ -27,7 +27,7 @@ def test_a_bad_line_is_refused_by_itself_and_ends_with_2(run: Run, ledger: Ledge
     assert [line["state"] for line in each] == ["refused", "pending", "refused"]
 
 
-def test_bad_input_is_told(run: Run, ledger: Ledger) -> None:
+def test_bad_input_is_reported(run: Run, ledger: Ledger) -> None:
     assert run("batch-earn", "shop", "-", "--key", "k", "--json", stdin="").status == 2
     assert run("batch-earn", "shop", "-", stdin="{}").status == 2, "a batch has a key"
     assert run("batch-outcome", "x", "--json").status == 2

@@ -1,4 +1,4 @@
-"""`enqueue` and `outcome`: what they print, and how they end."""
+"""The commands `enqueue`, `outcome` and `cancel`: output and exit status."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.ledger import Ledger
 
 EARN = '{"tenant_id": "shop", "user_id": "anna", "amount": 100}'
 SPEND = '{"tenant_id": "shop", "user_id": "anna", "amount": 7}'
-NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+UNKNOWN_ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
 def test_enqueue_prints_the_task_id_by_which_the_outcome_is_found(run: Run, ledger: Ledger) -> None:
@@ -37,7 +37,7 @@ def test_with_json_both_print_the_outcome(run: Run, ledger: Ledger) -> None:
     assert applied.json["data"]["account"]["balance"] == 100
 
 
-def test_the_fields_may_be_piped_in(run: Run, ledger: Ledger) -> None:
+def test_the_fields_can_come_from_stdin(run: Run, ledger: Ledger) -> None:
     assert run("enqueue", "earn", "-", stdin=EARN).status == 0
     ledger.drain()
     assert ledger.balance("anna") == 100
@@ -53,16 +53,16 @@ def test_waiting_ends_with_the_outcome(run: Run, ledger: Ledger, working: Workin
     assert run("outcome", refused.json["task_id"]).status == 1
 
 
-def test_waiting_in_vain_says_still_pending(run: Run, ledger: Ledger) -> None:
+def test_waiting_too_short_reports_pending(run: Run, ledger: Ledger) -> None:
     waited = run("enqueue", "earn", EARN, "--wait", "0.05", "--json")
     assert (waited.status, waited.json["state"]) == (3, "pending")
     assert run("outcome", waited.json["task_id"], "--wait", "0.05").status == 3
 
 
 def test_an_id_that_nobody_knows_is_unknown(run: Run) -> None:
-    shown = run("outcome", NOBODY, "--json")
+    shown = run("outcome", UNKNOWN_ID, "--json")
     assert (shown.status, shown.json["state"]) == (1, "unknown")
-    assert "No command has this id" in run("outcome", NOBODY).stderr
+    assert "No command has this id" in run("outcome", UNKNOWN_ID).stderr
 
 
 @pytest.mark.parametrize(
@@ -157,27 +157,27 @@ def test_bad_fields_are_bad_input_in_both_forms(run: Run, ledger: Ledger, fields
     assert list(ledger.counts("journal")) == [0]
 
 
-def test_what_the_shell_could_not_decode_is_bad_input(run: Run, ledger: Ledger) -> None:
+def test_undecodable_arguments_are_bad_input(run: Run, ledger: Ledger) -> None:
     assert run("enqueue", "earn", EARN.replace("anna", "\udcff")).status == 2
     assert run("enqueue", "\udcff", EARN).status == 2
     assert run("replay", "\udcff.jsonl").status == 2
 
 
-def test_bytes_that_are_no_utf8_are_bad_input(run: Run) -> None:
+def test_input_that_is_not_utf8_is_bad_input(run: Run) -> None:
     assert "not UTF-8" in run("enqueue", "earn", "-", stdin=b'{"\xff": 1}').stderr
 
 
-def test_an_unknown_kind_is_told_the_known_ones(run: Run) -> None:
-    wrong = run("enqueue", "burn", "{}", "--json")
-    assert wrong.status == 2
-    assert "apply-rule" in wrong.json["error"]
+def test_the_error_for_an_unknown_kind_lists_the_known_ones(run: Run) -> None:
+    failed = run("enqueue", "burn", "{}", "--json")
+    assert failed.status == 2
+    assert "apply-rule" in failed.json["error"]
 
 
-def test_a_command_that_waits_is_cancelled_and_later_it_is_too_late(run: Run, ledger: Ledger) -> None:
+def test_a_pending_command_is_canceled_once(run: Run, ledger: Ledger) -> None:
     task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5))
     cancelled = run("cancel", task_id, "--json")
     assert (cancelled.status, cancelled.json["reason"]) == (0, "CANCELLED")
     late = run("cancel", task_id, "--json")
     assert late.status == 1
-    assert "does not wait any more" in late.json["error"]
+    assert "is not pending" in late.json["error"]
     assert run("cancel", "x").status == 2

@@ -1,4 +1,4 @@
-"""`replay`: every good line once, whatever its neighbours and however often."""
+"""The command `replay`: every valid line is accepted exactly once."""
 
 import gzip
 import json
@@ -55,7 +55,7 @@ def points(ledger: Ledger) -> None:
     )
 
 
-def test_a_file_is_accepted_in_its_order(run: Run, ledger: Ledger, file: Path) -> None:
+def test_a_file_is_accepted_in_order(run: Run, ledger: Ledger, file: Path) -> None:
     ran = run("replay", str(file), "--json")
     assert ran.status == 0
     assert ran.json == {"read": 40, "accepted": 40, "duplicates": 0, "invalid": 0, "errors": []}
@@ -96,7 +96,7 @@ def test_people_get_a_table(run: Run, ledger: Ledger, points: None, working: Wor
     assert lines["applied"].strip() == "40"
 
 
-def test_on_a_terminal_there_is_a_progress_bar(
+def test_a_terminal_shows_a_progress_bar(
     run: Run,
     ledger: Ledger,
     points: None,
@@ -128,13 +128,13 @@ def test_replaying_a_file_again_accepts_nothing(run: Run, ledger: Ledger, points
     assert list(ledger.counts("aliases")) == [0]
 
 
-def test_a_line_with_a_key_is_one_command_however_it_is_written(run: Run, ledger: Ledger) -> None:
+def test_lines_with_the_same_key_are_one_command(run: Run, ledger: Ledger) -> None:
     lines = text(basket(1)) + json.dumps(basket(1), separators=(",", ":")) + "\n" + text(basket(1))
     ran = run("replay", "-", "--json", stdin=lines)
     assert (ran.status, ran.json["accepted"], ran.json["duplicates"]) == (0, 1, 2)
 
 
-def test_gzip_and_stdin_are_read_alike(run: Run, ledger: Ledger, file: Path, tmp_path: Path) -> None:
+def test_gzip_and_stdin_work_like_a_file(run: Run, ledger: Ledger, file: Path, tmp_path: Path) -> None:
     packed = tmp_path / "commands.jsonl.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
     assert run("replay", str(packed), "--json").json["accepted"] == 40
@@ -143,7 +143,7 @@ def test_gzip_and_stdin_are_read_alike(run: Run, ledger: Ledger, file: Path, tmp
     assert run("replay", "-", "--json", stdin=packed.read_bytes()).json["duplicates"] == 40
 
 
-def test_a_bad_line_is_reported_with_its_number_and_its_neighbours_go_on(run: Run, ledger: Ledger) -> None:
+def test_an_invalid_line_is_reported_and_does_not_affect_others(run: Run, ledger: Ledger) -> None:
     lines = [
         json.dumps(earn()),
         "",
@@ -157,7 +157,7 @@ def test_a_bad_line_is_reported_with_its_number_and_its_neighbours_go_on(run: Ru
         f'{{"kind": "earn", "tenant_id": "shop", "user_id": "anna", "amount": {2**64 + 5}}}',
         json.dumps(earn(metadata={})),
         "x" * (MAX_LINE_BYTES + 10_000),
-        json.dumps(earn(user_id="eva")),  # and no end of line
+        json.dumps(earn(user_id="eva")),  # without a newline at the end
     ]
     ran = run("replay", "-", "--json", stdin="\n".join(lines))
     assert ran.status == 2
@@ -183,7 +183,7 @@ def test_a_bad_line_is_reported_with_its_number_and_its_neighbours_go_on(run: Ru
     assert users == ["anna", "ben", "eva"]
 
 
-def test_a_reused_key_is_a_bad_line_of_its_own(run: Run, ledger: Ledger) -> None:
+def test_a_reused_key_makes_only_its_line_invalid(run: Run, ledger: Ledger) -> None:
     lines = [earn(user_id=f"u{number}", idempotency_key=f"k{number}") for number in range(30)]
     lines[13] = {**lines[12], "amount": 6}
     lines[21] = {**lines[3], "amount": 6}
@@ -204,23 +204,23 @@ def test_only_the_first_twenty_errors_are_listed(run: Run) -> None:
     assert "line 30: " in ran.stderr
 
 
-def test_a_flood_of_bad_lines_is_counted_but_not_shown(run: Run) -> None:
+def test_invalid_lines_beyond_a_thousand_are_only_counted(run: Run) -> None:
     ran = run("replay", "-", stdin="bad\n" * 1100)
     assert ran.status == 2
     assert "line 1000: " in ran.stderr
     assert "line 1001: " not in ran.stderr
 
 
-def test_a_damaged_file_is_accepted_as_far_as_it_goes(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_truncated_file_is_accepted_up_to_the_damage(run: Run, ledger: Ledger, tmp_path: Path) -> None:
     packed = tmp_path / "cut.gz"
-    noise = [earn(description=os.urandom(40).hex()) for _ in range(200)]
-    whole = gzip.compress(text(*noise).encode())
-    packed.write_bytes(whole[: len(whole) // 2])
+    commands = [earn(description=os.urandom(40).hex()) for _ in range(200)]
+    complete = gzip.compress(text(*commands).encode())
+    packed.write_bytes(complete[: len(complete) // 2])
     ran = run("replay", str(packed), "--json")
     assert ran.status == 2
     assert 0 < ran.json["accepted"] < 200
     assert ran.json["invalid"] == 1
-    assert "cannot be read further" in ran.json["errors"][0]["error"]
+    assert "the rest of the file cannot be read" in ran.json["errors"][0]["error"]
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", ".", "nul\0"])
@@ -233,7 +233,7 @@ def test_a_file_that_cannot_be_read_is_bad_input(
     assert "cannot be read" in ran.json["error"]
 
 
-def test_waiting_in_vain_says_what_is_pending(
+def test_waiting_too_short_reports_pending_commands(
     run: Run, ledger: Ledger, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli_progress, "STANDSTILL_SECONDS", 0.2)
@@ -241,45 +241,45 @@ def test_waiting_in_vain_says_what_is_pending(
     assert (ran.status, ran.json["pending"], ran.json["applied"]) == (3, 40, 0)
 
 
-def test_an_empty_file_is_done(run: Run) -> None:
+def test_an_empty_file_succeeds(run: Run) -> None:
     assert run("replay", "-", "--wait", "--json", stdin="").json["read"] == 0
 
 
-# ------------------------------------------------------------------------------------ for other programs
+# --------------------------------------------------------------------------------- the function replay()
 
 
-def test_the_engine_takes_lines_as_text_and_tells_how_far_it_is(ledger: Ledger, points: None) -> None:
-    told: list[Progress] = []
+def test_lines_can_be_text_and_progress_is_reported(ledger: Ledger, points: None) -> None:
+    progress_reports: list[Progress] = []
 
     def lines() -> Iterator[str]:
         yield from (json.dumps(basket(number)) for number in range(2500))
 
-    report = replay(ledger.client, lines(), wait=False, on_progress=told.append)
+    report = replay(ledger.client, lines(), wait=False, on_progress=progress_reports.append)
     assert (report.read, report.accepted) == (2500, 2500)
-    assert [progress.accepted for progress in told] == [1000, 2000, 2500, 2500]
+    assert [progress.accepted for progress in progress_reports] == [1000, 2000, 2500, 2500]
     assert "applied" not in report.as_json()
 
 
-def test_a_lane_that_does_not_move_is_not_waited_for_again_and_again(
+def test_a_stuck_lane_is_skipped_after_the_first_wait(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_module, "_STANDSTILL_SECONDS", 0.1)
-    asked: list[frozenset[int]] = []
+    queried: list[frozenset[int]] = []
     has_room = ledger.client.has_room
 
-    def watched(lanes: Any) -> bool:
-        asked.append(frozenset(lanes))
+    def recording(lanes: Any) -> bool:
+        queried.append(frozenset(lanes))
         return has_room(lanes)
 
-    monkeypatch.setattr(ledger.client, "has_room", watched)
+    monkeypatch.setattr(ledger.client, "has_room", recording)
     lines = [json.dumps(earn(idempotency_key=f"k{number}")) for number in range(5000)]
     report = replay(ledger.client, lines, wait=False)
     assert report.accepted == 5000
     lane = ledger.waiting_lanes()
-    assert set(asked) == {frozenset(lane)}
+    assert set(queried) == {frozenset(lane)}
 
 
-def test_a_key_that_another_transaction_holds_for_a_moment_is_sent_again(
+def test_a_key_locked_by_another_transaction_is_retried(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_module, "_BUSY_SECONDS", 0.01)

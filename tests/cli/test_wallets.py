@@ -1,4 +1,4 @@
-"""`wallet show` and `wallet entries`."""
+"""The commands `wallet show` and `wallet entries`."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ def money(ledger: Ledger) -> None:
         ledger.apply(WalletAdjust(**anna, type="deposit", amount=amount, reason="won [bold]", actor="boss"))
 
 
-def test_a_wallet_for_people_and_programs(run: Run, money: None) -> None:
+def test_a_wallet_is_shown_to_people_and_programs(run: Run, money: None) -> None:
     shown = run("wallet", "show", "shop", "anna")
     assert "12.50" in shown.stdout and "CNY" in shown.stdout
     assert run("wallet", "show", "shop", "anna", "--json").json["balance"] == "12.50"
 
 
-def test_entries_newest_first_page_by_page(run: Run, money: None) -> None:
-    people = run("wallet", "entries", "shop", "anna", "--limit", "1")
-    assert "won [bold]" in people.stdout and "--before 2" in people.stderr
+def test_entries_are_listed_newest_first_in_pages(run: Run, money: None) -> None:
+    table = run("wallet", "entries", "shop", "anna", "--limit", "1")
+    assert "won [bold]" in table.stdout and "--before 2" in table.stderr
     lines = run("wallet", "entries", "shop", "anna", "--json").json_lines
     assert [(line["seq"], line["amount"], line["actor"]) for line in lines] == [
         (2, "2.50", "boss"),
@@ -33,7 +33,7 @@ def test_entries_newest_first_page_by_page(run: Run, money: None) -> None:
     assert run("wallet", "entries", "shop", "anna", "--type", "withdraw", "--json").stdout == ""
 
 
-def test_a_user_without_a_wallet_gets_a_clear_message(run: Run, money: None) -> None:
-    done = run("wallet", "show", "shop", "ben")
-    assert done.status == 1
-    assert "no wallet" in done.stderr
+def test_a_missing_wallet_is_reported(run: Run, money: None) -> None:
+    failed = run("wallet", "show", "shop", "ben")
+    assert failed.status == 1
+    assert "no wallet" in failed.stderr

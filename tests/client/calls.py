@@ -1,12 +1,12 @@
-"""A call of each of the client's methods that asks something of a server."""
+"""Lists a call of each method of the client that uses a server."""
 
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pointledger import ApplyRule, By, Earn, PointsClient, Receipt
+from pointledger import Actor, ApplyRule, Earn, PointsClient, Receipt
 from pointledger.ids import new_id, show_id
-from pointledger.storage.queue.failures import Which
+from pointledger.storage.queue.failures import DeadCommandFilter
 
 Call = Callable[[PointsClient], Any]
 
@@ -18,7 +18,7 @@ CALLS: dict[str, Call] = {
     "accept": lambda client: client.accept([_COMMAND]),
     "account": lambda client: client.account("shop", "anna"),
     "accounts": lambda client: client.accounts("shop"),
-    "acts": lambda client: client.acts("shop"),
+    "audit_log": lambda client: client.audit_log("shop"),
     "batch_earn": lambda client: client.batch_earn("shop", [("anna", 1)], idempotency_key="k"),
     "batch_outcome": lambda client: client.batch_outcome(_ID),
     "batch_outcomes": lambda client: list(client.batch_outcomes(_ID)),
@@ -36,10 +36,10 @@ CALLS: dict[str, Call] = {
     "outcome": lambda client: client.outcome(_ID),
     "outcomes": lambda client: client.outcomes([_ID]),
     "pause": lambda client: client.pause("shop"),
-    "preview_of_sweep": lambda client: client.preview_of_sweep("shop"),
+    "preview_expiry": lambda client: client.preview_expiry("shop"),
     "resume": lambda client: client.resume("shop"),
     "retry": lambda client: client.retry(_ID),
-    "retry_all": lambda client: list(client.retry_all(Which(tenant="shop"), By())),
+    "retry_all": lambda client: list(client.retry_all(DeadCommandFilter(tenant="shop"), Actor())),
     "ring": lambda client: client.ring(Receipt([], 0, frozenset([1]))),
     "shared_limits": lambda client: client.shared_limits("shop"),
     "tenant_statistics": lambda client: client.tenant_statistics("shop"),
@@ -48,14 +48,14 @@ CALLS: dict[str, Call] = {
     "wait": lambda client: client.wait(_ID, timeout=0),
     "wallet": lambda client: client.wallet("shop", "anna"),
     "wallet_entries": lambda client: client.wallet_entries("shop", "anna"),
-    "why": lambda client: client.why("shop", _ID),
+    "explain_entry": lambda client: client.explain_entry("shop", _ID),
 }
 
-_ASKS_NOTHING = {"close", "connect"}
+_WITHOUT_SERVER = {"close", "connect"}
 
 
 def methods() -> Iterator[str]:
-    """The names of all of the client's public methods but those that ask nothing."""
+    """Yield the names of the client's public methods that use a server."""
     for name, _ in inspect.getmembers(PointsClient, callable):
-        if not name.startswith("_") and name not in _ASKS_NOTHING:
+        if not name.startswith("_") and name not in _WITHOUT_SERVER:
             yield name

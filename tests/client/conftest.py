@@ -1,4 +1,4 @@
-"""The client under test and what stands behind it, on a database of the test's own."""
+"""The ledger behind the client under test, on the test's own database."""
 
 from collections.abc import Iterator
 

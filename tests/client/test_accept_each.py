@@ -1,10 +1,10 @@
-"""Accepting many that have nothing to do with each other: what is wrong with one touches no other."""
+"""Accepting independent commands in one call: an error of one does not affect the others."""
 
 import pytest
 
 from pointledger import Earn
 from pointledger.client.acceptor import Acceptance
-from pointledger.client.receipts import Verdict
+from pointledger.client.receipts import AcceptResult
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers
 from tests.ledger import Ledger
 
@@ -18,16 +18,16 @@ def acceptance(ledger: Ledger) -> Acceptance:
     return Acceptance(ledger.database, ledger.doorbells, ledger.settings)
 
 
-def test_each_has_its_verdict(ledger: Ledger, acceptance: Acceptance) -> None:
+def test_each_command_has_its_result(ledger: Ledger, acceptance: Acceptance) -> None:
     first = earn("a")
-    assert acceptance.accept_each([first]) == [Verdict(first.id, True)]
+    assert acceptance.accept_each([first]) == [AcceptResult(first.id, True)]
     new, again, other = earn(), earn("a"), earn("a", amount=6)
-    twins = earn("b"), earn("b")
-    verdicts = acceptance.accept_each([new, again, other, *twins])
+    duplicates = earn("b"), earn("b")
+    results = acceptance.accept_each([new, again, other, *duplicates])
 
-    assert verdicts[:2] == [Verdict(new.id, True), Verdict(first.id, False)]
-    assert isinstance(verdicts[2], IdempotencyKeyReused)
-    assert verdicts[3:] == [Verdict(twins[0].id, True), Verdict(twins[0].id, False)]
+    assert results[:2] == [AcceptResult(new.id, True), AcceptResult(first.id, False)]
+    assert isinstance(results[2], IdempotencyKeyReused)
+    assert results[3:] == [AcceptResult(duplicates[0].id, True), AcceptResult(duplicates[0].id, False)]
     assert ledger.counts("journal", "pending", "aliases") == [3, 3, 0]
 
 
@@ -37,22 +37,24 @@ def test_the_same_object_again_is_the_same_command(ledger: Ledger, acceptance: A
     assert ledger.counts("journal") == [1]
 
 
-def test_they_stand_in_the_order_given(ledger: Ledger, acceptance: Acceptance) -> None:
+def test_commands_keep_the_given_order(ledger: Ledger, acceptance: Acceptance) -> None:
     acceptance.accept_each([earn(amount=amount) for amount in range(1, 50)])
     amounts = ledger.rows("SELECT (payload ->> 'amount')::int FROM journal ORDER BY seq")
     assert [row[0] for row in amounts] == list(range(1, 50))
 
 
-def test_somebodys_open_transaction_stalls_only_its_own_twin(ledger: Ledger, acceptance: Acceptance) -> None:
+def test_an_open_transaction_with_the_same_key_blocks_only_its_duplicate(
+    ledger: Ledger, acceptance: Acceptance
+) -> None:
     with ledger.database.connect() as connection, connection.begin():
         ledger.client.enqueue(earn("held"), connection)
-        new, twin = earn(), earn("held")
-        verdicts = acceptance.accept_each([new, twin])
-    assert verdicts[0] == Verdict(new.id, True)
-    assert isinstance(verdicts[1], AcceptanceBusy)
+        new, duplicate = earn(), earn("held")
+        results = acceptance.accept_each([new, duplicate])
+    assert results[0] == AcceptResult(new.id, True)
+    assert isinstance(results[1], AcceptanceBusy)
 
 
-def test_another_number_of_lanes_is_told(ledger: Ledger) -> None:
+def test_a_client_with_another_number_of_lanes_gets_an_error(ledger: Ledger) -> None:
     settings = ledger.settings.model_copy(update={"lanes": 32})
     with pytest.raises(LaneCountDiffers):
         Acceptance(ledger.database, ledger.doorbells, settings).accept_each([earn()])

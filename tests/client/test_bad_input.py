@@ -1,4 +1,5 @@
-"""Bad input is answered with its field's name and leaves no trace; odd but good input is stored exactly."""
+"""Invalid input is rejected with the name of its field and changes nothing; unusual valid input is stored
+exactly."""
 
 import json
 from typing import Any, cast
@@ -34,19 +35,19 @@ def assert_nothing_was_accepted(ledger: Ledger) -> None:
 def test_every_malformed_field_is_named_and_nothing_is_accepted(ledger: Ledger) -> None:
     ledger.tenant(transfer_enabled=True)
     unnamed = {}
-    for kind, what, change, field in corpus.BAD:
+    for kind, case, change, field in corpus.BAD:
         try:
             ledger.client.enqueue(command_from(kind, corpus.fields_of(kind, change)))
-            unnamed[kind, what] = "accepted"
+            unnamed[kind, case] = "accepted"
         except InvalidCommand as error:
             if not str(error).partition("(")[2].startswith(field):
-                unnamed[kind, what] = str(error)
+                unnamed[kind, case] = str(error)
     assert unnamed == {}
     assert_nothing_was_accepted(ledger)
 
 
 def _in_json(name: str, text: str) -> str:
-    """The text of an earn (or, for metadata, an event) in which one field is written like this."""
+    """Return the text of an earn (or, for metadata, an event) with one field as this text."""
     kind = "apply-rule" if name == "metadata" else "earn"
     others = [
         json.dumps(key) + ": " + json.dumps(value) for key, value in corpus.GOOD[kind].items() if key != name
@@ -54,7 +55,7 @@ def _in_json(name: str, text: str) -> str:
     return "{" + ", ".join([*others, f'"{name}": {text}']) + "}"
 
 
-# What a field holds as it stands in JSON text, where the difference from a Python value matters.
+# Invalid fields as JSON text, where it differs from a Python value.
 BAD_IN_JSON: dict[str, tuple[str, str]] = {
     "minus zero": ("amount", "-0"),
     "a whole float": ("amount", "1.0"),
@@ -88,18 +89,18 @@ BAD_IN_JSON: dict[str, tuple[str, str]] = {
 }
 
 
-def test_json_that_says_what_cannot_be_is_named_and_nothing_is_accepted(ledger: Ledger) -> None:
+def test_every_invalid_json_field_is_named_and_nothing_is_accepted(ledger: Ledger) -> None:
     ledger.tenant()
     unnamed = {}
-    for what, (name, text) in BAD_IN_JSON.items():
+    for case, (name, text) in BAD_IN_JSON.items():
         kind = "apply-rule" if name == "metadata" else "earn"
         fields = read_json(_in_json(name, text))
         try:
             ledger.client.enqueue(command_from(kind, fields))
-            unnamed[what] = "accepted"
+            unnamed[case] = "accepted"
         except InvalidCommand as error:
             if not str(error).partition("(")[2].startswith(name):
-                unnamed[what] = str(error)
+                unnamed[case] = str(error)
     assert unnamed == {}
     assert_nothing_was_accepted(ledger)
 
@@ -121,23 +122,23 @@ def test_json_that_says_what_cannot_be_is_named_and_nothing_is_accepted(ledger: 
         "amount -Infinity",
         "amount 0x10",
         "5000 digits",
-        "twins",
+        "a duplicate key",
         "100 000 {",
     ],
 )
-def test_what_is_no_strict_json_does_not_even_become_fields(text: str) -> None:
+def test_json_that_is_not_strict_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_json(text)
 
 
-def test_a_batch_with_one_malformed_command_is_never_built(ledger: Ledger) -> None:
+def test_one_malformed_command_rejects_the_whole_call(ledger: Ledger) -> None:
     rows = [corpus.GOOD["earn"], {**corpus.GOOD["earn"], "amount": "5"}, corpus.GOOD["earn"]]
     with pytest.raises(InvalidCommand, match="amount"):
         ledger.client.enqueue_many([command_from("earn", fields) for fields in rows])
     assert_nothing_was_accepted(ledger)
 
 
-def test_a_key_that_came_with_a_malformed_command_is_still_free(ledger: Ledger) -> None:
+def test_the_key_of_a_malformed_command_is_still_free(ledger: Ledger) -> None:
     ledger.tenant()
     with pytest.raises(InvalidCommand):
         ledger.client.enqueue(
@@ -150,28 +151,28 @@ def test_a_key_that_came_with_a_malformed_command_is_still_free(ledger: Ledger) 
 @pytest.mark.parametrize(
     "task_id", ["", "x", "' OR 1=1--", "0" * 25, "U" * 26, "\x00" * 26, "é" * 26, "\ud800"]
 )
-def test_what_is_no_task_id_is_named_so(ledger: Ledger, task_id: str) -> None:
+def test_a_malformed_task_id_is_named(ledger: Ledger, task_id: str) -> None:
     with pytest.raises(InvalidCommand, match="task_id"):
         ledger.client.outcome(task_id)
 
 
-def test_one_bad_task_id_among_good_ones_is_named_too(ledger: Ledger) -> None:
+def test_one_malformed_task_id_among_valid_ones_is_named(ledger: Ledger) -> None:
     with pytest.raises(InvalidCommand, match="task_id"):
         ledger.client.outcomes(["01JNBB6YC0R3QGWHM1V2W3X4Y5", "x"])
 
 
-# ------------------------------------------------------------------------------- odd, and stored exactly
+# ---------------------------------------------------------------------- unusual, and stored exactly
 
 
 def _payload(ledger: Ledger) -> dict[str, Any]:
-    """The payload of the only command in the journal, as Postgres holds it."""
+    """Return the stored payload of the only command in the journal."""
     [row] = ledger.rows("SELECT payload::text FROM journal")
     found = json.loads(row[0])
     assert isinstance(found, dict)
     return found
 
 
-def test_odd_metadata_is_stored_exactly_and_applied(ledger: Ledger) -> None:
+def test_unusual_metadata_is_stored_exactly_and_applied(ledger: Ledger) -> None:
     ledger.tenant()
     ledger.rule(name="visit", event_type="visit", points=1)
     names = list(corpus.GOOD_METADATA)
@@ -185,7 +186,7 @@ def test_odd_metadata_is_stored_exactly_and_applied(ledger: Ledger) -> None:
     assert {name: json.loads(stored[name])["metadata"] for name in names} == corpus.GOOD_METADATA
 
 
-def test_what_comes_with_a_command_is_stored_beside_its_payload_by_every_way_in(ledger: Ledger) -> None:
+def test_every_method_stores_extensions_beside_the_payload(ledger: Ledger) -> None:
     ledger.tenant()
     extensions = {"traceparent": "00-1-2-01", "letters": "été 🙂", "sampledrate": 30, "cold": False}
     fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "amount": 1}
@@ -199,7 +200,7 @@ def test_what_comes_with_a_command_is_stored_beside_its_payload_by_every_way_in(
     assert {row[1] for row in found} == {'{"amount":1}'}
 
 
-def test_what_comes_with_a_command_is_looked_at_once_more_at_the_door(ledger: Ledger) -> None:
+def test_extensions_that_were_changed_are_validated_again_on_acceptance(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="traceparent: an extension attribute is text"):
         Earn(tenant_id="shop", user_id="anna", amount=1, extensions={"traceparent": None})
     earn = Earn(tenant_id="shop", user_id="anna", amount=1, extensions={"traceparent": "00"})
@@ -214,7 +215,7 @@ def test_what_comes_with_a_command_is_looked_at_once_more_at_the_door(ledger: Le
     assert ledger.counts("journal") == [0]
 
 
-def test_odd_text_is_stored_literally(ledger: Ledger) -> None:
+def test_unusual_text_is_stored_literally(ledger: Ledger) -> None:
     ledger.tenant()
     commands = [
         Earn(
@@ -235,7 +236,7 @@ def test_odd_text_is_stored_literally(ledger: Ledger) -> None:
         assert (payload["reason"], payload["source"], payload["description"]) == (text, text, text)
 
 
-def test_sql_in_a_key_and_in_an_event_type_is_text_like_any_other(ledger: Ledger) -> None:
+def test_sql_in_a_key_or_event_type_is_plain_text(ledger: Ledger) -> None:
     ledger.tenant()
     sql = "'; DROP TABLE journal; --"
     ledger.rule(name=sql, event_type=sql, points=1)
@@ -245,7 +246,7 @@ def test_sql_in_a_key_and_in_an_event_type_is_text_like_any_other(ledger: Ledger
     assert ledger.rows("SELECT idempotency_key FROM journal")[0][0] == sql
 
 
-def test_an_accent_composed_and_decomposed_are_two_texts(ledger: Ledger) -> None:
+def test_a_composed_and_a_decomposed_accent_are_two_texts(ledger: Ledger) -> None:
     texts = ("caf\u00e9", "cafe\u0301")
     commands = [Earn(tenant_id="shop", user_id="anna", amount=1, reason=text) for text in texts]
     ledger.client.enqueue_many(commands)
@@ -263,7 +264,7 @@ def test_an_integer_beyond_floats_is_counted_exactly(ledger: Ledger) -> None:
     assert _payload(ledger)["metadata"] == {"n": 2**53 + 1}
 
 
-def test_the_largest_amount_is_taken_exactly(ledger: Ledger) -> None:
+def test_the_largest_amount_is_stored_exactly(ledger: Ledger) -> None:
     ledger.tenant()
     for user_id, amount in (("anna", 10**15), ("ben", 10**15 - 1)):
         text = json.dumps({"tenant_id": "shop", "user_id": user_id, "amount": amount})
@@ -282,13 +283,11 @@ def test_the_largest_amount_is_taken_exactly(ledger: Ledger) -> None:
         ("expires_at", "9999-12-31T23:59:59Z"),
     ],
 )
-def test_no_moment_that_is_accepted_keeps_its_lane_from_being_drained(
-    ledger: Ledger, name: str, at: str
-) -> None:
+def test_no_accepted_moment_blocks_its_lane(ledger: Ledger, name: str, at: str) -> None:
     ledger.tenant(timezone="America/New_York")
     lanes = ledger.settings.lanes
     numbered = (f"user-{number}" for number in range(10_000))
-    neighbour = next(
+    neighbor = next(
         user for user in numbered if lane_of("shop", user, lanes) == lane_of("shop", "anna", lanes)
     )
     try:
@@ -296,10 +295,10 @@ def test_no_moment_that_is_accepted_keeps_its_lane_from_being_drained(
     except InvalidCommand as error:
         assert name in str(error)
         task_ids = []
-    task_ids.append(ledger.client.enqueue(Earn(tenant_id="shop", user_id=neighbour, amount=5)))
+    task_ids.append(ledger.client.enqueue(Earn(tenant_id="shop", user_id=neighbor, amount=5)))
     ledger.drain()
-    # a second touch reads what the first one wrote
-    task_ids += ledger.client.enqueue_many([Earn(tenant_id="shop", user_id=neighbour, amount=5)])
+    # a second command reads what the first one wrote
+    task_ids += ledger.client.enqueue_many([Earn(tenant_id="shop", user_id=neighbor, amount=5)])
     if len(task_ids) > 2:
         task_ids.append(ledger.client.enqueue(command_from("spend", corpus.GOOD["spend"])))
     ledger.drain()

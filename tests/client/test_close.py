@@ -1,4 +1,4 @@
-"""A client that was closed says so, whatever it is asked. It is never copied."""
+"""Every method of a closed client raises ClientClosed, and a client cannot be copied."""
 
 import copy
 import gc
@@ -18,7 +18,7 @@ from tests.client.calls import CALLS, methods
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
-NAME = "closing"  # of its sessions, in Postgres
+NAME = "closing"  # of its sessions in Postgres
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
 
 
-def test_every_method_says_that_the_client_is_closed(client: PointsClient) -> None:
+def test_every_method_of_a_closed_client_raises(client: PointsClient) -> None:
     client.close()
     for name in methods():
-        with pytest.raises(ClientClosed, match="Make a new one"):
+        with pytest.raises(ClientClosed, match="Create a new one"):
             CALLS[name](client)
 
 
@@ -49,53 +49,49 @@ def test_closing_again_does_nothing(client: PointsClient) -> None:
     client.close()
 
 
-def test_what_waits_hears_at_once_that_the_client_is_closed(client: PointsClient) -> None:
+def test_waiting_calls_raise_at_once_when_the_client_is_closed(client: PointsClient) -> None:
     task_id = client.enqueue(earn())
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(client.wait, task_id, 600) for _ in range(3)]
-        wait_until(lambda: "announcements" in threads(), "they wait")
+        wait_until(lambda: "notifications" in threads(), "the calls wait")
         client.close()
         for one in waiting:
             with pytest.raises(ClientClosed):
                 one.result(30)
 
 
-def test_closing_leaves_no_connection_and_no_thread(client: PointsClient, ledger: Ledger) -> None:
+def test_close_leaves_no_connection_and_no_thread(client: PointsClient, ledger: Ledger) -> None:
     task_id = client.enqueue(earn())
     ledger.drain()
     client.wait(task_id)
     assert sessions(ledger)
     client.close()
     wait_until(lambda: not sessions(ledger), "its sessions end")
-    wait_until(lambda: "announcements" not in threads(), "its thread ends")
+    wait_until(lambda: "notifications" not in threads(), "its thread ends")
 
 
-def test_a_call_that_is_under_way_ends_well_and_leaves_no_connection(
-    client: PointsClient, ledger: Ledger
-) -> None:
+def test_a_running_call_succeeds_and_leaves_no_connection(client: PointsClient, ledger: Ledger) -> None:
     command = Earn(tenant_id="shop", user_id="anna", amount=1, idempotency_key="k")
-    twin = Earn(tenant_id="shop", user_id="anna", amount=1, idempotency_key="k")
+    duplicate = Earn(tenant_id="shop", user_id="anna", amount=1, idempotency_key="k")
     with ThreadPoolExecutor(1) as pool, ledger.database.connect() as other:
         transaction = other.begin()
-        ledger.client.accept([twin], other)
-        under_way = pool.submit(client.enqueue, command)
-        wait_until(ledger.somebody_waits_for_a_row, "it waits for the other's key")
+        ledger.client.accept([duplicate], other)
+        running = pool.submit(client.enqueue, command)
+        wait_until(ledger.has_lock_waiter, "the call waits for the other's key")
         client.close()
         transaction.commit()
-        under_way.result(30)
+        running.result(30)
     wait_until(lambda: not sessions(ledger), "its session ends")
 
 
-def test_a_session_that_commits_after_the_client_was_closed_commits(
-    client: PointsClient, ledger: Ledger
-) -> None:
+def test_a_session_can_commit_after_the_client_was_closed(client: PointsClient, ledger: Ledger) -> None:
     with orm.Session(ledger.database) as session, session.begin():
         client.enqueue(earn(), session)
         client.close()
     assert ledger.counts("journal") == [1]
 
 
-def test_a_page_after_the_client_was_closed_is_not_read(client: PointsClient) -> None:
+def test_an_iterator_of_a_closed_client_reads_no_further_page(client: PointsClient) -> None:
     batch = client.batch_earn("shop", [("anna", 1)] * 1_001, idempotency_key="k")
     outcomes = client.batch_outcomes(batch.batch_id)
     for _ in range(1_000):
@@ -105,26 +101,26 @@ def test_a_page_after_the_client_was_closed_is_not_read(client: PointsClient) ->
         next(outcomes)
 
 
-def test_a_client_that_was_forgotten_leaves_no_thread(client: PointsClient, ledger: Ledger) -> None:
-    forgotten = PointsClient.connect(ledger.settings)
+def test_a_client_that_is_freed_leaves_no_thread(client: PointsClient, ledger: Ledger) -> None:
+    freed = PointsClient.connect(ledger.settings)
     with pytest.raises(TimeoutError):
-        forgotten.wait(client.enqueue(earn()), timeout=0)
-    assert "announcements" in threads()
-    known = weakref.ref(forgotten)
-    del forgotten
+        freed.wait(client.enqueue(earn()), timeout=0)
+    assert "notifications" in threads()
+    known = weakref.ref(freed)
+    del freed
     gc.collect()
     assert known() is None
-    wait_until(lambda: "announcements" not in threads(), "its thread ends")
+    wait_until(lambda: "notifications" not in threads(), "its thread ends")
     client.close()
 
 
 @pytest.mark.parametrize("made", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_a_client_is_not_copied_and_says_what_to_do_instead(
+def test_copying_a_client_raises_with_a_remedy(
     client: PointsClient, made: Callable[[PointsClient], Any]
 ) -> None:
     with client, pytest.raises(ClientNotCopied, match="Make one in each process") as raised:
         made(client)
-    assert isinstance(raised.value, TypeError), "what pickle and copy raise for what they cannot take"
+    assert isinstance(raised.value, TypeError), "pickle and copy raise it for such objects"
 
 
 def sessions(ledger: Ledger) -> int:

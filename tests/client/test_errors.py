@@ -1,5 +1,5 @@
-"""What goes wrong with the servers comes as an error of the library's own, with its cause and a word on
-whether the command may be accepted."""
+"""Failures of the servers are raised as the library's own errors, with their cause, and say whether the
+command may be accepted."""
 
 import pickle
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from sqlalchemy.engine import make_url
 from pointledger import Earn, PointsClient
 from pointledger.errors import (
     AcceptanceBusy,
-    AnswerTooLate,
     DatabaseAway,
     DatabaseFailed,
     DatabaseNotMigrated,
     InvalidCommand,
     LedgerError,
     NotConfigured,
+    QueryTimeout,
     SettingsInvalid,
 )
 from pointledger.ids import show_id
@@ -36,7 +36,7 @@ SECRET = "a secret password"
 
 @pytest.fixture
 def postgres(settings: Settings) -> Iterator[Link]:
-    """The client's way to Postgres."""
+    """The client's link to Postgres."""
     proxy = Proxy()
     yield Link(proxy, "postgres", make_url(settings.database).port or 0)
     proxy.stop()
@@ -58,25 +58,25 @@ def earn(**more: Any) -> Earn:
     return Earn(tenant_id="shop", user_id="anna", amount=1, **more)
 
 
-def test_every_error_comes_whole_out_of_another_process() -> None:
-    """As a pool of multiprocessing's sends it."""
+def test_every_error_can_be_pickled() -> None:
+    """A pool of multiprocessing sends errors so."""
     kinds = LedgerError.__subclasses__()
     assert len(kinds) > 30
     for kind in kinds:
-        error = kind("particulars")
+        error = kind("details")
         error.note = "kept"  # type: ignore[attr-defined]
-        came = pickle.loads(pickle.dumps(error))
-        assert (type(came), str(came), vars(came)) == (kind, str(error), vars(error))
+        copied = pickle.loads(pickle.dumps(error))
+        assert (type(copied), str(copied), vars(copied)) == (kind, str(error), vars(error))
 
 
-# ------------------------------------------------------------------------------------ Postgres is away
+# ----------------------------------------------------------------------------- Postgres is unavailable
 
 
-def test_every_method_says_that_the_database_is_away(client: PointsClient, postgres: Link) -> None:
+def test_every_method_raises_while_the_database_is_unavailable(client: PointsClient, postgres: Link) -> None:
     postgres.refuse(True)
     for name in methods():
         if name == "ring":
-            continue  # asks Redis alone
+            continue  # it uses only Redis
         with pytest.raises(DatabaseAway, match="Try again") as raised:
             CALLS[name](client)
         assert isinstance(raised.value.__cause__, sa.exc.SQLAlchemyError | psycopg.Error), name
@@ -84,7 +84,7 @@ def test_every_method_says_that_the_database_is_away(client: PointsClient, postg
 
 
 @pytest.mark.parametrize("name", ["enqueue", "enqueue_many", "accept", "batch_earn"])
-def test_where_nothing_was_sent_it_says_that_nothing_was_accepted(
+def test_an_error_before_sending_says_that_nothing_was_accepted(
     client: PointsClient, postgres: Link, name: str
 ) -> None:
     postgres.refuse(True)
@@ -93,7 +93,7 @@ def test_where_nothing_was_sent_it_says_that_nothing_was_accepted(
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_lost_answer_to_a_commit_means_that_commands_may_be_accepted_and_are_safe_to_send_again(
+def test_after_a_lost_reply_to_a_commit_commands_may_be_accepted_and_can_be_sent_again(
     client: PointsClient, postgres: Link, ledger: Ledger, count: int
 ) -> None:
     commands = [earn() for _ in range(count)]
@@ -102,17 +102,17 @@ def test_a_lost_answer_to_a_commit_means_that_commands_may_be_accepted_and_are_s
         client.enqueue_many(commands)
     assert raised.value.maybe_done
     assert (show_id(commands[0].id) in str(raised.value)) == (count == 1)
-    assert ledger.counts("journal") == [count], "they are"
+    assert ledger.counts("journal") == [count], "they are accepted"
     postgres.heal()
     assert client.accept(commands).new == 0
     assert ledger.counts("journal") == [count]
 
 
-def test_a_commit_that_may_have_been_is_not_forgotten_when_the_next_try_finds_nobody(
+def test_an_ambiguous_commit_stays_ambiguous_when_the_next_attempt_cannot_connect(
     client: PointsClient, postgres: Link
 ) -> None:
-    """The answer is lost, and then Postgres is away."""
-    client.enqueue(earn())  # it is connected
+    """The reply is lost, and then Postgres is unavailable."""
+    client.enqueue(earn())  # opens a connection
     postgres.port_of_server = 1
     postgres.cut_commits(1)
     with pytest.raises(DatabaseAway, match="may be accepted") as raised:
@@ -120,7 +120,7 @@ def test_a_commit_that_may_have_been_is_not_forgotten_when_the_next_try_finds_no
     assert raised.value.maybe_done
 
 
-def test_a_batch_whose_commit_was_not_answered_may_be_accepted_and_is_safe_to_send_again(
+def test_after_a_lost_reply_to_its_commit_a_batch_can_be_sent_again(
     client: PointsClient, postgres: Link, ledger: Ledger
 ) -> None:
     def send() -> Any:
@@ -136,35 +136,33 @@ def test_a_batch_whose_commit_was_not_answered_may_be_accepted_and_is_safe_to_se
 
 
 @pytest.mark.parametrize("name", ["pause", "resume"])
-def test_what_an_operator_does_may_be_done_when_its_commit_was_not_answered(
+def test_after_a_lost_reply_to_its_commit_a_control_call_may_be_done(
     client: PointsClient, postgres: Link, name: str
 ) -> None:
     postgres.cut_commits(100)
-    with pytest.raises(DatabaseAway, match="it may be done all the same") as raised:
+    with pytest.raises(DatabaseAway, match="it may be done; check") as raised:
         CALLS[name](client)
     assert raised.value.maybe_done
 
 
-def test_a_cancellation_whose_outcome_cannot_be_read_is_told_as_done(
+def test_an_error_after_a_cancellation_says_that_it_is_done(
     client: PointsClient, postgres: Link, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = client.enqueue(earn())
-    tell = client._own.doorbells.tell
+    notify = client._own.doorbells.notify
 
-    def then_away(lane: int) -> None:
-        tell(lane)
+    def then_refuse(lane: int) -> None:
+        notify(lane)
         postgres.refuse(True)
 
-    monkeypatch.setattr(client._own.doorbells, "tell", then_away)
-    with pytest.raises(DatabaseAway, match="the command is cancelled") as raised:
+    monkeypatch.setattr(client._own.doorbells, "notify", then_refuse)
+    with pytest.raises(DatabaseAway, match="the command is canceled") as raised:
         client.cancel(task_id)
     assert raised.value.maybe_done
     assert ledger.client.outcome(task_id).reason == "CANCELLED"
 
 
-def test_a_client_can_be_made_while_the_database_is_away_and_works_when_it_is_back(
-    ledger: Ledger, postgres: Link
-) -> None:
+def test_a_client_can_be_created_while_the_database_is_unavailable(ledger: Ledger, postgres: Link) -> None:
     settings = through(ledger.settings, postgres)
     postgres.refuse(True)
     with pytest.raises(DatabaseAway, match="Connection refused"):
@@ -175,7 +173,7 @@ def test_a_client_can_be_made_while_the_database_is_away_and_works_when_it_is_ba
     assert ledger.counts("journal") == [1]
 
 
-def test_a_pool_that_is_used_up_says_so(
+def test_an_exhausted_pool_raises_with_its_cause(
     client: PointsClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = client._database.pool
@@ -191,25 +189,25 @@ def test_a_pool_that_is_used_up_says_so(
     client.enqueue(earn())
 
 
-# ------------------------------------------------------------------------ what does not pass by itself
+# -------------------------------------------------------------------------------- permanent failures
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "error"),
     [
         ({"password": SECRET}, "password authentication failed"),
         ({"database": "nowhere"}, 'database "nowhere" does not exist'),
-        ({"username": "stranger"}, "stranger"),
+        ({"username": "unknown_user"}, "unknown_user"),
         ({"query": {"sslmode": "nonsense"}}, "sslmode"),
         ({"query": {"nonsense": "1"}}, "nonsense"),
     ],
     ids=["password", "database", "user", "a value in the URL", "a name in the URL"],
 )
-def test_what_is_wrong_with_the_url_is_told_without_its_password(
-    settings: Settings, change: dict[str, Any], told: str
+def test_an_error_about_the_url_does_not_show_its_password(
+    settings: Settings, change: dict[str, Any], error: str
 ) -> None:
     url = make_url(settings.database).set(**change).render_as_string(hide_password=False)
-    with pytest.raises(LedgerError, match=told) as raised:
+    with pytest.raises(LedgerError, match=error) as raised:
         PointsClient.connect(settings.model_copy(update={"database_url": url}))
     assert raised.value.__cause__ is not None
     assert SECRET not in str(raised.value)
@@ -228,7 +226,7 @@ def test_what_is_wrong_with_the_url_is_told_without_its_password(
         ("redis_url", None),
     ],
 )
-def test_a_url_that_cannot_be_read_is_named(settings: Settings, name: str, value: str | None) -> None:
+def test_the_setting_of_a_malformed_url_is_named(settings: Settings, name: str, value: str | None) -> None:
     with pytest.raises(NotConfigured, match=f"POINTLEDGER_{name.upper()}"):
         PointsClient.connect(settings.model_copy(update={name: value}))
 
@@ -240,30 +238,32 @@ def test_a_malformed_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str
         PointsClient.connect()
 
 
-def test_a_database_without_tables_is_told_so(settings: Settings, owner_url: str) -> None:
+def test_a_database_without_tables_raises_database_not_migrated(settings: Settings, owner_url: str) -> None:
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute("DROP TABLE alembic_version")
     with pytest.raises(DatabaseNotMigrated):
         PointsClient.connect(settings)
 
 
-def test_a_privilege_that_is_missing_is_told_with_its_cause_and_nothing_is_accepted(
+def test_a_missing_privilege_raises_with_its_cause_and_nothing_is_accepted(
     client: PointsClient, owner_url: str
 ) -> None:
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute("REVOKE ALL ON journal, accounts FROM pointledger_app")
-    for name, told in {
+    for name, error in {
         "enqueue": "nothing was accepted; permission denied for table journal",
         "account": "permission denied for table accounts",
         "outcome": "permission denied",
     }.items():
-        with pytest.raises(DatabaseFailed, match=told) as raised:
+        with pytest.raises(DatabaseFailed, match=error) as raised:
             CALLS[name](client)
         assert not raised.value.maybe_done
         assert raised.value.__cause__ is not None
 
 
-def test_a_table_that_is_missing_is_told_without_the_statement(client: PointsClient, owner_url: str) -> None:
+def test_an_error_about_a_missing_table_does_not_show_the_statement(
+    client: PointsClient, owner_url: str
+) -> None:
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute("ALTER TABLE outcomes RENAME TO elsewhere")
     with pytest.raises(DatabaseFailed, match='relation "outcomes" does not exist') as raised:
@@ -272,20 +272,18 @@ def test_a_table_that_is_missing_is_told_without_the_statement(client: PointsCli
 
 
 @pytest.mark.parametrize("user_id", ["nul\0", "\ud800"])
-def test_text_that_postgres_cannot_have_is_an_error_of_the_librarys_too(
-    client: PointsClient, user_id: str
-) -> None:
+def test_text_that_postgres_cannot_store_raises_invalid_command(client: PointsClient, user_id: str) -> None:
     with pytest.raises(InvalidCommand, match="characters that Postgres cannot hold"):
         client.account("shop", user_id)
 
 
-def test_an_answer_that_takes_too_long_has_its_cause(
+def test_a_query_that_takes_too_long_raises_with_its_cause(
     client: PointsClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pointledger.storage.database._LOOK_UP_MS", 1)
+    monkeypatch.setattr("pointledger.storage.database._QUERY_TIMEOUT_MS", 1)
     with ledger.owner.begin() as locked:
         locked.exec_driver_sql("LOCK TABLE accounts")
-        with pytest.raises(AnswerTooLate) as raised:
+        with pytest.raises(QueryTimeout) as raised:
             client.account("shop", "anna")
     assert isinstance(raised.value.__cause__, psycopg.errors.QueryCanceled)
 
@@ -293,7 +291,7 @@ def test_an_answer_that_takes_too_long_has_its_cause(
 # --------------------------------------------------------------------- the caller's own transaction
 
 
-def test_what_goes_wrong_with_the_callers_connection_is_that_connections_own_error(
+def test_a_failure_of_the_callers_connection_raises_its_own_error(
     client: PointsClient, ledger: Ledger
 ) -> None:
     with orm.Session(ledger.database) as session:
@@ -307,7 +305,7 @@ def test_what_goes_wrong_with_the_callers_connection_is_that_connections_own_err
             client.enqueue(earn(), connection)
     assert ledger.counts("journal") == [0]
     client.enqueue(earn())
-    assert ledger.counts("journal") == [1], "the client's own connections are as they were"
+    assert ledger.counts("journal") == [1], "the client's own connections still work"
 
 
 def end(ledger: Ledger, connection: sa.Connection) -> None:
@@ -324,10 +322,10 @@ def test_a_busy_key_has_its_cause(client: PointsClient, ledger: Ledger) -> None:
     assert raised.value.__cause__ is not None
 
 
-# --------------------------------------------------------------------------------------- Redis is away
+# -------------------------------------------------------------------------------- Redis is unavailable
 
 
-def test_without_redis_everything_works_and_waits_by_looking(ledger: Ledger) -> None:
+def test_without_redis_every_method_works_and_wait_polls(ledger: Ledger) -> None:
     ledger.tenant()
     elsewhere = {"redis_url": "redis://127.0.0.1:1/0"}
     with PointsClient.connect(ledger.settings.model_copy(update=elsewhere)) as client:
@@ -342,32 +340,32 @@ def test_without_redis_everything_works_and_waits_by_looking(ledger: Ledger) -> 
 
 
 @pytest.mark.long
-def test_a_broker_that_refuses_the_password_fails_no_command(ledger: Ledger, rabbitmq_url: str) -> None:
-    wrong = rabbitmq_url.replace("guest:guest", "guest:wrong")
-    with PointsClient.connect(ledger.settings.model_copy(update={"broker_url": wrong})) as client:
+def test_a_broker_that_rejects_the_password_fails_no_command(ledger: Ledger, rabbitmq_url: str) -> None:
+    invalid = rabbitmq_url.replace("guest:guest", "guest:invalid")
+    with PointsClient.connect(ledger.settings.model_copy(update={"broker_url": invalid})) as client:
         client.enqueue(earn())
     assert ledger.counts("journal") == [1]
 
 
-def test_threads_that_meet_a_restart_of_postgres_see_no_other_error(
+def test_threads_see_only_database_away_during_a_restart_of_postgres(
     client: PointsClient, postgres: Link, ledger: Ledger
 ) -> None:
     at_once = Barrier(8)
 
     def work(number: int) -> set[type[BaseException]]:
-        met: set[type[BaseException]] = set()
+        raised: set[type[BaseException]] = set()
         at_once.wait(30)
-        for turn in range(20):
-            if number == 0 and turn % 5 == 4:
+        for step in range(20):
+            if number == 0 and step % 5 == 4:
                 postgres.reset()
             try:
                 client.enqueue(earn())
                 client.account("shop", "anna")
             except LedgerError as error:
-                met.add(type(error))
-        return met
+                raised.add(type(error))
+        return raised
 
     ledger.apply(earn())
     with ThreadPoolExecutor(8) as pool:
-        met = set().union(*pool.map(work, range(8)))
-    assert met <= {DatabaseAway}
+        raised = set().union(*pool.map(work, range(8)))
+    assert raised <= {DatabaseAway}

@@ -1,4 +1,4 @@
-"""A client that is made before its process forks works in every process, and no process harms another."""
+"""A client that is created before a fork works in every process, and no process affects another."""
 
 from typing import Any
 
@@ -32,12 +32,12 @@ def ran(ledger: Ledger, scenario: str) -> Any:
         return running.says()
 
 
-def test_children_their_children_and_the_threads_of_the_parent_work_at_once(ledger: Ledger) -> None:
+def test_children_grandchildren_and_threads_of_the_parent_work_at_once(ledger: Ledger) -> None:
     assert ran(ledger, "family") == {"children": True, "parent": True, "commands": 40}
     assert ledger.counts("journal", "outcomes") == [120, 120]
 
 
-def test_a_child_that_ends_or_closes_leaves_the_parents_connections_as_they_are(ledger: Ledger) -> None:
+def test_a_child_that_ends_or_closes_does_not_affect_the_parents_connections(ledger: Ledger) -> None:
     with working(ledger), program("forking.py", "quiet", settings=ledger.settings) as running:
         assert running.says() == "connected"
         before = connections(running.process.pid)
@@ -46,11 +46,11 @@ def test_a_child_that_ends_or_closes_leaves_the_parents_connections_as_they_are(
         after = connections(running.process.pid)
         running.go_on()
         assert running.says() == {"children": True, "parent": True}
-    assert len(before) >= 6, "each of two clients: to Postgres, to Redis and to the broker"
+    assert len(before) >= 6, "two clients have connections to Postgres, Redis and the broker"
     assert before <= after
 
 
-def test_a_transaction_of_the_callers_own_that_is_open_at_the_fork_commits_as_if_nothing_was(
+def test_a_callers_transaction_that_is_open_at_the_fork_commits(
     ledger: Ledger,
 ) -> None:
     assert ran(ledger, "transaction") == {"children": True}
@@ -58,11 +58,11 @@ def test_a_transaction_of_the_callers_own_that_is_open_at_the_fork_commits_as_if
     assert users == ["child-alone", "child-within", "parent-within"]
 
 
-def test_a_fork_of_which_python_is_not_told_is_noticed(ledger: Ledger) -> None:
-    assert ran(ledger, "untold") == {"children": True, "parent": True}
+def test_a_fork_without_pythons_hooks_is_noticed(ledger: Ledger) -> None:
+    assert ran(ledger, "unnoticed") == {"children": True, "parent": True}
 
 
-def test_a_child_does_not_wait_for_locks_of_threads_that_it_does_not_have(ledger: Ledger) -> None:
+def test_a_child_does_not_wait_for_locks_of_the_parents_threads(ledger: Ledger) -> None:
     assert ran(ledger, "locked") == {"children": True, "parent": True}
 
 
@@ -70,11 +70,13 @@ def test_a_pool_of_processes_shares_the_client(ledger: Ledger) -> None:
     assert ran(ledger, "pool") == {"children": True, "parent": True}
 
 
-def test_celerys_results_have_one_client_for_all_threads_and_work_in_children(ledger: Ledger) -> None:
-    assert ran(ledger, "results") == {"children": True, "answers": 7, "backends": 1}
+def test_celerys_results_share_one_client_among_threads_and_work_in_children(ledger: Ledger) -> None:
+    assert ran(ledger, "results") == {"children": True, "results": 7, "backends": 1}
 
 
-def test_a_process_that_is_not_forked_is_told_to_make_its_own(ledger: Ledger) -> None:
-    told = ran(ledger, "spawned")["told"]
-    assert sorted(told) == ["forkserver", "spawn"]
-    assert all("Make one in each process with PointsClient.connect()" in message for message in told.values())
+def test_a_process_that_is_not_forked_needs_its_own_client(ledger: Ledger) -> None:
+    errors = ran(ledger, "spawned")["errors"]
+    assert sorted(errors) == ["forkserver", "spawn"]
+    assert all(
+        "Make one in each process with PointsClient.connect()" in message for message in errors.values()
+    )

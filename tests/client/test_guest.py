@@ -1,5 +1,4 @@
-"""The library is a guest in its user's process: it changes nothing there, prints nothing, and logs through
-`logging` what a program wants to hear."""
+"""The library does not change its user's process: it prints nothing, and logs through `logging`."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from sqlalchemy.engine import make_url
 
 from pointledger import Earn, PointsClient
 from pointledger.messaging import doorbell, notifications
-from pointledger.messaging.notifications import Announcements
+from pointledger.messaging.notifications import LaneNotifications
 from pointledger.settings import Settings
 from tests import logged
 from tests.chaos.proxy import Link, Proxy
@@ -23,7 +22,7 @@ NOTHING: dict[str, list[str]] = {"import": [], "use": [], "further": []}
 
 @pytest.fixture
 def valkey(settings: Settings) -> Iterator[Link]:
-    """The client's way to Valkey."""
+    """The client's link to Valkey."""
     proxy = Proxy()
     yield Link(proxy, "valkey", make_url(settings.redis).port or 0)
     proxy.stop()
@@ -35,25 +34,25 @@ def through(settings: Settings, link: Link) -> Settings:
 
 
 @pytest.mark.parametrize("change", [{}, {"redis_url": "redis://127.0.0.1:1/0"}], ids=["", "without Redis"])
-def test_a_process_that_uses_the_client_is_as_it_was_before(ledger: Ledger, change: dict[str, str]) -> None:
+def test_the_client_does_not_change_its_process(ledger: Ledger, change: dict[str, str]) -> None:
     ledger.tenant()
     settings = ledger.settings.model_copy(update=change)
     with working(ledger), program("guest.py", settings=settings) as running:
         assert running.says() == NOTHING
 
 
-def test_an_outage_of_redis_is_logged_once_and_its_end_once(
+def test_an_outage_of_redis_and_its_end_are_each_logged_once(
     ledger: Ledger, valkey: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.tenant()
-    tries: list[int] = []
-    subscribed = Announcements._subscribed
+    attempts: list[int] = []
+    read = LaneNotifications._read
 
-    def counted(self: Announcements) -> None:
-        tries.append(1)
-        subscribed(self)
+    def counted(self: LaneNotifications) -> None:
+        attempts.append(1)
+        read(self)
 
-    monkeypatch.setattr(Announcements, "_subscribed", counted)
+    monkeypatch.setattr(LaneNotifications, "_read", counted)
     for module in (notifications, doorbell):
         monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
     valkey.refuse(True)
@@ -62,23 +61,29 @@ def test_an_outage_of_redis_is_logged_once_and_its_end_once(
             client.enqueue(earn())
         with pytest.raises(TimeoutError):
             client.wait(client.enqueue(earn()), timeout=0)
-        wait_until(lambda: len(tries) > 20, "it tries again and again")
+        wait_until(lambda: len(attempts) > 20, "the thread retries")
         valkey.refuse(False)
-        wait_until(lambda: "redis_is_back" in events(records), "it hears of Redis again")
-        wait_until(lambda: bool(client.enqueue(earn())) and "doorbell_works" in events(records), "it rings")
+        wait_until(lambda: "redis_is_back" in events(records), "the thread notices that Redis is back")
+        wait_until(
+            lambda: bool(client.enqueue(earn())) and "doorbell_works" in events(records), "the client rings"
+        )
     assert sorted(events(records)) == ["doorbell_failed", "doorbell_works", "redis_is_away", "redis_is_back"]
 
 
-def test_what_is_logged_has_a_name_of_ours_a_readable_message_and_its_fields(ledger: Ledger) -> None:
+def test_a_log_record_has_the_librarys_name_a_readable_message_and_its_fields(ledger: Ledger) -> None:
     away = ledger.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     with logged.records() as records, PointsClient.connect(away) as client:
         client.enqueue(earn())
     (record,) = records
     assert (record.name, record.levelno) == ("pointledger.messaging.doorbell", logging.WARNING)
     assert record.getMessage() == "doorbell_failed action=ring error=ConnectionError"
-    told = vars(record)
-    assert (told["event"], told["action"], told["error"]) == ("doorbell_failed", "ring", "ConnectionError")
-    assert told["funcName"] == "noticed"
+    fields = vars(record)
+    assert (fields["event"], fields["action"], fields["error"]) == (
+        "doorbell_failed",
+        "ring",
+        "ConnectionError",
+    )
+    assert fields["funcName"] == "noticed"
 
 
 def events(records: list[logging.LogRecord]) -> list[str]:

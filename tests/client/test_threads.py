@@ -1,4 +1,4 @@
-"""Threads share a client, those of an event loop's executor, too."""
+"""Threads share a client, also those of an event loop."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,13 @@ def applied(ledger: Ledger, number: int) -> bool:
     return is_applied and ledger.client.account("shop", f"user-{number}")["balance"] == number + 1
 
 
-def test_many_more_threads_than_connections_share_a_client(ledger: Ledger) -> None:
+def test_more_threads_than_connections_share_a_client(ledger: Ledger) -> None:
     ledger.tenant()
     with working(ledger), ThreadPoolExecutor(USERS) as pool:
         assert all(pool.map(lambda number: applied(ledger, number), range(USERS)))
 
 
-def test_tasks_of_an_event_loop_use_it_in_threads(ledger: Ledger) -> None:
+def test_tasks_of_an_event_loop_use_a_client_in_threads(ledger: Ledger) -> None:
     ledger.tenant()
 
     async def main() -> list[bool]:

@@ -1,4 +1,4 @@
-"""What `pip install pointledger` brings: the library with its types, and nothing of the demonstration."""
+"""`pip install pointledger` installs the library with its types and without the demo."""
 
 import subprocess
 from pathlib import Path
@@ -10,12 +10,12 @@ from tests import environments
 pytestmark = pytest.mark.long
 
 PROGRAM = Path(__file__).parent / "programs" / "typed.py"
-WRONG = 'enqueue("earn 50 points")'
+INVALID_CALL = 'enqueue("earn 50 points")'
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """The program in a folder of its own, where nothing but the wheel has types."""
+    """The program in its own folder, where only the wheel has types."""
     copied = tmp_path / PROGRAM.name
     copied.write_text(PROGRAM.read_text())
     return copied
@@ -25,7 +25,7 @@ def _check(command: list[str | Path], program: Path) -> subprocess.CompletedProc
     return subprocess.run(
         command,
         cwd=program.parent,
-        env=dict(environments.stranger()),
+        env=dict(environments.clean_environ()),
         capture_output=True,
         text=True,
         check=False,
@@ -49,18 +49,22 @@ def test_a_program_that_uses_the_library_type_checks_against_the_wheel(program: 
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_a_wrong_call_is_found_by_the_types_that_the_wheel_has(program: Path, checker: str) -> None:
-    program.write_text(program.read_text() + f"    opened.{WRONG}\n")
+def test_the_wheels_types_detect_an_invalid_call(program: Path, checker: str) -> None:
+    program.write_text(program.read_text() + f"    opened.{INVALID_CALL}\n")
     checked = _check([*checkers()[checker], program.name], program)
     assert checked.returncode == 1
     assert f"{program.name}:{len(program.read_text().splitlines())}" in checked.stdout
 
 
-def test_the_wheel_has_the_library_alone() -> None:
+def test_the_wheel_has_only_the_library() -> None:
     python = environments.python("typed")
-    told = "import importlib.metadata as m; print(*m.files('pointledger'), sep='\\n')"
+    script = "import importlib.metadata as m; print(*m.files('pointledger'), sep='\\n')"
     files = subprocess.run(
-        [python, "-c", told], env=dict(environments.stranger()), capture_output=True, text=True, check=True
+        [python, "-c", script],
+        env=dict(environments.clean_environ()),
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     folders = {Path(file).parts[0] for file in files if ".dist-info" not in file and "bin/" not in file}
     assert folders == {"pointledger"}

@@ -1,5 +1,130 @@
-"""The command line and a worker, as the readme's reader has them."""
+"""The command line and a worker, as the readers of the docs have them; and a system for each page."""
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pointledger import Earn
+from pointledger.settings import Settings
+from pointledger_demo.processes import ProcessGroup
+from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
+from tests import environments
 from tests.cli.conftest import environment, ledger, run, working
+from tests.docs.blocks import ROOT, blocks_of, pages
+from tests.docs.preloaded import installed
+from tests.docs.session import Session
+from tests.docs.stranger import free_port
+from tests.ledger import Ledger
+from tests.waiting import wait_until
 
 __all__ = ["environment", "ledger", "run", "working"]
+
+_PROGRAM = "docs/tutorial/first-points.md"  # its shop is there for later pages
+_INTEGRATION = "docs/tutorial/first-integration.md"
+_FRIEND = "household-906"  # of the demonstration: the pages give points to it
+
+Read = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `pointledger`, for a reader's PATH."""
+    folder = tmp_path_factory.mktemp("programs")
+    with installed(folder):
+        yield folder
+
+
+@pytest.fixture
+def read(
+    settings: Settings, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Read]:
+    """Reads a page as somebody does for whom `./dev run` serves next door: with its servers, a worker and the
+    API. `python`: the reader's interpreter, else this one."""
+    secret = settings.erasure_key
+    assert secret
+    monkeypatch.setenv("POINTLEDGER_ERASURE_KEY", secret.get_secret_value())
+    monkeypatch.setenv("POINTLEDGER_HTTP_WAIT_SECONDS", "60")  # a busy machine answers late, but it answers
+    with ExitStack() as stack:
+
+        def do(page: str, python: Path | None = None) -> None:
+            system = _system(settings, tmp_path, with_api="127.0.0.1:8000" in (ROOT / page).read_text())
+            stack.callback(system.stop)
+            _put_programs(system.start())
+            if system.api_url:
+                wait_until(lambda: _is_ready(system.api_url), "the API is ready")
+            session = Session(
+                tmp_path, _environ(system.settings, programs), _addresses(system), python or sys.executable
+            )
+            stack.callback(session.close)
+            if page in (_INTEGRATION, *pages("guides")):
+                for each in blocks_of(_PROGRAM):
+                    if " put " in each.text:
+                        session.run_shell(each)
+            session.read(page)
+
+        yield do
+
+
+def _system(settings: Settings, folder: Path, *, with_api: bool) -> ProcessGroup:
+    given = settings.model_copy(update={"result_url": settings.redis_url})
+    return ProcessGroup(
+        ROOT,
+        data=folder / ".data",
+        settings=given,
+        workers=1,
+        beat=False,
+        api_for=TENANT if with_api else None,
+    )
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _put_programs(settings: Settings) -> None:
+    """What `./dev run` leaves, as far as the pages speak of it."""
+    with Ledger(settings) as opened:
+        opened.tenant(**TENANT_CONFIG)
+        for rule in RULES:
+            opened.rule(TENANT, **rule)
+        opened.client.wait(
+            opened.client.enqueue(Earn(tenant_id=TENANT, user_id=_FRIEND, amount=1)), timeout=60
+        )
+
+
+def _environ(settings: Settings, programs: Path) -> dict[str, str]:
+    """What a stranger has, and the exports that `./dev run` prints."""
+    assert settings.database_url
+    assert settings.redis_url
+    real = Path(sys.executable).parent
+    return {
+        **environments.clean_environ(),
+        "PATH": os.pathsep.join([str(programs), str(real), os.environ["PATH"]]),
+        "POINTLEDGER_DATABASE_URL": settings.database_url,
+        "POINTLEDGER_REDIS_URL": settings.redis_url,
+        "POINTLEDGER_OWNER_URL": settings.owner,
+        "POINTLEDGER_REDIS_PREFIX": settings.redis_prefix,
+        "POINTLEDGER_ERASURE_KEY": os.environ["POINTLEDGER_ERASURE_KEY"],
+        "POINTLEDGER_ALLOW_UNSAFE": os.environ["POINTLEDGER_ALLOW_UNSAFE"],
+    }
+
+
+def _addresses(system: ProcessGroup) -> dict[str, str]:
+    """What the pages name, and what that is here: addresses, and how long to wait."""
+    settings = system.settings
+    assert settings.redis_url
+    return {
+        "timeout=10": "timeout=60",  # on a busy machine
+        "--wait 10": "--wait 60",
+        "8001": str(free_port()),  # where a page starts an API of its own
+        "http://127.0.0.1:8000": system.api_url or "http://127.0.0.1:8000",
+        "redis://127.0.0.1:6379/0": settings.redis_url,
+    }

@@ -4,50 +4,19 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from tests import environments
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _REGISTRIES = re.compile(r"UV_|PIP_|SSL_|REQUESTS_|(?i:https?|no)_proxy$")  # how this machine reaches them
 _SECONDS = 120
 _STOP_SECONDS = 30
-
-
-class Block(NamedTuple):
-    """A block of code: under which heading, in which language, and the how manieth such block there."""
-
-    heading: str
-    language: str
-    nth: int
-    text: str
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        return self.heading, self.language, self.nth
-
-
-def blocks_of(document: str) -> list[Block]:
-    """All blocks of a Markdown document, from top to bottom."""
-    found: list[Block] = []
-    for part in re.split(r"^#+ (?=\S)", _without_comments(document), flags=re.MULTILINE):
-        heading, counts = part.partition("\n")[0], dict[str, int]()
-        for language, text in _FENCE.findall(part):
-            nth = counts.get(language, 0)
-            counts[language] = nth + 1
-            found.append(Block(heading, language, nth, text))
-    return found
-
-
-def _without_comments(document: str) -> str:
-    """The document without comments of shells, which look like headings."""
-    return _FENCE.sub(lambda block: re.sub(r"^#.*\n", "", block[0], flags=re.MULTILINE), document)
 
 
 class Stranger:
@@ -57,8 +26,6 @@ class Stranger:
         self.folder = folder / "pointledger"
         self._programs = folder / "programs"
         self._running: list[subprocess.Popen[str]] = []
-        self.addresses: dict[str, str] = {}
-        self.gateway = ""
         _copy_repository(self.folder)
         self._programs.mkdir()
         (self._programs / "uv").symlink_to(Path(sys.executable).with_name("uv"))
@@ -67,18 +34,12 @@ class Stranger:
         """The folder's programs are found as if it were entered; servers are those that were named."""
         path = os.pathsep.join([str(self.folder / ".venv" / "bin"), str(self._programs), os.environ["PATH"]])
         registries = {name: value for name, value in os.environ.items() if _REGISTRIES.match(name)}
-        return {**environments.stranger(), **registries, "PATH": path, "C_FORCE_ROOT": "1", **given}
+        return {**environments.clean_environ(), **registries, "PATH": path, "C_FORCE_ROOT": "1", **given}
 
-    def shell(
-        self, text: str, given: Mapping[str, str] | None = None, *, stdin: str = "", status: int = 0
-    ) -> str:
-        """What lines of shell print, in the folder; they must end as told."""
-        env = self.environment(**given or {})
-        return _run(["bash", "-euo", "pipefail", "-c", text], self.folder, env, stdin, status)
-
-    def script(self, program: Path | str, text: str, *arguments: str, folder: Path, **given: str) -> str:
+    @staticmethod
+    def script(program: Path | str, text: str, *arguments: str, folder: Path, **given: str) -> str:
         """What a program prints that reads the text as its script, in an environment without ours."""
-        return _run([str(program), *arguments, "-"], folder, environments.stranger(**given), text)
+        return _run([str(program), *arguments, "-"], folder, environments.clean_environ(**given), text)
 
     def start(self, text: str, **given: str) -> subprocess.Popen[str]:
         """Lines of shell that go on until the end; their output goes to a file."""
@@ -119,6 +80,13 @@ class Stranger:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def free_port() -> int:
+    """On which nobody listens."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
 
 
 def _run(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = "", status: int = 0) -> str:

@@ -18,7 +18,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
 def test_it_has_the_servers_the_migration_and_the_processes() -> None:
-    processes = {"worker", "beat", "gateway", "relay", "intake"}
+    processes = {"worker", "beat", "api", "relay", "ingest"}
     assert set(SERVICES) == {"postgres", "redis", "migrate"} | processes
 
 
@@ -60,7 +60,7 @@ def test_the_migration_is_a_command() -> None:
     assert run_app("migrate", "--help").status == 0
 
 
-@pytest.mark.parametrize("name", ["relay", "intake"])
+@pytest.mark.parametrize("name", ["relay", "ingest"])
 def test_the_other_processes_are_commands(name: str) -> None:
     assert SERVICES[name]["command"][1:] == ["-m", "pointledger.cli", name]
     assert run_app(name, "--help").status == 0
@@ -73,12 +73,12 @@ def test_the_relay_is_healthy_while_nothing_waits_too_long() -> None:
 
 
 def test_the_gateway_is_a_command_and_is_asked_whether_it_is_ready() -> None:
-    command = SERVICES["gateway"]["command"]
+    command = SERVICES["api"]["command"]
     assert command[1:4] == ["-m", "pointledger.cli", "serve"]
     told = run_app("serve", "--help")
     assert told.status == 0
     assert all(option in told.stdout for option in command if option.startswith("--"))
-    assert "/readyz" in SERVICES["gateway"]["healthcheck"]["test"][-1]
+    assert "/readyz" in SERVICES["api"]["healthcheck"]["test"][-1]
 
 
 def test_every_dependency_and_volume_exists() -> None:

@@ -1,6 +1,6 @@
-"""A shop's book in memory, for tests of the domain: put in what there is, apply commands, look.
+"""Provides a shop's book in memory for tests of the domain.
 
-No server, no clock: `Shop.now` stands still until a test moves it.
+There is no server and no clock: `Shop.now` changes only when a test sets it.
 """
 
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ from pointledger.domain.commands import (
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import Applied, Decision, Refused
 from pointledger.domain.decisions.decide import decide
-from pointledger.domain.decisions.read_set import Needs, needs_of
+from pointledger.domain.decisions.read_set import ReadSet, read_set_of
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.entry import Entry
@@ -48,27 +48,28 @@ SHOP = "shop"
 
 
 def moment(text: str) -> datetime:
-    """`2026-03-01`, `2026-03-01 10:00` or with an offset; UTC unless it says otherwise."""
+    """Parse `2026-03-01` or `2026-03-01 10:00`, as UTC unless it has an offset."""
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 NOON = moment("2026-03-01 12:00")
+APRIL, MAY, JUNE = moment("2026-04-01"), moment("2026-05-01"), moment("2026-06-01")
 
 
 class Shop:
-    """One tenant's book. What a method returns is what `decide` said."""
+    """One tenant's book. Methods for commands return the result of `decide`."""
 
     def __init__(self, now: datetime = NOON, **config: Any) -> None:
         self.now = now
         self.book = Book(now, pseudonyms=Pseudonyms(b"a key"))
-        self.last: AnyCommand | None = None  # the command that was applied last
+        self.last: AnyCommand | None = None  # the last applied command
         self.configure(**config)
 
-    # ------------------------------------------------------------------------------- what there is
+    # ----------------------------------------------------------------------------------- program
 
     def configure(self, **config: Any) -> None:
-        """Puts the tenant's next configuration; what is left out takes its default."""
+        """Replace the tenant's configuration. Absent fields take their defaults."""
         self.book.tenants[SHOP] = tenant_from({"tenant_id": SHOP, **config})
 
     @property
@@ -76,7 +77,7 @@ class Shop:
         return self.book.tenants[SHOP]
 
     def rule(self, event_type: str = "visit", in_force_from: datetime | None = None, **fields: Any) -> Rule:
-        """Puts a rule; one of a name that is known becomes its next version."""
+        """Add a rule, or the next version of the rule with the same name."""
         known = self.book.rules_of(self.tenant).versions
         body = rule_from({"name": f"rule {len(known)}", "event_type": event_type, **fields})
         versions = [rule for rule in known if rule.body.name == body.name]
@@ -88,7 +89,7 @@ class Shop:
     # ------------------------------------------------------------------------------------ commands
 
     def apply(self, command: AnyCommand, at: datetime | None = None) -> Decision:
-        """Accepts and decides at `at`, which becomes the time it is."""
+        """Accept and decide a command at `at`, which becomes the current time."""
         self.last = command
         self.now = at or self.now
         self.book.recorded_at = max(self.book.recorded_at, self.now)
@@ -112,7 +113,7 @@ class Shop:
         return self.apply(Expire(tenant_id=SHOP, user_id=user_id, amount=amount, **more), at)
 
     def expire_due(self, user_id: str, as_of: datetime, at: datetime | None = None) -> Decision:
-        """The sweep at `as_of`, accepted then if not told otherwise: it believes no future."""
+        """Apply the job's command for `as_of`, accepted at that moment unless `at` is given."""
         command = ExpireDue(tenant_id=SHOP, user_id=user_id, as_of=as_of)
         return self.apply(command, at or max(self.now, as_of))
 
@@ -133,7 +134,7 @@ class Shop:
         return self.apply(Adjust(tenant_id=SHOP, user_id=user_id, amount=amount, reason="a mistake"), at)
 
     def set_status(self, user_id: str, status: Any, at: datetime | None = None) -> Decision:
-        return self.apply(SetStatus(tenant_id=SHOP, user_id=user_id, status=status, reason="asked for"), at)
+        return self.apply(SetStatus(tenant_id=SHOP, user_id=user_id, status=status, reason="requested"), at)
 
     def exempt(self, user_id: str, exempt: bool = True, at: datetime | None = None) -> Decision:
         command = SetExpiryExemption(tenant_id=SHOP, user_id=user_id, exempt=exempt, reason="the law")
@@ -148,7 +149,7 @@ class Shop:
     def refund(
         self, user_id: str, amount: int, entry: Entry | None = None, at: datetime | None = None, **more: Any
     ) -> Decision:
-        """Of that entry; of none, it is goodwill."""
+        """Refund an entry. Without an entry, the refund is goodwill."""
         about: dict[str, Any] = {"related_id": entry.id} if entry else {}
         return self.apply(Refund(tenant_id=SHOP, user_id=user_id, amount=amount, **about, **more), at)
 
@@ -165,11 +166,11 @@ class Shop:
     def open(self, user_id: str, *lots: OpeningLot, **more: Any) -> Decision:
         return self.apply(ImportOpeningBalance(tenant_id=SHOP, user_id=user_id, lots=lots, **more))
 
-    # ------------------------------------------------------------------------------------- looking
+    # ------------------------------------------------------------------------------------- queries
 
-    def needs(self, command: AnyCommand) -> Needs:
-        """What would be loaded to decide the command now."""
-        return needs_of([Accepted(1, command, self.now)], self.book)
+    def read_set(self, command: AnyCommand) -> ReadSet:
+        """Return the read set of a command at the current time."""
+        return read_set_of([Accepted(1, command, self.now)], self.book)
 
     def account(self, user_id: str) -> Account:
         return self.book.accounts[SHOP, user_id]
@@ -184,15 +185,15 @@ class Shop:
     def last_entry(self, user_id: str) -> Entry:
         return self.entries(user_id)[-1]
 
-    def told(self, user_id: str) -> list[tuple[str, int]]:
-        """The account's entries as (subtype, signed points)."""
+    def history(self, user_id: str) -> list[tuple[str, int]]:
+        """Return the account's entries as (subtype, signed points)."""
         return [(entry.subtype, entry.delta) for entry in self.entries(user_id)]
 
     def lots(self, user_id: str) -> list[Lot]:
         return self.account(user_id).lots
 
     def hold(self, user_id: str, amount: int, at: datetime | None = None, **more: Any) -> Hold:
-        """A hold that is opened now."""
+        """Open a hold."""
         opened = data_of(self.freeze(user_id, amount, at, **more))
         return self.account(user_id).holds[opened["hold_id"]]
 
@@ -200,12 +201,12 @@ class Shop:
         return self.account(user_id).frozen_balance
 
     def left(self, user_id: str) -> list[int]:
-        """What remains in each lot, in consumption order."""
+        """Return the remaining points of each lot, in consumption order."""
         return [lot.remaining for lot in self.lots(user_id)]
 
 
 def data_of(decision: Decision) -> dict[str, Any]:
-    """What an applied command tells."""
+    """Return the data of an applied command."""
     assert isinstance(decision, Applied), decision
     return decision.data
 
@@ -217,3 +218,37 @@ def refusal_of(decision: Decision) -> Refused:
 
 def reason_of(decision: Decision) -> str:
     return refusal_of(decision).reason.name
+
+
+def shop_with_lots(*lots: tuple[int, datetime | None], **config: Any) -> Shop:
+    """Create a shop where Anna has a lot for each amount and expiry."""
+    shop = Shop(**config)
+    for amount, expires_at in lots:
+        shop.earn("anna", amount, expires_at=expires_at)
+    return shop
+
+
+def visited(shop: Shop, *moments: str, user_id: str = "anna") -> list[int]:
+    """Return the points that are granted for a visit at each of these moments."""
+    return [data_of(shop.event(user_id, at=moment(text)))["points_earned"] for text in moments]
+
+
+def grant_of(shop: Shop, **event: Any) -> dict[str, Any]:
+    """Apply an event for Anna, and return its only grant."""
+    grants = data_of(shop.event("anna", **event))["grants"]
+    assert len(grants) == 1
+    return dict(grants[0])
+
+
+def three_lots() -> Shop:
+    """Create a shop where Anna has 10 points until April, 20 until May and 40 without expiry."""
+    shop = Shop()
+    shop.earn("anna", 10, expires_at=APRIL)
+    shop.earn("anna", 20, expires_at=MAY)
+    shop.earn("anna", 40)
+    return shop
+
+
+def lot_expiries(shop: Shop) -> list[tuple[int, datetime | None]]:
+    """Return the remaining points and the expiry of each of Anna's lots."""
+    return [(lot.remaining, lot.expires_at) for lot in shop.lots("anna")]

@@ -1,7 +1,7 @@
-"""What must not get in, and what must: the same tables for the commands by themselves and for the client.
+"""Lists invalid and valid input, for tests of commands and of the client.
 
-A case is a kind, the fields that differ from `GOOD` (`MISSING` takes one away) and the field that the error
-must name. The numbers are those of the reliability plan's corpus.
+A case is a kind, the fields that differ from `GOOD` (`MISSING` removes one) and the field that the error must
+name. The numbers refer to the corpus of the reliability plan.
 """
 
 from functools import cache
@@ -33,7 +33,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "release-holds-due": {"tenant_id": "shop", "user_id": "anna", "as_of": "2026-03-01T00:00:00Z"},
     "adjust": {"tenant_id": "shop", "user_id": "anna", "amount": -5, "reason": "found"},
     "open-account": {"tenant_id": "shop", "user_id": "anna"},
-    "set-status": {"tenant_id": "shop", "user_id": "anna", "status": "closed", "reason": "asked"},
+    "set-status": {"tenant_id": "shop", "user_id": "anna", "status": "closed", "reason": "requested"},
     "set-expiry-exemption": {"tenant_id": "shop", "user_id": "anna", "exempt": True, "reason": "the law"},
     "extend-expiry": {
         "tenant_id": "shop",
@@ -218,7 +218,7 @@ BAD_TASK_IDS: dict[str, Any] = {
 
 
 def nested(containers: int) -> dict[str, Any]:
-    """Metadata of so many objects, each in the next, around a number."""
+    """Build metadata of nested objects around a number."""
     inner: Any = 1
     for _ in range(containers):
         inner = {"k": inner}
@@ -358,7 +358,7 @@ _BAD_OTHERS: list[tuple[str, str, dict[str, Any], str]] = [
     ("import-opening-balance", "a lot of nothing", {"lots": [{"amount": 0}]}, "lots.0.amount"),
     ("import-opening-balance", "1001 lots", {"lots": [{"amount": 1}] * 1001}, "lots"),
     ("import-opening-balance", "an unknown flag", {"expired": "maybe"}, "expired"),
-    ("import-opening-balance", "a sum that does not tie", {"control_sum": 6}, "body"),
+    ("import-opening-balance", "a control sum that does not match", {"control_sum": 6}, "body"),
     (
         "earn",
         "an end before the beginning",
@@ -426,7 +426,7 @@ BAD = _bad()
 
 @cache
 def by_field() -> dict[tuple[str, str], list[tuple[str, dict[str, Any]]]]:
-    """The cases of `BAD` under their kind and the field that must be named."""
+    """Group the cases of `BAD` by kind and field."""
     found: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
     for kind, what, change, field in BAD:
         found.setdefault((kind, field), []).append((what, fields_of(kind, change)))
@@ -434,11 +434,11 @@ def by_field() -> dict[tuple[str, str], list[tuple[str, dict[str, Any]]]]:
 
 
 def fields_of(kind: str, change: dict[str, Any]) -> dict[str, Any]:
-    """The good fields of the kind with the change made."""
+    """Return the valid fields of a kind with a change."""
     return {name: value for name, value in {**GOOD[kind], **change}.items() if value is not MISSING}
 
 
-# Texts that are no JSON, or JSON that reads differently from reader to reader.
+# Texts that are not JSON, or JSON that parsers read differently.
 BAD_JSON: dict[str, str] = {
     "empty": "",
     "truncated": '{"amount": 1',

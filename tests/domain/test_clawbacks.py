@@ -1,4 +1,4 @@
-"""Clawbacks: earned points are taken back; and debt. R7 to R12 and L11 are the acceptance cases'."""
+"""Tests clawbacks and debt. R7 to R12 and L11 are acceptance cases."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ def earned_hundred_spent_eighty(**config: Any) -> Shop:
 @pytest.mark.parametrize(
     ("policy", "taken", "debt"), [("only_pending", 0, 0), ("within_balance", 20, 0), ("arrears", 100, 80)]
 )
-def test_r7_the_policy_says_how_far_a_clawback_goes(policy: str, taken: int, debt: int) -> None:
+def test_r7_the_policy_limits_a_clawback(policy: str, taken: int, debt: int) -> None:
     shop = earned_hundred_spent_eighty()
     data = data_of(shop.clawback("anna", shop.entries("anna")[0], policy=policy))
     account = shop.account("anna")
@@ -31,7 +31,7 @@ def test_r7_the_policy_says_how_far_a_clawback_goes(policy: str, taken: int, deb
     assert account.balance == 20 - (taken - debt)
 
 
-def test_r7_what_is_earned_next_repays_the_debt_first_and_both_rows_are_shown() -> None:
+def test_r7_the_next_earned_points_repay_debt_first_and_both_amounts_are_shown() -> None:
     shop = earned_hundred_spent_eighty()
     shop.clawback("anna", shop.entries("anna")[0], policy="arrears")
     data = data_of(shop.earn("anna", 100))
@@ -45,7 +45,7 @@ def test_r7_what_is_earned_next_repays_the_debt_first_and_both_rows_are_shown() 
     assert [(move.kind, move.amount) for move in shop.book.moves[1:]] == [("clawback", 20), ("debt", 80)]
 
 
-def test_whatever_brings_points_repays_debt_first() -> None:
+def test_all_incoming_points_repay_debt_first() -> None:
     shop = Shop(transfer_enabled=True)
     shop.rule(points=5)
     for amount in (10, 15):
@@ -80,7 +80,7 @@ def test_debt_makes_room_below_the_maximum() -> None:
     assert shop.balance("anna") == 50
 
 
-def test_the_points_own_lot_gives_them_back_first_then_the_soonest() -> None:
+def test_a_clawback_takes_the_earned_lot_first_then_the_soonest_expiry() -> None:
     shop = Shop()
     shop.earn("anna", 10, expires_at=APRIL)
     shop.earn("anna", 20)
@@ -108,7 +108,7 @@ def test_r8_three_partial_returns_equal_one_full() -> None:
         assert (account.balance, account.debt, account.total_clawed_back) == (0, 80, 100)
 
 
-def test_r9_a_return_paid_in_part_with_points_nets_to_zero_in_either_order() -> None:
+def test_r9_a_return_paid_partly_with_points_nets_to_zero_in_either_order() -> None:
     for refund_first in (True, False):
         shop = earned_hundred_spent_eighty()
         earned, spent = shop.entries("anna")
@@ -121,7 +121,7 @@ def test_r9_a_return_paid_in_part_with_points_nets_to_zero_in_either_order() -> 
         assert (account.balance, account.debt, shop.left("anna")) == (0, 0, [])
 
 
-def test_r10_points_given_away_are_taken_from_who_earned_them() -> None:
+def test_r10_transferred_points_are_taken_from_the_user_who_earned_them() -> None:
     shop = Shop(transfer_enabled=True)
     shop.earn("ben", 1)
     shop.earn("anna", 100)
@@ -132,7 +132,7 @@ def test_r10_points_given_away_are_taken_from_who_earned_them() -> None:
     assert reason_of(shop.clawback("ben", shop.last_entry("ben"))) == "RELATED_NOT_REVERSIBLE"
 
 
-def test_r11_recorded_numbers_are_taken_back_though_the_rule_has_changed() -> None:
+def test_r11_a_clawback_uses_recorded_numbers_after_the_rule_has_changed() -> None:
     shop = Shop()
     shop.rule(name="visit", points=10)
     shop.event("anna")
@@ -146,7 +146,7 @@ def test_r11_recorded_numbers_are_taken_back_though_the_rule_has_changed() -> No
 
 
 @pytest.mark.parametrize("policy", ["within_balance", "arrears"])
-def test_r12_what_has_expired_is_gone_and_not_taken_twice(policy: str) -> None:
+def test_r12_expired_points_are_not_taken_again(policy: str) -> None:
     shop = earned_hundred_spent_eighty()
     shop.earn("anna", 500)
     data = data_of(shop.clawback("anna", shop.entries("anna")[0], at=APRIL, policy=policy))
@@ -156,16 +156,16 @@ def test_r12_what_has_expired_is_gone_and_not_taken_twice(policy: str) -> None:
     assert (data["requested"], data["clawed_back"], data["transactions"]) == (20, 0, [])
 
 
-def test_r12_of_a_lot_that_has_expired_whole_nothing_is_taken() -> None:
+def test_r12_nothing_is_taken_from_a_fully_expired_lot() -> None:
     shop = Shop()
     shop.earn("anna", 100, expires_at=APRIL)
     data = data_of(shop.clawback("anna", shop.entries("anna")[0], at=APRIL, policy="arrears"))
     assert (data["clawed_back"], shop.account("anna").debt) == (0, 0)
-    assert shop.told("anna") == [("manual", 100), ("scheduled", -100)]
+    assert shop.history("anna") == [("manual", 100), ("scheduled", -100)]
 
 
-def test_r12_what_has_expired_after_a_refund_is_gone_too() -> None:
-    """The points had their grace in another lot than the one that was earned."""
+def test_r12_points_that_expired_after_a_refund_are_not_taken_again() -> None:
+    """The points had their grace period in another lot than the earned one."""
     shop = Shop(refund_grace_days=10)
     shop.earn("anna", 100, expires_at=APRIL)
     shop.earn("anna", 500)
@@ -187,7 +187,7 @@ def test_only_the_users_own_earned_points_are_clawed_back() -> None:
     assert reason_of(shop.apply(unknown)) == "RELATED_NOT_FOUND"
 
 
-def test_h6_a_suspended_account_is_clawed_back_from() -> None:
+def test_h6_points_of_a_suspended_account_can_be_clawed_back() -> None:
     shop = earned_hundred_spent_eighty()
     shop.account("anna").status = "suspended"
     assert data_of(shop.clawback("anna", shop.entries("anna")[0]))["clawed_back"] == 20
@@ -196,7 +196,7 @@ def test_h6_a_suspended_account_is_clawed_back_from() -> None:
 # ----------------------------------------------------------------------------------------------- limits
 
 
-def test_l11_on_the_same_local_day_points_make_room_again() -> None:
+def test_l11_a_clawback_on_the_same_local_day_releases_the_limit() -> None:
     shop = Shop(timezone="Asia/Shanghai", max_earn_per_day=50)
     shop.rule(points=30, daily_limit=40)
     shop.event("anna", at=moment("2026-03-01 15:00"))
@@ -206,7 +206,7 @@ def test_l11_on_the_same_local_day_points_make_room_again() -> None:
     data_of(shop.earn("anna", 15))
 
 
-def test_l11_on_a_later_day_they_do_not() -> None:
+def test_l11_a_clawback_on_a_later_day_does_not_release_the_limit() -> None:
     shop = Shop(timezone="Asia/Shanghai", max_earn_per_day=50)
     shop.rule(points=30, daily_limit=40)
     early = moment("2026-03-01 15:00")
@@ -215,7 +215,7 @@ def test_l11_on_a_later_day_they_do_not() -> None:
     assert data_of(shop.event("anna", occurred_at=early))["points_earned"] == 10
 
 
-def test_l11_points_make_room_also_while_the_tenant_has_no_bound() -> None:
+def test_l11_a_clawback_releases_usage_while_the_tenant_has_no_limit() -> None:
     shop = Shop(max_earn_per_day=30)
     shop.earn("anna", 30)
     shop.configure()
@@ -225,14 +225,14 @@ def test_l11_points_make_room_also_while_the_tenant_has_no_bound() -> None:
     data_of(shop.earn("anna", 2))
 
 
-def test_l11_what_was_never_counted_leaves_no_trace() -> None:
+def test_l11_a_clawback_of_uncounted_points_changes_no_usage() -> None:
     shop = Shop()
     shop.earn("anna", 30)
     data_of(shop.clawback("anna", shop.last_entry("anna")))
     assert not any(used.changed for used in shop.book.usage.values())
 
 
-def test_l11_times_and_lifetime_limits_never_come_back() -> None:
+def test_l11_times_and_lifetime_limits_are_never_released() -> None:
     shop = Shop()
     shop.rule("once", points=30, daily_limit=1, daily_limit_unit="times")
     shop.rule("life", points=30, total_limit=30)
@@ -242,22 +242,22 @@ def test_l11_times_and_lifetime_limits_never_come_back() -> None:
         assert data_of(shop.event("anna", event_type))["points_earned"] == 0
 
 
-def test_what_a_clawback_needs_is_known_before_it_is_decided() -> None:
+def test_the_read_set_covers_a_clawback() -> None:
     shop = Shop(max_earn_per_day=50)
     shop.rule(points=30, daily_limit=40)
     shop.event("anna")
     granted = shop.last_entry("anna")
     shop.clawback("anna", granted, amount=10)
     command = Clawback(tenant_id=SHOP, user_id="anna", related_id=granted.id)
-    needs = shop.needs(command)
-    assert needs.accounts[SHOP, "anna"].debit == 20
-    assert needs.windows == {window for window in shop.book.usage if window.period == "day"}
+    read_set = shop.read_set(command)
+    assert read_set.accounts[SHOP, "anna"].debit == 20
+    assert read_set.windows == {window for window in shop.book.usage if window.period == "day"}
 
 
-def test_what_cancelling_pending_points_needs_is_known_before_it_is_decided() -> None:
+def test_the_read_set_covers_a_cancellation_of_pending_points() -> None:
     shop = Shop(max_earn_per_day=50)
     shop.earn("anna", 30)
     shop.earn("anna", 10, activates_at=NOON + timedelta(days=1))
     command = CancelPending(tenant_id=SHOP, user_id="anna", related_id=shop.last_entry("anna").id)
     shop.apply(Clawback(tenant_id=SHOP, user_id="anna", related_id=command.related_id, amount=1))
-    assert shop.needs(command).windows == set(shop.book.usage)
+    assert shop.read_set(command).windows == set(shop.book.usage)

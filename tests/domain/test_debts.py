@@ -1,4 +1,4 @@
-"""Who repays a debt: the lots that bring points, in the order of consumption. The user keeps what lasts."""
+"""Tests which lots repay debt: the incoming ones, in consumption order."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ APRIL, MAY, JUNE = moment("2026-04-01"), moment("2026-05-01"), moment("2026-06-0
 
 
 def in_debt(owed: int, shop: Shop) -> Shop:
-    """Anna spends what she has, and owes so many points for what she earned first."""
+    """Let Anna spend all points and owe some of the points that she earned first."""
     shop.earn("anna", owed)
     earned = shop.last_entry("anna")
     shop.spend("anna", shop.balance("anna"))
@@ -73,7 +73,7 @@ def by_transfer(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "credit", [by_release, by_timeout, by_capture_of_a_part, by_refund, by_activation, by_transfer]
 )
-def test_the_lots_that_expire_first_repay(credit: Callable[[Shop], None]) -> None:
+def test_the_lots_that_expire_first_repay_debt(credit: Callable[[Shop], None]) -> None:
     shop = Shop(transfer_enabled=True)
     credit(shop)
     account = shop.account("anna")
@@ -81,18 +81,18 @@ def test_the_lots_that_expire_first_repay(credit: Callable[[Shop], None]) -> Non
     assert (account.balance, account.debt) == (3, 0)
 
 
-def test_what_comes_back_late_repays_by_the_expiry_that_grace_gives_it() -> None:
+def test_late_points_repay_debt_by_their_grace_expiry() -> None:
     shop = Shop(hold_grace_days=7)
     shop.earn("anna", 3, expires_at=moment("2026-03-05"))
     shop.earn("anna", 4, expires_at=moment("2026-03-20"))
     hold = shop.hold("anna", 7)
     in_debt(4, shop)
     data_of(shop.unfreeze("anna", hold_id=hold.id, at=moment("2026-03-19")))
-    # The 4 end on the 20th, the 3 on the 26th, a week after they came back.
+    # The 4 expire on the 20th, the 3 on the 26th, a week after their return.
     assert [(lot.remaining, lot.expires_at) for lot in shop.lots("anna")] == [(3, moment("2026-03-26"))]
 
 
-def test_without_grace_what_has_expired_repays_first() -> None:
+def test_expired_points_without_grace_repay_debt_first() -> None:
     shop = Shop(hold_grace_days=0)
     shop.earn("anna", 3, expires_at=moment("2026-03-05"))
     shop.earn("anna", 4)
@@ -103,7 +103,7 @@ def test_without_grace_what_has_expired_repays_first() -> None:
     assert (account.balance, account.debt, account.expired_points) == (3, 0, 0)
 
 
-def test_each_entry_repays_from_what_it_brings_itself() -> None:
+def test_each_entry_repays_debt_from_its_own_lots() -> None:
     shop = in_debt(5, Shop())
 
     def lot(amount: int, expires_at: datetime | None) -> OpeningLot:

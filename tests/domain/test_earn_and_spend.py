@@ -1,4 +1,4 @@
-"""Earning and spending, and whom they are refused."""
+"""Tests earning and spending, and their refusals."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def test_the_first_points_open_the_account() -> None:
     }
 
 
-def test_an_entry_tells_what_was_before_and_after() -> None:
+def test_an_entry_has_the_balance_before_and_after() -> None:
     shop = Shop()
     shop.earn("anna", 100)
     [entry] = data_of(shop.spend("anna", 30))["transactions"]
@@ -32,14 +32,14 @@ def test_an_entry_tells_what_was_before_and_after() -> None:
     assert (entry["seq"], entry["balance_before"], entry["balance_after"]) == (2, 100, 70)
 
 
-def test_a_lot_takes_the_expiry_that_the_command_names() -> None:
+def test_a_lot_has_the_expiry_of_its_command() -> None:
     shop = Shop(default_expiry_days=30)
     shop.earn("anna", 1, expires_at=moment("2026-03-05"))
     assert shop.lots("anna")[0].expires_at == moment("2026-03-05")
     assert shop.entries("anna")[0].expires_at == moment("2026-03-05")
 
 
-def test_everything_that_is_there_can_be_spent_and_no_point_more() -> None:
+def test_the_whole_balance_can_be_spent_and_not_one_point_more() -> None:
     shop = Shop()
     shop.earn("anna", 10)
     assert reason_of(shop.spend("anna", 11)) == "INSUFFICIENT_BALANCE"
@@ -62,12 +62,12 @@ def test_a_spend_below_the_minimum_is_refused() -> None:
     refused = refusal_of(shop.spend("anna", 99))
     assert (refused.reason.name, refused.message) == (
         "BELOW_MINIMUM",
-        "at least 100 points are spent at once",
+        "a spend has at least 100 points",
     )
     data_of(shop.spend("anna", 100))
 
 
-def test_who_never_earned_cannot_spend_or_expire() -> None:
+def test_a_user_without_an_account_cannot_spend_or_expire() -> None:
     shop = Shop(transfer_enabled=True)
     for decision in (
         shop.spend("anna", 1),
@@ -79,7 +79,7 @@ def test_who_never_earned_cannot_spend_or_expire() -> None:
     assert shop.book.accounts == {}
 
 
-def test_an_unknown_tenant_is_refused_whatever_is_asked() -> None:
+def test_every_command_for_an_unknown_tenant_is_refused() -> None:
     shop = Shop()
     shop.book.tenants.clear()
     for decision in (
@@ -102,7 +102,7 @@ def test_the_same_user_of_two_tenants_has_two_accounts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switch", "act"),
+    ("switch", "apply_command"),
     [
         ("earn_enabled", lambda shop: shop.earn("anna", 1)),
         ("earn_enabled", lambda shop: shop.event("anna")),
@@ -111,15 +111,17 @@ def test_the_same_user_of_two_tenants_has_two_accounts() -> None:
     ],
     ids=["earn", "apply-rule", "spend", "transfer"],
 )
-def test_what_the_tenant_switched_off_is_refused(switch: str, act: Callable[[Shop], Decision]) -> None:
+def test_a_feature_that_the_tenant_has_disabled_is_refused(
+    switch: str, apply_command: Callable[[Shop], Decision]
+) -> None:
     shop = Shop()
     shop.earn("anna", 10)
     shop.earn("ben", 10)
     shop.rule(points=1)
     shop.configure(**{"transfer_enabled": True, switch: False})
-    assert reason_of(act(shop)) == "FEATURE_DISABLED"
+    assert reason_of(apply_command(shop)) == "FEATURE_DISABLED"
     shop.configure(**{"transfer_enabled": True, switch: True})
-    assert isinstance(act(shop), Applied)
+    assert isinstance(apply_command(shop), Applied)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_h6_an_inactive_account_neither_earns_nor_spends_nor_transfers(status: s
     assert (shop.balance("anna"), shop.balance("ben")) == (100, 100)
 
 
-def test_h6_a_suspended_accounts_points_expire_by_time_and_by_hand() -> None:
+def test_h6_points_of_a_suspended_account_expire_by_time_and_by_command() -> None:
     shop = Shop()
     shop.earn("anna", 10, expires_at=moment("2026-04-01"))
     shop.earn("anna", 10)

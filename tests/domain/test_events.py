@@ -1,15 +1,15 @@
-"""Events as others hear them."""
+"""Tests outgoing events."""
 
 from datetime import date
 from uuid import UUID
 
-from pointledger.domain.events.outgoing import EVENT_OF_ENTRY, EVENT_TYPES, Event, notice_id
+from pointledger.domain.events.outgoing import EVENT_OF_ENTRY, EVENT_TYPES, Event, reminder_id
 from pointledger.domain.ledger.entry import TOTALS
 from pointledger.domain.program.tenant import tenant_from
 from tests.domain.books import NOON, Shop
 
 
-def test_every_kind_of_entry_is_told_by_one_event() -> None:
+def test_every_kind_of_entry_has_one_event() -> None:
     assert set(EVENT_OF_ENTRY) == set(TOTALS)
     assert set(EVENT_OF_ENTRY.values()) | {
         "points.expiring_soon",
@@ -18,7 +18,7 @@ def test_every_kind_of_entry_is_told_by_one_event() -> None:
     } == set(EVENT_TYPES)
 
 
-def test_a_tenant_wants_no_events_unless_it_says_so() -> None:
+def test_a_tenant_sends_no_events_by_default() -> None:
     wanted = [
         tenant_from({"tenant_id": "shop", **config}).wanted_events
         for config in ({}, {"events": ["points.spent"]}, {"events": "all"})
@@ -45,21 +45,21 @@ def test_an_event_carries_the_trace_of_its_command() -> None:
     assert traced.as_cloud_event("/ledger")["traceparent"] == "00-trace"
 
 
-def test_what_concerns_nobody_has_no_subject() -> None:
-    told = Event(UUID(int=7), "limit.window_closed", "shop", None, NOON, {}).as_cloud_event("/ledger")
-    assert "subject" not in told
-    assert told["data"] == {"tenant_id": "shop"}
+def test_an_event_without_a_user_has_no_subject() -> None:
+    event = Event(UUID(int=7), "limit.window_closed", "shop", None, NOON, {}).as_cloud_event("/ledger")
+    assert "subject" not in event
+    assert event["data"] == {"tenant_id": "shop"}
 
 
-def test_the_id_of_a_notice_follows_from_what_it_is_about() -> None:
+def test_a_reminders_id_depends_on_its_tenant_subject_and_day() -> None:
     day = date(2026, 3, 1)
-    first = notice_id("shop", "anna/30", day, NOON)
-    assert first == notice_id("shop", "anna/30", day, NOON)
-    assert first != notice_id("shop", "anna/7", day, NOON)
-    assert first != notice_id("cafe", "anna/30", day, NOON)
+    first = reminder_id("shop", "anna/30", day, NOON)
+    assert first == reminder_id("shop", "anna/30", day, NOON)
+    assert first != reminder_id("shop", "anna/7", day, NOON)
+    assert first != reminder_id("cafe", "anna/30", day, NOON)
 
 
-def test_a_status_that_stays_the_same_is_no_change() -> None:
+def test_an_unchanged_status_is_not_recorded() -> None:
     shop = Shop()
     shop.earn("anna", 5)
     shop.set_status("anna", "suspended")

@@ -1,4 +1,4 @@
-"""Figures that would not fit are refused by name; and what takes, or comes with time, always fits."""
+"""Tests that commands are refused by name if a figure would exceed its maximum. Debits always fit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from pointledger.domain.commands import Exchange, OpeningLot, WalletAdjust
 from pointledger.domain.commands.outcomes import Decision, Reason
 from pointledger.domain.ledger.account import MAX_BALANCE, MAX_TOTAL
-from pointledger.domain.program.limits import MOST_COUNTED, SharedUsage
+from pointledger.domain.program.limits import MAX_COUNT, SharedUsage
 from pointledger.domain.values.money import MAX_MONEY_TOTAL
 from tests.domain.books import SHOP, Shop, data_of, moment, reason_of, refusal_of
 
@@ -49,19 +49,19 @@ WAYS: dict[str, tuple[str, Callable[[Shop], Decision]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_total_that_would_be_too_large_is_named_and_nothing_is_applied(way: str) -> None:
+def test_a_total_that_would_be_too_large_is_named_and_nothing_changes(way: str) -> None:
     total, bring = WAYS[way]
     shop = shop_of()
     shop.spend("anna", 5)
     account = shop.account("anna")
     setattr(account, total, MAX_TOTAL - 4)
-    before = shop.told("anna"), shop.told("ben"), counted(shop)
+    before = shop.history("anna"), shop.history("ben"), counted(shop)
     refused = refusal_of(bring(shop))
     assert (refused.reason, refused.message) == (
         Reason.FIGURE_TOO_LARGE,
         f"{total} would be more than {MAX_TOTAL}",
     )
-    assert (shop.told("anna"), shop.told("ben"), counted(shop)) == before
+    assert (shop.history("anna"), shop.history("ben"), counted(shop)) == before
     setattr(account, total, MAX_TOTAL - 5)
     data_of(bring(shop))
     assert getattr(account, total) == MAX_TOTAL
@@ -69,7 +69,7 @@ def test_a_total_that_would_be_too_large_is_named_and_nothing_is_applied(way: st
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("held_as", ["balance", "pending_balance", "frozen_balance"])
-def test_an_account_holds_no_more_than_may_become_available_at_once(way: str, held_as: str) -> None:
+def test_an_account_has_a_maximum_of_available_pending_and_frozen_points(way: str, held_as: str) -> None:
     shop = shop_of()
     shop.spend("anna", 5)
     account, bring = shop.account("anna"), WAYS[way][1]
@@ -79,7 +79,7 @@ def test_an_account_holds_no_more_than_may_become_available_at_once(way: str, he
     data_of(bring(shop))
 
 
-def test_the_tenants_maximum_comes_first_and_clamps_what_rules_grant() -> None:
+def test_the_tenants_maximum_applies_first_and_clamps_grants() -> None:
     shop = shop_of(max_balance=12)
     shop.account("anna").total_earned = MAX_TOTAL - 2
     assert reason_of(shop.earn("anna", 5)) == "MAX_BALANCE"
@@ -87,7 +87,7 @@ def test_the_tenants_maximum_comes_first_and_clamps_what_rules_grant() -> None:
     assert reason_of(shop.earn("anna", 1)) == "MAX_BALANCE"
 
 
-def test_the_grants_of_all_rules_count_together_and_limits_count_first() -> None:
+def test_the_grants_of_all_rules_are_added_after_limits() -> None:
     shop = shop_of()
     shop.rule(points=5, daily_limit=3)
     shop.account("anna").total_earned = MAX_TOTAL - 7
@@ -97,7 +97,7 @@ def test_the_grants_of_all_rules_count_together_and_limits_count_first() -> None
     assert data_of(shop.event("anna"))["points_earned"] == 8
 
 
-def test_a_user_without_an_account_gets_none_for_grants_that_do_not_fit() -> None:
+def test_grants_that_do_not_fit_open_no_account() -> None:
     shop = Shop()
     for _ in range(2):
         shop.rule(points=MAX_BALANCE)
@@ -105,7 +105,7 @@ def test_a_user_without_an_account_gets_none_for_grants_that_do_not_fit() -> Non
     assert (SHOP, "carl") not in shop.book.accounts
 
 
-def test_debt_that_would_be_too_large_is_named() -> None:
+def test_a_debt_that_would_be_too_large_is_refused() -> None:
     shop = shop_of()
     earned = shop.last_entry("anna")
     shop.spend("anna", 10)
@@ -117,26 +117,26 @@ def test_debt_that_would_be_too_large_is_named() -> None:
     )
 
 
-def test_the_usage_of_a_limit_that_all_share_is_no_larger_than_its_counter_keeps() -> None:
+def test_the_usage_of_a_shared_limit_fits_its_counter() -> None:
     shop = Shop()
     limit = {"scope": "rule", "period": "lifetime", "unit": "times", "max": 1_000_000}
     shop.rule(points=5, limits=[limit])
     data_of(shop.event("anna"))
     (used,) = (used for window, used in shop.book.usage.items() if window.is_shared)
-    used.points = MOST_COUNTED - 4
+    used.points = MAX_COUNT - 4
     assert reason_of(shop.event("ben")) == "FIGURE_TOO_LARGE"
     assert (SHOP, "ben") not in shop.book.accounts
-    used.points = MOST_COUNTED - 5
+    used.points = MAX_COUNT - 5
     data_of(shop.event("ben"))
 
 
-def test_a_batch_that_others_have_overtaken_does_not_overflow_a_shared_counter() -> None:
+def test_a_concurrent_batch_does_not_overflow_a_shared_counter() -> None:
     used = SharedUsage(points=7, times=1, points_before=7, times_before=1)
     used.add(5)
     shop = Shop()
     rule = shop.rule(limits=[{"scope": "rule", "period": "day", "unit": "times", "max": 9}], points=5)
     used.keep_within(rule.body.limits[0])
-    assert used.most_points == MOST_COUNTED - 5
+    assert used.most_points == MAX_COUNT - 5
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_batch_that_others_have_overtaken_does_not_overflow_a_shared_counter()
         lambda shop: shop.set_status("anna", "closed"),
     ],
 )
-def test_what_takes_points_is_never_too_large(take: Callable[[Shop], Decision]) -> None:
+def test_debits_are_never_too_large(take: Callable[[Shop], Decision]) -> None:
     shop = shop_of()
     for total in ("total_spent", "expired_points", "total_adjusted_out", "total_transferred_out"):
         setattr(shop.account("anna"), total, 4 * MAX_TOTAL - 10)
@@ -166,7 +166,7 @@ def test_what_takes_points_is_never_too_large(take: Callable[[Shop], Decision]) 
         ("total_exchanged", Exchange(tenant_id=SHOP, user_id="anna", amount=10, exchange_type="wallet")),
     ],
 )
-def test_a_wallets_totals_are_bounded_too(total: str, do: Any) -> None:
+def test_totals_of_wallets_are_bounded(total: str, do: Any) -> None:
     shop = shop_of(exchange_rate=1)
     shop.apply(in_wallet("deposit"))
     setattr(shop.book.wallets.known[SHOP, "anna"], total, MAX_MONEY_TOTAL)

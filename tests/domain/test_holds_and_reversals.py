@@ -1,4 +1,4 @@
-"""Holds meet debt, refunds and pending points."""
+"""Tests holds together with debt, refunds and pending points."""
 
 from copy import deepcopy
 from datetime import timedelta
@@ -10,7 +10,7 @@ from tests.domain.books import NOON, SHOP, Shop, data_of
 
 
 def in_debt(**config: Any) -> Shop:
-    """40 points are held, nothing is available, 25 are owed."""
+    """Create a shop where Anna has 40 held points, no available points and 25 points of debt."""
     shop = Shop(**config)
     shop.earn("anna", 100)
     earned = shop.entries("anna")[0]
@@ -21,7 +21,7 @@ def in_debt(**config: Any) -> Shop:
     return shop
 
 
-def test_what_is_released_repays_debt_first() -> None:
+def test_released_points_repay_debt_first() -> None:
     shop = in_debt()
     shop.unfreeze("anna", amount=30)
     account = shop.account("anna")
@@ -34,7 +34,7 @@ def test_what_is_released_repays_debt_first() -> None:
     assert [(lot.remaining, lot.frozen, lot.state) for lot in account.lots] == [(5, 10, "active")]
 
 
-def test_a_lot_whose_points_all_repay_debt_is_at_its_end() -> None:
+def test_a_lot_whose_points_all_repay_debt_ends() -> None:
     shop = in_debt()
     shop.unfreeze("anna", amount=20)
     shop.capture("anna", shop.entries("anna")[1].id)
@@ -43,7 +43,7 @@ def test_a_lot_whose_points_all_repay_debt_is_at_its_end() -> None:
     assert {lot.state for lot in shop.book.new_lots} == {"consumed"}
 
 
-def test_what_comes_back_as_a_new_lot_repays_debt_from_it() -> None:
+def test_points_that_return_in_a_new_lot_repay_debt_from_it() -> None:
     shop = Shop(hold_grace_days=7)
     shop.earn("anna", 40, expires_at=NOON + timedelta(days=1))
     earned = shop.entries("anna")[0]
@@ -57,7 +57,7 @@ def test_what_comes_back_as_a_new_lot_repays_debt_from_it() -> None:
     assert account.next_expiry_at == NOON + timedelta(days=9)
 
 
-def test_a_positive_adjustment_repays_debt_and_counts_as_given() -> None:
+def test_a_positive_adjustment_repays_debt_and_counts_in_its_total() -> None:
     shop = in_debt()
     shop.adjust("anna", 30)
     account = shop.account("anna")
@@ -75,19 +75,19 @@ def test_a_capture_is_refunded_to_the_lots_that_paid() -> None:
     assert [(lot.remaining, lot.frozen) for lot in shop.account("anna").lots] == [(3, 0), (10, 0)]
 
 
-def test_debt_makes_room_and_what_is_held_takes_none() -> None:
+def test_debt_makes_room_below_the_maximum_and_held_points_take_none() -> None:
     shop = in_debt(max_balance=100)
     assert isinstance(data_of(shop.earn("anna", 125)), dict)
     assert shop.account("anna").balance == 100
 
 
-def test_who_closes_forfeits_what_is_pending_in_an_entry_of_its_own() -> None:
+def test_closing_forfeits_pending_points_by_a_separate_entry() -> None:
     shop = Shop()
     shop.earn("anna", 10)
     shop.earn("anna", 7, activates_at=NOON + timedelta(days=4))
     shop.earn("anna", 8, activates_at=NOON + timedelta(days=5))
-    told = data_of(shop.set_status("anna", "closed"))
-    assert told["points_forfeited"] == 25
+    data = data_of(shop.set_status("anna", "closed"))
+    assert data["points_forfeited"] == 25
     account = shop.account("anna")
     assert (account.balance, account.pending_balance, account.next_activation_at) == (0, 0, None)
     assert (account.total_adjusted_out, account.pending, account.lots) == (25, [], [])
@@ -98,13 +98,13 @@ def test_who_closes_forfeits_what_is_pending_in_an_entry_of_its_own() -> None:
     assert [lot.state for lot in shop.book.new_lots] == ["consumed", "cancelled", "cancelled"]
 
 
-def test_closing_needs_all_that_is_pending_and_suspending_does_not() -> None:
+def test_closing_reads_all_pending_lots_and_suspending_does_not() -> None:
     shop = Shop()
     shop.earn("anna", 7, activates_at=NOON + timedelta(days=4))
-    asked = {"tenant_id": SHOP, "user_id": "anna", "reason": "asked for"}
+    fields = {"tenant_id": SHOP, "user_id": "anna", "reason": "requested"}
     for status in ("suspended", "closed"):
-        needs = shop.needs(SetStatus.model_validate(asked | {"status": status}))
-        assert needs.accounts[SHOP, "anna"].pending is (status == "closed")
+        read_set = shop.read_set(SetStatus.model_validate(fields | {"status": status}))
+        assert read_set.accounts[SHOP, "anna"].pending is (status == "closed")
 
 
 def test_debt_outlives_the_account() -> None:
@@ -139,7 +139,7 @@ def test_a_dry_run_leaves_holds_and_pending_points_as_they_are() -> None:
     assert shop.book == before
 
 
-def test_a_sweep_for_pending_points_believes_no_future() -> None:
+def test_a_future_as_of_does_not_activate_pending_points() -> None:
     shop = Shop()
     shop.earn("anna", 5, activates_at=NOON + timedelta(days=1))
     shop.activate_due("anna", NOON + timedelta(days=1), at=NOON)

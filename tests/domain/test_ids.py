@@ -1,4 +1,4 @@
-"""Ids, and the lane that a user's commands stand in: both are contracts between machines."""
+"""Tests ids and lanes, which are contracts between hosts."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -21,7 +21,7 @@ def test_either_spelling_may_be_in_lower_or_upper_case() -> None:
     assert parse_id(ULID.lower()) == parse_id(SAME_AS_UUID.upper()) == UUID(SAME_AS_UUID)
 
 
-def test_what_is_shown_is_a_ulid_that_can_be_read_back() -> None:
+def test_an_id_is_shown_as_a_ulid_that_can_be_parsed() -> None:
     assert show_id(UUID(SAME_AS_UUID)) == ULID
 
 
@@ -36,8 +36,8 @@ def test_the_largest_id_has_both_spellings() -> None:
         "5",
         "0" * 25,
         "0" * 27,
-        "8" + "0" * 25,  # one more than 128 bits hold
-        "I" * 26,  # a letter that Crockford leaves out
+        "8" + "0" * 25,  # one more than fits into 128 bits
+        "I" * 26,  # excluded by Crockford's alphabet
         "U" * 26,
         "é" * 26,
         "ß" * 13,  # 26 characters only in upper case
@@ -52,7 +52,7 @@ def test_the_largest_id_has_both_spellings() -> None:
         "' OR 1=1--",
     ],
 )
-def test_anything_else_is_no_id(text: str) -> None:
+def test_other_texts_are_not_ids(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_id(text)
 
@@ -69,13 +69,13 @@ def test_a_new_id_begins_with_its_millisecond() -> None:
     assert before <= made <= milliseconds_of(datetime.now(UTC))
 
 
-def test_what_a_command_makes_has_the_same_ids_whenever_it_is_worked_out() -> None:
+def test_ids_derived_from_a_command_are_deterministic() -> None:
     command_id = UUID(SAME_AS_UUID)
     assert derive_id(command_id, 1, 1_740_000_000_000) == UUID("01952014-f800-1e8a-1360-59ef32a735f2")
     assert derive_id(command_id, 2, 1_740_000_000_000) != derive_id(command_id, 1, 1_740_000_000_000)
 
 
-def test_neighbouring_commands_make_things_with_different_ids() -> None:
+def test_neighboring_commands_derive_different_ids() -> None:
     made = {derive_id(UUID(int=number), ordinal, 0) for number in range(50) for ordinal in range(50)}
     assert len(made) == 2500
 
@@ -90,14 +90,14 @@ def test_neighbouring_commands_make_things_with_different_ids() -> None:
         ("a:b", "c", 4, 132),
     ],
 )
-def test_a_user_has_the_same_lane_on_every_machine_and_in_every_version(
+def test_a_user_has_the_same_lane_on_every_host_and_in_every_version(
     tenant_id: str, user_id: str, of_64: int, of_1024: int
 ) -> None:
     assert (lane_of(tenant_id, user_id, 64), lane_of(tenant_id, user_id, 1024)) == (of_64, of_1024)
     assert lane_of(tenant_id, user_id, 1) == 0
 
 
-def test_lanes_share_the_users_about_evenly() -> None:
+def test_users_are_spread_evenly_over_lanes() -> None:
     counts = [0] * 8
     for number in range(4000):
         counts[lane_of("shop", f"user-{number}", 8)] += 1

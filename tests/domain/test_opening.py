@@ -1,4 +1,4 @@
-"""Opening balances. Q7 is the acceptance case's."""
+"""Tests the import of opening balances. Q7 is an acceptance case."""
 
 from datetime import timedelta
 
@@ -15,45 +15,45 @@ LOTS = (
 )
 
 
-def test_q7_lots_come_with_their_age_and_expiry_one_entry_each() -> None:
+def test_q7_lots_keep_their_age_and_expiry_with_one_entry_each() -> None:
     shop = Shop(default_expiry_days=1, max_balance=1, max_earn_per_day=1, earn_enabled=False)
     data = data_of(shop.open("anna", LOTS[0], LOTS[2], control_sum=15))
-    assert shop.told("anna") == [("import", 10), ("import", 5)]
+    assert shop.history("anna") == [("import", 10), ("import", 5)]
     assert [(lot.earned_at, lot.expires_at) for lot in shop.lots("anna")] == [(FEBRUARY, APRIL), (NOON, None)]
     assert (data["points_earned"], shop.account("anna").total_earned) == (15, 15)
     assert shop.account("anna").next_expiry_at == APRIL
 
 
-def test_q7_what_has_expired_is_rejected_and_the_sums_tie() -> None:
+def test_q7_expired_lots_are_rejected_and_the_sums_match() -> None:
     shop = Shop()
     data = data_of(shop.open("anna", *LOTS, control_sum=35))
     assert (data["points_earned"], data["points_rejected"], data["control_sum"]) == (15, 20, 35)
     assert shop.balance("anna") == 15
 
 
-def test_q7_or_it_is_imported_as_expired_and_the_sums_tie() -> None:
+def test_q7_expired_lots_can_be_imported_as_expired_and_the_sums_match() -> None:
     shop = Shop()
     data = data_of(shop.open("anna", *LOTS, expired="import"))
     account = shop.account("anna")
     assert (data["points_earned"], data["points_rejected"], data["points_expired"]) == (35, 0, 20)
     assert (account.total_earned, account.expired_points, account.balance) == (35, 20, 15)
-    assert shop.told("anna")[-1] == ("scheduled", -20)
+    assert shop.history("anna")[-1] == ("scheduled", -20)
 
 
-def test_q7_of_lots_that_are_all_expired_an_empty_account_remains() -> None:
+def test_q7_an_import_of_only_expired_lots_opens_an_empty_account() -> None:
     shop = Shop()
     data = data_of(shop.open("anna", LOTS[1]))
     assert (data["points_earned"], data["points_rejected"], shop.balance("anna")) == (0, 20, 0)
 
 
-def test_q7_a_future_is_not_believed() -> None:
+def test_q7_a_future_earned_at_becomes_the_present() -> None:
     shop = Shop()
     data_of(shop.open("anna", OpeningLot(amount=5, earned_at=NOON + timedelta(days=9))))
     assert shop.lots("anna")[0].earned_at == NOON
 
 
-def test_q7_sums_that_do_not_tie_are_no_command() -> None:
-    with pytest.raises(ValueError, match="add up to, which is 35"):
+def test_q7_a_control_sum_that_does_not_match_is_refused() -> None:
+    with pytest.raises(ValueError, match="sum of the lots, which is 35"):
         Shop().open("anna", *LOTS, control_sum=34)
 
 
@@ -67,7 +67,7 @@ def test_an_import_repays_debt_and_can_be_clawed_back() -> None:
     assert (shop.balance("anna"), shop.account("anna").debt) == (3, 0)
 
 
-def test_what_counted_toward_no_limit_makes_no_room_in_one_when_it_is_clawed_back() -> None:
+def test_a_clawback_of_imported_points_releases_no_limit() -> None:
     shop = Shop(max_earn_per_day=50)
     shop.open("anna", OpeningLot(amount=30))
     imported = shop.last_entry("anna")
@@ -76,7 +76,7 @@ def test_what_counted_toward_no_limit_makes_no_room_in_one_when_it_is_clawed_bac
     assert reason_of(shop.earn("anna", 1)) == "LIMIT_REACHED"
 
 
-def test_nothing_is_imported_to_an_account_that_is_not_active_or_full() -> None:
+def test_an_import_to_an_inactive_or_full_account_is_refused() -> None:
     shop = Shop()
     shop.open("anna", OpeningLot(amount=10**15))
     assert reason_of(shop.open("anna", OpeningLot(amount=1))) == "FIGURE_TOO_LARGE"

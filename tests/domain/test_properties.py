@@ -1,4 +1,4 @@
-"""Whatever is asked, in whatever order: value is conserved, and the same commands give the same book."""
+"""Tests invariants of random commands: value is conserved, and the same commands give the same book."""
 
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -27,21 +27,17 @@ from pointledger.domain.commands import (
     Unfreeze,
 )
 from pointledger.domain.commands.outcomes import Decision, Refused
-from pointledger.domain.ledger.account import Account
-from pointledger.domain.ledger.book import Book
-from pointledger.domain.ledger.entry import Entry
-from pointledger.domain.ledger.lots import consumption_order
 from tests.domain.books import NOON, SHOP, Shop
+from tests.domain.invariants import assert_only_what_was_due_has_changed, assert_sound, mark
 
 USERS = ("anna", "ben", "carl")
-DIRECTION = {"restore": -1, "renew": 0}  # of lot moves; the others take
 Status = Literal["active", "suspended", "closed"]
 STATUSES: tuple[Status, ...] = ("active", "active", "suspended", "active", "suspended", "closed")
-EXAMPLES = 100  # of up to 20 commands: the folder's tests take two seconds together
+EXAMPLES = 100  # of up to 20 commands: all tests of the folder take two seconds
 
 
 class Step(NamedTuple):
-    """One command, told in numbers: what, who, to whom, how much, how many days later, and how it happens."""
+    """One command as numbers: kind, user, recipient, amount, days later, and variant."""
 
     kind: str
     user: int
@@ -151,7 +147,7 @@ def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:  # noqa: PLR0
         case "adjust":
             return Adjust(**who, amount=step.amount if step.other else -step.amount, reason="found")
         case "status":
-            return SetStatus(**who, status=STATUSES[max(step.when, 0)], reason="asked")
+            return SetStatus(**who, status=STATUSES[max(step.when, 0)], reason="requested")
         case "pro rata":
             return Expire(**who, amount=step.amount, strategy="pro_rata")
         case "refund":
@@ -173,14 +169,14 @@ def command_of(step: Step, number: int, shop: Shop) -> AnyCommand:  # noqa: PLR0
 
 
 def spend_of(shop: Shop, step: Step) -> UUID:
-    """One of the entries so far, a spend if there is one."""
+    """Return an existing entry, a spend if there is one."""
     spends = [entry.id for entry in shop.book.entries if entry.type == "spend"]
     found = spends or [entry.id for entry in shop.book.entries] or [UUID(int=0)]
     return found[step.other % len(found)]
 
 
 def earned_by(shop: Shop, step: Step) -> UUID:
-    """An entry of the user's, or any."""
+    """Return an entry of the user, or any entry."""
     of_user = [
         entry.id
         for account in shop.book.accounts.values()
@@ -191,14 +187,14 @@ def earned_by(shop: Shop, step: Step) -> UUID:
 
 
 def hold_of(step: Step, shop: Shop) -> UUID:
-    """One of the user's holds, whatever has become of it; without any, one that is not."""
+    """Return the id of a hold of the user in any state, or of an unknown hold."""
     account = shop.book.accounts.get((SHOP, USERS[step.user]))
     holds = list(account.holds) if account else []
     return holds[step.amount % len(holds)] if holds else UUID(int=99)
 
 
 def play(steps: list[Step]) -> tuple[Shop, list[Decision]]:
-    """Applies the steps to a new shop and looks at everything after each."""
+    """Apply the steps to a new shop, and check all invariants after each."""
     opened, decisions = shop(), []
     for number, step in enumerate(steps):
         command = command_of(step, number, opened)
@@ -212,115 +208,6 @@ def play(steps: list[Step]) -> tuple[Shop, list[Decision]]:
             assert_only_what_was_due_has_changed(opened.book, before)
         decisions.append(decision)
     return opened, decisions
-
-
-class Mark(NamedTuple):
-    """How far a book has come."""
-
-    entries: int
-    lots: int
-    accounts: set[tuple[str, str]]
-    usage: str
-    clocks: dict[tuple[str, str], Any]
-
-
-def mark(book: Book) -> Mark:
-    used = {window: (usage.points, usage.times) for window, usage in book.usage.items() if usage.times}
-    clocks = {key: account.as_of for key, account in book.accounts.items()}
-    return Mark(len(book.entries), len(book.new_lots), set(book.accounts), repr(used), clocks)
-
-
-def assert_only_what_was_due_has_changed(book: Book, before: Mark) -> None:
-    after = mark(book)
-    assert (after.accounts, after.usage) == (before.accounts, before.usage)
-    released = {entry.id for entry in book.entries[before.entries :] if entry.subtype == "timeout"}
-    assert all(lot.entry_id in released for lot in book.new_lots[before.lots :])
-    for entry in book.entries[before.entries :]:
-        if entry.subtype in ("timeout", "activation"):
-            continue
-        assert (entry.type, entry.subtype) == ("expire", "scheduled")
-        assert entry.expires_at is not None
-        assert entry.expires_at <= entry.occurred_at
-
-
-def assert_sound(book: Book, account: Account) -> None:
-    """What holds at every moment (the specification's two identities, and what follows from them)."""
-    assert account.balance + account.frozen_balance + account.pending_balance - account.debt == (
-        account.total_earned
-        + account.total_transferred_in
-        + account.total_adjusted_in
-        + account.total_refunded
-        - account.total_spent
-        - account.total_transferred_out
-        - account.total_adjusted_out
-        - account.expired_points
-        - account.total_clawed_back
-    )
-    assert account.balance == sum(lot.remaining for lot in account.lots)
-    assert account.frozen_balance == sum(lot.frozen for lot in account.lots)
-    assert account.pending_balance == sum(lot.remaining for lot in account.pending)
-    released = sum(e.amount for e in book.entries if e.account_id == account.id and e.type == "unfreeze")
-    assert 0 <= account.balance <= 150 + account.total_refunded + released
-    assert account.debt == 0 or account.balance == 0
-    assert account.lots == sorted(account.lots, key=consumption_order)
-
-    entries = [entry for entry in book.entries if entry.account_id == account.id]
-    assert [entry.seq for entry in entries] == list(range(1, account.version + 1))
-    balance = frozen = 0
-    for entry in entries:
-        balance += entry.delta
-        frozen += entry.delta_frozen
-        change = entry.delta + entry.delta_frozen + entry.delta_pending - entry.delta_debt
-        within = entry.subtype == "activation" or entry.type in ("freeze", "unfreeze")
-        assert change == 0 if within else abs(change) == entry.amount
-        if within:
-            assert entry.amount == abs(entry.delta_frozen or entry.delta_pending)
-        assert entry.amount > 0
-        assert entry.unsettled == 0
-        assert (entry.balance_after, entry.frozen_after) == (balance, frozen)
-    assert (balance, frozen) == (account.balance, account.frozen_balance)
-
-    own = [lot for lot in book.new_lots if lot.account_id == account.id]
-    assert all(0 <= min(lot.remaining, lot.frozen) <= lot.remaining + lot.frozen <= lot.amount for lot in own)
-    assert all((lot.remaining + lot.frozen > 0) == (lot.state in ("active", "pending")) for lot in own)
-    assert {lot.id for lot in account.lots} == {lot.id for lot in own if lot.state == "active"}
-    assert {lot.id for lot in account.pending} == {lot.id for lot in own if lot.state == "pending"}
-    assert all(not lot.activates_at or lot.activates_at > account.as_of for lot in account.pending)
-    for lot in own:
-        moved = [DIRECTION.get(move.kind, 1) * move.amount for move in book.moves if move.lot_id == lot.id]
-        assert lot.amount - lot.remaining - lot.frozen == sum(moved)
-        gone = [move.amount for move in book.moves if move.lot_id == lot.id and move.kind == "expire"]
-        assert lot.expired == sum(gone)
-    assert_holds_sound(account, entries)
-    for entry in entries:
-        undone = [
-            each.amount
-            for each in book.entries
-            if each.related_id == entry.id and each.subtype != "activation"
-        ]
-        assert sum(undone) <= entry.amount
-
-    soonest = min((lot.expires_at for lot in account.lots if lot.expires_at and lot.remaining), default=None)
-    if soonest is not None:
-        assert account.next_expiry_at is not None
-        assert account.next_expiry_at <= soonest
-
-
-def assert_holds_sound(account: Account, entries: list[Entry]) -> None:
-    """What is frozen is held, each hold is open while it holds, and entries tell all that became of it."""
-    assert account.frozen_balance == sum(hold.held for hold in account.holds.values())
-    frozen = dict.fromkeys((lot.id for lot in account.lots), 0)
-    for hold in account.holds.values():
-        assert (hold.held > 0) == hold.is_open
-        assert hold.held == sum(held.frozen for held in hold.lots)
-        assert hold.amount == sum(held.amount for held in hold.lots)
-        for held in hold.lots:
-            frozen[held.lot.id] = frozen.get(held.lot.id, 0) + held.frozen
-        of_it = [entry for entry in entries if entry.related_id == hold.id]
-        assert hold.captured == sum(entry.amount for entry in of_it if entry.subtype == "capture")
-        assert hold.released == sum(entry.amount for entry in of_it if entry.type == "unfreeze")
-        assert sum(entry.subtype == "capture" for entry in of_it) <= 1
-    assert all(lot.frozen == frozen[lot.id] for lot in account.lots)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)

@@ -1,4 +1,4 @@
-"""Refunds: a spend is undone, to the very lots. The names R1 to R11 are the acceptance cases'."""
+"""Tests refunds of spends to the lots that paid. R1 to R11 are acceptance cases."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ APRIL, MAY = moment("2026-04-01"), moment("2026-05-01")
 
 
 def spent_twelve(**config: Any) -> Shop:
-    """Anna has spent 12 of 3 + 4 + 10 points that expire in April, in May and never."""
+    """Let Anna spend 12 of 3 + 4 + 10 points that expire in April, in May and never."""
     shop = Shop(transfer_enabled=True, **config)
     shop.earn("anna", 3, expires_at=APRIL)
     shop.earn("anna", 4, expires_at=MAY)
@@ -29,7 +29,7 @@ def lots(shop: Shop) -> list[tuple[int, datetime | None]]:
     return [(lot.remaining, lot.expires_at) for lot in shop.lots("anna")]
 
 
-def test_a_refund_is_an_entry_of_its_own_that_names_the_spend() -> None:
+def test_a_refund_is_a_new_entry_that_names_the_spend() -> None:
     shop = spent_twelve()
     spend = shop.last_entry("anna")
     data = data_of(shop.refund("anna", 12, spend, reason="returned"))
@@ -39,7 +39,7 @@ def test_a_refund_is_an_entry_of_its_own_that_names_the_spend() -> None:
     assert (shop.account("anna").total_spent, shop.balance("anna")) == (12, 17)
 
 
-def test_r1_all_refunds_together_give_back_no_more_than_was_spent() -> None:
+def test_r1_all_refunds_together_return_no_more_than_was_spent() -> None:
     shop = spent_twelve()
     spend = shop.last_entry("anna")
     assert reason_of(shop.refund("anna", 13, spend)) == "RELATED_NOT_REVERSIBLE"
@@ -54,7 +54,7 @@ def test_r1_all_refunds_together_give_back_no_more_than_was_spent() -> None:
     assert shop.balance("anna") == 17
 
 
-def test_r2_the_lots_that_paid_last_get_theirs_first_with_their_expiry() -> None:
+def test_r2_the_lots_that_paid_last_are_refunded_first_with_their_expiry() -> None:
     shop = spent_twelve()
     spend = shop.last_entry("anna")
     before = {lot.id for lot in shop.book.new_lots}
@@ -73,7 +73,7 @@ def test_r2_the_lots_that_paid_last_get_theirs_first_with_their_expiry() -> None
     assert shop.account("anna").next_expiry_at == APRIL
 
 
-def test_r3_what_has_expired_since_comes_back_in_a_lot_with_grace() -> None:
+def test_r3_points_that_have_expired_since_return_in_a_lot_with_grace() -> None:
     shop = spent_twelve(timezone="Europe/Berlin")
     spend = shop.last_entry("anna")
     paid = shop.book.new_lots[0]
@@ -86,38 +86,38 @@ def test_r3_what_has_expired_since_comes_back_in_a_lot_with_grace() -> None:
     assert reason_of(shop.refund("anna", 1, spend)) == "RELATED_NOT_REVERSIBLE"
 
 
-def test_r3_a_tenant_may_choose_how_long_grace_is() -> None:
+def test_r3_a_tenant_configures_its_grace_period() -> None:
     shop = spent_twelve(refund_grace_days=7)
     data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL))
     assert (3, APRIL + timedelta(days=7)) in lots(shop)
 
 
-def test_r3_without_grace_it_expires_at_once() -> None:
+def test_r3_refunded_points_without_grace_expire_at_once() -> None:
     shop = spent_twelve(refund_grace_days=0)
     data = data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL))
-    assert shop.told("anna")[-2:] == [("linked", 12), ("scheduled", -3)]
+    assert shop.history("anna")[-2:] == [("linked", 12), ("scheduled", -3)]
     assert data["account"]["balance"] == shop.balance("anna") == 14
 
 
-def test_r3_without_grace_it_keeps_the_expiry_that_has_passed() -> None:
+def test_r3_refunded_points_without_grace_keep_their_past_expiry() -> None:
     shop = spent_twelve(refund_grace_days=0)
     data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL + timedelta(days=5)))
     assert shop.last_entry("anna").expires_at == APRIL
 
 
-def test_r3_where_expiry_is_off_the_lot_itself_comes_back() -> None:
+def test_r3_refunded_points_return_to_their_lot_while_expiry_is_off() -> None:
     shop = spent_twelve(expire_enabled=False)
     data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL))
     assert lots(shop) == [(3, APRIL), (4, MAY), (10, None)]
 
 
-def test_r3_where_expiry_is_off_nothing_expires_though_there_is_no_grace() -> None:
+def test_r3_refunds_without_grace_do_not_expire_while_expiry_is_off() -> None:
     shop = spent_twelve(expire_enabled=False, refund_grace_days=0)
     data_of(shop.refund("anna", 12, shop.last_entry("anna"), at=APRIL))
     assert lots(shop) == [(3, APRIL), (4, MAY), (10, None)]
 
 
-def test_r4_a_transfer_a_refund_an_earn_and_anothers_entry_cannot_be_refunded() -> None:
+def test_r4_transfers_refunds_earns_and_other_users_entries_cannot_be_refunded() -> None:
     shop = spent_twelve()
     shop.earn("ben", 10)
     spend = shop.last_entry("anna")
@@ -131,7 +131,7 @@ def test_r4_a_transfer_a_refund_an_earn_and_anothers_entry_cannot_be_refunded() 
     assert reason_of(shop.refund("ben", 1, shop.last_entry("ben"))) == "RELATED_NOT_REVERSIBLE"
 
 
-def test_r5_without_an_entry_it_is_goodwill_with_the_default_expiry() -> None:
+def test_r5_a_refund_without_an_entry_is_goodwill_with_the_default_expiry() -> None:
     shop = Shop(default_expiry_days=10)
     shop.earn("anna", 1)
     data_of(shop.refund("anna", 5, actor="admin:eve", reason="sorry"))
@@ -141,7 +141,7 @@ def test_r5_without_an_entry_it_is_goodwill_with_the_default_expiry() -> None:
     assert (shop.account("anna").total_refunded, shop.account("anna").total_earned) == (5, 1)
 
 
-def test_r11_rules_that_changed_since_change_no_refund() -> None:
+def test_r11_a_changed_rule_does_not_change_a_refund() -> None:
     shop = spent_twelve()
     spend = shop.last_entry("anna")
     shop.configure(min_spend_points=100, spend_enabled=False, earn_enabled=False, max_balance=5)
@@ -149,7 +149,7 @@ def test_r11_rules_that_changed_since_change_no_refund() -> None:
     assert shop.balance("anna") == 17
 
 
-def test_l12_a_refund_may_exceed_the_maximum_but_not_what_can_be_counted() -> None:
+def test_l12_a_refund_may_exceed_the_tenants_maximum_but_not_the_ledgers() -> None:
     shop = Shop(max_balance=10)
     shop.earn("anna", 10)
     data_of(shop.refund("anna", 5))
@@ -157,7 +157,7 @@ def test_l12_a_refund_may_exceed_the_maximum_but_not_what_can_be_counted() -> No
     assert reason_of(shop.refund("anna", MAX_BALANCE)) == "FIGURE_TOO_LARGE"
 
 
-def test_q2_a_refund_that_comes_before_its_spend_is_refused_for_good() -> None:
+def test_q2_a_refund_before_its_spend_is_refused_finally() -> None:
     shop = Shop()
     shop.earn("anna", 10)
     early = Refund(tenant_id=SHOP, user_id="anna", amount=5, related_id=UUID(int=9))
@@ -172,7 +172,7 @@ def test_h6_a_suspended_account_gets_its_points_back() -> None:
 
 
 def owes(owed: int) -> tuple[Shop, Entry]:
-    """Anna has spent 12 of 3 + 4 + 10 points, then the rest, and owes some."""
+    """Let Anna spend 12 of 3 + 4 + 10 points, then the rest, and owe some."""
     shop = spent_twelve()
     spend = shop.last_entry("anna")
     shop.spend("anna", 5)
@@ -181,7 +181,7 @@ def owes(owed: int) -> tuple[Shop, Entry]:
 
 
 @pytest.mark.parametrize(("owed", "left", "debt"), [(4, [3, 5], 0), (12, [], 0), (20, [], 8)])
-def test_a_refund_repays_debt_from_what_it_restores_and_leaves_what_lasts_longest(
+def test_a_refund_repays_debt_and_keeps_the_points_that_expire_last(
     owed: int, left: list[int], debt: int
 ) -> None:
     shop, spend = owes(owed)
@@ -194,9 +194,9 @@ def test_a_refund_repays_debt_from_what_it_restores_and_leaves_what_lasts_longes
     assert (moved["restore"], moved["debt"]) == (12, min(owed, 12))
 
 
-def test_what_a_refund_restored_stays_restored_though_it_repaid_debt() -> None:
+def test_refunded_points_count_as_returned_even_if_they_repaid_debt() -> None:
     shop, spend = owes(4)
-    data_of(shop.refund("anna", 6, spend))  # 5 that never expire and one of May; 4 are owed
+    data_of(shop.refund("anna", 6, spend))  # 5 without expiry and 1 until May; 4 are owed
     assert lots(shop) == [(2, None)]
     data_of(shop.refund("anna", 6, spend))
     assert lots(shop) == [(3, APRIL), (3, MAY), (2, None)]

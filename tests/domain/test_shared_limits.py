@@ -1,5 +1,7 @@
-"""Limits that all of a tenant's users share, of scope `rule` and `tenant`: what one batch decides about them.
-Lanes that race for them: `tests/engine/test_shared_limits.py`."""
+"""Tests how one batch decides about shared limits, of scope `rule` and `tenant`.
+
+`tests/engine/test_shared_limits.py` tests concurrent lanes.
+"""
 
 from typing import Any
 
@@ -25,13 +27,13 @@ def shared(shop: Shop) -> list[SharedUsage]:
     return [used for used in shop.book.usage.values() if isinstance(used, SharedUsage)]
 
 
-def test_a_rules_limit_counts_what_it_grants_to_anybody() -> None:
+def test_a_rule_limit_counts_grants_to_all_users() -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[limit("rule", 10)])
     assert [granted(shop, "anna", 7), granted(shop, "ben", 7), granted(shop, "cleo", 7)] == [7, 3, 0]
 
 
-def test_a_tenants_limit_is_shared_by_the_rules_that_carry_it_and_by_no_other() -> None:
+def test_a_tenant_limit_is_shared_only_by_the_rules_that_have_it() -> None:
     shop = Shop()
     shop.rule("a", base=PER_UNIT, limits=[limit("tenant", 10)])
     shop.rule("b", base=PER_UNIT, limits=[limit("tenant", 10)])
@@ -40,7 +42,7 @@ def test_a_tenants_limit_is_shared_by_the_rules_that_carry_it_and_by_no_other() 
     assert [granted(shop, "anna", n, event_type=kind) for kind, n in events] == [100, 6, 4, 100, 0]
 
 
-def test_of_rules_that_share_a_budget_each_stops_at_its_own_maximum() -> None:
+def test_rules_that_share_a_budget_each_stop_at_their_own_maximum() -> None:
     shop = Shop()
     shop.rule("early", base=PER_UNIT, limits=[limit("tenant", 10)])
     shop.rule("late", base=PER_UNIT, limits=[limit("tenant", 15)])
@@ -55,15 +57,15 @@ def test_one_event_under_two_rules_counts_twice_in_their_budget() -> None:
     assert [granted(shop, "anna", 5), granted(shop, "ben", 5)] == [10, 5]
 
 
-def test_several_limits_stand_on_one_rule_and_the_tightest_is_named() -> None:
+def test_the_tightest_of_several_limits_is_named() -> None:
     shop = Shop()
     limits = [limit("user", 30), limit("rule", 8), limit("tenant", 9), limit("rule", 5, "lifetime", "times")]
     shop.rule(base=PER_UNIT, limits=limits)
     (grant,) = data_of(shop.event("anna", metadata={"n": 20}))["grants"]
-    assert (grant["wanted"], grant["granted"], grant["held_by"]) == (20, 8, "rule/day/points")
+    assert (grant["wanted"], grant["granted"], grant["limited_by"]) == (20, 8, "rule/day/points")
 
 
-def test_a_rule_that_refuses_refuses_over_a_shared_limit_too() -> None:
+def test_a_refusing_rule_refuses_over_a_shared_limit() -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[limit("rule", 10)], on_exceed="refuse")
     granted(shop, "anna", 7)
@@ -80,7 +82,7 @@ def test_a_rule_that_refuses_refuses_over_a_shared_limit_too() -> None:
         ("lifetime", ("2026-02-28", "2026-03-01", "2036-03-01"), [10, 0, 0]),
     ],
 )
-def test_a_shared_window_is_of_the_tenants_calendar(
+def test_a_shared_window_is_in_the_tenants_calendar(
     period: str, at: tuple[str, ...], expected: list[int]
 ) -> None:
     shop = Shop(timezone="Asia/Shanghai")
@@ -97,7 +99,7 @@ def test_an_event_of_yesterday_counts_in_yesterdays_budget() -> None:
     assert [granted(shop, "ben", 1), granted(shop, "anna", 1, occurred_at=yesterday)] == [0, 0]
 
 
-def test_a_new_version_goes_on_counting_and_its_own_maximum_holds() -> None:
+def test_a_new_version_continues_the_count_with_its_own_maximum() -> None:
     shop = Shop()
     shop.rule(name="a", base=PER_UNIT, limits=[limit("rule", 10)])
     granted(shop, "anna", 8)
@@ -109,7 +111,7 @@ def test_a_new_version_goes_on_counting_and_its_own_maximum_holds() -> None:
     assert granted(shop, "ben", 100) == 0
 
 
-def test_a_limit_counts_from_when_a_version_has_it() -> None:
+def test_a_limit_counts_from_the_version_that_introduces_it() -> None:
     shop = Shop()
     shop.rule(name="a", base=PER_UNIT)
     granted(shop, "anna", 80)
@@ -117,7 +119,7 @@ def test_a_limit_counts_from_when_a_version_has_it() -> None:
     assert [granted(shop, "ben", 7), granted(shop, "ben", 7)] == [7, 3]
 
 
-def test_l11_what_is_taken_back_on_its_day_makes_room_for_anybody() -> None:
+def test_l11_a_clawback_on_the_same_day_releases_a_shared_limit() -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[limit("rule", 10), limit("tenant", 10)])
     granted(shop, "anna", 10)
@@ -128,7 +130,7 @@ def test_l11_what_is_taken_back_on_its_day_makes_room_for_anybody() -> None:
 @pytest.mark.parametrize(
     "kept", [limit("rule", 10, "week"), limit("tenant", 10, "lifetime"), limit("rule", 1, unit="times")]
 )
-def test_l11_other_shared_limits_never_get_room_back(kept: dict[str, Any]) -> None:
+def test_l11_other_shared_limits_are_never_released(kept: dict[str, Any]) -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[kept])
     granted(shop, "anna", 10)
@@ -136,7 +138,7 @@ def test_l11_other_shared_limits_never_get_room_back(kept: dict[str, Any]) -> No
     assert granted(shop, "ben", 1) == 0
 
 
-def test_l11_on_a_later_day_a_budget_gets_nothing_back() -> None:
+def test_l11_a_clawback_on_a_later_day_does_not_release_a_budget() -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[limit("tenant", 10)])
     first = moment("2026-03-01 12:00")
@@ -145,20 +147,20 @@ def test_l11_on_a_later_day_a_budget_gets_nothing_back() -> None:
     assert granted(shop, "ben", 1, occurred_at=first) == 0
 
 
-def test_a_dry_run_shows_what_a_shared_limit_leaves_and_takes_nothing_of_it() -> None:
+def test_a_dry_run_shows_the_rest_of_a_shared_limit_and_uses_none() -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[limit("tenant", 10), limit("rule", 3, "lifetime", "times")])
     granted(shop, "anna", 7)
     command = ApplyRule(tenant_id=SHOP, user_id="ben", event_type="visit", metadata={"n": 5})
     for _ in range(2):
         (line,) = dry_run(shop.book, command, shop.now).lines
-        assert (line.granted, line.held_by) == (3, "tenant/day/points")
+        assert (line.granted, line.limited_by) == (3, "tenant/day/points")
         assert line.left == {"tenant/day/points": 3, "rule/lifetime/times": 2}
     assert granted(shop, "ben", 5) == 3
 
 
-def test_what_others_may_count_meanwhile_is_what_every_grant_leaves() -> None:
-    """The bound that storage holds against the counter as it stands at the end of the batch."""
+def test_the_bound_for_other_batches_is_the_room_that_every_grant_leaves() -> None:
+    """Storage compares this bound with the counter at the end of the batch."""
     shop = Shop()
     shop.rule("a", base=PER_UNIT, limits=[limit("tenant", 100), limit("tenant", 5, unit="times")])
     shop.rule("b", base=PER_UNIT, limits=[limit("tenant", 30)])
@@ -169,31 +171,31 @@ def test_what_others_may_count_meanwhile_is_what_every_grant_leaves() -> None:
     assert (used.most_points, used.most_times) == (10, 4)
     granted(shop, "ben", 10, event_type="a")
     assert (used.most_points, used.most_times) == (10, 2)
-    granted(shop, "ben", 50, event_type="b")  # nothing: 30 are used
+    granted(shop, "ben", 50, event_type="b")  # grants 0: 30 are used
     assert (used.points, used.times, used.most_points) == (30, 3, 10)
 
 
-def test_a_grant_that_was_held_back_leaves_others_nothing() -> None:
+def test_a_clamped_grant_leaves_no_room_for_other_batches() -> None:
     shop = Shop()
     shop.rule(base=PER_UNIT, limits=[limit("tenant", 100)])
-    window = next(iter(shop.needs(_visit("anna")).windows))
+    window = next(iter(shop.read_set(_visit("anna")).windows))
     shop.book.usage[window] = SharedUsage(95, 9, points_before=95, times_before=9)
     assert granted(shop, "anna", 10) == 5
     (used,) = shared(shop)
-    assert used.most_points == 95, "not one more than it was decided on"
+    assert used.most_points == 95, "the decision holds for at most this count"
 
 
-def test_every_shared_window_that_a_command_counts_in_is_loaded_for_it() -> None:
+def test_the_read_set_has_every_shared_window_of_a_command() -> None:
     shop = Shop()
     limits = [limit(scope, 100, period) for scope in ("rule", "tenant") for period in ("day", "lifetime")]
     shop.rule(base=PER_UNIT, limits=limits)
     command = _visit("anna")
     data_of(shop.apply(command))
-    assert shop.needs(command).windows == set(shop.book.usage)
+    assert shop.read_set(command).windows == set(shop.book.usage)
     taken = Clawback(tenant_id=SHOP, user_id="anna", related_id=shop.last_entry("anna").id)
     data_of(shop.apply(taken))
     days = {window for window in shop.book.usage if window.starts_on != LIFETIME_STARTS_ON}
-    assert shop.needs(taken).windows == days
+    assert shop.read_set(taken).windows == days
 
 
 def _visit(user_id: str) -> ApplyRule:

@@ -1,4 +1,4 @@
-"""What a refusal leaves behind: time has passed on the account of the command's user, whatever the reason."""
+"""Tests that a refused command still applies the due changes of its user's account."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ TENTH, ELEVENTH = moment("2026-03-10"), moment("2026-03-11")
 
 
 def something_due(**config: Any) -> Shop:
-    """On the tenth, 6 of anna's points are released, 8 become available and 4 expire."""
+    """Create a shop where, on the tenth, Anna's account releases 6, activates 8 and expires 4 points."""
     shop = Shop(transfer_enabled=True, **config)
     shop.earn("anna", 6)
     shop.freeze("anna", 6, expires_at=TENTH)
@@ -38,7 +38,7 @@ REFUSALS: dict[str, Callable[[Shop], Decision]] = {
     "SELF_TRANSFER": lambda shop: shop.transfer("anna", "anna", 1),
     "ACCOUNT_SUSPENDED": _suspended,
     "ACCOUNT_EXISTS": lambda shop: shop.apply(OpenAccount(tenant_id=SHOP, user_id="anna")),
-    "RECIPIENT_NOT_FOUND": lambda shop: shop.transfer("anna", "nobody", 1),
+    "RECIPIENT_NOT_FOUND": lambda shop: shop.transfer("anna", "unknown", 1),
     "RELATED_NOT_FOUND": lambda shop: shop.apply(
         CancelPending(tenant_id=SHOP, user_id="anna", related_id=UUID(int=1))
     ),
@@ -49,13 +49,13 @@ REFUSALS: dict[str, Callable[[Shop], Decision]] = {
     "INSUFFICIENT_BALANCE": lambda shop: shop.spend("anna", 500),
     "INSUFFICIENT_FROZEN": lambda shop: shop.unfreeze("anna", amount=500),
     "WALLET_NOT_FOUND": lambda shop: shop.apply(
-        WalletAdjust(tenant_id=SHOP, user_id="anna", type="withdraw", amount="1", reason="asked for")
+        WalletAdjust(tenant_id=SHOP, user_id="anna", type="withdraw", amount="1", reason="requested")
     ),
 }
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_time_has_passed_when_a_command_is_refused(name: str) -> None:
+def test_due_changes_apply_when_a_command_is_refused(name: str) -> None:
     shop = something_due(min_spend_points=2, max_balance=1000)
     shop.now = ELEVENTH
     assert reason_of(REFUSALS[name](shop)) == name
@@ -67,15 +67,15 @@ def test_time_has_passed_when_a_command_is_refused(name: str) -> None:
     assert (shop.account("anna").as_of, shop.balance("anna")) == (ELEVENTH, 14)
 
 
-def test_a_command_with_an_earlier_moment_is_judged_by_the_time_that_a_refusal_has_reached() -> None:
+def test_a_backdated_command_is_decided_by_the_clock_that_a_refusal_has_advanced() -> None:
     shop = Shop(backdating_days=None)
     shop.earn("anna", 5, expires_at=TENTH)
-    assert reason_of(shop.transfer("anna", "nobody", 1, at=ELEVENTH)) == "FEATURE_DISABLED"
+    assert reason_of(shop.transfer("anna", "unknown", 1, at=ELEVENTH)) == "FEATURE_DISABLED"
     assert reason_of(shop.spend("anna", 5, occurred_at=NOON)) == "INSUFFICIENT_BALANCE"
 
 
 @pytest.mark.parametrize("status", ["closed", "erased"])
-def test_for_an_account_that_is_closed_time_stands_still(status: str) -> None:
+def test_the_clock_of_a_closed_account_does_not_advance(status: str) -> None:
     shop = Shop()
     shop.earn("anna", 5)
     shop.account("anna").status = status

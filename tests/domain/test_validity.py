@@ -1,4 +1,4 @@
-"""When a rule holds, and when what it granted ends: by the tenant's clocks."""
+"""Tests when rules are valid and when their grants expire, in the tenant's local time."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_one_of_from_and_until_is_enough() -> None:
         ("2026-03-01 16:00", False),  # Monday
     ],
 )
-def test_weekdays_are_isos_and_local(at: str, expected: bool) -> None:
+def test_weekdays_are_iso_and_local(at: str, expected: bool) -> None:
     assert holds(at, "Asia/Shanghai", weekdays=[6, 7]) is expected
 
 
@@ -55,7 +55,7 @@ def test_weekdays_are_isos_and_local(at: str, expected: bool) -> None:
     ("at", "expected"),
     [("09:59:59", False), ("10:00", True), ("21:59:59", True), ("22:00", False), ("23:30", True)],
 )
-def test_hours_end_before_their_last_minute(at: str, expected: bool) -> None:
+def test_the_end_of_hours_is_exclusive(at: str, expected: bool) -> None:
     assert holds(f"2026-03-04 {at}", hours=["10:00-22:00", "23:00-24:00"]) is expected
 
 
@@ -64,21 +64,21 @@ def test_hours_end_before_their_last_minute(at: str, expected: bool) -> None:
     [
         ("2026-03-06 21:59", False),
         ("2026-03-06 22:00", True),  # Friday
-        ("2026-03-07 01:59:59", True),  # Friday's night
+        ("2026-03-07 01:59:59", True),  # the night of Friday
         ("2026-03-07 02:00", False),
-        ("2026-03-07 23:00", False),  # Saturday's does not hold
-        ("2026-03-06 01:00", False),  # nor Thursday's
+        ("2026-03-07 23:00", False),  # Saturday is not valid
+        ("2026-03-06 01:00", False),  # nor is Thursday
     ],
 )
-def test_hours_over_midnight_belong_to_the_day_on_which_they_began(at: str, expected: bool) -> None:
+def test_hours_over_midnight_belong_to_the_day_on_which_they_begin(at: str, expected: bool) -> None:
     assert holds(at, weekdays=[5], hours=["22:00-02:00"]) is expected
 
 
-def test_sundays_night_reaches_into_monday() -> None:
+def test_the_night_of_sunday_reaches_into_monday() -> None:
     assert holds("2026-03-02 01:00", weekdays=[7], hours=["22:00-02:00"])
 
 
-def test_the_hour_that_comes_twice_holds_twice_and_the_one_that_is_skipped_never() -> None:
+def test_a_repeated_hour_is_valid_twice_and_a_skipped_hour_never() -> None:
     at_night = {"hours": ["02:00-03:00"]}
     assert holds("2026-10-25 00:30", "Europe/Berlin", **at_night)
     assert holds("2026-10-25 01:30", "Europe/Berlin", **at_night)
@@ -121,7 +121,7 @@ def test_a_malformed_validity_names_its_field(valid: dict[str, Any], field: str)
 
 
 def ends(at: str, expiry: dict[str, Any] | None = None, **config: Any) -> str | None:
-    """The local time at which points ends that a rule grants then."""
+    """Return the local time at which points that a rule grants then expire."""
     shop = Shop(**config)
     shop.rule(points=1, expiry=expiry)
     shop.event("anna", at=moment(at))
@@ -152,7 +152,7 @@ def ends(at: str, expiry: dict[str, Any] | None = None, **config: Any) -> str | 
         ("2026-03-01 12:00", {"mode": "never"}, None),
     ],
 )
-def test_e4_points_end_by_the_rules_policy(at: str, expiry: dict[str, Any], expected: str | None) -> None:
+def test_e4_points_expire_by_the_rules_policy(at: str, expiry: dict[str, Any], expected: str | None) -> None:
     assert ends(at, expiry, default_expiry_days=1) == expected
 
 
@@ -166,13 +166,13 @@ def test_e4_points_end_by_the_rules_policy(at: str, expiry: dict[str, Any], expe
         ({"expiry_mode": "fixed_date", "expiry_date": "03-01"}, "2026-03-02 00:00:00"),
     ],
 )
-def test_e1_points_end_by_the_tenants_policy_in_its_calendar(
+def test_e1_points_expire_by_the_tenants_policy_in_its_calendar(
     config: dict[str, Any], expected: str | None
 ) -> None:
     assert ends("2026-03-01 12:00", timezone="Asia/Shanghai", **config) == expected
 
 
-def test_a_rounded_end_is_the_tenants_midnight_and_too_late_by_then() -> None:
+def test_a_rounded_expiry_is_the_tenants_midnight_and_is_exclusive() -> None:
     shop = Shop(timezone="Europe/Berlin", default_expiry_months=1, expiry_round="end_of_month")
     shop.earn("anna", 5, at=moment("2026-02-15"))
     assert shop.lots("anna")[0].expires_at == moment("2026-03-31 22:00")
@@ -181,7 +181,7 @@ def test_a_rounded_end_is_the_tenants_midnight_and_too_late_by_then() -> None:
     assert shop.balance("anna") == 0
 
 
-def test_e7_a_policy_that_changes_leaves_lots_as_they_are() -> None:
+def test_e7_a_new_tenant_policy_does_not_change_existing_lots() -> None:
     shop = Shop(default_expiry_days=365)
     shop.earn("anna", 5)
     before = shop.lots("anna")[0].expires_at
@@ -209,6 +209,6 @@ def test_e7_a_policy_that_changes_leaves_lots_as_they_are() -> None:
         {"days": 1, "round": "end_of_week"},
     ],
 )
-def test_a_policy_that_is_not_whole_is_refused(expiry: dict[str, Any]) -> None:
+def test_an_incomplete_policy_is_refused(expiry: dict[str, Any]) -> None:
     with pytest.raises(InvalidRule, match="expiry"):
         rule_from({"name": "a", "event_type": "visit", "points": 1, "expiry": expiry})

@@ -1,4 +1,4 @@
-"""Money: exact in every currency, never more than there is, and points for it at the tenant's rate."""
+"""Tests wallets and exchanges: amounts are exact, and no balance becomes negative."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CASH: dict[str, Any] = {"points_type": "cash_equivalent"}
 
 
 def adjust(shop: Shop, kind: Any, amount: str, **more: Any) -> Decision:
-    """Of anna's wallet."""
+    """Adjust Anna's wallet."""
     return shop.apply(
         WalletAdjust(tenant_id=SHOP, user_id="anna", type=kind, amount=amount, reason="why not", **more)
     )
@@ -33,12 +33,12 @@ def money(shop: Shop) -> str:
     [("100.00", 2, 10_000), ("0.1", 2, 10), ("7", 0, 7), ("0.001", 3, 1), ("1.2345", 4, 12_345),
      ("999999999999999999.99", 2, MAX_MONEY)],
 )  # fmt: skip
-def test_text_is_read_exactly(text: str, scale: int, minor: int) -> None:
+def test_an_amount_of_money_is_parsed_exactly(text: str, scale: int, minor: int) -> None:
     assert minor_units(text, scale) == minor
     assert minor_units(show_money(minor, scale), scale) == minor
 
 
-def test_currencies_have_the_decimals_of_the_standard() -> None:
+def test_currencies_have_the_decimals_of_iso_4217() -> None:
     assert [SCALES[code] for code in ("JPY", "CNY", "EUR", "KWD", "CLF")] == [0, 2, 2, 3, 4]
     assert (len(SCALES), show_money(-5, 3), show_money(0, 2), show_money(12, 0)) == (
         165,
@@ -48,7 +48,7 @@ def test_currencies_have_the_decimals_of_the_standard() -> None:
     )
 
 
-def test_what_points_are_worth_and_what_that_costs_never_favour_whoever_exchanges() -> None:
+def test_the_worth_of_points_and_its_price_never_favor_the_user() -> None:
     for scale in (0, 2, 3, 4):
         for rate in (1, 3, 7, 100, 300, 12_345):
             for points in (1, 2, 99, 100, 1_001, 10**15):
@@ -62,10 +62,10 @@ def test_what_points_are_worth_and_what_that_costs_never_favour_whoever_exchange
 def test_w1_amounts_add_up_exactly() -> None:
     shop = Shop()
     data_of(adjust(shop, "deposit", "100.00"))
-    told = data_of(adjust(shop, "deposit", "0.10"))
+    data = data_of(adjust(shop, "deposit", "0.10"))
     assert money(shop) == "100.10"
     assert {
-        name: told["wallet_transaction"][name] for name in ("amount", "balance_before", "balance_after")
+        name: data["wallet_transaction"][name] for name in ("amount", "balance_before", "balance_after")
     } == {
         "amount": "0.10",
         "balance_before": "100.00",
@@ -74,13 +74,13 @@ def test_w1_amounts_add_up_exactly() -> None:
 
 
 @pytest.mark.parametrize(("currency", "amount"), [("CNY", "1.001"), ("JPY", "1.5"), ("KWD", "0.0001")])
-def test_w1_more_decimals_than_the_currency_has_are_refused(currency: str, amount: str) -> None:
+def test_w1_too_many_decimals_are_refused(currency: str, amount: str) -> None:
     shop = Shop(currency=currency)
     assert reason_of(adjust(shop, "deposit", amount)) == "AMOUNT_INVALID"
     assert shop.book.wallets.known == {}
 
 
-def test_w2_what_is_frozen_is_not_available() -> None:
+def test_w2_frozen_money_is_not_available() -> None:
     shop = Shop()
     adjust(shop, "deposit", "150")
     shop.book.wallets.known[SHOP, "anna"].frozen_balance = 100_00
@@ -90,15 +90,15 @@ def test_w2_what_is_frozen_is_not_available() -> None:
     assert money(shop) == "100.00"
 
 
-def test_a_deposit_makes_the_wallet_in_the_tenants_currency_and_a_withdrawal_does_not() -> None:
+def test_a_deposit_creates_the_wallet_and_a_withdrawal_does_not() -> None:
     shop = Shop(currency="KWD")
     assert reason_of(adjust(shop, "withdraw", "1")) == "WALLET_NOT_FOUND"
-    told = data_of(adjust(shop, "deposit", "1.5", application_id="app"))
-    assert (told["wallet"]["currency"], told["wallet"]["balance"]) == ("KWD", "1.500")
+    data = data_of(adjust(shop, "deposit", "1.5", application_id="app"))
+    assert (data["wallet"]["currency"], data["wallet"]["balance"]) == ("KWD", "1.500")
     assert shop.book.wallets.known[SHOP, "anna"].application_id == "app"
 
 
-def test_w4_another_currency_is_refused_and_a_wallet_keeps_its_own() -> None:
+def test_w4_another_currency_is_refused_and_a_wallet_keeps_its_currency() -> None:
     shop = Shop(currency="JPY", **CASH)
     assert reason_of(adjust(shop, "deposit", "5", currency="EUR")) == "CURRENCY_MISMATCH"
     adjust(shop, "deposit", "5", currency="JPY")
@@ -111,7 +111,7 @@ def test_w4_another_currency_is_refused_and_a_wallet_keeps_its_own() -> None:
     assert (money(shop), shop.balance("anna")) == ("11", 1_000)
 
 
-def test_w4_both_sides_of_every_operation_add_up_to_nothing() -> None:
+def test_w4_both_sides_of_every_operation_add_up_to_zero() -> None:
     shop = Shop(exchange_rate=3, **CASH)
     shop.earn("anna", 100)
     for decision in (adjust(shop, "deposit", "7.77"), adjust(shop, "withdraw", "1.11"), exchange(shop, 100)):
@@ -127,7 +127,7 @@ def test_w4_both_sides_of_every_operation_add_up_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", ["frozen", "closed"])
-def test_a_wallet_that_is_not_active_stands_still(status: str) -> None:
+def test_an_inactive_wallet_does_not_change(status: str) -> None:
     shop = Shop(**CASH)
     shop.earn("anna", 1_000)
     adjust(shop, "deposit", "5")
@@ -137,24 +137,24 @@ def test_a_wallet_that_is_not_active_stands_still(status: str) -> None:
     data_of(exchange(shop, 100, "coupon"))
 
 
-def test_no_wallet_holds_more_than_its_columns() -> None:
+def test_no_wallet_exceeds_its_columns() -> None:
     shop = Shop()
     adjust(shop, "deposit", show_money(MAX_MONEY, 2))
     assert reason_of(adjust(shop, "deposit", "0.01")) == "MAX_BALANCE"
 
 
-def test_a5_an_exchange_is_rounded_down_and_the_rest_of_the_points_stays() -> None:
-    shop = Shop(exchange_rate=300, **CASH)  # three points for a minor unit
+def test_a5_an_exchange_is_rounded_down_and_the_remaining_points_stay() -> None:
+    shop = Shop(exchange_rate=300, **CASH)  # three points per minor unit
     shop.earn("anna", 1_000)
-    told = data_of(exchange(shop, 100))
-    assert (told["points_exchanged"], told["points_left"], told["wallet"]["balance"]) == (99, 1, "0.33")
+    data = data_of(exchange(shop, 100))
+    assert (data["points_exchanged"], data["points_left"], data["wallet"]["balance"]) == (99, 1, "0.33")
     assert (shop.balance("anna"), shop.account("anna").total_spent) == (901, 99)
     entry = shop.last_entry("anna")
     assert (entry.type, entry.subtype) == ("spend", "exchange")
     assert shop.book.wallets.entries[-1].related_id == entry.id
 
 
-def test_points_that_are_worth_nothing_are_not_taken() -> None:
+def test_worthless_points_are_not_taken() -> None:
     shop = Shop(exchange_rate=300, **CASH)
     shop.earn("anna", 1_000)
     assert reason_of(exchange(shop, 2)) == "BELOW_MINIMUM"
@@ -162,7 +162,7 @@ def test_points_that_are_worth_nothing_are_not_taken() -> None:
     assert (shop.balance("anna"), shop.book.wallets.known) == (1_000, {})
 
 
-def test_only_cash_equivalent_points_become_money_and_only_where_exchange_is_on() -> None:
+def test_an_exchange_for_money_requires_cash_equivalent_points_and_the_switch() -> None:
     shop = Shop()
     shop.earn("anna", 1_000)
     assert reason_of(exchange(shop, 100)) == "FEATURE_DISABLED"
@@ -171,7 +171,7 @@ def test_only_cash_equivalent_points_become_money_and_only_where_exchange_is_on(
     assert reason_of(exchange(shop, 100, "coupon")) == "FEATURE_DISABLED"
 
 
-def test_the_account_must_be_there_and_active() -> None:
+def test_an_exchange_requires_an_active_account() -> None:
     shop = Shop(**CASH)
     assert reason_of(exchange(shop, 100)) == "ACCOUNT_NOT_FOUND"
     shop.earn("anna", 100)
@@ -190,8 +190,8 @@ def test_a_coupons_code_is_the_id_of_the_entry_that_paid_for_it() -> None:
 
 
 @pytest.mark.parametrize("exchange_type", ["wallet", "coupon"])
-def test_r4_what_was_exchanged_is_not_refunded(exchange_type: str) -> None:
-    """Its worth is in a wallet or a coupon: it is taken back there, and given back as goodwill."""
+def test_r4_an_exchange_is_not_refunded(exchange_type: str) -> None:
+    """The value is in a wallet or a coupon. It is taken back there, and points are granted as goodwill."""
     shop = Shop(**CASH)
     shop.earn("anna", 100)
     exchange(shop, 100, exchange_type)
@@ -202,7 +202,7 @@ def test_r4_what_was_exchanged_is_not_refunded(exchange_type: str) -> None:
     assert shop.balance("anna") == 100
 
 
-def test_lots_that_are_due_are_not_exchanged() -> None:
+def test_due_lots_are_not_exchanged() -> None:
     shop = Shop(**CASH)
     shop.earn("anna", 100, expires_at=shop.now.replace(hour=13))
     decision = shop.apply(

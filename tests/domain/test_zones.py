@@ -1,4 +1,4 @@
-"""A tenant changes its time zone (acceptance case L6): no day is granted twice, none is lost."""
+"""Tests changes of a tenant's time zone: no day is granted twice or lost (acceptance case L6)."""
 
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -21,7 +21,7 @@ def shop_in(zone: str, **config: object) -> Shop:
 
 
 def move(shop: Shop, zone: str, at: datetime) -> None:
-    """The tenant is put with another zone."""
+    """Save the tenant with another zone."""
     fields = shop.tenant.model_dump() | {"timezone": zone}
     shop.book.tenants[SHOP] = tenant_from(fields).following(shop.tenant, at)
 
@@ -46,7 +46,7 @@ def granted(shop: Shop, at: str) -> int:
                 "2026-03-02 09:59": "2026-03-02",
                 "2026-03-02 10:00": "2026-03-03",
                 "2026-03-02 10:59": "2026-03-03",
-                "2026-03-02 11:00": "2026-03-03",  # where it is the 2nd
+                "2026-03-02 11:00": "2026-03-03",  # where it is already the 2nd
                 "2026-03-04 10:59": "2026-03-03",
                 "2026-03-04 11:00": "2026-03-04",
             },
@@ -74,7 +74,7 @@ def granted(shop: Shop, at: str) -> int:
         ),
     ],
 )
-def test_dates_are_the_old_zones_until_the_new_ones_next_midnight_and_never_go_back(
+def test_the_old_zone_applies_until_the_new_ones_midnight_and_dates_never_go_back(
     before: str, after: str, dates: dict[str, str]
 ) -> None:
     shop = shop_in(before)
@@ -88,13 +88,13 @@ def test_a_change_to_the_west_grants_no_day_twice() -> None:
     assert granted(shop, "2026-03-01 12:00") == 10  # of the 2nd
     move(shop, PAGO, NOON)
     assert granted(shop, "2026-03-01 12:01") == 0
-    assert granted(shop, "2026-03-02 10:30") == 10  # of the 3rd, in the old zone still
+    assert granted(shop, "2026-03-02 10:30") == 10  # of the 3rd, still in the old zone
     assert granted(shop, "2026-03-02 11:30") == 0
     assert granted(shop, "2026-03-04 10:59") == 0
     assert granted(shop, "2026-03-04 11:00") == 10
 
 
-def test_a_change_to_the_east_gives_each_day_that_occurs_its_own() -> None:
+def test_a_change_to_the_east_grants_each_existing_day_once() -> None:
     shop = shop_in(PAGO)
     shop.rule(points=10, daily_limit=10)
     assert granted(shop, "2026-03-01 12:00") == 10  # of the 1st
@@ -106,18 +106,18 @@ def test_a_change_to_the_east_gives_each_day_that_occurs_its_own() -> None:
 
 
 @pytest.mark.parametrize(("period", "on_monday"), [("week", 10), ("month", 0)])
-def test_weeks_and_months_go_by_the_dates_that_count(period: str, on_monday: int) -> None:
+def test_weeks_and_months_follow_the_tenants_dates(period: str, on_monday: int) -> None:
     sunday_the_first = "2026-02-28 10:30"  # in Kiritimati; in Pago Pago it is Friday
     shop = shop_in(KIRITIMATI, now=moment(sunday_the_first))
     shop.rule(points=10, limits=[{"scope": "user", "period": period, "unit": "points", "max": 10}])
     assert granted(shop, sunday_the_first) == 10
     move(shop, PAGO, moment(sunday_the_first))
-    assert granted(shop, "2026-03-02 10:59") == 0  # Sunday still, where it was Saturday, and Sunday again
+    assert granted(shop, "2026-03-02 10:59") == 0  # still Sunday, because dates never go back
     assert granted(shop, "2026-03-02 11:00") == on_monday
     assert granted(shop, "2026-03-03 11:00") == 0
 
 
-def test_a_change_that_is_replaced_before_it_took_effect_never_does() -> None:
+def test_a_pending_change_that_is_replaced_never_takes_effect() -> None:
     shop = shop_in("UTC")
     move(shop, PAGO, NOON)
     move(shop, "UTC", NOON + timedelta(hours=1))
@@ -127,19 +127,19 @@ def test_a_change_that_is_replaced_before_it_took_effect_never_does() -> None:
     assert [former.timezone for former in zones_before(shop)] == ["UTC"]
 
 
-def test_a_put_that_changes_something_else_keeps_the_zones() -> None:
+def test_a_change_of_other_fields_keeps_the_zones() -> None:
     shop = shop_in("UTC")
     move(shop, PAGO, NOON)
-    told = {"tenant_id": SHOP, "timezone": PAGO, "max_balance": 5}
+    fields = {"tenant_id": SHOP, "timezone": PAGO, "max_balance": 5}
     later = NOON + timedelta(days=9)
-    follower = tenant_from(told).following(shop.tenant, later)
-    assert follower.former_zones == shop.tenant.former_zones
-    forged = told | {"former_zones": [{"timezone": "UTC", "until": "2020-01-01T00:00:00Z"}]}
-    assert tenant_from(forged).following(shop.tenant, later) == follower
+    new = tenant_from(fields).following(shop.tenant, later)
+    assert new.former_zones == shop.tenant.former_zones
+    forged = fields | {"former_zones": [{"timezone": "UTC", "until": "2020-01-01T00:00:00Z"}]}
+    assert tenant_from(forged).following(shop.tenant, later) == new
     assert tenant_from(forged).following(None, later).former_zones == ()
 
 
-def test_expiries_and_notices_go_by_the_zone_that_counts_when_they_end() -> None:
+def test_expiries_and_notice_periods_use_the_zone_that_applies_when_they_end() -> None:
     shop = shop_in("UTC", default_expiry_days=2, expiry_round="end_of_month")
     move(shop, PAGO, NOON)
     shop.earn("anna", 5, at=NOON)
@@ -148,7 +148,7 @@ def test_expiries_and_notices_go_by_the_zone_that_counts_when_they_end() -> None
     assert shop.tenant.notice_ends(NOON, days=2) == moment("2026-03-03 11:00")
 
 
-def test_hours_and_weekdays_are_the_old_zones_until_then() -> None:
+def test_hours_and_weekdays_use_the_old_zone_until_then() -> None:
     shop = shop_in("UTC")
     shop.rule(points=1, valid={"hours": ["12:00-13:00"], "weekdays": [7]})  # the 1st of March is a Sunday
     move(shop, PAGO, NOON)
@@ -173,7 +173,7 @@ def changed_often(first: str, starts: datetime, changes: list[tuple[int, str]]) 
     st.sampled_from([moment("2026-03-01"), moment("2026-03-28 20:00"), moment("2018-11-03 20:00")]),
     Changes,
 )
-def test_each_date_is_one_stretch_of_time(
+def test_each_date_is_one_continuous_span(
     first: str, starts: datetime, changes: list[tuple[int, str]]
 ) -> None:
     tenant = changed_often(first, starts, changes)
@@ -190,7 +190,7 @@ def test_each_date_is_one_stretch_of_time(
 
 
 @given(st.sampled_from(ZONES), Changes)
-def test_a_day_later_is_later(first: str, changes: list[tuple[int, str]]) -> None:
+def test_days_later_is_always_later(first: str, changes: list[tuple[int, str]]) -> None:
     tenant = changed_often(first, NOON, changes)
     for hour in range(24 * 12):
         at = NOON + timedelta(hours=hour)

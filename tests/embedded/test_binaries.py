@@ -1,4 +1,4 @@
-"""The finder: the named folder, the wheel, the system, or an error that says what to do."""
+"""The search for programs: the named folder, the wheel, the system, or an error with a remedy."""
 
 import shutil
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_the_wheel_comes_before_the_system(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("nothing_installed")
-def test_of_the_systems_postgres_the_newest_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_newest_system_postgres_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(binaries, "DEBIAN_POSTGRES", tmp_path)
     _programs(tmp_path / "9" / "bin", "postgres", "initdb")
     newest = _programs(tmp_path / "15" / "bin", "postgres", "initdb")

@@ -1,4 +1,4 @@
-"""Both servers, started for real."""
+"""EmbeddedServers starts, shares and stops real servers."""
 
 import json
 import os
@@ -21,12 +21,12 @@ from pointledger.embedded.valkey import valkey_answers
 from pointledger.errors import ServersUnavailable
 
 _BOUND_SECONDS = 30
-_LISTENS = "0A"  # the state's number in /proc/net/tcp
+_LISTENS = "0A"  # the state LISTEN in /proc/net/tcp
 _LOOPBACK = "0100007F"
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-# Starts servers in the home that argv names, says so, and waits to be killed.
+# Starts servers in the home that argv names, prints their pids and waits for a signal.
 _SUPERVISOR = """
 import signal, sys
 from pathlib import Path
@@ -40,7 +40,7 @@ signal.pause()
 
 @pytest.fixture
 def supervisor(server_home: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """Another process with durable servers of its own, and their pids."""
+    """Another process that supervises durable servers, and their pids."""
     argv = [sys.executable, "-c", _SUPERVISOR, str(server_home)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -49,7 +49,7 @@ def supervisor(server_home: Path) -> Iterator[tuple[subprocess.Popen[str], int, 
         process.kill()
 
 
-def test_both_start_and_answer(servers: ServerUrls):
+def test_both_servers_start_and_answer(servers: ServerUrls):
     assert urlsplit(servers.database_url).scheme == "postgresql"
     assert urlsplit(servers.database_url).path == "/pointledger"
     with psycopg.connect(servers.database_url) as connection:
@@ -69,7 +69,7 @@ def test_a_second_instance_attaches_and_leaves_them_running(server_home: Path):
     assert not _answers(urls)
 
 
-def test_another_process_servers_are_shared(server_home: Path, supervisor):
+def test_servers_of_another_process_are_shared(server_home: Path, supervisor):
     _, postgres_pid, valkey_pid = supervisor
     attached = EmbeddedServers(server_home)
 
@@ -77,11 +77,11 @@ def test_another_process_servers_are_shared(server_home: Path, supervisor):
     assert (attached.postgres_pid, attached.valkey_pid) == (postgres_pid, valkey_pid)
     attached.down()
 
-    assert _lives(postgres_pid)
-    assert _lives(valkey_pid)
+    assert _is_alive(postgres_pid)
+    assert _is_alive(valkey_pid)
 
 
-def test_down_twice_is_down(server_home: Path):
+def test_a_second_down_does_nothing(server_home: Path):
     servers = EmbeddedServers(server_home, durable=False)
     servers.up()
 
@@ -100,7 +100,7 @@ def test_data_survives_down_and_up(server_home: Path):
         assert _read(urls) == (1, b"1")
 
 
-def test_killed_all_at_once_they_start_again_with_their_data(server_home: Path, supervisor):
+def test_data_survives_a_kill_of_all_processes(server_home: Path, supervisor):
     process, postgres_pid, valkey_pid = supervisor
     attached = EmbeddedServers(server_home)
     _write(attached.up())
@@ -114,7 +114,7 @@ def test_killed_all_at_once_they_start_again_with_their_data(server_home: Path, 
         assert _read(urls) == (1, b"1")
 
 
-def test_a_stale_pid_file_that_names_a_living_process_does_no_harm(server_home: Path):
+def test_a_stale_pid_file_that_names_a_running_process_is_ignored(server_home: Path):
     servers = EmbeddedServers(server_home, durable=False)
     servers.up()
     servers.down()
@@ -130,7 +130,7 @@ def test_a_stale_pid_file_that_names_a_living_process_does_no_harm(server_home: 
         assert _answers(urls)
 
 
-def test_an_interrupted_initdb_is_done_again(server_home: Path):
+def test_an_interrupted_initdb_is_repeated(server_home: Path):
     servers = EmbeddedServers(server_home, durable=False)
     half_made = server_home / "postgres" / "data-18.new"
     half_made.mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_an_interrupted_initdb_is_done_again(server_home: Path):
         assert _answers(urls)
 
 
-def test_half_dead_servers_of_a_living_process_are_reported(server_home: Path, supervisor):
+def test_half_dead_servers_of_a_running_process_are_reported(server_home: Path, supervisor):
     process, _, valkey_pid = supervisor
     os.kill(valkey_pid, signal.SIGKILL)
 
@@ -155,11 +155,11 @@ def test_the_servers_die_with_their_supervisor(supervisor):
     process.kill()
     process.wait()
 
-    _eventually(lambda: not _lives(postgres_pid) and not _lives(valkey_pid))
+    _eventually(lambda: not _is_alive(postgres_pid) and not _is_alive(valkey_pid))
 
 
 @needs_proc
-def test_they_listen_on_loopback_only(servers: ServerUrls):
+def test_the_servers_listen_on_loopback_only(servers: ServerUrls):
     ports = {urlsplit(url).port for url in astuple(servers)}
     listening = []
     for table in ("tcp", "tcp6"):
@@ -186,10 +186,10 @@ def test_files_with_a_password_are_private(server_home: Path):
     with EmbeddedServers(server_home, durable=False) as urls:
         passwords = [urlsplit(url).password or "" for url in astuple(urls)]
         candidates = [*server_home.glob("*"), server_home / "postgres" / "password"]
-        telling = [p for p in candidates if p.is_file() and any(pw in p.read_text() for pw in passwords)]
+        secret = [p for p in candidates if p.is_file() and any(pw in p.read_text() for pw in passwords)]
 
-        assert {path.name for path in telling} == {"state.json", "password"}
-        assert all(path.stat().st_mode & 0o777 == 0o600 for path in telling)
+        assert {path.name for path in secret} == {"state.json", "password"}
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in secret)
 
 
 def _write(urls: ServerUrls) -> None:
@@ -197,7 +197,7 @@ def _write(urls: ServerUrls) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     with Redis.from_url(urls.redis_url) as client:
         client.set("kept", 1)
-        client.execute_command("WAITAOF", 1, 0, 1000 * _BOUND_SECONDS)  # on the disk, as after a second
+        client.execute_command("WAITAOF", 1, 0, 1000 * _BOUND_SECONDS)  # wait until it is on disk
 
 
 def _read(urls: ServerUrls) -> tuple[object, object]:
@@ -210,7 +210,7 @@ def _answers(urls: ServerUrls) -> bool:
     return postgres_answers(urls.database_url) and valkey_answers(urls.redis_url)
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

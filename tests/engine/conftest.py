@@ -1,7 +1,7 @@
-"""A ledger to work with: client, engine and what they share, on a database of the test's own.
+"""Fixtures for tests of the engine: a ledger with client and engine on its own database.
 
-Each test runs twice: with Redis' locks, and with every lock granted to everybody, as after a failover to an
-empty Redis. Tests that are about the locks themselves are marked `locks` and run once.
+Each test runs twice: with Redis locks, and with every lock granted, as after a failover to an empty Redis.
+Tests of the locks themselves have the marker `locks` and run once.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,25 @@ import pytest
 
 from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
-from tests.engine.many_workers import NobodyWaits
+from pointledger.storage.migrate import migrate
+from tests.engine.many_workers import GrantAllLocks
 from tests.ledger import Ledger
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "granted" not in metafunc.fixturenames:
         return
-    either = [pytest.param(False, id="redis"), pytest.param(True, id="granted")]
+    both = [pytest.param(False, id="redis"), pytest.param(True, id="granted")]
     of_locks = metafunc.definition.get_closest_marker("locks")
-    metafunc.parametrize("granted", either[:1] if of_locks else either, indirect=True)
+    metafunc.parametrize("granted", both[:1] if of_locks else both, indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def granted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether every lock is granted to everybody."""
+    """Whether every lock is granted to every worker."""
     if request.param:
-        for name in ("enter", "leave", "take_users"):
-            monkeypatch.setattr(Locks, name, getattr(NobodyWaits, name))
+        for name in ("acquire_lane", "release_lane_if_idle", "acquire_users"):
+            monkeypatch.setattr(Locks, name, getattr(GrantAllLocks, name))
     return bool(request.param)
 
 
@@ -35,3 +36,19 @@ def granted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def ledger(settings: Settings) -> Iterator[Ledger]:
     with Ledger(settings) as opened:
         yield opened
+
+
+NO_WAITS = {"backoff_seconds": (0.0, 0.0), "lanes": 1}
+
+
+@pytest.fixture
+def one_lane_ledger(settings: Settings, one_lane: None) -> Iterator[Ledger]:
+    """A ledger with one lane that tries a failing command three times without back-off."""
+    with Ledger(settings.model_copy(update=NO_WAITS)) as ledger:
+        ledger.tenant()
+        yield ledger
+
+
+@pytest.fixture
+def one_lane(settings: Settings) -> None:
+    migrate(settings.owner, lanes=1)

@@ -1,32 +1,34 @@
-"""Several workers over one ledger, with Redis' locks or without."""
+"""Runs several workers on one ledger, with or without Redis locks."""
 
 import random
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from pointledger.engine.drain import Engine
 from pointledger.engine.locks import Locks, User
 from tests.ledger import Ledger
 
-SECONDS = 60  # bound of any wait
+SECONDS = 60  # the bound of each wait
 
 
-class NobodyWaits(Locks):
-    """Every lock is granted to everybody, as after a failover to an empty Redis."""
+class GrantAllLocks(Locks):
+    """Grants every lock to every worker, as after a failover to an empty Redis."""
 
-    def enter(self, lane: int, token: str) -> bool:
+    def acquire_lane(self, lane: int, token: str) -> bool:
         return True
 
-    def leave(self, lane: int, token: str) -> bool:
+    def release_lane_if_idle(self, lane: int, token: str) -> bool:
         return True
 
-    def take_users(self, lane: int, users: list[User], token: str) -> set[User]:
+    def acquire_users(self, lane: int, users: list[User], token: str) -> set[User]:
         return set()
 
 
 def drain_with(
     ledger: Ledger, workers: int, locks_class: type[Locks] = Locks, *, batch_size: int | None = None
 ) -> None:
-    """So many workers until nothing waits; no two of them ever share a connection."""
+    """Run so many workers until no command is pending; each has its own connections."""
     settings = ledger.settings
     if batch_size is not None:
         settings = settings.model_copy(update={"batch_size": batch_size})
@@ -49,3 +51,15 @@ def drain_with(
         thread.join(SECONDS)
     assert not any(thread.is_alive() for thread in threads), "every worker ends"
     assert failures == []
+
+
+def at_once(*calls: Callable[[], object]) -> None:
+    """Run each call in its own thread, all at the same moment, and raise the first error."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> None:
+        barrier.wait(SECONDS)
+        call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        list(threads.map(run, calls))

@@ -1,4 +1,4 @@
-"""Moved expiries, exemptions and notices on the real ledger. E7 to E9 and E13 are the acceptance cases'."""
+"""Changed expiries, exemptions and notice periods on a real ledger. E7 to E9 and E13 are acceptance cases."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,10 +21,10 @@ from pointledger.client.acceptor import Acceptance
 from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
 from pointledger.jobs.expiry_policy import PolicyChange
-from pointledger.jobs.scheduler import Sweep
-from pointledger.observability.verify import audit
+from pointledger.jobs.scheduler import JobScheduler
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import expiring
+from tests.engine.soundness import assert_sound
 from tests.ledger import Ledger, data_of
 
 NOW = datetime.now(UTC)
@@ -59,21 +59,17 @@ def lots(ledger: Ledger, user_id: str = "anna") -> list[tuple[int, datetime | No
     return [tuple(row) for row in found]
 
 
-def sweep_of(ledger: Ledger) -> Sweep:
-    return Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+def scheduler_of(ledger: Ledger) -> JobScheduler:
+    return JobScheduler(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
 
 
 def policy_of(ledger: Ledger) -> PolicyChange:
     return PolicyChange(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
 
 
-def sound(ledger: Ledger) -> bool:
-    return audit(ledger.database).violations == 0
-
-
 @pytest.mark.parametrize("at_once", [True, False])
-def test_what_is_extended_is_found_wherever_lots_are(ledger: Ledger, at_once: bool) -> None:
-    """Active, pending, wholly held; however the commands are cut into batches."""
+def test_an_extension_finds_active_pending_and_held_lots(ledger: Ledger, at_once: bool) -> None:
+    """The result does not depend on the batches."""
     ledger.tenant(transfer_enabled=True)
     ledger.apply(Earn(tenant_id="shop", user_id="ben", amount=1))
     commands: list[AnyCommand] = [
@@ -95,106 +91,106 @@ def test_what_is_extended_is_found_wherever_lots_are(ledger: Ledger, at_once: bo
     assert {(end, changes) for _, end, changes in lots(ledger)} == {(days(10), 2)}
     assert [end for _, end, _ in lots(ledger, "ben")] == [days(6), days(9), None]
     assert ledger.counts("expiry_changes") == [6]
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-def test_an_extended_lot_is_not_swept_before_its_new_expiry(ledger: Ledger) -> None:
+def test_an_extended_lot_does_not_expire_before_its_new_expiry(ledger: Ledger) -> None:
     ledger.apply(earn(10, -2, occurred_at=days(-9)), earn(5, -1, occurred_at=days(-9)))
     ledger.apply(extend(expiring_before=days(-1), expires_at=days(-0.5), occurred_at=days(-9)))
     for as_of, left in ((days(-0.9), 10), (days(-0.4), 0)):
-        list(sweep_of(ledger).expire_now(as_of, "shop"))
+        list(scheduler_of(ledger).expire_now(as_of, "shop"))
         ledger.drain()
         assert ledger.balance("anna") == left
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-def test_r2_a_refund_goes_by_the_order_in_which_lots_paid_before_they_were_moved(ledger: Ledger) -> None:
+def test_r2_a_refund_follows_the_order_in_which_lots_paid_before_they_were_extended(ledger: Ledger) -> None:
     ledger.apply(earn(10, 5), earn(10, 6), Spend(**ANNA, amount=3), Spend(**ANNA, amount=12))
     both, first = (parse_id(entry["id"]) for entry in ledger.entries("anna")[:2])
     earned = parse_id(ledger.entries("anna")[-1]["id"])
     assert ledger.apply(extend(lots=(earned,), days=9))[0].reason == "RELATED_NOT_FOUND", "nothing is left"
     ledger.apply(Refund(**ANNA, amount=3, related_id=first))
-    data_of(ledger.apply(extend(lots=(earned,), days=9))[0])  # the lot that paid first is the last one now
+    data_of(ledger.apply(extend(lots=(earned,), days=9))[0])  # the lot that paid first is now the last one
     ledger.apply(Refund(**ANNA, amount=6, related_id=both))
     assert [(left, end) for left, end, _ in lots(ledger)] == [(10, days(6)), (4, days(14))]
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-def test_why_tells_how_a_lots_expiry_was_moved(ledger: Ledger) -> None:
+def test_explain_entry_describes_how_a_lots_expiry_changed(ledger: Ledger) -> None:
     ledger.apply(earn(10, 5), extend(expiring_before=days(6), never=True))
     (entry,) = ledger.entries("anna")
-    why = ledger.client.why("shop", entry["id"])
-    (lot,) = why.lots_arrived
+    explanation = ledger.client.explain_entry("shop", entry["id"])
+    (lot,) = explanation.lots_arrived
     (change,) = lot["expiry_changes"]
     assert (change["was"], change["becomes"], change["cause"]) == (entry["expires_at"], None, "extend")
-    told = f"The expiry of lot {lot['lot_id']} was moved from {change['was']} to never"
-    assert any(sentence.startswith(told) for sentence in why.told)
+    moved = f"moved the expiry of lot {lot['lot_id']} from {change['was']} to never."
+    assert any(moved in sentence for sentence in explanation.sentences)
 
 
-# --------------------------------------------------------------------------------- exemptions, notices
+# ------------------------------------------------------------------------- exemptions, notice periods
 
 
-def test_e13_sweeps_step_over_exempt_accounts_and_lookups_report_them(ledger: Ledger) -> None:
+def test_e13_the_expiry_job_skips_exempt_accounts_and_queries_report_them(ledger: Ledger) -> None:
     exempt = SetExpiryExemption(**ANNA, exempt=True, reason="the law")
     ben = {"tenant_id": "shop", "user_id": "ben"}
     ledger.apply(earn(10, -1), earn(5, -0.5, **ben), earn(3, 3))
     ledger.apply(exempt)
-    (preview,) = ledger.client.preview_of_sweep("shop")
+    (preview,) = ledger.client.preview_expiry("shop")
     assert (preview["points"], preview["exempt_accounts"], preview["exempt_points"]) == (5, 0, 0), (
-        "what was due when the account was exempted had expired by then"
+        "points that were due at the exemption have expired"
     )
     ledger.apply(earn(10, -1, occurred_at=days(-2)))
-    (preview,) = ledger.client.preview_of_sweep("shop")
+    (preview,) = ledger.client.preview_expiry("shop")
     assert (preview["points"], preview["exempt_accounts"], preview["exempt_points"]) == (5, 1, 10)
-    assert [len(receipt.task_ids) for receipt in sweep_of(ledger).expire_now(tenant_id="shop", limit=1)] == [
-        1
-    ]
+    assert [
+        len(receipt.task_ids) for receipt in scheduler_of(ledger).expire_now(tenant_id="shop", limit=1)
+    ] == [1]
     ledger.drain()
     assert (ledger.balance("anna"), ledger.balance("ben")) == (13, 0)
     assert ledger.account("anna")["expiry_exempt"] is True
     assert ledger.client.account("shop", "anna", NOW + timedelta(days=1))["expiry_exempt"] is None
     assert ledger.client.expiring("shop", "anna").expiry_exempt is True
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-def test_e13_a_lifted_exemption_gives_notice(ledger: Ledger) -> None:
+def test_e13_lifting_an_exemption_starts_a_notice_period(ledger: Ledger) -> None:
     for exempt in (True, False):
         ledger.apply(earn(1, None), SetExpiryExemption(**ANNA, exempt=exempt, reason="the law"))
     ledger.apply(earn(10, -1, occurred_at=days(-2)))
     ledger.apply(ExpireDue(**ANNA, as_of=days(0)))
     assert ledger.balance("anna") == 12
-    assert list(sweep_of(ledger).expire_now(tenant_id="shop")) == []
+    assert list(scheduler_of(ledger).expire_now(tenant_id="shop")) == []
     account = ledger.account("anna")
     midnight = datetime.combine(days(30).date(), datetime.min.time(), UTC)
     assert account["expires_not_before"] == midnight.isoformat().replace("+00:00", "Z")
     soon = ledger.client.expiring("shop", "anna", 31)
     assert (soon.points, soon.expires_not_before) == (10, account["expires_not_before"])
     assert ledger.client.expiring("shop", "anna", 29).points == 0
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-def test_e8_switching_expiry_on_for_old_lots_gives_notice_and_a_sweep_finds_nothing_till_then(
+def test_e8_switching_expiry_on_starts_a_notice_period_in_which_nothing_expires(
     ledger: Ledger,
 ) -> None:
     ledger.tenant(expire_enabled=False)
     ledger.apply(earn(10, -50), earn(5, -40))
     ledger.tenant(expiry_notice_days=10)
     with ledger.database.connect() as connection:
-        over = program.tenant(connection, "shop").expires_not_before
-    assert over == datetime.combine(days(10).date(), datetime.min.time(), UTC)
-    assert list(sweep_of(ledger).expire_now(tenant_id="shop")) == []
+        end = program.tenant(connection, "shop").expires_not_before
+    assert end == datetime.combine(days(10).date(), datetime.min.time(), UTC)
+    assert list(scheduler_of(ledger).expire_now(tenant_id="shop")) == []
     ledger.apply(ExpireDue(**ANNA, as_of=days(0)), Spend(**ANNA, amount=4))
     assert ledger.balance("anna") == 11
     ledger.tenant(expiry_notice_days=1)
-    (preview,) = ledger.client.preview_of_sweep("shop")
-    assert preview["expires_not_before"] == over.isoformat().replace("+00:00", "Z"), "it is not taken back"
+    (preview,) = ledger.client.preview_expiry("shop")
+    assert preview["expires_not_before"] == end.isoformat().replace("+00:00", "Z"), "it does not get shorter"
     assert (preview["accounts"], preview["points"]) == (1, 11)
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-def test_e8_the_switch_stops_a_sweep_at_once_also_one_whose_commands_wait(ledger: Ledger) -> None:
+def test_e8_switching_expiry_off_also_stops_commands_that_are_pending(ledger: Ledger) -> None:
     ledger.apply(earn(10, -1))
-    assert [receipt.new for receipt in sweep_of(ledger).expire_now(tenant_id="shop")] == [1]
+    assert [receipt.new for receipt in scheduler_of(ledger).expire_now(tenant_id="shop")] == [1]
     ledger.tenant(expire_enabled=False)
     ledger.drain()
     assert ledger.balance("anna") == 10
@@ -203,7 +199,7 @@ def test_e8_the_switch_stops_a_sweep_at_once_also_one_whose_commands_wait(ledger
 # ------------------------------------------------------------------------------------ changed policies
 
 
-def test_e7_a_changed_policy_is_applied_to_lots_that_are_there_only_where_somebody_asks(
+def test_e7_a_changed_policy_changes_existing_lots_only_on_request(
     ledger: Ledger,
 ) -> None:
     ledger.tenant(default_expiry_days=365, transfer_enabled=True)
@@ -226,11 +222,13 @@ def test_e7_a_changed_policy_is_applied_to_lots_that_are_there_only_where_somebo
     ledger.drain()
     assert {end for _, end, _ in lots(ledger)} == {days(80), days(300)}
     list(change.apply("shop"))
-    list(change.apply("shop"))  # asked again before it is applied
+    list(change.apply("shop"))  # requested again before it is applied
     ledger.drain()
     assert [(left, end, nth) for left, end, nth in lots(ledger, "ben")] == [(25, days(80), 1)]
-    assert [report.accounts for report, _ in change.apply("shop")] == [0], "what was moved is not moved again"
-    assert sound(ledger)
+    assert [report.accounts for report, _ in change.apply("shop")] == [0], (
+        "changed lots are not changed again"
+    )
+    assert_sound(ledger)
 
     ledger.tenant(default_expiry_days=365, transfer_enabled=True)
     list(change.apply("shop"))
@@ -238,11 +236,11 @@ def test_e7_a_changed_policy_is_applied_to_lots_that_are_there_only_where_somebo
     ledger.tenant(default_expiry_days=180, transfer_enabled=True)
     list(change.apply("shop"))
     ledger.drain()
-    assert lots(ledger, "ben") == [(25, days(80), 3)], "to and fro"
-    assert sound(ledger)
+    assert lots(ledger, "ben") == [(25, days(80), 3)], "back and forth"
+    assert_sound(ledger)
 
 
-def test_e7_lots_that_would_be_gone_are_given_notice_and_those_of_an_administrator_are_left(
+def test_e7_lots_that_would_expire_at_once_get_a_notice_period_and_extended_lots_stay(
     ledger: Ledger,
 ) -> None:
     ledger.tenant(default_expiry_days=365)
@@ -256,13 +254,13 @@ def test_e7_lots_that_would_be_gone_are_given_notice_and_those_of_an_administrat
     ledger.drain()
     assert report.not_before == datetime.combine(days(3).date(), datetime.min.time(), UTC)
     assert [end for _, end, _ in lots(ledger)] == [report.not_before, days(266)]
-    assert sound(ledger)
+    assert_sound(ledger)
 
 
-# ---------------------------------------------------------------------------------------- who is warned
+# --------------------------------------------------------------------------------------- expiring soon
 
 
-def test_e14_accounts_of_which_something_expires_within_a_window_are_found_page_by_page(
+def test_e14_accounts_with_points_that_expire_within_a_window_are_found_in_pages(
     ledger: Ledger,
 ) -> None:
     for user, amount, expires in (
@@ -287,5 +285,5 @@ def test_e14_accounts_of_which_something_expires_within_a_window_are_found_page_
     assert (ben.user_id, found(0, 7, ben[:2])[0].user_id) == ("ben", "anna")
     assert found(7, 19) == []
     assert found(5, 7, expires_not_before=days(9)) == []
-    held_back = found(8, 10, expires_not_before=days(9))
-    assert [(each.user_id, each.expires_at) for each in held_back] == [("ben", days(9))]
+    at_the_end = found(8, 10, expires_not_before=days(9))
+    assert [(each.user_id, each.expires_at) for each in at_the_end] == [("ben", days(9))]

@@ -1,4 +1,4 @@
-"""What was accepted first counts, whatever lane is drained first."""
+"""The order of acceptance decides, whichever lane a worker drains first."""
 
 from itertools import pairwise
 from typing import Any, Literal
@@ -41,16 +41,16 @@ def status(now: Literal["active", "suspended"]) -> SetStatus:
     return SetStatus(tenant_id="shop", user_id=RECIPIENT, status=now, reason="a test")
 
 
-def told(outcomes: list[Outcome]) -> list[str]:
+def results(outcomes: list[Outcome]) -> list[str]:
     return [outcome.reason or outcome.state for outcome in outcomes]
 
 
 def apply_first(ledger: Ledger, user: str, *commands: AnyCommand) -> list[str]:
-    """Accepts the commands, drains the user's lane before all others, and then what waits."""
+    """Accept the commands, drain the user's lane first, and then all others."""
     task_ids = ledger.client.enqueue_many(commands)
     ledger.engine.drain(lane(ledger, user))
     ledger.drain()
-    return told(ledger.client.outcomes(task_ids))
+    return results(ledger.client.outcomes(task_ids))
 
 
 def test_a_transfer_waits_for_the_earlier_command_that_opens_its_recipients_account(shop: Ledger) -> None:
@@ -64,7 +64,9 @@ def test_a_transfer_waits_for_the_earlier_command_that_makes_its_recipient_activ
     assert apply_first(shop, SENDER, status("active"), give()) == ["applied", "applied"]
 
 
-def test_a_transfer_waits_for_the_earlier_command_that_makes_room_at_its_recipients(shop: Ledger) -> None:
+def test_a_transfer_waits_for_the_earlier_command_that_makes_room_in_its_recipients_account(
+    shop: Ledger,
+) -> None:
     shop.tenant(transfer_enabled=True, max_balance=100)
     shop.apply(earn(RECIPIENT, 95))
     spend = Spend(tenant_id="shop", user_id=RECIPIENT, amount=50)
@@ -80,22 +82,22 @@ def test_a_spend_waits_for_the_earlier_transfer_that_brings_the_points(shop: Led
     assert apply_first(shop, RECIPIENT, give(), spend) == ["applied", "applied"]
 
 
-def test_what_a_user_sent_before_a_command_that_waits_goes_on(shop: Ledger) -> None:
+def test_commands_before_a_waiting_command_of_the_same_user_apply(shop: Ledger) -> None:
     spend = Spend(tenant_id="shop", user_id=RECIPIENT, amount=31)
 
     assert apply_first(shop, RECIPIENT, earn(RECIPIENT, 1), give(30), spend) == ["applied"] * 3
 
 
-def test_points_that_go_from_hand_to_hand_are_waited_for_at_every_hand(shop: Ledger) -> None:
-    hands = [SENDER, *(f"hand-{number}" for number in range(12))]
-    shop.apply(*(earn(hand, 1) for hand in hands[1:]))
-    chain = [give(100, a, b) for a, b in pairwise(hands)]
+def test_each_transfer_in_a_chain_waits_for_the_one_before(shop: Ledger) -> None:
+    users = [SENDER, *(f"user-{number}" for number in range(12))]
+    shop.apply(*(earn(user, 1) for user in users[1:]))
+    chain = [give(100, a, b) for a, b in pairwise(users)]
 
-    assert apply_first(shop, hands[-2], *chain) == ["applied"] * len(chain)
-    assert shop.balance(hands[-1]) == 101
+    assert apply_first(shop, users[-2], *chain) == ["applied"] * len(chain)
+    assert shop.balance(users[-1]) == 101
 
 
-def test_what_was_accepted_later_does_not_help(shop: Ledger) -> None:
+def test_a_refusal_does_not_wait_for_later_commands(shop: Ledger) -> None:
     assert apply_first(shop, SENDER, give(), earn(RECIPIENT, 1)) == ["RECIPIENT_NOT_FOUND", "applied"]
 
     spend = Spend(tenant_id="shop", user_id=RECIPIENT, amount=50)
@@ -111,21 +113,24 @@ def test_a_senders_later_commands_wait_with_the_transfer_and_others_do_not(shop:
 
     shop.engine.drain(lane(shop, SENDER))
 
-    assert told(shop.client.outcomes(task_ids)) == ["pending", "pending", "pending", "applied"]
+    assert results(shop.client.outcomes(task_ids)) == ["pending", "pending", "pending", "applied"]
     shop.drain()
-    assert told(shop.client.outcomes(task_ids)) == ["applied", "applied", "INSUFFICIENT_BALANCE", "applied"]
+    assert results(shop.client.outcomes(task_ids)) == [
+        "applied",
+        "applied",
+        "INSUFFICIENT_BALANCE",
+        "applied",
+    ]
 
 
-def test_nobody_waits_for_ever_for_what_cannot_be_applied(
-    shop: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_wait_for_a_failing_command_is_bounded(shop: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(book: Book, accepted: Accepted) -> Any:
         if accepted.command.user_id == RECIPIENT:
             raise ZeroDivisionError("a bug")
         return decide(book, accepted)
 
     monkeypatch.setattr(audit, "decide", fail)
-    monkeypatch.setattr("pointledger.engine.batch.LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr("pointledger.engine.failures.LONGEST_SECONDS", 0.2)
     _, task_id = shop.client.enqueue_many([earn(RECIPIENT, 1), give()])
 
     shop.drain()
@@ -133,11 +138,11 @@ def test_nobody_waits_for_ever_for_what_cannot_be_applied(
     outcome = shop.client.outcomes([task_id])[0]
     assert outcome.reason == "RECIPIENT_NOT_FOUND"
     assert outcome.message is not None
-    assert outcome.message.endswith("something that was accepted before this command still waits")
-    assert told(shop.apply(earn(SENDER, 1))) == ["applied"], "and its sender goes on"
+    assert outcome.message.endswith("a command that was accepted earlier is still pending")
+    assert results(shop.apply(earn(SENDER, 1))) == ["applied"], "later commands of its sender apply"
 
 
-def test_who_waits_for_others_is_not_counted_as_failing(shop: Ledger) -> None:
+def test_a_command_that_waits_for_others_does_not_count_as_failing(shop: Ledger) -> None:
     shop.client.enqueue_many([earn(RECIPIENT, 1), give()])
 
     shop.engine.drain(lane(shop, SENDER))
@@ -147,11 +152,10 @@ def test_who_waits_for_others_is_not_counted_as_failing(shop: Ledger) -> None:
     assert shop.counts("failures", "pending") == [0, 0]
 
 
-def test_a_refusal_for_an_unknown_recipient_stands_before_what_opens_the_account(
+def test_a_refusal_for_an_unknown_recipient_precedes_the_command_that_opens_the_account(
     shop: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The account is opened, by what was accepted later, while the transfer is decided: the recorded order
-    agrees with the answer, whichever it is."""
+    """A later command opens the account during the decision, and the recorded order matches the outcome."""
     real = precedence.settle
     opened: list[bool] = []
 
@@ -171,12 +175,12 @@ def test_a_refusal_for_an_unknown_recipient_stands_before_what_opens_the_account
         user
         for (user,) in shop.rows("SELECT user_id FROM outcomes JOIN journal USING (id) ORDER BY batch, place")
     ]
-    assert users[0] == SENDER, "who earned before"
+    assert users[0] == SENDER, "the fixture's earn"
     is_there = users.index(RECIPIENT) < users.index(SENDER, 1)
-    assert told(shop.client.outcomes([transfer])) == ["applied" if is_there else "RECIPIENT_NOT_FOUND"]
+    assert results(shop.client.outcomes([transfer])) == ["applied" if is_there else "RECIPIENT_NOT_FOUND"]
 
 
-def test_what_is_asked_about_a_refusal_is_the_same_for_commands_of_an_older_program(shop: Ledger) -> None:
+def test_precedence_also_works_for_pending_rows_of_older_versions(shop: Ledger) -> None:
     task_ids = shop.client.enqueue_many([earn(RECIPIENT, 1), give()])
     with shop.owner.begin() as connection:
         connection.exec_driver_sql("UPDATE pending SET user_hash = NULL, recipient_hash = NULL")
@@ -184,4 +188,4 @@ def test_what_is_asked_about_a_refusal_is_the_same_for_commands_of_an_older_prog
     shop.engine.drain(lane(shop, SENDER))
     shop.drain()
 
-    assert told(shop.client.outcomes(task_ids)) == ["applied", "applied"]
+    assert results(shop.client.outcomes(task_ids)) == ["applied", "applied"]

@@ -1,6 +1,5 @@
-"""Reversals on the real ledger: recorded numbers are found again, and no race undoes anything twice."""
+"""Reversals on a real ledger: they find what was recorded, and no race reverses an entry twice."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,9 +24,9 @@ from pointledger import (
 )
 from pointledger.engine.locks import Locks
 from pointledger.ids import parse_id
-from pointledger.observability.verify import audit
 from pointledger.settings import Settings
-from tests.engine.many_workers import NobodyWaits, drain_with
+from tests.engine.many_workers import GrantAllLocks, at_once, drain_with
+from tests.engine.soundness import assert_sound
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
@@ -36,7 +35,7 @@ SOON, LATER = NOW + timedelta(days=1), NOW + timedelta(days=9)
 
 
 def made(ledger: Ledger, command: Any) -> UUID:
-    """The id of the entry that a command makes."""
+    """Apply a command and return the id of its entry."""
     return parse_id(data_of(ledger.apply(command)[0])["transactions"][0]["id"])
 
 
@@ -48,12 +47,7 @@ def lots(ledger: Ledger) -> list[tuple[int, datetime | None]]:
     return [tuple(row) for row in found]
 
 
-def assert_sound(ledger: Ledger) -> None:
-    report = audit(ledger.database)
-    assert [finding.invariant.id for finding in report.findings if finding.violations] == []
-
-
-def test_a_refund_goes_back_to_the_very_lots_however_many_batches_later(ledger: Ledger) -> None:
+def test_a_refund_returns_points_to_the_same_lots_many_batches_later(ledger: Ledger) -> None:
     ledger.tenant()
     ledger.apply(Earn(**ANNA, amount=3, expires_at=SOON), Earn(**ANNA, amount=4, expires_at=LATER))
     ledger.apply(Earn(**ANNA, amount=10))
@@ -77,7 +71,7 @@ def test_a_refund_goes_back_to_the_very_lots_however_many_batches_later(ledger: 
     assert_sound(ledger)
 
 
-def test_what_has_expired_meanwhile_comes_back_with_grace(ledger: Ledger) -> None:
+def test_refunded_points_of_an_expired_lot_come_back_with_grace(ledger: Ledger) -> None:
     ledger.tenant(refund_grace_days=7)
     past = NOW - timedelta(days=20)
     ledger.apply(Earn(**ANNA, amount=5, occurred_at=past, expires_at=past + timedelta(days=2)))
@@ -88,7 +82,7 @@ def test_what_has_expired_meanwhile_comes_back_with_grace(ledger: Ledger) -> Non
     assert_sound(ledger)
 
 
-def test_anothers_spend_is_not_refunded(ledger: Ledger) -> None:
+def test_a_refund_of_another_users_spend_is_refused(ledger: Ledger) -> None:
     ledger.tenant(transfer_enabled=True)
     ledger.apply(Earn(**ANNA, amount=5), Earn(tenant_id="shop", user_id="ben", amount=5))
     spend = made(ledger, Spend(**ANNA, amount=2))
@@ -100,7 +94,7 @@ def test_anothers_spend_is_not_refunded(ledger: Ledger) -> None:
     assert [outcome.reason for outcome in refused] == ["RELATED_NOT_REVERSIBLE"] * 2
 
 
-def test_a_clawback_finds_the_points_own_lot_and_the_debt_is_repaid_later(ledger: Ledger) -> None:
+def test_a_clawback_takes_from_the_points_own_lot_and_the_debt_is_repaid_later(ledger: Ledger) -> None:
     ledger.tenant(max_earn_per_day=150)
     ledger.rule(name="visits", event_type="visit", points=30, daily_limit=30)
     ledger.apply(Earn(**ANNA, amount=5, expires_at=SOON))
@@ -110,8 +104,8 @@ def test_a_clawback_finds_the_points_own_lot_and_the_debt_is_repaid_later(ledger
     made(ledger, Clawback(**ANNA, related_id=granted, amount=20))
     assert lots(ledger) == [(5, SOON), (7, LATER), (10, None)]
     made(ledger, Spend(**ANNA, amount=18))
-    told = data_of(ledger.apply(Clawback(**ANNA, related_id=granted, policy="arrears"))[0])
-    assert (told["clawed_back"], told["debt_added"]) == (10, 6)
+    data = data_of(ledger.apply(Clawback(**ANNA, related_id=granted, policy="arrears"))[0])
+    assert (data["clawed_back"], data["debt_added"]) == (10, 6)
     assert ledger.apply(Clawback(**ANNA, related_id=granted))[0].reason == "RELATED_NOT_REVERSIBLE"
 
     assert data_of(ledger.apply(ApplyRule(**ANNA, event_type="visit"))[0])["points_earned"] == 30
@@ -120,17 +114,17 @@ def test_a_clawback_finds_the_points_own_lot_and_the_debt_is_repaid_later(ledger
     assert_sound(ledger)
 
 
-def test_of_what_has_expired_nothing_is_clawed_back(ledger: Ledger) -> None:
+def test_expired_points_are_not_clawed_back(ledger: Ledger) -> None:
     ledger.tenant()
     past = NOW - timedelta(days=20)
     earned = made(ledger, Earn(**ANNA, amount=50, occurred_at=past, expires_at=past + timedelta(days=2)))
     ledger.apply(Spend(**ANNA, amount=20, occurred_at=past), Earn(**ANNA, amount=500))
-    told = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
-    assert (told["requested"], told["clawed_back"], ledger.balance("anna")) == (50, 20, 480)
+    data = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
+    assert (data["requested"], data["clawed_back"], ledger.balance("anna")) == (50, 20, 480)
     assert_sound(ledger)
 
 
-def test_who_owes_points_repays_with_what_others_give_and_the_ledger_is_sound(ledger: Ledger) -> None:
+def test_a_received_transfer_repays_debt(ledger: Ledger) -> None:
     ledger.tenant(transfer_enabled=True)
     earned = made(ledger, Earn(**ANNA, amount=20))
     ledger.apply(Spend(**ANNA, amount=20), Clawback(**ANNA, related_id=earned, amount=6, policy="arrears"))
@@ -142,7 +136,7 @@ def test_who_owes_points_repays_with_what_others_give_and_the_ledger_is_sound(le
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["in two batches", "in one batch"])
-def test_what_has_expired_in_the_lot_of_its_grace_is_not_clawed_back(ledger: Ledger, together: bool) -> None:
+def test_points_that_expired_after_grace_are_not_clawed_back(ledger: Ledger, together: bool) -> None:
     ledger.tenant(refund_grace_days=7)
     past = NOW - timedelta(days=20)
     earned = made(ledger, Earn(**ANNA, amount=50, occurred_at=past, expires_at=past + timedelta(days=2)))
@@ -154,12 +148,12 @@ def test_what_has_expired_in_the_lot_of_its_grace_is_not_clawed_back(ledger: Led
     )
     if not together:
         ledger.apply(expiry)
-    told = data_of((ledger.apply(expiry, clawback) if together else ledger.apply(clawback))[-1])
-    assert (told["requested"], told["clawed_back"], told["debt_added"]) == (50, 10, 10)
+    data = data_of((ledger.apply(expiry, clawback) if together else ledger.apply(clawback))[-1])
+    assert (data["requested"], data["clawed_back"], data["debt_added"]) == (50, 10, 10)
     assert_sound(ledger)
 
 
-def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> None:
+def test_queries_show_due_pending_points_as_available(ledger: Ledger) -> None:
     ledger.tenant(default_expiry_days=10)
     past = NOW - timedelta(days=20)
     about: dict[str, Any] = {**ANNA, "occurred_at": past}
@@ -167,13 +161,13 @@ def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> 
         ledger.apply(Earn(**about, amount=10 * day, activates_at=past + timedelta(days=day)))
     about["occurred_at"] = NOW - timedelta(days=1)
     late = made(ledger, Earn(**about, amount=7, activates_at=NOW + timedelta(days=5)))
-    # What was pending in the past is available since; the first has even expired.
+    # The lots of the past have become available, and all of them have expired since.
     account = ledger.account("anna")
     assert (account["balance"], account["pending_balance"], account["expired_points"]) == (0, 7, 150)
 
     made(ledger, Earn(**about, amount=9, activates_at=NOW - timedelta(hours=2)))
-    told = data_of(ledger.apply(ActivateDue(**ANNA, as_of=NOW - timedelta(hours=1)))[0])
-    assert (told["points_activated"], told["lots_activated"]) == (9, 1)
+    data = data_of(ledger.apply(ActivateDue(**ANNA, as_of=NOW - timedelta(hours=1)))[0])
+    assert (data["points_activated"], data["lots_activated"]) == (9, 1)
     made(ledger, Clawback(**ANNA, related_id=late, amount=3, policy="only_pending"))
     made(ledger, CancelPending(**ANNA, related_id=late))
     account = ledger.account("anna")
@@ -181,7 +175,7 @@ def test_pending_points_become_available_when_somebody_looks(ledger: Ledger) -> 
     assert_sound(ledger)
 
 
-def test_who_cancels_pending_points_has_used_the_rest_of_the_day_as_before(ledger: Ledger) -> None:
+def test_cancelling_pending_points_restores_the_days_limit(ledger: Ledger) -> None:
     ledger.tenant(max_earn_per_day=50)
     ledger.apply(Earn(**ANNA, amount=40))
     pending = made(ledger, Earn(**ANNA, amount=10, activates_at=SOON))
@@ -192,8 +186,8 @@ def test_who_cancels_pending_points_has_used_the_rest_of_the_day_as_before(ledge
     assert_sound(ledger)
 
 
-def test_however_many_batches_the_answers_are_the_same(settings: Settings) -> None:
-    told = []
+def test_the_outcomes_do_not_depend_on_the_batch_size(settings: Settings) -> None:
+    states = []
     for batch_size in (1, 1000):
         with Ledger(settings.model_copy(update={"batch_size": batch_size})) as ledger:
             then = NOW - timedelta(days=5)
@@ -211,29 +205,25 @@ def test_however_many_batches_the_answers_are_the_same(settings: Settings) -> No
                 Spend(**past, amount=3),
             ]
             outcomes = ledger.apply(*commands)
-            told.append([outcome.state for outcome in outcomes])
+            states.append([outcome.state for outcome in outcomes])
             assert_sound(ledger)
-    assert told == [["applied"] * 8] * 2
+    assert states == [["applied"] * 8] * 2
 
 
-@pytest.mark.parametrize("locks_class", [Locks, NobodyWaits])
-def test_r1_of_two_full_refunds_at_once_one_is_applied(settings: Settings, locks_class: type[Locks]) -> None:
+@pytest.mark.parametrize("locks_class", [Locks, GrantAllLocks])
+def test_r1_one_of_two_concurrent_full_refunds_is_applied(
+    settings: Settings, locks_class: type[Locks]
+) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 1})) as ledger:
         ledger.tenant()
         ledger.apply(Earn(**ANNA, amount=100))
         spends = [made(ledger, Spend(**ANNA, amount=10)) for _ in range(5)]
-        barrier = threading.Barrier(2)
 
         def refund() -> None:
-            barrier.wait(60)
             for spend in spends:
                 ledger.client.enqueue(Refund(**ANNA, amount=10, related_id=spend))
 
-        threads = [threading.Thread(target=refund) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        at_once(*[refund] * 2)
         drain_with(ledger, 3, locks_class)
 
         assert ledger.balance("anna") == 100
@@ -242,7 +232,7 @@ def test_r1_of_two_full_refunds_at_once_one_is_applied(settings: Settings, locks
         assert_sound(ledger)
 
 
-def test_a_lot_that_is_held_and_reversed_in_one_batch_is_one_lot(ledger: Ledger) -> None:
+def test_a_lot_held_and_reversed_in_one_batch_is_one_object(ledger: Ledger) -> None:
     ledger.tenant()
     earned = made(ledger, Earn(**ANNA, amount=50))
     hold = made(ledger, Freeze(**ANNA, amount=50))
@@ -261,7 +251,7 @@ def test_a_lot_that_is_held_and_reversed_in_one_batch_is_one_lot(ledger: Ledger)
     assert_sound(ledger)
 
 
-def test_what_has_expired_of_a_lot_is_remembered_while_the_rest_is_held(ledger: Ledger) -> None:
+def test_a_lots_expired_points_are_recorded_while_the_rest_is_held(ledger: Ledger) -> None:
     ledger.tenant()
     past = {**ANNA, "occurred_at": NOW - timedelta(days=9)}
     earned = made(ledger, Earn(**past, amount=50, expires_at=NOW - timedelta(days=2)))
@@ -269,17 +259,17 @@ def test_what_has_expired_of_a_lot_is_remembered_while_the_rest_is_held(ledger: 
     ledger.apply(ExpireDue(**ANNA, as_of=NOW))
     ledger.apply(Unfreeze(**ANNA, hold_id=hold, amount=10))
     assert ledger.rows("SELECT remaining, frozen, expired FROM lots ORDER BY id") == [(0, 20, 20), (10, 0, 0)]
-    told = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
-    assert (told["clawed_back"], told["debt_added"]) == (30, 20)
+    data = data_of(ledger.apply(Clawback(**ANNA, related_id=earned, policy="arrears"))[0])
+    assert (data["clawed_back"], data["debt_added"]) == (30, 20)
     assert_sound(ledger)
 
 
-def test_who_closes_forfeits_pending_points_that_no_other_command_would_have_loaded(ledger: Ledger) -> None:
+def test_closing_an_account_forfeits_its_pending_points(ledger: Ledger) -> None:
     ledger.tenant()
     for days in (3, 5):
         ledger.apply(Earn(**ANNA, amount=days, activates_at=NOW + timedelta(days=days)))
-    told = data_of(ledger.apply(SetStatus(**ANNA, status="closed", reason="asked for"))[0])
-    assert told["points_forfeited"] == 8
+    data = data_of(ledger.apply(SetStatus(**ANNA, status="closed", reason="requested"))[0])
+    assert data["points_forfeited"] == 8
     assert ledger.rows("SELECT state FROM lots") == [("cancelled",), ("cancelled",)]
     assert ledger.rows("SELECT next_activation_at, pending_balance FROM accounts") == [(None, 0)]
     assert_sound(ledger)

@@ -1,4 +1,4 @@
-"""Limits that all of a tenant's users share: users in many lanes, several workers, and never over by one."""
+"""Limits that all users of a tenant share, with users in many lanes and several workers: never exceeded."""
 
 import os
 import subprocess
@@ -14,9 +14,9 @@ import pytest
 from pointledger import ApplyRule, Clawback
 from pointledger.engine.locks import Locks
 from pointledger.ids import parse_id
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.settings import Settings
-from tests.engine.many_workers import NobodyWaits, drain_with
+from tests.engine.many_workers import GrantAllLocks, drain_with
 from tests.ledger import Ledger, data_of
 from tests.waiting import wait_until
 
@@ -45,9 +45,9 @@ def limited(ledger: Ledger, most: int, **more: Any) -> None:
     ledger.rule(name="visits", event_type="visit", base=PER_UNIT, limits=limits, **more)
 
 
-@pytest.mark.parametrize("locks_class", [Locks, NobodyWaits], ids=["with locks", "without locks"])
+@pytest.mark.parametrize("locks_class", [Locks, GrantAllLocks], ids=["with locks", "without locks"])
 @pytest.mark.parametrize("on_exceed", ["clamp", "refuse"])
-def test_l8_l9_lanes_that_race_for_a_tenants_last_points_grant_exactly_what_there_is(
+def test_l8_l9_lanes_that_race_for_a_tenants_last_points_grant_exactly_the_limit(
     settings: Settings, locks_class: type[Locks], on_exceed: str
 ) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 5})) as ledger:
@@ -65,38 +65,38 @@ def test_l8_l9_lanes_that_race_for_a_tenants_last_points_grant_exactly_what_ther
 
         drain_with(ledger, 4, locks_class)
 
-        assert granted(ledger) == 500, "all that the wider limit lets through, and not one more"
-        told = {meter: (points, times) for meter, _, points, times in counters(ledger)}
-        assert told.pop("budget")[0] == 500
-        assert sum(points for points, _ in told.values()) == 500
-        assert max(times for _, times in told.values()) <= 290
-        assert audit(ledger.database).as_json()["violations"] == 0
+        assert granted(ledger) == 500, "exactly the wider limit"
+        used = {meter: (points, times) for meter, _, points, times in counters(ledger)}
+        assert used.pop("budget")[0] == 500
+        assert sum(points for points, _ in used.values()) == 500
+        assert max(times for _, times in used.values()) <= 290
+        assert verify(ledger.database).as_json()["violations"] == 0
 
 
-def test_l9_times_are_shared_as_points_are(settings: Settings) -> None:
+def test_l9_shared_limits_also_count_times(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 3})) as ledger:
         ledger.tenant()
         limits = [{"scope": "rule", "period": "lifetime", "unit": "times", "max": 41}]
         ledger.rule(name="first ones", event_type="visit", base=PER_UNIT, limits=limits)
         ledger.client.enqueue_many([visit(user, 2) for _ in range(3) for user in USERS])
-        drain_with(ledger, 4, NobodyWaits)
+        drain_with(ledger, 4, GrantAllLocks)
         assert (granted(ledger), [row[2:] for row in counters(ledger)]) == (82, [(82, 41)])
 
 
-def held_counter(ledger: Ledger, meanwhile: str, drain: Callable[[], object]) -> None:
-    """Somebody has the counters' rows locked when a drain comes to them, and changes them meanwhile."""
+def change_counters_during(ledger: Ledger, change: str, drain: Callable[[], object]) -> None:
+    """Lock the counters' rows until the drain waits for them, then change them and commit."""
     drained = threading.Thread(target=drain)
     with ledger.database.connect() as holder:
         holder.exec_driver_sql("SELECT FROM shared_usage FOR UPDATE")
         drained.start()
-        wait_until(ledger.somebody_waits_for_a_row, "the drain stands before the row")
-        holder.exec_driver_sql(meanwhile)
+        wait_until(ledger.has_lock_waiter, "the drain waits for the row")
+        holder.exec_driver_sql(change)
         holder.commit()
     drained.join(30)
 
 
 @pytest.mark.parametrize(("meanwhile", "expected"), [(10, 50), (40, 50), (70, 20), (89, 1), (90, 0)], ids=str)
-def test_what_others_count_while_a_batch_is_decided_is_left_to_them(
+def test_a_batch_grants_only_what_concurrent_batches_left_of_a_limit(
     ledger: Ledger, meanwhile: int, expected: int
 ) -> None:
     limited(ledger, 100)
@@ -104,7 +104,7 @@ def test_what_others_count_while_a_batch_is_decided_is_left_to_them(
     task_id = ledger.client.enqueue(visit("ben", 50))
     (lane,) = ledger.waiting_lanes()
 
-    held_counter(
+    change_counters_during(
         ledger,
         f"UPDATE shared_usage SET points = points + {meanwhile}",
         lambda: ledger.engine.drain(lane),
@@ -115,17 +115,17 @@ def test_what_others_count_while_a_batch_is_decided_is_left_to_them(
     assert ledger.counts("failures") == [0]
 
 
-def test_those_whom_a_used_up_limit_holds_back_do_not_wait_for_each_other(ledger: Ledger) -> None:
+def test_batches_capped_by_a_used_up_limit_do_not_wait_for_each_other(ledger: Ledger) -> None:
     limited(ledger, 10)
     ledger.apply(visit("anna", 10))
     with ledger.database.connect() as holder:
-        holder.exec_driver_sql("SELECT FROM shared_usage FOR SHARE")  # as a batch does that counts nothing
+        holder.exec_driver_sql("SELECT FROM shared_usage FOR SHARE")  # like a batch that counts nothing
         (outcome,) = ledger.apply(visit("ben", 5))
     grant = data_of(outcome)["grants"][0]
-    assert (grant["wanted"], grant["granted"], grant["held_by"]) == (5, 0, "rule/lifetime/points")
+    assert (grant["wanted"], grant["granted"], grant["limited_by"]) == (5, 0, "rule/lifetime/points")
 
 
-def test_a_rule_without_shared_limits_counts_nowhere(ledger: Ledger) -> None:
+def test_a_rule_without_shared_limits_writes_no_counter(ledger: Ledger) -> None:
     ledger.tenant()
     ledger.rule(name="visits", event_type="visit", base=PER_UNIT, daily_limit=5)
     ledger.apply(visit("anna", 3))
@@ -134,12 +134,12 @@ def test_a_rule_without_shared_limits_counts_nowhere(ledger: Ledger) -> None:
 
 WORKER = """
 import os, sys
-from pointledger import batch
+from pointledger.engine import batch
 from pointledger.settings import Settings
-from tests.engine.many_workers import NobodyWaits
+from tests.engine.many_workers import GrantAllLocks
 from tests.ledger import Ledger
 
-class Deadly:
+class Crashing:
     def __getattr__(self, name):
         return getattr(real, name)
 
@@ -148,39 +148,43 @@ class Deadly:
         os._exit(9)
 
 real = batch.books
-if sys.argv[1] == "dies":
-    batch.books = Deadly()
+if sys.argv[1] == "crashes":
+    batch.books = Crashing()
 with Ledger(Settings()) as ledger:
-    ledger.engine._locks = NobodyWaits(ledger.redis, ledger.settings)
+    ledger.engine._locks = GrantAllLocks(ledger.redis, ledger.settings)
     while lanes := ledger.waiting_lanes():
         for lane in lanes[:: int(sys.argv[2])]:
             ledger.engine.drain(lane)
 """
 
 
-def test_processes_that_share_a_limit_grant_it_once_also_when_one_dies_before_its_commit(
+def test_processes_that_share_a_limit_grant_it_once_even_if_one_crashes_before_its_commit(
     ledger: Ledger,
 ) -> None:
     limited(ledger, 100)
     ledger.client.enqueue_many([visit(user, 7) for _ in range(2) for user in USERS])
-    given = {
+    environment = {
         "POINTLEDGER_DATABASE_URL": ledger.settings.database,
         "POINTLEDGER_REDIS_URL": ledger.settings.redis,
         "POINTLEDGER_BATCH_SIZE": "3",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
     }
     worker = [sys.executable, "-c", WORKER]
-    assert subprocess.run([*worker, "dies", "1"], env=os.environ | given, check=False).returncode == 9
-    assert counters(ledger) == [], "what it had taken has gone with it"
-    workers = [subprocess.Popen([*worker, "lives", step], env=os.environ | given) for step in ("1", "-1")]
+    assert (
+        subprocess.run([*worker, "crashes", "1"], env=os.environ | environment, check=False).returncode == 9
+    )
+    assert counters(ledger) == [], "its grants were rolled back"
+    workers = [
+        subprocess.Popen([*worker, "works", step], env=os.environ | environment) for step in ("1", "-1")
+    ]
     assert [process.wait(60) for process in workers] == [0, 0]
 
     assert (granted(ledger), counters(ledger)[0][2]) == (100, 100)
     assert ledger.counts("pending", "failures") == [0, 0]
-    assert audit(ledger.database).as_json()["violations"] == 0
+    assert verify(ledger.database).as_json()["violations"] == 0
 
 
-def test_l11_points_that_are_taken_back_on_their_day_make_room_for_others(ledger: Ledger) -> None:
+def test_l11_points_clawed_back_on_the_same_day_free_the_limit(ledger: Ledger) -> None:
     ledger.tenant()
     limits = [{"scope": scope, "period": "day", "max": 30} for scope in ("rule", "tenant")]
     limits += [{"scope": "tenant", "period": "week", "max": 45}]
@@ -193,9 +197,9 @@ def test_l11_points_that_are_taken_back_on_their_day_make_room_for_others(ledger
     ledger.apply(Clawback(**anna, amount=20, occurred_at=day + timedelta(hours=1)))
     (ben,) = ledger.apply(visit("ben", 30, day + timedelta(hours=2)))
     grant = data_of(ben)["grants"][0]
-    assert (grant["granted"], grant["held_by"]) == (15, "tenant/week/points")
+    assert (grant["granted"], grant["limited_by"]) == (15, "tenant/week/points")
 
     ledger.apply(Clawback(**anna, amount=10, occurred_at=day + timedelta(days=1)))  # too late
     used = {(meter == "budget", period): points for meter, period, points, _ in counters(ledger)}
     assert used == {(False, "day"): 25, (True, "day"): 25, (True, "week"): 45}
-    assert audit(ledger.database).as_json()["violations"] == 0
+    assert verify(ledger.database).as_json()["violations"] == 0

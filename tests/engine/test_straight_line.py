@@ -1,4 +1,4 @@
-"""One command from the client to its outcome."""
+"""A command goes from the client to its outcome."""
 
 from pointledger import ApplyRule, Earn, Expire, Spend, Transfer
 from tests.ledger import Ledger, data_of
@@ -17,7 +17,7 @@ def test_an_accepted_command_is_pending_and_then_applied_with_its_entry_and_lot(
     assert list(ledger.counts("pending", "journal", "outcomes", "entries", "lots")) == [0, 1, 1, 1, 1]
 
 
-def test_every_kind_goes_the_same_way(ledger: Ledger) -> None:
+def test_every_command_kind_takes_the_same_path(ledger: Ledger) -> None:
     ledger.tenant(transfer_enabled=True)
     ledger.rule(
         name="one per dollar",

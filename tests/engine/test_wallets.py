@@ -1,4 +1,4 @@
-"""Money on the real ledger: races, exactness in the columns, and both ledgers in one transaction."""
+"""Money on a real ledger: races, exact columns, and points and money in one transaction."""
 
 import threading
 from decimal import Decimal
@@ -10,9 +10,9 @@ import pytest
 from pointledger import Earn, Exchange, WalletAdjust
 from pointledger.domain.values.money import MAX_MONEY
 from pointledger.errors import WalletMissing
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.storage.ledger import book
-from tests.engine.many_workers import NobodyWaits, drain_with
+from tests.engine.many_workers import GrantAllLocks, drain_with
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
@@ -38,9 +38,9 @@ def test_w1_sums_are_exact_in_every_currency(
     ledger.apply(*(adjust("deposit", amount) for amount in amounts))
     wallet = ledger.client.wallet("shop", "anna")
     assert (wallet["balance"], wallet["currency"], wallet["status"]) == (balance, currency, "active")
-    (told,) = ledger.apply(adjust("withdraw", balance))
-    assert Decimal(data_of(told)["wallet"]["balance"]) == 0
-    assert audit(ledger.database).violations == 0
+    (withdrawn,) = ledger.apply(adjust("withdraw", balance))
+    assert Decimal(data_of(withdrawn)["wallet"]["balance"]) == 0
+    assert verify(ledger.database).violations == 0
 
 
 def test_w2_a_withdrawal_beyond_the_available_is_refused_and_writes_nothing(ledger: Ledger) -> None:
@@ -54,8 +54,8 @@ def test_w2_a_withdrawal_beyond_the_available_is_refused_and_writes_nothing(ledg
     assert ledger.counts("wallet_entries", "wallet_lines") == [1, 2]
 
 
-def test_w3_adjustments_that_race_are_one_after_the_other(ledger: Ledger) -> None:
-    """With every Redis lock granted to everybody, too."""
+def test_w3_concurrent_adjustments_are_serialized(ledger: Ledger) -> None:
+    """Also without Redis locks."""
     ledger.tenant()
     ledger.apply(adjust("deposit", "50"))
     commands = [adjust("withdraw", "10", idempotency_key=f"race {number // 2}") for number in range(16)]
@@ -71,7 +71,7 @@ def test_w3_adjustments_that_race_are_one_after_the_other(ledger: Ledger) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    drain_with(ledger, 4, NobodyWaits)
+    drain_with(ledger, 4, GrantAllLocks)
     assert ledger.client.wallet("shop", "anna")["balance"] == "0.00"
     page = ledger.client.wallet_entries("shop", "anna")
     assert [entry["seq"] for entry in page.entries] == [6, 5, 4, 3, 2, 1]
@@ -80,11 +80,11 @@ def test_w3_adjustments_that_race_are_one_after_the_other(ledger: Ledger) -> Non
     ]
     states = [outcome.state for outcome in ledger.client.outcomes([str(each.id) for each in commands])]
     assert states.count("applied") == 10  # five, each under two ids
-    assert audit(ledger.database).violations == 0
+    assert verify(ledger.database).violations == 0
 
 
-def test_w5_an_exchange_is_whole_or_not_at_all(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saving the money fails after the points are written: neither stays."""
+def test_w5_an_exchange_is_atomic(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If saving the money fails after the points are written, neither is saved."""
     ledger.tenant(**CASH)
     ledger.apply(Earn(**ANNA, amount=1_000))
 
@@ -99,12 +99,12 @@ def test_w5_an_exchange_is_whole_or_not_at_all(ledger: Ledger, monkeypatch: pyte
     with ledger.database.begin() as connection:
         connection.exec_driver_sql("UPDATE failures SET next_attempt_at = NULL")
     ledger.drain()
-    told = data_of(ledger.client.outcome(task_id))
-    assert (told["points_exchanged"], told["points_left"], told["wallet"]["balance"]) == (99, 1, "0.33")
+    data = data_of(ledger.client.outcome(task_id))
+    assert (data["points_exchanged"], data["points_left"], data["wallet"]["balance"]) == (99, 1, "0.33")
     assert (ledger.balance("anna"), ledger.client.wallet("shop", "anna")["balance"]) == (901, "0.33")
     (entry,) = ledger.client.wallet_entries("shop", "anna").entries
-    assert entry["related_id"] == told["transaction"]["id"]
-    assert audit(ledger.database).violations == 0
+    assert entry["related_id"] == data["transaction"]["id"]
+    assert verify(ledger.database).violations == 0
 
 
 def test_many_wallets_in_one_batch_are_loaded_and_saved_together(ledger: Ledger) -> None:
@@ -117,10 +117,10 @@ def test_many_wallets_in_one_batch_are_loaded_and_saved_together(ledger: Ledger)
             *(adjust("deposit", "1.50", user_id=user) for user in users),
         )
     assert {ledger.client.wallet("shop", user)["balance"] for user in users} == {"4.00"}
-    assert audit(ledger.database).violations == 0
+    assert verify(ledger.database).violations == 0
 
 
-def test_a_users_export_has_its_money(ledger: Ledger) -> None:
+def test_a_users_export_includes_the_wallet(ledger: Ledger) -> None:
     ledger.tenant()
     ledger.apply(adjust("deposit", "7.50", application_id="app"))
     exported = ledger.client.export_user("shop", "anna")
@@ -143,7 +143,7 @@ def test_entries_come_in_pages_and_by_type(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("value", ["'NaN'", "-1", str(MAX_MONEY + 1), "'Infinity'"])
-def test_no_column_takes_what_is_no_money(ledger: Ledger, value: str) -> None:
+def test_money_columns_accept_only_valid_amounts(ledger: Ledger, value: str) -> None:
     ledger.tenant()
     ledger.apply(adjust("deposit", "1"))
     for column in ("balance", "frozen_balance", "total_deposited"):

@@ -1,9 +1,8 @@
-"""Environments of people who have never seen this project: a Python or Node with the packages that a file
-here names, and nothing else. A test of a door runs its client in one.
+"""Makes clean Python and Node environments for tests of clients.
 
-`<name>.txt` is a pip requirements file; the line `pointledger` means the wheel that this checkout builds.
-`<name>/package.json` with its lock file is for Node. Each is made once, in `.environments`, and again when
-its file changes.
+Each contains only the packages that its file here names. `<name>.txt` is a pip requirements file; its line
+`pointledger` means the wheel that this checkout builds. `<name>/package.json` with its lock file is for Node.
+An environment is made once, in `.environments`, and again when its file changes.
 """
 
 import fcntl
@@ -18,31 +17,31 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-MADE = ROOT / ".environments"
+FOLDER = ROOT / ".environments"
 
-_OURS = "pointledger"
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # of our own environment; nothing else is a stranger's
+_THIS_PROJECT = "pointledger"
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # the only variables that a client inherits
 
 
 def python(name: str) -> Path:
-    """The interpreter of the environment that `<name>.txt` describes."""
-    wanted = (HERE / f"{name}.txt").read_text()
-    lines = [line.split("#")[0].strip() for line in wanted.splitlines()]
-    needs_wheel = _OURS in lines
+    """Return the interpreter of the environment that `<name>.txt` describes."""
+    requirements = (HERE / f"{name}.txt").read_text()
+    lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
+    needs_wheel = _THIS_PROJECT in lines
 
     def make(folder: Path) -> None:
         _uv("venv", "--python", sys.executable, str(folder))
-        packages = [line for line in lines if line and line != _OURS]
+        packages = [line for line in lines if line and line != _THIS_PROJECT]
         if needs_wheel:
             packages.append(str(_wheel()))
         _uv("pip", "install", "--python", str(folder / "bin" / "python"), *packages)
 
-    content = wanted + (_source() if needs_wheel else "") + sys.version
+    content = requirements + (_source() if needs_wheel else "") + sys.version
     return _made(f"{name}-{_digest(content)}", make) / "bin" / "python"
 
 
 def node(name: str) -> Path:
-    """The folder whose `node_modules` has the packages that `<name>/package-lock.json` names."""
+    """Return the folder whose `node_modules` has the packages of `<name>/package-lock.json`."""
     origin = HERE / name
 
     def make(folder: Path) -> None:
@@ -52,20 +51,20 @@ def node(name: str) -> Path:
     return _made(f"{name}-{_digest((origin / 'package-lock.json').read_text())}", make)
 
 
-def stranger(**given: str) -> Mapping[str, str]:
-    """The environment variables of somebody who knows only what was told: nothing of ours but `given`."""
+def clean_environ(**given: str) -> Mapping[str, str]:
+    """Return environment variables without this process' own, except a few, plus `given`."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | given
 
 
 def _wheel() -> Path:
-    """The wheel of this checkout as it stands."""
-    folder = MADE / f"wheel-{_digest(_source())}"
+    """Build the wheel of this checkout, unless it is built already."""
+    folder = FOLDER / f"wheel-{_digest(_source())}"
     _made(folder.name, lambda into: _uv("build", "--wheel", "--out-dir", str(into), str(ROOT)))
     return next(folder.glob("*.whl"))
 
 
 def _source() -> str:
-    """What the wheel is made of, for telling whether it has changed."""
+    """Digest the files that the wheel is made of."""
     files = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*.*"))]
     kept = (file for file in files if file.is_file() and file.suffix not in (".pyc", ".gz"))
     return "".join(_digest(file.read_bytes()) for file in kept)
@@ -76,8 +75,8 @@ def _digest(content: str | bytes) -> str:
 
 
 def _made(name: str, make: Callable[[Path], object]) -> Path:
-    """The folder, made whole or not at all; others who ask meanwhile wait."""
-    folder = MADE / name
+    """Make a folder completely or not at all. Only one process makes it; others wait."""
+    folder = FOLDER / name
     with _locked(name):
         if not (folder / ".complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -88,14 +87,14 @@ def _made(name: str, make: Callable[[Path], object]) -> Path:
 
 @contextmanager
 def _locked(name: str) -> Iterator[None]:
-    MADE.mkdir(exist_ok=True)
-    with (MADE / f"{name}.lock").open("w") as file:
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _uv(*arguments: str) -> None:
-    # Beside the interpreter: ./dev brings it.
+    # ./dev installs uv beside the interpreter.
     _run([str(Path(sys.executable).with_name("uv")), "--quiet", *arguments], ROOT)
 
 

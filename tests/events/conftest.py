@@ -1,13 +1,17 @@
-"""A ledger whose shop wants every event, and a broker: Valkey and, in the long check, RabbitMQ."""
+"""A ledger whose tenant wants every event, and a broker: Valkey and, in the long check, RabbitMQ."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from pointledger.events.ingest import Ingest
+from pointledger.events.ingest_queue import IngestQueue
 from pointledger.settings import Settings
 from tests.cli.conftest import Run, run_app
+from tests.events.ingesting import ingest_of
 from tests.events.listener import Listener
+from tests.events.sender import Sender, opened_ingest_queue
 from tests.ledger import Ledger
 
 BROKERS = ["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)]
@@ -34,7 +38,7 @@ def listener(settings: Settings) -> Iterator[Listener]:
 
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line, with these servers."""
+    """Runs the command line with these servers."""
     monkeypatch.setenv("POINTLEDGER_DATABASE_URL", settings.database)
     monkeypatch.setenv("POINTLEDGER_REDIS_URL", settings.redis)
     monkeypatch.setenv("POINTLEDGER_EVENTS_URL", settings.events)
@@ -45,3 +49,22 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def shop() -> dict[str, Any]:
     return {"tenant_id": "shop", "user_id": "anna"}
+
+
+@pytest.fixture
+def sender(settings: Settings) -> Iterator[Sender]:
+    with Sender(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ingest_queue(settings: Settings, sender: Sender) -> Iterator[IngestQueue]:
+    opened = opened_ingest_queue(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ingest(ledger: Ledger) -> Ingest:
+    ledger.rule(name="visits", event_type="visit", points=3)
+    return ingest_of(ledger)

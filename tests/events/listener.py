@@ -1,4 +1,4 @@
-"""A consumer of outgoing events, as another service would have one."""
+"""Consumes outgoing events as another service does."""
 
 import json
 from typing import Any
@@ -7,19 +7,20 @@ from kombu import Consumer, Queue
 
 from pointledger.events import broker
 from pointledger.events.broker import Publisher
-from pointledger.events.relay import Relay, Sent
+from pointledger.events.relay import Relay, RelayResult
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
+from tests.events.described import check_described
 
 
 class Listener:
-    """`heard` has all events in the order in which they came, those that came twice twice."""
+    """A consumer. `events` has all events in the order of arrival, with duplicates."""
 
     def __init__(self, settings: Settings) -> None:
         self._connection = broker.connect(settings.events)
         arguments = broker.queue_arguments(settings.events)
         self._queue = Queue(settings.events_queues[0], queue_arguments=arguments, durable=True)
-        self.heard: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self._queue(self._connection.default_channel).declare()
         self._queue(self._connection.default_channel).purge()
 
@@ -31,25 +32,26 @@ class Listener:
         self._connection.release()
 
     def listen(self, count: int) -> list[dict[str, Any]]:
-        """Waits until so many events have come in all."""
+        """Wait until `count` events have arrived in all, and return them."""
 
-        def take(body: Any, message: Any) -> None:
+        def receive(body: Any, message: Any) -> None:
             assert message.content_type == broker.CONTENT_TYPE
-            self.heard.append(json.loads(body))
+            self.events.append(json.loads(body))
+            check_described(self.events[-1])
             message.ack()
 
-        with Consumer(self._connection, [self._queue], callbacks=[take], accept=None, no_ack=False):
-            while len(self.heard) < count:
+        with Consumer(self._connection, [self._queue], callbacks=[receive], accept=None, no_ack=False):
+            while len(self.events) < count:
                 self._connection.drain_events(timeout=30)
-        return self.heard
+        return self.events
 
-    def all_waiting(self) -> int:
-        """How many events lie in the queue."""
+    def queued_count(self) -> int:
+        """Return the number of events in the queue."""
         return int(self._queue(self._connection.default_channel).queue_declare().message_count)
 
 
-def relay_all(settings: Settings) -> Sent:
-    """One relay sends what waits."""
+def relay_all(settings: Settings) -> RelayResult:
+    """Send all unsent events with one relay."""
     database = engine_for(settings.database)
     publisher = Publisher(settings)
     try:

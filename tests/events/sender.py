@@ -1,4 +1,4 @@
-"""A producer of events, as another service would be one."""
+"""Produces events as another service does."""
 
 import json
 from datetime import UTC, datetime
@@ -8,14 +8,14 @@ from kombu import Producer, Queue
 
 from pointledger.domain.events.producers import Producers, producers_from, sign
 from pointledger.events import broker
-from pointledger.events.ingest_queue import Mailbox, open_mailbox
+from pointledger.events.ingest_queue import IngestQueue, open_ingest_queue
 from pointledger.settings import Settings
 
-OLD_KEY, NEW_KEY = "an old key that is about to go away", "a new key that has come beside the old"
+OLD_KEY, NEW_KEY = "an old key that is about to be removed", "a new key that was added beside the old"
 
 
 def producers(**more: Any) -> Producers:
-    """A shop that may send events and earns, and a bank."""
+    """Return a shop that may send events and earns, and a bank."""
     shop = {
         "name": "web-shop",
         "keys": [{"id": "old", "secret": OLD_KEY}, {"id": "new", "secret": NEW_KEY}],
@@ -28,7 +28,7 @@ def producers(**more: Any) -> Producers:
 
 
 def event(number: int = 1, **more: Any) -> dict[str, Any]:
-    """A visit of Anna's."""
+    """Return a visit of the user anna."""
     return {
         "specversion": "1.0",
         "id": f"visit-{number}",
@@ -47,22 +47,22 @@ def earn(number: int = 1, amount: Any = 5, **more: Any) -> dict[str, Any]:
 
 
 def signed(raw: bytes, key: str = NEW_KEY, key_id: str = "new", name: str = "web-shop") -> dict[str, str]:
-    """The headers of a message."""
+    """Return the headers of a signed message."""
     return {"x-producer": name, "x-key": key_id, "x-signature": sign(raw, key)}
 
 
-def opened_mailbox(settings: Settings) -> Mailbox:
-    """The mailbox of the intake, as the command line opens it."""
-    return open_mailbox(settings.events, settings.intake_queue, quorum=True)
+def opened_ingest_queue(settings: Settings) -> IngestQueue:
+    """Return the ingest queue as the command line opens it."""
+    return open_ingest_queue(settings.events, settings.ingest_queue, quorum=True)
 
 
 class Sender:
-    """Sends bytes, signed unless told otherwise."""
+    """Sends messages, signed by default."""
 
     def __init__(self, settings: Settings) -> None:
         self._connection = broker.connect(settings.events)
         arguments = broker.queue_arguments(settings.events)
-        self._queue = Queue(settings.intake_queue, queue_arguments=arguments, durable=True)
+        self._queue = Queue(settings.ingest_queue, queue_arguments=arguments, durable=True)
         self._queue(self._connection.default_channel).declare()
         self._queue(self._connection.default_channel).purge()
 
@@ -72,8 +72,8 @@ class Sender:
     def __exit__(self, *_: object) -> None:
         self._connection.release()
 
-    def send(self, what: object, headers: dict[str, str] | None = None, **properties: Any) -> None:
-        raw = what if isinstance(what, bytes) else json.dumps(what).encode()
+    def send(self, content: object, headers: dict[str, str] | None = None, **properties: Any) -> None:
+        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
         Producer(self._connection.default_channel).publish(
             raw,
             routing_key=self._queue.name,
@@ -84,5 +84,5 @@ class Sender:
         )
 
     def count(self) -> int:
-        """Messages that wait in the queue."""
+        """Return the number of messages in the queue."""
         return int(self._queue(self._connection.default_channel).queue_declare().message_count)

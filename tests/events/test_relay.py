@@ -1,4 +1,4 @@
-"""Events out: written with their effects, sent at least once, in order per user."""
+"""Outgoing events are written with their effects, and sent at least once and in order per user."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 Shop = dict[str, Any]
 
 
-def test_an_effect_is_told_once_it_is_committed(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+def test_a_committed_effect_is_sent_as_an_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
     earned, _ = ledger.apply(Earn(**shop, amount=50, reason="a secret"), Spend(**shop, amount=20))
 
     assert relay_all(ledger.settings).events == 2
@@ -43,15 +43,15 @@ def test_an_effect_is_told_once_it_is_committed(ledger: Ledger, listener: Listen
     assert (second["type"], second["data"]["seq"]) == ("points.spent", 2)
     assert second["data"]["transaction"]["delta"] == -20
     assert (second["data"]["user_id"], second["data"]["tenant_id"]) == ("anna", "shop")
-    assert relay_all(ledger.settings).events == 0, "and not again"
+    assert relay_all(ledger.settings).events == 0, "each event is sent once"
 
 
-def test_what_is_refused_is_no_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+def test_a_refused_command_sends_no_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
     ledger.apply(Earn(**shop, amount=5), Spend(**shop, amount=6))
     assert relay_all(ledger.settings).events == 1
 
 
-def test_each_side_of_a_transfer_hears_of_it(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+def test_each_side_of_a_transfer_has_an_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
     ledger.apply(Earn(**shop, amount=9), Earn(tenant_id="shop", user_id="ben", amount=1))
     ledger.apply(Transfer(**shop, to_user_id="ben", amount=4))
     relay_all(ledger.settings)
@@ -60,7 +60,7 @@ def test_each_side_of_a_transfer_hears_of_it(ledger: Ledger, listener: Listener,
     assert deltas == {"anna": -4, "ben": 4}
 
 
-def test_a_status_stands_between_the_entries_where_it_was_changed(
+def test_a_status_change_keeps_its_place_among_the_entries(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     change: dict[str, Any] = {**shop, "reason": "asked for"}
@@ -73,10 +73,10 @@ def test_a_status_stands_between_the_entries_where_it_was_changed(
         SetStatus(**change, status="closed"),
     )
     relay_all(ledger.settings)
-    told = [
+    sent = [
         (event["type"], event["data"].get("status"), event["data"]["seq"]) for event in listener.listen(6)
     ]
-    assert told == [
+    assert sent == [
         ("points.earned", None, 1),
         ("account.status_changed", "suspended", 1),
         ("account.status_changed", "active", 1),
@@ -86,7 +86,7 @@ def test_a_status_stands_between_the_entries_where_it_was_changed(
     ]
 
 
-def test_an_event_carries_the_trace_of_its_command_and_nothing_else_that_came_with_it(
+def test_an_event_has_its_commands_traceparent_and_no_other_extension(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -98,12 +98,12 @@ def test_an_event_carries_the_trace_of_its_command_and_nothing_else_that_came_wi
         Transfer(**shop, to_user_id="anna", amount=1, extensions={"traceparent": trace}),
     )
     relay_all(ledger.settings)
-    heard = listener.listen(4)
-    assert [event.get("traceparent") for event in heard] == [trace, trace, None, None]
-    assert not any({"tracestate", "partitionkey"} & event.keys() for event in heard)
+    received = listener.listen(4)
+    assert [event.get("traceparent") for event in received] == [trace, trace, None, None]
+    assert not any({"tracestate", "partitionkey"} & event.keys() for event in received)
 
 
-def test_a_tenant_hears_what_it_asked_for_and_nothing_from_before(
+def test_a_tenant_gets_the_event_types_that_it_wants_and_no_earlier_events(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     ledger.tenant(events=[])
@@ -116,18 +116,18 @@ def test_a_tenant_hears_what_it_asked_for_and_nothing_from_before(
     assert [event["type"] for event in listener.listen(2)] == ["hold.opened", "points.spent"]
 
 
-def test_a_ledger_whose_tenants_want_nothing_writes_nothing(ledger: Ledger, shop: Shop) -> None:
+def test_a_ledger_whose_tenants_want_no_events_writes_none(ledger: Ledger, shop: Shop) -> None:
     ledger.tenant()
     ledger.apply(Earn(**shop, amount=50))
     assert ledger.counts("outbox") == [0]
 
 
-def test_a_batch_of_one_lane_is_one_row(ledger: Ledger, shop: Shop) -> None:
+def test_a_batch_of_one_lane_is_one_outbox_row(ledger: Ledger, shop: Shop) -> None:
     ledger.apply(*(Earn(**shop, amount=1) for _ in range(300)))
     assert ledger.counts("outbox") == [1]
 
 
-def test_a_row_bounds_what_a_relay_holds_at_once(
+def test_an_outbox_row_has_a_bounded_number_of_entries(
     ledger: Ledger, listener: Listener, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "_ENTRIES_PER_ROW", 4)
@@ -137,7 +137,7 @@ def test_a_row_bounds_what_a_relay_holds_at_once(
     assert [event["data"]["seq"] for event in listener.listen(10)] == list(range(1, 11))
 
 
-def test_while_the_broker_is_away_events_wait_and_then_go_in_order(
+def test_events_wait_while_the_broker_is_unavailable_and_are_sent_in_order(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     away = ledger.settings.model_copy(update={"events_url": "redis://127.0.0.1:1/0"})
@@ -153,17 +153,17 @@ def test_while_the_broker_is_away_events_wait_and_then_go_in_order(
     assert [event["data"]["seq"] for event in listener.listen(6)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_relay_whose_broker_is_lost_midway_goes_on_by_itself(
+def test_a_relay_continues_after_its_broker_was_unavailable(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     ledger.apply(Earn(**shop, amount=1))
     publisher = Publisher(ledger.settings)
     relay = Relay(ledger.database, publisher, ledger.settings)
     paused: list[float] = []
-    prepare, tries = publisher.prepare, iter([True, True])
+    prepare, failures = publisher.prepare, iter([True, True])
 
     def flaky() -> None:
-        if next(tries, False):
+        if next(failures, False):
             raise BrokerAway("a cable")
         prepare()
 
@@ -174,10 +174,10 @@ def test_a_relay_whose_broker_is_lost_midway_goes_on_by_itself(
     assert listener.listen(1)[0]["data"]["seq"] == 1
 
 
-def test_several_relays_beside_several_workers_lose_nothing_and_keep_each_users_order(
+def test_several_relays_and_workers_lose_no_event_and_keep_each_users_order(
     ledger: Ledger, listener: Listener
 ) -> None:
-    """Transfers between users of different lanes: the recipient's entries are written by the sender's."""
+    """The transfers are between lanes: the worker of the sender's lane writes the recipient's entries."""
     users = [f"user-{number}" for number in range(12)]
     ledger.apply(*(Earn(tenant_id="shop", user_id=user, amount=1_000) for user in users))
     ledger.client.enqueue_many(
@@ -215,21 +215,23 @@ def test_several_relays_beside_several_workers_lose_nothing_and_keep_each_users_
     for thread in workers:
         thread.join(120)
     wanted = ledger.counts("entries")[0]
-    heard = listener.listen(wanted)
+    received = listener.listen(wanted)
     done.set()
     for thread in relays:
         thread.join(30)
 
     assert failed == []
-    assert listener.all_waiting() == 0
+    assert listener.queued_count() == 0
     seqs = defaultdict(list)
-    for event in heard:
+    for event in received:
         seqs[event["subject"]].append(event["data"]["seq"])
     assert wanted == 12 + 2 * 11 * 12
-    assert all(seqs[user] == list(range(1, 24)) for user in users), "in order, none missing, none twice"
+    assert all(seqs[user] == list(range(1, 24)) for user in users), (
+        "in order, complete and without duplicates"
+    )
 
 
-def test_what_was_sent_is_forgotten_in_time_and_what_waits_is_not(ledger: Ledger, shop: Shop) -> None:
+def test_sent_rows_are_pruned_after_some_days_and_unsent_rows_are_kept(ledger: Ledger, shop: Shop) -> None:
     ledger.apply(Earn(**shop, amount=1))
     ledger.apply(Earn(**shop, amount=1))
     ledger.apply(Earn(**shop, amount=1))
@@ -252,19 +254,21 @@ def test_what_was_sent_is_forgotten_in_time_and_what_waits_is_not(ledger: Ledger
     assert status.oldest_seconds > 9 * 86_400
 
 
-def test_a_relay_works_beside_one_that_has_a_slot(ledger: Ledger, listener: Listener, shop: Shop) -> None:
-    """Whoever holds a slot is waited for by nobody; the others' slots go on."""
+def test_a_relay_sends_other_slots_while_one_is_locked(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    """No relay waits for a locked slot; it takes another one."""
     slot = outbox.slot_of("shop", "anna")
-    others = next(user for user in map(str, range(100)) if outbox.slot_of("shop", user) != slot)
-    ledger.apply(Earn(**shop, amount=1), Earn(tenant_id="shop", user_id=others, amount=1))
+    other_user = next(user for user in map(str, range(100)) if outbox.slot_of("shop", user) != slot)
+    ledger.apply(Earn(**shop, amount=1), Earn(tenant_id="shop", user_id=other_user, amount=1))
     with ledger.database.begin() as connection:
         assert outbox.take_slot(connection, slot - 1) == slot
         assert relay_all(ledger.settings).events == 1
     assert relay_all(ledger.settings).events == 1
-    assert [event["subject"] for event in listener.listen(2)] == [others, "anna"]
+    assert [event["subject"] for event in listener.listen(2)] == [other_user, "anna"]
 
 
-def test_queues_that_were_lost_are_there_again_before_the_next_event(
+def test_lost_queues_are_declared_again_before_the_next_event(
     settings: Settings, ledger: Ledger, shop: Shop
 ) -> None:
     publisher = Publisher(settings)
@@ -272,7 +276,7 @@ def test_queues_that_were_lost_are_there_again_before_the_next_event(
     ledger.apply(Earn(**shop, amount=1))
     relay.send_all()
     with Listener(settings) as listener:
-        assert listener.all_waiting() == 0
+        assert listener.queued_count() == 0
         ledger.redis.flushdb()
         ledger.apply(Earn(**shop, amount=1))
         relay.send_all()
@@ -283,7 +287,7 @@ def test_queues_that_were_lost_are_there_again_before_the_next_event(
 DIES_BEFORE_MARKING = """
 import os
 from pointledger.settings import Settings
-from pointledger.storage import outbox
+from pointledger.storage.events import outbox
 from tests.cli.conftest import Run
 from tests.events.listener import relay_all
 
@@ -292,7 +296,7 @@ relay_all(Settings())
 """
 
 
-def test_what_a_relay_sent_before_it_died_is_sent_again_with_the_same_ids_and_in_order(
+def test_events_of_a_relay_that_died_are_sent_again_in_order_with_the_same_ids(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     ledger.apply(*(Earn(**shop, amount=1) for _ in range(5)))
@@ -308,19 +312,19 @@ def test_what_a_relay_sent_before_it_died_is_sent_again_with_the_same_ids_and_in
 
     wait_until(lambda: relay_all(ledger.settings).events == 6, "the dead relay's slot is free")
 
-    heard = listener.listen(11)
-    ids = [event["id"] for event in heard]
+    received = listener.listen(11)
+    ids = [event["id"] for event in received]
     assert ids[:5] == ids[5:10]
-    assert [event["data"]["seq"] for event in heard] == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]
+    assert [event["data"]["seq"] for event in received] == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]
 
 
-def test_the_command_line_sends_what_waits_and_shows_what_does(
+def test_the_command_line_sends_and_shows_unsent_events(
     ledger: Ledger, listener: Listener, shop: Shop, run: Run
 ) -> None:
     ledger.apply(Earn(**shop, amount=1), Spend(**shop, amount=1))
-    waiting = run("outbox", "--json").json
-    assert (waiting["waiting"], waiting["rows"], waiting["slots"]) == (2, 1, 1)
-    assert waiting["oldest_seconds"] >= 0
+    unsent = run("outbox", "--json").json
+    assert (unsent["waiting"], unsent["rows"], unsent["slots"]) == (2, 1, 1)
+    assert unsent["oldest_seconds"] >= 0
     assert [run("outbox", "--within", limit).status for limit in ("0", "600")] == [1, 0]
     assert run("relay", "--once", "--json").json == {"sent": 2, "waiting": 0}
     assert run("outbox", "--json").json == {"waiting": 0, "rows": 0, "slots": 0, "oldest_seconds": None}

@@ -1,5 +1,5 @@
-"""CloudEvents' own SDKs, Python and JavaScript, in environments that do not have this project: what they send
-is taken, what we send they read."""
+"""CloudEvents' SDKs for Python and JavaScript, in environments without this project: the ledger accepts their
+events, and they read the ledger's events."""
 
 import json
 import subprocess
@@ -14,15 +14,15 @@ from pydantic import SecretStr
 from pointledger import Earn
 from pointledger.client.acceptor import Acceptance
 from pointledger.domain.events.outgoing import EVENT_TYPES
-from pointledger.events.ingest import Intake
+from pointledger.events.ingest import Ingest
 from pointledger.settings import Settings
 from pointledger.storage.events import reminders
 from pointledger.storage.ledger import program
 from pointledger.storage.queue import dead_letters
 from tests import environments
 from tests.events.listener import Listener, relay_all
-from tests.events.sender import NEW_KEY, Sender, opened_mailbox, producers
-from tests.faults.every_kind import set_the_scenes
+from tests.events.sender import NEW_KEY, Sender, opened_ingest_queue, producers
+from tests.faults.every_kind import prepare_scenarios
 from tests.ledger import Ledger, data_of
 
 SDKS = Path(__file__).with_name("sdks")
@@ -31,7 +31,7 @@ CASES = {
     "batch1", "batch2",
 }  # fmt: skip
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-EVERY_CHARACTER = "aZ09_.:@-"  # of which a tenant's and a user's id may consist
+EVERY_CHARACTER = "aZ09_.:@-"  # each kind of character that ids of tenants and users can have
 
 pytestmark = pytest.mark.long
 
@@ -40,7 +40,7 @@ Sdk = Callable[..., Any]
 
 @pytest.fixture(params=["cloudevents", "cloudevents-1", "cloudevents-js"])
 def sdk(request: pytest.FixtureRequest, settings: Settings) -> Sdk:
-    """Runs `produce` or `consume` with one SDK; what it printed."""
+    """Runs `produce` or `consume` with one SDK, and returns its output."""
     name = request.param
 
     def run(script: str, *arguments: object) -> Any:
@@ -54,7 +54,7 @@ def sdk(request: pytest.FixtureRequest, settings: Settings) -> Sdk:
             [*command, settings.events, *map(str, arguments)],
             input=source,
             cwd=folder,
-            env=environments.stranger(),
+            env=environments.clean_environ(),
             capture_output=True,
             text=True,
             timeout=120,
@@ -68,13 +68,11 @@ def sdk(request: pytest.FixtureRequest, settings: Settings) -> Sdk:
 
 @pytest.fixture
 def settings(settings: Settings, owner_url: str) -> Settings:
-    """Such that a command of every kind is applied."""
+    """Settings that every command kind can be applied with."""
     return settings.model_copy(update={"owner_url": owner_url, "erasure_key": SecretStr("k" * 32)})
 
 
-def test_every_form_in_which_an_sdk_writes_an_event_is_taken_or_is_told_why_not(
-    ledger: Ledger, sdk: Sdk
-) -> None:
+def test_every_form_of_an_sdks_event_is_accepted_or_rejected_with_a_reason(ledger: Ledger, sdk: Sdk) -> None:
     ledger.rule(
         name="a point per euro",
         event_type="basket.paid",
@@ -83,14 +81,14 @@ def test_every_form_in_which_an_sdk_writes_an_event_is_taken_or_is_told_why_not(
     with Sender(ledger.settings):
         sent = sdk("produce", NEW_KEY)
     assert set(sent) == CASES
-    counts = take_all(ledger)
+    counts = ingest_all(ledger)
     ledger.drain()
 
     outcomes = {case: ledger.client.outcome(task_id) for case, task_id in sent.items()}
     assert {case: data_of(outcome)["points_earned"] for case, outcome in outcomes.items()} == dict.fromkeys(
         CASES, 19
     )
-    assert counts["accepted"] == len(CASES) - 1, "two of them came in one message"
+    assert counts["accepted"] == len(CASES) - 1, "one message has two of them"
     extensions = dict(ledger.rows("SELECT user_id, extensions FROM journal WHERE extensions IS NOT NULL"))
     kept = {
         "traceparent": TRACE,
@@ -102,26 +100,26 @@ def test_every_form_in_which_an_sdk_writes_an_event_is_taken_or_is_told_why_not(
     assert extensions == {"trace": kept}
 
     with ledger.database.connect() as connection:
-        told = {letter.reason: letter.error for letter in dead_letters.letters(connection)}
-    assert set(told) == {"BINARY_MODE", "INVALID_EVENT"}
-    assert "send structured mode" in told["BINARY_MODE"]
-    assert told["INVALID_EVENT"].startswith("datacontenttype: ")
+        errors = {dead_letter.reason: dead_letter.error for dead_letter in dead_letters.find(connection)}
+    assert set(errors) == {"BINARY_MODE", "INVALID_EVENT"}
+    assert "send structured mode" in errors["BINARY_MODE"]
+    assert errors["INVALID_EVENT"].startswith("datacontenttype: ")
 
 
-def take_all(ledger: Ledger) -> dict[str, int]:
-    """Receives what lies in the queue, until nothing does."""
+def ingest_all(ledger: Ledger) -> dict[str, int]:
+    """Ingest until the queue is empty."""
     acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
-    intake = Intake(ledger.database, acceptance, producers())
-    mailbox = opened_mailbox(ledger.settings)
-    counts = intake.step(mailbox, wait_seconds=5)
-    while taken := intake.step(mailbox, wait_seconds=0.5):
-        counts += taken
-    mailbox.close()
+    ingest = Ingest(ledger.database, acceptance, producers())
+    ingest_queue = opened_ingest_queue(ledger.settings)
+    counts = ingest.step(ingest_queue, wait_seconds=5)
+    while more := ingest.step(ingest_queue, wait_seconds=0.5):
+        counts += more
+    ingest_queue.close()
     return counts
 
 
 def test_every_event_is_read_by_the_sdks(ledger: Ledger, listener: Listener, sdk: Sdk) -> None:
-    commands = set_the_scenes(ledger)
+    commands = prepare_scenarios(ledger)
     ledger.tenant(points_type="cash_equivalent", transfer_enabled=True, default_expiry_days=365, events="all")
     ledger.apply(*commands)
     for tenant in (EVERY_CHARACTER, "erased:" + "0" * 32, "a" * 64):
@@ -130,14 +128,14 @@ def test_every_event_is_read_by_the_sdks(ledger: Ledger, listener: Listener, sdk
             tenant_id=tenant, user_id=EVERY_CHARACTER, amount=10**15, extensions={"traceparent": TRACE}
         )
         assert ledger.apply(earn)[0].state == "applied"
-    tell_notices(ledger)
+    write_reminders(ledger)
     sent = relay_all(ledger.settings).events
 
-    heard = sdk("consume", sent)
+    received = sdk("consume", sent)
 
-    assert {event["type"] for event in heard} == set(EVENT_TYPES)
-    assert len({event["id"] for event in heard}) == sent
-    for event in heard:
+    assert {event["type"] for event in received} == set(EVENT_TYPES)
+    assert len({event["id"] for event in received}) == sent
+    for event in received:
         data = event["data"]
         assert event["specversion"] == "1.0"
         assert event["source"] == f"/pointledger/{data['tenant_id']}"
@@ -145,25 +143,25 @@ def test_every_event_is_read_by_the_sdks(ledger: Ledger, listener: Listener, sdk
         assert event["datacontenttype"] == "application/json"
         recorded = data.get("transaction", {}).get("created_at", event["time"])
         assert abs(moment(event["time"]) - moment(recorded)) < timedelta(milliseconds=1), (
-            "JavaScript's are whole"
+            "JavaScript has whole milliseconds"
         )
-    assert {event["data"]["tenant_id"] for event in heard if event.get("traceparent") == TRACE} == {
+    assert {event["data"]["tenant_id"] for event in received if event.get("traceparent") == TRACE} == {
         EVERY_CHARACTER, "erased:" + "0" * 32, "a" * 64
     }  # fmt: skip
 
 
-def tell_notices(ledger: Ledger) -> None:
-    """What no command brings about."""
+def write_reminders(ledger: Ledger) -> None:
+    """Write the events that have no command."""
     today = datetime.now(UTC).date()
     with ledger.database.begin() as connection:
         shop = program.tenant(connection, "shop")
-        reminders.tell_expiring(connection, shop, today, "", 100)
+        reminders.write_expiring(connection, shop, today, "", 100)
         connection.exec_driver_sql(
             """INSERT INTO closed_windows (tenant_id, local_date, users, points)
                VALUES ('shop', %(day)s, 1, 7)""",
             {"day": today},
         )
-        reminders.tell_window_closed(connection, shop, today)
+        reminders.write_window_closed(connection, shop, today)
 
 
 def moment(text: str) -> datetime:

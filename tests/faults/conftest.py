@@ -1,4 +1,4 @@
-"""The system as real processes, to be killed."""
+"""Runs the system as real processes, which the tests kill."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pointledger.settings import Settings
-from pointledger_demo.programme import RULES, TENANT, TENANT_CONFIG
-from pointledger_demo.system import System
-from tests.faults.striking import HURRY
+from pointledger_demo.processes import ProcessGroup
+from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
+from tests.faults.injection import SHORT_TIMEOUTS
 from tests.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    """The demonstration's programme on the test's own database."""
+    """A ledger with the demo's program on the test's own database."""
     with Ledger(settings) as opened:
         opened.tenant(**TENANT_CONFIG)
         for rule in RULES:
@@ -25,15 +25,15 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def system(ledger: Ledger, tmp_path: Path) -> Iterator[System]:
+def system(ledger: Ledger, tmp_path: Path) -> Iterator[ProcessGroup]:
     """Two workers and beat on that database."""
-    running = System(ROOT, data=tmp_path, settings=ledger.settings)
+    running = ProcessGroup(ROOT, data=tmp_path, settings=ledger.settings)
     running.start()
     yield running
     running.stop()
 
 
 @pytest.fixture
-def hurried(settings: Settings) -> Settings:
-    """Whoever is frozen loses what it holds soon."""
-    return settings.model_copy(update=HURRY)
+def short_timeouts(settings: Settings) -> Settings:
+    """Settings with which a stalled process loses its locks soon."""
+    return settings.model_copy(update=SHORT_TIMEOUTS)

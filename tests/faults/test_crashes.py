@@ -1,5 +1,5 @@
-"""Processes are killed and Valkey is flushed while real baskets are replayed: everything that was accepted is
-applied, once, in order per user, and the audit finds nothing."""
+"""Kills processes and flushes Valkey during a replay of real baskets. Every accepted command is applied once,
+in order per user, and verify finds no violation."""
 
 import gzip
 import os
@@ -14,39 +14,39 @@ import pytest
 from pointledger import Earn
 from pointledger.cli.commands.replay import ReplayReport, replay
 from pointledger.domain.commands.records import lane_of
-from pointledger.observability.verify import audit
-from pointledger_demo.programme import BASKETS, TENANT
-from pointledger_demo.system import System
+from pointledger.observability.verify import verify
+from pointledger_demo.processes import ProcessGroup
+from pointledger_demo.program import BASKETS, TENANT
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
 
-LINES = 8_000  # enough that a fault in the middle is in the middle
+LINES = 8_000  # enough that the fault comes in the middle
 SECONDS = 120.0
 
 
 def replay_with(ledger: Ledger, fault: Callable[[], None]) -> ReplayReport:
-    """Replays baskets and strikes once some, but not all, have been applied."""
+    """Replay baskets, and inject the fault when some, but not all, are applied."""
     with gzip.open(BASKETS) as baskets:
         lines = baskets.readlines()[:LINES]
     reports: list[ReplayReport] = []
     thread = threading.Thread(target=lambda: reports.append(replay(ledger.client, lines, wait=True)))
     thread.start()
     wait_until(lambda: ledger.counts("outcomes")[0] > LINES // 20, "a part is applied")
-    struck_at = ledger.counts("outcomes")[0]  # before: what the fault waits for takes its time
+    applied_before = ledger.counts("outcomes")[0]  # before the fault, which takes its time
     fault()
     thread.join(SECONDS)
     assert reports, "the replay ends"
-    assert struck_at < LINES, "the fault struck in the middle"
+    assert applied_before < LINES, "the fault was injected in the middle"
     return reports[0]
 
 
 def check(ledger: Ledger, report: ReplayReport) -> None:
     assert (report.accepted, report.applied, report.dead) == (LINES, LINES, 0)
     assert ledger.counts("journal", "outcomes", "pending", "failures") == [LINES, LINES, 0, 0]
-    assert audit(ledger.database).as_json()["violations"] == 0
+    assert verify(ledger.database).as_json()["violations"] == 0
     out_of_order = ledger.rows(
         """SELECT count(*) FROM (
                SELECT j.seq, lag(j.seq) OVER (PARTITION BY e.account_id ORDER BY e.seq) AS before
@@ -56,7 +56,7 @@ def check(ledger: Ledger, report: ReplayReport) -> None:
 
 
 def test_t8_a_worker_killed_in_the_middle_of_a_replay_loses_doubles_and_reorders_nothing(
-    ledger: Ledger, system: System
+    ledger: Ledger, system: ProcessGroup
 ) -> None:
     def kill() -> None:
         system.workers[0].send_signal(signal.SIGKILL)
@@ -67,7 +67,7 @@ def test_t8_a_worker_killed_in_the_middle_of_a_replay_loses_doubles_and_reorders
 
 
 def test_valkey_flushed_in_the_middle_of_a_replay_loses_doubles_and_reorders_nothing(
-    ledger: Ledger, system: System
+    ledger: Ledger, system: ProcessGroup
 ) -> None:
     def flush() -> None:
         ledger.redis.flushdb()
@@ -75,7 +75,7 @@ def test_valkey_flushed_in_the_middle_of_a_replay_loses_doubles_and_reorders_not
     check(ledger, replay_with(ledger, flush))
 
 
-def test_a_second_replay_of_the_same_file_applies_nothing(ledger: Ledger, system: System) -> None:
+def test_a_second_replay_of_the_same_file_applies_nothing(ledger: Ledger, system: ProcessGroup) -> None:
     with gzip.open(BASKETS) as baskets:
         lines = baskets.readlines()[:500]
     first = replay(ledger.client, lines, wait=True)
@@ -89,8 +89,8 @@ def test_a_second_replay_of_the_same_file_applies_nothing(ledger: Ledger, system
 
 POISON = """
 import os, sys
-from pointledger.domain import acts
-from pointledger.domain.decide import decide
+from pointledger.domain.decisions import audit
+from pointledger.domain.decisions.decide import decide
 from pointledger.settings import Settings
 from tests.ledger import Ledger
 
@@ -99,7 +99,7 @@ def deadly(book, accepted):
         os._exit(9)
     return decide(book, accepted)
 
-acts.decide = deadly
+audit.decide = deadly
 settings = Settings().model_copy(update={"backoff_seconds": (0.0, 0.0)})
 with Ledger(settings) as ledger:
     while ledger.waiting_lanes():
@@ -107,11 +107,11 @@ with Ledger(settings) as ledger:
 """
 
 
-def test_a_command_that_kills_its_process_is_dead_in_the_end_and_its_neighbours_are_applied(
+def test_a_command_that_kills_its_process_is_marked_dead_and_its_neighbors_are_applied(
     ledger: Ledger,
 ) -> None:
     lane = lane_of(TENANT, "anna", ledger.settings.lanes)
-    neighbour = next(
+    neighbor = next(
         user
         for user in (f"user-{number}" for number in range(10_000))
         if lane_of(TENANT, user, ledger.settings.lanes) == lane
@@ -119,7 +119,7 @@ def test_a_command_that_kills_its_process_is_dead_in_the_end_and_its_neighbours_
     task_ids = ledger.client.enqueue_many(
         [
             Earn(tenant_id=TENANT, user_id=user, amount=amount)
-            for user, amount in [("anna", 1), ("anna", 13), ("anna", 2), (neighbour, 5)]
+            for user, amount in [("anna", 1), ("anna", 13), ("anna", 2), (neighbor, 5)]
         ]
     )
     given = {
@@ -128,12 +128,12 @@ def test_a_command_that_kills_its_process_is_dead_in_the_end_and_its_neighbours_
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
     }
     worker = [sys.executable, "-c", POISON, str(lane)]
-    deaths = 0
+    crashes = 0
     while subprocess.run(worker, env=os.environ | given, check=False).returncode:
-        deaths += 1
-        ledger.redis.flushdb()  # the dead process's locks would run out in ten seconds
-        assert deaths < 10
+        crashes += 1
+        ledger.redis.flushdb()  # otherwise the locks of the dead process expire after ten seconds
+        assert crashes < 10
 
     states = [outcome.state for outcome in ledger.client.outcomes(task_ids)]
     assert states == ["applied", "dead", "applied", "applied"]
-    assert deaths == 5, "two in a batch, then three alone"
+    assert crashes == 5, "two in a batch, then three alone"

@@ -1,8 +1,8 @@
-"""A process is killed, stopped, delayed or made to fail at each failpoint, over a batch with a command of
-every kind. In the end everything is done once, as if nothing had happened.
+"""Kills, stops, delays or fails a process at each failpoint, during a batch with a command of every kind.
+In the end every command is applied once, as without the fault.
 
-This is the short form: killed everywhere, the rest at the commits. `POINTLEDGER_TEST_FAILPOINTS=all` does the
-rest everywhere, too; `alone`, besides, lets each kind go by itself.
+The short form kills at every failpoint, and injects the other faults at commits. With
+`POINTLEDGER_TEST_FAILPOINTS=all` it injects every fault everywhere; `alone` also applies each kind alone.
 """
 
 import os
@@ -22,8 +22,8 @@ from pointledger.errors import AcceptanceBusy
 from pointledger.ids import show_id
 from pointledger.settings import Settings
 from tests.databases import Clones, settings_of
-from tests.faults.every_kind import set_the_scenes
-from tests.faults.striking import FORM, SECONDS, finish, let_it_go_on, strike, words, wrong
+from tests.faults.every_kind import prepare_scenarios
+from tests.faults.injection import FORM, SECONDS, faults_at, finish, inject, resume, violations
 from tests.ledger import Ledger, prepared
 from tests.waiting import wait_until
 
@@ -36,13 +36,13 @@ OF_OTHERS = (
     "search-commit",
     "events-publish",
     "relay-commit",
-    "letters-commit",
-    "forget",
+    "dead-letters-commit",
+    "ack",
     "by-name-commit",
-    "forget-commands",
+    "ack-commands",
     "callbacks-send",
     "callbacks-commit",
-)  # than commands: in test_failpoints_elsewhere.py
+)  # tested in test_failpoints_elsewhere.py
 OF_COMMANDS = [place for place in failpoints.PLACES if place not in OF_OTHERS]
 
 
@@ -52,7 +52,7 @@ def accept_and_drain(ledger: Ledger, commands: list[AnyCommand]) -> None:
 
 
 def send_again(ledger: Ledger, commands: list[AnyCommand]) -> None:
-    """What their sender does, who was told nothing. A twin that stands still keeps the keys for a moment."""
+    """Send the commands again, as a client without a reply does. A stopped process may lock their keys."""
 
     def accepted() -> bool:
         try:
@@ -61,11 +61,11 @@ def send_again(ledger: Ledger, commands: list[AnyCommand]) -> None:
             return False
         return True
 
-    wait_until(accepted, "they are accepted", SECONDS)
+    wait_until(accepted, "the commands are accepted", SECONDS)
 
 
 def books(ledger: Ledger) -> list[Any]:
-    """What every account and wallet has, and how many entries came of each command."""
+    """Return every account, lot and wallet, and the numbers of rows."""
     accounts = ledger.rows(
         """SELECT user_id, status, balance, frozen_balance, pending_balance, debt, version, expiry_exempt
            FROM accounts ORDER BY user_id"""
@@ -78,81 +78,83 @@ def books(ledger: Ledger) -> list[Any]:
     return [accounts, lots, wallets, *ledger.counts("accounts", "entries", "lots", "lot_moves", "outcomes")]
 
 
-class Stage(NamedTuple):
-    """What all strikes have in common, made once."""
+class Environment(NamedTuple):
+    """What all tests share, prepared once."""
 
-    clones: Clones  # of a ledger in which the scenes are set
+    clones: Clones  # of a ledger with the scenarios' earlier commands
     commands: list[AnyCommand]  # of every kind, not sent yet
-    expected: list[Any]  # the books afterwards when nothing goes wrong
+    expected: list[Any]  # the books afterwards without a fault
 
 
 @pytest.fixture(scope="module")
-def stage(servers: ServerUrls, clones: Clones) -> Iterator[Stage]:
-    with prepared(servers, clones, set_the_scenes) as (scenes, commands), scenes.one() as url:
+def environment(servers: ServerUrls, clones: Clones) -> Iterator[Environment]:
+    with prepared(servers, clones, prepare_scenarios) as (scenarios, commands), scenarios.one() as url:
         aside = settings_of(servers, url, servers.redis_url, redis_prefix=f"expected-{secrets.token_hex(4)}")
         with Ledger(aside) as ledger:
             accept_and_drain(ledger, commands)
             expected = books(ledger)
-        yield Stage(scenes, commands, expected)
+        yield Environment(scenarios, commands, expected)
 
 
 @pytest.fixture
-def owner_url(stage: Stage) -> Iterator[str]:
-    with stage.clones.one() as url:
+def owner_url(environment: Environment) -> Iterator[str]:
+    with environment.clones.one() as url:
         yield url
 
 
-@pytest.mark.parametrize("word", words(OF_COMMANDS))
-def test_whoever_is_struck_at_a_failpoint_every_kind_of_command_takes_effect_once(
-    hurried: Settings, tmp_path: Path, word: str, stage: Stage
+@pytest.mark.parametrize("word", faults_at(OF_COMMANDS))
+def test_every_command_kind_applies_once_when_a_process_fails_at_a_failpoint(
+    short_timeouts: Settings, tmp_path: Path, word: str, environment: Environment
 ) -> None:
-    commands = stage.commands
-    with Ledger(hurried) as ledger:
+    commands = environment.commands
+    with Ledger(short_timeouts) as ledger:
         groups = [[command] for command in commands] if FORM == "alone" else [commands]
         for number, group in enumerate(groups):
-            log = tmp_path / f"struck-{number}"
-            ledger.redis.flushdb()  # as when the locks of whoever died before have run out
-            process = strike(hurried, accept_and_drain, group, word, log)
+            log = tmp_path / f"injected-{number}"
+            ledger.redis.flushdb()  # as if the locks of the previous process had expired
+            process = inject(short_timeouts, accept_and_drain, group, word, log)
             send_again(ledger, group)
             finish(ledger)
-            let_it_go_on(process)
+            resume(process)
             finish(ledger)
         outcomes = ledger.client.outcomes([show_id(command.id) for command in commands])
         assert [outcome.state for outcome in outcomes] == ["applied"] * len(commands)
-        assert books(ledger) == stage.expected
+        assert books(ledger) == environment.expected
         assert ledger.counts("failures") == [0]
-        assert wrong(ledger) == []
+        assert violations(ledger) == []
 
 
-# ------------------------------------------------------------------------------------ the points themselves
+# ------------------------------------------------------------------------------ the failpoints themselves
 
 
-def test_every_place_is_passed_before_and_after_and_struck_by_these_tests() -> None:
+def test_the_library_passes_every_place_before_and_after() -> None:
     source = "\n".join(path.read_text() for path in Path(pointledger.__file__).parent.rglob("*.py"))
-    of_locks = set(re.findall(r'_ask\("([a-z-]+)"', source))
+    of_locks = set(re.findall(r'self\._run\("([a-z-]+)"', source))
     for when in ("before", "after"):
         assert of_locks | set(re.findall(rf'failpoints\.{when}\("([a-z-]+)"\)', source)) == set(
             failpoints.PLACES
         )
 
 
-@pytest.mark.parametrize("word", ["fence=kill", "after:fence", "after:nowhere=kill", "after:fence=hang", "x"])
-def test_what_is_no_failpoint_is_refused(word: str) -> None:
+@pytest.mark.parametrize(
+    "word", ["lock-lanes=kill", "after:lock-lanes", "after:nowhere=kill", "after:lock-lanes=hang", "x"]
+)
+def test_an_unknown_failpoint_is_rejected(word: str) -> None:
     with pytest.raises(ValueError, match=word):
         failpoints.arm(word)
 
 
-def test_a_failpoint_strikes_at_the_passage_that_was_asked_for_and_never_again(tmp_path: Path) -> None:
-    failpoints.arm("after:fence=raise@3", str(tmp_path / "struck"))
+def test_a_failpoint_injects_its_fault_at_the_given_passage_only(tmp_path: Path) -> None:
+    failpoints.arm("after:lock-lanes=raise@3", str(tmp_path / "injected"))
     try:
         for passage in range(1, 7):
-            failpoints.before("fence")
-            with nullcontext() if passage != 3 else pytest.raises(failpoints.Struck):
-                failpoints.after("fence")
+            failpoints.before("lock-lanes")
+            with nullcontext() if passage != 3 else pytest.raises(failpoints.InjectedFault):
+                failpoints.after("lock-lanes")
     finally:
         failpoints.arm("")
-    assert (tmp_path / "struck").read_text() == f"{os.getpid()} after:fence=raise@3\n"
+    assert (tmp_path / "injected").read_text() == f"{os.getpid()} after:lock-lanes=raise@3\n"
 
 
-def test_no_failpoint_is_armed_unless_somebody_asks() -> None:
+def test_no_failpoint_is_armed_by_default() -> None:
     assert not failpoints._armed

@@ -1,4 +1,4 @@
-"""Without what is only there to be fast: Redis' locks, Redis itself; and with less of the rest."""
+"""Runs the ledger without Redis' locks, without Redis, and with a small connection pool."""
 
 import re
 import subprocess
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from pointledger import Earn
 from pointledger.settings import Settings
-from pointledger_demo.programme import TENANT
-from pointledger_demo.system import System
+from pointledger_demo.processes import ProcessGroup
+from pointledger_demo.program import TENANT
 from tests.chaos.proxy import Link, Proxy
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
@@ -24,15 +24,16 @@ pytestmark = pytest.mark.fault
 SECONDS = 60.0
 
 
-def test_the_whole_engine_suite_passes_with_every_lock_granted_to_everybody() -> None:
-    """Its tests run in this same run, each with locks and with all granted; here none of them is left out."""
+def test_every_engine_test_also_runs_with_every_lock_granted() -> None:
+    """The engine's tests run with real and with always granted locks; this one checks that none is left
+    out."""
     collect = ["pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests/engine", "-m", "not locks"]
     done = subprocess.run(
         [sys.executable, "-m", *collect], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-4000:]
     tests = re.findall(r"^(tests/engine/\S+\.py::\w+)\[(.*)\]$", done.stdout, re.MULTILINE)
-    assert len(tests) == done.stdout.count("tests/engine/") > 200, "each is one of either"
+    assert len(tests) == done.stdout.count("tests/engine/") > 200, "each test is one of the two"
     with_locks, granted = (
         sorted((test, ids.replace(either, "")) for test, ids in tests if either in ids.split("-"))
         for either in ("redis", "granted")
@@ -54,12 +55,12 @@ def test_with_valkey_stopped_commands_are_accepted_and_applied_when_it_returns(
 ) -> None:
     url = sa.make_url(ledger.settings.redis).set(port=to_valkey.port).render_as_string(hide_password=False)
     settings = ledger.settings.model_copy(update={"redis_url": url})
-    system = System(ROOT, data=tmp_path, settings=settings)
+    system = ProcessGroup(ROOT, data=tmp_path, settings=settings)
     try:
         system.start()
         with Ledger(settings) as through:
             before = through.client.enqueue(Earn(tenant_id=TENANT, user_id="anna", amount=1))
-            wait_until(lambda: through.client.outcome(before).state == "applied", "all is well")
+            wait_until(lambda: through.client.outcome(before).state == "applied", "the system works")
 
             to_valkey.refuse(True)
             task_ids = [
@@ -67,8 +68,8 @@ def test_with_valkey_stopped_commands_are_accepted_and_applied_when_it_returns(
                 for number in range(20)
             ]
             states = {outcome.state for outcome in through.client.outcomes(task_ids)}
-            assert states <= {"pending", "applied"}, "each is accepted"
-            assert to_valkey.struck["refuse"] > 0
+            assert states <= {"pending", "applied"}, "each command is accepted"
+            assert to_valkey.injected["refuse"] > 0
 
             to_valkey.refuse(False)
             wait_until(
@@ -81,7 +82,7 @@ def test_with_valkey_stopped_commands_are_accepted_and_applied_when_it_returns(
     assert ledger.counts("journal", "outcomes", "pending", "failures") == [21, 21, 0, 0]
 
 
-def test_a_pool_that_is_used_up_makes_callers_wait_and_leaks_nothing(ledger: Ledger) -> None:
+def test_an_exhausted_pool_makes_callers_wait_and_leaks_no_connection(ledger: Ledger) -> None:
     commands = [Earn(tenant_id=TENANT, user_id=f"user-{number % 7}", amount=1) for number in range(200)]
     with ThreadPoolExecutor(60) as callers:
         task_ids = list(callers.map(ledger.client.enqueue, commands))

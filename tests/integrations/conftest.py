@@ -1,22 +1,31 @@
-"""One house for all tests of a module; on Valkey and, in the long check, on RabbitMQ."""
+"""Fixtures: a ledger with all its processes, and the parts that receive commands by name.
+
+The processes run on Valkey and, in the long check, on RabbitMQ.
+"""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from celery import Celery
 from pydantic import SecretStr
 from redis import Redis
 
+from pointledger.client.acceptor import Acceptance
 from pointledger.embedded import ServerUrls
+from pointledger.events.ingest_queue import IngestQueue
+from pointledger.integrations.celery_commands import CommandsByName, open_commands
 from pointledger.settings import Settings
 from tests.databases import Clones, as_worker
-from tests.integrations.house import House, house
+from tests.integrations.running import RunningLedger, running_ledger
+from tests.ledger import Ledger
 
-_DATABASE = 7  # of Valkey: nobody else's tests use it
+_DATABASE = 7  # the Valkey database that no other test uses
 
 
 @pytest.fixture(scope="module", params=["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)])
-def house_settings(request: pytest.FixtureRequest, servers: ServerUrls, clones: Clones) -> Iterator[Settings]:
+def running_settings(
+    request: pytest.FixtureRequest, servers: ServerUrls, clones: Clones
+) -> Iterator[Settings]:
     redis_url = f"{servers.redis_url.rpartition('/')[0]}/{_DATABASE}"
     with Redis.from_url(redis_url) as client:
         client.flushdb()
@@ -33,11 +42,44 @@ def house_settings(request: pytest.FixtureRequest, servers: ServerUrls, clones: 
 
 
 @pytest.fixture(scope="module")
-def shop_house(house_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(house_settings, tmp_path_factory.mktemp("house")) as opened:
+def running(running_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with running_ledger(running_settings, tmp_path_factory.mktemp("running")) as opened:
         yield opened
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"result_url": settings.redis_url, "backoff_seconds": ()})
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger(settings) as opened:
+        opened.tenant("shop")
+        yield opened
+
+
+@pytest.fixture
+def commands(ledger: Ledger) -> CommandsByName:
+    acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings)
+    return CommandsByName(ledger.database, acceptance, ledger.settings)
+
+
+@pytest.fixture
+def ingest_queue(settings: Settings) -> Iterator[IngestQueue]:
+    opened = open_commands(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    """A client that returns bytes."""
+    with Redis.from_url(settings.redis) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    with Celery(broker=settings.broker, set_as_current=False) as opened:
+        yield opened

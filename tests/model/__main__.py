@@ -1,4 +1,4 @@
-"""`./dev model`: random programs and histories through the ledger, every result compared with the model's."""
+"""`./dev model`: runs random programs and histories through the ledger and compares it with the model."""
 
 import argparse
 import json
@@ -15,28 +15,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.model.coverage import Coverage
-from tests.model.environment import open_place
+from tests.model.environment import open_environment
 from tests.model.groups import Compared, compare_all, groups
 from tests.model.report import as_json, show
 
-_INTERRUPTED_STATUS = 130  # as a shell says it
+_INTERRUPTED_STATUS = 130  # the convention of shells
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 1 on a difference, or when a kind or a reason was never reached. What is interrupted
-    reports what it has done."""
-    asked = _parser().parse_args(arguments)
+    """Return the exit status: 1 if anything differs, or if a kind or a reason was never reached.
+
+    An interrupted run reports what it has done.
+    """
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
-    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     began, run, is_whole = time.monotonic(), Compared(0, Coverage()), True
     try:
-        _run(run, seed, asked.worlds, asked.commands)
+        _run(run, seed, options.worlds, options.commands)
     except KeyboardInterrupt:
         is_whole = False
-    for text in run.told:
+    for text in run.texts:
         print(text, file=sys.stderr)
     report = as_json(seed, run.worlds, run.coverage, run.differences, time.monotonic() - began)
-    if asked.json:
+    if options.json:
         print(json.dumps(report))
     else:
         show(report, Console())
@@ -46,15 +48,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(whole: Compared, seed: int, worlds: int, commands: int) -> None:
-    """Group after group, until one differs; each is added to the whole."""
-    with open_place() as place, _progress(worlds) as advance:
-        asked = groups(seed, worlds, commands)
-        with closing(compare_all(place, asked, os.cpu_count() or 1)) as compared:
+    """Compare groups until one differs, and add each to the whole."""
+    with open_environment() as environment, _progress(worlds) as advance:
+        parts = groups(seed, worlds, commands)
+        with closing(compare_all(environment, parts, os.cpu_count() or 1)) as compared:
             for each in compared:
                 whole.worlds += each.worlds
                 whole.coverage.update(each.coverage)
                 whole.differences += each.differences
-                whole.told += each.told
+                whole.texts += each.texts
                 advance(each.worlds)
                 if each.differences:
                     break
@@ -62,7 +64,7 @@ def _run(whole: Compared, seed: int, worlds: int, commands: int) -> None:
 
 @contextmanager
 def _progress(worlds: int) -> Iterator[Callable[[int], None]]:
-    """What is called with how many worlds are done; it is drawn on a terminal only."""
+    """Yield a function that takes the number of finished worlds; only a terminal shows the progress."""
     console = Console(stderr=True)
     columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -72,17 +74,15 @@ def _progress(worlds: int) -> Iterator[Callable[[int], None]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev model", description=__doc__, allow_abbrev=False)
-    parser.add_argument(
-        "--seed", type=int, help="of the programs and histories; another each time if not given"
-    )
-    parser.add_argument("--worlds", type=int, default=400, help="tenants, each with its history; 400")
-    parser.add_argument("--commands", type=int, default=100, help="in each world; 100")
-    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+    parser.add_argument("--seed", type=int, help="of the programs and histories; random by default")
+    parser.add_argument("--worlds", type=int, default=400, help="tenants, each with a history; default 400")
+    parser.add_argument("--commands", type=int, default=100, help="in each world; default 100")
+    parser.add_argument("--json", action="store_true", help="print the report as a JSON object")
     return parser
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a run as Ctrl-C does: the servers are stopped."""
+    """Handle SIGTERM like Ctrl-C, so the servers stop."""
     raise KeyboardInterrupt
 
 

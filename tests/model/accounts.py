@@ -1,4 +1,4 @@
-"""An account of the model: figures, entries, lots and holds, as plain lists of plain values.
+"""The model's account: figures, entries, lots and holds, as plain lists of plain values.
 
 `Account.post` is the only place where a figure changes.
 """
@@ -24,7 +24,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One immutable row of an account. `related`: the id of the entry that it refers to."""
+    """An immutable row of an account. `related` is the id of the entry that it refers to."""
 
     user: str
     seq: int
@@ -45,7 +45,7 @@ class Entry:
     rule: tuple[str, int] | None = None
     expires_at: datetime | None = None
     moves: list[tuple["Lot", str, int]] = field(default_factory=list)
-    lots: list["Lot"] = field(default_factory=list)  # that it brought
+    lots: list["Lot"] = field(default_factory=list)  # the lots that it brought
 
     @property
     def id(self) -> str:
@@ -54,7 +54,7 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Lot:
-    """Points that came together and expire together."""
+    """Points that were granted together and expire together."""
 
     entry: Entry
     nth: int
@@ -86,7 +86,7 @@ class Lot:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """The order of consumption: soonest expiry, oldest, then as they came to the account."""
+        """The order of consumption: earliest expiry, then oldest, then the order of arrival."""
         return (self.expires_at or NEVER, self.earned_at, self.entry.seq, self.nth)
 
     def is_due(self, moment: datetime) -> bool:
@@ -100,7 +100,7 @@ class Lot:
 
 @dataclass(slots=True, eq=False)
 class Share:
-    """Points that go back to a lot, or to a new one that carries it on until `ends`."""
+    """Points that return to a lot, or to a new lot that continues it until `ends`."""
 
     lot: Lot
     points: int
@@ -108,7 +108,7 @@ class Share:
     ends: datetime | None = None
 
     def order(self, entry: Entry, nth: int) -> tuple[Any, ...]:
-        """The order of consumption of the lot that it becomes."""
+        """Return the place of the resulting lot in the order of consumption."""
         if not self.is_new:
             return self.lot.order
         return (self.ends or NEVER, self.lot.earned_at, entry.seq, nth)
@@ -116,7 +116,7 @@ class Share:
 
 @dataclass(slots=True, eq=False)
 class Hold:
-    """Points that are set aside; `parts`: of which lot, and how much of it is still frozen."""
+    """Reserved points; `parts` has each lot, the points from it, and how many of them are still frozen."""
 
     id: str
     seq: int
@@ -150,12 +150,12 @@ class Account:
 
     @property
     def is_open(self) -> bool:
-        """Whether time passes on it."""
+        """Whether the account's clock advances."""
         return self.status in ("active", "suspended")
 
     @property
-    def held_at_all(self) -> int:
-        """Whatever there is, less what is owed."""
+    def net_points(self) -> int:
+        """All points minus the debt."""
         figures = self.figures
         return figures["balance"] + figures["frozen_balance"] + figures["pending_balance"] - figures["debt"]
 
@@ -175,7 +175,7 @@ class Account:
         related: str | None = None,
         expires_at: datetime | None = None,
     ) -> Entry:
-        """Adds an entry and changes the figures by it. `total` names the one that counts its amount."""
+        """Add an entry and change the figures by it. `total` names the total that counts its amount."""
         figures = self.figures
         figures["balance"] += balance
         figures["frozen_balance"] += frozen
@@ -190,7 +190,7 @@ class Account:
             figures["debt"],
         )
         assert min(after) >= 0, after
-        assert not (figures["debt"] and figures["balance"]), "a debt is repaid by whatever is available"
+        assert not (figures["debt"] and figures["balance"]), "available points repay debt first"
         entry = Entry(
             self.user, len(self.entries) + 1, type_, subtype, amount, balance, frozen, pending, debt, *after,
             occurred_at=at, command=command, related=related, expires_at=expires_at,
@@ -199,14 +199,14 @@ class Account:
         return entry
 
     def bring(self, entry: Entry, points: int, **fields: Any) -> Lot:
-        """A new lot of an entry's points."""
+        """Add a lot with points of an entry."""
         lot = Lot(entry, len(entry.lots), fields.pop("origin", entry), points, remaining=points, **fields)
         entry.lots.append(lot)
         self.lots.append(lot)
         return lot
 
     def copied(self) -> "Account":
-        """Another account that is like this one, to see what would happen."""
+        """Return a copy of the account for a trial."""
         lots = {id(lot): replace(lot) for lot in self.lots}
         holds = [
             replace(hold, parts=[[lots[id(lot)], points, frozen] for lot, points, frozen in hold.parts])
@@ -216,13 +216,13 @@ class Account:
         return replace(self, figures=figures, entries=entries, lots=list(lots.values()), holds=holds)
 
     def available(self) -> list[Lot]:
-        """Lots that can be spent, in the order of consumption."""
+        """Return the lots that can be spent, in the order of consumption."""
         return sorted(
             (lot for lot in self.lots if lot.remaining and not lot.is_pending), key=lambda lot: lot.order
         )
 
     def consume(self, entry: Entry, points: int, kind: str, lots: Iterable[Lot] | None = None) -> int:
-        """Takes points from lots in the given order, or in that of consumption; how many are missing."""
+        """Take points from lots in this order, or in that of consumption; return how many are missing."""
         for lot in self.available() if lots is None else lots:
             taken = min(points, lot.remaining)
             if taken:
@@ -232,7 +232,7 @@ class Account:
         return points
 
     def give_back(self, entry: Entry, owed: int, shares: Sequence[Share]) -> None:
-        """Returns points to lots, except those that repay a debt: the first in the order of consumption."""
+        """Return points to lots, except the first in the order of consumption, which repay debt."""
         for nth in sorted(range(len(shares)), key=lambda nth: shares[nth].order(entry, nth)):
             share, paid = shares[nth], min(owed, shares[nth].points)
             share.points -= paid
@@ -240,7 +240,7 @@ class Account:
             if paid and not share.is_new:
                 share.lot.end = "consumed"
             if paid and entry.type == "unfreeze" and not share.is_new:
-                entry.moves.append((share.lot, "debt", paid))  # it was held, and leaves its lot only now
+                entry.moves.append((share.lot, "debt", paid))  # held points leave their lot only now
         assert not owed
         for share in shares:
             if share.points:
@@ -255,6 +255,6 @@ class Account:
             entry.moves.append((lot, "restore", points))
 
     def repay(self, entry: Entry, owed: int, brought: Sequence[Lot]) -> None:
-        """Repays debt out of the lots that a credit brings, in the order of consumption."""
+        """Repay debt from the lots that a credit brings, in the order of consumption."""
         missing = self.consume(entry, owed, "debt", sorted(brought, key=lambda lot: lot.order))
         assert not missing

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def give_notice(world: "World", was: Config | None, saved_at: datetime) -> None:
-    """Expiry that is switched on again waits for the end of the notice; that moment is never brought
-    forward."""
+    """Start a notice period if expiry is switched on again; its end never gets earlier."""
     config = world.config
     bounds = [config.expires_not_before]
     if was is not None:
@@ -26,7 +25,7 @@ def give_notice(world: "World", was: Config | None, saved_at: datetime) -> None:
 
 
 def _notice_ends(world: "World", moment: datetime) -> datetime:
-    """The midnight that ends the notice: so many calendar days later."""
+    """Return the midnight that ends the notice period."""
     day = world.calendar.date_of(moment) + timedelta(days=world.config.expiry_notice_days)
     return world.calendar.begin(day)
 
@@ -42,7 +41,7 @@ def set_status(d: Decision) -> Data:
 
 
 def _forfeit(d: Decision) -> int:
-    """What is available goes, then what is pending, by an entry each."""
+    """Forfeit available points, then pending ones, with one entry each."""
     available, pending = d.account.figures["balance"], d.account.figures["pending_balance"]
     if available:
         d.debit("adjust", "forfeit", available, "total_adjusted_out", "adjust")
@@ -56,7 +55,7 @@ def _forfeit(d: Decision) -> int:
 
 
 def erase_user(d: Decision) -> Data:
-    """A pseudonym takes the user's place; what is left is forfeited."""
+    """Replace the user by a pseudonym and forfeit the points that are left."""
     wallet = d.world.wallets.get(d.command.user_id)
     d.refuse_unless(d.account.figures["frozen_balance"] == 0, "OPEN_HOLDS")
     d.refuse_unless(wallet is None or wallet.balance == 0, "OPEN_HOLDS")
@@ -69,7 +68,7 @@ def erase_user(d: Decision) -> Data:
 
 
 def set_expiry_exemption(d: Decision) -> Data:
-    """Time takes nothing from the account; or again, after the notice."""
+    """Exempt the account from expiry, or end the exemption after a notice period."""
     exempt = d.fields["exempt"]
     if exempt:
         d.account.expires_not_before = None
@@ -80,7 +79,7 @@ def set_expiry_exemption(d: Decision) -> Data:
 
 
 def extend_expiry(d: Decision) -> Data:
-    """Lets lots live longer, none shorter."""
+    """Extend the expiry of lots; none gets shorter."""
     moved, unchanged, points = [], 0, 0
     for lot in _extended(d):
         was, ends = lot.expires_at, _extended_to(d, lot)
@@ -95,7 +94,7 @@ def extend_expiry(d: Decision) -> Data:
 
 
 def _extended(d: Decision) -> list[Lot]:
-    """The lots that the command names, with points left."""
+    """Return the lots that the command names and that have points left."""
     with_points = sorted(
         (lot for lot in d.account.lots if lot.remaining or lot.frozen), key=lambda lot: lot.order
     )
@@ -123,11 +122,11 @@ def _extended_to(d: Decision, lot: Lot) -> datetime | None:
 
 
 def apply_expiry_policy(d: Decision) -> Data:
-    """Moves lots to when a changed policy lets them expire, unless they were moved meanwhile."""
+    """Change the expiry of lots by a changed policy, unless it was changed meanwhile."""
     moved, unchanged, points = [], 0, 0
-    for asked in d.fields["lots"]:
-        lot, ends = d.world.lot(asked["lot_id"]), asked.get("expires_at")
-        if lot is None or not _may_move(d, lot, asked["changes"]) or lot.expires_at == ends:
+    for change in d.fields["lots"]:
+        lot, ends = d.world.lot(change["lot_id"]), change.get("expires_at")
+        if lot is None or not _may_move(d, lot, change["changes"]) or lot.expires_at == ends:
             unchanged += 1
             continue
         moved.append({"expires_at_before": lot.expires_at, "expires_at": ends})
@@ -138,6 +137,6 @@ def apply_expiry_policy(d: Decision) -> Data:
 
 
 def _may_move(d: Decision, lot: Lot, changes: int) -> bool:
-    """Whether it is the user's, has points left, and has been moved so many times and no more."""
+    """Whether the lot is the user's, has points left, and has exactly so many changes."""
     is_own = lot.entry.user == d.command.user_id
     return is_own and bool(lot.remaining or lot.frozen) and lot.changes == changes

@@ -1,4 +1,4 @@
-"""A history as code that can be pasted into a test."""
+"""Writes a history as code for a test."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -11,7 +11,7 @@ _WIDTH = 110
 
 
 def as_code(history: History) -> str:
-    """An expression that makes the history; it needs the names of `tests.model.histories`."""
+    """Return an expression that makes the history, with the names of `tests.model.histories`."""
     return _code(history, 0)
 
 
@@ -44,7 +44,7 @@ def _brackets(value: Any) -> tuple[str, str]:
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """What stands before each part, and the part."""
+    """Return each part with its prefix."""
     if is_dataclass(value):
         return list(_set_fields(value))
     if isinstance(value, Mapping):

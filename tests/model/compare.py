@@ -1,4 +1,4 @@
-"""Tells the model what was done, in the order in which the ledger applied it, and compares everything."""
+"""Replays what was done in the model, in the ledger's order of application, and compares everything."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from pointledger import AnyCommand
 from pointledger import Outcome as LedgerOutcome
 from pointledger.ids import parse_id
 from tests.model.accounts import TOTALS_IN, TOTALS_OUT, Lot
-from tests.model.acts import Done
+from tests.model.actions import DoneAction
 from tests.model.coverage import Coverage
 from tests.model.deciding import Command, Outcome
 from tests.model.histories import PutConfig, PutRule, PutWallet
@@ -33,7 +33,7 @@ _UNCOMPARED = ("rule_id", "transaction", "hold_id", "coupon", "id", "related_id"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the ledger and the model do not agree."""
+    """A place where the ledger and the model differ."""
 
     where: str
     ledger: Any
@@ -44,34 +44,38 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What one tenant's producers and administrators did. `commands` and their outcomes go by task ids;
-    `labels`: how a command is called where it matters."""
+class TenantHistory:
+    """What one tenant's producers and administrators did.
+
+    `commands` and their outcomes are by task id. `labels` has the name of a command in a history.
+    """
 
     tenant_id: str
     commands: Mapping[str, AnyCommand]
     outcomes: Mapping[str, LedgerOutcome]
-    acts: Sequence[Done]
+    actions: Sequence[DoneAction]
     labels: Mapping[str, int] = field(default_factory=dict)
 
     def label(self, word: str) -> str:
-        """A command's label in the place of its task id; any other word as it is."""
+        """Replace a task id by the command's label; return any other word unchanged."""
         return str(self.labels.get(word, word))
 
 
 class Comparison:
-    """One tenant's story against the model. `differences` is empty if they agree in everything."""
+    """Compares one tenant's history with the model. `differences` is empty if they agree."""
 
-    def __init__(self, story: Story, recorded: Recorded, coverage: Coverage | None = None) -> None:
-        self._story, self._recorded = story, recorded
+    def __init__(
+        self, tenant_history: TenantHistory, recorded: Recorded, coverage: Coverage | None = None
+    ) -> None:
+        self._tenant_history, self._recorded = tenant_history, recorded
         self._coverage = coverage or Coverage()
-        self.world = World(story.tenant_id, translate=self._translate)
+        self.world = World(tenant_history.tenant_id, translate=self._translate)
         self.world.find_lot = self._find_lot
         self._taken: dict[str, Lot] = {}
         self.differences: list[Difference] = []
 
     def run(self) -> list[Difference]:
-        """The first outcome that differs and, if none does, all that differs in the end."""
+        """Return the first outcome that differs or, if none does, all differences at the end."""
         self._replay()
         if not self.differences:
             self._compare_end()
@@ -87,7 +91,7 @@ class Comparison:
         return self._recorded.names.get(str(parse_id(given)))
 
     def _find_lot(self, given: str) -> Lot | None:
-        """The model's lot for an id of the ledger's: of the entry that brought it, with the same content."""
+        """Find the model's lot for a ledger id by its entry and its content."""
         lot_id = str(parse_id(given))
         recorded = self._recorded.lot_names.get(lot_id)
         if recorded is None:
@@ -106,34 +110,34 @@ class Comparison:
     # ------------------------------------------------------------------------------------------ replay
 
     def _replay(self) -> None:
-        acts = list(self._story.acts)
+        actions = list(self._tenant_history.actions)
         for applied in self._recorded.order:
-            while acts and acts[0].done_at <= applied.applied_at:
-                self._act(acts.pop(0))
-            command = as_command(self._story.commands[applied.command_id], applied.accepted_at)
-            says = self.world.decide(command)
-            self._coverage.outcome(command.kind, says)
-            self._compare_outcome(command, says, self._story.outcomes[applied.command_id])
+            while actions and actions[0].done_at <= applied.applied_at:
+                self._apply_action(actions.pop(0))
+            command = as_command(self._tenant_history.commands[applied.command_id], applied.accepted_at)
+            outcome = self.world.decide(command)
+            self._coverage.outcome(command.kind, outcome)
+            self._compare_outcome(command, outcome, self._tenant_history.outcomes[applied.command_id])
             if self.differences:
                 return
-        for done in acts:
-            self._act(done)
+        for done in actions:
+            self._apply_action(done)
 
-    def _act(self, done: Done) -> None:
-        match done.act:
+    def _apply_action(self, done: DoneAction) -> None:
+        match done.action:
             case PutConfig():
-                self.world.put_config(as_moments(done.act.config), done.saved_at)
+                self.world.put_config(as_moments(done.action.config), done.saved_at)
             case PutRule():
-                self.world.put_rule(done.act.rule, done.saved_at)
+                self.world.put_rule(done.action.rule, done.saved_at)
             case PutWallet():
-                self.world.put_wallet(done.act.user, done.act.status, done.act.frozen)
+                self.world.put_wallet(done.action.user, done.action.status, done.action.frozen)
 
-    def _compare_outcome(self, command: Command, says: Outcome, told: LedgerOutcome) -> None:
-        where = f"command {self._story.label(command.id)}, {command.kind} of {command.user_id}"
-        self._differ(f"{where}: outcome", (told.state, told.reason), (says.state, says.reason))
-        data = told.data or {}
-        for name in sorted((says.data.keys() | data.keys()) - {*_UNCOMPARED}):
-            self._differ(f"{where}: {name}", *alike(data.get(name), says.data.get(name)))
+    def _compare_outcome(self, command: Command, model: Outcome, ledger: LedgerOutcome) -> None:
+        where = f"command {self._tenant_history.label(command.id)}, {command.kind} of {command.user_id}"
+        self._differ(f"{where}: outcome", (ledger.state, ledger.reason), (model.state, model.reason))
+        data = ledger.data or {}
+        for name in sorted((model.data.keys() | data.keys()) - {*_UNCOMPARED}):
+            self._differ(f"{where}: {name}", *alike(data.get(name), model.data.get(name)))
 
     def _compare_end(self) -> None:
         recorded, world = self._recorded, self.world
@@ -141,12 +145,12 @@ class Comparison:
         if self.differences:
             return
         for user, account in world.accounts.items():
-            self._differ(f"{user} has what has come and not gone", *_balances(recorded, user))
+            self._differ(f"{user}: points by totals and by lots", *_balances(recorded, user))
             self._differ_by_name(f"account of {user}", recorded.accounts[user], account_values(account))
             entries = recorded.entries.get(user, [])
             for entry, values in zip(entries, map(entry_values, account.entries), strict=False):
                 for each in (entry, values):
-                    each["command"] = self._story.label(each["command"])
+                    each["command"] = self._tenant_history.label(each["command"])
                 self._differ_by_name(f"entry {user}/{entry['seq']}", entry, values)
             moves = moves_of(account.entries)
             lots = lot_rows(lot_values(lot, moves) for lot in account.lots)
@@ -163,19 +167,23 @@ class Comparison:
             self._differ(f"{where}: {name}", ledger.get(name), model.get(name))
 
     def _differ_rows(self, where: str, ledger: list[Any], model: list[Any]) -> None:
-        ours, theirs = sorted(model, key=repr), sorted(ledger, key=repr)
+        expected, found = sorted(model, key=repr), sorted(ledger, key=repr)
         self._differ(
-            where, [row for row in theirs if row not in ours], [row for row in ours if row not in theirs]
+            where,
+            [row for row in found if row not in expected],
+            [row for row in expected if row not in found],
         )
-        self._differ(f"{where}, how many", len(ledger), len(model))
+        self._differ(f"{where}, count", len(ledger), len(model))
 
 
 def _balances(recorded: Recorded, user: str) -> tuple[Any, Any]:
-    """The two identities of the specification, by the ledger's own figures: what there is, less what is owed,
-    by the totals; what there is, by the lots."""
+    """Return both sides of the specification's two identities, from the ledger's own figures.
+
+    The points minus the debt equal the totals; the points equal the lots.
+    """
     account = recorded.accounts[user]
-    there = account["balance"] + account["frozen_balance"] + account["pending_balance"]
+    points = account["balance"] + account["frozen_balance"] + account["pending_balance"]
     came = sum(account[name] for name in TOTALS_IN)
     went = sum(account[name] for name in TOTALS_OUT)
     lots = sum(lot["remaining"] + lot["frozen"] for lot in recorded.lots.get(user, []))
-    return (there - account["debt"], there), (came - went, lots)
+    return (points - account["debt"], points), (came - went, lots)

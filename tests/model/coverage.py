@@ -1,4 +1,4 @@
-"""How often what was met: kinds, refusals, features of rules, fields of tenants."""
+"""Counts what a run has covered: kinds, refusals, features of rules, fields of tenants."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from tests.model.deciding import GUARDS, Outcome
 from tests.model.histories import History, PutConfig, PutRule
 from tests.model.programs import Rule
 
-# In the order of precedence. The ledger gives the first that holds.
+# In the order of precedence; the ledger returns the first that applies.
 REASONS = (
     "TENANT_UNKNOWN",
     "FEATURE_DISABLED",
@@ -38,7 +38,7 @@ REASONS = (
 
 @dataclass
 class Coverage:
-    """Counts of what was met. An outcome counts for its kind and for its refusal."""
+    """The counts of a run. An outcome counts for its kind or for its refusal."""
 
     applied: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -50,22 +50,25 @@ class Coverage:
         else:
             self.refused[outcome.reason or ""] += 1
         for grant in outcome.data.get("grants", ()):
-            if held_by := grant.get("held_by"):
-                self.features[f"held by {held_by}"] += 1
+            if limited_by := grant.get("limited_by"):
+                self.features[f"limited by {limited_by}"] += 1
             if skipped := grant.get("skipped"):
                 self.features[f"skipped: {skipped}"] += 1
 
     def update(self, other: "Coverage") -> None:
-        """Adds what another run has met."""
+        """Add the counts of another run."""
         self.applied.update(other.applied)
         self.refused.update(other.refused)
         self.features.update(other.features)
 
     def program(self, history: History) -> None:
-        """Which fields of tenants and rules were not left at their defaults."""
-        acts = [act for each in history.rounds for act in (*each.before, *each.after)]
-        configs = [history.config or {}, *(act.config for act in acts if isinstance(act, PutConfig))]
-        rules = [*history.rules, *(act.rule for act in acts if isinstance(act, PutRule))]
+        """Count the fields of tenants and rules that differ from their defaults."""
+        actions = [action for each in history.rounds for action in (*each.before, *each.after)]
+        configs = [
+            history.config or {},
+            *(action.config for action in actions if isinstance(action, PutConfig)),
+        ]
+        rules = [*history.rules, *(action.rule for action in actions if isinstance(action, PutRule))]
         for config in configs:
             self.features.update(f"tenant: {name}" for name in config)
         for body in rules:
@@ -77,12 +80,12 @@ class Coverage:
             self.features.update(f"limit: {limit.label}" for limit in rule.limits)
             if rule.expiry:
                 self.features[f"expiry: {rule.expiry.mode}, {rule.expiry.round}"] += 1
-        for act in acts:
-            self.features[f"act: {type(act).__name__}"] += 1
+        for action in actions:
+            self.features[f"action: {type(action).__name__}"] += 1
 
-    def door(self, is_reused: bool, is_repeated: bool) -> None:
+    def acceptance(self, is_reused: bool, is_repeated: bool) -> None:
         if is_reused or is_repeated:
-            self.features["door: reused" if is_reused else "door: repeated"] += 1
+            self.features["acceptance: reused" if is_reused else "acceptance: repeated"] += 1
 
     @property
     def commands(self) -> int:
@@ -90,6 +93,6 @@ class Coverage:
 
     @property
     def missing(self) -> list[str]:
-        """Kinds that were never applied, and reasons that were never given."""
+        """Kinds that were never applied, and reasons that never occurred."""
         kinds = [each for each in GUARDS if not self.applied[each]]
         return kinds + [each for each in REASONS if not self.refused[each]]

@@ -1,4 +1,4 @@
-"""What a command is decided with, and the guards that all commands share."""
+"""The context of a decision, and the guards that all commands share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as its sender made it, and when it was accepted. Times are aware datetimes."""
+    """A command as sent, with the time of its acceptance. Times are aware datetimes."""
 
     id: str
     kind: str
@@ -31,7 +31,7 @@ class Command:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the model says of a command. `entries`: those of its user's account, in order."""
+    """The model's outcome of a command."""
 
     state: str
     reason: str | None = None
@@ -39,14 +39,14 @@ class Outcome:
 
 
 class Refused(Exception):
-    """The ledger must say no; its only argument is the reason."""
+    """The ledger must refuse; the only argument is the reason."""
 
 
 class Guard(NamedTuple):
-    """What a kind of command asks for before anything else.
+    """What a command kind requires before anything else.
 
-    `switch`: of the tenant. `account`: it is "needed", is "made" where there is none, or "no" matter.
-    `suspended`, `closed`: whether an account of this status may.
+    `switch` is a field of the tenant. An `account` is "needed", is "made" if missing, or "no" concern.
+    `suspended` and `closed` say whether an account with this status may.
     """
 
     switch: str | None = None
@@ -85,7 +85,7 @@ GUARDS = {
 
 @dataclass(slots=True)
 class Decision:
-    """One command while it is decided. `account` is new, and not the world's yet, where it had to be made."""
+    """One command during its decision. A new `account` is not in the world yet."""
 
     world: "World"
     command: Command
@@ -108,7 +108,7 @@ class Decision:
         return int(self.fields["amount"])
 
     def post(self, type_: str, subtype: str, amount: int, **more: Any) -> Entry:
-        """An entry of this command on its user's account."""
+        """Post an entry of this command on its user's account."""
         more.setdefault("at", self.effective_at)
         return self.account.post(type_, subtype, amount, command=self.command.id, **more)
 
@@ -127,14 +127,14 @@ class Decision:
         lots: Callable[[Entry], list[Lot]],
         **more: Any,
     ) -> Entry:
-        """Brings points to the available balance; a debt is repaid out of the lots that they come in."""
+        """Add points to the available balance; their lots repay debt first."""
         owed = min(self.account.figures["debt"], points)
         entry = self.post(type_, subtype, points, total=total, balance=points - owed, debt=-owed, **more)
         self.account.repay(entry, owed, lots(entry))
         return entry
 
     def give_back(self, type_: str, subtype: str, points: int, shares: list[Share], **more: Any) -> Entry:
-        """Returns spent points to lots, except what repays a debt."""
+        """Return spent points to lots, except those that repay debt."""
         owed = min(self.account.figures["debt"], points)
         entry = self.post(
             type_, subtype, points, total="total_refunded", balance=points - owed, debt=-owed, **more
@@ -145,7 +145,7 @@ class Decision:
     def new_lot(
         self, expires_at: datetime | None, earned_at: datetime | None = None
     ) -> Callable[[Entry], list[Lot]]:
-        """The one lot of points that come now."""
+        """Return a function that makes one lot for an entry's points."""
         earned_at = earned_at or self.effective_at
 
         def make(entry: Entry) -> list[Lot]:
@@ -154,7 +154,7 @@ class Decision:
         return make
 
     def debit(self, type_: str, subtype: str, points: int, total: str, kind: str, **more: Any) -> Entry:
-        """Takes available points, in the order of consumption."""
+        """Take available points, in the order of consumption."""
         entry = self.post(type_, subtype, points, total=total, balance=-points, **more)
         missing = self.account.consume(entry, points, kind)
         assert not missing
@@ -166,7 +166,7 @@ class Decision:
     # ------------------------------------------------------------------------------------------- figures
 
     def room(self, account: Account | None = None) -> int | None:
-        """What `max_balance` leaves; None: it does not bound."""
+        """Return the points that `max_balance` still allows; None without a maximum."""
         if self.config.max_balance is None:
             return None
         figures = (account or self.account).figures
@@ -178,15 +178,15 @@ class Decision:
         self.refuse_unless(room is None or points <= room, "MAX_BALANCE")
 
     def must_fit(self, points: int, total: str, account: Account | None = None) -> None:
-        """Points that come must fit, available or not. What goes has come, so that always fits."""
+        """Refuse points that would exceed the largest figure. Debits need no check."""
         account = account or self.account
-        self.refuse_unless(account.held_at_all + points <= LARGEST_FIGURE, "FIGURE_TOO_LARGE")
+        self.refuse_unless(account.net_points + points <= LARGEST_FIGURE, "FIGURE_TOO_LARGE")
         self.refuse_unless(account.figures[total] + points <= LARGEST_TOTAL, "FIGURE_TOO_LARGE")
 
-    # ------------------------------------------------------------------------------------------- answers
+    # ------------------------------------------------------------------------------------------ references
 
     def entry_of(self, name: str) -> Entry:
-        """The entry that a field names, on any account of the tenant."""
+        """Return the entry that a field names, on any account of the tenant."""
         entry = self.world.entry(self.fields[name])
         if entry is None:
             raise Refused("RELATED_NOT_FOUND")
@@ -194,7 +194,7 @@ class Decision:
 
 
 def account_data(account: Account) -> Data:
-    """What an outcome says of an account."""
+    """Return an account as an outcome shows it."""
     data: Data = {**account.figures, "status": account.status, "version": len(account.entries)}
     if account.exempt:
         data["expiry_exempt"] = True
@@ -202,7 +202,7 @@ def account_data(account: Account) -> Data:
 
 
 def transactions(entries: list[Entry]) -> list[Data]:
-    """What an outcome says of entries."""
+    """Return entries as an outcome shows them."""
     return [
         {
             "seq": entry.seq,

@@ -1,4 +1,4 @@
-"""Servers and ledgers for `./dev model`: everything is made for the run and ends with it."""
+"""Creates servers and ledgers for `./dev model`, which end with the run."""
 
 import os
 import secrets
@@ -20,35 +20,35 @@ from tests.ledger import Ledger
 _LANES = 4  # fewer make larger batches
 
 
-class Place(NamedTuple):
-    """Where ledgers are made: servers, and the name of a migrated database that each is a copy of."""
+class ModelEnvironment(NamedTuple):
+    """The servers of a run, and the name of the migrated database that each ledger copies."""
 
     urls: ServerUrls
     template: str
 
 
 @contextmanager
-def open_place() -> Iterator[Place]:
-    """Servers of its own. Its Postgres does not sync: no run switches the machine off."""
+def open_environment() -> Iterator[ModelEnvironment]:
+    """Start servers for one run. Postgres does not sync, because no run needs to survive a power failure."""
     home = Path(tempfile.mkdtemp(prefix="pointledger-model-"))
     try:
         with EmbeddedServers(home, durable=False) as urls, fresh_database(urls, "model") as owner_url:
             migrate(owner_url, _LANES, urls.worker_url)
-            yield Place(urls, "model")
+            yield ModelEnvironment(urls, "model")
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager
-def open_ledger(place: Place) -> Iterator[Ledger]:
-    """A ledger on a new database. Many may be open at once, in one process or in several."""
+def open_ledger(environment: ModelEnvironment) -> Iterator[Ledger]:
+    """Open a ledger on a new database. One or more processes may open many at once."""
     os.environ.setdefault("POINTLEDGER_ALLOW_UNSAFE", '["postgres-durability"]')
     name = f"model_{secrets.token_hex(4)}"
-    with fresh_database(place.urls, name, place.template) as owner_url:
+    with fresh_database(environment.urls, name, environment.template) as owner_url:
         settings = Settings(
-            database_url=as_worker(place.urls, owner_url),
+            database_url=as_worker(environment.urls, owner_url),
             owner_url=owner_url,
-            redis_url=place.urls.redis_url,
+            redis_url=environment.urls.redis_url,
             redis_prefix=f"{{{name}}}",
             broker_url=None,
             lanes=_LANES,

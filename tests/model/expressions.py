@@ -1,4 +1,4 @@
-"""The small part of CEL that the model's rules use, read and evaluated without CEL.
+"""Parses and evaluates the small part of CEL that the model's rules use, without CEL.
 
 Comparisons, arithmetic on integers, `&&`, `||`, `!`, `has(event.x)`, `int(x)`, fields of `event`, `now` and
 `account`, integers, texts in single quotes, `true` and `false`.
@@ -24,18 +24,18 @@ Node = Callable[[Context], Any]
 
 
 class ExpressionError(Exception):
-    """CEL would give an error: a missing field, types that do not fit, an overflow."""
+    """CEL reports an error: a missing field, mismatched types, an overflow."""
 
 
 @lru_cache(maxsize=10_000)
 def compiled(text: str) -> Node:
-    """A function that evaluates the expression in a context, or raises ExpressionError."""
+    """Return a function that evaluates the expression in a context, or raises ExpressionError."""
     tokens = [match.group().strip() for match in _TOKEN.finditer(text)]
     assert "".join(tokens) == re.sub(r"\s+(?=([^']*'[^']*')*[^']*$)", "", text), (
-        f"not of the small part: {text}"
+        f"not in the supported part of CEL: {text}"
     )
     node, rest = _binary(tokens, 0)
-    assert not rest, f"not of the small part: {text}"
+    assert not rest, f"not in the supported part of CEL: {text}"
     return node
 
 
@@ -97,7 +97,7 @@ def _operation(sign: str, left: Node, right: Node) -> Node:
 
 
 def _logical(decides: bool, left: Node, right: Node, context: Context) -> bool:
-    """Either side may decide alone, even if the other is an error."""
+    """Evaluate && or ||. Either side may decide alone, even if the other is an error."""
     error: ExpressionError | None = None
     for node in (left, right):
         try:

@@ -1,4 +1,4 @@
-"""Groups of worlds, each with a ledger of its own, compared by several processes at once."""
+"""Compares groups of worlds, each on its own ledger, in several processes at once."""
 
 import multiprocessing
 import os
@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from pointledger.observability.verify import Finding as Broken
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import InvariantResult as Broken
+from pointledger.observability.verify import verify
 from tests.ledger import Ledger
 from tests.model.code import as_code
 from tests.model.compare import Difference
 from tests.model.coverage import Coverage
-from tests.model.environment import Place, open_ledger
+from tests.model.environment import ModelEnvironment, open_ledger
 from tests.model.histories import History
 from tests.model.runs import Finding, Runner, histories
 from tests.model.shrink import shrunk
 
-WORLDS_AT_ONCE = 500  # side by side: their commands share batches
+WORLDS_AT_ONCE = 500  # they run side by side, so their commands share batches
 _WORKERS = 2  # threads that apply a group's commands
-_SHRUNK = 3  # differences that are made short; more would be of the same kinds
-_SHOWN = 5  # lines of each
+_SHRUNK = 3  # differences to shrink; more are mostly of the same kinds
+_SHOWN = 5  # lines per difference
 
 
 class Group(NamedTuple):
-    """Worlds of a seed, from this number on."""
+    """Worlds of a seed, starting with this number."""
 
     seed: int
     first: int
@@ -38,29 +38,30 @@ class Group(NamedTuple):
 
 @dataclass
 class Compared:
-    """What a group has shown. `told`: the first differences, each with a short history that has it, and what
-    the audit has found."""
+    """The result of a group. `texts` has the first differences, each with a short history, and violations."""
 
     worlds: int
     coverage: Coverage
     differences: int = 0
-    told: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 def groups(seed: int, worlds: int, commands: int) -> list[Group]:
-    """All worlds of a run. Each world has a number, so the cut into groups changes no history."""
+    """Split a run into groups. Each world has a number, so the split changes no history."""
     return [
         Group(seed, first, min(WORLDS_AT_ONCE, worlds - first), commands)
         for first in range(0, worlds, WORLDS_AT_ONCE)
     ]
 
 
-def compare_all(place: Place, asked: Sequence[Group], processes: int) -> Generator[Compared, None, None]:
-    """Group after group, as they are done. Closing this iterator stops what is under way."""
+def compare_all(
+    environment: ModelEnvironment, parts: Sequence[Group], processes: int
+) -> Generator[Compared, None, None]:
+    """Yield each group when it is done. Closing this iterator stops the others."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(asked)), context, _begin) as pool:
+    with ProcessPoolExecutor(min(processes, len(parts)), context, _begin) as pool:
         try:
-            for done in as_completed([pool.submit(compare, place, group) for group in asked]):
+            for done in as_completed([pool.submit(compare, environment, group) for group in parts]):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -69,7 +70,7 @@ def compare_all(place: Place, asked: Sequence[Group], processes: int) -> Generat
 
 
 def _begin() -> None:
-    """Ctrl-C is for the parent to hear; and whoever has lost the parent ends."""
+    """Ignore Ctrl-C, which the parent handles, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent
@@ -81,25 +82,25 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def compare(place: Place, group: Group) -> Compared:
-    """One group, in this process."""
-    with open_ledger(place) as ledger:
+def compare(environment: ModelEnvironment, group: Group) -> Compared:
+    """Compare one group, in this process."""
+    with open_ledger(environment) as ledger:
         runner = Runner(ledger, f"s{group.seed}-{group.first}", _WORKERS)
         findings = runner.compare(list(histories(*group)))
         broken = broken_invariants(ledger)
-        told = [f"{finding.invariant.id} {finding.invariant.name}: {finding.rows[:3]}" for finding in broken]
-        told += [explained(runner, finding) for finding in findings[:_SHRUNK]]
-    return Compared(group.worlds, runner.coverage, len(findings) + len(broken), told)
+        texts = [f"{finding.invariant.id} {finding.invariant.name}: {finding.rows[:3]}" for finding in broken]
+        texts += [explained(runner, finding) for finding in findings[:_SHRUNK]]
+    return Compared(group.worlds, runner.coverage, len(findings) + len(broken), texts)
 
 
 def broken_invariants(ledger: Ledger) -> list[Broken]:
-    """What the audit finds, but for one that goes by when versions were saved: these are dated back."""
-    found = audit(ledger.database).findings
+    """Return the violations that `verify` finds, except I16c, which backdated versions break."""
+    found = verify(ledger.database).findings
     return [each for each in found if each.violations and each.invariant.id != "I16c"]
 
 
 def explained(runner: Runner, finding: Finding) -> str:
-    """What differs, in a short history that can be pasted into a test."""
+    """Describe a difference with a short history as code for a test."""
 
     def differing(candidates: Sequence[History]) -> list[list[Difference]]:
         found = {id(each.history): each.differences for each in runner.compare(candidates, counted=False)}
@@ -107,5 +108,5 @@ def explained(runner: Runner, finding: Finding) -> str:
 
     short = shrunk(finding.history, finding.differences, differing)
     differences = differing([short])[0] or finding.differences
-    told = "\n".join(str(each) for each in differences[:_SHOWN])
-    return f"{told}\n\n{as_code(short)}\n"
+    texts = "\n".join(str(each) for each in differences[:_SHOWN])
+    return f"{texts}\n\n{as_code(short)}\n"

@@ -1,6 +1,6 @@
-"""A history: a tenant's program and what producers and administrators do, round by round, as plain values.
+"""A history: a tenant's program, and what producers and administrators do per round, as plain values.
 
-A history can be played against the ledger and told to the model. `repr` of each value is code that makes it.
+A history can be played on the ledger and on the model. The `repr` of each value is code that makes it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,13 @@ _NAMESPACE = UUID("5c1f0a52-94b1-4f6b-9d3c-0d6f4f0c7a11")
 
 
 def at(text: str) -> datetime:
-    """A moment in UTC."""
+    """Parse a moment in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The id of what the command with this label has made: an entry, or a lot; a missing id if it made
-    none."""
+    """The id of an entry or lot that the command with this label made, or an unknown id if it made none."""
 
     label: int
     nth: int = 0
@@ -28,13 +27,13 @@ class Ref:
 
     @property
     def missing(self) -> UUID:
-        """An id that nothing has."""
+        """An unknown id."""
         return uuid5(_NAMESPACE, f"{self.label}/{self.nth}/{self.lot}")
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A command that a producer sends. `again`: under the id of the command with this label."""
+    """A command that a producer sends. `again` is the label of the command whose id it repeats."""
 
     label: int
     kind: str
@@ -48,7 +47,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class PutConfig:
-    """The tenant's configuration changes; `at`: as if it had been saved then."""
+    """A change of the tenant's configuration; `at` backdates it."""
 
     config: Mapping[str, Any]
     at: datetime | None = None
@@ -56,7 +55,7 @@ class PutConfig:
 
 @dataclass(frozen=True, slots=True)
 class PutRule:
-    """A rule, or a new version of it; `at`: as if it had been saved then."""
+    """A rule, or a new version of it; `at` backdates it."""
 
     rule: Mapping[str, Any]
     at: datetime | None = None
@@ -64,7 +63,7 @@ class PutRule:
 
 @dataclass(frozen=True, slots=True)
 class PutWallet:
-    """An operator freezes a wallet, or money in it, by SQL: no command does."""
+    """An operator freezes a wallet, or money in it, by SQL, because no command does."""
 
     user: str
     status: str = "active"
@@ -73,33 +72,33 @@ class PutWallet:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The command with this label is withdrawn while it waits."""
+    """Cancels the command with this label while it is pending."""
 
     label: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The tenant is paused, or goes on."""
+    """Pauses or resumes the tenant."""
 
     on: bool = True
 
 
-Act = PutConfig | PutRule | PutWallet | Cancel | Pause
+Action = PutConfig | PutRule | PutWallet | Cancel | Pause
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Acts, then commands that are accepted together, then acts, then workers apply what waits."""
+    """Actions, commands that are accepted together, and more actions; then workers apply the commands."""
 
-    before: tuple[Act, ...] = ()
+    before: tuple[Action, ...] = ()
     sends: tuple[Send, ...] = ()
-    after: tuple[Act, ...] = ()
+    after: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Everything about one tenant. `config` None: there is no such tenant."""
+    """Everything about one tenant. Without a `config` the tenant does not exist."""
 
     config: Mapping[str, Any] | None
     rules: tuple[Mapping[str, Any], ...] = ()

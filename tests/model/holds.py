@@ -1,4 +1,4 @@
-"""Points that are set aside, captured and released."""
+"""Holds: reserves, captures and releases points."""
 
 from tests.model.accounts import Hold
 from tests.model.deciding import Data, Decision, Refused
@@ -6,7 +6,7 @@ from tests.model.points import own_entries
 
 
 def freeze(d: Decision) -> Data:
-    """Opens a hold on available points, those that are consumed first."""
+    """Open a hold on available points, in the order of consumption."""
     d.must_have(d.amount)
     expires_at = d.fields.get("expires_at")
     entry = d.post("freeze", "hold", d.amount, balance=-d.amount, frozen=d.amount, expires_at=expires_at)
@@ -23,7 +23,7 @@ def freeze(d: Decision) -> Data:
 
 
 def _named(d: Decision) -> Hold:
-    """The open hold that the command names: one of this account's."""
+    """Return the open hold of this account that the command names."""
     entry = d.world.entry(d.fields["hold_id"])
     hold = next((hold for hold in d.account.holds if entry and hold.id == entry.id), None)
     if hold is None:
@@ -33,7 +33,7 @@ def _named(d: Decision) -> Hold:
 
 
 def confirm_deduction(d: Decision) -> Data:
-    """Spends what is held, the soonest expiry first, and releases the rest."""
+    """Spend held points, the earliest expiry first, and release the rest."""
     hold = _named(d)
     points = d.fields.get("amount") or hold.frozen
     d.refuse_unless(points <= hold.frozen, "INSUFFICIENT_FROZEN")
@@ -58,7 +58,7 @@ def confirm_deduction(d: Decision) -> Data:
 
 
 def unfreeze(d: Decision) -> Data:
-    """Releases a hold or a part of it; without an id as many points of the oldest holds."""
+    """Release a hold or a part of it; without an id, release points of the oldest holds."""
     if d.fields.get("hold_id"):
         hold = _named(d)
         points = d.fields.get("amount") or hold.frozen
@@ -85,7 +85,7 @@ def _release(d: Decision, hold: Hold, points: int) -> None:
 
 
 def _expire_released(d: Decision, holds: list[Hold]) -> None:
-    """What came back without grace, after its expiry, expires at once."""
+    """Expire released points at once if their lot has expired and there is no grace."""
     lots = {id(part[0]): part[0] for hold in holds for part in hold.parts}
     d.clock.expire_due(d.account, lots.values())
 

@@ -1,6 +1,7 @@
-"""What time does to an account: holds time out, pending points become available, lots expire.
+"""Advances an account's clock: holds time out, pending points become available, lots expire.
 
-In this order, each as of its own moment; so it makes no difference who looks first, or how late.
+This is the order, and each happens as of its own moment. So the result does not depend on when the clock
+advances.
 """
 
 from collections.abc import Iterable
@@ -12,20 +13,20 @@ from tests.model.programs import Config
 
 
 class Clock:
-    """The rules of time of a tenant while one command is decided."""
+    """A tenant's rules of time during the decision of one command."""
 
     def __init__(self, config: Config, calendar: Calendar, command: str) -> None:
         self._config, self._calendar, self._command = config, calendar, command
 
     def advance(self, account: Account, moment: datetime) -> None:
-        """Lets time pass on an account until a moment; it never goes back."""
+        """Advance an account's clock to a moment; it never goes back."""
         account.as_of = max(account.as_of, moment)
         self.release_timed_out(account)
         self.activate_due(account)
         self.expire_due(account)
 
     def lets_expire(self, account: Account, moment: datetime) -> bool:
-        """Whether what is due at a moment expires, or is spared for now."""
+        """Whether points that are due at a moment expire."""
         bounds = (self._config.expires_not_before, account.expires_not_before)
         return (
             self._config.expire_enabled
@@ -49,8 +50,10 @@ class Clock:
     def release(
         self, account: Account, hold: Hold, points: int, moment: datetime, at: datetime, subtype: str
     ) -> Entry:
-        """Gives held points back: those that expire last come back first. What has expired meanwhile lives
-        on for the grace, in a new lot, or returns to its own lot to expire at once."""
+        """Return held points; those that expire last return first.
+
+        Points whose lot has expired get a new lot for the grace, or return to their lot and expire at once.
+        """
         owed = min(account.figures["debt"], points)
         entry = account.post(
             "unfreeze",
@@ -70,7 +73,7 @@ class Clock:
         return entry
 
     def _freed(self, account: Account, hold: Hold, points: int, moment: datetime) -> list[Share]:
-        """What comes back of which lot, those that expire last first."""
+        """Return the points to give back per lot, the last expiry first."""
         shares = []
         grace = self._config.hold_grace_days
         for part in sorted(hold.parts, key=lambda part: part[0].order, reverse=True):
@@ -90,7 +93,7 @@ class Clock:
         return shares
 
     def activate_due(self, account: Account) -> list[Entry]:
-        """Makes available what is pending and due, an entry for each lot."""
+        """Make due pending points available, with an entry per lot."""
         due = [
             lot
             for lot in account.lots
@@ -117,7 +120,7 @@ class Clock:
         return entries
 
     def expire_due(self, account: Account, among: Iterable[Lot] | None = None) -> list[Entry]:
-        """Expires what is left of lots that are due, an entry for each lot."""
+        """Expire the points left in due lots, with an entry per lot."""
         if not self.lets_expire(account, account.as_of):
             return []
         lots = account.lots if among is None else among

@@ -1,8 +1,7 @@
-"""The model of the ledger: a tenant's world, and what each command does to it.
+"""The model of the ledger: a tenant's world, and the effect of each command.
 
-Written from the specification and the README alone, without a look at the ledger's code. Where both are
-silent, docs/reference/commands-in-detail.md says what was decided. Commands are decided one after the
-other, as they are given.
+It was written from the specification and the README alone, without the ledger's code. Where both are silent,
+docs/reference/commands.md has the decision. The model decides one command after the other.
 """
 
 from collections import defaultdict
@@ -56,12 +55,11 @@ DEEDS: dict[str, Callable[[Decision], Data]] = {
 assert DEEDS.keys() == GUARDS.keys()
 
 _WITHOUT_TRANSACTIONS = ("expire-due", "activate-due", "wallet-adjust")
-_SINCE_EVER = datetime.min.replace(tzinfo=UTC)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class World:
-    """One tenant. `translate` turns the ids that commands name into the model's; the model's own if left
-    out."""
+    """One tenant. `translate` maps the ids in commands to the model's; by default they are the model's."""
 
     def __init__(self, tenant_id: str, *, translate: Callable[[str], str | None] = str) -> None:
         self.tenant_id = tenant_id
@@ -73,19 +71,19 @@ class World:
         self._translate = translate
         self._config: Config | None = None
         self._zones: list[tuple[datetime, str]] = []
-        self._calendar = Calendar([(_SINCE_EVER, "UTC")])
+        self._calendar = Calendar([(_BEGINNING, "UTC")])
 
     # -------------------------------------------------------------------------------------- the program
 
     def put_config(self, config: Mapping[str, Any], saved_at: datetime) -> None:
-        """What the tenant is like from now on."""
+        """Set the tenant's configuration from now on."""
         was, self._config = self._config, Config.read(config)
         self._zones.append((saved_at, self._config.timezone))
         self._calendar = Calendar(self._zones)
         administration.give_notice(self, was, saved_at)
 
     def put_rule(self, body: Mapping[str, Any], in_force_from: datetime | None) -> None:
-        """A version of a rule, if it changes anything; the first is in force since ever."""
+        """Add a version of a rule, if it changes anything; the first has always been in force."""
         rule = Rule.read(body)
         versions = self.rules.setdefault(rule.name, [])
         if versions and versions[-1][1] == rule:
@@ -93,14 +91,14 @@ class World:
         versions.append((in_force_from if versions else None, rule))
 
     def put_wallet(self, user: str, status: str, frozen: int) -> None:
-        """An operator freezes a wallet, or money in it. By the id of an erased user there is none."""
+        """Freeze a wallet, or money in it. An erased user has no wallet under the user's id."""
         wallet, account = self.wallets.get(user), self.accounts.get(user)
         if wallet and not (account and account.status == "erased"):
             wallet.status, wallet.frozen_balance = status, min(wallet.balance, frozen)
 
     @property
     def has_config(self) -> bool:
-        """Whether there is such a tenant."""
+        """Whether the tenant exists."""
         return self._config is not None
 
     @property
@@ -116,15 +114,15 @@ class World:
     def calendar(self) -> Calendar:
         return self._calendar
 
-    # ------------------------------------------------------------------------------------------ look up
+    # ------------------------------------------------------------------------------------------- query
 
     def entry(self, given: Any) -> Entry | None:
-        """The entry that an id of a command names."""
+        """Return the entry that an id in a command names."""
         name = self._translate(str(given))
         return self.entry_by_name(name) if name else None
 
     def entry_by_name(self, name: str) -> Entry | None:
-        """The entry of the model's own id, user/seq, if it is there yet."""
+        """Return the entry with the model's id, user/seq, if it exists."""
         user, _, seq = name.partition("/")
         account = self.accounts.get(user)
         if account is None or not seq.isdigit() or int(seq) > len(account.entries):
@@ -132,7 +130,7 @@ class World:
         return account.entries[int(seq) - 1]
 
     def lot(self, given: Any) -> Lot | None:
-        """The lot that an id of a command names."""
+        """Return the lot that an id in a command names."""
         return self.find_lot(str(given))
 
     def _own_lot(self, given: str) -> Lot | None:
@@ -145,7 +143,7 @@ class World:
     # ------------------------------------------------------------------------------------------- decide
 
     def decide(self, command: Command) -> Outcome:
-        """Applies or refuses a command."""
+        """Apply or refuse a command."""
         if self._config is None:
             return Outcome("refused", "TENANT_UNKNOWN")
         decision = self._begin(command)
@@ -154,13 +152,13 @@ class World:
             if account and account.is_open:
                 decision.clock.advance(account, decision.effective_at)
             before = len(account.entries) if account else 0
-            if command.kind == "release-holds-due" and account:  # what time released is its own doing
+            if command.kind == "release-holds-due" and account:  # the timeouts belong to this command
                 before -= sum(entry.command == command.id for entry in account.entries)
             self._guard(decision, account)
             data = DEEDS[command.kind](decision)
         except Refused as refusal:
             return Outcome("refused", refusal.args[0])
-        return Outcome("applied", None, self._told(decision, data, before))
+        return Outcome("applied", None, self._outcome_data(decision, data, before))
 
     def _begin(self, command: Command) -> Decision:
         clock = Clock(self.config, self.calendar, command.id)
@@ -171,8 +169,7 @@ class World:
         return Decision(self, command, self.config, self.calendar, clock, effective_at, account)
 
     def effective_at(self, command: Command) -> datetime:
-        """When a command counts as happening: a moment in the future is not believed, nor one that lies
-        further back than the tenant allows."""
+        """Return when a command counts as happening: not later than now, nor earlier than allowed."""
         accepted_at = command.accepted_at
         if "as_of" in command.fields:
             as_of: datetime = command.fields["as_of"]
@@ -205,7 +202,7 @@ class World:
         if account.status == "suspended" and not guard.suspended:
             raise Refused("ACCOUNT_SUSPENDED")
 
-    def _told(self, decision: Decision, data: Data, before: int) -> Data:
+    def _outcome_data(self, decision: Decision, data: Data, before: int) -> Data:
         account = decision.account
         own = [
             entry
@@ -214,9 +211,9 @@ class World:
         ]
         if GUARDS[decision.command.kind].account == "made":
             self.accounts.setdefault(decision.command.user_id, account)
-        told = dict(data)
+        outcome_data = dict(data)
         if decision.command.kind not in _WITHOUT_TRANSACTIONS:
-            told["transactions"] = transactions(own)
+            outcome_data["transactions"] = transactions(own)
         if decision.command.user_id in self.accounts and decision.command.kind != "wallet-adjust":
-            told.setdefault("account", account_data(account))
-        return told
+            outcome_data.setdefault("account", account_data(account))
+        return outcome_data

@@ -1,4 +1,4 @@
-"""Moments that matter: what a history goes on from, and just before, at and after what."""
+"""Chooses the moments of a history: often just before, at or after something is due."""
 
 import random
 from datetime import UTC, date, datetime, time, timedelta
@@ -24,7 +24,7 @@ _NEAR = timedelta(days=40)
 
 
 def start_of_history(chance: random.Random, zone: str) -> datetime:
-    """Somewhere in some years: often a little before a switch of daylight saving, or a year's end."""
+    """Return a random start, often shortly before a daylight saving switch or a year's end."""
     if zone == "Pacific/Apia" and chance.random() < 0.7:
         return datetime(2011, 12, 28, chance.randrange(24), tzinfo=UTC)
     year = chance.randint(*_YEARS)
@@ -46,13 +46,13 @@ def _switches(year: int, zone: ZoneInfo) -> list[date]:
 
 
 class Timeline:
-    """Where a history has got to, and where it may go on."""
+    """The current moment of a history, and its next ones."""
 
     def __init__(self, chance: random.Random, start: datetime, end: datetime) -> None:
         self._chance, self.now, self._end = chance, start, end
 
-    def go_on(self, account: Account | None, calendar: Calendar) -> datetime:
-        """The next moment: a step further, or at something that is due on an account, or at a midnight."""
+    def advance(self, account: Account | None, calendar: Calendar) -> datetime:
+        """Return the next moment: a step later, near something due on an account, or near a midnight."""
         how = self._chance.random()
         moment = self.now + self._chance.choices(_STEPS, _STEP_WEIGHTS)[0]
         if how < 0.35 and account:
@@ -61,7 +61,7 @@ class Timeline:
             following = calendar.date_of(self.now) + timedelta(days=1)
             moment = calendar.begin(following) + self._chance.choice((-TICK, timedelta(), TICK))
         self.now = min(max(self.now, moment), self._end)
-        if self._chance.random() < 0.1:  # what arrives late
+        if self._chance.random() < 0.1:  # a late arrival
             return self.now - self._chance.choice((TICK, timedelta(hours=7), timedelta(days=2)))
         return self.now
 
@@ -76,7 +76,7 @@ class Timeline:
         return self._chance.choice(near) + self._chance.choice((-TICK, timedelta(), TICK))
 
     def later(self, calendar: Calendar) -> datetime:
-        """Some moment to come: when something is to expire, become available or time out."""
+        """Return a later moment at which something expires, becomes available or times out."""
         how = self._chance.random()
         if how < 0.3:
             return calendar.begin(calendar.date_of(self.now) + timedelta(days=self._chance.choice((1, 2, 7))))

@@ -1,30 +1,32 @@
-"""The order in which commands were applied, held against the order in which they were accepted."""
+"""Compares the order in which commands were applied with the order of acceptance."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from pointledger import AnyCommand, Outcome, Transfer, WalletAdjust
-from tests.model.compare import Difference, Story
+from tests.model.compare import Difference, TenantHistory
 from tests.model.recorded import Applied, Recorded
 
 _OF_RECIPIENTS = ("RECIPIENT_NOT_FOUND", "RECIPIENT_INACTIVE", "MAX_BALANCE")
 
 
-def out_of_order(story: Story, recorded: Recorded) -> Iterator[Difference]:
-    """What has waited too long, or has been answered too early. Each acceptance must have been committed
-    before the next began: else their order is not known."""
+def out_of_order(tenant_history: TenantHistory, recorded: Recorded) -> Iterator[Difference]:
+    """Yield commands that were not applied, were overtaken or were refused too early.
+
+    The order is known only if each acceptance was committed before the next began.
+    """
     if recorded.unfinished:
         yield Difference("finished", recorded.unfinished, [])
     order = recorded.order
     for where, found in (
-        ("overtaken", overtaken(order, story.commands)),
-        ("refused too early", refused_too_early(order, story.commands, story.outcomes)),
+        ("overtaken", overtaken(order, tenant_history.commands)),
+        ("refused too early", refused_too_early(order, tenant_history.commands, tenant_history.outcomes)),
     ):
-        if told := [" ".join(map(story.label, words)) for words in found]:
-            yield Difference(where, told, [])
+        if texts := [" ".join(map(tenant_history.label, words)) for words in found]:
+            yield Difference(where, texts, [])
 
 
 def overtaken(order: Sequence[Applied], commands: Mapping[str, AnyCommand]) -> Iterator[tuple[str, ...]]:
-    """Commands that were applied after one of the same user's that was accepted later: both, and whose."""
+    """Yield each command that was applied after a later one of its user, the later one, and the user."""
     latest: dict[str, Applied] = {}
     for applied in order:
         user = commands[applied.command_id].user_id
@@ -36,9 +38,10 @@ def overtaken(order: Sequence[Applied], commands: Mapping[str, AnyCommand]) -> I
 def refused_too_early(
     order: Sequence[Applied], commands: Mapping[str, AnyCommand], outcomes: Mapping[str, Outcome]
 ) -> Iterator[tuple[str, ...]]:
-    """Refusals that something which was accepted earlier, and waited still, might have turned into success:
-    a transfer's for the state of its recipient, anybody's for want of points that a transfer was to bring.
-    The refused, the reason, and what waited."""
+    """Yield refusals that a pending command, accepted earlier, might have prevented.
+
+    Such are refusals of a transfer for its recipient's state, and refusals for points that a transfer brings.
+    """
     own: dict[str, list[tuple[int, Applied]]] = {}
     incoming: dict[str, list[tuple[int, Applied]]] = {}
     for place, applied in enumerate(order):

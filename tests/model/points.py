@@ -1,4 +1,4 @@
-"""Points that come, go and expire: open-account, earn, spend, expire, adjust, import, and two sweeps."""
+"""Points: open-account, earn, spend, expire, adjust, import, expire-due and activate-due."""
 
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -17,7 +17,7 @@ def open_account(_: Decision) -> Data:
 
 
 def earn(d: Decision) -> Data:
-    """Grants points, which are pending until `activates_at`."""
+    """Grant points, which are pending until `activates_at`."""
     activates_at = d.fields.get("activates_at")
     if activates_at is not None and activates_at <= d.effective_at:
         activates_at = None
@@ -35,7 +35,7 @@ def earn(d: Decision) -> Data:
 def grant(
     d: Decision, subtype: str, points: int, activates_at: datetime | None, expires_at: datetime | None
 ) -> Entry:
-    """Points that are earned, in a lot of their own: available, or pending."""
+    """Post earned points in a new lot, available or pending."""
     d.must_fit(points, "total_earned")
     if activates_at is None or activates_at <= d.as_of:
         new_lot = d.new_lot(expires_at)
@@ -47,7 +47,7 @@ def grant(
 
 
 def earnings_left(d: Decision) -> int | None:
-    """What `max_earn_per_day` leaves of the day; None: it does not bound."""
+    """Return the points that `max_earn_per_day` still allows today; None without a maximum."""
     most = d.config.max_earn_per_day
     return None if most is None else max(0, most - d.world.usage[day_meter(d, "earn")][0])
 
@@ -58,14 +58,14 @@ def count_earnings(d: Decision, entry: Entry) -> None:
 
 
 def count(d: Decision, points: int, meter: Meter) -> None:
-    """Counts points in a window, and one time."""
+    """Count points, and one time, in a window."""
     used = d.world.usage[meter]
     used[0] += points
     used[1] += 1
 
 
 def day_meter(d: Decision, what: str) -> Meter:
-    """The window of what the user may "earn" or "spend" on the day."""
+    """Return the window of what the user may "earn" or "spend" on the day."""
     return (d.command.user_id, what, "day", d.calendar.date_of(d.effective_at))
 
 
@@ -81,7 +81,7 @@ def spend(d: Decision) -> Data:
 
 
 def expire(d: Decision) -> Data:
-    """Takes away what is available of the amount; what is missing is dropped."""
+    """Expire the available part of the amount and drop the rest."""
     settled = min(d.amount, d.account.figures["balance"])
     ratio = (Decimal(settled) / Decimal(d.amount)).quantize(_RATIO_DIGITS, ROUND_HALF_EVEN).normalize()
     if settled:
@@ -93,8 +93,8 @@ def expire(d: Decision) -> Data:
 
 
 def _shares(lots: list[Lot], points: int, strategy: str) -> list[tuple[Lot, int]]:
-    """How much each lot gives. Pro rata by largest remainder; where remainders tie, the order of consumption
-    decides."""
+    """Return the points that each lot gives. Pro rata uses the largest remainder method; the order of
+    consumption breaks ties."""
     if strategy == "pro_rata":
         whole = sum(lot.remaining for lot in lots)
         shares = [points * lot.remaining // whole for lot in lots]
@@ -111,7 +111,7 @@ def _shares(lots: list[Lot], points: int, strategy: str) -> list[tuple[Lot, int]
 
 
 def adjust(d: Decision) -> Data:
-    """An administrator gives or takes points."""
+    """Give or take points for an administrator."""
     if d.amount < 0:
         d.must_have(-d.amount)
         d.debit("adjust", "admin", -d.amount, "total_adjusted_out", "adjust")
@@ -125,8 +125,7 @@ def adjust(d: Decision) -> Data:
 
 
 def import_opening_balance(d: Decision) -> Data:
-    """Brings lots of another system, an entry for each. Those that have expired are left out, or come in and
-    expire at once."""
+    """Import lots of another system, with an entry each. Expired lots are left out, or expire at once."""
     lots = d.fields["lots"]
     expired = [lot for lot in lots if lot.get("expires_at") and lot["expires_at"] <= d.as_of]
     brought = lots if d.fields.get("expired") == "import" else [lot for lot in lots if lot not in expired]
@@ -135,7 +134,7 @@ def import_opening_balance(d: Decision) -> Data:
     made = []
     for lot in brought:
         earned_at, expires_at = lot.get("earned_at") or d.effective_at, lot.get("expires_at")
-        earned_at = min(earned_at, d.effective_at)  # the future is not believed
+        earned_at = min(earned_at, d.effective_at)  # future moments do not count
         new_lot = d.new_lot(expires_at, earned_at)
         entry = d.credit("earn", "import", lot["amount"], "total_earned", new_lot, expires_at=expires_at)
         made += entry.lots
@@ -150,7 +149,7 @@ def import_opening_balance(d: Decision) -> Data:
 
 
 def expire_due(d: Decision) -> Data:
-    """Time has passed already; what came of it is this command's doing."""
+    """Return what expired when the clock advanced for this command."""
     entries = own_entries(d.account, d.command.id, "expire", "scheduled")
     return {"points_expired": sum(entry.amount for entry in entries), "lots_expired": len(entries)}
 
@@ -161,7 +160,7 @@ def activate_due(d: Decision) -> Data:
 
 
 def own_entries(account: Account, command: str, type_: str, subtype: str) -> list[Entry]:
-    """What this command has written of a kind."""
+    """Return the entries of this kind that the command has written."""
     found = []
     for entry in reversed(account.entries):
         if entry.command != command:

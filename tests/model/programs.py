@@ -1,6 +1,6 @@
-"""What a tenant's configuration and its rules say: an independent reading of their JSON, by the README.
+"""Parses the JSON of tenants and rules, independently of the ledger, by the README.
 
-What is left out has its default here, so the model does not depend on the ledger's own.
+It has its own defaults, so the model does not depend on the ledger's.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A tenant's configuration that is in force."""
+    """A tenant's current configuration."""
 
     timezone: str = "UTC"
     points_type: str = "expirable"
@@ -54,7 +54,7 @@ class Config:
 
     @property
     def expiry(self) -> "Expiry":
-        """When points end unless a rule or a command says otherwise."""
+        """The expiry of points unless a rule or a command sets another."""
         return Expiry(
             self.expiry_mode,
             self.default_expiry_days,
@@ -69,7 +69,7 @@ CONFIG_FIELDS = tuple(each.name for each in fields(Config))
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """A policy of expiry."""
+    """An expiry policy."""
 
     mode: str = "rolling"
     days: int | None = None
@@ -82,7 +82,7 @@ class Expiry:
         return cls(**expiry)
 
     def ends(self, available_from: datetime, calendar: Calendar) -> datetime | None:
-        """When points end that are available from a moment; None: never. The end is exclusive."""
+        """Return the exclusive end of points that are available from a moment; None is never."""
         if self.mode == "never":
             return None
         if self.mode == "fixed_date":
@@ -107,7 +107,7 @@ class Expiry:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most so many points or times for whom and in which period."""
+    """The most points or times for a scope in a period."""
 
     max: int
     scope: str = "user"
@@ -116,13 +116,13 @@ class Limit:
 
     @property
     def label(self) -> str:
-        """How an outcome names it."""
+        """The name of the limit in outcomes."""
         return f"{self.scope}/{self.period}/{self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a rule is valid, by the tenant's clocks."""
+    """The time in which a rule is valid, by the tenant's clock."""
 
     begins: datetime | None = None
     ends: datetime | None = None
@@ -151,7 +151,7 @@ class Window:
         begins, ends = span
         if begins < ends:
             return begins <= clock < ends and self._has(weekday)
-        # Over midnight: the hours after it belong to the day on which they began.
+        # Over midnight: the hours after it belong to the day on which the span begins.
         return (clock >= begins and self._has(weekday)) or (clock < ends and self._has((weekday - 2) % 7 + 1))
 
     def _has(self, weekday: int) -> bool:
@@ -167,7 +167,7 @@ def _clock(text: str) -> time:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One version of a rule. `expiry` None: the tenant's policy."""
+    """A version of a rule. Without `expiry`, the tenant's policy applies."""
 
     name: str
     event_type: str
@@ -190,7 +190,7 @@ class Rule:
 
     @classmethod
     def read(cls, body: Json) -> "Rule":
-        """From the nested form or with the flat names."""
+        """Parse the nested or the flat form."""
         award = body.get("award") or {}
         stacking = body.get("stacking") or {}
         base = award.get("base") or body.get("base") or {"kind": "fixed", "points": body.get("points")}

@@ -1,12 +1,12 @@
-"""One random command after the other: its kind, whose it is, its fields and when it happened."""
+"""Random commands: the kind, the user, the fields and the moment of each."""
 
 import random
 from datetime import datetime
 
 from tests.model.histories import Send
+from tests.model.model_run import ModelRun
 from tests.model.moments import Timeline
-from tests.model.random_fields import STRANGER, Fields, RandomFields
-from tests.model.telling import Teller
+from tests.model.random_fields import NEWCOMER, Fields, RandomFields
 
 _KINDS = {
     "earn": 14,
@@ -35,48 +35,48 @@ _KINDS = {
     "erase-user": 0.5,
 }
 _WITHOUT_MOMENT = ("set-expiry-exemption", "apply-expiry-policy")
-_SWEEPS = ("expire-due", "release-holds-due", "activate-due")
+_PERIODIC = ("expire-due", "release-holds-due", "activate-due")
 
 
 class Commands(RandomFields):
     """Writes commands of every kind."""
 
-    def __init__(self, chance: random.Random, teller: Teller, timeline: Timeline, is_rich: bool) -> None:
-        super().__init__(chance, teller, timeline, is_rich)
+    def __init__(self, chance: random.Random, model_run: ModelRun, timeline: Timeline, is_rich: bool) -> None:
+        super().__init__(chance, model_run, timeline, is_rich)
         self._fresh: list[Send] = []  # of this round
 
     def settle(self) -> None:
-        """A round is over: what its commands made can be named from now on."""
+        """End a round: later commands may name what its commands made."""
         self._sent += self._fresh
         self._fresh = []
 
     def decide(self, send: Send) -> None:
-        """Tells the model, which knows then what there is."""
-        self._teller.send(send)
+        """Decide the command on the model, whose state the next commands use."""
+        self._model_run.send(send)
         self._fresh.append(send)
 
     def command(self) -> tuple[str, str, Fields, datetime | None]:
-        """Its kind, user, fields, and when it happened."""
+        """Return the kind, user, fields and moment of a command."""
         user = self.user()
         kind = self._kind(user)
         if kind == "erase-user" and self._chance.random() < 0.5:
-            user = STRANGER
-        moment: datetime | None = self._timeline.go_on(self._account(user), self._world.calendar)
+            user = NEWCOMER
+        moment: datetime | None = self._timeline.advance(self._account(user), self._world.calendar)
         fields = getattr(self, f"_{kind.replace('-', '_')}")(user)
-        if kind in _SWEEPS:
+        if kind in _PERIODIC:
             return kind, user, {"as_of": moment}, None
         if kind in _WITHOUT_MOMENT or self._chance.random() < 0.004:
             moment = None
         return kind, user, fields, moment
 
     def _kind(self, user: str) -> str:
-        """Any, but mostly one that finds what it needs: an account, a hold, pending points, a spend."""
+        """Choose a kind, mostly one that finds what it needs: an account, a hold, pending points, a spend."""
         lacks = self._lacking(user)
         weights = [weight * (0.1 if kind in lacks else 1) for kind, weight in _KINDS.items()]
         return self._chance.choices(list(_KINDS), weights)[0]
 
     def _lacking(self, user: str) -> set[str]:
-        """Kinds for which this user has nothing."""
+        """Return the kinds that find nothing of this user."""
         account = self._account(user)
         if account is None:
             return set(_KINDS) - {"earn", "apply-rule", "adjust", "import-opening-balance", "open-account"}

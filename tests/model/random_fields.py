@@ -1,4 +1,4 @@
-"""The fields of random commands of each kind: they fit what the model's world holds, or just do not."""
+"""Random fields for each command kind, which fit the model's world or just fail to."""
 
 import random
 from collections.abc import Sequence
@@ -7,37 +7,37 @@ from typing import Any
 
 from tests.model.accounts import LARGEST_FIGURE, Account
 from tests.model.histories import Ref, Send
+from tests.model.model_run import NOW, ModelRun
 from tests.model.moments import Timeline
 from tests.model.random_programs import EVENT_TYPES
-from tests.model.telling import NOW, Teller
 
 USERS = ("ann", "ben", "cem", "dee")
-STRANGER = "zoe"  # rarely has an account
+NEWCOMER = "zoe"  # rarely has an account
 
 Fields = dict[str, Any]
 
 
 class RandomFields:
-    """A method for each kind of command, named alike."""
+    """Has a method for each command kind, named after it."""
 
-    def __init__(self, chance: random.Random, teller: Teller, timeline: Timeline, is_rich: bool) -> None:
-        self._chance, self._teller, self._timeline, self._is_rich = chance, teller, timeline, is_rich
-        self._world, self._made = teller.world, teller.made
+    def __init__(self, chance: random.Random, model_run: ModelRun, timeline: Timeline, is_rich: bool) -> None:
+        self._chance, self._model_run, self._timeline, self._is_rich = chance, model_run, timeline, is_rich
+        self._world, self._made = model_run.world, model_run.made
         self._hot = chance.choice(USERS)
         self._sent: list[Send] = []  # of rounds before: their entries may be named
 
     def user(self) -> str:
         draw = self._chance.random()
         if draw < 0.02:
-            return STRANGER
+            return NEWCOMER
         user = self._hot if draw < 0.45 else self._chance.choice(USERS)
         account = self._account(user)
-        if account and not account.is_open and self._is(0.7):  # nothing more happens to it
+        if account and not account.is_open and self._is(0.7):  # most commands on it are refused
             return self._chance.choice(USERS)
         return user
 
     def user_with_wallet(self) -> str:
-        """One that has a wallet, if any has."""
+        """Return a user with a wallet, if there is one."""
         return self._chance.choice(list(self._world.wallets) or [self.user()])
 
     def _account(self, user: str) -> Account | None:
@@ -54,7 +54,7 @@ class RandomFields:
         return self._chance.choice([each for sequence in sequences for each in sequence])
 
     def _amount(self, *bounds: int) -> int:
-        """A small one, or one near a figure that bounds it."""
+        """Return a small amount, or one near a bound."""
         near = [bound + more for bound in bounds if bound > 0 for more in (-1, 0, 0, 1)]
         if near and self._is(0.45):
             return min(max(1, self._chance.choice(near)), LARGEST_FIGURE)
@@ -63,7 +63,7 @@ class RandomFields:
         return self._chance.choice((1, 2, 3, 5, 10, 25, self._chance.randint(1, 80)))
 
     def _past(self, user: str, *kinds: str) -> Ref:
-        """What an earlier command has made: one of these kinds and this user's, mostly."""
+        """Refer to what an earlier command made, mostly of these kinds and this user."""
         if self._is(0.05) or not self._sent:
             return Ref(-1)
         fitting = [send for send in self._sent if send.kind in kinds and self._made.get(send.label)]
@@ -79,7 +79,7 @@ class RandomFields:
         return Ref(made.label, self._chance.randrange(several) if several > 1 else 0)
 
     def _hold(self, user: str) -> Ref:
-        """An open hold of this user's, mostly."""
+        """Refer to an open hold, mostly this user's."""
         account, sent = self._account(user), {send.label for send in self._sent}
         holds = [hold for hold in account.holds if hold.state == "open"] if account else []
         labels = [int(account.entries[hold.seq - 1].command) for hold in holds] if account else []
@@ -216,7 +216,7 @@ class RandomFields:
         wallet = self._world.wallets.get(user)
         if wallet and fields["type"] == "withdraw" and wallet.balance and self._is(0.5):
             fields["amount"] = wallet.text(wallet.balance)
-        if self._is(0.3):  # with a currency the door counts decimals
+        if self._is(0.3):  # with a currency, acceptance checks the decimals
             fields["currency"], fields["amount"] = self._chance.choice(("CNY", "EUR", "JPY")), "10"
         if self._is(0.2):
             fields["application_id"] = "app"
@@ -236,7 +236,7 @@ class RandomFields:
         return {}
 
     def _lot(self, user: str, *, entries: bool = True) -> Ref:
-        """A lot of this user's that has points left, or the entry that brought it."""
+        """Refer to a lot of this user with points left, or to its entry."""
         named = []
         for send in self._sent:
             lots = [lot for entry in self._made.get(send.label, []) for lot in entry.lots]

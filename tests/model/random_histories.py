@@ -1,11 +1,11 @@
-"""Random histories: commands of every kind, chosen with a look at what the model says there is."""
+"""Random histories: commands of every kind, chosen by the state of the model."""
 
 import random
 from datetime import UTC, datetime
 
 from tests.model.accounts import LARGEST_FIGURE
 from tests.model.histories import (
-    Act,
+    Action,
     Cancel,
     History,
     Pause,
@@ -15,29 +15,29 @@ from tests.model.histories import (
     Round,
     Send,
 )
+from tests.model.model_run import ModelRun
 from tests.model.moments import Timeline, start_of_history
 from tests.model.random_commands import Commands
 from tests.model.random_programs import Programs
-from tests.model.telling import Teller
 
-END = datetime(2026, 5, 1, tzinfo=UTC)  # histories lie in the past, so that they are the same at any time
+END = datetime(2026, 5, 1, tzinfo=UTC)  # histories lie in the past, so they are the same at any time
 _MOST_IN_A_ROUND = 12
-_DATED = 0.7  # of the histories have changes of their program in the past
-_RICH = 0.04  # of the histories deal with the largest figures
+_DATED = 0.7  # of the histories have backdated changes of their program
+_RICH = 0.04  # of the histories use the largest figures
 
 
 class Author:
-    """Writes one history of so many commands."""
+    """Writes a history with so many commands."""
 
     def __init__(self, chance: random.Random, commands: int) -> None:
         self._chance, self._commands = chance, commands
         zone = chance.choice(("Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia", "UTC", "America/Havana"))
         self._start = start_of_history(chance, zone)
         self._programs = Programs(chance, self._start)
-        self._teller = Teller()
+        self._model_run = ModelRun()
         self._label = 0
         self._is_dated = chance.random() < _DATED
-        self._door: dict[int, Send] = {}
+        self._accepted: dict[int, Send] = {}
         self._erased: set[str] = set()
 
     def write(self) -> History:
@@ -46,20 +46,20 @@ class Author:
         if config is None:
             rules = ()
         else:
-            self._teller.act(PutConfig(config), self._start)
+            self._model_run.apply_action(PutConfig(config), self._start)
             for rule in rules:
-                self._teller.act(PutRule(rule), self._start)
+                self._model_run.apply_action(PutRule(rule), self._start)
         self._config, self._rules = config, rules
         self._timeline = Timeline(self._chance, self._start, END)
         is_rich = self._chance.random() < _RICH
-        self._writer = Commands(self._chance, self._teller, self._timeline, is_rich)
+        self._writer = Commands(self._chance, self._model_run, self._timeline, is_rich)
         rounds = []
         while self._label < self._commands:
             rounds.append(self._round())
         return History(config, rules, tuple(rounds))
 
     def _round(self) -> Round:
-        before = tuple(self._acts())
+        before = tuple(self._actions())
         size = min(self._chance.randint(1, _MOST_IN_A_ROUND), self._commands - self._label)
         sends: list[Send] = []
         for _ in range(size):
@@ -68,39 +68,41 @@ class Author:
         cancelled = [Cancel(sends[-1].label)] if self._chance.random() < 0.04 else []
         return Round(before, tuple(sends), tuple(cancelled))
 
-    # --------------------------------------------------------------------------------------------- acts
+    # --------------------------------------------------------------------------------------------- actions
 
-    def _acts(self) -> list[Act]:
+    def _actions(self) -> list[Action]:
         if self._config is None:
             return []
-        acts: list[Act] = []
+        actions: list[Action] = []
         draw = self._chance.random()
         if draw < 0.1:
             self._config = self._programs.changed(dict(self._config))
-            acts.append(PutConfig(self._config, self._saved_at))
+            actions.append(PutConfig(self._config, self._saved_at))
         elif draw < 0.25 and self._rules:
             rule = self._programs.rule(self._chance.choice(self._rules)["name"])
-            acts.append(PutRule(rule, self._saved_at))
+            actions.append(PutRule(rule, self._saved_at))
         elif draw < 0.29:
-            acts.append(Pause(on=self._chance.random() < 0.5))
+            actions.append(Pause(on=self._chance.random() < 0.5))
         elif draw < 0.36:
             user = self._writer.user_with_wallet()
             status = self._chance.choice(("active", "frozen", "closed"))
-            acts.append(PutWallet(user, status, self._chance.choice((0, 5, 100))))
-        for act in acts:
-            self._teller.act(act, self._timeline.now)
-        return acts
+            actions.append(PutWallet(user, status, self._chance.choice((0, 5, 100))))
+        for action in actions:
+            self._model_run.apply_action(action, self._timeline.now)
+        return actions
 
     @property
     def _saved_at(self) -> datetime | None:
-        """When a version counts as saved: where the history has got to or, in all of a history, when it is
-        played. Versions are never saved in another order than that of their moments."""
+        """When a version counts as saved: at the current moment of the history, or when it is played.
+
+        All versions of a history use the same way, so their order is that of their moments.
+        """
         return self._timeline.now if self._is_dated else None
 
     # -------------------------------------------------------------------------------------------- sends
 
     def _send(self) -> Send:
-        if self._door and self._chance.random() < 0.03:
+        if self._accepted and self._chance.random() < 0.03:
             return self._again()
         return self._new()
 
@@ -108,21 +110,21 @@ class Author:
         label, self._label = self._label, self._label + 1
         kind, user, fields, moment = self._writer.command()
         key = f"key {label}" if self._chance.random() < 0.12 else None
-        actor = self._chance.choice(("service", "admin", "sweep")) if kind != "apply-rule" else "service"
+        actor = self._chance.choice(("service", "admin", "job")) if kind != "apply-rule" else "service"
         send = Send(label, kind, user, fields, moment, actor=actor, key=key)
         if kind == "erase-user":
             self._erased.add(user)
-        self._door[label] = send
+        self._accepted[label] = send
         self._writer.decide(send)
         return send
 
     def _again(self) -> Send:
-        """A command that is sent again: by its id or its key, as it was or with other content."""
-        first = self._door[self._chance.choice(list(self._door))]
+        """Repeat a command by its id or its key, unchanged or with other content."""
+        first = self._accepted[self._chance.choice(list(self._accepted))]
         if self._erased & {
             first.user,
             first.fields.get("to_user_id"),
-        }:  # what was erased is not recognised by its content any more
+        }:  # redacted commands cannot be compared by content
             return self._new()
         label, self._label = self._label, self._label + 1
         fields, at = dict(first.fields), first.at

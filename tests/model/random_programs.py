@@ -1,4 +1,4 @@
-"""Random tenants' configurations and rules: every field, every kind of base, limit, stacking and expiry."""
+"""Random configurations and rules with every field, and every kind of base, limit, stacking and expiry."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,7 @@ ZONES = (
     "UTC",
     "Europe/Berlin",
     "America/New_York",
-    "America/Sao_Paulo",  # midnights that daylight saving skipped
+    "America/Sao_Paulo",  # skipped midnights, by daylight saving
     "America/Havana",  # midnights that occur twice
     "Asia/Shanghai",
     "Asia/Kathmandu",
@@ -25,7 +25,7 @@ Values = dict[str, Any]
 
 
 class Programs:
-    """Makes programs that are lived around a moment."""
+    """Makes programs for histories around a moment."""
 
     def __init__(self, chance: random.Random, start: datetime) -> None:
         self._chance, self._start = chance, start
@@ -42,7 +42,7 @@ class Programs:
     # ------------------------------------------------------------------------------------------- tenant
 
     def config(self) -> Values:
-        """A configuration; what stays at its default is left out."""
+        """Return a configuration without the fields that have their defaults."""
         config: Values = {
             "timezone": self._one(*ZONES),
             "points_type": self._one(*["expirable", "cash_equivalent"] * 4, "tier_points"),
@@ -66,7 +66,7 @@ class Programs:
             "refund_grace_days": (0.6, lambda: self._one(0, 0, 1, 2, 10)),
             "hold_grace_days": (0.6, lambda: self._one(0, 0, 1, 2, 10)),
             "backdating_days": (0.06, lambda: self._one(0, 3, 36500)),
-            "dead_policy": (0.3, lambda: "hold"),
+            "dead_policy": (0.3, lambda: "block"),
             "events": (0.3, lambda: self._one("all", ["points.earned", "hold.opened"])),
         }
         for name, (likely, make) in choices.items():
@@ -95,7 +95,7 @@ class Programs:
         return self._one("12-31", "02-29", "03-31", f"{near:%m-%d}")  # type: ignore[no-any-return]
 
     def changed(self, config: Values) -> Values:
-        """The same tenant, with a few fields as another might have them."""
+        """Return the configuration with a few fields changed."""
         other = self.config()
         names = [name for name in {**config, **other} if "expir" not in name or name == "expire_enabled"]
         changed = dict(config)
@@ -108,7 +108,7 @@ class Programs:
     # -------------------------------------------------------------------------------------------- rules
 
     def rule(self, name: str) -> Values:
-        """A rule in the nested form, or with the flat names."""
+        """Return a rule in the nested or the flat form."""
         body: Values = {
             "name": name,
             "event_type": self._one(*EVENT_TYPES[:2]),

@@ -1,4 +1,4 @@
-"""What the ledger has recorded of some tenants, read from its tables and put into the model's words."""
+"""Reads what the ledger has recorded of some tenants, in the model's form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Values = dict[str, Any]
 
 
 class Applied(NamedTuple):
-    """A command that was decided; `seq`: its place in the order of acceptance."""
+    """A decided command; `seq` is its place in the order of acceptance."""
 
     command_id: str
     accepted_at: datetime
@@ -24,7 +24,7 @@ class Applied(NamedTuple):
 
 @dataclass(slots=True)
 class Recorded:
-    """One tenant. Ids are the model's: an entry is user/seq. `order`: as they were applied."""
+    """One tenant. Ids are the model's: an entry is user/seq. `order` is the order of application."""
 
     order: list["Applied"] = field(default_factory=list)
     accounts: dict[str, Values] = field(default_factory=dict)
@@ -34,15 +34,15 @@ class Recorded:
     usage: dict[Row, Row] = field(default_factory=dict)
     wallets: dict[str, Values] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)  # of an entry or hold, by its id
+    names: dict[str, str] = field(default_factory=dict)  # the model's id of an entry or hold, by its id
     lot_names: dict[str, Values] = field(default_factory=dict)
-    pseudonyms: dict[str, str] = field(default_factory=dict)  # a pseudonym, and whose it is
+    pseudonyms: dict[str, str] = field(default_factory=dict)  # the user of each pseudonym
 
 
 def read(
     rows: Callable[..., list[Any]], tenants: Sequence[str], pseudonyms: Mapping[tuple[str, str], str]
 ) -> dict[str, Recorded]:
-    """`rows` asks the database. `pseudonyms`: who was erased, by tenant and pseudonym."""
+    """Read the tenants with `rows`. `pseudonyms` has the erased users by tenant and pseudonym."""
     found = {tenant: Recorded() for tenant in tenants}
     for (tenant, pseudonym), user in pseudonyms.items():
         found[tenant].pseudonyms[pseudonym] = user
@@ -58,14 +58,16 @@ def read(
 
 
 class _Reader:
-    def __init__(self, ask: Callable[..., list[Any]], tenants: list[str], found: dict[str, Recorded]) -> None:
-        self._ask, self._tenants, self._found = ask, tenants, found
+    def __init__(
+        self, query: Callable[..., list[Any]], tenants: list[str], found: dict[str, Recorded]
+    ) -> None:
+        self._query, self._tenants, self._found = query, tenants, found
         self._users: dict[UUID, tuple[str, str]] = {}
         self._entries: dict[UUID, tuple[str, Values]] = {}  # by id: user, entry
         self._lots: dict[UUID, Values] = {}
 
     def _rows(self, sql: str) -> list[Any]:
-        return self._ask(sql, tenants=self._tenants)
+        return self._query(sql, tenants=self._tenants)
 
     def _user(self, tenant: str, user: str) -> str:
         return self._found[tenant].pseudonyms.get(user, user)
@@ -75,7 +77,7 @@ class _Reader:
             applied = Applied(show_id(command_id), _utc(accepted_at), _utc(applied_at), seq)
             self._found[tenant].order.append(applied)
         for tenant, command_id, error in self._rows(_UNFINISHED):
-            self._found[tenant].unfinished.append(f"{show_id(command_id)}: {error or 'it waits'}")
+            self._found[tenant].unfinished.append(f"{show_id(command_id)}: {error or 'pending'}")
 
     def read_accounts(self) -> None:
         for tenant, account_id, user_id, *values in self._rows(_ACCOUNTS):

@@ -1,4 +1,4 @@
-"""What a run has shown: as JSON, and as tables."""
+"""Reports a run, as JSON and as tables."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _COLUMNS = 3
 
 
 def as_json(seed: int, worlds: int, coverage: Coverage, differences: int, seconds: float) -> dict[str, Any]:
-    """The report of a run. `worlds`: those that were compared; `seconds`: how long it all took."""
+    """Return the report of a run, with the number of compared worlds and the duration."""
     return {
         "seed": seed,
         "worlds": worlds,
@@ -26,7 +26,7 @@ def as_json(seed: int, worlds: int, coverage: Coverage, differences: int, second
 
 
 def show(report: dict[str, Any], console: Console) -> None:
-    """The report for a person."""
+    """Print the report as tables."""
     for name in ("applied", "refused", "features"):
         console.print(_table(name, report[name]))
     summary = Table.grid(padding=(0, 3))

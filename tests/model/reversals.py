@@ -1,4 +1,4 @@
-"""What is undone by recorded numbers: refunds of spends, clawbacks of earned points."""
+"""Reverses by recorded numbers: refunds of spends, and clawbacks of earned points."""
 
 from tests.model.accounts import LARGEST_FIGURE, Entry, Lot, Share
 from tests.model.deciding import Data, Decision
@@ -10,7 +10,7 @@ _CLAWED_BACK = (("earn", "manual"), ("earn", "rule"), ("earn", "import"))
 
 
 def _reversed(d: Decision, kinds: tuple[tuple[str, str], ...]) -> Entry:
-    """The entry that the command names, if it may be reversed so."""
+    """Return the entry that the command names, if this kind of command may reverse it."""
     entry = d.entry_of("related_id")
     is_own = entry.user == d.command.user_id
     d.refuse_unless(is_own and (entry.type, entry.subtype) in kinds, "RELATED_NOT_REVERSIBLE")
@@ -18,14 +18,14 @@ def _reversed(d: Decision, kinds: tuple[tuple[str, str], ...]) -> Entry:
 
 
 def _reversals(d: Decision, entry: Entry) -> int:
-    """How many points of the entry have been taken back."""
+    """Return how many points of the entry have been reversed."""
     later = d.account.entries[entry.seq :]
     kinds = (("refund", "linked"), ("adjust", "clawback"))
     return sum(e.amount for e in later if e.related == entry.id and (e.type, e.subtype) in kinds)
 
 
 def refund(d: Decision) -> Data:
-    """Gives back what a spend took: to the lots that paid, the last first."""
+    """Return points of a spend to the lots that paid, the last one first."""
     if not d.fields.get("related_id"):
         return _goodwill(d)
     spent = _reversed(d, _REFUNDED)
@@ -46,12 +46,12 @@ def _goodwill(d: Decision) -> Data:
 
 
 def _shares(d: Decision, spent: Entry, skipped: int) -> list[Share]:
-    """To which lots it goes back: those that paid, the last first, after what has been given back already."""
+    """Return the shares of the lots that paid, the last one first, after points that were returned before."""
     shares, points = [], d.amount
     for lot, _, paid in reversed(spent.moves):
-        passed = min(skipped, paid)
-        skipped -= passed
-        share = min(points, paid - passed)
+        returned = min(skipped, paid)
+        skipped -= returned
+        share = min(points, paid - returned)
         points -= share
         if share:
             shares.append(_share(d, lot, share))
@@ -59,7 +59,7 @@ def _shares(d: Decision, spent: Entry, skipped: int) -> list[Share]:
 
 
 def _share(d: Decision, lot: Lot, points: int) -> Share:
-    """The lot itself; where it has expired, a new one that lives for the grace, or expires at once."""
+    """Return a share of the lot or, if it has expired, of a new lot with grace or immediate expiry."""
     if not d.clock.has_expired(d.account, lot, d.as_of):
         return Share(lot, points)
     grace = d.config.refund_grace_days
@@ -68,16 +68,18 @@ def _share(d: Decision, lot: Lot, points: int) -> Share:
 
 
 def clawback(d: Decision) -> Data:
-    """Takes earned points back: what is pending, then from their own lot, then from others; the rest is debt,
-    if the policy says so. What of them has expired is gone already."""
+    """Take earned points back: pending ones, then from their own lot, then from others.
+
+    The rest becomes debt if the policy says so. Points that have expired do not count.
+    """
     earned = _reversed(d, _CLAWED_BACK)
     before = _reversals(d, earned)
     left = earned.amount - before
-    asked = d.fields.get("amount") or left
-    d.refuse_unless(0 < asked <= left, "RELATED_NOT_REVERSIBLE")
+    requested = d.fields.get("amount") or left
+    d.refuse_unless(0 < requested <= left, "RELATED_NOT_REVERSIBLE")
     policy = d.fields.get("policy", "within_balance")
     gone = sum(lot.expired for lot in d.account.lots if lot.origin is earned)
-    wanted = min(asked, max(0, left - gone))
+    wanted = min(requested, max(0, left - gone))
     own = earned.lots[0]
     pending = min(wanted, own.remaining) if own.is_pending else 0
     available = 0 if policy == "only_pending" else min(wanted - pending, d.account.figures["balance"])
@@ -85,7 +87,7 @@ def clawback(d: Decision) -> Data:
     if pending + available + debt:
         d.refuse_unless(d.account.figures["debt"] + debt <= LARGEST_FIGURE, "FIGURE_TOO_LARGE")
         _take_back(d, earned, pending, available, debt)
-    return {"requested": asked, "clawed_back": pending + available + debt, "debt_added": debt}
+    return {"requested": requested, "clawed_back": pending + available + debt, "debt_added": debt}
 
 
 def _take_back(d: Decision, earned: Entry, pending: int, available: int, debt: int) -> None:
@@ -116,8 +118,7 @@ def _take_back(d: Decision, earned: Entry, pending: int, available: int, debt: i
 
 
 def _meters_of_the_day(d: Decision, earned: Entry) -> set[Meter]:
-    """The day's windows in which points make room again: of the limits of the rule's version that granted
-    them, and of what may be earned a day."""
+    """Return the day's windows that the points free: those of their rule version and the daily limit."""
     meters: set[Meter] = set()
     if earned.rule:
         name, version = earned.rule
@@ -129,7 +130,7 @@ def _meters_of_the_day(d: Decision, earned: Entry) -> set[Meter]:
 
 
 def cancel_pending(d: Decision) -> Data:
-    """Takes back what is still pending of an entry."""
+    """Take back the pending points of an entry."""
     earned = _reversed(d, _CLAWED_BACK)
     own = earned.lots[0]
     points = own.remaining if own.is_pending else 0

@@ -1,4 +1,4 @@
-"""The model's values in the form in which the ledger's are read, so that they can be compared."""
+"""Converts the model's values into the form of the ledger's, for comparison."""
 
 import dataclasses
 from collections import defaultdict
@@ -19,7 +19,7 @@ _TRANSACTION = ("seq", "type", "subtype", "amount", "balance_before", "balance_a
 
 
 def as_command(command: AnyCommand, accepted_at: datetime) -> Command:
-    """A command as the model takes it, from what its sender made."""
+    """Convert a sent command into the model's."""
     fields = {name: value for name, value in command.model_dump().items() if name not in _OUTSIDE}
     return Command(
         show_id(command.id),
@@ -33,7 +33,7 @@ def as_command(command: AnyCommand, accepted_at: datetime) -> Command:
 
 
 def as_moments(config: Mapping[str, Any]) -> Values:
-    """A configuration with its moments as such."""
+    """Parse the moments of a configuration."""
     moment = config.get("expires_not_before")
     if not isinstance(moment, str):
         return dict(config)
@@ -41,7 +41,7 @@ def as_moments(config: Mapping[str, Any]) -> Values:
 
 
 def alike(ledger: Any, model: Any) -> tuple[Any, Any]:
-    """What an outcome tells, reduced to what the model says, with moments as such."""
+    """Reduce both outcomes to the fields that the model has, and parse moments."""
     if isinstance(model, datetime) and isinstance(ledger, str):
         return datetime.fromisoformat(ledger).astimezone(UTC), model
     if isinstance(model, Mapping) and isinstance(ledger, Mapping):
@@ -50,7 +50,7 @@ def alike(ledger: Any, model: Any) -> tuple[Any, Any]:
         }
         return {k: v[0] for k, v in pairs.items()}, {k: v[1] for k, v in pairs.items()}
     if isinstance(model, list) and isinstance(ledger, list) and len(model) == len(ledger):
-        if model and "expires_at_before" in model[0]:  # lots that were moved, in no promised order
+        if model and "expires_at_before" in model[0]:  # moved lots have no guaranteed order
             model, ledger = sorted(model, key=_moved), sorted(ledger, key=_moved)
         both = [alike(*pair) for pair in zip(ledger, model, strict=True)]
         return [pair[0] for pair in both], [pair[1] for pair in both]
@@ -63,12 +63,12 @@ def _moved(lot: Mapping[str, Any]) -> tuple[datetime, bool]:
 
 
 def _ids(model: Mapping[str, Any], ledger: Mapping[str, Any]) -> set[str]:
-    """What only the ledger tells: ids, and what the entries have anyway."""
+    """Return the fields that only the ledger has: ids, and what its entries add."""
     extra = {"id", "user_id", "rule_id", "wallet_id", "lot_id", "related_id", "created_at", "updated_at"}
     if "subtype" in model:
         extra |= ledger.keys() - set(_TRANSACTION)
     if model.get("skipped") == "error":
-        extra.add("because")
+        extra.add("detail")
     return extra
 
 
@@ -92,8 +92,10 @@ def entry_values(entry: Entry) -> Values:
 
 
 def moves_of(entries: Iterable[Entry]) -> Moves:
-    """What moved of each lot, by the lot's identity: points in or, below 0, out. Returning from a hold is no
-    move."""
+    """Return the moves of each lot by its identity: points in or, if negative, out.
+
+    Points that return from a hold are not a move.
+    """
     found: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
     for entry in entries:
         for lot, kind, points in entry.moves:
@@ -120,14 +122,16 @@ def lot_values(lot: Lot, moves: Moves) -> Values:
 
 
 def brought(lot: Values) -> int:
-    """What a lot has brought to the account: less what it gave to a debt in the entry that brought it."""
+    """Return the points that a lot brought, minus those that repaid debt in its own entry."""
     paid: int = sum(points for entry, points in lot["moves"] if entry == lot["entry"])
     return int(lot["amount"]) + paid
 
 
 def lot_rows(lots: Iterable[Values]) -> list[Values]:
-    """Lots as they are compared. What a lot gives to a debt in the entry that brings it, or gives it back,
-    leaves no trace: a ledger may note it as coming and going, or not at all."""
+    """Return lots as they are compared, without points that repay debt in the entry that brings them.
+
+    A ledger may record those as coming and going, or not record them.
+    """
     rows = []
     for lot in lots:
         net: defaultdict[str, int] = defaultdict(int)

@@ -1,4 +1,4 @@
-"""What the tenant's rules grant for an event: who matches, who gives way, what limits leave."""
+"""Applies the tenant's rules to an event: which match, which yield to others, and what limits allow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ from tests.model.expressions import ExpressionError, compiled
 from tests.model.points import Meter, count, count_earnings, earnings_left, grant
 from tests.model.programs import Limit, Rule
 
-_SINCE_EVER = date(1, 1, 1)
+_BEGINNING = date(1, 1, 1)
 
 
 @dataclass(slots=True)
 class Match:
-    """A rule that was asked. `skipped`: why it grants nothing, and what made it so."""
+    """An evaluated rule. `skipped` has the reason why it grants nothing, and the detail."""
 
     rule: Rule
     version: int
     wanted: int = 0
     skipped: tuple[str, str | None] | None = None
     granted: int = 0
-    held_by: str | None = None
+    limited_by: str | None = None
     is_refused: bool = False
     activates_at: datetime | None = None
 
     @property
-    def told(self) -> Data:
+    def as_data(self) -> Data:
         about: Data = {"rule": self.rule.name, "rule_version": self.version}
         if self.skipped:
-            reason, because = self.skipped
-            return {**about, "skipped": reason, **({"because": because} if because else {})}
+            reason, detail = self.skipped
+            return {**about, "skipped": reason, **({"detail": detail} if detail else {})}
         about |= {"wanted": self.wanted, "granted": self.granted}
-        if self.held_by:
-            about["held_by"] = self.held_by
+        if self.limited_by:
+            about["limited_by"] = self.limited_by
         if self.granted and self.activates_at:
             about["activates_at"] = self.activates_at
         return about
 
 
 def apply_rule(d: Decision) -> Data:
-    """First every rule is asked, on the account as it stands; then those that are left grant, in order."""
-    asked = _asked(d)
-    _give_way(asked)
-    granting = [match for match in asked if not match.skipped]
+    """Evaluate every rule on the account before the command; then the remaining rules grant in order."""
+    matches = _evaluated(d)
+    _resolve_stacking(matches)
+    granting = [match for match in matches if not match.skipped]
     if not granting:
         raise Refused("NO_MATCHING_RULE")
     taken = _share_out(d, granting)
@@ -61,22 +61,22 @@ def apply_rule(d: Decision) -> Data:
     for match in granting:
         if match.granted:
             _grant(d, match)
-    told = [match.told for match in [*granting, *(match for match in asked if match.skipped)]]
-    return {"points_earned": points, "grants": told}
+    grants = [match.as_data for match in [*granting, *(match for match in matches if match.skipped)]]
+    return {"points_earned": points, "grants": grants}
 
 
-# ----------------------------------------------------------------------------------------------- ask
+# ------------------------------------------------------------------------------------------ evaluate
 
 
-def _asked(d: Decision) -> list[Match]:
-    """Every enabled rule of the event's type in the version that was in force, in the order of granting."""
+def _evaluated(d: Decision) -> list[Match]:
+    """Evaluate the enabled rules of the event's type that were in force, in the order of granting."""
     context = _context(d, d.calendar.local(d.effective_at))
     found = []
     for versions in d.world.rules.values():
         number, rule = _in_force(versions, d.effective_at)
         if rule.enabled and rule.event_type == d.fields["event_type"]:
             match = Match(rule, number)
-            _ask(match, d, context)
+            _evaluate(match, d, context)
             found.append(match)
     return sorted(found, key=lambda match: -match.rule.priority)
 
@@ -100,7 +100,7 @@ def _context(d: Decision, local: datetime) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def _ask(match: Match, d: Decision, context: Mapping[str, Mapping[str, Any]]) -> None:
+def _evaluate(match: Match, d: Decision, context: Mapping[str, Mapping[str, Any]]) -> None:
     rule = match.rule
     if not rule.window.holds(d.calendar, d.effective_at):
         match.skipped = ("window", None)
@@ -125,7 +125,7 @@ def _ask(match: Match, d: Decision, context: Mapping[str, Mapping[str, Any]]) ->
 
 
 def _base(base: Mapping[str, Any], context: Mapping[str, Mapping[str, Any]]) -> int | None:
-    """The points before the multiplier; None: the event lacks the field."""
+    """Return the points before the multiplier, or None if the event lacks the field."""
     if base["kind"] == "fixed":
         return int(base["points"])
     if base["kind"] == "formula":
@@ -152,10 +152,10 @@ def _rounded(points: Fraction, how: str) -> int:
     return floor(points + Fraction(1, 2))
 
 
-def _give_way(asked: list[Match]) -> None:
-    """Within a group an exclusive rule stands alone, and of those in best_of the one that wants most."""
-    for group in {match.rule.group for match in asked}:
-        members = [match for match in asked if match.rule.group == group and not match.skipped]
+def _resolve_stacking(matches: list[Match]) -> None:
+    """Keep one exclusive rule per group, or the best_of rule that grants most."""
+    for group in {match.rule.group for match in matches}:
+        members = [match for match in matches if match.rule.group == group and not match.skipped]
         alone = [match for match in members if match.rule.stacking == "exclusive"]
         best = [match for match in members if match.rule.stacking == "best_of"]
         if alone:
@@ -173,13 +173,13 @@ def _give_way(asked: list[Match]) -> None:
 
 
 def meter_of(d: Decision, rule: Rule, limit: Limit) -> Meter:
-    """The window in which a limit counts: whose, of what, period, first day."""
+    """Return the window in which a limit counts: user, meter, period, first day."""
     day = d.calendar.date_of(d.effective_at)
     first = {
         "day": day,
         "week": day - timedelta(days=day.weekday()),
         "month": day.replace(day=1),
-        "lifetime": _SINCE_EVER,
+        "lifetime": _BEGINNING,
     }[limit.period]
     if limit.scope == "tenant":
         return ("", "budget", limit.period, first)
@@ -187,7 +187,7 @@ def meter_of(d: Decision, rule: Rule, limit: Limit) -> Meter:
 
 
 def _share_out(d: Decision, granting: list[Match]) -> dict[Meter, list[int]]:
-    """What each rule may grant, given what those before it take; points and times that are taken in all."""
+    """Set what each rule may grant after those before it, and return the points and times per window."""
     taken: dict[Meter, list[int]] = {}
     earnings, room = earnings_left(d), d.room()
     for match in granting:
@@ -195,11 +195,11 @@ def _share_out(d: Decision, granting: list[Match]) -> dict[Meter, list[int]]:
         points = match.wanted
         for label, left in bounds:
             if left is not None and left < points:
-                points, match.held_by = left, label
-        match.is_refused = bool(match.held_by) and match.rule.refuses
+                points, match.limited_by = left, label
+        match.is_refused = bool(match.limited_by) and match.rule.refuses
         for label, left in (("tenant/max_earn_per_day", earnings), ("tenant/max_balance", room)):
             if left is not None and left < points and not match.is_refused:
-                points, match.held_by = left, label
+                points, match.limited_by = left, label
         match.granted = 0 if match.is_refused else points
         if not match.granted:
             continue
@@ -213,7 +213,7 @@ def _share_out(d: Decision, granting: list[Match]) -> dict[Meter, list[int]]:
 
 
 def _left(d: Decision, rule: Rule, limit: Limit, taken: dict[Meter, list[int]]) -> int | None:
-    """How many points a limit leaves; None: it does not bound, for it counts times and has one left."""
+    """Return the points that a limit still allows; None if it counts times and has one left."""
     meter = meter_of(d, rule, limit)
     unit = 0 if limit.unit == "points" else 1
     left = limit.max - d.world.usage[meter][unit] - taken.get(meter, [0, 0])[unit]

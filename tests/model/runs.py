@@ -1,4 +1,4 @@
-"""A run: random worlds, a group at a time, played side by side and compared."""
+"""Runs random worlds in groups, side by side, and compares them."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from pointledger import AnyCommand, Outcome
 from pointledger.ids import show_id
 from tests.ledger import Ledger
-from tests.model.acts import REUSED, Played
-from tests.model.compare import Comparison, Difference, Story
+from tests.model.acceptor import compare_acceptance
+from tests.model.actions import REUSED, Played
+from tests.model.compare import Comparison, Difference, TenantHistory
 from tests.model.coverage import Coverage
-from tests.model.door import at_the_door
 from tests.model.histories import History
 from tests.model.order import out_of_order
 from tests.model.random_histories import Author
 from tests.model.recorded import Recorded, read
 from tests.model.system import System
 
-_AT_ONCE = 1000  # outcomes asked for
+_AT_ONCE = 1000  # outcomes per query
 
 
 @dataclass
 class Finding:
-    """A history in which the ledger and the model do not agree."""
+    """A history in which the ledger and the model differ."""
 
     history: History
     differences: list[Difference]
@@ -30,8 +30,10 @@ class Finding:
 
 @dataclass
 class Runner:
-    """Plays histories against one ledger and compares them with the model. `name`, with a number, is what the
-    tenants are called; it decides how commands are mixed, too."""
+    """Plays histories on one ledger and compares them with the model.
+
+    `name` and a number name the tenants and seed the mix of commands.
+    """
 
     ledger: Ledger
     name: str
@@ -40,17 +42,17 @@ class Runner:
     _groups: int = 0
 
     def compare(self, histories: Sequence[History], *, counted: bool = True) -> list[Finding]:
-        """What differs in any of these, which are played side by side."""
+        """Play these histories side by side and return the ones that differ."""
         return self.judge(self.play(histories), counted=counted)
 
     def play(self, histories: Sequence[History]) -> list[Played]:
-        """Puts them through the ledger."""
+        """Play the histories on the ledger."""
         self._groups += 1
         name = f"{self.name}.{self._groups}"
         return System(self.ledger, random.Random(name), self.workers).play(histories, name)
 
     def judge(self, played: Sequence[Played], *, counted: bool = True) -> list[Finding]:
-        """Holds what the ledger has recorded of them against the model."""
+        """Compare what the ledger has recorded with the model."""
         outcomes = self._outcomes(played)
         pseudonyms = _pseudonyms(played, outcomes)
         recorded = read(self.ledger.rows, [each.tenant_id for each in played], pseudonyms)
@@ -66,13 +68,13 @@ class Runner:
         ids = [sent.answer for each in played for sent in each.sent.values() if sent.answer != REUSED]
         found: dict[str, Outcome] = {}
         for start in range(0, len(ids), _AT_ONCE):
-            asked = ids[start : start + _AT_ONCE]
-            found |= dict(zip(asked, self.ledger.client.outcomes(asked), strict=True))
+            page = ids[start : start + _AT_ONCE]
+            found |= dict(zip(page, self.ledger.client.outcomes(page), strict=True))
         return found
 
 
 def histories(seed: int, first: int, worlds: int, commands: int) -> Iterator[History]:
-    """So many random histories of a seed, from the one with this number on; always the same ones."""
+    """Yield random histories of a seed, starting with a number; they are always the same."""
     for nth in range(first, first + worlds):
         yield Author(random.Random(f"{seed}/{nth}"), commands).write()
 
@@ -80,23 +82,23 @@ def histories(seed: int, first: int, worlds: int, commands: int) -> Iterator[His
 def _differences(
     played: Played, outcomes: dict[str, Outcome], recorded: Recorded, coverage: Coverage
 ) -> list[Difference]:
-    story = _story(played, outcomes)
-    differences = [*at_the_door(played, outcomes, coverage), *out_of_order(story, recorded)]
-    return differences or Comparison(story, recorded, coverage).run()
+    tenant_history = _tenant_history(played, outcomes)
+    differences = [*compare_acceptance(played, outcomes, coverage), *out_of_order(tenant_history, recorded)]
+    return differences or Comparison(tenant_history, recorded, coverage).run()
 
 
-def _story(played: Played, outcomes: dict[str, Outcome]) -> Story:
+def _tenant_history(played: Played, outcomes: dict[str, Outcome]) -> TenantHistory:
     commands: dict[str, AnyCommand] = {}
     labels: dict[str, int] = {}
     for label, sent in played.sent.items():
         task_id = show_id(sent.command.id)
         commands.setdefault(task_id, sent.command)
         labels.setdefault(task_id, label)
-    return Story(played.tenant_id, commands, outcomes, played.acts, labels)
+    return TenantHistory(played.tenant_id, commands, outcomes, played.actions, labels)
 
 
 def _pseudonyms(played: Sequence[Played], outcomes: dict[str, Outcome]) -> dict[tuple[str, str], str]:
-    """Who stands behind a pseudonym: the outcomes of the erasures say so."""
+    """Return the user of each pseudonym, from the outcomes of the erasures."""
     found = {}
     for each in played:
         for sent in each.sent.values():

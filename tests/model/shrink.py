@@ -1,6 +1,6 @@
-"""Makes a history short in which the ledger and the model differ: fewer commands, rules, fields; less points.
+"""Shrinks a history in which the ledger and the model differ: fewer commands, rules, fields and points.
 
-Many shorter candidates are played side by side; the first that still differs in the same way goes on.
+It plays many shorter candidates side by side, and continues with the first that differs in the same way.
 """
 
 import re
@@ -17,15 +17,17 @@ from tests.model.histories import History, PutConfig, PutRule, Round, Send
 from tests.model.system import payload
 
 _AT_ONCE = 40  # candidates in a group
-_MOST_GROUPS = 150  # a bound: shrinking goes on until nothing shorter differs
+_MOST_GROUPS = 150  # a bound, because shrinking ends when nothing shorter differs
 _NEEDED = ("name", "event_type", "kind", "points", "base", "award", "tenant_id")
 
 Differing = Callable[[Sequence[History]], Sequence[list[Difference]]]
 
 
 def shrunk(history: History, differences: list[Difference], differing: Differing) -> History:
-    """The shortest history found that differs as this one does. `differing` plays histories and gives what
-    differs in each."""
+    """Return the shortest history found that differs in the same way.
+
+    `differing` plays histories and returns the differences of each.
+    """
     wanted = signature(differences)
     for _ in range(_MOST_GROUPS):
         candidates = (each for each in _shorter(history) if is_valid(each))
@@ -43,18 +45,18 @@ def shrunk(history: History, differences: list[Difference], differing: Differing
 
 
 def signature(differences: list[Difference]) -> str:
-    """What a difference is about, without labels, users and numbers."""
+    """Return where a difference is, without labels, users and numbers."""
     return re.sub(r"\d+|\b(ann|ben|cem|dee|zoe)\b", "", differences[0].where)
 
 
 def is_valid(history: History) -> bool:
-    """Whether everything in it can be sent and saved."""
+    """Whether the ledger accepts everything in the history."""
     try:
-        for act in (act for each in history.rounds for act in (*each.before, *each.after)):
-            if isinstance(act, PutConfig):
-                tenant_from({"tenant_id": "t", **act.config})
-            if isinstance(act, PutRule):
-                rule_from(dict(act.rule))
+        for action in (action for each in history.rounds for action in (*each.before, *each.after)):
+            if isinstance(action, PutConfig):
+                tenant_from({"tenant_id": "t", **action.config})
+            if isinstance(action, PutRule):
+                rule_from(dict(action.rule))
         if history.config is not None:
             tenant_from({"tenant_id": "t", **history.config})
         for rule in history.rules:
@@ -79,7 +81,7 @@ def _groups(candidates: Iterator[History]) -> Iterator[list[History]]:
 
 def _shorter(history: History) -> Iterator[History]:
     yield from _with_fewer_sends(history)
-    yield from _with_fewer_acts(history)
+    yield from _with_fewer_actions(history)
     yield from _in_fewer_rounds(history)
     for nth in range(len(history.rules)):
         yield replace(history, rules=history.rules[:nth] + history.rules[nth + 1 :])
@@ -89,7 +91,7 @@ def _shorter(history: History) -> Iterator[History]:
     for nth, rule in enumerate(history.rules):
         for simpler in _simpler(rule):
             yield replace(history, rules=(*history.rules[:nth], simpler, *history.rules[nth + 1 :]))
-    yield from _with_simpler_acts(history)
+    yield from _with_simpler_actions(history)
     yield from _with_simpler_sends(history)
 
 
@@ -107,13 +109,13 @@ def _with_fewer_sends(history: History) -> Iterator[History]:
         size //= 2
 
 
-def _with_fewer_acts(history: History) -> Iterator[History]:
+def _with_fewer_actions(history: History) -> Iterator[History]:
     for nth, each in enumerate(history.rounds):
         for place in ("before", "after"):
-            acts = getattr(each, place)
-            for dropped in range(len(acts)):
+            actions = getattr(each, place)
+            for dropped in range(len(actions)):
                 yield _with_round(
-                    history, nth, replace(each, **{place: acts[:dropped] + acts[dropped + 1 :]})
+                    history, nth, replace(each, **{place: actions[:dropped] + actions[dropped + 1 :]})
                 )
 
 
@@ -129,13 +131,13 @@ def _with_round(history: History, nth: int, changed: Round) -> History:
     return replace(history, rounds=tuple(each for each in rounds if each != Round()))
 
 
-def _with_simpler_acts(history: History) -> Iterator[History]:
+def _with_simpler_actions(history: History) -> Iterator[History]:
     for nth, each in enumerate(history.rounds):
-        for place, act in enumerate(each.before):
-            if isinstance(act, PutConfig):
-                changed: list[Any] = [replace(act, config=config) for config in _simpler(act.config)]
-            elif isinstance(act, PutRule):
-                changed = [replace(act, rule=rule) for rule in _simpler(act.rule)]
+        for place, action in enumerate(each.before):
+            if isinstance(action, PutConfig):
+                changed: list[Any] = [replace(action, config=config) for config in _simpler(action.config)]
+            elif isinstance(action, PutRule):
+                changed = [replace(action, rule=rule) for rule in _simpler(action.rule)]
             else:
                 continue
             for simpler in changed:
@@ -162,7 +164,7 @@ def _simpler_sends(send: Send) -> Iterator[Send]:
 
 
 def _simpler(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same without one of its parts, or with a part that is simpler."""
+    """Yield the mapping without one of its parts, or with a simpler one."""
     for name, part in value.items():
         if name not in _NEEDED:
             yield {other: each for other, each in value.items() if other != name}

@@ -14,28 +14,29 @@ from pointledger.engine.drain import Engine
 from pointledger.engine.locks import Locks
 from pointledger.errors import IdempotencyKeyReused
 from pointledger.ids import show_id
-from tests.engine.many_workers import NobodyWaits
+from pointledger.storage.errors import DATABASE_ERRORS, is_transient
+from tests.engine.many_workers import GrantAllLocks
 from tests.ledger import Ledger
-from tests.model.acts import REUSED, Played, Sent, begin, do
-from tests.model.door import Door, at_door
+from tests.model.acceptor import AcceptorModel, acceptance_of
+from tests.model.actions import REUSED, Played, Sent, begin, do
 from tests.model.histories import History, Pause, Ref, Send
 
 _CALLS = (1, 50, 1000, 1000)  # commands that are accepted together
-BATCH_SIZES = (1, 7, *[40] * 3, *[1000] * 25)  # small ones cut between a user's commands
+BATCH_SIZES = (1, 7, *[40] * 3, *[1000] * 25)  # small ones split a user's commands
 
 
 class System:
-    """The ledger in this process, with as many workers as asked for."""
+    """The ledger in this process, with several workers."""
 
     def __init__(self, ledger: Ledger, chance: random.Random, workers: int = 1) -> None:
         self._ledger, self._chance = ledger, chance
         self._workers = [self._engines() for _ in range(workers)]
-        self._doors: dict[str, Door] = {}
+        self._acceptors: dict[str, AcceptorModel] = {}
 
     def _engines(self) -> dict[int, Engine]:
-        """A worker for each size of batches; now and then one that no lock of Redis' holds back."""
+        """Return a worker for each batch size, sometimes without Redis locks."""
         made, ledger = {}, self._ledger
-        locks_class = self._chance.choice((Locks, Locks, NobodyWaits))
+        locks_class = self._chance.choice((Locks, Locks, GrantAllLocks))
         for size in sorted(set(BATCH_SIZES)):
             settings = ledger.settings.model_copy(update={"batch_size": size})
             locks = locks_class(ledger.redis, settings)
@@ -43,7 +44,7 @@ class System:
         return made
 
     def play(self, histories: Sequence[History], prefix: str) -> list[Played]:
-        """Plays each under a tenant of its own."""
+        """Play each history under its own tenant."""
         worlds = [Played(history, f"{prefix}-{nth}") for nth, history in enumerate(histories)]
         begin(self._ledger, worlds)
         for nth in range(max((len(history.rounds) for history in histories), default=0)):
@@ -53,15 +54,15 @@ class System:
         return worlds
 
     def _play_round(self, worlds: list[Played], nth: int) -> None:
-        do(self._ledger, [(world, act) for world in worlds for act in world.history.rounds[nth].before])
+        do(self._ledger, [(world, action) for world in worlds for action in world.history.rounds[nth].before])
         self._send(worlds, nth)
-        do(self._ledger, [(world, act) for world in worlds for act in world.history.rounds[nth].after])
+        do(self._ledger, [(world, action) for world in worlds for action in world.history.rounds[nth].after])
         self._drain()
 
     # --------------------------------------------------------------------------------------------- send
 
     def _send(self, worlds: list[Played], nth: int) -> None:
-        """Accepts what the worlds send, mixed; each world's in its own order."""
+        """Accept the commands of all worlds, mixed, but each world's in order."""
         names = self._names(worlds, nth)
         queues = []
         for world in worlds:
@@ -80,11 +81,11 @@ class System:
             mixed = mixed[size:]
 
     def _accept(self, sent: list[Sent]) -> None:
-        """In one call, but for those that the door will refuse, which would take all others with them."""
+        """Accept commands in one call, except those that fail, because they would fail the whole call."""
         together = [each for each in sent if not self._is_reused(each)]
         try:
             answers = self._ledger.client.enqueue_many([each.command for each in together])
-        except IdempotencyKeyReused:  # the door is of another opinion: each gets its own answer
+        except IdempotencyKeyReused:  # the ledger differs from the model, so accept one by one
             together = []
         else:
             for each, answer in zip(together, answers, strict=True):
@@ -94,8 +95,8 @@ class System:
                 each.answer = self._accepted_alone(each)
 
     def _is_reused(self, sent: Sent) -> bool:
-        door = self._doors.setdefault(sent.command.tenant_id, Door())
-        return door.accept(*at_door(sent.command)) == REUSED
+        acceptor = self._acceptors.setdefault(sent.command.tenant_id, AcceptorModel())
+        return acceptor.accept(*acceptance_of(sent.command)) == REUSED
 
     def _accepted_alone(self, sent: Sent) -> str:
         try:
@@ -111,20 +112,20 @@ class System:
         return world.sent[send.label]
 
     def _names(self, worlds: list[Played], nth: int) -> dict[Any, UUID]:
-        """The ids of what the commands of this round name: entries and lots of commands before."""
-        asked = defaultdict(list)
+        """Return the ids of entries and lots that the commands of this round name."""
+        refs_by_command = defaultdict(list)
         for world in worlds:
             for send in world.history.rounds[nth].sends:
                 for ref in refs(send.fields):
                     if ref.label in world.sent:
-                        asked[world.sent[ref.label].command.id].append((world.tenant_id, ref))
-        if not asked:
+                        refs_by_command[world.sent[ref.label].command.id].append((world.tenant_id, ref))
+        if not refs_by_command:
             return {}
         made: defaultdict[tuple[UUID, bool], list[UUID]] = defaultdict(list)
-        for command_id, is_lot, made_id, _ in self._ledger.rows(_MADE, ids=list(asked)):
+        for command_id, is_lot, made_id, _ in self._ledger.rows(_MADE, ids=list(refs_by_command)):
             made[command_id, is_lot].append(made_id)
         names = {}
-        for command_id, named in asked.items():
+        for command_id, named in refs_by_command.items():
             for tenant_id, ref in named:
                 found = made[command_id, ref.lot]
                 if ref.nth < len(found):
@@ -134,7 +135,7 @@ class System:
     # -------------------------------------------------------------------------------------------- drain
 
     def _drain(self) -> None:
-        """Workers apply all that may go now, then one looks for what they have left to each other."""
+        """Let the workers apply all runnable commands, then drain what they left to each other."""
         failures: list[BaseException] = []
         threads = [threading.Thread(target=self._work, args=(each, failures)) for each in self._workers]
         for thread in threads:
@@ -146,20 +147,28 @@ class System:
         self._ledger.drain()
 
     def _work(self, engines: Mapping[int, Engine], failures: list[BaseException]) -> None:
-        """Turn after turn, as long as there is something to do; a turn is a quarter of a second at most."""
+        """Drain lanes until no command can be applied; a time slice is at most a quarter of a second."""
         try:
             waiting = -1
             while waiting != (waiting := self._ledger.counts("pending")[0]):
                 lanes = self._ledger.waiting_lanes()
                 self._chance.shuffle(lanes)
                 for lane in lanes:
-                    engines[self._chance.choice(BATCH_SIZES)].drain(lane)
+                    self._drain_lane(engines[self._chance.choice(BATCH_SIZES)], lane)
         except BaseException as error:
             failures.append(error)
 
+    def _drain_lane(self, engine: Engine, lane: int) -> None:
+        """Drain a lane. After a transient error, such as a lock timeout, the next round tries again."""
+        try:
+            engine.drain(lane)
+        except DATABASE_ERRORS as error:
+            if not is_transient(error):
+                raise
 
-# A command's own entries first, and of a transfer the sender's; then what time did. Lots by their content, so
-# that another run names the same ones.
+
+# A command's own entries first, and of a transfer the sender's; then those that the clock caused. Lots are
+# sorted by content, so another run names the same ones.
 _MADE = """
 SELECT e.command_id, false, e.id,
        row_number() OVER (ORDER BY e.subtype IN ('scheduled', 'activation', 'timeout'),
@@ -174,12 +183,12 @@ ORDER BY place"""
 
 
 def _is_paused(history: History) -> bool:
-    acts = [act for each in history.rounds for act in (*each.before, *each.after)]
-    return next((act.on for act in reversed(acts) if isinstance(act, Pause)), False)
+    actions = [action for each in history.rounds for action in (*each.before, *each.after)]
+    return next((action.on for action in reversed(actions) if isinstance(action, Pause)), False)
 
 
 def payload(send: Send, tenant_id: str, names: Mapping[Any, UUID]) -> dict[str, Any]:
-    """A command's fields as a producer of any language sends them, in JSON."""
+    """Return a command's fields as JSON, as producers in any language send them."""
     fields = resolved(dict(send.fields), tenant_id, names)
     fields |= {"tenant_id": tenant_id, "user_id": send.user, "actor": send.actor}
     if send.key is not None:
@@ -191,7 +200,7 @@ def payload(send: Send, tenant_id: str, names: Mapping[Any, UUID]) -> dict[str, 
 
 
 def refs(value: Any) -> list[Ref]:
-    """All that a command's fields refer to."""
+    """Return all references in a command's fields."""
     if isinstance(value, Ref):
         return [value]
     if isinstance(value, Mapping):
@@ -202,7 +211,7 @@ def refs(value: Any) -> list[Ref]:
 
 
 def resolved(value: Any, tenant_id: str, names: Mapping[Any, UUID]) -> Any:
-    """The same with ids in the place of references."""
+    """Replace references by ids."""
     if isinstance(value, Ref):
         return show_id(names.get((tenant_id, value), value.missing))
     if isinstance(value, Mapping):

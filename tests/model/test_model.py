@@ -1,6 +1,6 @@
-"""The ledger and a model of it that was written from the specification agree on everything.
+"""The ledger agrees with a model that was written from the specification.
 
-`./dev model` compares as many histories as asked for; here is a part that is done in seconds.
+`./dev model` compares any number of histories; this is a part that takes seconds.
 """
 
 import json
@@ -14,40 +14,40 @@ import pytest
 from pointledger.settings import Settings
 from pointledger.storage.migrate import migrate
 from tests.ledger import Ledger
-from tests.model.acceptance import LIMITS_AND_TIME
-from tests.model.acceptance_of_decisions import DECISIONS
-from tests.model.acceptance_of_movements import MOVEMENTS
 from tests.model.deciding import Data, Decision
+from tests.model.decision_scenarios import DECISIONS
 from tests.model.groups import broken_invariants, explained
 from tests.model.histories import History
+from tests.model.limit_scenarios import LIMITS_AND_TIME
 from tests.model.model import DEEDS
+from tests.model.model_run import run_model
+from tests.model.movement_scenarios import MOVEMENTS
 from tests.model.runs import Finding, Runner, histories
-from tests.model.tales import Tale
-from tests.model.telling import told
+from tests.model.scenarios import Scenario
 
 SEED = 20261173
 WORLDS = 50
 COMMANDS = 60
 LANES = 3
-TALES = [*LIMITS_AND_TIME, *MOVEMENTS, *DECISIONS]
+SCENARIOS = [*LIMITS_AND_TIME, *MOVEMENTS, *DECISIONS]
 
 
-@pytest.mark.parametrize("write", TALES)
-def test_the_model_gives_the_answers_of_the_specification(write: Callable[[], Tale]) -> None:
-    tale = write()
-    teller = told(tale.history)
-    for label, expected in tale.expected.items():
-        outcome = teller.outcomes[label]
+@pytest.mark.parametrize("write", SCENARIOS)
+def test_the_model_gives_the_outcomes_of_the_specification(write: Callable[[], Scenario]) -> None:
+    scenario = write()
+    model_run = run_model(scenario.history)
+    for label, expected in scenario.expected.items():
+        outcome = model_run.outcomes[label]
         says = outcome.reason or {name: outcome.data[name] for name in expected}
-        assert says == expected, f"{tale.name}, command {label}"
-    for user, figures in tale.figures.items():
-        account = teller.world.accounts[user]
-        assert {name: account.figures[name] for name in figures} == figures, tale.name
+        assert says == expected, f"{scenario.name}, command {label}"
+    for user, figures in scenario.figures.items():
+        account = model_run.world.accounts[user]
+        assert {name: account.figures[name] for name in figures} == figures, scenario.name
 
 
 @pytest.fixture
 def ledger(settings: Settings) -> Any:
-    """With few lanes: batches are larger, and it takes less time."""
+    """A ledger with few lanes, so batches are larger and the test is faster."""
     migrate(settings.owner, LANES)
     with Ledger(settings.model_copy(update={"lanes": LANES})) as opened:
         yield opened
@@ -57,11 +57,13 @@ def shown(findings: list[Finding]) -> str:
     return "\n".join(str(difference) for finding in findings for difference in finding.differences[:3])
 
 
-def test_the_ledger_gives_the_answers_of_the_model_in_random_histories_and_in_these_cases(
+def test_the_ledger_gives_the_outcomes_of_the_model(
     ledger: Ledger,
 ) -> None:
     runner = Runner(ledger, "worlds", workers=2)
-    findings = runner.compare([*histories(SEED, 0, WORLDS, COMMANDS), *(write().history for write in TALES)])
+    findings = runner.compare(
+        [*histories(SEED, 0, WORLDS, COMMANDS), *(write().history for write in SCENARIOS)]
+    )
     assert not findings, shown(findings)
     assert runner.coverage.missing == [], "every kind of command is applied, every refusal is given"
     assert broken_invariants(ledger) == []
@@ -71,13 +73,15 @@ def test_the_ledger_gives_the_answers_of_the_model_in_random_histories_and_in_th
 
 
 def varied() -> History:
-    """Something in every table that is compared."""
-    tale = Tale("all tables", {"points_type": "cash_equivalent", "exchange_rate": 1, "max_earn_per_day": 90})
-    tale.do("earn", "ann", "2026-03-01 10:00:00", amount=80, expires_at="2026-05-01 00:00:00")
-    tale.do("spend", "ann", "2026-03-01 11:00:00", amount=5)
-    tale.do("freeze", "ann", "2026-03-01 12:00:00", amount=7)
-    tale.do("exchange", "ann", "2026-03-01 13:00:00", amount=9, exchange_type="wallet")
-    return tale.history
+    """Return a history with rows in every table that is compared."""
+    scenario = Scenario(
+        "all tables", {"points_type": "cash_equivalent", "exchange_rate": 1, "max_earn_per_day": 90}
+    )
+    scenario.do("earn", "ann", "2026-03-01 10:00:00", amount=80, expires_at="2026-05-01 00:00:00")
+    scenario.do("spend", "ann", "2026-03-01 11:00:00", amount=5)
+    scenario.do("freeze", "ann", "2026-03-01 12:00:00", amount=7)
+    scenario.do("exchange", "ann", "2026-03-01 13:00:00", amount=9, exchange_type="wallet")
+    return scenario.history
 
 
 @pytest.mark.parametrize(
@@ -101,8 +105,8 @@ def varied() -> History:
         ("UPDATE outcomes SET batch = -batch", "overtaken"),
     ],
 )
-def test_a_ledger_that_differs_in_anything_is_found(ledger: Ledger, change: str, where: str) -> None:
-    runner = Runner(ledger, "tampered")
+def test_the_comparison_finds_a_corrupted_value(ledger: Ledger, change: str, where: str) -> None:
+    runner = Runner(ledger, "corrupted")
     played = runner.play([varied()])
     assert not runner.judge(played)
     table = change.split()[1]
@@ -117,29 +121,31 @@ def test_a_ledger_that_differs_in_anything_is_found(ledger: Ledger, change: str,
     assert where in shown([finding])
 
 
-def test_a_difference_is_told_by_a_short_history(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = DEEDS["spend"]
+def test_a_difference_is_reported_with_a_short_history(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend = DEEDS["spend"]
 
-    def wrong(decision: Decision) -> Data:
-        told = right(decision)
+    def buggy(decision: Decision) -> Data:
+        data = spend(decision)
         decision.account.figures["total_spent"] -= decision.amount > 2
-        return told
+        return data
 
-    monkeypatch.setitem(DEEDS, "spend", wrong)
-    tale = Tale("wrong", {"min_spend_points": 2})
-    tale.do("earn", "ann", "2026-03-01 10:00:00", amount=8)
-    tale.do("earn", "ben", "2026-03-01 10:00:00", amount=80, expires_at="2026-05-01 00:00:00")
-    tale.do("spend", "ben", "2026-03-01 11:00:00", amount=2)
-    tale.do("freeze", "ben", "2026-03-01 12:00:00", amount=2)
-    tale.do("spend", "ben", "2026-03-01 12:00:00", amount=20)
-    runner = Runner(ledger, "wrong")
-    told = explained(runner, runner.compare([tale.history])[0])
-    assert told.count("Send(") == 2, "points must come before they go"
-    assert "total_spent" in told
+    monkeypatch.setitem(DEEDS, "spend", buggy)
+    scenario = Scenario("buggy", {"min_spend_points": 2})
+    scenario.do("earn", "ann", "2026-03-01 10:00:00", amount=8)
+    scenario.do("earn", "ben", "2026-03-01 10:00:00", amount=80, expires_at="2026-05-01 00:00:00")
+    scenario.do("spend", "ben", "2026-03-01 11:00:00", amount=2)
+    scenario.do("freeze", "ben", "2026-03-01 12:00:00", amount=2)
+    scenario.do("spend", "ben", "2026-03-01 12:00:00", amount=20)
+    runner = Runner(ledger, "buggy")
+    text = explained(runner, runner.compare([scenario.history])[0])
+    assert text.count("Send(") == 2, "points must be earned before they are spent"
+    assert "total_spent" in text
 
 
 @pytest.mark.long
-def test_the_command_repeats_a_seed_and_fails_where_something_was_never_reached() -> None:
+def test_the_command_repeats_a_seed_and_fails_if_something_was_never_reached() -> None:
     command = [
         sys.executable,
         "-m",

@@ -1,18 +1,18 @@
-"""Points from user to user: both legs, lot by lot, in one step."""
+"""Transfers points from user to user: both legs, lot by lot, in one step."""
 
 from tests.model.accounts import Account, Entry, Lot
 from tests.model.deciding import Data, Decision, Refused
 
 
 def guard(d: Decision, account: Account | None) -> None:
-    """Points that count toward a tier are nobody else's; nobody gives to himself."""
+    """Refuse transfers of tier points, and transfers to oneself."""
     points_type = account.points_type if account else d.config.points_type
     d.refuse_unless(points_type != "tier_points", "FEATURE_DISABLED")
     d.refuse_unless(d.fields["to_user_id"] != d.command.user_id, "SELF_TRANSFER")
 
 
 def recipient_of(d: Decision) -> Account:
-    """The account that the points go to."""
+    """Return the account that receives the points."""
     recipient = d.world.accounts.get(d.fields["to_user_id"])
     if recipient is None:
         raise Refused("RECIPIENT_NOT_FOUND")
@@ -21,8 +21,10 @@ def recipient_of(d: Decision) -> Account:
 
 
 def transfer(d: Decision) -> Data:
-    """Each lot that gives becomes a lot of the recipient's, with its own expiry, age and origin. The
-    recipient's account moves only if all of it succeeds."""
+    """Move points lot by lot, each with its expiry, age and origin.
+
+    The recipient's account changes only if the whole transfer succeeds.
+    """
     recipient = recipient_of(d)
     trial = recipient if not _is_due(d, recipient) else recipient.copied()
     if trial is not recipient:
@@ -36,7 +38,7 @@ def transfer(d: Decision) -> Data:
 
 
 def _is_due(d: Decision, account: Account) -> bool:
-    """Whether anything may happen to the account when time passes."""
+    """Whether the account may have something due."""
     moment = max(account.as_of, d.effective_at)
     moments = [hold.expires_at for hold in account.holds if hold.state == "open"]
     for lot in account.lots:

@@ -1,4 +1,4 @@
-"""Money in the model: wallets, and points that become money or coupons."""
+"""Money in the model: wallets, and the exchange of points for money or coupons."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MOST_DIGITS = 20
 
 @dataclass(slots=True)
 class Wallet:
-    """A user's money in one currency, in minor units. `balance` is all of it, frozen money included."""
+    """A user's money in one currency, in minor units. `balance` includes frozen money."""
 
     currency: str
     application_id: str | None = None
@@ -26,7 +26,7 @@ class Wallet:
         return SCALES[self.currency]
 
     def text(self, minor: int) -> str:
-        """An amount as an outcome writes it."""
+        """Format an amount as in outcomes."""
         digits = f"{minor:0{self.scale + 1}d}"
         return f"{digits[: -self.scale]}.{digits[-self.scale :]}" if self.scale else digits
 
@@ -44,7 +44,7 @@ class Wallet:
         }
 
     @property
-    def told(self) -> Data:
+    def as_data(self) -> Data:
         return {
             "currency": self.currency,
             "balance": self.text(self.balance),
@@ -56,7 +56,7 @@ class Wallet:
 
     @property
     def values(self) -> Data:
-        """All of it, as it is compared."""
+        """The values that are compared."""
         return {
             "currency": self.currency,
             "application_id": self.application_id,
@@ -71,7 +71,7 @@ class Wallet:
 
 
 def wallet_adjust(d: Decision) -> Data:
-    """An administrator deposits money or withdraws it. The first deposit makes the wallet."""
+    """Deposit or withdraw money for an administrator. The first deposit makes the wallet."""
     is_deposit = d.fields["type"] == "deposit"
     wallet = d.world.wallets.get(d.command.user_id)
     if wallet is None:
@@ -85,13 +85,13 @@ def wallet_adjust(d: Decision) -> Data:
         d.refuse_unless(wallet.has_room(minor), "MAX_BALANCE")
     else:
         d.refuse_unless(minor <= wallet.balance - wallet.frozen_balance, "INSUFFICIENT_BALANCE")
-    told = wallet.post(d.fields["type"], minor if is_deposit else -minor)
+    transaction = wallet.post(d.fields["type"], minor if is_deposit else -minor)
     d.world.wallets[d.command.user_id] = wallet
-    return {"wallet_transaction": told, "wallet": wallet.told}
+    return {"wallet_transaction": transaction, "wallet": wallet.as_data}
 
 
 def _minor(text: str, scale: int) -> int:
-    """An amount in minor units: above 0, with no more decimals than the currency has, and 20 digits."""
+    """Parse an amount into minor units: positive, with the currency's decimals and at most 20 digits."""
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise Refused("AMOUNT_INVALID")
     whole, _, decimals = text.partition(".")
@@ -102,15 +102,17 @@ def _minor(text: str, scale: int) -> int:
 
 
 def guard_exchange(d: Decision, account: Account | None) -> None:
-    """Only points of the type cash_equivalent become money."""
+    """Refuse to exchange points for money unless their type is cash_equivalent."""
     points_type = account.points_type if account else d.config.points_type
     is_money = d.fields["exchange_type"] == "wallet"
     d.refuse_unless(not is_money or points_type == "cash_equivalent", "FEATURE_DISABLED")
 
 
 def exchange(d: Decision) -> Data:
-    """Gives points for money, rounded down to whole minor units and for no more points than that costs; or
-    all of them for a coupon."""
+    """Exchange points for money, rounded down to whole minor units, or all of them for a coupon.
+
+    It takes no more points than the money costs.
+    """
     if d.fields["exchange_type"] == "coupon":
         d.must_have(d.amount)
         d.debit("spend", "exchange", d.amount, "total_spent", "spend")
@@ -125,11 +127,11 @@ def exchange(d: Decision) -> Data:
     d.must_have(d.amount)
     points = -(-minor * rate // unit)
     d.debit("spend", "exchange", points, "total_spent", "spend")
-    told = wallet.post("exchange", minor)
+    transaction = wallet.post("exchange", minor)
     d.world.wallets[d.command.user_id] = wallet
     return {
         "points_exchanged": points,
         "points_left": d.amount - points,
-        "wallet_transaction": told,
-        "wallet": wallet.told,
+        "wallet_transaction": transaction,
+        "wallet": wallet.as_data,
     }

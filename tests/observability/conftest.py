@@ -1,4 +1,4 @@
-"""The command line and a ledger, as the command line's own tests have them."""
+"""Fixtures: the command line, and a ledger with a tenant."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""While Redis or Postgres is away our own programs say so in a line on stderr, and answer in JSON as ever."""
+"""While Redis or Postgres is away, programs report it in one line on stderr and still print JSON."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from pointledger.settings import Settings
+from tests.api.environment import ApiEnvironment, http_settings, open_api
 from tests.api.issuer import Issuer
-from tests.api.served import Served, http_settings, serving
 from tests.chaos.proxy import Link, Proxy
 from tests.cli.conftest import Ran, Run
 from tests.client.programs import servers
-from tests.environments import stranger
+from tests.environments import clean_environ
 from tests.ledger import Ledger
 from tests.working import working
 
@@ -33,12 +33,12 @@ COMMANDS: list[tuple[str, ...]] = [
     ("batch-earn", "shop", "-", "--key", "k"),
     ("account", "shop", "anna"),
     ("export", "shop", "anna"),
-    ("acts", "shop"),
+    ("audit-log", "shop"),
     ("tenant", "pause", "shop"),
-    ("sweep", "expiry"),
+    ("jobs", "expire"),
     ("dead", "show", TASK),
     ("outbox",),
-    ("audit",),
+    ("verify",),
     ("doctor",),
     ("metrics",),
 ]
@@ -48,7 +48,7 @@ LINES["batch-earn"] = '{"user_id": "anna", "amount": 1}\n'
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("away", NOWHERE)
-def test_a_command_answers_in_one_json_document(
+def test_a_command_prints_one_json_document(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, away: str, command: tuple[str, ...]
 ) -> None:
     ledger.tenant()
@@ -64,24 +64,24 @@ def test_a_command_answers_in_one_json_document(
         assert ran.stderr == "" or ran.json["error"] in ran.stderr
 
 
-@pytest.mark.parametrize("process", [("serve", "--port", "0"), ("relay",), ("intake",)])
-def test_a_process_that_cannot_start_without_postgres_says_so_in_a_line(
+@pytest.mark.parametrize("process", [("serve", "--port", "0"), ("relay",), ("ingest",)])
+def test_a_process_reports_in_one_line_that_postgres_is_away(
     settings: Settings, tmp_path: Path, process: tuple[str, ...]
 ) -> None:
     given = http_settings(settings, Issuer(), tmp_path)
     http = {"POINTLEDGER_HTTP_ISSUER": str(given.http_issuer), "POINTLEDGER_HTTP_KEYS": str(given.http_keys)}
     environ = servers(settings) | http | {"POINTLEDGER_DATABASE_URL": NOWHERE["postgres"]}
     ran = program(*process, environ=environ)
-    told = [line for line in ran.stderr.splitlines() if not line.startswith("listening on")]
-    assert (ran.status, ran.stdout, len(told)) == (1, "", 1), told
-    assert told[0].startswith("pointledger: The database does not answer")
+    lines = [line for line in ran.stderr.splitlines() if not line.startswith("listening on")]
+    assert (ran.status, ran.stdout, len(lines)) == (1, "", 1), lines
+    assert lines[0].startswith("pointledger: The database does not answer")
 
 
 def program(*arguments: str, environ: dict[str, str]) -> Ran:
-    """The program itself, with its logs."""
+    """Run the program as a process, with its logs."""
     ran = subprocess.run(
         [Path(sys.executable).with_name("pointledger"), *arguments],
-        env=stranger(**environ),
+        env=clean_environ(**environ),
         check=False,
         capture_output=True,
         text=True,
@@ -90,7 +90,7 @@ def program(*arguments: str, environ: dict[str, str]) -> Ran:
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
-# --------------------------------------------------------------------------------------- the gateway
+# ------------------------------------------------------------------------------------------- the API
 
 
 @pytest.fixture
@@ -101,49 +101,47 @@ def postgres(settings: Settings) -> Iterator[Link]:
 
 
 @pytest.fixture
-def served(settings: Settings, ledger: Ledger, postgres: Link, tmp_path: Path) -> Iterator[Served]:
-    """A gateway that reaches Postgres through the link; the worker does not."""
+def api(settings: Settings, ledger: Ledger, postgres: Link, tmp_path: Path) -> Iterator[ApiEnvironment]:
+    """An API that reaches Postgres through the link. The worker reaches it directly."""
     issuer = Issuer()
     url = make_url(settings.database).set(host="127.0.0.1", port=postgres.port)
     through = {"database_url": url.render_as_string(hide_password=False)}
     given = http_settings(settings.model_copy(update=through), issuer, tmp_path)
-    with working(ledger), serving(given, issuer, working=False) as opened:
+    with working(ledger), open_api(given, issuer, worker=False) as opened:
         yield opened
 
 
-def test_the_gateway_says_that_a_command_may_be_done_and_with_the_same_key_it_is_done_once(
-    served: Served, postgres: Link, ledger: Ledger
+def test_the_api_reports_an_unknown_outcome_and_the_same_key_applies_once(
+    api: ApiEnvironment, postgres: Link, ledger: Ledger
 ) -> None:
     def earn() -> httpx.Response:
-        return served.post("/points/anna/earn", served.till, {"amount": 5}, key="k")
+        return api.post("/points/anna/earn", api.till, {"amount": 5}, key="k")
 
     postgres.cut_commits(1_000)
     unclear = earn()
     assert unclear.status_code == 503
-    assert "may be done; ask again, with the same key" in unclear.json()["message"]
+    assert "may be done; retry with the same key" in unclear.json()["message"]
     assert unclear.headers["Retry-After"] == "1"
     postgres.heal()
     assert [earn().status_code, earn().status_code] == [200, 200]
     assert ledger.balance("anna") == 5
 
 
-def test_the_gateway_says_that_the_database_is_away_and_goes_on_when_it_is_back(
-    served: Served, postgres: Link
-) -> None:
-    served.earn("anna", 5)
+def test_the_api_reports_a_database_that_is_away_and_recovers(api: ApiEnvironment, postgres: Link) -> None:
+    api.earn("anna", 5)
     postgres.refuse(True)
     for answer in (
-        served.get("/points/anna", served.till),
-        served.post("/points/anna/earn", served.till, {"amount": 5}),
+        api.get("/points/anna", api.till),
+        api.post("/points/anna/earn", api.till, {"amount": 5}),
     ):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert answer.json()["message"] == "something that is needed is away; ask again"
+        assert answer.json()["message"] == "a required service is unavailable; retry"
     postgres.refuse(False)
-    served.earn("anna", 5)
+    api.earn("anna", 5)
 
 
-def test_what_postgres_rejects_is_no_outage_to_the_gateway(served: Served, ledger: Ledger) -> None:
+def test_an_sql_error_is_no_outage_to_the_api(api: ApiEnvironment, ledger: Ledger) -> None:
     with ledger.owner.begin() as owner:
         owner.exec_driver_sql("ALTER TABLE wallets RENAME TO elsewhere")
-    asked = httpx.get(f"{served.url}/wallets/anna", headers={"Authorization": f"Bearer {served.till}"})
-    assert asked.status_code == 500  # which no description foretells
+    response = httpx.get(f"{api.url}/wallets/anna", headers={"Authorization": f"Bearer {api.till}"})
+    assert response.status_code == 500  # the API's description has no 500, so `api` cannot check it

@@ -1,14 +1,14 @@
-"""Dead commands are retried by what they have in common, after a look at them; each retry is an act."""
+"""Dead commands are listed, filtered and retried; the audit log records each retry."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pointledger import Earn, Spend
-from pointledger.domain.values.actor import By
+from pointledger.domain.values.actor import Actor
 from pointledger.ids import parse_id
 from pointledger.storage.queue import failures, journal
-from pointledger.storage.queue.failures import Which
+from pointledger.storage.queue.failures import DeadCommandFilter
 from tests.cli.conftest import Run
 from tests.ledger import Ledger
 
@@ -19,14 +19,14 @@ def die(ledger: Ledger, *commands: Earn | Spend, error: str = "Boom: the disk is
         with ledger.database.begin() as connection:
             lane = journal.lane_of(connection, task_id)
             assert lane is not None
-            failures.charge(connection, lane, task_id, error)
-            failures.bury(connection, lane, task_id, hold=False)
+            failures.record_failure(connection, lane, task_id, error)
+            failures.mark_dead(connection, lane, task_id, block=False)
     return task_ids
 
 
 @pytest.fixture
 def dead(ledger: Ledger) -> list[str]:
-    """Three earns of `shop`, one of which died of something else, a spend of it, and an earn of `other`."""
+    """Three earns of `shop`, one with another error; a spend of `shop`; and an earn of `other`."""
     ledger.tenant("other")
     earns = [Earn(tenant_id="shop", user_id=user, amount=5) for user in ("anna", "ben")]
     found = die(ledger, *earns)
@@ -44,24 +44,24 @@ def ids(*task_ids: str) -> set[str]:
     return {str(parse_id(task_id)) for task_id in task_ids}
 
 
-def test_those_that_are_meant_are_retried_and_no_others(run: Run, ledger: Ledger, dead: list[str]) -> None:
-    asked = ("dead", "retry", "--tenant", "shop", "--kind", "earn", "--error", "the DISK")
-    shown = run(*asked, "--dry-run", "--json")
+def test_only_matching_dead_commands_are_retried(run: Run, ledger: Ledger, dead: list[str]) -> None:
+    command = ("dead", "retry", "--tenant", "shop", "--kind", "earn", "--error", "the DISK")
+    shown = run(*command, "--dry-run", "--json")
     assert (shown.status, shown.json) == (0, {"matching": 2, "retried": 0})
     assert len(still_dead(ledger)) == 5, "a dry run changes nothing"
 
-    done = run(*asked, "--yes", "--json", "--reason", "more disk")
+    done = run(*command, "--yes", "--json", "--reason", "more disk")
     assert (done.status, done.json) == (0, {"matching": 2, "retried": 2})
     assert still_dead(ledger) == ids(*dead[2:])
     ledger.drain()
     assert [ledger.balance(user) for user in ("anna", "ben")] == [5, 5]
-    kept = ledger.client.acts("shop", kind="dead-retry")
-    assert {(act["command_id"], act["reason"], act["state"]) for act in kept} == {
+    records = ledger.client.audit_log("shop", kind="dead-retry")
+    assert {(record["command_id"], record["reason"], record["state"]) for record in records} == {
         (task_id, "more disk", "applied") for task_id in dead[:2]
     }
 
 
-def test_it_shows_them_and_asks_first(run: Run, ledger: Ledger, dead: list[str]) -> None:
+def test_retry_lists_commands_and_requires_confirmation(run: Run, ledger: Ledger, dead: list[str]) -> None:
     refused = run("dead", "retry", "--tenant", "shop", stdin="n\n")
     assert refused.status == 1
     assert dead[0] in refused.stdout
@@ -70,7 +70,7 @@ def test_it_shows_them_and_asks_first(run: Run, ledger: Ledger, dead: list[str])
     assert still_dead(ledger) == set()
 
 
-def test_since_when_they_are_dead_counts(run: Run, ledger: Ledger, dead: list[str]) -> None:
+def test_since_filters_by_the_time_of_death(run: Run, ledger: Ledger, dead: list[str]) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     assert run("dead", "retry", "--since", tomorrow, "--dry-run", "--json").json["matching"] == 0
@@ -78,29 +78,29 @@ def test_since_when_they_are_dead_counts(run: Run, ledger: Ledger, dead: list[st
     assert len(run("dead", "list", "--since", yesterday, "--kind", "spend", "--json").json_lines) == 1
 
 
-def test_what_is_meant_must_be_said_and_one_way_only(run: Run, dead: list[str]) -> None:
+def test_retry_requires_exactly_one_kind_of_selection(run: Run, dead: list[str]) -> None:
     for words in ((), (dead[0], "--tenant", "shop"), (dead[0], "--all"), ("--since", "yesterday")):
         assert run("dead", "retry", *words, "--json").status == 2
 
 
-def test_they_stand_in_the_order_of_their_acceptance_behind_what_waits(ledger: Ledger) -> None:
+def test_retried_commands_keep_their_order_behind_pending_ones(ledger: Ledger) -> None:
     ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=100))
     spends = [Spend(tenant_id="shop", user_id="anna", amount=amount) for amount in range(1, 121)]
-    die(ledger, *spends)  # more than one piece
+    die(ledger, *spends)  # more than one batch
     ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=7000 + 160))
-    pieces = list(ledger.client.retry_all(Which(tenant="shop"), By()))
-    assert [len(piece) for piece in pieces] == [100, 20]
+    batches = list(ledger.client.retry_all(DeadCommandFilter(tenant="shop"), Actor()))
+    assert [len(batch) for batch in batches] == [100, 20]
     ledger.drain()
     amounts = ledger.rows("SELECT amount FROM entries ORDER BY seq")
     assert [row[0] for row in amounts] == [100, 7160, *range(1, 121)]
 
 
-def test_what_dies_again_is_not_retried_for_ever(ledger: Ledger, dead: list[str]) -> None:
-    for piece in ledger.client.retry_all(Which(tenant="other"), By()):
-        task_id = parse_id(piece[0])
+def test_a_command_that_dies_again_is_retried_only_once(ledger: Ledger, dead: list[str]) -> None:
+    for batch in ledger.client.retry_all(DeadCommandFilter(tenant="other"), Actor()):
+        task_id = parse_id(batch[0])
         with ledger.database.begin() as connection:
             lane = journal.lane_of(connection, task_id)
             assert lane is not None
-            failures.charge(connection, lane, task_id, "Boom")
-            failures.bury(connection, lane, task_id, hold=False)
+            failures.record_failure(connection, lane, task_id, "Boom")
+            failures.mark_dead(connection, lane, task_id, block=False)
     assert len(still_dead(ledger)) == 5

@@ -1,4 +1,4 @@
-"""Our programs log a JSON object a line. A log that takes nothing more stops no work."""
+"""Programs log one JSON object per line. A full log does not stop their work."""
 
 import ast
 import errno
@@ -18,20 +18,20 @@ from tests.logged import kept_configuration
 
 
 class Full(io.StringIO):
-    """A file on a disk without room."""
+    """A file on a full disk."""
 
     def write(self, _: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_log_loses_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_log_drops_lines_and_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Full())
     with kept_configuration():
         log_in_lines(Settings.model_construct())
         Log("pointledger.tests").info("applied", commands=1)
 
 
-def test_a_line_is_one_json_object_with_the_fields_in_their_order(
+def test_a_line_is_one_json_object_with_the_fields_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = io.StringIO()
@@ -61,9 +61,11 @@ def test_a_line_is_one_json_object_with_the_fields_in_their_order(
     assert (plain["event"], plain["level"]) == ("Couldn't ack 7", "critical")
 
 
-def test_no_field_is_named_like_an_attribute_of_every_record() -> None:
-    """`logging` would raise where the line is written, perhaps for the first time in years."""
-    taken = {*vars(logging.makeLogRecord({})), "message", "asctime"} - {"exc_info"}  # which is no field
+def test_no_field_has_the_name_of_a_log_record_attribute() -> None:
+    """`logging` would raise when such a line is written, perhaps years later."""
+    taken = {*vars(logging.makeLogRecord({})), "message", "asctime"} - {
+        "exc_info"
+    }  # `Log` treats it as no field
     calls = [
         node
         for folder in ("src", "workers")

@@ -1,4 +1,4 @@
-"""No secret stands in any log or error: canaries are planted, and looked for."""
+"""No log or error contains a secret: the tests plant canaries and search for them."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from pointledger import Earn
 from pointledger.logs import Log
 from pointledger.observability.log_lines import log_in_lines, masking
 from pointledger.settings import Settings
-from pointledger_demo.system import System
+from pointledger_demo.processes import ProcessGroup
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
@@ -32,20 +32,18 @@ def found(text: str) -> list[str]:
 
 @pytest.fixture
 def planted() -> Settings:
-    """A secret in every place that has one."""
+    """Settings with a canary for every secret."""
     return Settings(
         database_url=f"postgresql://me:{IN_URL}@127.0.0.1:1/none",
         owner_url=f"postgresql://owner:{IN_URL}@127.0.0.1:1/none",
         redis_url=f"redis://:{IN_URL}@127.0.0.1:1/0",
         broker_url=f"amqp://me:{IN_URL}@127.0.0.1:1//",
         erasure_key=SecretStr(CANARY),
-        intake_keys=SecretStr(json.dumps({"producers": [{"keys": [{"id": "1", "secret": CANARY}]}]})),
+        ingest_keys=SecretStr(json.dumps({"producers": [{"keys": [{"id": "1", "secret": CANARY}]}]})),
     )
 
 
-def test_secrets_are_taken_out_of_every_line_ours_and_libraries(
-    planted: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_are_masked_in_all_lines(planted: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     with kept_configuration():
@@ -63,14 +61,14 @@ def test_secrets_are_taken_out_of_every_line_ours_and_libraries(
     lines = written.getvalue()
     assert found(lines) == []
     assert "***" in lines
-    assert "anna" in lines, "only secrets go"
+    assert "anna" in lines, "only secrets are masked"
     assert "ConnectionError" in lines
 
 
-def test_a_password_of_somebody_elses_url_goes_too() -> None:
-    masked = masking(Settings.model_construct())
-    assert masked("redis://user:c4nary@host:6379/0 is away") == "redis://user:***@host:6379/0 is away"
-    assert masked("http://host/path: 404 @ noon") == "http://host/path: 404 @ noon"
+def test_passwords_in_other_urls_are_masked() -> None:
+    mask = masking(Settings.model_construct())
+    assert mask("redis://user:c4nary@host:6379/0 is away") == "redis://user:***@host:6379/0 is away"
+    assert mask("http://host/path: 404 @ noon") == "http://host/path: 404 @ noon"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,7 @@ def test_a_password_of_somebody_elses_url_goes_too() -> None:
         ("doctor",),
         ("migrate",),
         ("relay", "--once"),
-        ("intake", "--once"),
+        ("ingest", "--once"),
         ("metrics",),
         ("accounts", "shop"),
     ],
@@ -103,7 +101,7 @@ def test_no_malformed_url_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch, va
     assert found(ran.stdout + ran.stderr) == []
 
 
-def test_the_logs_of_processes_that_work_and_of_those_that_cannot_have_none(
+def test_logs_of_running_processes_contain_no_secret(
     ledger: Ledger, tmp_path: Path, planted: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = [
@@ -113,13 +111,13 @@ def test_the_logs_of_processes_that_work_and_of_those_that_cannot_have_none(
     ]
     assert secrets, "the servers have passwords"
     monkeypatch.setenv("POINTLEDGER_ERASURE_KEY", CANARY)
-    running = System(ROOT, data=tmp_path, settings=ledger.settings, workers=1)
+    running = ProcessGroup(ROOT, data=tmp_path, settings=ledger.settings, workers=1)
     running.start()
     try:
         ledger.client.wait(ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=5)), 30)
         with Celery(broker=ledger.settings.broker, set_as_current=False) as app:
-            wrong = app.send_task("points.earn", kwargs={"amount": CANARY}, queue="points.commands")
-            assert ledger.client.wait(wrong.id, 30).state == "refused"
+            invalid = app.send_task("points.earn", kwargs={"amount": CANARY}, queue="points.commands")
+            assert ledger.client.wait(invalid.id, 30).state == "refused"
     finally:
         running.stop()
     lines = "".join(log.read_text() for log in (tmp_path / "logs").iterdir())
@@ -127,21 +125,21 @@ def test_the_logs_of_processes_that_work_and_of_those_that_cannot_have_none(
     assert found(lines) + [secret for secret in secrets if secret in lines] == []
 
 
-def test_a_worker_that_cannot_reach_its_broker_says_so_without_the_password(
+def test_a_worker_without_its_broker_logs_no_password(
     ledger: Ledger, tmp_path: Path, planted: Settings
 ) -> None:
-    wrong = ledger.settings.model_copy(
+    unreachable = ledger.settings.model_copy(
         update={"redis_url": planted.redis_url, "broker_url": planted.broker_url}
     )
-    running = System(ROOT, data=tmp_path, settings=wrong, workers=1)
+    running = ProcessGroup(ROOT, data=tmp_path, settings=unreachable, workers=1)
     log = tmp_path / "logs" / "worker-1.log"
     running.start()
     try:
-        wait_until(lambda: log.exists() and "refused" in log.read_text(), "the worker says what is away")
+        wait_until(lambda: log.exists() and "refused" in log.read_text(), "the worker logs the error")
     finally:
         running.stop()
     assert found("".join(log.read_text() for log in (tmp_path / "logs").iterdir())) == []
 
 
-def test_settings_that_are_printed_show_none(planted: Settings) -> None:
+def test_printed_settings_show_no_secret(planted: Settings) -> None:
     assert found(repr(planted) + str(planted)) == []

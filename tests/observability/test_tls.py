@@ -1,4 +1,4 @@
-"""Each connection can be encrypted, by its URL, and a server that nobody vouches for is not talked to."""
+"""A URL can require TLS for each connection, and clients refuse untrusted certificates."""
 
 import socket
 import threading
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def encrypted(ledger: Ledger, file: Path) -> Iterator[Settings]:
-    """The same servers, reached by TLS."""
+    """Settings that reach the same servers through TLS."""
     database, cache = sa.make_url(ledger.settings.database), sa.make_url(ledger.settings.redis)
     assert database.port
     assert cache.port
@@ -61,21 +61,20 @@ def test_postgres_redis_and_celerys_broker_work_encrypted(ledger: Ledger, encryp
     Backlog(engine_for(encrypted.database), encrypted).require_room()
 
 
-def test_a_server_that_nobody_vouches_for_is_not_talked_to(encrypted: Settings, tmp_path: Path) -> None:
+def test_a_server_with_an_untrusted_certificate_is_refused(encrypted: Settings, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    stranger = certificate(tmp_path / "other")
-    (tmp_path / stranger.name).write_bytes(stranger.read_bytes())  # now the URLs name somebody else
-    wrong = encrypted
+    other = certificate(tmp_path / "other")
+    (tmp_path / other.name).write_bytes(other.read_bytes())  # the URLs' CA file no longer fits the servers
     with pytest.raises(sa.exc.OperationalError, match="certificate verify failed"):
-        engine_for(wrong.database).connect()
+        engine_for(encrypted.database).connect()
     with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
-        redis_client.connect(wrong).ping()
-    with producer_app(wrong) as app, pytest.raises((OperationalError, redis.ConnectionError)) as refused:
+        redis_client.connect(encrypted).ping()
+    with producer_app(encrypted) as app, pytest.raises((OperationalError, redis.ConnectionError)) as refused:
         app.send_task("points.drain", args=[0], queue="points.lanes", retry=False)
     assert "certificate verify failed" in str(refused.value)
 
 
-def test_a_certificate_of_another_address_is_not_believed(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_certificate_for_another_address_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     file = certificate(tmp_path, "192.0.2.1")
     database = sa.make_url(ledger.settings.database)
     assert database.port
@@ -86,19 +85,19 @@ def test_a_certificate_of_another_address_is_not_believed(ledger: Ledger, tmp_pa
             engine_for(url.render_as_string(hide_password=False)).connect()
 
 
-@pytest.mark.parametrize(("address", "is_believed"), [("127.0.0.1", True), ("192.0.2.1", False)])
-def test_a_rabbitmq_must_be_the_host_that_its_url_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, is_believed: bool
+@pytest.mark.parametrize(("address", "is_trusted"), [("127.0.0.1", True), ("192.0.2.1", False)])
+def test_rabbitmqs_certificate_must_match_its_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, is_trusted: bool
 ) -> None:
     file = certificate(tmp_path, address)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    heard: list[bytes] = []
+    received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as rabbit, in_front_of(rabbit.getsockname()[1], file) as port:
 
         def listen() -> None:
             with suppress(OSError):
                 opened, _ = rabbit.accept()
-                heard.append(opened.recv(4))
+                received.append(opened.recv(4))
                 opened.close()
 
         listener = threading.Thread(target=listen, daemon=True)
@@ -108,8 +107,8 @@ def test_a_rabbitmq_must_be_the_host_that_its_url_names(
         for connection in (broker.connect(url), producer_app(settings).connection_for_write()):
             with connection, pytest.raises((OSError, AMQPError)):
                 connection.connect()
-            if is_believed:
+            if is_trusted:
                 listener.join(10)
-                assert heard == [b"AMQP"], "the handshake was good, and what came next was for the broker"
+                assert received == [b"AMQP"], "the handshake succeeded, and the client spoke AMQP"
                 return
-    assert heard == []
+    assert received == []

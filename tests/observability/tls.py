@@ -1,4 +1,4 @@
-"""A server that speaks TLS in front of one that does not, on loopback; and who vouches for it."""
+"""Runs a TLS proxy on loopback in front of a server without TLS, and makes its certificate."""
 
 import socket
 import ssl
@@ -16,11 +16,11 @@ from cryptography.x509.oid import NameOID
 
 
 def certificate(folder: Path, address: str = "127.0.0.1") -> Path:
-    """A key and a certificate that vouches for itself, in one file; it is the CA's, too."""
+    """Write a key and its self-signed certificate to one file, which is also the CA file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pointledger tests")])
     now = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -36,16 +36,16 @@ def certificate(folder: Path, address: str = "127.0.0.1") -> Path:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     return file
 
 
 @contextmanager
 def in_front_of(port: int, file: Path) -> Iterator[int]:
-    """The port on which the server at `port` is reached by TLS."""
+    """Yield a port that speaks TLS and forwards to the server at `port`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    context.set_alpn_protocols(["postgresql"])  # Postgres' clients insist on it, others do not ask
+    context.set_alpn_protocols(["postgresql"])  # Postgres' clients require it, others ignore it
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_accept, args=(listening, context, port), daemon=True).start()
         yield listening.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A ledger, as the engine's tests have it."""
+"""The ledger fixture of the engine's tests."""
 
 from tests.engine.conftest import ledger
 

@@ -1,4 +1,4 @@
-"""Connections that a silent death of the other end does not hold for ever."""
+"""Connections end within half a minute if the server vanishes silently."""
 
 import socket
 
@@ -9,9 +9,7 @@ from pointledger.storage.database import driver, engine_for, limited_engine_for
 
 
 @pytest.mark.parametrize("of", ["a client", "a worker"])
-def test_the_kernel_notices_within_half_a_minute_that_postgres_is_gone_without_a_word(
-    settings: Settings, of: str
-) -> None:
+def test_the_kernel_detects_within_half_a_minute_that_postgres_vanished(settings: Settings, of: str) -> None:
     engine = engine_for(settings.database) if of == "a client" else limited_engine_for(settings)
     with engine.connect() as connection:
         tcp = socket.socket(fileno=driver(connection).fileno())

@@ -1,4 +1,4 @@
-"""Whoever connects as workers do changes nothing that is append-only, and cannot take the guards away."""
+"""The workers' role cannot change append-only tables or remove their triggers."""
 
 import psycopg
 import pytest
@@ -6,7 +6,7 @@ from psycopg import sql
 
 from pointledger import Earn
 from pointledger.errors import RoleNotMade
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.invariants.tables import APPEND_ONLY
 from pointledger.storage.migrate import migrate
@@ -18,7 +18,7 @@ DENIED = psycopg.errors.InsufficientPrivilege
 
 @pytest.fixture
 def used(settings: Settings) -> Settings:
-    """After a command has been applied, by workers with this role."""
+    """A database in which workers with this role have applied a command."""
     with Ledger(settings) as ledger:
         ledger.tenant()
         (outcome,) = ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=5))
@@ -28,7 +28,7 @@ def used(settings: Settings) -> Settings:
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
-def test_what_is_append_only_is_neither_changed_nor_emptied(
+def test_the_role_cannot_change_or_empty_append_only_tables(
     used: Settings, table: str, statement: str
 ) -> None:
     with psycopg.connect(used.database) as connection:
@@ -59,15 +59,15 @@ def test_what_is_append_only_is_neither_changed_nor_emptied(
         "COPY entries TO PROGRAM 'true'",
     ],
 )
-def test_the_guards_are_out_of_its_reach(used: Settings, statement: str) -> None:
+def test_the_role_cannot_remove_the_guards(used: Settings, statement: str) -> None:
     with psycopg.connect(used.database) as connection, pytest.raises(psycopg.Error) as caught:
         connection.execute(statement.encode())
-    assert caught.value.sqlstate in ("42501", "22023")  # not allowed, or no such role to become
+    assert caught.value.sqlstate in ("42501", "22023")  # insufficient privilege, or an invalid role
 
 
 @pytest.mark.parametrize("replica", [False, True])
-def test_the_owner_is_held_back_by_triggers(used: Settings, replica: bool) -> None:
-    for statement in ("UPDATE entries SET amount = 6", "DELETE FROM acts", "TRUNCATE wallet_lines"):
+def test_triggers_stop_the_owner_too(used: Settings, replica: bool) -> None:
+    for statement in ("UPDATE entries SET amount = 6", "DELETE FROM audit_log", "TRUNCATE wallet_lines"):
         with psycopg.connect(used.owner) as connection:
             if replica:
                 connection.execute("SET session_replication_role = replica")
@@ -75,7 +75,7 @@ def test_the_owner_is_held_back_by_triggers(used: Settings, replica: bool) -> No
                 connection.execute(statement.encode())
 
 
-def test_what_a_later_migration_brings_is_granted_by_the_next_one(used: Settings) -> None:
+def test_migrate_grants_rights_on_new_tables(used: Settings) -> None:
     with psycopg.connect(used.owner) as connection:
         connection.execute("CREATE TABLE later (id int)")
         connection.execute("CREATE TABLE kept (id int)")
@@ -91,16 +91,16 @@ def test_what_a_later_migration_brings_is_granted_by_the_next_one(used: Settings
             connection.execute("DELETE FROM kept")
 
 
-def test_an_owner_who_may_make_no_roles_is_told_what_to_do(servers_owner: str) -> None:
-    """Without another login to let in there is nothing to tell: it all goes by the owner's."""
+def test_an_owner_that_cannot_create_roles_gets_an_error_with_a_remedy(servers_owner: str) -> None:
+    """The error comes only with a second login, because otherwise workers use the owner's."""
     migrate(servers_owner)
-    with pytest.raises(RoleNotMade, match="somebody"):
-        migrate(servers_owner, app_url=servers_owner.replace("poor_owner", "somebody"))
+    with pytest.raises(RoleNotMade, match="other_login"):
+        migrate(servers_owner, app_url=servers_owner.replace("poor_owner", "other_login"))
 
 
 @pytest.fixture
 def servers_owner(owner_url: str) -> str:
-    """The URL of an owner of a database's tables without any other rights."""
+    """The URL of a login that owns the database's tables and has no other rights."""
     with psycopg.connect(owner_url) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         if not connection.execute("SELECT FROM pg_roles WHERE rolname = 'poor_owner'").fetchall():
@@ -109,10 +109,10 @@ def servers_owner(owner_url: str) -> str:
     return "postgresql://poor_owner:poor@" + owner_url.partition("@")[2]
 
 
-def test_the_audit_is_content_and_names_a_privilege_that_is_too_much(used: Settings) -> None:
+def test_verify_names_an_excess_privilege(used: Settings) -> None:
     with Ledger(used) as ledger:
-        assert audit(ledger.database).violations == 0
+        assert verify(ledger.database).violations == 0
         with ledger.owner.begin() as connection:
             connection.exec_driver_sql(f"GRANT DELETE ON entries TO {APP}")
-        report = audit(ledger.database)
+        report = verify(ledger.database)
         assert [found.invariant.id for found in report.findings if found.violations] == ["M2"]

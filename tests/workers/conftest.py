@@ -1,4 +1,4 @@
-"""The system as real processes: one for all tests of a module, each with users of its own."""
+"""Runs the system as real processes, once per module; each test has its own users."""
 
 import secrets
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from pointledger.embedded import ServerUrls
-from pointledger_demo.programme import RULES, TENANT, TENANT_CONFIG
-from pointledger_demo.system import System
+from pointledger_demo.processes import ProcessGroup
+from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
 from tests.databases import Clones, settings_of
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
@@ -15,7 +15,7 @@ from tests.ledger import Ledger
 
 @pytest.fixture(scope="module")
 def ledger(servers: ServerUrls, clones: Clones) -> Iterator[Ledger]:
-    """The demonstration's programme."""
+    """A ledger with the demo's program."""
     own = f"workers-{secrets.token_hex(4)}"
     with (
         clones.one() as url,
@@ -28,9 +28,9 @@ def ledger(servers: ServerUrls, clones: Clones) -> Iterator[Ledger]:
 
 
 @pytest.fixture(scope="module")
-def system(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessGroup]:
     """Two workers and beat on that database."""
-    running = System(ROOT, data=tmp_path_factory.mktemp("system"), settings=ledger.settings)
+    running = ProcessGroup(ROOT, data=tmp_path_factory.mktemp("system"), settings=ledger.settings)
     running.start()
     yield running
     running.stop()

@@ -1,5 +1,5 @@
-"""What nobody who is trusted would write to Celery's own queues: of what looks like a message no worker dies;
-of raw bytes one may, and whatever starts workers again lets the ledger go on."""
+"""Writes malformed messages to Celery's queues. A malformed message stops no worker. Raw bytes may stop one,
+and the ledger continues when the worker is restarted."""
 
 import base64
 import json
@@ -13,14 +13,14 @@ from redis import Redis
 
 from pointledger import Earn
 from pointledger.messaging.contract import DRAIN_TASK, LANES_QUEUE
-from pointledger_demo.programme import TENANT
-from pointledger_demo.system import System
+from pointledger_demo.processes import ProcessGroup
+from pointledger_demo.program import TENANT
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
 
 def _message(body: object = "[[0], {}, {}]", *, body_encoding: str = "base64", **headers: Any) -> bytes:
-    """As kombu writes a doorbell to a list of Redis, but for what is given."""
+    """Return a doorbell as kombu writes it to a Redis list, with the given changes."""
     task_id = str(uuid.uuid4())
     written = body if isinstance(body, str) else json.dumps(body)
     envelope = {
@@ -43,7 +43,7 @@ def _message(body: object = "[[0], {}, {}]", *, body_encoding: str = "base64", *
 _STOLEN = {"tenant_id": TENANT, "user_id": "mallory", "amount": 5}
 _EVIL = {"task": "points.earn", "args": [], "kwargs": _STOLEN}
 
-# Of these kombu may die before anybody of ours sees them; they are gone then.
+# These can stop kombu before the worker's consumer sees them; then they are gone.
 RAW: dict[str, bytes] = {
     "not JSON": b"{",
     "empty": b"",
@@ -56,18 +56,18 @@ RAW: dict[str, bytes] = {
 }
 MESSAGES: dict[str, bytes] = {
     "an object as body": _message("{}"),
-    "a time limit that is none": _message(timelimit="x"),
+    "an invalid time limit": _message(timelimit="x"),
     "an object as id": _message(id={}),
     "an object as task": _message(task={}),
     "no task": _message(task=None),
     "an unknown task": _message(task="os.system"),
     "pickle": _message(content_type="application/x-python-serialize"),
-    "a body that is no JSON": _message("{"),
+    "a body that is not JSON": _message("{"),
     "wrong arguments": _message([["x", "y", "z"], {"a": 1}, {}]),
     "no such lane": _message([[10**30], {}, {}]),
-    "an eta that is none": _message(eta="tomorrow"),
-    "an eta beyond all": _message(eta="9999-12-31T00:00:00"),
-    "a time limit below nothing": _message(timelimit=[-1, -1]),
+    "an invalid eta": _message(eta="tomorrow"),
+    "an eta in the year 9999": _message(eta="9999-12-31T00:00:00"),
+    "a negative time limit": _message(timelimit=[-1, -1]),
     "callbacks": _message([[0], {}, {"callbacks": [_EVIL]}]),
     "errbacks": _message([["x"], {}, {"errbacks": [_EVIL]}]),
 }
@@ -75,38 +75,42 @@ MESSAGES: dict[str, bytes] = {
 
 @pytest.fixture
 def client(ledger: Ledger) -> Iterator[Redis]:
-    """As it comes: texts are bytes."""
+    """A client that returns bytes."""
     with Redis.from_url(ledger.settings.redis) as opened:
         yield opened
 
 
-def goes_on(ledger: Ledger, system: System, client: Redis, user_id: str, poison: dict[str, bytes]) -> int:
-    """Each is taken, and a command of this user applied after it; how many workers were started again."""
-    queue, deaths = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}", 0
+def restarts_during(
+    ledger: Ledger, system: ProcessGroup, client: Redis, user_id: str, poison: dict[str, bytes]
+) -> int:
+    """Return how many workers had to be restarted. A command is applied after each message."""
+    queue, restarts = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}", 0
 
     def is_done(raw: bytes, task_id: str) -> bool:
-        nonlocal deaths
+        nonlocal restarts
         for position in system.dead():
-            deaths += 1
+            restarts += 1
             system.workers[position] = system.start_worker(position + 1)
         taken = raw not in client.lrange(queue, 0, -1)
         return taken and ledger.client.outcome(task_id).state == "applied"
 
     for name, raw in poison.items():
-        client.rpush(queue, raw)  # the next to be taken
+        client.rpush(queue, raw)  # the next message that a worker receives
         task_id = ledger.client.enqueue(Earn(tenant_id=TENANT, user_id=user_id, amount=1))
         wait_until(partial(is_done, raw, task_id), f"a command is applied after: {name}")
     assert ledger.balance(user_id, TENANT) == len(poison)
     assert ledger.rows("SELECT FROM accounts WHERE user_id = 'mallory'") == []
-    return deaths
+    return restarts
 
 
 @pytest.mark.fault
-def test_a_message_that_is_none_ends_no_worker(ledger: Ledger, system: System, client: Redis) -> None:
-    assert goes_on(ledger, system, client, "anna", MESSAGES) == 0
+def test_a_malformed_message_stops_no_worker(ledger: Ledger, system: ProcessGroup, client: Redis) -> None:
+    assert restarts_during(ledger, system, client, "anna", MESSAGES) == 0
     assert system.dead() == []
 
 
 @pytest.mark.fault
-def test_after_raw_bytes_in_a_queue_the_ledger_goes_on(ledger: Ledger, system: System, client: Redis) -> None:
-    assert goes_on(ledger, system, client, "ben", RAW) <= len(RAW)
+def test_the_ledger_continues_after_raw_bytes_in_a_queue(
+    ledger: Ledger, system: ProcessGroup, client: Redis
+) -> None:
+    assert restarts_during(ledger, system, client, "ben", RAW) <= len(RAW)

@@ -1,4 +1,4 @@
-"""The application: its routes behind the guard, and what every error is answered with."""
+"""Creates the ASGI application: routes, the guard before them, and the response to each error."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,15 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pointledger.api import state as gateways
 from pointledger.api.auth.permissions import methods_of
 from pointledger.api.guard import guard
-from pointledger.api.middleware import Edge
+from pointledger.api.middleware import Middleware
 from pointledger.api.openapi import document
 from pointledger.api.routes import ROUTERS, openapi
 from pointledger.api.schemas.envelope import Problem
 from pointledger.api.schemas.status_codes import OF_FAILURE, UNAVAILABLE
-from pointledger.api.state import Gateway
+from pointledger.api.state import ApiState, open_state
 from pointledger.errors import (
     BacklogFull,
     DatabaseAway,
@@ -35,22 +34,22 @@ from pointledger.settings import Settings
 from pointledger.storage.errors import is_transient
 
 _INVALID = (InvalidCommand, InvalidRule, InvalidTenant)
-_PHRASES = {404: "there is no such address", 405: "not with this method"}
-_AGAIN_SECONDS = 1
-_FULL_SECONDS = 5  # workers take that long to make room that is worth asking for
+_MESSAGES = {404: "no such path", 405: "method not allowed"}
+_RETRY_SECONDS = 1
+_BACKLOG_FULL_SECONDS = 5  # a retry before that finds little room, because workers need time to drain
 
 _log = Log(__name__)
 
-Opened = Callable[[Settings], AbstractAsyncContextManager[Gateway]]
+OpenState = Callable[[Settings], AbstractAsyncContextManager[ApiState]]
 
 
-def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
-    """The gateway as an ASGI application; it connects when it is started."""
+def create_app(settings: Settings, open_state: OpenState = open_state) -> FastAPI:
+    """Create the ASGI application. It connects on startup."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings) as gateway:
-            app.state.gateway = gateway
+        async with open_state(settings) as api:
+            app.state.api = api
             yield
 
     app = FastAPI(
@@ -61,13 +60,13 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
         openapi_tags=document.TAGS,
         servers=document.SERVERS,
         lifespan=lifespan,
-        openapi_url=None,  # it would be written anew for everybody who asks
-        docs_url=None,  # its page would load scripts from elsewhere; `routes/docs.py` does not
+        openapi_url=None,  # FastAPI would render the document on each request
+        docs_url=None,  # FastAPI's page loads scripts from another host; `routes/openapi.py` does not
         redoc_url=None,
-        redirect_slashes=False,  # an address with a slash more is another address
+        redirect_slashes=False,  # a trailing slash makes a different path
         dependencies=[Depends(guard)],
     )
-    app.add_middleware(Edge, concurrency=settings.http_concurrency)
+    app.add_middleware(Middleware, concurrency=settings.http_concurrency)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -77,37 +76,37 @@ def create_app(settings: Settings, opened: Opened = gateways.opened) -> FastAPI:
     app.add_exception_handler(Exception, _bug)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(openapi.described)
+    app.include_router(openapi.document_router)
     if settings.http_docs:
         app.include_router(openapi.router)
     document.describe(app)
-    app.state.description = openapi.document(orjson.dumps(app.openapi()))
+    app.state.openapi_json = openapi.static_file(orjson.dumps(app.openapi()))
     return app
 
 
 async def _problem(_: Request, error: Any) -> Response:
-    return error.answer()  # type: ignore[no-any-return]
+    return error.response()  # type: ignore[no-any-return]
 
 
 async def _invalid(_: Request, error: Any) -> Response:
-    """Names where and what rule, and shows nothing of what came."""
-    told = "; ".join(f"{finding['loc'][-1]}: {finding['msg']}" for finding in error.errors()[:5])
-    return Problem(400, told).answer()
+    """Name the parameter and the rule, and never echo the value."""
+    message = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()[:5])
+    return Problem(400, message).response()
 
 
 async def _http(request: Request, error: Any) -> Response:
-    """What the framework refuses: no such address, not with this method."""
-    message = _PHRASES.get(error.status_code, "the request is malformed")
+    """Answer what the framework rejects: an unknown path or method."""
+    message = _MESSAGES.get(error.status_code, "the request is malformed")
     headers = {}
     if error.status_code == 405:  # noqa: PLR2004  (Method Not Allowed)
         headers["Allow"] = ", ".join(sorted(methods_of(request.scope["route"].path)))
-    return Problem(error.status_code, message, headers=headers).answer()
+    return Problem(error.status_code, message, headers=headers).response()
 
 
 async def _failure(request: Request, error: Any) -> Response:
     if isinstance(error, BacklogFull):
-        told = "too much waits to be applied; ask again, with the same key"
-        return Problem(UNAVAILABLE, told, retry_after=_FULL_SECONDS).answer()
+        message = "too many commands are pending; retry with the same key"
+        return Problem(UNAVAILABLE, message, retry_after=_BACKLOG_FULL_SECONDS).response()
     status, message, reason = next(
         (answer for kind, answer in OF_FAILURE.items() if isinstance(error, kind)), (UNAVAILABLE, "", None)
     )
@@ -117,8 +116,8 @@ async def _failure(request: Request, error: Any) -> Response:
         _log.warning("failed", action="http", error=type(error).__name__)
         return _unavailable()
     if isinstance(error, _INVALID):
-        message = str(error.args[0])  # fields and rules, without their values
-    return Problem(status, message, reason=reason).answer()
+        message = str(error.args[0])  # names fields and rules, never values
+    return Problem(status, message, reason=reason).response()
 
 
 async def _database(request: Request, error: Any) -> Response:
@@ -126,14 +125,16 @@ async def _database(request: Request, error: Any) -> Response:
         return await _bug(request, error)
     _log.warning("database_is_away", action="http", error=type(error).__name__)
     if getattr(error, "maybe_done", False):
-        return _unavailable("the database is away and this may be done; ask again, with the same key")
+        return _unavailable(
+            "the database is unavailable and the request may be done; retry with the same key"
+        )
     return _unavailable()
 
 
 async def _bug(_: Request, error: Any) -> Response:
     _log.error("bug", action="http", exc_info=error)
-    return Problem(500, "something is wrong here, and is noted").answer()
+    return Problem(500, "internal error").response()
 
 
-def _unavailable(told: str = "something that is needed is away; ask again") -> Response:
-    return Problem(UNAVAILABLE, told, retry_after=_AGAIN_SECONDS).answer()
+def _unavailable(message: str = "a required service is unavailable; retry") -> Response:
+    return Problem(UNAVAILABLE, message, retry_after=_RETRY_SECONDS).response()

@@ -1,7 +1,7 @@
-"""Accepting together: what waits when a statement is free goes into the journal with it.
+"""Group commit: accepts the commands of concurrent requests with one statement.
 
-No timer: a request that comes alone goes alone, at once. While statements are under way requests gather, so
-groups grow with the load, and the cost of a commit is shared.
+There is no timer. A single request is accepted immediately. While statements run, requests queue up, so
+groups grow with the load and share the cost of a commit.
 """
 
 import asyncio
@@ -10,60 +10,63 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from pointledger.api import metrics
-from pointledger.client.receipts import Verdict
+from pointledger.client.receipts import AcceptResult
 from pointledger.domain.commands import AnyCommand
 from pointledger.errors import BacklogFull, LedgerError
 from pointledger.storage.errors import is_transient
 
-AT_ONCE = 2  # groups under way: one waits for the disk while the other is made ready
-_MOST = 500  # of one group: its statement takes some 20 milliseconds
+AT_ONCE = 2  # groups in progress: one waits for the disk while the other is prepared
+_MAX_GROUP = 500  # commands; their statement takes about 20 milliseconds
 
-AcceptEach = Callable[[Sequence[AnyCommand]], list[Verdict | LedgerError]]
+AcceptEach = Callable[[Sequence[AnyCommand]], list[AcceptResult | LedgerError]]
 
 
-class _Waiting(NamedTuple):
+class _Pending(NamedTuple):
     command: AnyCommand
-    verdict: asyncio.Future[Verdict]
+    result: asyncio.Future[AcceptResult]
 
 
-class Accepting:
-    """Accepts commands of one event loop, in the threads of an executor."""
+class GroupCommit:
+    """Accepts the commands of one event loop in the threads of an executor."""
 
     def __init__(self, accept_each: AcceptEach, executor: Executor) -> None:
         self._accept_each = accept_each
         self._executor = executor
-        self._waiting: list[_Waiting] = []
+        self._pending: list[_Pending] = []
         self._groups: set[asyncio.Task[None]] = set()
 
-    async def accept(self, command: AnyCommand) -> Verdict:
-        """Returns when the command is durable. Raises what `Acceptance.accept_each` gives or raises."""
-        waiting = _Waiting(command, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+    async def accept(self, command: AnyCommand) -> AcceptResult:
+        """Return when the command is durable. Raises the errors of `Acceptance.accept_each`."""
+        pending = _Pending(command, asyncio.get_running_loop().create_future())
+        self._pending.append(pending)
         if len(self._groups) < AT_ONCE:
             group = asyncio.create_task(self._accept_all())
             self._groups.add(group)
             group.add_done_callback(self._groups.discard)
-        return await waiting.verdict
+        return await pending.result
 
     async def _accept_all(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        while self._pending:
+            group, self._pending = self._pending[:_MAX_GROUP], self._pending[_MAX_GROUP:]
             metrics.GROUP_SIZE.observe(len(group))
-            for waiting, verdict in zip(group, await self._verdicts(group), strict=True):
-                if waiting.verdict.done():  # its request was given up
+            for pending, result in zip(group, await self._results(group), strict=True):
+                if pending.result.done():  # the request was canceled
                     continue
-                if isinstance(verdict, Verdict):
-                    waiting.verdict.set_result(verdict)
+                if isinstance(result, AcceptResult):
+                    pending.result.set_result(result)
                 else:
-                    waiting.verdict.set_exception(verdict)
+                    pending.result.set_exception(result)
 
-    async def _verdicts(self, group: list[_Waiting]) -> list[Verdict | BaseException]:
-        """Each one's. What fails together and is not the database's doing is tried one by one."""
+    async def _results(self, group: list[_Pending]) -> list[AcceptResult | BaseException]:
+        """Return one result for each command.
+
+        If a group fails for a reason other than an outage or a full backlog, try its commands one by one.
+        """
         loop = asyncio.get_running_loop()
-        commands = [waiting.command for waiting in group]
+        commands = [pending.command for pending in group]
         try:
             return list(await loop.run_in_executor(self._executor, self._accept_each, commands))
         except Exception as error:
             if len(group) == 1 or is_transient(error) or isinstance(error, BacklogFull):
                 return [error] * len(group)
-        return [verdict for waiting in group for verdict in await self._verdicts([waiting])]
+        return [result for pending in group for result in await self._results([pending])]

@@ -1,4 +1,4 @@
-"""The guard before every route: who, how often, may they."""
+"""The dependency before every route: authentication, rate limit, authorization."""
 
 from fastapi import Request
 
@@ -6,46 +6,47 @@ from pointledger.api.auth import permissions
 from pointledger.api.auth.permissions import Principal
 from pointledger.api.auth.tokens import Unauthenticated
 from pointledger.api.schemas.envelope import Problem
-from pointledger.api.state import Gateway, gateway_of
-from pointledger.domain.values.actor import By
+from pointledger.api.state import ApiState, state_of
+from pointledger.domain.values.actor import Actor
 
 
 async def guard(request: Request) -> None:
-    """Lets pass, or raises Problem. Afterwards `principal_of` knows who asks."""
+    """Set the request's principal, or raise Problem."""
     method, path = request.method, request.scope["route"].path
     if permissions.TABLE.get((method, path), ...) is permissions.PUBLIC:
         return
-    gateway = gateway_of(request)
-    principal = await _principal(gateway, request)
-    buckets = gateway.services if principal.is_service or principal.is_admin else gateway.users
-    seconds = await buckets.take(f"{principal.tenant_id}:{principal.subject}")
+    api = state_of(request)
+    principal = await _principal(api, request)
+    is_trusted = principal.is_service or principal.is_admin
+    limits = api.limits.services if is_trusted else api.limits.users
+    seconds = await limits.take(f"{principal.tenant_id}:{principal.subject}")
     if seconds is not None:
         raise _too_many(seconds)
     permissions.check(principal, method, path, request.path_params.get("user_id"))
     if len(names := [name for name, _ in request.query_params.multi_items()]) > len(set(names)):
-        raise Problem(400, "query: each parameter once")
+        raise Problem(400, "query: each parameter must be given once")
     request.state.principal = principal
 
 
 def principal_of(request: Request) -> Principal:
-    """Who asks."""
+    """Return the principal that `guard` has set."""
     principal: Principal = request.state.principal
     return principal
 
 
-def by_of(request: Request) -> By:
-    """Who is behind a change of the programme: whoever the token names."""
-    return By(principal_of(request).subject)
+def actor_of(request: Request) -> Actor:
+    """Return the token's subject as the actor of a change to the program."""
+    return Actor(principal_of(request).subject)
 
 
-async def _principal(gateway: Gateway, request: Request) -> Principal:
-    """Who gives bad tokens is told so at a bounded rate; good ones from the same address pass."""
+async def _principal(api: ApiState, request: Request) -> Principal:
+    """Authenticate the request. The rate limit for bad tokens never blocks valid tokens from that address."""
     try:
-        return await gateway.tokens.principal(request.headers.getlist("authorization"))
+        return await api.tokens.principal(request.headers.getlist("authorization"))
     except Unauthenticated:
         peer = request.client.host if request.client else "unknown"
-        told = request.headers.getlist(gateway.callers.header)
-        seconds = await gateway.strangers.take(gateway.callers.caller(peer, told))
+        forwarded = request.headers.getlist(api.client_addresses.header)
+        seconds = await api.limits.unauthenticated.take(api.client_addresses.client(peer, forwarded))
         if seconds is not None:
             raise _too_many(seconds) from None
         raise

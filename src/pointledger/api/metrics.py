@@ -1,23 +1,29 @@
-"""What Prometheus reads at /metrics. Routes by their template: a person's id is no label."""
+"""Prometheus metrics of the API. The label is the route's template, so no label contains a user's id."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 REGISTRY = CollectorRegistry()
-REQUESTS = Counter("pointledger_http_requests", "Answers", ["method", "route", "status"], registry=REGISTRY)
-SECONDS = Histogram(
-    "pointledger_http_seconds", "From request to answer", ["route"], registry=REGISTRY, buckets=_BUCKETS
+REQUESTS = Counter(
+    "pointledger_http_requests", "HTTP responses", ["method", "route", "status"], registry=REGISTRY
 )
-UNDER_WAY = Gauge("pointledger_http_requests_under_way", "Requests without answer", registry=REGISTRY)
+SECONDS = Histogram(
+    "pointledger_http_seconds",
+    "Seconds from request to response",
+    ["route"],
+    registry=REGISTRY,
+    buckets=_BUCKETS,
+)
+UNDER_WAY = Gauge("pointledger_http_requests_under_way", "Requests in progress", registry=REGISTRY)
 GROUP_SIZE = Histogram(
     "pointledger_http_accepted_together",
-    "Commands per statement",
+    "Commands accepted per statement",
     registry=REGISTRY,
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
 )
 
 
 def exposition() -> bytes:
-    """All of them, in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)

@@ -1,4 +1,4 @@
-"""The edge: what is looked at before anything else, and counted after everything else."""
+"""Middleware: size and concurrency limits before the application, metrics and logs after it."""
 
 import time
 
@@ -10,16 +10,18 @@ from pointledger.logs import Log
 
 MOST_ADDRESS_BYTES = 8 * 1024
 MOST_HEADER_BYTES = 32 * 1024  # a token may have 8 KiB
-_ALWAYS = ("/healthz", "/readyz", "/metrics")  # whoever looks after us must not be sent away
+_UNLIMITED = ("/healthz", "/readyz", "/metrics")  # probes and Prometheus must get through under load
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR = 500
 
 _log = Log(__name__)
 
 
-class Edge:
-    """Wraps the application: sizes, how many requests at once, metrics, a log line for each failure. HEAD is
-    answered as GET would be, without the body."""
+class Middleware:
+    """Limits sizes and concurrent requests, records metrics and logs failures.
+
+    Answers HEAD as GET without the body.
+    """
 
     def __init__(self, app: ASGIApp, concurrency: int) -> None:
         self._app = app
@@ -33,9 +35,9 @@ class Edge:
         status = _SERVER_ERROR
         began = time.monotonic()
         is_head = scope["method"] == "HEAD"
-        asked = {**scope, "method": "GET"} if is_head else scope
+        inner = {**scope, "method": "GET"} if is_head else scope
 
-        async def sending(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -46,30 +48,30 @@ class Edge:
         self._under_way += 1
         metrics.UNDER_WAY.set(self._under_way)
         try:
-            if problem := self._refused(scope):
-                await problem.answer()(scope, receive, sending)
+            if problem := self._problem(scope):
+                await problem.response()(scope, receive, send_counted)
             else:
-                await self._app(asked, receive, sending)
+                await self._app(inner, receive, send_counted)
         finally:
             self._under_way -= 1
             metrics.UNDER_WAY.set(self._under_way)
-            self._count(scope["method"], asked, status, time.monotonic() - began)
+            self._count(scope["method"], inner, status, time.monotonic() - began)
 
-    def _refused(self, scope: Scope) -> Problem | None:
+    def _problem(self, scope: Scope) -> Problem | None:
         address = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if address > MOST_ADDRESS_BYTES:
-            return Problem(414, f"the address is longer than {MOST_ADDRESS_BYTES} bytes")
+            return Problem(414, f"the URL is longer than {MOST_ADDRESS_BYTES} bytes")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
             return Problem(431, f"the headers are larger than {MOST_HEADER_BYTES} bytes")
-        if self._under_way > self._concurrency and scope["path"] not in _ALWAYS:
-            return Problem(503, "too many requests are under way", retry_after=1)
+        if self._under_way > self._concurrency and scope["path"] not in _UNLIMITED:
+            return Problem(503, "too many concurrent requests", retry_after=1)
         return None
 
     def _count(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        told = method if method in _METHODS else "other"  # anybody may make one up
-        metrics.REQUESTS.labels(told, route, str(status)).inc()
+        label = method if method in _METHODS else "other"  # a client can send any method name
+        metrics.REQUESTS.labels(label, route, str(status)).inc()
         metrics.SECONDS.labels(route).observe(seconds)
         if status >= _SERVER_ERROR:
-            took = round(seconds * 1000)
-            _log.warning("answered", action="http", route=route, status=status, duration_ms=took)
+            duration_ms = round(seconds * 1000)
+            _log.warning("answered", action="http", route=route, status=status, duration_ms=duration_ms)

@@ -1,4 +1,4 @@
-"""What all requests of a process share: connections, threads, and those who wait."""
+"""The state that all requests of a process share: connections, threads and pending outcomes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,16 +12,16 @@ import sqlalchemy as sa
 from starlette.requests import Request
 
 from pointledger.api import group_commit
-from pointledger.api.auth.client_address import Callers
-from pointledger.api.auth.rate_limits import Buckets
+from pointledger.api.auth.client_address import ClientAddresses
+from pointledger.api.auth.rate_limits import RateLimits
 from pointledger.api.auth.tokens import Tokens
-from pointledger.api.group_commit import Accepting
-from pointledger.api.program import Programme
-from pointledger.api.queries import GatewayLookups
-from pointledger.api.waiting import Waiting
+from pointledger.api.group_commit import GroupCommit
+from pointledger.api.program import ProgramAdmin
+from pointledger.api.queries import ApiQueries
+from pointledger.api.waiting import OutcomeWaiter
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
-from pointledger.client.batches import BatchDoor
+from pointledger.client.batches import BatchAcceptor
 from pointledger.errors import NotConfigured
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
@@ -32,103 +32,127 @@ from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
 
-_ASKING_THREADS = 8  # with those that accept and the one that looks: less than the pool has connections
-_REDIS_SECONDS = 0.5  # a request waits no longer for Redis
-_BURST_SECONDS = 2  # of what a principal may ask
-_STRANGERS_BURST_SECONDS = 20
+_QUERY_THREADS = 8  # with the threads for accepting and for outcomes: fewer than the pool has connections
+_REDIS_SECONDS = 0.5  # the longest that a request waits for Redis
+_BURST_SECONDS = 2  # of a principal's rate
+_UNAUTHENTICATED_BURST_SECONDS = 20  # of an address' rate
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """One process' gateway."""
+class Limits:
+    """The rate limits by kind of caller."""
+
+    users: RateLimits
+    services: RateLimits
+    unauthenticated: RateLimits  # requests without a valid token, by address
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """The state of one API process."""
 
     settings: Settings
     database: sa.Engine
-    lookups: GatewayLookups
-    batches: BatchDoor
-    programme: Programme
+    queries: ApiQueries
+    batches: BatchAcceptor
+    program: ProgramAdmin
     tokens: Tokens
-    accepting: Accepting
-    waiting: Waiting
-    users: Buckets
-    services: Buckets
-    strangers: Buckets  # those whose tokens are not believed, by address
-    callers: Callers
+    group_commit: GroupCommit
+    waiting: OutcomeWaiter
+    limits: Limits
+    client_addresses: ClientAddresses
     exporter: Exporter
     threads: ThreadPoolExecutor
 
-    async def ask(
-        self, question: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    async def run_in_thread(
+        self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        """Runs what blocks in a thread."""
+        """Run a blocking function in a thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, lambda: question(*args, **kwargs))
+        return await loop.run_in_executor(self.threads, lambda: function(*args, **kwargs))
 
 
-def gateway_of(request: Request) -> Gateway:
-    """The gateway that serves a request."""
-    gateway: Gateway = request.app.state.gateway
-    return gateway
+def state_of(request: Request) -> ApiState:
+    """Return the state of the process that serves the request."""
+    api: ApiState = request.app.state.api
+    return api
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway on the servers that the settings name. Raises NotConfigured, DatabaseNotMigrated,
-    LaneCountDiffers, UnsafeConfiguration, and what the database raises when it is away."""
+async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
+    """Connect to the servers that the settings name.
+
+    Raises NotConfigured, DatabaseNotMigrated, LaneCountDiffers, UnsafeConfiguration, and the driver's error
+    if the database is unavailable.
+    """
     tokens = Tokens(settings)
-    database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
-    await asyncio.to_thread(require_current, database, settings.lanes)
-    await asyncio.to_thread(require_safe, database, settings)
+    database = await _open_database(settings)
     client = redis_client.connect(settings)
     doorbells = Doorbells(client, producer_app(settings), settings)
-    asked = _redis(settings, _REDIS_SECONDS)
-    heard = _redis(settings, None)  # silence is no fault of a subscription
+    redis_requests = _redis(settings, _REDIS_SECONDS)
     acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
-    lookups = GatewayLookups(database)
+    queries = ApiQueries(database)
     with (
         ThreadPoolExecutor(group_commit.AT_ONCE, "accept") as accept_threads,
-        ThreadPoolExecutor(1, "look") as look_thread,
-        ThreadPoolExecutor(_ASKING_THREADS, "ask") as ask_threads,
+        ThreadPoolExecutor(_QUERY_THREADS, "query") as query_threads,
     ):
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(
-            heard, settings, lambda ids: loop.run_in_executor(look_thread, lookups.answers, ids)
-        )
-        waiting.start()
         try:
-            yield Gateway(
-                settings=settings,
-                database=database,
-                lookups=lookups,
-                batches=BatchDoor(database, acceptance, settings),
-                programme=Programme(database),
-                tokens=tokens,
-                accepting=Accepting(acceptance.accept_each, accept_threads),
-                waiting=waiting,
-                users=_buckets(asked, settings, "user", settings.http_user_rate, _BURST_SECONDS),
-                services=_buckets(asked, settings, "service", settings.http_service_rate, _BURST_SECONDS),
-                strangers=_buckets(
-                    asked, settings, "stranger", settings.http_stranger_rate, _STRANGERS_BURST_SECONDS
-                ),
-                callers=Callers(settings),
-                exporter=Exporter(database, client, settings),
-                threads=ask_threads,
-            )
+            async with _open_waiter(settings, queries) as waiting:
+                yield ApiState(
+                    settings=settings,
+                    database=database,
+                    queries=queries,
+                    batches=BatchAcceptor(database, acceptance, settings),
+                    program=ProgramAdmin(database),
+                    tokens=tokens,
+                    group_commit=GroupCommit(acceptance.accept_each, accept_threads),
+                    waiting=waiting,
+                    limits=_limits(redis_requests, settings),
+                    client_addresses=ClientAddresses(settings),
+                    exporter=Exporter(database, client, settings),
+                    threads=query_threads,
+                )
         finally:
-            await waiting.stop()
-            await asked.aclose()
-            await heard.aclose()
+            await redis_requests.aclose()
             doorbells.close()
             database.dispose()
 
 
-def _buckets(
-    client: redis.asyncio.Redis, settings: Settings, kind: str, rate: int, burst_seconds: int
-) -> Buckets:
-    return Buckets(client, f"{settings.redis_prefix}:rate:{kind}", rate, burst_seconds * rate)
+@asynccontextmanager
+async def _open_waiter(settings: Settings, queries: ApiQueries) -> AsyncIterator[OutcomeWaiter]:
+    client = _redis(settings, None)  # a subscription can be silent for long, so no timeout
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, "outcomes") as thread:
+        waiter = OutcomeWaiter(
+            client, settings, lambda ids: loop.run_in_executor(thread, queries.results, ids)
+        )
+        waiter.start()
+        try:
+            yield waiter
+        finally:
+            await waiter.stop()
+            await client.aclose()
+
+
+async def _open_database(settings: Settings) -> sa.Engine:
+    database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
+    await asyncio.to_thread(require_current, database, settings.lanes)
+    await asyncio.to_thread(require_safe, database, settings)
+    return database
+
+
+def _limits(client: redis.asyncio.Redis, settings: Settings) -> Limits:
+    def limits(kind: str, rate: int, burst_seconds: int) -> RateLimits:
+        return RateLimits(client, f"{settings.redis_prefix}:rate:{kind}", rate, burst_seconds * rate)
+
+    return Limits(
+        users=limits("user", settings.http_user_rate, _BURST_SECONDS),
+        services=limits("service", settings.http_service_rate, _BURST_SECONDS),
+        unauthenticated=limits("stranger", settings.http_stranger_rate, _UNAUTHENTICATED_BURST_SECONDS),
+    )
 
 
 def _redis(settings: Settings, seconds: float | None) -> redis.asyncio.Redis:

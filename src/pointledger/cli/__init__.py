@@ -1,15 +1,15 @@
-"""Owns the command line: `pointledger`. Every command has `--json`; status and errors go to stderr.
+"""The command line: `pointledger`. Every command has `--json`. Status and errors go to stderr.
 
-    app         the commands in one place, and what an error prints and ends with
+    app         all commands, and how an error is printed
     commands/   enqueue, outcome, cancel, replay, batches
-    accounts/   account, entries, holds, wallets, erase, and what may be asked of a user
-    program/    tenant, rule, expiry policy
+    accounts/   accounts, entries, holds, wallets, erase, and other queries about a user
+    program/    tenants, rules, expiry policies
     operations/ checks, dead commands and dead letters, jobs, processes
     arguments   arguments and options that several commands share
-    session     settings, database and client for the length of a command
+    session     settings, database and client for one command
     input       files, `-`, and the JSON in them
     output      tables for people, JSON for programs
-    progress    outcomes of many commands, counted as they come
+    progress    counts the outcomes of many commands
 
 Exit status: 0 done or applied; 1 refused, dead, unknown, or a broken invariant; 2 bad input; 3 still pending.
 """

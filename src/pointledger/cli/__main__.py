@@ -1,4 +1,4 @@
-"""`python -m pointledger.cli`, where the script `pointledger` is not installed."""
+"""Runs the command line as `python -m pointledger.cli`, if the script `pointledger` is not installed."""
 
 from pointledger.cli.app import main
 

@@ -1,4 +1,4 @@
-"""Files, `-` for what is piped in, and the JSON in them. Everything is read within a limit."""
+"""Reads files or stdin (`-`), and the JSON in them, within limits."""
 
 import getpass
 import gzip
@@ -15,46 +15,46 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from pointledger.domain.values.actor import By
+from pointledger.domain.values.actor import Actor
 from pointledger.domain.values.fields import EntityId, Moment
 from pointledger.domain.values.json_values import read_json
 from pointledger.errors import LedgerError
 
-MAX_LINE_BYTES = 1 << 20  # 16 KiB of metadata, each letter as \\u0000, fits ten times
-_MAX_DOCUMENT_BYTES = 16 << 20  # some ten thousand rules
-_MOST_OF_A_REASON = 500  # characters
-_GZIP_MAGIC = b"\x1f\x8b"  # no line of JSON begins so
+MAX_LINE_BYTES = 1 << 20  # ten times 16 KiB of metadata with each character as \\u0000
+_MAX_DOCUMENT_BYTES = 16 << 20  # about ten thousand rules
+_MAX_REASON = 500  # characters
+_GZIP_MAGIC = b"\x1f\x8b"  # JSON never begins with these bytes
 
 
 class InputUnreadable(LedgerError, ValueError):
-    """The file cannot be read. Give the path of a readable file, or - for what is piped in."""
+    """The file cannot be read. Give the path of a readable file, or - for stdin."""
 
 
 class Lines:
-    """The lines of a file, unpacked if need be. One that is too long comes cut, just above the limit."""
+    """The lines of a file, plain or gzip. A line that is too long is cut just above the limit."""
 
     def __init__(self, packed: io.BufferedReader, bytes_total: int | None) -> None:
         self._packed = packed
-        self.bytes_total = bytes_total  # of the file as it lies there; None where nobody knows
+        self.bytes_total = bytes_total  # of the stored file; None for stdin
         is_gzip = packed.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
         self._stream: Any = gzip.GzipFile(fileobj=packed) if is_gzip else packed
 
     @property
     def bytes_read(self) -> int:
-        """Of the file as it lies there, to compare with `bytes_total`."""
+        """Return the bytes read of the stored file, to compare with `bytes_total`."""
         return self._packed.tell() if self.bytes_total is not None else 0
 
     def __iter__(self) -> Iterator[bytes]:
-        most = MAX_LINE_BYTES + 2  # one more than allowed, and the line's end
-        while line := self._stream.readline(most):
+        limit = MAX_LINE_BYTES + 2  # one more than allowed, and the line's end
+        while line := self._stream.readline(limit):
             yield line
             while line and not line.endswith(b"\n"):
-                line = self._stream.readline(most)
+                line = self._stream.readline(limit)
 
 
 @contextmanager
 def opened_lines(name: str) -> Iterator[Lines]:
-    """Lines of JSON from a file, plain or gzip, or from `-`. Raises InputUnreadable."""
+    """Open JSON lines from a file, plain or gzip, or from `-`. Raises InputUnreadable."""
     with _opened(name) as stream:
         try:
             lines = Lines(stream, None if name == "-" else Path(name).stat().st_size)
@@ -64,7 +64,7 @@ def opened_lines(name: str) -> Iterator[Lines]:
 
 
 def read_document(name: str, *, decimals: bool = False) -> Any:
-    """The JSON of a file or of `-`. Raises InputUnreadable, and ValueError for what is no JSON."""
+    """Read the JSON of a file or of `-`. Raises InputUnreadable, and ValueError if it is not JSON."""
     with _opened(name) as stream:
         try:
             content = stream.read(_MAX_DOCUMENT_BYTES + 1)
@@ -75,8 +75,18 @@ def read_document(name: str, *, decimals: bool = False) -> Any:
     return parse(content, decimals=decimals)
 
 
+def read_valid(name: str, invalid: type[LedgerError], *, decimals: bool = False) -> Any:
+    """Read the JSON of a file or of `-`. Raises InputUnreadable, and `invalid` if it is not JSON."""
+    try:
+        return read_document(name, decimals=decimals)
+    except InputUnreadable:
+        raise
+    except ValueError as error:
+        raise invalid(f"{name}: {error}") from None
+
+
 def parse(text: bytes | str, *, decimals: bool = False) -> Any:
-    """Strict JSON in UTF-8. Raises ValueError with a message for people."""
+    """Parse strict JSON in UTF-8. Raises ValueError with a message for people."""
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         return read_json(text, decimals=decimals)
@@ -84,30 +94,30 @@ def parse(text: bytes | str, *, decimals: bool = False) -> Any:
         raise ValueError(f"not UTF-8: {error.reason} at byte {error.start + 1}") from None
     except JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
-    except ArithmeticError:  # a Decimal's exponent has bounds, too
+    except ArithmeticError:  # a Decimal's exponent has bounds
         raise ValueError("a number is out of range") from None
 
 
-Why = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the act (`acts`).")
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="The reason, for the audit log.")
 ]
 
 
-def by(reason: str | None) -> By:
-    """Who does it, by the name of the machine's user, and why."""
+def actor(reason: str | None) -> Actor:
+    """Return the actor: the operating system's user name, and the reason."""
     name = re.sub(r"[^A-Za-z0-9_.:@-]", "_", getpass.getuser())
-    return By(f"cli:{name}"[:64], reason[:_MOST_OF_A_REASON].replace("\x00", "") if reason else None)
+    return Actor(f"cli:{name}"[:64], reason[:_MAX_REASON].replace("\x00", "") if reason else None)
 
 
 def entity_id(text: str) -> str:
-    """A tenant's or a user's id from the command line. Raises BadParameter."""
+    """Validate a tenant's or user's id. Raises BadParameter."""
     return str(_checked(EntityId, text))
 
 
 def moment(text: str) -> datetime:
-    """An instant with its offset from the command line. Raises BadParameter."""
+    """Parse a time with its UTC offset. Raises BadParameter."""
     found = _checked(Moment, text)
-    assert isinstance(found, datetime), "that is what a moment is"
+    assert isinstance(found, datetime), "a Moment is a datetime"
     return found
 
 
@@ -125,7 +135,7 @@ def _opened(name: str) -> Iterator[io.BufferedReader]:
         try:
             yield piped
         finally:
-            piped.detach()  # it is not ours to close
+            piped.detach()  # stdin stays open
         return
     try:
         stream = Path(name).open("rb")  # noqa: SIM115  closed below

@@ -1,4 +1,4 @@
-"""What a command says: tables for people or JSON for programs on stdout; status and errors on stderr."""
+"""Prints tables for people or JSON for programs to stdout, and status and errors to stderr."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from rich.text import Text
 DONE, FAILED, BAD_INPUT, PENDING = 0, 1, 2, 3  # exit statuses
 
 _WANTS_JSON = "pointledger.wants_json"
-_UNBOUNDED_WIDTH = 1000  # where stdout is no terminal nothing is cut or folded
+_UNBOUNDED_WIDTH = 1000  # if stdout is not a terminal, nothing is cut or folded
 
-_COLOURS = {"applied": "green", "pending": "yellow", "refused": "red", "dead": "bold red"}
+_COLORS = {"applied": "green", "pending": "yellow", "refused": "red", "dead": "bold red"}
 
 
 def _remember(context: typer.Context, value: bool) -> bool:
@@ -24,41 +24,42 @@ def _remember(context: typer.Context, value: bool) -> bool:
 
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print JSON, for programs.", is_eager=True, callback=_remember),
+    typer.Option("--json", help="Print JSON for programs.", is_eager=True, callback=_remember),
 ]
 
 
 def wants_json(context: Any) -> bool:
-    """Whether `--json` was given, to any command of this call."""
+    """Return whether any command of this call has `--json`."""
     return bool(context.meta.get(_WANTS_JSON))
 
 
 def print_json(value: object) -> None:
-    """One JSON document on one line; ASCII, so that no terminal and no encoding is in its way."""
+    """Print one JSON document on one line, in ASCII, so that it works with every terminal and encoding."""
     typer.echo(json.dumps(value, default=str))
 
 
 def note(message: str, style: str = "") -> None:
-    """A line for the person who looks on."""
+    """Print a line for people to stderr."""
     stderr().print(plain(message, style), soft_wrap=True)
 
 
 def stderr() -> Console:
-    """Made anew each time: tests and pipes exchange the stream."""
+    """Create a console for the current stderr, because tests replace the stream."""
     return Console(stderr=True, highlight=False)
 
 
 def plain(value: object, style: str = "") -> Text:
-    """Text as it is: no markup, no escape sequences; they may be anybody's data."""
+    """Return the text without markup and escape sequences, because it can contain untrusted data."""
     text = "" if value is None else str(value)
     safe = "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        for character in text
     )
-    return Text(safe, style or _COLOURS.get(safe, ""))
+    return Text(safe, style or _COLORS.get(safe, ""))
 
 
 def print_table(columns: Sequence[str], lines: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A row per line; numbers to the right."""
+    """Print one row per line, with numbers aligned to the right."""
     body = [list(line) for line in lines]
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
@@ -69,8 +70,15 @@ def print_table(columns: Sequence[str], lines: Iterable[Sequence[object]], title
     _print(table)
 
 
+def print_rows(
+    columns: Sequence[str], rows: Iterable[Mapping[str, object]], title: str | None = None
+) -> None:
+    """Print these columns of the rows."""
+    print_table(columns, [[row[column] for column in columns] for row in rows], title)
+
+
 def print_fields(fields: Mapping[str, object]) -> None:
-    """One thing, a line for each of its fields."""
+    """Print one line per field."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -80,7 +88,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 def unless_recorded(fields: Mapping[str, object]) -> dict[str, object]:
-    """Drops each recorded figure that equals the current one: for people."""
+    """Drop recorded figures that equal the current ones."""
     recorded = "recorded_"
     return {
         name: value
@@ -90,7 +98,7 @@ def unless_recorded(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Sentences, each on a line of its own."""
+    """Print each sentence on its own line."""
     console = Console(highlight=False)
     for line in lines:
         console.print(plain(line), soft_wrap=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""Outcomes of many commands, counted as they come."""
+"""Counts the outcomes of many commands."""
 
 import time
 from collections import Counter, deque
@@ -9,42 +9,42 @@ import typer
 from pointledger.cli.output import DONE, FAILED, PENDING
 from pointledger.client.client import PointsClient
 
-_AT_ONCE = 1000  # outcomes per look
-_PAUSE_SECONDS = 0.1  # when a look brought nothing: looking costs the workers their database
-STANDSTILL_SECONDS = 60.0  # a failing command waits 30 s in all before it is dead; then nothing moves
+_CHUNK = 1000  # outcomes per query
+_PAUSE_SECONDS = 0.1  # between queries without a new outcome, because they load the workers' database
+STANDSTILL_SECONDS = 60.0  # a failing command is dead after 30 s, so nothing moves after that
 
 
 class Tally:
-    """Knows the commands it was given that have no outcome yet, and counts the outcomes of the others."""
+    """Polls commands until they have outcomes, and counts the outcomes."""
 
     def __init__(self, client: PointsClient) -> None:
         self._client = client
-        self._waiting: deque[Sequence[str]] = deque()
+        self._pending: deque[Sequence[str]] = deque()
         self.applied = 0
         self.refused: Counter[str] = Counter()
         self.dead = 0
 
     @property
     def done(self) -> int:
-        """Commands that have their outcome."""
+        """Return the number of commands with an outcome."""
         return self.applied + self.refused.total() + self.dead
 
     @property
     def pending(self) -> int:
-        """Commands that have none yet."""
-        return sum(len(part) for part in self._waiting)
+        """Return the number of commands without an outcome."""
+        return sum(len(chunk) for chunk in self._pending)
 
     def add(self, task_ids: Sequence[str]) -> None:
-        """Counts these, too."""
-        for start in range(0, len(task_ids), _AT_ONCE):
-            self._waiting.append(task_ids[start : start + _AT_ONCE])
+        """Add commands to poll."""
+        for start in range(0, len(task_ids), _CHUNK):
+            self._pending.append(task_ids[start : start + _CHUNK])
 
-    def look(self) -> bool:
-        """Looks at those that have waited longest; whether any of them has its outcome now."""
-        if not self._waiting:
+    def poll(self) -> bool:
+        """Query the next chunk of pending commands. Return whether any of them has an outcome now."""
+        if not self._pending:
             return False
-        part = self._waiting.popleft()
-        outcomes = self._client.outcomes(part)
+        chunk = self._pending.popleft()
+        outcomes = self._client.outcomes(chunk)
         for outcome in outcomes:
             if outcome.state == "applied":
                 self.applied += 1
@@ -52,26 +52,26 @@ class Tally:
                 self.refused[outcome.reason or ""] += 1
             elif outcome.state == "dead":
                 self.dead += 1
-        rest = [task_id for task_id, outcome in zip(part, outcomes, strict=True) if not outcome.is_final]
-        if len(rest) == len(part):  # the next look is at others: this part may wait for a failing command
-            self._waiting.append(part)
+        rest = [task_id for task_id, outcome in zip(chunk, outcomes, strict=True) if not outcome.is_final]
+        if len(rest) == len(chunk):  # query others next, because this chunk may be behind a failing command
+            self._pending.append(chunk)
             return False
         if rest:
-            self._waiting.appendleft(rest)
+            self._pending.appendleft(rest)
         return True
 
     def wait(self, on_change: Callable[[], None]) -> None:
-        """Until every command has its outcome, or nothing has moved for a minute."""
+        """Poll until every command has an outcome, or no outcome has arrived for a minute."""
         moved_at = time.monotonic()
-        while self._waiting and time.monotonic() - moved_at < STANDSTILL_SECONDS:
-            if self.look():
+        while self._pending and time.monotonic() - moved_at < STANDSTILL_SECONDS:
+            if self.poll():
                 moved_at = time.monotonic()
                 on_change()
             else:
                 time.sleep(_PAUSE_SECONDS)
 
     def exit(self, *, waited: bool) -> typer.Exit:
-        """How a command that handed them over ends."""
+        """Return the exit of the command, by the outcomes."""
         if waited and self.pending:
             return typer.Exit(PENDING)
         return typer.Exit(FAILED if self.dead or self.refused else DONE)

@@ -1,4 +1,4 @@
-"""Settings, database and client for the length of one command."""
+"""Opens settings, database and client for one command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pointledger.cli.output import note
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
 from pointledger.client.client import PointsClient
-from pointledger.client.queries.ledger import Lookups
+from pointledger.client.queries.ledger import LedgerQueries
 from pointledger.errors import LedgerError, SettingsInvalid
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
@@ -19,28 +19,31 @@ from pointledger.settings import Settings, from_environment
 from pointledger.storage.database import engine_for
 from pointledger.storage.migrate import require_current
 
-HOME = Path(".data")  # of the embedded servers, in the current folder; ./dev run has its own there, too
+HOME = Path(".data")  # of the embedded servers, in the current folder; ./dev run uses it too
 
 
 @contextmanager
 def opened_settings() -> Iterator[Settings]:
-    """The environment's settings; where they name no server, those of the embedded pair under `.data/`,
-    which is attached to, or started until the command ends. Raises SettingsInvalid, ServersUnavailable."""
+    """Open the environment's settings. Raises SettingsInvalid and ServersUnavailable.
+
+    If they name no server, use the embedded servers under `.data/`. They are started for this command unless
+    they already run.
+    """
     settings = from_environment()
-    if settings.database_url or settings.redis_url:  # a half of it is not completed by other servers
+    if settings.database_url or settings.redis_url:  # never mix a given server with an embedded one
         yield settings
         return
-    from pointledger.embedded import EmbeddedServers  # noqa: PLC0415  not needed where servers are given
+    from pointledger.embedded import EmbeddedServers  # noqa: PLC0415  only needed without given servers
 
-    note(f"POINTLEDGER_DATABASE_URL is not set: using the servers of {HOME}/", "dim")
+    note(f"POINTLEDGER_DATABASE_URL is not set; using the embedded servers in {HOME}/", "dim")
     with EmbeddedServers(HOME) as urls:
         yield settings.model_copy(update=urls.as_settings())
 
 
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[sa.Engine]:
-    """The database, if it fits this program. Raises DatabaseNotMigrated and LaneCountDiffers."""
-    with malformed_urls_named():
+    """Open the database. Raises DatabaseNotMigrated and LaneCountDiffers."""
+    with named_url_errors():
         engine = engine_for(settings.database, pgbouncer=settings.pgbouncer)
     try:
         require_current(engine, settings.lanes)
@@ -51,8 +54,8 @@ def opened_database(settings: Settings) -> Iterator[sa.Engine]:
 
 @contextmanager
 def opened_client(settings: Settings) -> Iterator[PointsClient]:
-    """A client of that database."""
-    with malformed_urls_named():
+    """Open a client."""
+    with named_url_errors():
         client = PointsClient.connect(settings)
     with client:
         yield client
@@ -62,7 +65,7 @@ def opened_client(settings: Settings) -> Iterator[PointsClient]:
 def opened_acceptance(
     database: sa.Engine, settings: Settings, backlog: Backlog | None = None
 ) -> Iterator[Acceptance]:
-    """The door into the journal of that database, with its doorbells. `backlog`: what closes it."""
+    """Open an acceptor for the database's journal. `backlog` limits what it accepts."""
     doorbells = Doorbells(redis_client.connect(settings), producer_app(settings), settings)
     try:
         yield Acceptance(database, doorbells, settings, backlog)
@@ -71,32 +74,32 @@ def opened_acceptance(
 
 
 @contextmanager
-def looking_up() -> Iterator[Lookups]:
-    """What may be asked; Redis is not needed for it."""
+def opened_queries() -> Iterator[LedgerQueries]:
+    """Open the ledger's queries, which do not need Redis."""
     with opened_settings() as settings, opened_database(settings) as database:
-        yield Lookups(database)
+        yield LedgerQueries(database)
 
 
 @contextmanager
 def reading() -> Iterator[sa.Connection]:
-    """A connection to look things up."""
+    """Open a connection for reading."""
     with opened_settings() as settings, opened_database(settings) as database, database.connect() as opened:
         yield opened
 
 
 @contextmanager
 def writing() -> Iterator[sa.Connection]:
-    """One transaction, committed if the block ends well."""
+    """Open a transaction that commits if the block succeeds."""
     with opened_settings() as settings, opened_database(settings) as database, database.begin() as opened:
         yield opened
 
 
 @contextmanager
-def malformed_urls_named() -> Iterator[None]:
-    """Lets a URL that cannot be read be a clear error. Raises SettingsInvalid."""
+def named_url_errors() -> Iterator[None]:
+    """Raise SettingsInvalid, with the settings' names, for a malformed URL."""
     try:
         yield
     except LedgerError:
         raise
-    except ValueError as error:  # what URL parsers raise
+    except ValueError as error:  # raised by URL parsers
         raise SettingsInvalid(f"POINTLEDGER_DATABASE_URL or POINTLEDGER_REDIS_URL: {error}") from None

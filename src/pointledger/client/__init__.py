@@ -1,1 +1,1 @@
-"""How commands get in and answers get out."""
+"""Accepts commands and answers queries: the library that services import."""

@@ -1,8 +1,8 @@
-"""Acceptance: the one door into the journal, behind every door. What it accepts is durable.
+"""Writes commands to the journal. Every entry point uses it, and a command is durable when it returns.
 
-A command is new, or it repeats one: the same id, or the same key of the same tenant, actor and kind. A
-repetition with the same content answers with the first one's outcome, also under its own id; with other
-content it is refused, and nothing of what came with it is accepted.
+A command is a duplicate if an earlier one has the same id, or the same key with the same tenant, actor and
+kind. A duplicate with the same content gets the outcome of the first command, also under its own id. A
+duplicate with other content is rejected, together with all commands of the same call.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -16,49 +16,42 @@ from sqlalchemy import orm
 from pointledger import failpoints
 from pointledger.client.after_commit import Ring, ring_after_commit
 from pointledger.client.backlog import Backlog
-from pointledger.client.duplicates import first_of_each, note_repetitions, told
-from pointledger.client.receipts import Receipt, Verdict, _receipt
+from pointledger.client.duplicates import describe, first_of_each, note_duplicates
+from pointledger.client.receipts import AcceptResult, Receipt, receipt_of
 from pointledger.domain.commands import AnyCommand
-from pointledger.domain.commands.records import Line, encode
+from pointledger.domain.commands.records import JournalRecord, encode
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers, LedgerError
 from pointledger.ids import show_id
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
-from pointledger.storage.database import AnyConnection, committing_each, execute
+from pointledger.storage.database import AnyConnection, autocommit_engine, execute
 from pointledger.storage.errors import (
     DATABASE_ERRORS,
     LOCK_TIMED_OUT,
     Attempt,
     is_transient,
     sqlstate,
-    telling,
+    translate_errors,
 )
-from pointledger.storage.queue import journal
+from pointledger.storage.queue import journal, pending
 
-_AT_ONCE = 1000  # commands per statement: more gain nothing and hold their keys longer
-
-
-_TRIES = 3  # when the connection is lost: sending again is safe, for the ids stay the same
-
+_AT_ONCE = 1000  # commands per statement: more are no faster and lock their keys longer
+_ATTEMPTS = 3  # when the connection is lost: another attempt is safe, because the ids stay the same
 
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
-
-
 _SET_IDLE_TIMEOUT = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
-
 
 _NOTHING = "nothing was accepted"
 
-
 Written = TypeVar("Written")
-
-
 CallersConnection = sa.Connection | orm.Session | psycopg.Connection[Any]
 
 
 class Acceptance:
-    """Accepts commands, in transactions of its own or in the caller's. With a `backlog` it accepts nothing
-    while too much waits: each method raises BacklogFull then, and nothing has happened."""
+    """Accepts commands, in its own transactions or in the caller's.
+
+    With a `backlog`, each method raises BacklogFull while too many commands are pending, and accepts none.
+    """
 
     def __init__(
         self,
@@ -68,7 +61,7 @@ class Acceptance:
         backlog: Backlog | None = None,
     ) -> None:
         self._database = database
-        self._committing_each = committing_each(database)
+        self._autocommit = autocommit_engine(database)
         self._backlog = backlog
         self._doorbells = doorbells
         self.lanes = settings.lanes
@@ -76,139 +69,149 @@ class Acceptance:
         self._idle_timeout = {"timeout": str(settings.idle_timeout_ms)}
 
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
-        """Returns when all are committed, in the order given; rings their lanes.
+        """Commit all commands in the given order and ring their lanes.
 
-        Raises IdempotencyKeyReused (then nothing is accepted, but for one case that the message tells:
-        the other content was committed while we waited for it), AcceptanceBusy (then all others are
-        accepted), and DatabaseAway and DatabaseFailed, which say whether something may be accepted. Sending
-        the same commands again is always safe.
+        Raise IdempotencyKeyReused: no command is accepted, unless the other content was committed during the
+        call; then the message says that the others are accepted. Raise AcceptanceBusy: all others are
+        accepted. DatabaseAway and DatabaseFailed say whether some commands may be accepted. Sending the same
+        commands again is always safe.
         """
-        with telling(_NOTHING, lambda: _maybe(commands)) as attempt:
+        with translate_errors(_NOTHING, lambda: _maybe(commands)) as attempt:
             self._require_room()
-            lines = [encode(command, self.lanes) for command in commands]
+            records = [encode(command, self.lanes) for command in commands]
             try:
-                new = self._commit(lines, attempt)
+                new = self._commit(records, attempt)
             except DATABASE_ERRORS as error:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
-                new = self._commit_row_by_row(lines, attempt)
-        receipt = _receipt(lines, new)
+                new = self._commit_one_by_one(records, attempt)
+        receipt = receipt_of(records, new)
         self.ring(receipt)
         return receipt
 
-    def accept_each(self, commands: Sequence[AnyCommand]) -> list[Verdict | LedgerError]:
-        """Accepts commands that have nothing to do with each other, in one transaction: what is wrong with
-        one touches no other. Each one's verdict, or IdempotencyKeyReused or AcceptanceBusy.
+    def accept_each(self, commands: Sequence[AnyCommand]) -> list[AcceptResult | LedgerError]:
+        """Accept independent commands in one transaction: an error of one does not affect the others.
 
-        A repetition answers with the first one's id; its own is not kept, for nobody has been told it. Raises
-        DatabaseAway and DatabaseFailed, as `accept` does.
+        Return each command's result, or its IdempotencyKeyReused or AcceptanceBusy. A duplicate returns the
+        first command's id; its own is not kept, because no caller has seen it. Raise DatabaseAway and
+        DatabaseFailed, as `accept` does.
         """
-        with telling(_NOTHING, lambda: _maybe(commands)) as attempt:
+        with translate_errors(_NOTHING, lambda: _maybe(commands)) as attempt:
             self._require_room()
-            lines = [encode(command, self.lanes) for command in commands]
+            records = [encode(command, self.lanes) for command in commands]
             try:
-                verdicts = self._commit_each(lines, attempt)
+                results = self._commit_each(records, attempt)
             except DATABASE_ERRORS as error:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
-                verdicts = [self._commit_one(line, attempt) for line in lines]
-        self._doorbells.ring({line.lane for line in lines})
-        return verdicts
+                results = [self._commit_one(record, attempt) for record in records]
+        self._doorbells.ring({record.lane for record in records})
+        return results
 
     def accept_within(
         self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None = None
     ) -> Receipt:
-        """Accepts in the caller's open READ COMMITTED transaction: accepted when that commits.
+        """Accept commands in the caller's open READ COMMITTED transaction, which commits them.
 
-        With an ORM session the lanes are rung after its commit, by `ring` if given; otherwise call `ring`
-        then. Raises IdempotencyKeyReused and AcceptanceBusy, after which the transaction is as it was before,
-        and what the caller's connection raises.
+        With an ORM session, the lanes are rung after its commit, by `ring` if given. Otherwise the caller
+        calls `ring` then. Raise IdempotencyKeyReused and AcceptanceBusy, which leave the transaction as it
+        was, and the errors of the caller's connection.
         """
-        with telling(_NOTHING):
+        with translate_errors(_NOTHING):
             self._require_room()
-        lines = [encode(command, self.lanes) for command in commands]
+        records = [encode(command, self.lanes) for command in commands]
         inner = connection.connection() if isinstance(connection, orm.Session) else connection
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
         execute(inner, "SAVEPOINT pointledger_accept")
         try:
-            new = self._write(inner, lines)
+            new = self._write(inner, records)
         except BaseException as error:
-            with suppress(Exception):  # the caller hears of the first error
+            with suppress(Exception):  # the caller gets the first error
                 execute(inner, "ROLLBACK TO SAVEPOINT pointledger_accept")
             if sqlstate(error) == LOCK_TIMED_OUT:
-                raise AcceptanceBusy("nothing of this call is accepted", 0) from error
+                raise AcceptanceBusy("no command of this call is accepted", 0) from error
             raise
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
-        receipt = _receipt(lines, new)
+        receipt = receipt_of(records, new)
         if isinstance(connection, orm.Session):
             ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)
         return receipt
 
     def ring(self, receipt: Receipt) -> None:
-        """Tells the workers; best effort, for the beat looks after what waits. Also where nothing is new:
-        the answer to an earlier try may have been lost before it rang."""
+        """Ring the lanes of the receipt; best effort, because beat also rings lanes whose commands wait.
+
+        Duplicates ring as well: an earlier call may have committed and failed before it rang.
+        """
         self.ring_lanes(receipt.lanes)
 
     def ring_lanes(self, lanes: Iterable[int]) -> None:
-        """The same, of lanes."""
+        """Ring these lanes; best effort."""
         self._doorbells.ring(lanes)
 
     def has_room(self, lanes: Collection[int]) -> bool:
-        """Whether each of the lanes has less than a batch waiting. Feeders of much ask before they go on, so
-        that a live command waits behind one batch at most."""
-        with telling(), self._database.connect() as connection:
-            return not journal.full_lanes(connection, sorted(lanes), self._batch_size)
+        """Return whether each lane has less than a batch pending.
 
-    def _commit_each(self, lines: Sequence[Line], attempt: Attempt) -> list[Verdict | LedgerError]:
-        if self._commit_alone(lines, attempt):
-            return [Verdict(lines[0].id, True)]
-        return self._committed(lambda connection: self._write_each(connection, lines), attempt)
+        A bulk caller checks it between calls, so a live command waits behind one batch at most.
+        """
+        with translate_errors(), self._database.connect() as connection:
+            return not pending.full_lanes(connection, sorted(lanes), self._batch_size)
 
-    def _commit_one(self, line: Line, attempt: Attempt) -> Verdict | LedgerError:
+    def _commit_each(
+        self, records: Sequence[JournalRecord], attempt: Attempt
+    ) -> list[AcceptResult | LedgerError]:
+        if self._commit_alone(records, attempt):
+            return [AcceptResult(records[0].id, True)]
+        return self._committed(lambda connection: self._write_each(connection, records), attempt)
+
+    def _commit_one(self, record: JournalRecord, attempt: Attempt) -> AcceptResult | LedgerError:
         try:
-            return self._commit_each([line], attempt)[0]
+            return self._commit_each([record], attempt)[0]
         except DATABASE_ERRORS as error:
             if sqlstate(error) != LOCK_TIMED_OUT:
                 raise
-            return AcceptanceBusy(show_id(line.id), 0)
+            return AcceptanceBusy(show_id(record.id), 0)
 
-    def _write_each(self, connection: sa.Connection, lines: Sequence[Line]) -> list[Verdict | LedgerError]:
-        verdicts: list[Verdict | LedgerError] = [Verdict(line.id, True) for line in lines]
-        if journal.accept(connection, lines, self.lanes) == len(lines):
-            return verdicts
+    def _write_each(
+        self, connection: sa.Connection, records: Sequence[JournalRecord]
+    ) -> list[AcceptResult | LedgerError]:
+        results: list[AcceptResult | LedgerError] = [AcceptResult(record.id, True) for record in records]
+        if journal.accept(connection, records, self.lanes) == len(records):
+            return results
         self._require_lanes(connection)
-        for position, first_id, same_content in journal.firsts(connection, lines):
-            line = lines[position]
+        for position, first_id, same_content in journal.firsts(connection, records):
+            record = records[position]
             if not same_content:
-                verdicts[position] = IdempotencyKeyReused(f"id {show_id(line.id)}")
-            elif first_id != line.id:
-                verdicts[position] = Verdict(first_id, False)
-        return verdicts
+                results[position] = IdempotencyKeyReused(f"id {show_id(record.id)}")
+            elif first_id != record.id:
+                results[position] = AcceptResult(first_id, False)
+        return results
 
-    def _commit(self, lines: Sequence[Line], attempt: Attempt) -> int:
-        if self._commit_alone(lines, attempt):
+    def _commit(self, records: Sequence[JournalRecord], attempt: Attempt) -> int:
+        if self._commit_alone(records, attempt):
             return 1
-        return self._committed(lambda connection: self._write(connection, lines), attempt)
+        return self._committed(lambda connection: self._write(connection, records), attempt)
 
-    def _commit_alone(self, lines: Sequence[Line], attempt: Attempt) -> bool:
-        """A command that comes alone in one statement, which is its own transaction. False: it repeats
-        another, or did not come alone, and nothing has happened."""
+    def _commit_alone(self, records: Sequence[JournalRecord], attempt: Attempt) -> bool:
+        """Accept a single command in one statement without a transaction block.
+
+        Return False, without a change, if there are more commands or if it is a duplicate.
+        """
 
         def transact() -> int:
             failpoints.before("accept-commit")
-            with self._committing_each.connect() as connection:
+            with self._autocommit.connect() as connection:
                 attempt.committing()
-                written = journal.accept(connection, lines, self.lanes)
+                written = journal.accept(connection, records, self.lanes)
             failpoints.after("accept-commit")
             return written
 
-        return len(lines) == 1 and self._tried(transact, attempt) == 1
+        return len(records) == 1 and self._retried(transact, attempt) == 1
 
     def _committed(self, write: Callable[[sa.Connection], Written], attempt: Attempt) -> Written:
         def transact() -> Written:
             with self._database.begin() as connection:
-                # Frozen between its statements, a process would keep others from its keys for ever.
+                # A process that stalls between its statements must not keep its keys locked.
                 execute(connection, _SET_IDLE_TIMEOUT, self._idle_timeout)
                 written = write(connection)
                 failpoints.before("accept-commit")
@@ -216,51 +219,51 @@ class Acceptance:
             failpoints.after("accept-commit")
             return written
 
-        return self._tried(transact, attempt)
+        return self._retried(transact, attempt)
 
     @staticmethod
-    def _tried(transact: Callable[[], Written], attempt: Attempt) -> Written:
-        """Again, when nobody is at fault: the ids stay the same."""
-        for tries_left in reversed(range(_TRIES)):
+    def _retried(transact: Callable[[], Written], attempt: Attempt) -> Written:
+        """Run `transact`, and run it again if the connection is lost: the ids stay the same."""
+        for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 with attempt.transacting():
                     return transact()
             except DATABASE_ERRORS as error:
-                if not tries_left or not _is_lost(error):
+                if not attempts_left or not _is_lost(error):
                     raise
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    def _commit_row_by_row(self, lines: Sequence[Line], attempt: Attempt) -> int:
-        """So that somebody's open transaction with the same key stalls only its own twin."""
+    def _commit_one_by_one(self, records: Sequence[JournalRecord], attempt: Attempt) -> int:
+        """Commit each command alone, so an open transaction with the same key blocks only its duplicate."""
         with self._database.connect() as connection:
-            first_of_each(connection, lines)  # a reuse that can be seen already: nothing is accepted
+            first_of_each(connection, records)  # raises for a reused key that is visible already
         new, busy, reused = 0, [], []
-        for line in lines:
+        for record in records:
             try:
-                new += self._commit([line], attempt)
+                new += self._commit([record], attempt)
             except IdempotencyKeyReused:
-                reused.append(told(line))  # the twin had other content
+                reused.append(describe(record))  # the other transaction committed other content
             except DATABASE_ERRORS as error:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
-                busy.append(show_id(line.id))
+                busy.append(show_id(record.id))
         if busy or reused:
-            self._doorbells.ring({line.lane for line in lines})
+            self._doorbells.ring({record.lane for record in records})
         if reused:
             raise IdempotencyKeyReused(f"{'; '.join(reused)}; the others are accepted")
         if busy:
             raise AcceptanceBusy(f"{', '.join(busy)}; all others are accepted", new)
         return new
 
-    def _write(self, connection: AnyConnection, lines: Sequence[Line]) -> int:
-        """Writes the commands that are new; how many. What repeats another is checked and noted."""
+    def _write(self, connection: AnyConnection, records: Sequence[JournalRecord]) -> int:
+        """Write the new commands and return how many there are. Check duplicates and note their ids."""
         new = 0
-        for start in range(0, len(lines), _AT_ONCE):
-            part = lines[start : start + _AT_ONCE]
+        for start in range(0, len(records), _AT_ONCE):
+            part = records[start : start + _AT_ONCE]
             written = journal.accept(connection, part, self.lanes)
             if written < len(part):
                 self._require_lanes(connection)
-                note_repetitions(connection, part)
+                note_duplicates(connection, part)
             new += written
         return new
 
@@ -274,12 +277,13 @@ class Acceptance:
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Whether it is worth to try at once again: not where somebody's lock, or the pool, made us wait."""
+    """Return whether another attempt can succeed at once: not if a lock or the pool timed out."""
     has_waited = isinstance(error, sa.exc.TimeoutError) or sqlstate(error) == LOCK_TIMED_OUT
     return is_transient(error) and not has_waited
 
 
 def _maybe(commands: Sequence[AnyCommand]) -> str:
-    few = len(commands) == 1
-    which = f"command {show_id(commands[0].id)}" if few else f"some or all of {len(commands)} commands"
-    return f"{which} may be accepted; sending the same {'object' if few else 'objects'} again is safe"
+    if len(commands) == 1:
+        command_id = show_id(commands[0].id)
+        return f"command {command_id} may be accepted; sending the same object again is safe"
+    return f"some or all of {len(commands)} commands may be accepted; sending the same objects again is safe"

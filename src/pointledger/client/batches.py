@@ -1,9 +1,8 @@
-"""The door for many earns at once. A batch becomes that many earn commands, accepted all or none; each has
-an outcome of its own, and one failure does not touch the others.
+"""Accepts batches of earns. Each row becomes an earn command, and the commands are accepted all or none.
 
-The commands' ids follow from the batch's id and their places in it. So the batch's row, which is written in
-the same transaction, is all that has to be remembered: sending the batch again finds it and does nothing.
-A row that is no earn command is kept as it came, and its outcome is refused with INVALID_COMMAND.
+Each command has its own outcome, and a failure does not affect the others. The commands' ids are derived from
+the batch's id and their positions, so the batch's row is enough to recognize a batch that is sent again. An
+invalid row is kept as a dead letter, and its outcome is refused with INVALID_COMMAND.
 """
 
 import json
@@ -24,21 +23,21 @@ from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import Earn, command_from
 from pointledger.domain.commands.outcomes import INVALID_COMMAND, Outcome
 from pointledger.domain.values.fields import EntityId, Key
-from pointledger.domain.values.validation import explain
+from pointledger.domain.values.validation import describe
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage.database import looking, transaction
-from pointledger.storage.errors import DATABASE_ERRORS, Attempt, is_transient, telling
+from pointledger.storage.database import read_only, transaction
+from pointledger.storage.errors import DATABASE_ERRORS, Attempt, is_transient, translate_errors
 from pointledger.storage.queries import outcomes
 from pointledger.storage.queue import batches, dead_letters
 from pointledger.storage.queue.batches import Batch
 
-MOST_ROWS = 50_000  # all are accepted in one transaction: two seconds
-_TRIES = 3  # when the connection is lost, or somebody is sending the same batch
+MOST_ROWS = 50_000  # accepted in one transaction, which takes two seconds
+_ATTEMPTS = 3  # when the connection is lost, or another client sends the same batch
 _OUTCOMES_AT_ONCE = 1_000
 _FIELDS = frozenset({"user_id", "amount", "expires_at", "occurred_at", "reason", "source", "description"})
-_DOOR = "batch-earn"
+_ENTRY_POINT = "batch-earn"
 _MAYBE = "the batch may have been accepted; sending it again with the same key is safe"
 
 Row = tuple[str, int] | Mapping[str, Any]
@@ -46,36 +45,48 @@ Row = tuple[str, int] | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class BatchReceipt:
-    """What was accepted: the batch's id, and its commands' ids in the order of its rows. `new`: how many
-    commands were not there before; 0 when the batch was sent again."""
+    """What was accepted of a batch."""
 
     batch_id: str
+    """The batch's id."""
     task_ids: tuple[str, ...]
+    """The ids of its commands, in the order of its rows."""
     new: int
+    """How many commands were accepted by this call: 0 when the batch was sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """What came of a batch as a whole; `state` is pending as long as some command waits, then done."""
+    """What came of a batch as a whole."""
 
     batch_id: str
+    """The batch's id."""
     tenant_id: str
+    """Its tenant."""
     state: str
+    """`pending` as long as some command is pending, then `done`."""
     accepted_at: datetime
+    """When it was accepted."""
     size: int
+    """How many rows it has."""
     applied: int
-    refused: dict[str, int]  # by reason
+    """How many were applied."""
+    refused: dict[str, int]
+    """How many were refused, by reason."""
     dead: int
+    """How many are dead."""
     pending: int
+    """How many are pending."""
     points_earned: int
+    """The points that were granted in all."""
 
     def as_json(self) -> dict[str, Any]:
-        """The fields, moments in ISO 8601 UTC."""
+        """Return the fields, with times in ISO 8601 UTC."""
         return asdict(self) | {"accepted_at": self.accepted_at.isoformat().replace("+00:00", "Z")}
 
 
-class BatchDoor:
-    """Accepts batches of earns, and tells what came of them."""
+class BatchAcceptor:
+    """Accepts batches of earns and returns their outcomes."""
 
     def __init__(self, database: sa.Engine, acceptance: Acceptance, settings: Settings) -> None:
         self._database = database
@@ -83,9 +94,11 @@ class BatchDoor:
         self._settings = settings
 
     def accept(self, tenant_id: str, given: Sequence[Row | Any], key: str, actor: str) -> BatchReceipt:
-        """Accepts the batch, unless it was accepted before. Raises InvalidCommand where not a row but the
-        batch is malformed, IdempotencyKeyReused, and DatabaseAway and DatabaseFailed, which say whether the
-        batch may be accepted."""
+        """Accept the batch, unless it was accepted before.
+
+        Raise InvalidCommand if the batch itself is malformed, and IdempotencyKeyReused. DatabaseAway and
+        DatabaseFailed say whether the batch may be accepted.
+        """
         _check(EntityId, tenant_id, "tenant_id")
         _check(EntityId, actor, "actor")
         _check(Key, key, "idempotency_key")
@@ -93,19 +106,19 @@ class BatchDoor:
             raise InvalidCommand(f"rows: a batch has 1 to {MOST_ROWS} rows, not {len(given)}")
         rows = [_fields(row) for row in given]
         batch = Batch(new_id(), tenant_id, _fingerprint(rows), len(rows))
-        with telling("nothing was accepted", lambda: _MAYBE) as attempt:
-            for tries_left in reversed(range(_TRIES)):
+        with translate_errors("nothing was accepted", lambda: _MAYBE) as attempt:
+            for attempts_left in reversed(range(_ATTEMPTS)):
                 try:
                     with attempt.transacting():
                         return self._accept(batch, rows, key, actor, attempt)
                 except DATABASE_ERRORS as error:
-                    if not tries_left or not is_transient(error):
+                    if not attempts_left or not is_transient(error):
                         raise
                     time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _accept(self, batch: Batch, rows: list[Any], key: str, actor: str, attempt: Attempt) -> BatchReceipt:
-        commands, misfits = _expanded(batch, rows, actor)
+        commands, rejected = _expanded(batch, rows, actor)
         with transaction(self._database, self._settings) as connection:
             is_new = batches.note(
                 connection,
@@ -117,39 +130,46 @@ class BatchDoor:
                 size=batch.size,
             )
             if not is_new:
-                return _repeated(batches.first(connection, batch.tenant_id, actor, key), batch, key)
-            receipt = self._write(connection, commands, misfits)
+                return _receipt_of_duplicate(
+                    batches.first(connection, batch.tenant_id, actor, key), batch, key
+                )
+            receipt = self._write(connection, commands, rejected)
             attempt.committing()
         self._acceptance.ring(receipt)
         return BatchReceipt(show_id(batch.id), _task_ids(batch), receipt.new)
 
     def _write(
-        self, connection: sa.Connection, commands: list[Earn], misfits: list[tuple[UUID, Any, str]]
+        self, connection: sa.Connection, commands: list[Earn], rejected: list[tuple[UUID, Any, str]]
     ) -> Receipt:
-        for task_id, row, error in misfits:
+        for task_id, row, error in rejected:
             raw = json.dumps(row, default=str).encode()
             dead_letters.keep(
-                connection, door=_DOOR, task_id=task_id, raw=raw, reason=INVALID_COMMAND, error=error
+                connection,
+                entry_point=_ENTRY_POINT,
+                task_id=task_id,
+                raw=raw,
+                reason=INVALID_COMMAND,
+                error=error,
             )
         if not commands:
             return Receipt([], 0, frozenset())
         return self._acceptance.accept_within(commands, connection)
 
     def pages(self, batch_id: str) -> Iterator[list[UUID]]:
-        """The commands of a batch, in the order of its rows, a thousand at a time. Raises BatchMissing."""
+        """Yield the ids of a batch's commands in the order of its rows, page by page. Raise BatchMissing."""
         ids = _command_ids(self._batch(batch_id))
         return (ids[start : start + _OUTCOMES_AT_ONCE] for start in range(0, len(ids), _OUTCOMES_AT_ONCE))
 
     def outcomes_of(self, page: list[UUID]) -> list[Outcome]:
-        """The outcome of each."""
-        with looking(self._database) as connection:
+        """Return the outcome of each command of a page."""
+        with read_only(self._database) as connection:
             found = outcomes.outcomes(connection, page)
         return [found[command_id] for command_id in page]
 
     def outcome(self, batch_id: str) -> BatchOutcome:
-        """What came of the whole. Raises BatchMissing."""
+        """Count the outcomes of the whole batch. Raise BatchMissing."""
         batch = self._batch(batch_id)
-        assert batch.accepted_at, "what stands in the table has its moment"
+        assert batch.accepted_at, "a batch in the table has the moment of its acceptance"
         states = {"applied": 0, "refused": 0, "dead": 0, "pending": 0}
         refused: dict[str, int] = {}
         points = 0
@@ -174,25 +194,25 @@ class BatchDoor:
 
     def _batch(self, batch_id: str) -> Batch:
         try:
-            asked = parse_id(batch_id)
+            wanted = parse_id(batch_id)
         except ValueError as error:
             raise InvalidCommand(f"batch_id: {error}") from None
-        with looking(self._database) as connection:
-            found = batches.batch(connection, asked)
+        with read_only(self._database) as connection:
+            found = batches.batch(connection, wanted)
         if found is None:
             raise BatchMissing(batch_id)
         return found
 
 
 def _expanded(batch: Batch, rows: list[Any], actor: str) -> tuple[list[Earn], list[tuple[UUID, Any, str]]]:
-    """The rows as commands; and those that are none, each with its id and what is wrong with it."""
-    commands, misfits = [], []
+    """Return the valid rows as commands, and each invalid row with its id and error."""
+    commands, rejected = [], []
     for command_id, row in zip(_command_ids(batch), rows, strict=True):
         try:
             commands.append(_command(batch, command_id, row, actor))
         except InvalidCommand as error:
-            misfits.append((command_id, row, str(error)))
-    return commands, misfits
+            rejected.append((command_id, row, str(error)))
+    return commands, rejected
 
 
 def _command(batch: Batch, command_id: UUID, row: Any, actor: str) -> Earn:
@@ -203,12 +223,12 @@ def _command(batch: Batch, command_id: UUID, row: Any, actor: str) -> Earn:
     source = {"source": f"batch {show_id(batch.id)}"}
     fields = source | row | {"id": command_id, "tenant_id": batch.tenant_id, "actor": actor}
     command = command_from(Earn.kind, fields)
-    assert isinstance(command, Earn), "that is its kind"
+    assert isinstance(command, Earn), "command_from returns the class of the kind"
     return command
 
 
 def _fields(row: Any) -> Any:
-    """A row as an object, where it is a pair; anything else is left to be refused."""
+    """Return a pair as an object; leave an invalid row as it is."""
     if isinstance(row, Mapping):
         return dict(row)
     if isinstance(row, tuple) and len(row) == 2:  # noqa: PLR2004  (user and amount)
@@ -217,12 +237,12 @@ def _fields(row: Any) -> Any:
 
 
 def _fingerprint(rows: list[Any]) -> bytes:
-    """Tells whether two batches ask for the same."""
+    """Return a digest that is equal for batches with the same content."""
     text = json.dumps(rows, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=16).digest()
 
 
-def _repeated(known: Batch, sent: Batch, key: str) -> BatchReceipt:
+def _receipt_of_duplicate(known: Batch, sent: Batch, key: str) -> BatchReceipt:
     if (known.fingerprint, known.size) != (sent.fingerprint, sent.size):
         raise IdempotencyKeyReused(f"batch {show_id(known.id)}, key {key}")
     return BatchReceipt(show_id(known.id), _task_ids(known), 0)
@@ -241,4 +261,4 @@ def _check(kind: Any, value: object, name: str) -> None:
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        raise InvalidCommand(f"{name}: {explain(error)}") from None
+        raise InvalidCommand(f"{name}: {describe(error)}") from None

@@ -1,4 +1,4 @@
-"""The client: how a service asks the ledger. When `enqueue` returns, the command is durable."""
+"""Provides the client of the ledger. A command is durable when `enqueue` returns."""
 
 import time
 import weakref
@@ -11,55 +11,56 @@ import sqlalchemy as sa
 
 from pointledger.client.acceptor import CallersConnection
 from pointledger.client.batches import BatchOutcome, BatchReceipt, Row
-from pointledger.client.connections import Connected, Sent, connected
+from pointledger.client.connections import Connected, SentCommands, connected
 from pointledger.client.forks import PerProcess
-from pointledger.client.queries.ledger import Lookups
+from pointledger.client.queries.ledger import LedgerQueries
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.outcomes import Outcome
-from pointledger.domain.values.actor import By
+from pointledger.domain.values.actor import Actor
 from pointledger.errors import ClientClosed, ClientNotCopied, InvalidCommand, WaitTimedOut
 from pointledger.ids import parse_id
 from pointledger.settings import Settings, from_environment
-from pointledger.storage.errors import telling
+from pointledger.storage.errors import translate_errors
 from pointledger.storage.migrate import require_current
 from pointledger.storage.queries import outcomes as outcome_queries
 from pointledger.storage.queue import journal
-from pointledger.storage.queue.failures import Which
+from pointledger.storage.queue.failures import DeadCommandFilter
 
-_OPERATOR = By()  # who acts on what waits when nobody says so
-_POLL_SECONDS = 0.25  # while waiting for an outcome, should its announcement be lost
+_OPERATOR = Actor()  # of a control call that names no actor
+_POLL_SECONDS = 0.25  # while waiting for an outcome, in case its notification is lost
 
 
-class PointsClient(Lookups):
-    """Enqueues commands and looks up outcomes, accounts and entries.
+class PointsClient(LedgerQueries):
+    """Enqueues commands, and reads outcomes, accounts and entries.
 
-    Threads may share a client, and so may processes that are forked after it was made: each opens connections
-    of its own. It cannot be copied or pickled (ClientNotCopied).
+    Threads may share a client, and so may processes that are forked after it was made: each opens its own
+    connections. A client cannot be copied or pickled (ClientNotCopied).
 
-    Every method may raise DatabaseAway and DatabaseFailed, whose `maybe_done` tells whether the call may have
-    taken effect, and after `close` ClientClosed. All errors are LedgerErrors. Redis may be away.
+    Every method may raise DatabaseAway and DatabaseFailed, whose `maybe_done` says whether the call may have
+    taken effect, and ClientClosed after `close`. Queries may also raise TenantMissing, AccountMissing and
+    AnswerTooLate. All errors are LedgerErrors. Redis may be down.
     """
 
     def __init__(self, settings: Settings, connect: Callable[[Settings], Connected] = connected) -> None:
-        """As `connect`, but the database is not asked whether it fits, so it may be away. Raises
+        """Make a client as `connect` does, but without a look at the database, which may be down. Raises
         NotConfigured."""
         self._connected = PerProcess(lambda: connect(settings))
         self._is_closed = False
-        # The thread of a client that was forgotten ends, too. At exit it ends anyway.
+        # Ends the listening thread of a client that is freed without `close`. At exit it ends anyway.
         weakref.finalize(self, _stop_listening, self._connected).atexit = False
         self._connected.get()
 
     @classmethod
     def connect(cls, settings: Settings | None = None) -> "PointsClient":
-        """A client for the servers that the settings, or the environment, name.
+        """Make a client for the servers that the settings, or the environment, name.
 
-        Raises SettingsInvalid, NotConfigured, DatabaseNotMigrated, LaneCountDiffers and DatabaseAway.
+        Raise SettingsInvalid, NotConfigured, DatabaseNotMigrated, LaneCountDiffers and DatabaseAway.
         """
         settings = settings or from_environment()
         client = cls(settings)
         try:
-            with telling():
+            with translate_errors():
                 require_current(client._database, settings.lanes)
         except BaseException:
             client.close()
@@ -67,8 +68,8 @@ class PointsClient(Lookups):
         return client
 
     def close(self) -> None:
-        """Closes this process' connections; those of others that share the client stay. Whoever waits gets
-        ClientClosed. Closing again does nothing."""
+        """Close this process' connections. Other processes that share the client keep theirs. A call that
+        waits in another thread raises ClientClosed. Closing again does nothing."""
         self._is_closed = True
         if own := self._connected.made():
             own.close()
@@ -84,7 +85,7 @@ class PointsClient(Lookups):
 
     @property
     def _own(self) -> Connected:
-        """This process' connections. Raises ClientClosed."""
+        """Return this process' connections. Raise ClientClosed."""
         if self._is_closed:
             raise ClientClosed
         return self._connected.get()
@@ -96,32 +97,34 @@ class PointsClient(Lookups):
     # ------------------------------------------------------------------------------------- accepting
 
     def enqueue(self, command: AnyCommand, connection: CallersConnection | None = None) -> str:
-        """Accepts a command; its task id. See `accept` for what `connection` does and what is raised."""
+        """Accept a command and return its task id. The command is durable then, or when your `connection`
+        commits. See `accept` for that and for what is raised."""
         own = self._own
-        heard = own.announcements.heard()
+        sequence = own.notifications.sequence()
         receipt = self.accept([command], connection)
         (task_id,), (lane,) = receipt.task_ids, receipt.lanes
-        own.note_sent(task_id, Sent(lane, heard[lane] if receipt.new else 0))
+        own.note_sent(task_id, SentCommands(lane, sequence[lane] if receipt.new else 0))
         return task_id
 
     def enqueue_many(
         self, commands: Sequence[AnyCommand], connection: CallersConnection | None = None
     ) -> list[str]:
-        """Accepts commands in one statement per thousand and one transaction; their task ids, in order."""
+        """Accept commands in one transaction and return their task ids, in order. Many are faster than one by
+        one: a statement takes a thousand."""
         return self.accept(commands, connection).task_ids
 
     def accept(self, commands: Sequence[AnyCommand], connection: CallersConnection | None = None) -> Receipt:
-        """Accepts commands, all or none; what is new among them.
+        """Accept commands, all or none.
 
-        `connection`: the caller's own open transaction on the same database, READ COMMITTED. The commands
-        are then accepted when it commits; after that call `ring` (an ORM session rings by itself).
-        Raises IdempotencyKeyReused when an id or key was used with other content, AcceptanceBusy when
-        another open transaction holds the same key, BacklogFull while too much waits (then nothing is
-        accepted). Sending the same objects again is always safe.
+        `connection`: your own open transaction on the same database, READ COMMITTED. The commands are
+        accepted when it commits. Call `ring` after that; an ORM session rings by itself.
 
-        In the caller's transaction these errors leave it as it was before the call. What goes wrong with the
-        caller's connection itself comes as that connection's own error, of SQLAlchemy or psycopg: the
-        transaction has failed with it.
+        Raises IdempotencyKeyReused when an id or key was used with other content, AcceptanceBusy when another
+        open transaction holds the same key, and BacklogFull while too many commands are pending. Sending the
+        same objects again is always safe.
+
+        In your transaction these errors leave it as it was before the call. An error of your connection comes
+        as SQLAlchemy or psycopg raises it, and then the transaction has failed.
         """
         if connection is None:
             return self._own.acceptance.accept(commands)
@@ -130,97 +133,99 @@ class PointsClient(Lookups):
     def batch_earn(
         self, tenant_id: str, rows: Sequence[Row], *, idempotency_key: str, actor: str = "service"
     ) -> BatchReceipt:
-        """Accepts an earn per row, all or none: `(user_id, amount)`, or an object with an earn's fields. A
-        row that is no earn is refused by itself; the others go on. Sending the same rows with the same key
-        again changes nothing. Raises IdempotencyKeyReused for other rows, InvalidCommand."""
+        """Accept an earn per row, all or none. A row is `(user_id, amount)`, or a dictionary with an earn's
+        fields. A row that is no earn is refused by itself. Sending the same rows with the same key again
+        changes nothing. Raises IdempotencyKeyReused for other rows, and InvalidCommand."""
         return self._own.batches.accept(tenant_id, rows, idempotency_key, actor)
 
     def has_room(self, lanes: Collection[int]) -> bool:
-        """Whether each lane has less than a batch waiting; whoever feeds much asks before going on."""
+        """Say whether each lane has less than a batch of pending commands. A program that sends much waits
+        until it has."""
         return self._own.acceptance.has_room(lanes)
 
     def ring(self, receipt: Receipt) -> None:
-        """Tells the workers, after the commit of a transaction of the caller's."""
+        """Wake the workers, after the commit of your own transaction."""
         self._own.acceptance.ring(receipt)
 
     def _ring_lanes(self, lanes: Collection[int]) -> None:
-        """After the commit of a session, which may outlive the client, or have come into a forked process."""
+        """Ring after a session's commit. The session may outlive the client, or be in a forked process."""
         if not self._is_closed:
             self._connected.get().doorbells.ring(lanes)
 
     # -------------------------------------------------------------------------------------- outcomes
 
     def outcome(self, task_id: str) -> Outcome:
-        """What came of a command. Raises InvalidCommand for what is no id."""
+        """Read the outcome of a command. Raises InvalidCommand for a malformed id."""
         return self.outcomes([task_id])[0]
 
     def outcomes(self, task_ids: Sequence[str]) -> list[Outcome]:
-        """What came of each, in the order asked."""
-        with telling():
+        """Read the outcomes of commands, in the order of the ids."""
+        with translate_errors():
             return self._read(task_ids)
 
     def _read(self, task_ids: Sequence[str]) -> list[Outcome]:
         ids = [_id_of(task_id) for task_id in task_ids]
         with self._own.reads.connect() as connection:
             found = outcome_queries.outcomes(connection, ids)
-        return [found[asked] for asked in ids]
+        return [found[command_id] for command_id in ids]
 
     def batch_outcome(self, batch_id: str) -> BatchOutcome:
-        """What came of a batch as a whole. Raises BatchMissing."""
+        """Read the outcome of a batch as a whole. Raises BatchMissing."""
         return self._own.batches.outcome(batch_id)
 
     def batch_outcomes(self, batch_id: str) -> Iterator[Outcome]:
-        """What came of each row of a batch, in their order. Raises BatchMissing."""
+        """Read the outcome of each row of a batch, in their order. Raises BatchMissing."""
         for page in self._own.batches.pages(batch_id):
             yield from self._own.batches.outcomes_of(page)
 
     def wait(self, task_id: str, timeout: float = 10.0) -> Outcome:
-        """The outcome, as soon as it is final; `timeout` in seconds. Raises WaitTimedOut."""
+        """Wait until the outcome is final and return it. `timeout` is in seconds. Raises WaitTimedOut."""
         give_up_at = time.monotonic() + timeout
         own = self._own
-        sent = own.sent(task_id) or Sent(self._lane_of(task_id), 0)
-        with own.announcements.of(sent.lane, sent.heard) as news:
+        sent = own.sent(task_id) or SentCommands(self._lane_of(task_id), 0)
+        with own.notifications.of(sent.lane, sent.sequence) as notified:
             while True:
                 seconds_left = give_up_at - time.monotonic()
-                news.wait(min(max(seconds_left, 0), _POLL_SECONDS))
-                news.clear()
+                notified.wait(min(max(seconds_left, 0), _POLL_SECONDS))
+                notified.clear()
                 if (outcome := self.outcome(task_id)).is_final:
                     return outcome
                 if seconds_left <= 0:
                     raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
 
     def _lane_of(self, task_id: str) -> int | None:
-        with telling(), self._own.reads.connect() as connection:
+        with translate_errors(), self._own.reads.connect() as connection:
             return journal.lane_of(connection, _id_of(task_id))
 
-    # --------------------------------------------------------------------------------- what waits
+    # -------------------------------------------------------------------- pending and dead commands
 
-    def cancel(self, task_id: str, by: By = _OPERATOR) -> Outcome:
-        """Withdraws a command that still waits: refused, with the reason CANCELLED. Raises NotWaiting when
-        it is too late."""
-        self._own.control.cancel(task_id, by)
-        with telling(maybe=lambda: "the command is cancelled") as attempt:
+    def cancel(self, task_id: str, actor: Actor = _OPERATOR) -> Outcome:
+        """Cancel a pending command. Its outcome is refused, with the reason CANCELLED. Raises NotWaiting
+        when it is too late."""
+        self._own.control.cancel(task_id, actor)
+        with translate_errors(maybe=lambda: "the command is canceled") as attempt:
             attempt.maybe_done = True
             return self._read([task_id])[0]
 
-    def retry(self, task_id: str, by: By = _OPERATOR) -> str:
-        """Lets a dead command try again, once its cause is put right; its own id. Raises NotDead."""
-        return self._own.control.retry(task_id, by)
+    def retry(self, task_id: str, actor: Actor = _OPERATOR) -> str:
+        """Retry a dead command, once its cause is put right. Returns its id, which stays. Raises NotDead."""
+        return self._own.control.retry(task_id, actor)
 
-    def retry_all(self, which: Which, by: By = _OPERATOR) -> Iterator[list[str]]:
-        """Lets all dead commands of these try again, piece by piece; each piece's ids once it is done."""
+    def retry_all(self, which: DeadCommandFilter, actor: Actor = _OPERATOR) -> Iterator[list[str]]:
+        """Retry all dead commands that match, piece by piece. Yields the ids of each piece when it is
+        done."""
         which = self._own.control.dead_by_now(which)
-        while retried := self._own.control.retry_some(which, by):
+        while retried := self._own.control.retry_some(which, actor):
             yield retried
 
-    def pause(self, tenant_id: str, by: By = _OPERATOR) -> datetime:
-        """Lets the tenant's commands, which are accepted all the same, and its sweeps wait; since when. When
-        it returns, nothing of the tenant is being applied any more. Raises TenantMissing."""
-        return self._own.control.pause(tenant_id, by)
+    def pause(self, tenant_id: str, actor: Actor = _OPERATOR) -> datetime:
+        """Pause a tenant: its commands are accepted and stay pending, and its jobs wait. No command of the
+        tenant is being applied when it returns. Returns since when. Raises TenantMissing."""
+        return self._own.control.pause(tenant_id, actor)
 
-    def resume(self, tenant_id: str, by: By = _OPERATOR) -> bool:
-        """Lets the tenant's commands go on; whether it was paused. Raises TenantMissing."""
-        return self._own.control.resume(tenant_id, by)
+    def resume(self, tenant_id: str, actor: Actor = _OPERATOR) -> bool:
+        """Resume a paused tenant. Returns whether it was paused. Raises TenantMissing."""
+        return self._own.control.resume(tenant_id, actor)
 
 
 def _id_of(task_id: str) -> UUID:
@@ -232,4 +237,4 @@ def _id_of(task_id: str) -> UUID:
 
 def _stop_listening(connections: PerProcess[Connected]) -> None:
     if own := connections.made():
-        own.announcements.stop()
+        own.notifications.stop()

@@ -1,37 +1,42 @@
-"""Repetitions: commands that were accepted before, by their ids or keys."""
+"""Finds duplicates: commands whose id or key was accepted before."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from pointledger.domain.commands.records import Line
+from pointledger.domain.commands.records import JournalRecord
 from pointledger.errors import IdempotencyKeyReused
 from pointledger.ids import show_id
 from pointledger.storage.database import AnyConnection
 from pointledger.storage.queue import journal
 
 
-def note_repetitions(connection: AnyConnection, lines: Sequence[Line]) -> None:
-    """Lets every repetition answer with its first. Raises IdempotencyKeyReused where contents differ."""
-    firsts = first_of_each(connection, lines)
-    assert len(firsts) == len(lines), "the caller's transaction must be READ COMMITTED"
+def note_duplicates(connection: AnyConnection, records: Sequence[JournalRecord]) -> None:
+    """Give each duplicate the outcome of its first command. Raise IdempotencyKeyReused if contents differ."""
+    firsts = first_of_each(connection, records)
+    assert len(firsts) == len(records), "the caller's transaction must be READ COMMITTED"
     aliases = {
-        line.id: firsts[position] for position, line in enumerate(lines) if firsts[position] != line.id
+        record.id: firsts[position]
+        for position, record in enumerate(records)
+        if firsts[position] != record.id
     }
     if aliases:
         journal.add_aliases(connection, aliases)
 
 
-def first_of_each(connection: AnyConnection, lines: Sequence[Line]) -> dict[int, UUID]:
-    """By position: the command in the journal that a line is, or repeats. Raises IdempotencyKeyReused."""
+def first_of_each(connection: AnyConnection, records: Sequence[JournalRecord]) -> dict[int, UUID]:
+    """Return by position the id of the journaled command that a record is, or duplicates.
+
+    Raise IdempotencyKeyReused if contents differ.
+    """
     firsts: dict[int, UUID] = {}
-    for position, first_id, same_content in journal.firsts(connection, lines):
+    for position, first_id, same_content in journal.firsts(connection, records):
         if not same_content:
-            raise IdempotencyKeyReused(f"{told(lines[position])}; nothing of this call is accepted")
-        if firsts.get(position) != lines[position].id:
+            raise IdempotencyKeyReused(f"{describe(records[position])}; no command of this call is accepted")
+        if firsts.get(position) != records[position].id:
             firsts[position] = first_id
     return firsts
 
 
-def told(line: Line) -> str:
-    """Which command it is, for an error."""
-    return f"id {show_id(line.id)}, key {line.key}"
+def describe(record: JournalRecord) -> str:
+    """Return the command's id and key, for an error message."""
+    return f"id {show_id(record.id)}, key {record.key}"

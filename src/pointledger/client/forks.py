@@ -1,11 +1,11 @@
-"""What each process makes for itself, because it must not share it with the process that it was forked from.
+"""Makes objects once per process, because a forked child must not share connections with its parent.
 
-A forked child has its parent's memory but none of its threads. The connections in that memory are the
-parent's: two processes that use one connection read each other's answers. A lock that a thread of the parent
-held stays locked. So a child uses nothing that its parent made, and it destroys nothing of it either.
+A child has its parent's memory but none of its threads. Two processes that use one connection read each
+other's replies, and a lock that a thread of the parent held stays locked. So a child neither uses nor
+destroys an object that its parent made.
 """
 
-# The first connection would import it, and an import that is under way at the fork never ends in a child.
+# The first connection would import it, and an import in progress at the fork never ends in the child.
 import encodings.idna  # noqa: F401
 import os
 import sys
@@ -20,7 +20,7 @@ Made = TypeVar("Made")
 
 
 class PerProcess(Generic[Made]):
-    """Something that every process makes for itself when it first needs it."""
+    """An object that each process makes for itself on first use."""
 
     def __init__(self, make: Callable[[], Made]) -> None:
         self._make = make
@@ -29,29 +29,29 @@ class PerProcess(Generic[Made]):
         _all.add(self)
 
     def get(self) -> Made:
-        """This process' own, made now if it has none."""
-        process = os.getpid()  # also tells of a fork of which Python was not told, as in uWSGI
+        """Return this process' object; make it if necessary."""
+        process = os.getpid()  # also detects forks that bypass Python's hooks, as uWSGI's do
         if (made := self._made.get(process)) is not None:
             return made
         if self._is_forked or self._made:
             _renew_shared_locks()
-        # Without a lock of ours: a thread may have held it when the process forked. Of two threads that come
-        # here at once, both make one, and both get the same.
+        # Without a lock, because another thread could hold it at a fork. Two threads can both make an object
+        # here, but both get the same one.
         return self._made.setdefault(process, self._make())
 
     def made(self) -> Made | None:
-        """This process' own, if it has one."""
+        """Return this process' object, or None if it has none."""
         return self._made.get(os.getpid())
 
     def _forked(self) -> None:
-        """Leaves what the parent made. A process number may come again, so the number alone does not tell."""
+        """Drop the parent's objects. A process id can be reused, so the id alone does not detect a fork."""
         _left.append(self._made)
         self._made = {}
         self._is_forked = True
 
 
 _all: WeakSet[PerProcess[Any]] = WeakSet()
-_left: list[object] = []  # kept: drivers warn of connections that are forgotten before they are closed
+_left: list[object] = []  # referenced, because drivers warn of connections that are freed while open
 
 
 def _after_fork_in_child() -> None:
@@ -59,20 +59,24 @@ def _after_fork_in_child() -> None:
         one._forked()
 
 
-if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _renew_shared_locks() -> None:
-    """A cached property of kombu's has one lock for all objects of its class. If another thread of the parent
-    held it at the fork, the child would wait for it forever."""
+    """Renew the locks of kombu's cached properties, which are shared by all objects of a class.
+
+    If another thread of the parent held one at the fork, the child would wait for it without end.
+    """
     for shared in _cached_properties():
         shared.lock = RLock()
 
 
 def _cached_properties() -> Iterator[cached_property]:
-    """Those of all classes of kombu and Celery. By type(), for isinstance() asks an object for its class, and
-    Celery's proxies make what they stand for when they are asked."""
+    """Yield the cached properties of all classes of kombu and Celery.
+
+    It uses type(), because isinstance() reads `__class__`, which makes Celery's proxies create their objects.
+    """
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] not in ("kombu", "celery"):
             continue

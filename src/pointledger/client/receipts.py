@@ -1,30 +1,35 @@
-"""What an enqueued command is answered with."""
+"""Defines the results of accepting commands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from pointledger.domain.commands.records import Line
+from pointledger.domain.commands.records import JournalRecord
 from pointledger.ids import show_id
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is in the journal now: the commands' ids, how many of them are new, the lanes they wait in."""
+    """What was accepted."""
 
     task_ids: list[str]
+    """The ids of the commands, in the order in which they were given. A repetition has its own id."""
     new: int
+    """How many of them were accepted by this call."""
     lanes: frozenset[int]
+    """The lanes in which they are pending."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one of many commands: the id of the command in the journal, its own or that of the one
-    which it repeats."""
+class AcceptResult:
+    """The result for one of many commands: the id of the journaled command, which a duplicate shares."""
 
     command_id: UUID
     is_new: bool
 
 
-def _receipt(lines: Sequence[Line], new: int) -> Receipt:
-    return Receipt([show_id(line.id) for line in lines], new, frozenset(line.lane for line in lines))
+def receipt_of(records: Sequence[JournalRecord], new: int) -> Receipt:
+    """Return the receipt of these records, `new` of which were not in the journal before."""
+    return Receipt(
+        [show_id(record.id) for record in records], new, frozenset(record.lane for record in records)
+    )

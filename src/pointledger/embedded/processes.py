@@ -1,10 +1,10 @@
-"""Starts programs so that they end when their supervisor ends, however that ends.
+"""Starts programs that end when their supervisor ends, even if it is killed.
 
-- On Linux the kernel signals the child when the *thread* that forked it dies (PR_SET_PDEATHSIG). So only
-  the main thread may start children: a pool's thread would take the servers with it.
-- Every child inherits one locked descriptor (`alive_fd`). While anyone can take that lock, no child of
-  this home lives, whatever pid files say: pids are reused, in containers soon.
-- Postgres refuses to run as root; so for root both servers run as `postgres`, else `nobody`.
+- On Linux the kernel signals the child when the *thread* that forked it ends (PR_SET_PDEATHSIG). So only
+  the main thread may start children: a pool's thread would end the servers with itself.
+- Every child inherits one locked descriptor (`alive_fd`). If a process can take that lock, no child of
+  this home is alive. Pid files prove nothing, because pids are reused, in containers within minutes.
+- Postgres refuses to run as root. If this process is root, both servers run as `postgres` or `nobody`.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ _STOP_SECONDS = 30  # a fast shutdown writes one checkpoint
 _LOG_TAIL_CHARACTERS = 2000
 _PR_SET_PDEATHSIG = 1
 
-# The rest of our environment (PGOPTIONS, LC_ALL, a person's secrets) must not reach the servers.
+# The rest of the environment (PGOPTIONS, LC_ALL, secrets) must not reach the servers.
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
 class ServerUser:
-    """Whom the servers run as when we are root."""
+    """The user that the servers run as when this process is root."""
 
     name: str
     uid: int
@@ -45,70 +45,70 @@ class ServerUser:
 
 
 def server_user() -> ServerUser | None:
-    """None when we are not root: then the servers run as we do."""
+    """Return the servers' user, or None unless this process is root: then they run as its own user."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
     for name in ("postgres", "nobody"):
         if name in known:
             return ServerUser(name, known[name].pw_uid, known[name].pw_gid)
-    raise ServersUnavailable("we are root, and there is no user postgres or nobody to run them as")
+    raise ServersUnavailable("root may not run Postgres, and neither user postgres nor user nobody exists")
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """Where, and as whom, children run."""
+    """The folder and the user that children run with."""
 
     folder: Path
     user: ServerUser | None
     alive_fd: int
 
     def run(self, argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-        """Raises PermissionError where the server's user may not reach the program."""
-        return subprocess.run(argv, capture_output=True, text=True, check=False, **self._surroundings())
+        """Run a program to its end. Raises PermissionError if the servers' user cannot reach it."""
+        return subprocess.run(argv, capture_output=True, text=True, check=False, **self._environment())
 
     def spawn(
         self, argv: Sequence[str | Path], *, log: Path, stop_signal: signal.Signals, stdin: bytes = b""
     ) -> subprocess.Popen[bytes]:
-        """`stop_signal` is also what the child gets when its supervisor dies."""
-        assert threading.current_thread() is threading.main_thread(), "servers are started by the main thread"
-        with log.open("wb") as sink:  # each start anew: the log of a development server needs a limit
+        """Start a server. The kernel sends it `stop_signal` when its supervisor ends."""
+        assert threading.current_thread() is threading.main_thread(), "the main thread starts servers"
+        with log.open("wb") as sink:  # each start truncates it, so that it does not grow without limit
             child = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the supervisor, which then stops us in order
-                preexec_fn=_end_with_supervisor(stop_signal),  # noqa: PLW1509  no thread of ours holds a lock
-                **self._surroundings(),
+                start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops servers in order
+                preexec_fn=_end_with_supervisor(stop_signal),  # noqa: PLW1509  it takes no lock
+                **self._environment(),
             )
         assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died at once; whoever awaits its answer will notice
+        with contextlib.suppress(BrokenPipeError):  # it ended at once; the wait for its answer reports that
             child.stdin.write(stdin)
             child.stdin.close()
         return child
 
     def own(self, path: Path) -> None:
-        """Gives the file or folder to the server's user."""
+        """Give the file or folder to the servers' user."""
         if self.user:
             os.chown(path, self.user.uid, self.user.gid)
 
-    def _surroundings(self) -> dict[str, Any]:
+    def _environment(self) -> dict[str, Any]:
         environ = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-        surroundings: dict[str, Any] = {
+        environment: dict[str, Any] = {
             "cwd": self.folder,
             "env": environ | {"LC_ALL": "C", "TZ": "UTC"},
             "pass_fds": (self.alive_fd,),
         }
         if self.user:
-            surroundings |= {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
-        return surroundings
+            environment |= {"user": self.user.uid, "group": self.user.gid, "extra_groups": []}
+        return environment
 
 
 def start_on_free_port(
     launch: Callable[[int], subprocess.Popen[bytes]], answers: Callable[[int], bool], log: Path
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts a server on a port of its own and waits until it answers there. Raises ServersUnavailable."""
+    """Start a server on a free port and wait until it answers. Raises ServersUnavailable."""
     for _ in range(_PORT_ATTEMPTS):
         port = _free_port()
         child = launch(port)
@@ -124,7 +124,7 @@ def start_on_free_port(
 
 
 def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
-    """Asks, waits, and in the end insists."""
+    """Send the stop signal and wait; kill the child after `_STOP_SECONDS`."""
     child.send_signal(stop_signal)
     try:
         child.wait(_STOP_SECONDS)
@@ -134,7 +134,7 @@ def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
+    """Write a file atomically. Other users can never read it, not even while it is written."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -144,18 +144,18 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _end_with_supervisor(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child does between fork and exec. Elsewhere than on Linux a start ends orphans instead."""
+    """Return the step between fork and exec. On other systems than Linux the next start ends orphans."""
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)  # loaded before the fork: afterwards the loader's lock may be held for ever
+    libc = ctypes.CDLL(None)  # loaded before the fork: a forked child may wait for the loader's lock forever
     supervisor = os.getpid()
 
-    def arrange() -> None:
+    def set_death_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
-        if os.getppid() != supervisor:  # it died before we asked: no signal will come
+        if os.getppid() != supervisor:  # it ended before the call, so no signal will come
             os._exit(1)
 
-    return arrange
+    return set_death_signal
 
 
 def _free_port() -> int:
@@ -166,7 +166,7 @@ def _free_port() -> int:
 
 
 def _await_answer(child: subprocess.Popen[bytes], answers: Callable[[int], bool], port: int) -> bool:
-    """False when the child ended by itself: most likely its port was taken meanwhile."""
+    """Wait until the child answers. False if it ended: most likely another process took its port."""
     deadline = time.monotonic() + _READY_SECONDS
     while child.poll() is None:
         if answers(port):

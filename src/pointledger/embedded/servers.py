@@ -1,13 +1,13 @@
-"""Postgres and Valkey together, one pair per home folder, shared by all processes that name that home.
+"""Runs one pair of Postgres and Valkey per home folder; all processes that name the home share it.
 
-Who starts them first is their supervisor: they end with it. Others attach and leave them alone.
+The first process starts the servers and supervises them: they end with it. Other processes attach.
 
-    home/start.lock     held while somebody decides to start or attach
-    home/alive.lock     held by the servers themselves, through an inherited descriptor
-    home/state.json     0600: who supervises, and the URLs with their passwords
-    home/postgres/      password (0600) and one data folder per major version
+    home/start.lock     held while a process starts or attaches
+    home/alive.lock     held by the servers, through an inherited descriptor
+    home/state.json     0600: the pids, and the URLs with their passwords
+    home/postgres/      passwords (0600) and one data folder per major version
     home/valkey/        the append-only file
-    home/*.log          of the last start
+    home/*.log          logs of the last start
 """
 
 import contextlib
@@ -34,15 +34,17 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class ServerUrls:
-    """Where the servers answer, passwords included. `database_url` is the owner's, who may do anything;
-    `worker_url` that of workers and clients, for the same database."""
+    """The servers' URLs, with passwords.
+
+    `database_url` is for the owner, who may do anything; `worker_url` for workers and clients.
+    """
 
     database_url: str
     redis_url: str
     worker_url: str
 
     def as_settings(self) -> dict[str, str]:
-        """The settings of programs that use these servers."""
+        """Return the settings of a program that uses these servers."""
         return {"database_url": self.worker_url, "owner_url": self.database_url, "redis_url": self.redis_url}
 
 
@@ -57,9 +59,9 @@ class _State:
 
 
 class EmbeddedServers:
-    """Both servers of one home. Not durable means fast and lost with the machine: for tests.
+    """Both servers of one home. `durable=False` is fast and loses data in a crash: for tests.
 
-    For root, `home` may turn into a folder under `/var/lib` that the servers' user can reach.
+    If this process is root, `home` may become a folder under `/var/lib` that the servers' user can reach.
     """
 
     def __init__(self, home: Path, *, durable: bool = True) -> None:
@@ -70,16 +72,16 @@ class EmbeddedServers:
         self._state: _State | None = None
 
     def up(self) -> ServerUrls:
-        """Attaches, or starts (the main thread only: see `children`). Raises ServersUnavailable."""
+        """Attach to the servers, or start them (main thread only). Raises ServersUnavailable."""
         if self._state is None:
             with self._start_lock():
                 self._state = self._attach_or_start()
         return ServerUrls(self._state.database_url, self._state.redis_url, self._state.worker_url)
 
     def down(self) -> None:
-        """Stops what this object started; does nothing when it only attached, or twice."""
+        """Stop the servers that this object started. A second call does nothing."""
         if self._children:
-            self._state_path.unlink(missing_ok=True)  # first: nobody shall attach to servers that stop
+            self._state_path.unlink(missing_ok=True)  # first, so that no process attaches to stopping servers
         self._stop_children()
         self._state = None
 
@@ -93,13 +95,13 @@ class EmbeddedServers:
 
     @property
     def postgres_pid(self) -> int:
-        """The pid of Postgres' first process, while up."""
+        """The pid of Postgres' postmaster. The servers must be up."""
         assert self._state is not None, "the servers are up"
         return self._state.postgres_pid
 
     @property
     def valkey_pid(self) -> int:
-        """The pid of Valkey, while up."""
+        """The pid of Valkey. The servers must be up."""
         assert self._state is not None, "the servers are up"
         return self._state.valkey_pid
 
@@ -122,19 +124,22 @@ class EmbeddedServers:
             return self._start(alive.fileno())
 
     def _attach(self) -> _State | None:
-        """None when the supervisor is dead, and its servers with it soon."""
+        """Attach to running servers. None if their supervisor is dead: they will soon end."""
         state = self._read_state()
-        if state is None or not _process_lives(state.supervisor_pid):
+        if state is None or not _is_alive(state.supervisor_pid):
             return None
         if postgres.postgres_answers(state.database_url) and valkey.valkey_answers(state.redis_url):
             return state
         raise ServersUnavailable(
-            f"process {state.supervisor_pid} runs servers in {self.home} and they do not answer: stop it"
+            f"process {state.supervisor_pid} runs servers in {self.home} that do not answer: stop it"
         )
 
     def _end_orphans(self, alive_fd: int) -> None:
-        """Linux has signalled them already, other systems have not. That the lock is held proves that they
-        live, so the pids are theirs."""
+        """Signal the servers of a dead supervisor and wait for their end.
+
+        Linux has signaled them already; other systems have not. They hold the lock, so they are alive and
+        the recorded pids are theirs.
+        """
         if state := self._read_state():
             _signal(state.postgres_pid, postgres.STOP_SIGNAL)
             _signal(state.valkey_pid, valkey.STOP_SIGNAL)
@@ -169,12 +174,12 @@ class EmbeddedServers:
     def _read_state(self) -> _State | None:
         try:
             return _State(**json.loads(self._state_path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):  # none, or an older version's
+        except (FileNotFoundError, ValueError, TypeError):  # missing, or written by an older version
             return None
 
 
 def _open_lock(path: Path) -> IO[str]:
-    """0600: whoever can open a file can hold its lock."""
+    """Open a lock file. It is 0600, because every user that can open a file can lock it."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
 
 
@@ -186,7 +191,7 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _process_lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

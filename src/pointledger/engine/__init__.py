@@ -1,1 +1,1 @@
-"""What a worker does with a lane: drain it, batch by batch, under the locks of its users."""
+"""Applies the pending commands of a lane, batch by batch."""

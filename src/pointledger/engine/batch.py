@@ -1,17 +1,17 @@
-"""A batch: applied in one transaction, or taken apart until whoever spoils it stands alone.
+"""Applies a batch in one transaction. If that fails, it isolates the failing command.
 
-| what went wrong                 | what happens                                       | charged       |
-| ------------------------------- | -------------------------------------------------- | ------------- |
-| deciding raised                 | it is built again without that command and user    | that command  |
-| saving failed                   | it is halved, and halved again                     | who is left   |
-| a newer program wrote it        | its user waits a minute                            | nobody        |
-| the erasure key is missing      | the batch's users wait a minute                    | nobody        |
-| nobody's fault (`is_transient`) | the caller tries again                             | nobody        |
-| others used up a shared limit   | it is decided again, with the counters locked      | nobody        |
-| a refusal waits for others      | it is decided again without it (`precedence.py`)   | nobody        |
-| the process died over it, twice | the lane's commands go one at a time               | who was alone |
+| what went wrong                       | what happens to the batch                        | failed command |
+| ------------------------------------- | ------------------------------------------------ | -------------- |
+| deciding raised                       | it is rebuilt without the command and its user   | that one       |
+| saving failed                         | it is halved, again and again                    | the last one   |
+| a newer program wrote the command     | its user waits for a minute                      | none           |
+| the erasure key is missing            | the users of the batch wait for a minute         | none           |
+| a transient error (`is_transient`)    | the caller tries again                           | none           |
+| other lanes used up a shared limit    | it is decided again with locked counters         | none           |
+| a refusal waits for earlier commands  | it is decided again without it (`precedence.py`) | none           |
+| the process crashed twice in the lane | the commands of the lane go one at a time        | the one alone  |
 
-A command that was charged waits, and with it its user only; after the last wait it is dead.
+A failed command backs off, and so do the later commands of its user. After the last retry it is dead.
 """
 
 import time
@@ -24,46 +24,48 @@ import sqlalchemy as sa
 from pointledger import failpoints
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import Decision
-from pointledger.domain.decisions.audit import Act, decide_on_record
+from pointledger.domain.decisions.audit import AuditRecord, decide_audited
 from pointledger.domain.ledger.book import Book
 from pointledger.engine import report
+from pointledger.engine.failures import FailureRecorder, describe
 from pointledger.engine.locks import User
-from pointledger.engine.precedence import LONGEST_SECONDS, Lanes, Unsettled, sender, settle, without
+from pointledger.engine.precedence import LaneScope, Unsettled, sender, settle, without
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.logs import Log
-from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import transaction
 from pointledger.storage.errors import is_transient
 from pointledger.storage.ledger import book as books
-from pointledger.storage.ledger import erasures, program
-from pointledger.storage.ledger.audit_log import save_acts
-from pointledger.storage.ledger.program import Programmes
-from pointledger.storage.queue import failures, journal, lanes, precedence
+from pointledger.storage.ledger import erasures
+from pointledger.storage.ledger.audit_log import save_audit_records
+from pointledger.storage.ledger.program import Programs
+from pointledger.storage.queue import failures, lanes, pending
 from pointledger.storage.queue.precedence import Place
 
-_DEATHS = 2  # of processes over one lane; after these its commands go one at a time
-_UNKNOWN_WAITS_SECONDS = 60.0  # for a worker that can read it: a rolling upgrade takes minutes
-_CULPRITS = 10  # that one batch may lose before the rest waits for the next: each costs a rebuild
+_MAX_CRASHES = 2  # in one lane; from then on its commands go one at a time
+_MAX_REBUILDS = 10  # each poison command costs one; then the rest waits for the next batch
 
 _log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Peeked:
-    """What waits in a lane. `suspects` are users with a command that has failed before: theirs go one at a
-    time, and so do all when processes have died over the lane; `blamed` was alone when the last one did."""
+    """A lane's next commands.
+
+    Users in `crash_suspects` have a command that failed before, so their commands go one at a time. After
+    `_MAX_CRASHES` crashes all do. `quarantined` was applied alone when the last process crashed.
+    """
 
     batch: list[Accepted]
-    suspects: set[User]
-    deaths: int
-    blamed: UUID | None
-    is_all: bool  # nothing else waits that may go
-    is_noted: bool = False  # the lane's row says that a batch begins
+    crash_suspects: set[User]
+    crashes: int
+    quarantined: UUID | None
+    is_all: bool  # no other command of the lane may go now
+    is_noted: bool = False  # the lane's row notes that a batch begins
 
 
 class _CommandFailed(Exception):
-    """Deciding about this command raised."""
+    """Deciding this command raised an exception."""
 
     def __init__(self, accepted: Accepted) -> None:
         super().__init__(accepted.command.id)
@@ -71,11 +73,11 @@ class _CommandFailed(Exception):
 
 
 class _LimitMoved(Exception):
-    """Others have used up of a shared limit what this batch had counted on."""
+    """Other lanes have used up the part of a shared limit that this batch relied on."""
 
 
 class Batches:
-    """Applies batches of one lane's commands, in order, and charges those that cannot be applied."""
+    """Applies batches of one lane's commands, in order."""
 
     def __init__(
         self,
@@ -84,136 +86,145 @@ class Batches:
         callbacks_due: Callable[[], object] = lambda: None,
         ring: Callable[[set[int]], object] = lambda lanes: None,
     ) -> None:
-        """`callbacks_due` is called when callbacks can be sent, `ring` with lanes that have waited for what
-        is applied now."""
+        """`callbacks_due` is called when callbacks can be sent. `ring` gets the lanes that waited for a
+        command that is now applied."""
         self._database = database
         self._settings = settings
         self._callbacks_due = callbacks_due
         self._ring = ring
-        self.lets_wait = False  # whether a command has had to wait for others since this was last set
-        self._programmes = Programmes()
+        self.has_waiting = False  # whether a command had to wait for others since this was last reset
+        self._programs = Programs()
         self._pseudonyms = settings.pseudonyms
-        self._survived: set[int] = set()  # lanes whose try ended badly, but not with this process
-        self._is_noted = False  # by the peek: the next try of this batch is on the lane's row
+        self.failures = FailureRecorder(database, settings)
+        self._failed_lanes: set[int] = set()  # lanes whose last attempt raised, but did not end this process
+        self._is_noted = False  # whether the peek has noted the next attempt on the lane's row
 
-    def survive(self, lane: int) -> None:
-        """What this process could not finish is no death: says so on the lane's row, where there is cause."""
-        if lane not in self._survived:
+    def clear_crash(self, lane: int) -> None:
+        """Clear the noted attempt of the lane if it raised: this process lives, so it was no crash."""
+        if lane not in self._failed_lanes:
             return
         with transaction(self._database, self._settings) as connection:
-            lanes.end_try(connection, lane)
-        self._survived.discard(lane)
+            lanes.clear_attempts(connection, lane)
+        self._failed_lanes.discard(lane)
 
-    def has_survived(self, lane: int) -> None:
-        """This process lives: what it could not finish is no death. It says so when it is here again."""
-        self._survived.add(lane)
+    def attempt_failed(self, lane: int) -> None:
+        """Remember that an attempt raised; `clear_crash` clears it at the lane's next peek."""
+        self._failed_lanes.add(lane)
 
     def apply(self, lane: int, peeked: Peeked) -> int:
-        """How many got their outcome. Raises what is nobody's fault; the batch, or a part of it, still
-        waits then."""
-        held: set[User] = set()
-        self._is_noted = peeked.is_noted and not peeked.blamed  # charging ends the try
-        careful = peeked.deaths >= _DEATHS
-        alone = [a for a in peeked.batch if careful or sender(a) in peeked.suspects]
-        together = [a for a in peeked.batch if not careful and sender(a) not in peeked.suspects]
-        if peeked.blamed:
-            self.charge(lane, peeked.blamed, "the process died while it applied this command", held)
-        done = sum(self._apply_together(lane, [accepted], held, alone=True) for accepted in alone)
-        return done + self._apply_together(lane, together, held)
+        """Apply the commands and return how many got their outcome.
+
+        Raise transient errors; the batch, or a part of it, is still pending then.
+        """
+        blocked: set[User] = set()
+        # Recording a failure clears the noted attempt.
+        self._is_noted = peeked.is_noted and not peeked.quarantined
+        careful = peeked.crashes >= _MAX_CRASHES
+        alone = [a for a in peeked.batch if careful or sender(a) in peeked.crash_suspects]
+        together = [a for a in peeked.batch if not careful and sender(a) not in peeked.crash_suspects]
+        if peeked.quarantined:
+            error = "the process crashed while it applied this command"
+            self.failures.record(lane, peeked.quarantined, error, blocked)
+        done = sum(self._apply_together(lane, [accepted], blocked, alone=True) for accepted in alone)
+        return done + self._apply_together(lane, together, blocked)
 
     def _apply_together(
-        self, lane: int, batch: list[Accepted], held: set[User], *, alone: bool = False
+        self, lane: int, batch: list[Accepted], blocked: set[User], *, alone: bool = False
     ) -> int:
-        """The batch in one transaction, as often rebuilt or halved as it takes.
+        """Apply the batch in one transaction; rebuild or halve it as often as necessary.
 
-        `alone`: the one command's name goes on the lane's row, so that a death tells who it was.
+        `alone`: note the command's id on the lane's row, so that a crash identifies it.
         """
-        for _ in range(_CULPRITS):
-            batch = [accepted for accepted in batch if sender(accepted) not in held]
+        for _ in range(_MAX_REBUILDS):
+            batch = [accepted for accepted in batch if sender(accepted) not in blocked]
             if not batch:
                 return 0
-            self._begin_try(lane, batch[0].command.id if alone else None)
+            self._note_attempt(lane, batch[0].command.id if alone else None)
             try:
-                return self._transact(lane, batch, held)
+                return self._transact(lane, batch, blocked)
             except _CommandFailed as failure:
-                self.charge(lane, failure.accepted.command.id, told(failure.__cause__), held)
+                self.failures.record(lane, failure.accepted.command.id, describe(failure.__cause__), blocked)
             except TenantUnreadable as error:
-                theirs = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
-                self._postpone(lane, theirs, error, held)
-            except ErasureKeyMissing as error:  # who has no account may be somebody who was erased
-                self._postpone(lane, batch, error, held)
+                affected = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
+                self.failures.defer_users(lane, affected, error, blocked)
+            except ErasureKeyMissing as error:  # a user without an account may be an erased one
+                self.failures.defer_users(lane, batch, error, blocked)
             except Exception as error:
                 if is_transient(error):
                     raise
                 if len(batch) > 1:
                     middle = len(batch) // 2
-                    first = self._apply_together(lane, batch[:middle], held)
-                    return first + self._apply_together(lane, batch[middle:], held)
-                self.charge(lane, batch[0].command.id, told(error), held)
-        held.update(sender(accepted) for accepted in batch)  # they wait for the next batch, and in order
+                    first = self._apply_together(lane, batch[:middle], blocked)
+                    return first + self._apply_together(lane, batch[middle:], blocked)
+                self.failures.record(lane, batch[0].command.id, describe(error), blocked)
+        blocked.update(sender(accepted) for accepted in batch)  # the rest waits for the next batch, in order
         return 0
 
-    def _begin_try(self, lane: int, alone_id: UUID | None) -> None:
+    def _note_attempt(self, lane: int, alone_id: UUID | None) -> None:
         is_noted, self._is_noted = self._is_noted, False
         if is_noted and alone_id is None:
             return
         with transaction(self._database, self._settings) as connection:
-            lanes.begin_try(connection, lane, alone_id, is_noted=is_noted)
-            failpoints.before("try-commit")
-        failpoints.after("try-commit")
+            lanes.note_attempt(connection, lane, alone_id, is_noted=is_noted)
+            failpoints.before("attempt-commit")
+        failpoints.after("attempt-commit")
 
-    def _transact(self, lane: int, batch: list[Accepted], held: set[User]) -> int:
-        """The one transaction. Far from the limits that lanes share none waits for another; where others have
-        come nearer to one meanwhile, it is made again and keeps them out until it has committed. So it is
-        where a refusal cannot be given yet."""
-        lock_counters, fence = False, {lane}
-        waits: dict[User, tuple[UUID, Place]] = {}  # each sender's first that must wait, and for what
+    def _transact(self, lane: int, batch: list[Accepted], blocked: set[User]) -> int:
+        """Run the transaction, and run it again when its premises do not hold.
+
+        If other lanes have come too near to a shared limit, it locks the counters. If a refusal is not final
+        yet, it leaves out the commands that must wait.
+        """
+        lock_counters, locked_lanes = False, {lane}
+        waits: dict[User, tuple[UUID, Place]] = {}  # each sender's first waiting command, and its obstacle
         while True:
             try:
-                done = self._decide_and_save(lane, batch, held, fence, lock_counters=lock_counters)
+                done = self._decide_and_save(lane, batch, blocked, locked_lanes, lock_counters=lock_counters)
                 break
             except _LimitMoved:
-                assert not lock_counters, "what is locked stands still"
+                assert not lock_counters, "locked counters do not change"
                 lock_counters = True
             except Unsettled as unsettled:
-                fence |= unsettled.fence
+                locked_lanes |= unsettled.lanes_to_lock
                 batch, stopped = without(batch, unsettled.waits)
                 waits |= stopped
-        self._let_wait(lane, dict(waits.values()))
-        held.update(waits)
+        if waits:
+            self.failures.make_wait(lane, dict(waits.values()))
+            self.has_waiting = True
+        blocked.update(waits)
         return done
 
     def _decide_and_save(
-        self, lane: int, batch: list[Accepted], held: set[User], fence: set[int], *, lock_counters: bool
+        self,
+        lane: int,
+        batch: list[Accepted],
+        blocked: set[User],
+        locked_lanes: set[int],
+        *,
+        lock_counters: bool,
     ) -> int:
-        """Fence, claim, load, decide, save, count, end. Whose command may not go now is held: by the next
-        claim it might, and what comes behind it is not to overtake it."""
+        """Lock the lanes, claim, load, decide, save, count, end."""
         began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
-            failpoints.before("fence")
-            lanes.fence(connection, *fence)
-            failpoints.after("fence")
-            claimed = journal.claim(connection, lane, [accepted.seq for accepted in batch])
-            held.update(sender(accepted) for accepted in batch if accepted.seq not in claimed.seqs)
-            batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
+            batch, some_failed = _claim(connection, lane, batch, blocked, locked_lanes)
             failpoints.before("load")
-            book = books.load(connection, batch, self._programmes, lock_counters=lock_counters)
+            book = books.load(connection, batch, self._programs, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions, acts = _decided(book, batch)
-            if not lock_counters and not books.hold_counters(connection, book):
+            decisions, audit_records = _decided(book, batch)
+            if not lock_counters and not books.confirm_counters(connection, book):
                 raise _LimitMoved
-            about = Lanes(lane, fence, self._settings.lanes)
-            decisions = settle(connection, about, decisions, some_have_waited=claimed.failed)
+            scope = LaneScope(lane, locked_lanes, self._settings.lanes)
+            decisions = settle(connection, scope, decisions, some_have_waited=some_failed)
             books.save(connection, book)
             if not books.count(connection, book):
                 raise _LimitMoved
             books.save_outcomes(connection, book, decisions)
             erasures.save_erased(connection, book, batch)
-            save_acts(connection, acts)
-            ended = journal.done(connection, lane, [accepted.seq for accepted in batch])
-            if claimed.failed:
-                failures.forget(connection, [accepted.command.id for accepted in batch])
+            save_audit_records(connection, audit_records)
+            ended = pending.done(connection, lane, [accepted.seq for accepted in batch])
+            if some_failed:
+                failures.clear(connection, [accepted.command.id for accepted in batch])
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
         if ended.callbacks_due:
@@ -224,73 +235,32 @@ class Batches:
         report.count(decisions, time.monotonic() - began)
         return len(batch)
 
-    def charge(self, lane: int, command_id: UUID, error: str, held: set[User]) -> None:
-        """Counts the failure; the command waits before it is tried again, or is dead. Its user is held."""
-        with transaction(self._database, self._settings) as connection:
-            lanes.fence(connection, lane)
-            lanes.end_try(connection, lane)  # it failed, but this process lives
-            charged = failures.charge(connection, lane, command_id, error)
-            if charged is None:
-                return  # it has been applied meanwhile
-            held.add((charged.tenant_id, charged.user_id))
-            waits = self._settings.backoff_seconds
-            is_dead = charged.attempts > len(waits)
-            if is_dead:
-                hold = program.holds_followers(connection, charged.tenant_id)
-                failures.bury(connection, lane, command_id, hold=hold)
-            else:
-                failures.back_off(connection, command_id, waits[charged.attempts - 1])
-            failpoints.before("charge-commit")
-        failpoints.after("charge-commit")
-        counters.FAILURES.inc()
-        counters.DEATHS.inc(is_dead)
-        _log.error(
-            "command_dead" if is_dead else "command_failed",
-            action="drain",
-            lane=lane,
-            command_id=str(command_id),
-            tenant_id=charged.tenant_id,
-            attempts=charged.attempts,
-            error=error,
-        )
 
-    def postpone(self, lane: int, unreadable: dict[User, tuple[UUID, str]]) -> None:
-        """Lets commands that only a newer program can read wait, and their users with them."""
-        with transaction(self._database, self._settings) as connection:
-            lanes.fence(connection, lane)
-            lanes.end_try(connection, lane)
-            for command_id, error in unreadable.values():
-                failures.postpone(connection, lane, command_id, error, _UNKNOWN_WAITS_SECONDS)
+def _claim(
+    connection: sa.Connection, lane: int, batch: list[Accepted], blocked: set[User], locked_lanes: set[int]
+) -> tuple[list[Accepted], bool]:
+    """Lock the lanes; return the commands that may go now, and whether some of the lane have failed before.
 
-    def _let_wait(self, lane: int, waits: dict[UUID, Place]) -> None:
-        """Lets commands, and their users, wait that something accepted before them keeps."""
-        if not waits:
-            return
-        with transaction(self._database, self._settings) as connection:
-            lanes.fence(connection, lane)
-            precedence.let_wait(connection, lane, waits, LONGEST_SECONDS)
-        self.lets_wait = True
-
-    def _postpone(self, lane: int, theirs: list[Accepted], error: Exception, held: set[User]) -> None:
-        """Lets each of these commands' users wait at their first."""
-        firsts = {sender(accepted): accepted.command.id for accepted in reversed(theirs)}
-        self.postpone(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
-        held.update(firsts)
+    A command that cannot be claimed blocks its user. It may be claimable in the next transaction, and no
+    later command of the user may overtake it.
+    """
+    failpoints.before("lock-lanes")
+    lanes.lock_lanes(connection, *locked_lanes)
+    failpoints.after("lock-lanes")
+    claimed = pending.claim(connection, lane, [accepted.seq for accepted in batch])
+    blocked.update(sender(accepted) for accepted in batch if accepted.seq not in claimed.seqs)
+    return [accepted for accepted in batch if accepted.seq in claimed.seqs], claimed.failed
 
 
-def _decided(book: Book, batch: list[Accepted]) -> tuple[list[tuple[Accepted, Decision]], list[Act]]:
-    """What the commands come to, one after the other, and the acts among them. Raises _CommandFailed."""
+def _decided(book: Book, batch: list[Accepted]) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
+    """Decide the commands one after the other; return also their audit records. Raise _CommandFailed."""
     decisions: list[tuple[Accepted, Decision]] = []
-    acts: list[Act] = []
+    audit_records: list[AuditRecord] = []
     for accepted in batch:
         try:
             failpoints.before("decide")
-            decisions.append((accepted, decide_on_record(book, accepted, acts)))
+            decisions.append((accepted, decide_audited(book, accepted, audit_records)))
             failpoints.after("decide")
         except Exception as error:
             raise _CommandFailed(accepted) from error
-    return decisions, acts
-
-
-def told(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {error}"
+    return decisions, audit_records

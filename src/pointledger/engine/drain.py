@@ -1,26 +1,31 @@
-"""The engine: `drain` applies what waits in one lane, batch after batch. A batch goes through these phases:
+"""Drains a lane: applies its pending commands in order, batch by batch, for at most one time slice.
 
-| phase  | does                                                                     | where            |
-| ------ | ------------------------------------------------------------------------ | ---------------- |
-| turn   | takes the lane's lock; if it is taken, its holder is told to look again  | Redis            |
-| peek   | reads the lane's next commands, in order                                 | one statement    |
-| try    | notes on the lane's row that a batch begins, in case this process dies   | the same         |
-| users  | takes all their users' locks; who is busy elsewhere is left out          | Redis            |
-| fence  | locks the lane's row, then reads the database's clock                    | the transaction  |
-| claim  | keeps those commands that still wait                                     | the transaction  |
-| load   | locks the accounts, sorted, and reads what the decisions may need        | the transaction  |
-| decide | pure, one command after the other                                        | memory           |
-| save   | entries, lots, usage, accounts                                           | the transaction  |
-| count  | what shared limits let through is added to their counters                | the transaction  |
-| end    | outcomes, in the order of application; the pending rows go; COMMIT       | the transaction  |
-| tell   | wakes those who wait and frees the users' locks                          | Redis            |
+A lane is a slice of the journal by user; Kafka calls it a partition. Each batch goes through these phases:
 
-From `fence` to `end` it is `batch.py`'s, and so is the `try` of what goes alone or once more. A batch is
-bounded by `Settings.batch_size`, a turn by `_TURN_SECONDS`; then the lane is rung again, so that a busy lane
-does not keep a worker for ever.
+| phase         | what the worker does                                                    | where           |
+| ------------- | ----------------------------------------------------------------------- | --------------- |
+| acquire lane  | Takes the lane's lock. If it is taken, asks its holder to look again.   | Redis           |
+| peek          | Reads the lane's next commands, in order.                               | one statement   |
+| note attempt  | Notes on the lane's row that a batch begins, in case this process dies. | same statement  |
+| acquire users | Takes the locks of all users. Commands of busy users are left out.      | Redis           |
+| lock lane     | Locks the lane's row, then reads the database's clock.                  | the transaction |
+| claim         | Keeps the commands that are still pending.                              | the transaction |
+| load          | Locks the accounts, sorted, and reads the read set of the decisions.    | the transaction |
+| decide        | Decides the commands one after the other, without IO.                   | memory          |
+| save          | Writes entries, lots, usage and accounts.                               | the transaction |
+| count         | Adds to the counters of shared limits.                                  | the transaction |
+| end           | Writes outcomes in order of application, deletes pending rows, commits. | the transaction |
+| notify        | Wakes callers that wait for outcomes and releases the users' locks.     | Redis           |
 
-Order: what is left out takes its sender's later commands with it, so that a command never overtakes one of
-the same user that was accepted before it.
+`batch.py` has the phases from *lock lane* to *end*. It also notes the attempt of a command that is applied
+alone and of a batch that is retried.
+
+Bounds: a batch has at most `Settings.batch_size` commands, and a time slice lasts `_TIME_SLICE_SECONDS`. Then
+the worker rings the lane again, so a busy lane does not occupy it. A batch that meets a transient error is
+tried `_ATTEMPTS` times.
+
+Order: commands of one user are applied in the order of acceptance. If a command is left out, the later
+commands of the same user are left out as well, so none overtakes it.
 """
 
 import random
@@ -34,27 +39,30 @@ import sqlalchemy as sa
 from pointledger import failpoints
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.records import UnknownPayload, decode
-from pointledger.engine.batch import Batches, Peeked, told
+from pointledger.engine.batch import Batches, Peeked
+from pointledger.engine.failures import describe
 from pointledger.engine.locks import Locks, User, new_token
 from pointledger.engine.precedence import sender
 from pointledger.logs import Log
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.observability import counters
 from pointledger.settings import Settings
-from pointledger.storage.database import single
+from pointledger.storage.database import autocommit
 from pointledger.storage.errors import is_transient, sqlstate
-from pointledger.storage.queue import journal
+from pointledger.storage.queue import pending
 
-_TURN_SECONDS = 0.25  # the longest that other lanes' doorbells wait behind a busy lane
-_PATIENCE_SECONDS = 0.05  # for users who are busy elsewhere; then the row locks, which queue fairly, decide
-_TRIES = 3  # of a batch that met a deadlock or a lost connection; after that the beat rings again
+_TIME_SLICE_SECONDS = 0.25  # the longest that doorbells of other lanes wait behind a busy lane
+_USER_LOCKS_SECONDS = 0.05  # to wait for busy users; then the row locks decide, which queue fairly
+_ATTEMPTS = 3  # after a deadlock or a lost connection; then beat rings the lane again
 
 _log = Log(__name__)
 
 
 class Engine:
-    """Applies commands. One per process. `callbacks_due` is called when callbacks of commands by name can be
-    sent."""
+    """Applies commands; one per process.
+
+    It calls `callbacks_due` when callbacks of commands by name can be sent.
+    """
 
     def __init__(
         self,
@@ -71,111 +79,120 @@ class Engine:
         self._batches = Batches(database, settings, callbacks_due, doorbells.ring)
 
     def drain(self, lane: int) -> int:
-        """Applies what waits in the lane, for at most one turn; how many commands got their outcome.
+        """Apply pending commands of the lane for one time slice, and return how many got their outcome.
 
-        Returns at once when another worker is at it. Raises what the database raises when it stays away.
+        Return 0 at once if another worker holds the lane. Raise the database's error if it stays unavailable.
         """
         token = new_token()
-        if not self._locks.enter(lane, token):
-            counters.LANES_TAKEN.inc()
+        if not self._locks.acquire_lane(lane, token):
+            counters.LANE_CONTENTIONS.inc()
             return 0
-        began, done, left = time.monotonic(), 0, False
+        began, done, is_released = time.monotonic(), 0, False
         try:
-            while time.monotonic() - began < _TURN_SECONDS:
+            while time.monotonic() - began < _TIME_SLICE_SECONDS:
                 peeked = self._peek(lane)
-                applied = self._round(lane, peeked, token) if peeked.batch else 0
+                applied = self._apply_locked(lane, peeked, token) if peeked.batch else 0
                 done += applied
-                # What was accepted after the peek has rung: its doorbell was silent, or `leave` says no.
-                if peeked.is_all and applied == len(peeked.batch) and self._locks.leave(lane, token):
-                    left = True
+                # A command accepted after the peek has rung the lane, so the release fails and we go on.
+                if (
+                    peeked.is_all
+                    and applied == len(peeked.batch)
+                    and self._locks.release_lane_if_idle(lane, token)
+                ):
+                    is_released = True
                     break
         except Exception:
-            self._batches.has_survived(lane)
+            self._batches.attempt_failed(lane)
             raise
         finally:
-            if not left:
-                self._locks.abandon(lane, token)
+            if not is_released:
+                self._locks.abandon_lane(lane, token)
             if done:
-                took = round((time.monotonic() - began) * 1000)
-                _log.info("drained", action="drain", lane=lane, commands=done, duration_ms=took)
-        # Whoever applied what a command of this lane waits for may not have seen yet that it does.
-        if not left or self._batches.lets_wait:
-            self._batches.lets_wait = False
-            self._doorbells.ring([lane], whatever_the_door_says=True)
+                duration_ms = round((time.monotonic() - began) * 1000)
+                _log.info("drained", action="drain", lane=lane, commands=done, duration_ms=duration_ms)
+        # A worker that applied the earlier command may not have seen yet that a command here waits for it.
+        if not is_released or self._batches.has_waiting:
+            self._batches.has_waiting = False
+            self._doorbells.ring([lane], force=True)
         return done
 
     def _peek(self, lane: int) -> Peeked:
-        """The lane's next commands, and on its row that a batch begins. What cannot be read is charged or
-        waits, and its user with it."""
-        self._batches.survive(lane)
-        with single(self._database, self._settings) as connection:
+        """Read the lane's next commands and note on its row that a batch begins.
+
+        A command of an unknown version is deferred; any other command that cannot be read has failed. Either
+        blocks the later commands of its user.
+        """
+        self._batches.clear_crash(lane)
+        with autocommit(self._database, self._settings) as connection:
             failpoints.before("peek")
-            waiting = journal.peek(connection, lane, self._settings.batch_size)
+            queued = pending.peek(connection, lane, self._settings.batch_size)
         failpoints.after("peek")
-        is_noted = bool(waiting)
+        is_noted = bool(queued)
         batch: list[Accepted] = []
-        suspects: set[User] = set()
-        held: set[User] = set()
+        crash_suspects: set[User] = set()
+        blocked: set[User] = set()
         unreadable: dict[User, tuple[UUID, str]] = {}
-        for row in waiting:
+        for row in queued:
             user = row.tenant_id, row.user_id
-            if user in unreadable or user in held:
+            if user in unreadable or user in blocked:
                 continue
             if row.has_failed:
-                suspects.add(user)
+                crash_suspects.add(user)
             try:
                 batch.append(_read(row))
             except UnknownPayload as error:
                 unreadable[user] = row.id, str(error)
-            except Exception as error:  # it was accepted, so it is ours to bury, not to stumble over
-                self._batches.charge(lane, row.id, told(error), held)
+            except Exception as error:  # a command that breaks the decoder must not stop its lane
+                self._batches.failures.record(lane, row.id, describe(error), blocked)
                 is_noted = False
         if unreadable:
-            self._batches.postpone(lane, unreadable)
+            self._batches.failures.defer(lane, unreadable)
             is_noted = False
-        deaths, blamed = (waiting[0].deaths, waiting[0].blamed) if waiting else (0, None)
-        is_all = len(waiting) < self._settings.batch_size
-        return Peeked(batch, suspects, deaths, blamed, is_all, is_noted)
+        crashes, quarantined = (queued[0].crashes, queued[0].quarantined) if queued else (0, None)
+        is_all = len(queued) < self._settings.batch_size
+        return Peeked(batch, crash_suspects, crashes, quarantined, is_all, is_noted)
 
-    def _round(self, lane: int, peeked: Peeked, token: str) -> int:
-        """One batch under its users' locks; how many commands got their outcome."""
+    def _apply_locked(self, lane: int, peeked: Peeked, token: str) -> int:
+        """Apply one batch under its users' locks, and return how many commands got their outcome."""
         users = sorted({(a.command.tenant_id, user) for a in peeked.batch for user in a.command.users})
         try:
-            ready = self._take_users(lane, peeked.batch, users, token)
-            done = self._apply(lane, replace(peeked, batch=ready))
-            self._doorbells.tell(lane)
+            ready = self._acquire_users(lane, peeked.batch, users, token)
+            done = self._apply_with_retries(lane, replace(peeked, batch=ready))
+            self._doorbells.notify(lane)
         finally:
             self._locks.release_users(users, token)
         return done
 
-    def _take_users(self, lane: int, batch: list[Accepted], users: list[User], token: str) -> list[Accepted]:
-        """The commands all of whose users are ours now; all of them when nobody gets free in time."""
-        ready = _without(batch, self._locks.take_users(lane, users, token))
+    def _acquire_users(
+        self, lane: int, batch: list[Accepted], users: list[User], token: str
+    ) -> list[Accepted]:
+        """Return the commands whose users are all locked, or all commands if no user gets free in time."""
+        ready = _without(batch, self._locks.acquire_users(lane, users, token))
         if ready:
             return ready
         began = time.monotonic()
-        while not ready and time.monotonic() - began <= _PATIENCE_SECONDS:
-            time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  (jitter: two must not keep step)
-            ready = _without(batch, self._locks.take_users(lane, users, token))
+        while not ready and time.monotonic() - began <= _USER_LOCKS_SECONDS:
+            time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  (jitter: no two retry in step)
+            ready = _without(batch, self._locks.acquire_users(lane, users, token))
         counters.LOCK_WAITS.observe(time.monotonic() - began)
         return ready or batch
 
-    def _apply(self, lane: int, peeked: Peeked) -> int:
-        for tries_left in reversed(range(_TRIES)):
+    def _apply_with_retries(self, lane: int, peeked: Peeked) -> int:
+        for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 return self._batches.apply(lane, peeked)
             except Exception as error:
-                if not tries_left or not is_transient(error):
+                if not attempts_left or not is_transient(error):
                     raise
-                counters.TRIED_AGAIN.labels(sqlstate(error) or type(error).__name__).inc()
-                _log.warning("tried_again", action="drain", lane=lane, error=type(error).__name__)
+                counters.BATCH_RETRIES.labels(sqlstate(error) or type(error).__name__).inc()
+                _log.warning("batch_retried", action="drain", lane=lane, error=type(error).__name__)
                 time.sleep(random.uniform(0.005, 0.02))  # noqa: S311
                 peeked = replace(peeked, is_noted=False)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
 
-def _read(row: journal.Waiting) -> Accepted:
-    """What stands in the journal, as a command. Raises UnknownPayload."""
+def _read(row: pending.QueuedCommand) -> Accepted:
+    """Decode a journal row. Raise UnknownPayload for a version that this program does not know."""
     command = decode(
         row.kind,
         row.version,
@@ -191,13 +208,13 @@ def _read(row: journal.Waiting) -> Accepted:
 
 
 def _without(batch: list[Accepted], busy: set[User]) -> list[Accepted]:
-    """The commands that touch nobody busy and come after nothing of their sender's that does."""
-    ready, held = [], set()
+    """Return the commands that involve no busy user and follow no left-out command of their sender."""
+    ready, left_out = [], set()
     for accepted in batch:
         command = accepted.command
-        touched = {(command.tenant_id, user_id) for user_id in command.users}
-        if sender(accepted) in held or touched & busy:
-            held.add(sender(accepted))
+        involved = {(command.tenant_id, user_id) for user_id in command.users}
+        if sender(accepted) in left_out or involved & busy:
+            left_out.add(sender(accepted))
         else:
             ready.append(accepted)
     return ready

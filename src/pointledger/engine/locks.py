@@ -1,16 +1,27 @@
-"""The Redis locks: who goes next. They keep workers out of each other's way; they do not make anything
-correct. That is what the rows' locks in Postgres are for, and with every lock here failing, or all of
-Redis gone, the ledger stays right and only slows down.
+"""Redis locks on lanes and users: they reduce contention between workers.
 
-| key            | holds                         | taken by                     | freed by                 |
-| -------------- | ----------------------------- | ---------------------------- | ------------------------ |
-| lane:17        | the draining turn's token     | `enter`, with the doorbell   | `leave`, or its TTL      |
-| dirty:17       | somebody rang while it was on | who finds the lane taken     | `leave` reads it         |
-| user:shop/anna | the draining turn's token     | `take_users`, all at once     | `release_users`, or TTL  |
+They are not needed for correctness: Postgres row locks provide that. If every lock here fails, or Redis is
+down, the ledger stays correct and gets slower.
 
-Every script is given the token by its caller and may be run twice, so that a lost reply and the client
-library's repetition cannot leave a lock behind that its holder does not know of. `leave` tests `dirty` and
-frees the lane in one script: nobody can ring unheard in between.
+| key            | value                     | set by                    | deleted by             |
+| -------------- | ------------------------- | ------------------------- | ---------------------- |
+| lane:17        | the holder's token        | `acquire_lane`            | `release_lane_if_idle` |
+| dirty:17       | a doorbell rang meanwhile | `acquire_lane`, if locked | `release_lane_if_idle` |
+| door:17        | a doorbell is on its way  | `Doorbells.ring`          | `acquire_lane`         |
+| user:shop/anna | the holder's token        | `acquire_users`           | `release_users`        |
+
+Phases of a time slice: `acquire_lane`; for each batch `acquire_users` and `release_users`; at the end
+`release_lane_if_idle`, or `abandon_lane` if the slice is over or the worker failed.
+
+Bounds: each lock expires after `Settings.lock_ttl_ms`, which frees the locks of a killed worker. Each
+`acquire_users` extends the lane's lock. It locks the free users and reports the busy ones. No call waits for
+a lock, so workers cannot deadlock here.
+
+Order: the locks give none; `drain.py` keeps the order of a user's commands. `release_lane_if_idle` tests
+`dirty` and deletes the lane's key in one script, so no ring can get lost in between.
+
+The caller passes the token to every script, and every script can run twice. So if a reply is lost and the
+client library repeats the call, no lock remains that its holder does not know of.
 """
 
 from secrets import token_hex
@@ -21,10 +32,11 @@ from redis.commands.core import Script
 
 from pointledger import failpoints
 from pointledger.logs import Log, Outage
+from pointledger.messaging.contract import rung_key
 from pointledger.settings import Settings
 
-# KEYS: lane, dirty, door   ARGV: token, ttl
-_ENTER = """
+# KEYS: lane, dirty, rung   ARGV: token, ttl
+_ACQUIRE_LANE = """
 redis.call('DEL', KEYS[3])
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
@@ -36,8 +48,8 @@ return 1
 """
 
 
-# KEYS: lane, dirty, door   ARGV: token, ttl
-_LEAVE = """
+# KEYS: lane, dirty, rung   ARGV: token, ttl
+_RELEASE_LANE_IF_IDLE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
 redis.call('DEL', KEYS[3])
 if redis.call('DEL', KEYS[2]) == 1 then
@@ -50,14 +62,14 @@ return 1
 
 
 # KEYS: lane, dirty   ARGV: token
-_ABANDON = """
+_ABANDON_LANE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1
 """
 
 
-# KEYS: lane, then users   ARGV: token, ttl   -> the positions of those who are busy elsewhere
-_TAKE_USERS = """
+# KEYS: lane, then users   ARGV: token, ttl   -> positions of the users that another token holds
+_ACQUIRE_USERS = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 local busy = {}
 for i = 2, #KEYS do
@@ -88,62 +100,62 @@ _log = Log(__name__)
 
 
 def new_token() -> str:
-    """What a turn is known by; each turn has its own."""
+    """Return a token for one time slice."""
     return token_hex(16)
 
 
 class Locks:
-    """Turns on lanes and users. Without Redis everybody is let in: Postgres decides."""
+    """Locks on lanes and users. Without Redis every call succeeds, and the row locks in Postgres decide."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._ttl = settings.lock_ttl_ms
         self._prefix = settings.redis_prefix
         self._redis = Outage(_log, "lock")
-        self._enter = client.register_script(_ENTER)
-        self._leave = client.register_script(_LEAVE)
-        self._abandon = client.register_script(_ABANDON)
-        self._take_users = client.register_script(_TAKE_USERS)
+        self._acquire_lane = client.register_script(_ACQUIRE_LANE)
+        self._release_lane = client.register_script(_RELEASE_LANE_IF_IDLE)
+        self._abandon_lane = client.register_script(_ABANDON_LANE)
+        self._acquire_users = client.register_script(_ACQUIRE_USERS)
         self._release_users = client.register_script(_RELEASE_USERS)
 
-    def enter(self, lane: int, token: str) -> bool:
-        """Takes the lane, silencing its doorbell first; if it is taken, tells its holder to look again."""
-        return bool(self._ask("enter", self._enter, self._lane_keys(lane), 1, token, self._ttl))
+    def acquire_lane(self, lane: int, token: str) -> bool:
+        """Lock the lane and let its doorbell ring again. If it is locked, ask its holder to look again."""
+        return bool(self._run("acquire-lane", self._acquire_lane, self._lane_keys(lane), 1, token, self._ttl))
 
-    def leave(self, lane: int, token: str) -> bool:
-        """Frees the lane, unless somebody rang meanwhile: then it is kept, and False says to go on."""
-        return bool(self._ask("leave", self._leave, self._lane_keys(lane), 1, token, self._ttl))
+    def release_lane_if_idle(self, lane: int, token: str) -> bool:
+        """Unlock the lane and return True. If a doorbell rang meanwhile, keep it and return False."""
+        return bool(self._run("release-lane", self._release_lane, self._lane_keys(lane), 1, token, self._ttl))
 
-    def abandon(self, lane: int, token: str) -> None:
-        """Frees the lane although there may be work left; the caller rings again."""
-        self._ask("abandon", self._abandon, self._lane_keys(lane)[:2], 1, token)
+    def abandon_lane(self, lane: int, token: str) -> None:
+        """Unlock the lane although it may have pending commands; the caller rings it again."""
+        self._run("abandon-lane", self._abandon_lane, self._lane_keys(lane)[:2], 1, token)
 
-    def take_users(self, lane: int, users: list[User], token: str) -> set[User]:
-        """Takes all who are free, in one round trip, and prolongs the lane's lock; who is busy elsewhere."""
+    def acquire_users(self, lane: int, users: list[User], token: str) -> set[User]:
+        """Lock all free users in one round trip, extend the lane's lock, and return the busy users."""
         keys = [self._lane_keys(lane)[0], *(self._user_key(user) for user in users)]
-        busy = self._ask("take-users", self._take_users, keys, [], token, self._ttl)
+        busy = self._run("acquire-users", self._acquire_users, keys, [], token, self._ttl)
         return {users[position] for position in busy}
 
     def release_users(self, users: list[User], token: str) -> None:
-        """Frees those that the token holds."""
-        self._ask("release-users", self._release_users, [self._user_key(user) for user in users], 1, token)
+        """Unlock those users that the token holds."""
+        self._run("release-users", self._release_users, [self._user_key(user) for user in users], 1, token)
 
     def _lane_keys(self, lane: int) -> list[str]:
-        return [f"{self._prefix}:{name}:{lane}" for name in ("lane", "dirty", "door")]
+        return [f"{self._prefix}:lane:{lane}", f"{self._prefix}:dirty:{lane}", rung_key(self._prefix, lane)]
 
     def _user_key(self, user: User) -> str:
         return f"{self._prefix}:user:{user[0]}/{user[1]}"
 
-    def _ask(
-        self, what: str, script: Script, keys: list[str], without_redis: Any, *arguments: str | int
+    def _run(
+        self, place: str, script: Script, keys: list[str], without_redis: Any, *arguments: str | int
     ) -> Any:
-        failpoints.before(what)
+        failpoints.before(place)
         try:
-            answer = script(keys=keys, args=arguments)
+            result = script(keys=keys, args=arguments)
         except redis.RedisError as error:
             self._redis.noticed(error)
-            answer = without_redis
+            result = without_redis
         else:
             self._redis.over()
-        failpoints.after(what)
-        return answer
+        failpoints.after(place)
+        return result

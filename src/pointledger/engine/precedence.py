@@ -1,13 +1,13 @@
-"""What was accepted first counts: a refusal is given when nothing accepted before the command can change it.
+"""Keeps the order of acceptance: a refusal is final when no command accepted earlier can change it.
 
-| the refusal rests on                  | it is given when nothing earlier waits that is           |
-| ------------------------------------- | -------------------------------------------------------- |
-| the recipient of a transfer           | the recipient's own, or a transfer to the recipient      |
-| what the user has (`incoming`)        | a transfer to the user                                   |
+| the refusal depends on         | it is final when none of these is pending and earlier            |
+| ------------------------------ | ---------------------------------------------------------------- |
+| the recipient of a transfer    | a command of the recipient, or a transfer to the recipient       |
+| the user's points (`incoming`) | a transfer to the user                                           |
 
-Until then the command waits, and its user's later ones with it. Waiting for what has the smaller `seq` has no
-cycles. What stands still for another reason (it fails, its lock is taken) holds nobody up for longer than
-`LONGEST_SECONDS`: then the refusal is given, and says so.
+Until then the command waits, and so do the later commands of its user. A command waits only for a smaller
+`seq`, so there are no cycles. An earlier command can be stuck for another reason: it fails, or its lock is
+taken. So the wait ends after `LONGEST_SECONDS`, and the refusal's message says that a command was pending.
 """
 
 from collections.abc import Sequence
@@ -19,38 +19,41 @@ import sqlalchemy as sa
 
 from pointledger.domain.commands import Transfer
 from pointledger.domain.commands.accepted import Accepted
-from pointledger.domain.commands.outcomes import STILL_WAITS, Decision, Reason, Refused
+from pointledger.domain.commands.outcomes import STILL_PENDING, Decision, Reason, Refused
 from pointledger.domain.commands.records import lane_of
 from pointledger.engine.locks import User
 from pointledger.storage.queue import precedence
-from pointledger.storage.queue.precedence import Place, Question
+from pointledger.storage.queue.precedence import Place, PrecedenceQuery
 
-LONGEST_SECONDS = 10.0
+LONGEST_SECONDS = 10.0  # far longer than a healthy ledger takes to apply the earlier command
 
 
 class Unsettled(Exception):
-    """Refusals that cannot be given yet.
+    """Some refusals are not final yet.
 
-    `waits`: which commands must wait, each for something earlier. `fence`: lanes whose rows must be held to
-    decide again: their commands, accepted later, could change the answer meanwhile.
+    `waits`: commands that must wait, each with the place of the earlier command. `lanes_to_lock`: lanes whose
+    rows must be locked for the next decision, because their later commands could change the result meanwhile.
     """
 
-    def __init__(self, waits: dict[UUID, Place], fence: set[int]) -> None:
-        super().__init__(waits, fence)
+    def __init__(self, waits: dict[UUID, Place], lanes_to_lock: set[int]) -> None:
+        super().__init__(waits, lanes_to_lock)
         self.waits = waits
-        self.fence = fence
+        self.lanes_to_lock = lanes_to_lock
 
 
 def sender(accepted: Accepted) -> User:
-    """In whose order a command stands."""
+    """Return the user in whose order the command is applied."""
     return accepted.command.tenant_id, accepted.command.user_id
 
 
 def without(
     batch: list[Accepted], waits: dict[UUID, Place]
 ) -> tuple[list[Accepted], dict[User, tuple[UUID, Place]]]:
-    """The batch without commands that wait and what their senders sent after them; which these are, and for
-    what they wait. What was sent before goes on: others may wait for that."""
+    """Take out the commands that must wait and the later commands of their senders.
+
+    Return the rest, and each sender's first waiting command with the place it waits for. A sender's earlier
+    commands stay in, because others may wait for them.
+    """
     left = []
     stopped: dict[User, tuple[UUID, Place]] = {}
     for accepted in batch:
@@ -62,74 +65,76 @@ def without(
     return left, stopped
 
 
-class _Asked(NamedTuple):
-    """A refusal, its place among the decisions, and what is asked about it."""
+class _OpenRefusal(NamedTuple):
+    """A refusal that may not be final, its place among the decisions, and the question that settles it."""
 
     place: int
     accepted: Accepted
     refused: Refused
-    question: Question
+    question: PrecedenceQuery
 
 
-class Lanes(NamedTuple):
-    """The lane whose commands are decided; whose rows are held, it among them; how many there are."""
+class LaneScope(NamedTuple):
+    """The lane whose commands are decided, all lanes whose rows are locked, and the number of lanes."""
 
     lane: int
-    fenced: set[int]
+    locked: set[int]
     total: int
 
 
 def settle(
     connection: sa.Connection,
-    lanes: Lanes,
+    lanes: LaneScope,
     decisions: Sequence[tuple[Accepted, Decision]],
     *,
     some_have_waited: bool,
 ) -> list[tuple[Accepted, Decision]]:
-    """The decisions, each with nothing before it that could change it, or with a word of what has stood in
-    its way for too long. Raises Unsettled. `some_have_waited`: whether that can be at all.
+    """Return the decisions once all are final. Raise Unsettled if some are not.
 
-    Where nothing is refused for another user's points it asks nothing.
+    A refusal that has waited for `LONGEST_SECONDS` is final and its message says so. `some_have_waited`:
+    whether there can be one. Without a refusal that depends on other users it queries nothing.
     """
-    asked = [one for place, made in enumerate(decisions) if (one := _question(place, made, lanes.total))]
-    if not asked:
+    refusals = [one for place, made in enumerate(decisions) if (one := _open(place, made, lanes.total))]
+    if not refusals:
         return list(decisions)
     deciding = [accepted.seq for accepted, _ in decisions]
-    waits, fence = _in_the_way(connection, lanes, deciding, asked)
+    waits, lanes_to_lock = _obstacles(connection, lanes, deciding, refusals)
     overdue: set[UUID] = set()
     if waits and some_have_waited:
         overdue = precedence.overdue(connection, list(waits))
         waits = {command_id: place for command_id, place in waits.items() if command_id not in overdue}
-    if waits or fence:
-        raise Unsettled(waits, fence)
+    if waits or lanes_to_lock:
+        raise Unsettled(waits, lanes_to_lock)
     settled = list(decisions)
-    for one in asked:
+    for one in refusals:
         if one.accepted.command.id in overdue:
-            told = f"{one.refused.message}{STILL_WAITS}"
-            settled[one.place] = one.accepted, replace(one.refused, message=told)
+            message = f"{one.refused.message}{STILL_PENDING}"
+            settled[one.place] = one.accepted, replace(one.refused, message=message)
     return settled
 
 
-def _question(place: int, made: tuple[Accepted, Decision], lane_count: int) -> _Asked | None:
+def _open(place: int, made: tuple[Accepted, Decision], lane_count: int) -> _OpenRefusal | None:
     accepted, decision = made
     if not isinstance(decision, Refused) or decision.rests_on is None:
         return None
     command = accepted.command
-    is_about = command.user_id
+    user_id = command.user_id
     if decision.rests_on == "recipient":
-        assert isinstance(command, Transfer), "nothing else has a recipient"
-        is_about = command.to_user_id
-    lane = lane_of(command.tenant_id, is_about, lane_count)
-    return _Asked(place, accepted, decision, Question(accepted.seq, command.tenant_id, is_about, lane))
+        assert isinstance(command, Transfer), "only a transfer has a recipient"
+        user_id = command.to_user_id
+    lane = lane_of(command.tenant_id, user_id, lane_count)
+    return _OpenRefusal(
+        place, accepted, decision, PrecedenceQuery(accepted.seq, command.tenant_id, user_id, lane)
+    )
 
 
-def _in_the_way(
-    connection: sa.Connection, lanes: Lanes, deciding: list[int], asked: list[_Asked]
+def _obstacles(
+    connection: sa.Connection, lanes: LaneScope, deciding: list[int], refusals: list[_OpenRefusal]
 ) -> tuple[dict[UUID, Place], set[int]]:
-    """What `Unsettled` says."""
+    """Return the arguments of `Unsettled`."""
     waits: dict[UUID, Place] = {}
-    fence: set[int] = set()
-    on_recipient = [one for one in asked if one.refused.rests_on == "recipient"]
+    lanes_to_lock: set[int] = set()
+    on_recipient = [one for one in refusals if one.refused.rests_on == "recipient"]
     if on_recipient:
         questions = [one.question for one in on_recipient]
         found = precedence.of_users(connection, lanes.lane, deciding, questions)
@@ -137,10 +142,10 @@ def _in_the_way(
             is_unknown = one.refused.reason is Reason.RECIPIENT_NOT_FOUND
             if answer.before is not None:
                 waits[one.accepted.command.id] = answer.before
-            elif is_unknown and (answer.is_there or answer.after) and one.question.lane not in lanes.fenced:
-                fence.add(one.question.lane)
-    found = precedence.incoming(connection, lanes.lane, deciding, [one.question for one in asked])
-    for one, answer in zip(asked, found, strict=True):
+            elif is_unknown and (answer.is_there or answer.after) and one.question.lane not in lanes.locked:
+                lanes_to_lock.add(one.question.lane)
+    found = precedence.incoming(connection, lanes.lane, deciding, [one.question for one in refusals])
+    for one, answer in zip(refusals, found, strict=True):
         if answer.before is not None:
             waits[one.accepted.command.id] = answer.before
-    return waits, fence
+    return waits, lanes_to_lock

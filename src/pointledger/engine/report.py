@@ -1,4 +1,4 @@
-"""What a batch tells those who watch, after its commit."""
+"""Reports a batch in metrics and logs, after its commit."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ _log = Log(__name__)
 
 
 def count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
-    """For those who watch; after the commit."""
+    """Count the batch and its outcomes in the metrics."""
     if not decisions:
         return
     counters.BATCH_SIZE.observe(len(decisions))
@@ -24,8 +24,10 @@ def count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
 
 
 def rule_errors(lane: int, book: Book) -> None:
-    """A line per rule whose expression failed in the batch: whoever put the rule must know. Of the events it
-    says nothing but their number."""
+    """Log a line per rule whose expression failed in the batch, because its author must know.
+
+    The line has the number of the events, and none of their data.
+    """
     for error, commands in sorted(book.rule_errors.items()):
         _log.warning(
             "rule_failed",
@@ -34,6 +36,6 @@ def rule_errors(lane: int, book: Book) -> None:
             tenant_id=error.tenant_id,
             rule_id=show_id(error.rule_id),
             rule_version=error.rule_version,
-            because=error.because,
+            detail=error.detail,
             commands=commands,
         )

@@ -1,1 +1,1 @@
-"""The broker of events: relay (out) and ingest (in)."""
+"""Exchanges events with other services: the relay sends them, and ingest receives them."""

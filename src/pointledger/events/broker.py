@@ -1,6 +1,6 @@
-"""The broker of events, in and out: one kombu connection, set so that nothing waits for ever on a dead one.
+"""Connects to the broker of events through kombu, with a time-out for each operation.
 
-Not Celery's queues: other services may reach these, and nobody else's message gets near a worker.
+These are not Celery's queues: other services can reach them, so their messages stay away from the workers.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from pointledger.settings import Settings
 
 CONTENT_TYPE = "application/cloudevents+json"
 _CONNECT_SECONDS = 4
-_ANSWER_SECONDS = 4  # less than Postgres lets a transaction stand still: a relay waits within one
+_REPLY_SECONDS = 4  # less than Postgres' idle time-out, because a relay waits inside a transaction
 _HEALTH_SECONDS = 10
-_UNACKED_SECONDS = 300  # then Redis hands a message to another consumer; a batch takes seconds
+_UNACKED_SECONDS = 300  # then kombu gives a message to another consumer; a batch takes seconds
 _RESTORE_SECONDS = 5
-_MESSAGES_PER_PIPELINE = 100  # as kombu does
+_MESSAGES_PER_PIPELINE = 100  # kombu's default
 
 
 def connect(url: str) -> Connection:
-    """A connection, not opened yet."""
+    """Return a connection that opens on first use."""
     return Connection(
         url, connect_timeout=_CONNECT_SECONDS, transport_options=options(url), ssl=tls_options(url) or False
     )
@@ -38,13 +38,13 @@ def is_redis(url: str) -> bool:
 
 def options(url: str) -> dict[str, Any]:
     if not is_redis(url):
-        # RabbitMQ says when a message is safe; without this a publish tells nothing.
+        # RabbitMQ confirms each message once it is safe; without this a publish returns before that.
         return {"confirm_publish": True}
     return {
         "visibility_timeout": _UNACKED_SECONDS,
         "unacked_restore_interval": _RESTORE_SECONDS,
         "unacked_restore_throttle": 1,
-        "socket_timeout": _ANSWER_SECONDS,
+        "socket_timeout": _REPLY_SECONDS,
         "socket_connect_timeout": _CONNECT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": _HEALTH_SECONDS,
@@ -53,13 +53,15 @@ def options(url: str) -> dict[str, Any]:
 
 
 def queue_arguments(url: str) -> dict[str, Any]:
-    """On RabbitMQ a queue is replicated and on disk; Redis knows no kinds of queues."""
+    """Return the arguments of a replicated queue on disk on RabbitMQ; Redis has no kinds of queues."""
     return {} if is_redis(url) else {"x-queue-type": "quorum"}
 
 
 def declare_as_it_is(connection: Connection, name: str, arguments: dict[str, Any]) -> None:
-    """Makes a durable queue on RabbitMQ, unless there is one of this name: that may have other arguments
-    (priorities, a type), and declaring it once more would be refused."""
+    """Declare a durable queue on RabbitMQ, unless one of this name exists.
+
+    That one may have other arguments (priorities, a type), and RabbitMQ would refuse another declaration.
+    """
     try:
         with connection.channel() as trial:  # a refusal closes the channel
             trial.queue_declare(name, passive=True)
@@ -70,12 +72,12 @@ def declare_as_it_is(connection: Connection, name: str, arguments: dict[str, Any
 
 
 def away(connection: Connection) -> tuple[type[BaseException], ...]:
-    """What is raised when the broker does not answer."""
+    """Return the exceptions that mean that the broker is unavailable."""
     return (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)
 
 
 class Publisher:
-    """Sends events to the exchange, and sees to it that the queues that get every event are there."""
+    """Sends events to the exchange, and declares the queues that get every event."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.events
@@ -89,15 +91,17 @@ class Publisher:
         self._producer: Producer | None = None
 
     def prepare(self) -> None:
-        """Connects, if need be, and declares exchange and queues, each time anew: whoever has lost them would
-        take events and drop them. Raises BrokerAway."""
+        """Connect if necessary, and declare exchange and queues. Raise BrokerAway.
+
+        It declares them each time, because a broker that has lost them would accept events and drop them.
+        """
         try:
             if self._producer is None:
                 self._producer = Producer(
                     self._connection.default_channel, self._exchange, auto_declare=False
                 )
             channel = self._producer.channel
-            if state := getattr(channel, "state", None):  # kombu's memory of what it has declared to Redis
+            if state := getattr(channel, "state", None):  # kombu's cache of its declarations in Redis
                 state.clear()
             self._exchange(channel).declare()
             for queue in self._queues:
@@ -106,8 +110,8 @@ class Publisher:
             raise self._lost(error) from error
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Returns when the broker has them all, in this order. Raises BrokerAway; then it may have some."""
-        assert self._producer is not None, "prepare comes first"
+        """Send all events in order. Raise BrokerAway; then the broker may have some of them."""
+        assert self._producer is not None, "call prepare first"
         try:
             with self._producer.batch(max_size=_MESSAGES_PER_PIPELINE):
                 for event in events:
@@ -116,18 +120,18 @@ class Publisher:
                         routing_key=event.type,
                         content_type=CONTENT_TYPE,
                         content_encoding="utf-8",
-                        retry=False,  # the row is still there: all of it is sent again, and in order
+                        retry=False,  # the relay sends the whole row again, in order
                     )
         except away(self._connection) as error:
             raise self._lost(error) from error
 
     def close(self) -> None:
-        """Gives the connection back."""
+        """Close the connection."""
         self._producer = None
         self._connection.release()
 
     def _lost(self, error: BaseException) -> BrokerAway:
-        """Begins anew with the next call."""
+        """Close the connection, so that the next call reconnects."""
         self._producer = None
         self._connection.release()
         return BrokerAway(type(error).__name__)

@@ -1,89 +1,57 @@
-"""The intake: events of other services become commands.
+"""Ingests events: turns the messages of other services into commands.
 
-    take messages -> judge each -> accept, COMMIT -> keep the misfits, COMMIT -> the broker forgets them all
+    receive -> read each -> accept, COMMIT -> keep invalid messages, COMMIT -> ack all
 
-A message is forgotten by the broker only when its commands are in the journal, or when it lies in Postgres as
-a letter, as it came, with the reason. Whatever dies in between, it comes again, and that changes nothing:
-`source` and `id` are the command's key, a letter is kept once. What a newer program may understand, and what
-is more than a producer may send in a minute, is held and tried again by itself; the rest waits for a person
-(`pointledger dead letters`). What the ledger refuses is an outcome, no dead letter.
+A message is acknowledged only when its commands are in the journal, or when Postgres keeps it unchanged as a
+dead letter, with the reason. If the process fails in between, the broker delivers the message again. That is
+safe, because `source` and `id` are the command's key, and a dead letter is kept once.
+
+A message of an unknown version, or beyond a producer's quota, is deferred and retried. An operator handles
+other dead letters (`pointledger dead-letters list`). A refusal is an outcome, not a dead letter.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from pointledger import failpoints
 from pointledger.client.acceptor import Acceptance
-from pointledger.domain.commands import AnyCommand
-from pointledger.domain.events.ingested import HELD, MAX_BYTES, Misfit, Unfit, commands_of, require_structured
-from pointledger.domain.events.producers import Producer, Producers, producers_from
-from pointledger.domain.values.json_values import read_json
+from pointledger.domain.events.ingested import DEFERRED, MAX_BYTES, InvalidEvent, RejectReason
+from pointledger.domain.events.producers import Producers
 from pointledger.errors import (
     AcceptanceBusy,
     BacklogFull,
     BrokerAway,
+    DeadLetterMissing,
+    DeadLetterNotReplayable,
     IdempotencyKeyReused,
     InvalidCommand,
-    InvalidProducers,
-    LetterMissing,
-    LetterUnfit,
 )
-from pointledger.events.ingest_queue import Mailbox, Message
-from pointledger.events.retry import go_on
+from pointledger.events.ingest_queue import IngestQueue, Message
+from pointledger.events.reader import SIGNATURE_HEADERS, EventReader, ReadMessage
+from pointledger.events.retry import run_with_backoff
 from pointledger.logs import Log
 from pointledger.observability import counters
-from pointledger.settings import Settings
-from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
+from pointledger.storage.database import IDLE_TIMEOUT_MS, bounded_transaction
 from pointledger.storage.queue import dead_letters, job_runs
-from pointledger.storage.queue.dead_letters import Letter
+from pointledger.storage.queue.dead_letters import DeadLetter
 
-DOOR = "events"
-PRODUCER, KEY, SIGNATURE = "x-producer", "x-key", "x-signature"  # headers of a message
-_SIGNED_BY = (PRODUCER, KEY, SIGNATURE)
+ENTRY_POINT = "events"
 AT_ONCE = 200  # messages: their commands fill a statement or two
-_HELD_SECONDS = {Misfit.QUOTA: 1.0, Misfit.UNKNOWN_VERSION: 60.0}  # before a held letter is tried again
-_HELD_AT_ONCE = 200
-_LOOK_SECONDS = 1.0  # between looks at what is held
+_DEFER_SECONDS = {RejectReason.QUOTA: 1.0, RejectReason.UNKNOWN_VERSION: 60.0}  # until the next attempt
+_DEFERRED_AT_ONCE = 200
+_RETRY_SECONDS = 1.0  # between attempts at deferred messages
 
-_PASSING = (BrokerAway, AcceptanceBusy, BacklogFull)  # what is there comes again
+_TRANSIENT = (BrokerAway, AcceptanceBusy, BacklogFull)  # the broker delivers the messages again
 
 _log = Log(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A message and what it is: commands, or unfit. `producer` is None for what is not signed."""
-
-    message: Message
-    producer: Producer | None
-    commands: list[AnyCommand]
-    unfit: Unfit | None = None
-
-
-def load_producers(settings: Settings) -> Producers:
-    """Those of the keys file, or of the environment. Raises InvalidProducers."""
-    if settings.intake_keys_file:
-        try:
-            text = settings.intake_keys_file.read_text()
-        except OSError as error:
-            raise InvalidProducers(f"POINTLEDGER_INTAKE_KEYS_FILE: {error.strerror}") from None
-    else:
-        text = settings.intake_keys.get_secret_value() if settings.intake_keys else '{"producers": []}'
-    try:
-        return producers_from(read_json(text))
-    except InvalidProducers:
-        raise
-    except ValueError:
-        raise InvalidProducers("not JSON") from None
-
-
-class Intake:
-    """Judges messages and accepts what they ask for."""
+class Ingest:
+    """Reads messages and accepts their commands."""
 
     def __init__(
         self,
@@ -96,121 +64,105 @@ class Intake:
         self._database = database
         self._idle_ms = idle_ms
         self._acceptance = acceptance
-        self._producers = producers
-        self._look_at = 0.0
+        self._reader = EventReader(producers)
+        self._retry_at = 0.0
 
     def receive(self, messages: Sequence[Message]) -> Counter[str]:
-        """Returns when what became of each is committed; how many are accepted, dead and held. Raises what
-        the database raises, AcceptanceBusy and BacklogFull; receiving the messages again is always safe."""
+        """Commit the result of each message, and count them as accepted, dead or deferred.
+
+        Raise database errors, AcceptanceBusy and BacklogFull. Receiving the messages again is always safe.
+        """
         with self._database.connect() as connection:
             now = job_runs.now(connection)
-        judged = self._within_quotas([self._judge(message, now) for message in messages])
-        judged = self._accept(judged)
+        batch = self._within_quotas([self._reader.read(message, now) for message in messages])
+        batch = self._accept(batch)
         counts: Counter[str] = Counter()
-        with unfrozen(self._database, self._idle_ms) as connection:
-            for one in judged:
+        with bounded_transaction(self._database, self._idle_ms) as connection:
+            for one in batch:
                 counts[self._keep(connection, one)] += 1
-            failpoints.before("letters-commit")
-        failpoints.after("letters-commit")
+            failpoints.before("dead-letters-commit")
+        failpoints.after("dead-letters-commit")
         return counts
 
-    def retry_held(self) -> Counter[str]:
-        """Tries letters again whose moment has come, in the order of their coming; one intake at a time."""
+    def retry_deferred(self) -> Counter[str]:
+        """Retry deferred messages that are due, in the order of arrival; one process at a time."""
         counts: Counter[str] = Counter()
-        with unfrozen(self._database, self._idle_ms) as connection:
-            if not dead_letters.one_at_a_time(connection):
+        with bounded_transaction(self._database, self._idle_ms) as connection:
+            if not dead_letters.lock_deferred(connection):
                 return counts
-            over: set[str | None] = set()  # producers who have sent enough for this minute
-            for letter in dead_letters.due(connection, DOOR, _HELD_AT_ONCE):
-                counts[self._retry(connection, letter, over)] += 1
+            over: set[str | None] = set()  # producers that have used their quota of this minute
+            for dead_letter in dead_letters.due(connection, ENTRY_POINT, _DEFERRED_AT_ONCE):
+                counts[self._retry(connection, dead_letter, over)] += 1
         return counts
 
-    def replay(self, letter_id: int) -> list[str]:
-        """Makes commands of a letter of events, however old; their task ids. Raises LetterMissing and
-        LetterUnfit."""
-        with unfrozen(self._database, self._idle_ms) as connection:
-            found = dead_letters.letters(connection, letter_id=letter_id, limit=1)
-        if not found or found[0].door != DOOR:
-            raise LetterMissing(str(letter_id))
-        letter = found[0]
+    def replay(self, dead_letter_id: int) -> list[str]:
+        """Accept the commands of a dead letter of any age, and return their task ids.
+
+        Raise DeadLetterMissing and DeadLetterNotReplayable.
+        """
+        with bounded_transaction(self._database, self._idle_ms) as connection:
+            found = dead_letters.find(connection, dead_letter_id=dead_letter_id, limit=1)
+        if not found or found[0].entry_point != ENTRY_POINT:
+            raise DeadLetterMissing(str(dead_letter_id))
+        dead_letter = found[0]
         try:
-            receipt = self._acceptance.accept(self._commands_in(letter, None))
-        except (Unfit, InvalidCommand, IdempotencyKeyReused) as error:
-            reason = error.misfit if isinstance(error, Unfit) else letter.reason
-            with unfrozen(self._database, self._idle_ms) as connection:
-                dead_letters.try_again(connection, letter.id, reason, str(error), None)
-            raise LetterUnfit(str(error)) from None
-        with unfrozen(self._database, self._idle_ms) as connection:
-            dead_letters.settle(connection, letter.id)
-        _log.warning("letter_replayed", action="replay", letter=letter.id, door=letter.door)
+            receipt = self._acceptance.accept(self._reader.commands_in(dead_letter, None))
+        except (InvalidEvent, InvalidCommand, IdempotencyKeyReused) as error:
+            reason = error.reject_reason if isinstance(error, InvalidEvent) else dead_letter.reason
+            with bounded_transaction(self._database, self._idle_ms) as connection:
+                dead_letters.record_attempt(connection, dead_letter.id, reason, str(error), None)
+            raise DeadLetterNotReplayable(str(error)) from None
+        with bounded_transaction(self._database, self._idle_ms) as connection:
+            dead_letters.settle(connection, dead_letter.id)
+        _log.warning(
+            "dead_letter_replayed",
+            action="replay",
+            dead_letter=dead_letter.id,
+            entry_point=dead_letter.entry_point,
+        )
         return receipt.task_ids
 
     def run(
         self,
-        mailbox: Mailbox,
+        ingest_queue: IngestQueue,
         stopping: Callable[[], bool],
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Goes on, whatever is away, until `stopping`; the messages at hand are finished."""
+        """Ingest until `stopping()` is true, and retry while a server is unavailable."""
 
         def step() -> None:
-            self.step(mailbox, wait_seconds=1.0)
-            self._look_at_held()
+            self.step(ingest_queue, wait_seconds=1.0)
+            self._retry_now_and_then()
 
-        def tell(error: Exception, seconds: float) -> None:
-            _log.warning("intake_waits", action="intake", error=type(error).__name__, seconds=seconds)
+        def report(error: Exception, seconds: float) -> None:
+            _log.warning("ingest_waits", action="ingest", error=type(error).__name__, seconds=seconds)
 
-        go_on(step, stopping, pause, passing=_PASSING, tell=tell)
+        run_with_backoff(step, stopping, pause, transient=_TRANSIENT, report=report)
 
-    def step(self, mailbox: Mailbox, *, wait_seconds: float = 0.0) -> Counter[str]:
-        """Receives what is there, up to a batch; the broker forgets it after that."""
-        messages = mailbox.take(AT_ONCE, wait_seconds)
+    def step(self, ingest_queue: IngestQueue, *, wait_seconds: float = 0.0) -> Counter[str]:
+        """Receive up to a batch of messages, and acknowledge them when their results are committed."""
+        messages = ingest_queue.receive(AT_ONCE, wait_seconds)
         if not messages:
             return Counter()
         counts = self.receive(messages)
-        failpoints.before("forget")
-        mailbox.done()
-        failpoints.after("forget")
-        for state, messages_so in counts.items():
-            counters.RECEIVED.labels(DOOR, state).inc(messages_so)
-        _log.info("received", action="intake", **counts)
+        failpoints.before("ack")
+        ingest_queue.ack()
+        failpoints.after("ack")
+        for state, count in counts.items():
+            counters.RECEIVED.labels(ENTRY_POINT, state).inc(count)
+        _log.info("received", action="ingest", **counts)
         return counts
 
-    # ------------------------------------------------------------------------------------------ judging
-
-    def _judge(self, message: Message, now: datetime) -> _Judged:
-        producer = None
-        try:
-            producer = self._sender(message)
-            return _Judged(message, producer, commands_of(message.raw, producer, now))
-        except Unfit as unfit:
-            return _Judged(message, producer, [], unfit)
-
-    def _sender(self, message: Message) -> Producer:
-        """Who has signed it. Raises Unfit."""
-        if len(message.raw) > MAX_BYTES:
-            raise Unfit(Misfit.TOO_LARGE, f"{len(message.raw)} bytes; a message has {MAX_BYTES} at most")
-        if message.reply_to is not None:
-            raise Unfit(Misfit.REPLY_REFUSED, "reply_to: nothing is sent to a channel of a message's choice")
-        headers = message.text_headers
-        require_structured(message.raw, headers)
-        producer = self._producers.who_signed(
-            message.raw, headers.get(PRODUCER), headers.get(KEY), headers.get(SIGNATURE)
-        )
-        if producer is None:
-            raise Unfit(Misfit.UNSIGNED, f"no producer's signature: {PRODUCER}, {KEY}, {SIGNATURE}")
-        return producer
-
-    def _within_quotas(self, judged: list[_Judged]) -> list[_Judged]:
-        """What is more than a producer may send waits, and so does what follows: its order stays."""
-        bounded = sorted({one.producer.name for one in judged if one.producer and one.producer.per_minute})
+    def _within_quotas(self, batch: list[ReadMessage]) -> list[ReadMessage]:
+        """Defer messages beyond a producer's quota, and its later messages, so that their order stays."""
+        bounded = sorted({one.producer.name for one in batch if one.producer and one.producer.per_minute})
         if not bounded:
-            return judged
-        with unfrozen(self._database, self._idle_ms) as connection:
-            over = dead_letters.holds_back(connection, bounded, Misfit.QUOTA)
-            return [self._counted(connection, one, over) for one in judged]
+            return batch
+        with bounded_transaction(self._database, self._idle_ms) as connection:
+            over = dead_letters.producers_with_deferred(connection, bounded, RejectReason.QUOTA)
+            return [self._within_quota(connection, one, over) for one in batch]
 
-    def _counted(self, connection: sa.Connection, one: _Judged, over: set[str]) -> _Judged:
+    def _within_quota(self, connection: sa.Connection, one: ReadMessage, over: set[str]) -> ReadMessage:
         producer = one.producer
         if producer is None or producer.per_minute is None or not one.commands:
             return one
@@ -218,75 +170,76 @@ class Intake:
         if name not in over and dead_letters.take_quota(connection, name, len(one.commands), most):
             return one
         over.add(name)
-        return _Judged(one.message, producer, [], Unfit(Misfit.QUOTA, f"more than {most} events in a minute"))
+        return _rejected(one, RejectReason.QUOTA, f"more than {most} events in a minute")
 
     # ---------------------------------------------------------------------------------------- accepting
 
-    def _accept(self, judged: list[_Judged]) -> list[_Judged]:
-        """All at once; where a key was used with other content, message by message."""
+    def _accept(self, batch: list[ReadMessage]) -> list[ReadMessage]:
+        """Accept all commands at once, or message by message if a key was used with other content."""
         try:
-            self._acceptance.accept([command for one in judged for command in one.commands])
-            return judged
+            self._acceptance.accept([command for one in batch for command in one.commands])
+            return batch
         except IdempotencyKeyReused:
-            return [self._accept_one(one) for one in judged]
+            return [self._accept_one(one) for one in batch]
 
-    def _accept_one(self, one: _Judged) -> _Judged:
+    def _accept_one(self, one: ReadMessage) -> ReadMessage:
         try:
             self._acceptance.accept(one.commands)
             return one
         except IdempotencyKeyReused as error:
-            return _Judged(one.message, one.producer, [], Unfit(Misfit.KEY_REUSED, str(error)))
+            return _rejected(one, RejectReason.KEY_REUSED, str(error))
 
-    def _keep(self, connection: sa.Connection, one: _Judged) -> str:
-        """What is no command becomes a letter; how the message ended."""
-        if one.unfit is None:
+    def _keep(self, connection: sa.Connection, one: ReadMessage) -> str:
+        """Keep an invalid message as a dead letter, and return the state of the message."""
+        if one.invalid is None:
             return "accepted"
-        unfit, message = one.unfit, one.message
+        invalid, message = one.invalid, one.message
         producer = one.producer.name if one.producer else None
-        held = _HELD_SECONDS.get(unfit.misfit)
         dead_letters.keep(
             connection,
-            door=DOOR,
-            raw=message.raw[: MAX_BYTES + 1],  # of one that is larger, that it is
-            reason=unfit.misfit,
-            error=str(unfit),
+            entry_point=ENTRY_POINT,
+            raw=message.raw[: MAX_BYTES + 1],  # one byte more shows that it was too large
+            reason=invalid.reject_reason,
+            error=str(invalid),
             producer=producer,
-            headers={name: text for name, text in message.text_headers.items() if name in _SIGNED_BY},
-            held_seconds=held,
+            headers={name: text for name, text in message.text_headers.items() if name in SIGNATURE_HEADERS},
+            defer_seconds=_DEFER_SECONDS.get(invalid.reject_reason),
         )
-        state = "held" if unfit.misfit in HELD else "dead"
-        _log.warning("no_command", action="intake", state=state, reason=unfit.misfit, producer=producer)
+        state = "deferred" if invalid.reject_reason in DEFERRED else "dead"
+        _log.warning(
+            "no_command", action="ingest", state=state, reason=invalid.reject_reason, producer=producer
+        )
         return state
 
-    # ------------------------------------------------------------------------------------------ letters
+    # ----------------------------------------------------------------------------- deferred messages
 
-    def _look_at_held(self) -> None:
-        if time.monotonic() >= self._look_at and not self.retry_held()["accepted"]:
-            self._look_at = time.monotonic() + _LOOK_SECONDS
+    def _retry_now_and_then(self) -> None:
+        if time.monotonic() >= self._retry_at and not self.retry_deferred()["accepted"]:
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
 
-    def _retry(self, connection: sa.Connection, letter: Letter, over: set[str | None]) -> str:
+    def _retry(self, connection: sa.Connection, dead_letter: DeadLetter, over: set[str | None]) -> str:
         try:
-            commands = self._commands_in(letter, letter.received_at)
-            producer = self._producers.named(letter.producer)
+            commands = self._reader.commands_in(dead_letter, dead_letter.received_at)
+            producer = self._reader.producer_named(dead_letter.producer)
             most = producer.per_minute if producer else None
-            if letter.producer in over:
-                return "held"
-            if most and not dead_letters.take_quota(connection, letter.producer or "", len(commands), most):
-                over.add(letter.producer)
-                return "held"
+            if dead_letter.producer in over:
+                return "deferred"
+            if most and not dead_letters.take_quota(
+                connection, dead_letter.producer or "", len(commands), most
+            ):
+                over.add(dead_letter.producer)
+                return "deferred"
             self._acceptance.accept(commands)
-        except (Unfit, IdempotencyKeyReused) as error:
-            misfit = error.misfit if isinstance(error, Unfit) else Misfit.KEY_REUSED
-            held = _HELD_SECONDS.get(misfit)
-            dead_letters.try_again(connection, letter.id, misfit, str(error), held)
-            return "dead" if held is None else "held"
-        dead_letters.settle(connection, letter.id)
+        except (InvalidEvent, IdempotencyKeyReused) as error:
+            reject_reason = (
+                error.reject_reason if isinstance(error, InvalidEvent) else RejectReason.KEY_REUSED
+            )
+            seconds = _DEFER_SECONDS.get(reject_reason)
+            dead_letters.record_attempt(connection, dead_letter.id, reject_reason, str(error), seconds)
+            return "dead" if seconds is None else "deferred"
+        dead_letters.settle(connection, dead_letter.id)
         return "accepted"
 
-    def _commands_in(self, letter: Letter, first_seen_at: datetime | None) -> list[AnyCommand]:
-        """What a letter asks for. Raises Unfit and InvalidCommand."""
-        if letter.reason == Misfit.BINARY_MODE:  # its attributes went with the headers
-            raise Unfit(Misfit.BINARY_MODE, letter.error)
-        message = Message(letter.raw, letter.headers or {})
-        producer = self._producers.named(letter.producer) or self._sender(message)
-        return commands_of(letter.raw, producer, first_seen_at)
+
+def _rejected(one: ReadMessage, reason: RejectReason, error: str) -> ReadMessage:
+    return replace(one, commands=[], invalid=InvalidEvent(reason, error))

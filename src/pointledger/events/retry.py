@@ -1,32 +1,34 @@
-"""Patience: what a process that carries messages does while broker or database is away."""
+"""Retries with backoff while the broker or the database is unavailable."""
 
 from collections.abc import Callable
 
 from pointledger.storage.errors import is_transient
 
-_AWAY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between tries
+_BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between attempts
 
 
-def go_on(
+def run_with_backoff(
     step: Callable[[], None],
     stopping: Callable[[], bool],
     pause: Callable[[float], object],
     *,
-    passing: tuple[type[Exception], ...],
-    tell: Callable[[Exception, float], None],
+    transient: tuple[type[Exception], ...],
+    report: Callable[[Exception, float], None],
 ) -> None:
-    """Steps until `stopping`. Over what is `passing`, or befalls a transaction without anybody's fault, it
-    pauses for some seconds, longer each time, which it tells; all else it raises."""
-    tries = 0
+    """Call `step` until `stopping()` is true.
+
+    On a transient error, report it, back off and retry. Re-raise every other error.
+    """
+    failures = 0
     while not stopping():
         try:
             step()
         except Exception as error:
-            if not isinstance(error, passing) and not is_transient(error):
+            if not isinstance(error, transient) and not is_transient(error):
                 raise
-            seconds = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
-            tries += 1
-            tell(error, seconds)
+            seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
+            failures += 1
+            report(error, seconds)
             pause(seconds)
             continue
-        tries = 0
+        failures = 0

@@ -1,1 +1,1 @@
-"""The ledger in other people's programs: Celery's result backend, and commands by task name."""
+"""Connects other programs to the ledger: Celery's result backend, and commands by task name."""

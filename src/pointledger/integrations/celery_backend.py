@@ -1,7 +1,7 @@
-"""Celery's result backend over the journal, read-only: `AsyncResult(task_id).get()` is the outcome, for ever,
-whichever door the command came through.
+"""A read-only Celery result backend over the journal: `AsyncResult(task_id).get()` returns the outcome.
 
-What it calls a result is said in `celery_results.py`.
+It finds the outcomes of commands from every entry point, and they do not expire. `celery_results.py` maps
+outcomes to Celery's states.
 """
 
 from typing import Any
@@ -14,25 +14,25 @@ from pointledger.domain.commands.outcomes import INVALID_COMMAND, Outcome
 from pointledger.errors import InvalidCommand, WaitTimedOut
 from pointledger.integrations.celery_results import state_and_result
 
-_FOR_EVER_SECONDS = 365 * 86_400.0  # what Celery means by no timeout
+_NO_TIMEOUT_SECONDS = 365 * 86_400.0  # Celery's `timeout=None` waits without limit; a year is as good
 
 
 class OutcomeBackend(BaseBackend):
     """Reads outcomes as Celery results.
 
-    Set `result_backend = "pointledger.integrations.celery_backend:OutcomeBackend"`. `POINTLEDGER_...` in the
-    environment, or the app's `pointledger_settings`, name the servers.
+    Set `result_backend = "pointledger.integrations.celery_backend:OutcomeBackend"`. Name the servers with
+    `POINTLEDGER_...` variables, or with `pointledger_settings` in the app's configuration.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Outcomes do not change, and who asks again asks Postgres again: a cache would be one more lock.
+        # No cache: reading Postgres again costs little, and the cache would add a lock.
         super().__init__(*args, **kwargs | {"max_cached_results": -1})
-        self.thread_safe = True  # one client for all threads, instead of one for each
+        self.thread_safe = True  # all threads share one client
         self._connected: PointsClient | None = None
 
     def wait_for(self, task_id: str, timeout: float | None = None, **_: Any) -> dict[str, Any]:
-        """Celery's meta of the task once its outcome is final. Raises Celery's TimeoutError."""
-        seconds = _FOR_EVER_SECONDS if timeout is None else timeout
+        """Wait for the final outcome and return Celery's task meta. Raises Celery's TimeoutError."""
+        seconds = _NO_TIMEOUT_SECONDS if timeout is None else timeout
         try:
             return _meta(task_id, self._client().wait(task_id, seconds))
         except InvalidCommand as error:
@@ -47,21 +47,21 @@ class OutcomeBackend(BaseBackend):
             return _meta(task_id, _refused(task_id, error))
 
     def _forget(self, task_id: str) -> None:
-        """Nothing: an outcome is kept; what this process remembers of it is gone by now."""
+        """Do nothing: the journal keeps outcomes, and this backend caches none."""
 
     def store_result(self, *_: Any, **__: Any) -> None:
-        """Nothing: outcomes are written with their effects, and by nobody else."""
+        """Do nothing: only the engine writes outcomes, in the transaction of their effects."""
 
     def _client(self) -> PointsClient:
-        """Made when it is first needed; processes that are forked may share it."""
+        """Return the client, connected on first use. Forked processes may share it."""
         if self._connected is None:
-            made = PointsClient.connect(self.app.conf.get("pointledger_settings"))
-            self._connected = self._connected or made  # another thread may have been faster
+            connected = PointsClient.connect(self.app.conf.get("pointledger_settings"))
+            self._connected = self._connected or connected  # another thread may have connected first
         return self._connected
 
 
 def _refused(task_id: str, error: InvalidCommand) -> Outcome:
-    """What is no ULID and no UUID can be no command's id: who sent one under it shall not wait for ever."""
+    """Refuse a text that is neither ULID nor UUID: no command has it, so a wait for it would never end."""
     return Outcome(task_id, state="refused", reason=INVALID_COMMAND, message=str(error))
 
 

@@ -1,10 +1,11 @@
-"""Callbacks of commands by name: sent when their outcome is final, at least once, and never in its way.
+"""Sends the callbacks of commands by name, at least once, after the outcome is final.
 
-    take some that are due -> their outcomes -> send each that its outcome asks for -> mark them, COMMIT
+    claim some that are due -> read their outcomes -> send those that match the outcome -> mark them, COMMIT
 
-They become due in the transaction of the outcome. Whoever dies between sending and marking has them sent
-again, under the same task ids. A server that is away leaves them due. What can't be sent for another reason
-is tried again by itself, more and more rarely, and `pointledger doctor` tells of it.
+A callback becomes due in the transaction of the outcome, and never delays it. If the sender dies before it
+marks a callback, the callback is sent again under the same task id. If the server is away, callbacks stay
+due. After any other error the sender retries that callback with growing delays, and `pointledger doctor`
+reports it.
 """
 
 import time
@@ -26,7 +27,7 @@ from pointledger.domain.events.celery_callbacks import first_tasks
 from pointledger.domain.events.celery_messages import task_name
 from pointledger.errors import BrokerAway
 from pointledger.events import broker
-from pointledger.events.retry import go_on
+from pointledger.events.retry import run_with_backoff
 from pointledger.ids import is_id
 from pointledger.integrations.celery_results import ResultWriter
 from pointledger.logs import Log
@@ -35,12 +36,12 @@ from pointledger.settings import Settings
 from pointledger.storage.database import transaction
 from pointledger.storage.queries import outcomes as outcome_queries
 from pointledger.storage.queue import callbacks
-from pointledger.storage.queue.callbacks import Due
+from pointledger.storage.queue.callbacks import DueCallback
 
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 _PRUNE_SECONDS = 60.0
-_TIMEOUT_SECONDS = 4  # less than Postgres lets a transaction stand still: a sender waits within one
-_DEFAULT_QUEUE = "celery"  # as every client of Celery's has it that says nothing else
+_TIMEOUT_SECONDS = 4  # shorter than Postgres' idle timeout, because the sender waits in a transaction
+_DEFAULT_QUEUE = "celery"  # Celery's own default
 _AWAY = (OperationalError, OSError, amqp.ConnectionError, redis.ConnectionError, redis.TimeoutError)
 _AFTER = {"link": ("applied",), "chain": ("applied",), "link_error": ("refused", "dead")}
 
@@ -48,16 +49,18 @@ _log = Log(__name__)
 
 
 class Destination(Protocol):
-    """Where callbacks of a kind go. `send` raises BrokerAway when nobody is there."""
+    """Where callbacks of a kind go. `send` raises BrokerAway if the server does not answer."""
 
-    def send(self, due: Due, outcome: Outcome) -> None: ...
+    def send(self, due: DueCallback, outcome: Outcome) -> None: ...
 
     def close(self) -> None: ...
 
 
-class Tasks:
-    """Celery's broker: `link`, `link_error` and `chain` are sent as a worker of Celery's would send them,
-    with the outcome as their first argument unless they are immutable."""
+class TaskDestination:
+    """Celery's broker: sends `link`, `link_error` and `chain` as a Celery worker would.
+
+    The outcome is the first argument of each task, unless its signature is immutable.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.broker
@@ -66,17 +69,17 @@ class Tasks:
             broker_url=settings.broker,
             broker_use_ssl=tls_options(settings.broker),
             broker_connection_timeout=_TIMEOUT_SECONDS,
-            broker_pool_limit=10,  # a chain takes a connection of its own
+            broker_pool_limit=10,  # each chain uses another connection
             broker_pool_acquire_timeout=_TIMEOUT_SECONDS,
             broker_transport_options=broker.options(settings.broker),
-            task_publish_retry=False,  # the row is still there
+            task_publish_retry=False,  # the row remains, so the sender retries
             task_serializer="json",
-            # A queue that is not named is Celery's own default, but for commands of ours.
+            # A task without a queue goes to Celery's default queue, a command to the commands queue.
             task_default_queue=_DEFAULT_QUEUE,
             task_routes={task_name(kind): {"queue": settings.commands_queue} for kind in KINDS},
         )
 
-    def send(self, due: Due, outcome: Outcome) -> None:
+    def send(self, due: DueCallback, outcome: Outcome) -> None:
         parent = str(due.task_id)
         options: dict[str, Any] = {"parent_id": parent, "root_id": parent}
         signature = due.message
@@ -84,18 +87,18 @@ class Tasks:
             *left, signature = due.message["chain"]
             options["chain"] = left
         if "task_id" not in (signature.get("options") or {}):
-            # The same however often it is sent.
+            # Derived, so that it is the same each time the callback is sent.
             options["task_id"] = str(uuid5(due.task_id, f"{due.kind} {due.place}"))
         try:
-            self._make_queues(signature)
+            self._declare_queues(signature)
             Signature.from_dict(signature, app=self._app).apply_async(
                 (outcome.as_json(),), declare=[], **options
             )
         except _AWAY as error:
             raise BrokerAway(type(error).__name__) from error
 
-    def _make_queues(self, signature: dict[str, Any]) -> None:
-        """RabbitMQ drops without a word what is sent to a queue that is not there."""
+    def _declare_queues(self, signature: dict[str, Any]) -> None:
+        """Declare the queues, because RabbitMQ silently drops messages to a queue that does not exist."""
         if broker.is_redis(self._url):
             return
         with self._app.pool.acquire(block=True, timeout=_TIMEOUT_SECONDS) as connection:
@@ -108,14 +111,14 @@ class Tasks:
         self._app.close()
 
 
-class Results:
-    """Celery's result backend, where one is set up."""
+class ResultDestination:
+    """The Redis of POINTLEDGER_RESULT_URL: stores outcomes as Celery's results."""
 
     def __init__(self, settings: Settings) -> None:
         self._writer = ResultWriter(settings)
 
-    def send(self, due: Due, outcome: Outcome) -> None:
-        # Under the id as it was sent; one that no command can have is nowhere else to be found.
+    def send(self, due: DueCallback, outcome: Outcome) -> None:
+        # Stored under the id as the sender wrote it: a client looks it up by that text.
         as_sent = due.message["task_id"]
         self._writer.send(as_sent, outcome if is_id(as_sent) else replace(outcome, task_id=as_sent))
 
@@ -124,21 +127,24 @@ class Results:
 
 
 class CallbackSender:
-    """Sends what is due to one destination: results, or tasks. Any number may run, in any process."""
+    """Sends due callbacks to one destination: results or tasks. Any number of senders may run."""
 
     def __init__(self, database: sa.Engine, settings: Settings, destination: Destination) -> None:
         self._database = database
         self._settings = settings
         self._destination = destination
-        self._sends_results = isinstance(destination, Results)
+        self._sends_results = isinstance(destination, ResultDestination)
         self._prune_at = 0.0
 
     def step(self) -> int:
-        """Sends some; how many were looked at. Raises BrokerAway, when what was sent by then is marked, and
-        what the database raises; then it is sent again."""
+        """Send a batch of due callbacks and return its size.
+
+        Raises BrokerAway after it has marked the callbacks that were sent. After a database error they
+        are sent again.
+        """
         away: BrokerAway | None = None
         with transaction(self._database, self._settings) as connection:
-            due = callbacks.take_due(connection, _AT_ONCE, results=self._sends_results)
+            due = callbacks.take_due(connection, _BATCH_SIZE, results=self._sends_results)
             outcomes = outcome_queries.outcomes(connection, list({one.task_id for one in due}))
             done: list[int] = []
             failpoints.before("callbacks-send")
@@ -162,25 +168,25 @@ class CallbackSender:
         idle: Callable[[], object],
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Goes on, whatever is away, until `stopping`; `idle` waits while nothing is due."""
+        """Send callbacks until `stopping()` is true, with retries. Call `idle` when none is due."""
 
         def step() -> None:
             self._prune()
             if not self.step():
                 idle()
 
-        def tell(error: Exception, seconds: float) -> None:
+        def report(error: Exception, seconds: float) -> None:
             _log.warning("callbacks_wait", action="callbacks", error=str(error), seconds=seconds)
 
-        # Nobody else in this process sends them: it goes on whatever happens.
-        go_on(step, stopping, pause, passing=(Exception,), tell=tell)
+        # This is the only sender to its destination in this process, so it must survive every error.
+        run_with_backoff(step, stopping, pause, transient=(Exception,), report=report)
 
     def close(self) -> None:
-        """Gives its connections back."""
+        """Close its connections."""
         self._destination.close()
 
-    def _is_done(self, connection: sa.Connection, due: Due, outcome: Outcome) -> bool:
-        """Sends it if its outcome asks for it. False: it has no outcome yet, or could not be sent."""
+    def _is_done(self, connection: sa.Connection, due: DueCallback, outcome: Outcome) -> bool:
+        """Send the callback if it matches its outcome. False: it has no outcome yet, or sending failed."""
         if not outcome.is_final:
             callbacks.put_off(connection, due.id, None)
             return False
@@ -190,15 +196,14 @@ class CallbackSender:
             self._destination.send(due, outcome)
         except BrokerAway:
             raise
-        except Exception as error:  # what somebody wrote into a signature may be anything
-            told = f"{type(error).__name__}: {error}"
+        except Exception as error:  # a signature may contain anything, so any error is possible
             _log.warning("callback_not_sent", action="callbacks", kind=due.kind, error=type(error).__name__)
-            callbacks.put_off(connection, due.id, told)
+            callbacks.put_off(connection, due.id, f"{type(error).__name__}: {error}")
             return False
         return True
 
     def _prune(self) -> None:
-        """Bounded, and now and then."""
+        """Delete some old callbacks, once a minute."""
         if time.monotonic() < self._prune_at:
             return
         self._prune_at = time.monotonic() + _PRUNE_SECONDS

@@ -1,6 +1,7 @@
-"""Outcomes as Celery's results.
+"""Maps outcomes to Celery's results.
 
-Applied and refused are results: a refusal is an answer. Dead is a failure and raises `CommandDead`.
+Applied and refused outcomes are results, because a refusal is a valid answer. A dead command is a failure:
+`get()` raises `CommandDead`.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ Result = dict[str, Any] | CommandDead | None
 
 
 def state_and_result(outcome: Outcome) -> tuple[str, Result]:
-    """What Celery calls it: SUCCESS and the outcome, FAILURE and an exception, or PENDING and nothing."""
+    """Map an outcome to SUCCESS with its JSON, FAILURE with an exception, or PENDING with None."""
     if outcome.state == "dead":
         return states.FAILURE, CommandDead(f"{outcome.task_id}: {outcome.message}")
     if outcome.is_final:
@@ -27,8 +28,10 @@ def state_and_result(outcome: Outcome) -> tuple[str, Result]:
 
 
 class ResultWriter:
-    """Writes outcomes to a Redis as Celery's own Redis backend has them, so that any client of Celery's can
-    read and await them. Their keys expire after `result_seconds`."""
+    """Writes outcomes to Redis in the format of Celery's Redis backend.
+
+    Any Celery client can read and await them. Their keys expire after `result_seconds`.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._app = Celery("pointledger.results", set_as_current=False)
@@ -36,7 +39,7 @@ class ResultWriter:
             result_backend=settings.result_url,
             result_expires=settings.result_seconds,
             result_serializer="json",
-            # Who writes tries again by himself.
+            # No retries here, because the callback sender retries.
             result_backend_transport_options={
                 "retry_policy": {"max_retries": 0, "timeout": _TIMEOUT_SECONDS}
             },
@@ -47,7 +50,7 @@ class ResultWriter:
         )
 
     def send(self, task_id: str, outcome: Outcome) -> None:
-        """Writes it and tells who waits. Raises BrokerAway."""
+        """Store the result and notify clients that wait for it. Raises BrokerAway."""
         state, result = state_and_result(outcome)
         try:
             self._app.backend.store_result(task_id, result, state)
@@ -55,5 +58,5 @@ class ResultWriter:
             raise BrokerAway(f"POINTLEDGER_RESULT_URL: {type(error).__name__}") from error
 
     def close(self) -> None:
-        """Gives its connections back."""
+        """Close its connections."""
         self._app.close()

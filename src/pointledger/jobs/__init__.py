@@ -1,1 +1,1 @@
-"""Periodic jobs: what is due is found and enqueued as commands."""
+"""Runs periodic jobs: finds what is due and accepts commands for it."""

@@ -1,7 +1,8 @@
-"""A changed expiry policy, applied to lots that are there: only where somebody asks, and with notice.
+"""Applies a changed expiry policy to existing lots, on request and with a notice period.
 
-It changes no account itself: for each account whose lots would expire otherwise, it accepts a command. What
-was moved needs no moving, so it may stop anywhere and be asked again; a lot that was moved meanwhile is left.
+It accepts a command for each account whose lots the policy would expire at another time, and changes no
+account itself. It can be interrupted and repeated, because a lot that has its new expiry needs no command. A
+lot that another command moves meanwhile stays as it is.
 """
 
 from collections.abc import Iterator
@@ -21,19 +22,21 @@ from pointledger.domain.program.policy_expiry import DatedLot, policy_expiry
 from pointledger.domain.program.rule import Rules
 from pointledger.domain.program.tenant import Tenant
 from pointledger.errors import InvalidCommand
-from pointledger.storage.database import looking
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import expiry_changes, program
 from pointledger.storage.queue import job_runs
 
-_PAGE = 200  # accounts per look
-_LOTS_AT_ONCE = 1_000  # of one command
+_PAGE = 200  # accounts per query
+_LOTS_AT_ONCE = 1_000  # per command
 _ACTOR = "policy"
 
 
 @dataclass(slots=True)
 class PolicyReport:
-    """What was found so far: accounts looked at and with something to move; lots and points that would live
-    longer and shorter; up to which user. `not_before`: when the notice ends."""
+    """The figures so far: accounts examined and changed, lots and points by direction, and the last user.
+
+    `not_before` is the end of the notice period.
+    """
 
     not_before: datetime
     looked_at: int = 0
@@ -64,39 +67,38 @@ class PolicyChange:
         limit: int | None = None,
         dry_run: bool = False,
     ) -> Iterator[tuple[PolicyReport, Receipt | None]]:
-        """Page after page: the report as it grows, and what was accepted.
+        """Yield the growing report and the receipt of each page.
 
-        Nothing that would expire later than `not_before` (the end of the tenant's notice, if not given) comes
-        to expire before it. `limit`: so many accounts with something to move at most. Raises TenantMissing,
-        and InvalidCommand where `not_before` lies before the next midnight of the tenant.
+        A lot that would expire after `not_before` (default: the end of the tenant's notice period) never gets
+        an earlier expiry than that. `limit`: the maximum number of changed accounts. Raise TenantMissing, and
+        InvalidCommand if `not_before` is before the next midnight of the tenant.
         """
-        with looking(self._database) as connection:
+        with read_only(self._database) as connection:
             tenant, now = program.tenant(connection, tenant_id), job_runs.now(connection)
-            rules = program.Programmes().current(connection, [tenant_id]).rules.get(tenant_id, Rules())
+            rules = program.Programs().current(connection, [tenant_id]).rules.get(tenant_id, Rules())
         not_before = not_before or tenant.notice_ends(now)
         if not_before < (earliest := tenant.notice_ends(now, days=1)):
-            raise InvalidCommand(
-                f"not_before: lies before {earliest.isoformat()}, the tenant's next midnight"
-            )
+            raise InvalidCommand(f"not_before: is before {earliest.isoformat()}, the tenant's next midnight")
         report = PolicyReport(not_before)
         while limit is None or report.accounts < limit:
-            commands = self._look(tenant, rules, report, None if limit is None else limit - report.accounts)
+            room = None if limit is None else limit - report.accounts
+            commands = self._next_commands(tenant, rules, report, room)
             if commands is None:
                 return
             accepted = self._acceptance.accept(commands) if commands and not dry_run else None
             yield report, accepted
 
-    def _look(
+    def _next_commands(
         self, tenant: Tenant, rules: Rules, report: PolicyReport, room: int | None
     ) -> list[ApplyExpiryPolicy] | None:
-        """The commands for the next page of accounts; None: there is no next one."""
-        with looking(self._database) as connection:
+        """Return the commands for the next page of accounts, or None after the last page."""
+        with read_only(self._database) as connection:
             users = expiry_changes.users_after(connection, tenant.tenant_id, report.reached_user, _PAGE)
             lots = expiry_changes.dated_by_policy(connection, tenant.tenant_id, report.reached_user, _PAGE)
         if not users:
             return None
         commands = []
-        by_user = {user: [lot for _, lot in theirs] for user, theirs in groupby(lots, key=itemgetter(0))}
+        by_user = {user: [lot for _, lot in group] for user, group in groupby(lots, key=itemgetter(0))}
         for user_id in users:
             if room == 0:
                 break
@@ -115,7 +117,7 @@ class PolicyChange:
 
 
 def _moves(tenant: Tenant, rules: Rules, lots: list[DatedLot], report: PolicyReport) -> list[LotExpiry]:
-    """Which of an account's lots are to be moved, and until when; counts them."""
+    """Return the new expiry of each lot that the policy moves, and count it in the report."""
     moves = []
     for lot in lots:
         expires_at = policy_expiry(tenant, rules, lot, report.not_before)
@@ -132,10 +134,12 @@ def _moves(tenant: Tenant, rules: Rules, lots: list[DatedLot], report: PolicyRep
 
 
 def _command(tenant: Tenant, user_id: str, moves: list[LotExpiry]) -> ApplyExpiryPolicy:
-    """Asked again before it is applied, it has the same key; each lot says how often it has been moved, so
-    a later change of the policy has another."""
-    told = "".join(move.model_dump_json() for move in moves)
-    key = f"{user_id}/{blake2b(told.encode(), digest_size=16).hexdigest()}"
+    """Return the command with a key derived from its lots, so that a repetition is a duplicate.
+
+    Each lot has the number of its changes, so a later change of the policy gets another key.
+    """
+    text = "".join(move.model_dump_json() for move in moves)
+    key = f"{user_id}/{blake2b(text.encode(), digest_size=16).hexdigest()}"
     return ApplyExpiryPolicy(
         tenant_id=tenant.tenant_id, user_id=user_id, actor=_ACTOR, idempotency_key=key, lots=tuple(moves)
     )

@@ -1,9 +1,9 @@
-"""The sweep: finds what is due and accepts commands for it. It changes no account itself.
+"""Schedules periodic jobs: finds due accounts and accepts commands for them. It changes no account itself.
 
-Each periodic job runs once per tenant and local date: `open_runs` notes what is to be done, a row each;
-`step` takes one such row and does a bounded piece of it. A beat that was away for three nights finds three
-dates to catch up on; ten beats find one row. Whatever dies half-way is taken up again where it was: the
-commands of a sweep have the user and the moment as their key, so a piece done twice is done once.
+Each nightly job runs once per tenant and local date. `open_runs` creates a row for each run, and each job
+method processes a bounded piece of one run. If beat was down for three nights, the scheduler catches up on
+three dates. Ten beat processes still create one run. A run that is interrupted resumes where it stopped.
+Repeated pieces are safe, because the user and the moment are the key of a command.
 """
 
 import time
@@ -22,36 +22,36 @@ from pointledger.domain.commands.records import lane_of
 from pointledger.domain.program.tenant import Tenant
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of, parse_id
-from pointledger.storage.database import IDLE_TIMEOUT_MS, unfrozen
+from pointledger.storage.database import IDLE_TIMEOUT_MS, bounded_transaction
 from pointledger.storage.events import reminders
 from pointledger.storage.ledger import erasures, program
-from pointledger.storage.queue import job_runs, journal, pauses
+from pointledger.storage.queue import job_runs, pauses, pending
 
 EXPIRE_POINTS = "expire-points"
 RESET_DAILY_LIMITS = "reset-daily-limits"
 
-_PAGE = 400  # users per statement
-_AT_ONCE = 100  # of them that are fed together: each may have many lots, and live commands come behind them
-_LEFT = 25  # of these that may still wait when the next come: no worker runs out of work meanwhile
-_CATCH_UP_DAYS = 31  # of the past for which a beat that was away still opens runs
-_PAUSE_SECONDS = 0.02  # while somebody else applies what was fed
-_STANDSTILL_SECONDS = 2.0  # what does not move must not stop the sweep,
-_LEAST_SECONDS = 0.1  # and where nobody works at all, it waits less each time
-_ACTIVATION_SECONDS = 10.0  # of one look for what is pending; the next one goes on where it stopped
-_RELEASE_SECONDS = 10.0  # of one look for holds; the next one begins after 15, from the start
-_SEARCH_SECONDS = 10.0  # of one search for what names the erased; the next one goes on where it stopped
-_ACTOR = "sweep"
+_PAGE = 400  # users per query
+_AT_ONCE = 100  # commands per call: each may have many lots, and live commands queue behind them
+_MAX_LEFT = 25  # of them still pending when the next are accepted, so that no worker runs out of work
+_CATCH_UP_DAYS = 31  # for which runs are opened after beat was down
+_PAUSE_SECONDS = 0.02  # while workers apply the commands
+_STANDSTILL_SECONDS = 2.0  # to wait for progress: a stuck command must not stop the job
+_LEAST_SECONDS = 0.1  # without workers the wait is halved each time, down to this
+_ACTIVATION_SECONDS = 10.0  # per call; the next call continues where it stopped
+_RELEASE_SECONDS = 10.0  # per call; the next call begins after 15 s, from the start
+_SEARCH_SECONDS = 10.0  # per call; the next call continues where it stopped
+_ACTOR = "job"
 
 
 def _pause(_lanes: list[int]) -> None:
     time.sleep(_PAUSE_SECONDS)
 
 
-class Sweep:
-    """Feeds the journal with what is due, a little ahead of the workers, lane by lane: few large batches, and
-    most lanes free for live commands.
+class JobScheduler:
+    """Accepts due commands a little ahead of the workers, lane by lane.
 
-    `help_on`: what is done while that waits in these lanes; a worker applies some of it itself.
+    So the workers apply few large batches, and most lanes stay free for live commands. `help_on` is called
+    with the lanes whose commands are pending; a worker applies some of them itself.
     """
 
     def __init__(
@@ -66,13 +66,15 @@ class Sweep:
         self._acceptance = acceptance
         self._help_on = help_on
         self._idle_timeout_ms = idle_timeout_ms
-        self._patience_seconds = _STANDSTILL_SECONDS
+        self._wait_seconds = _STANDSTILL_SECONDS
 
     def open_runs(self, job: str, *, from_today: bool = False) -> int:
-        """Notes a run for each tenant and each local midnight that has passed since its last; how many.
-        `from_today`: the first of all is today's, instead of that of the day when the tenant was put."""
+        """Create a run for each tenant and local midnight since its last run, and return their number.
+
+        `from_today`: a tenant's first run is today's, not that of the day when the tenant was created.
+        """
         opened = 0
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with bounded_transaction(self._database, self._idle_timeout_ms) as connection:
             now, last = job_runs.now(connection), job_runs.last_dates(connection, job)
             for tenant, known_since in program.all_tenants(connection):
                 since = None if from_today else known_since
@@ -84,8 +86,8 @@ class Sweep:
         return opened
 
     def expire_points(self) -> bool:
-        """Does a piece of an expiry run; whether there is more to do at once."""
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        """Process a piece of an expiry run, and return False if there is no run."""
+        with bounded_transaction(self._database, self._idle_timeout_ms) as connection:
             run = job_runs.take_run(connection, EXPIRE_POINTS)
             failpoints.before("take-run-commit")
         failpoints.after("take-run-commit")
@@ -96,7 +98,7 @@ class Sweep:
         page = self._due(tenant, run.as_of, (run.reached_expiry, run.reached_user), most)
         for _ in self._feed(_expiries(run.tenant_id, run.as_of, page)):
             pass
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        with bounded_transaction(self._database, self._idle_timeout_ms) as connection:
             reached = page[-1] if page else None
             job_runs.put_back(connection, run, reached, found=len(page), finished=len(page) < _PAGE)
             failpoints.before("put-back-commit")
@@ -104,19 +106,19 @@ class Sweep:
         return True
 
     def reset_daily_limits(self) -> bool:
-        """Closes the daily windows that ended with a run's midnight; whether there is more to do at once."""
-        with unfrozen(self._database, self._idle_timeout_ms) as connection:
+        """Close the daily windows that ended at a run's midnight, and return False if there is no run."""
+        with bounded_transaction(self._database, self._idle_timeout_ms) as connection:
             run = job_runs.take_run(connection, RESET_DAILY_LIMITS)
             if run is None:
                 return False
             tenant = program.tenant(connection, run.tenant_id)
             day = tenant.day_before(run.local_date)
             if job_runs.close_windows(connection, tenant, day):
-                reminders.tell_window_closed(connection, tenant, day)
+                reminders.write_window_closed(connection, tenant, day)
             if tenant.backdating_days is not None:
-                # As seen by the oldest command that waits or may be retried, and one day more.
-                waits_since = job_runs.waits_since(connection, run.tenant_id)
-                today = min(run.local_date, tenant.local_date(waits_since)) if waits_since else run.local_date
+                # From the day of the oldest command that is pending or can be retried, plus one day.
+                oldest = job_runs.waits_since(connection, run.tenant_id)
+                today = min(run.local_date, tenant.local_date(oldest)) if oldest else run.local_date
                 job_runs.prune_usage(connection, tenant, today - timedelta(days=tenant.backdating_days + 1))
             job_runs.put_back(connection, run, finished=True)
             failpoints.before("put-back-commit")
@@ -124,9 +126,11 @@ class Sweep:
         return True
 
     def activate_points(self) -> int:
-        """Accepts a command for each user whose next pending lot is due, by the database's clock; how many.
-        No row notes the run: what is found again before it is applied is the same command, so a look that
-        takes too long may stop anywhere."""
+        """Accept a command for each user whose next pending lot is due, and return their number.
+
+        Postgres' clock decides what is due.
+        This job needs no row: a lot that is found twice gives the same command, so it can stop anywhere.
+        """
         accepted, stop_at = 0, time.monotonic() + _ACTIVATION_SECONDS
         with self._database.connect() as connection:
             tenants = [tenant.tenant_id for tenant, _ in program.all_tenants(connection)]
@@ -142,9 +146,11 @@ class Sweep:
         return accepted
 
     def release_holds(self) -> int:
-        """Accepts a command for each user and moment at which a hold has timed out, by the database's clock;
-        how many. No row notes the run: what is found again before it is released is the same command, so a
-        look that takes too long may stop anywhere."""
+        """Accept a command for each user and moment at which a hold has timed out, and return their number.
+
+        Postgres' clock decides what is due.
+        This job needs no row: a hold that is found twice gives the same command, so it can stop anywhere.
+        """
         accepted, stop_at = 0, time.monotonic() + _RELEASE_SECONDS
         after: tuple[Any, ...] = job_runs.BEFORE_ANY_HOLD
         while time.monotonic() < stop_at:
@@ -157,12 +163,14 @@ class Sweep:
         return accepted
 
     def finish_erasures(self) -> int:
-        """Searches the journal for what names users who were erased, and strips it of them; how many searches
-        came to their end. Each piece is a transaction of its own, and notes how far it came."""
+        """Redact erased users in the journal, and return the number of finished searches.
+
+        Each piece is a separate transaction and records how far it came.
+        """
         finished, stop_at = 0, time.monotonic() + _SEARCH_SECONDS
         while time.monotonic() < stop_at:
-            with unfrozen(self._database, self._idle_timeout_ms) as connection:
-                is_last = erasures.search_on(connection)
+            with bounded_transaction(self._database, self._idle_timeout_ms) as connection:
+                is_last = erasures.search_next(connection)
                 failpoints.before("search-commit")
             failpoints.after("search-commit")
             if is_last is None:
@@ -173,17 +181,17 @@ class Sweep:
     def expire_now(
         self, as_of: datetime | None = None, tenant_id: str | None = None, limit: int | None = None
     ) -> Iterator[Receipt]:
-        """Accepts expiry commands for all that is due at `as_of` (now, if not given), page after page.
+        """Accept expiry commands for all accounts that are due at `as_of` (default: now), page by page.
 
-        `limit`: so many accounts of each tenant at most; if not given, the tenant's `expire_accounts_per_run`
-        holds. Without `tenant_id` paused tenants are left out. Raises InvalidCommand for a moment in the
-        future: an account's clock never goes back.
+        `limit`: the maximum number of accounts of each tenant (default: its `expire_accounts_per_run`).
+        Without `tenant_id`, paused tenants are left out. Raise InvalidCommand if `as_of` is in the future,
+        because an account's clock never goes back.
         """
         with self._database.connect() as connection:
             now = job_runs.now(connection)
             as_of = as_of or now
             if as_of > now:
-                raise InvalidCommand("as_of: lies in the future")
+                raise InvalidCommand("as_of: is in the future")
             paused = pauses.paused(connection)
             tenants = [tenant for tenant, _ in program.all_tenants(connection)]
         if tenant_id is None:
@@ -206,14 +214,14 @@ class Sweep:
 
     def _due(
         self, tenant: Tenant, as_of: datetime, after: tuple[datetime | None, str], most: int
-    ) -> list[job_runs.Due]:
+    ) -> list[job_runs.DueAccount]:
         if not tenant.lets_expire(as_of) or not most:
             return []
         with self._database.connect() as connection:
             return job_runs.due(connection, tenant.tenant_id, as_of, after, most)
 
     def _feed(self, commands: Sequence[AnyCommand]) -> Iterator[Receipt]:
-        """Accepts them, some after the others are applied. A user's own stay in their order."""
+        """Accept commands piece by piece, as the workers apply them, in order per user."""
         lanes = self._acceptance.lanes
         ordered = sorted(commands, key=lambda command: lane_of(command.tenant_id, command.user_id, lanes))
         for start in range(0, len(ordered), _AT_ONCE):
@@ -223,23 +231,23 @@ class Sweep:
 
     def _keep_pace(self, receipt: Receipt) -> None:
         ids = [parse_id(task_id) for task_id in receipt.task_ids]
-        give_up_at = time.monotonic() + self._patience_seconds
+        give_up_at = time.monotonic() + self._wait_seconds
         while time.monotonic() < give_up_at:
             with self._database.connect() as connection:
-                waiting = journal.lanes_of_waiting(connection, ids)
-            if waiting.total() <= _LEFT:
-                self._patience_seconds = _STANDSTILL_SECONDS
+                waiting = pending.lanes_of_waiting(connection, ids)
+            if waiting.total() <= _MAX_LEFT:
+                self._wait_seconds = _STANDSTILL_SECONDS
                 return
             self._help_on(list(waiting))
-        self._patience_seconds = max(self._patience_seconds / 2, _LEAST_SECONDS)
+        self._wait_seconds = max(self._wait_seconds / 2, _LEAST_SECONDS)
 
 
-def _expiries(tenant_id: str, as_of: datetime, page: list[job_runs.Due]) -> list[AnyCommand]:
+def _expiries(tenant_id: str, as_of: datetime, page: list[job_runs.DueAccount]) -> list[AnyCommand]:
     return [ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page]
 
 
 def _activation(tenant_id: str, due: job_runs.ActivationDue) -> ActivateDue:
-    """The same command, with the same id, however often its moment is found."""
+    """Return the activation command; the same account and moment give the same id."""
     moment = due.next_activation_at.astimezone(UTC)
     return ActivateDue(
         id=derive_id(due.account_id, crc32(moment.isoformat().encode()), max(milliseconds_of(moment), 0)),
@@ -251,7 +259,7 @@ def _activation(tenant_id: str, due: job_runs.ActivationDue) -> ActivateDue:
 
 
 def _releases(page: list[job_runs.HoldDue]) -> list[AnyCommand]:
-    """One command per user and moment; its id is drawn from the hold's, so that it is the same each time."""
+    """Return one command per user and moment; its id is derived from the hold's, so it is always the same."""
     first = {(due.tenant_id, due.user_id, due.expires_at): due for due in reversed(page)}
     return [
         ReleaseHoldsDue(
@@ -266,12 +274,12 @@ def _releases(page: list[job_runs.HoldDue]) -> list[AnyCommand]:
 
 
 def _room(limit: int | None, found: int) -> int:
-    """How many accounts the next page may have."""
+    """Return the maximum size of the next page."""
     return _PAGE if limit is None else max(min(limit - found, _PAGE), 0)
 
 
 def _days(tenant: Tenant, last: date | None, known_since: datetime | None, now: datetime) -> list[date]:
-    """The local dates whose midnight has passed and that have no run yet, oldest first."""
+    """Return the local dates that have begun and have no run yet, oldest first."""
     today = tenant.local_date(now)
     after = last or (tenant.local_date(known_since) if known_since else today - timedelta(days=1))
     first = max(after + timedelta(days=1), today - timedelta(days=_CATCH_UP_DAYS - 1))

@@ -1,1 +1,1 @@
-"""What Redis and Celery are used for: doorbells, notifications, tasks, queues and settings."""
+"""Connects processes through Redis and Celery: doorbells, notifications, and the names they share."""

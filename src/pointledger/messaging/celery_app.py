@@ -1,4 +1,4 @@
-"""Celery's settings, and the app of a producer."""
+"""Configures Celery for producers, workers and beat."""
 
 import ssl
 from typing import Any
@@ -16,21 +16,19 @@ from pointledger.messaging.contract import (
     RELEASE_HOLDS_TASK,
     RESET_LIMITS_TASK,
     RING_TASK,
-    TELL_EXPIRING_TASK,
+    SEND_EXPIRY_REMINDERS_TASK,
 )
 from pointledger.settings import Settings
 
-# ------------------------------------------------------------------------- Celery, as every end sets it
-
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """What producers, workers and beat must set alike. Each setting stands under what it prevents."""
+    """Return the settings that producers, workers and beat share, each below the failure it prevents."""
     return {
-        # Messages come from whoever can reach the broker: data, never code.
+        # Any client of the broker can send messages, so they are data, never code.
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
-        # A misspelt queue would be made, and its messages never read.
+        # Celery would create a misspelled queue, and no worker would read it.
         "task_create_missing_queues": False,
         "task_queues": [Queue(name) for name in (LANES_QUEUE, PERIODIC_QUEUE)],
         "task_default_queue": PERIODIC_QUEUE,
@@ -41,21 +39,26 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             RESET_LIMITS_TASK: {"queue": PERIODIC_QUEUE},
             ACTIVATE_POINTS_TASK: {"queue": PERIODIC_QUEUE},
             RELEASE_HOLDS_TASK: {"queue": PERIODIC_QUEUE},
-            TELL_EXPIRING_TASK: {"queue": PERIODIC_QUEUE},
+            SEND_EXPIRY_REMINDERS_TASK: {"queue": PERIODIC_QUEUE},
             FINISH_ERASURES_TASK: {"queue": PERIODIC_QUEUE},
         },
-        # Outcomes are in Postgres; Celery reads them there and writes nothing.
+        # Outcomes are in Postgres; Celery reads them there and writes none.
         "result_backend": "pointledger.integrations.celery_backend:OutcomeBackend",
-        # Events and remote control: anybody who may publish could stop the fleet, and each costs a message.
+        # With events and remote control each publisher could stop all workers, and each event is a message.
         "task_send_sent_event": False,
         "worker_send_task_events": False,
         "worker_enable_remote_control": False,
         "enable_utc": True,
         "timezone": "UTC",
         "pointledger_settings": settings,  # for the result backend
+    } | _broker_settings(settings)
+
+
+def _broker_settings(settings: Settings) -> dict[str, Any]:
+    return {
         "broker_url": settings.broker,
         "broker_use_ssl": tls_options(settings.broker),
-        # A publish must not wait for ever on a connection that is dead.
+        # A publish must not wait without limit on a dead connection.
         "broker_connection_timeout": 4,
         "broker_pool_limit": 10,
         "broker_pool_acquire_timeout": 5,
@@ -70,38 +73,41 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def tls_options(url: str) -> dict[str, Any] | None:
-    """For kombu: with amqps alone it would take any host's certificate. Redis' options stand in its URL."""
+    """Return kombu's TLS options, because with `amqps:` alone it accepts the certificate of any host.
+
+    The options of Redis are part of its URL.
+    """
     if not url.startswith("amqps:"):
         return None
-    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # None: the URL's, says kombu
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # None: kombu takes the URL's host
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
-    """For kombu's Redis transport; RabbitMQ takes none of them."""
+    """Return the options of kombu's Redis transport; RabbitMQ accepts none of them."""
     if not settings.broker.startswith(("redis", "valkey", "unix")):
         return {}
     return {
-        # A doorbell whose worker died rings again after this; the longest task is far shorter.
+        # If a worker dies, its doorbell is delivered again after this; the longest task is far shorter.
         "visibility_timeout": 120,
-        # The default looks for such messages every 100 seconds.
+        # By default kombu looks for such messages every 100 seconds.
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        # Half-open connections: without these a worker sat 150 seconds on one (measured).
+        # Without these a worker waited 150 seconds on a half-open connection (measured).
         "socket_timeout": 15,
         "socket_connect_timeout": 4,
         "socket_keepalive": True,
         "health_check_interval": 10,
-        # One list per queue: every priority step would be one more in each BRPOP.
+        # One list per queue: every priority step would add one to each BRPOP.
         "priority_steps": [0],
         "queue_order_strategy": "round_robin",
-        # Two ledgers may share a Redis. These queues are the ledger's own; the one on which others send is
-        # read elsewhere (`integrations/celery_commands.py`), under the name that they know.
+        # Two ledgers can share a Redis, so their own queues get a prefix. The queue on which other services
+        # send keeps its public name; `integrations/celery_commands.py` reads it.
         "global_keyprefix": f"{settings.redis_prefix}:",
     }
 
 
 def producer_app(settings: Settings) -> Celery:
-    """A Celery app that rings doorbells."""
+    """Return a Celery app that rings doorbells."""
     app = Celery("pointledger", set_as_current=False)
     app.conf.update(celery_settings(settings))
     return app

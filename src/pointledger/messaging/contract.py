@@ -1,22 +1,29 @@
-"""What both ends agree on: names of tasks and queues, the lane of a user, the encoding of a command.
+"""Names that processes of different versions share: tasks, queues and keys in Redis.
 
-Names are contracts: a module may move, these may not change.
+They are contracts: a module can move, but these names must not change.
 """
 
 from pointledger.settings import Settings
 
-_PRIORITIES = range(1, 10)  # kombu's are 0 to 9, and a client chooses which of them it uses
+_PRIORITIES = range(1, 10)  # kombu has 0 to 9, and a client can configure any subset
 
 
-_SEPARATORS = ("\x06\x16", ":")  # before a priority: kombu's own, and the one that Celery's manual shows
+_SEPARATORS = ("\x06\x16", ":")  # before a priority: kombu's default, and the one in Celery's manual
 
 
 def lists_of_commands(settings: Settings) -> list[str]:
-    """The lists of Redis from which commands by name are taken, the most urgent first: each priority has its
-    own, and an older version's queue stood under the prefix."""
+    """Return the Redis lists from which commands by name are read, the most urgent first.
+
+    Each priority has its own list, and an older version used a queue under the prefix.
+    """
     queue, older = settings.commands_queue, f"{settings.redis_prefix}:points.commands"
     urgent = [f"{queue}{separator}{priority}" for priority in _PRIORITIES for separator in _SEPARATORS]
     return [queue, *urgent, older]
+
+
+def rung_key(prefix: str, lane: int) -> str:
+    """Return the Redis key that exists while a doorbell of the lane is on its way."""
+    return f"{prefix}:door:{lane}"
 
 
 DRAIN_TASK = "points.drain"
@@ -37,7 +44,7 @@ ACTIVATE_POINTS_TASK = "points.activate_points"
 RELEASE_HOLDS_TASK = "points.release_holds"
 
 
-TELL_EXPIRING_TASK = "points.tell_expiring"
+SEND_EXPIRY_REMINDERS_TASK = "points.send_expiry_reminders"
 
 
 FINISH_ERASURES_TASK = "points.finish_erasures"
@@ -46,4 +53,4 @@ FINISH_ERASURES_TASK = "points.finish_erasures"
 LANES_QUEUE = "points.lanes"  # doorbells
 
 
-PERIODIC_QUEUE = "points.periodic"  # what beat asks for
+PERIODIC_QUEUE = "points.periodic"  # periodic jobs, sent by beat

@@ -1,6 +1,6 @@
-"""Doorbells: telling workers that a lane has work, and those who wait that something was applied.
+"""Rings doorbells: Celery messages that name a lane with pending commands.
 
-Nothing here is of value: a ring may be lost, doubled or late. The beat rings every lane that waits.
+A doorbell carries no work, so it can be lost, doubled or late. Beat rings every lane whose commands wait.
 """
 
 import time
@@ -24,57 +24,57 @@ from pointledger.messaging import contract
 from pointledger.messaging.notifications import APPLIED, channel_of
 from pointledger.settings import Settings
 
-_DOOR_TTL_MS = 2_000  # a ring that was lost keeps its lane quiet no longer
-_RING_LIVES_SECONDS = 60  # under a long backlog rings would pile up; far more than clocks may differ
-_PAUSE_SECONDS = 1.0  # after Redis failed, how long callers are not made to wait for it again
+_RUNG_TTL_MS = 2_000  # a lost doorbell keeps its lane quiet for no longer
+_RING_LIVES_SECONDS = 60  # rings must not pile up under a long backlog; far more than clocks differ
+_PAUSE_SECONDS = 1.0  # after Redis failed: until then callers do not wait for it again
 _POOL_WAIT_SECONDS = 1.0
-_BEAT_KNOWN_MS = 3_600_000  # an hour after beat was last heard nobody knows when
+_BEAT_TTL_MS = 3_600_000  # beyond an hour the exact age of the last beat does not matter
 
-_MOST_CONNECTIONS = 10  # to the broker: a publish takes a fraction of a millisecond
+_MAX_CONNECTIONS = 10  # to the broker: a publish takes a fraction of a millisecond
 
 _log = Log(__name__)
 
 
 class _Connections(ConnectionPool):  # type: ignore[misc]  # kombu has no types
-    """After a fork kombu would end the connections that a child has inherited, and so the parent's."""
+    """A pool whose connections survive a fork; kombu's pool would close those of the parent process."""
 
     close_after_fork = False
 
 
 class Doorbells:
-    """Rings lanes through Celery, at most one waiting message per lane; best effort, within a deadline."""
+    """Rings lanes through Celery, with at most one queued message per lane; best effort, with time-outs."""
 
     def __init__(self, client: redis.Redis, app: Celery, settings: Settings) -> None:
-        """Connects when it must. Raises NotConfigured for a broker's URL that cannot be read."""
+        """Connect on first use. Raise NotConfigured if the broker's URL is malformed."""
         self._client = client
         self._app = app
         self._settings = settings
         self._queue = app.amqp.queues[contract.LANES_QUEUE]
         self._broker = _broker_of(app)
-        # Not the app's own pool: that is shared, and bounded, with all that use kombu in the same process.
-        connections = _Connections(self._broker, limit=_MOST_CONNECTIONS)
-        self._producers = ProducerPool(connections, limit=_MOST_CONNECTIONS, close_after_fork=False)
+        # Not the app's own pool: every user of kombu in the process shares it, and it is bounded.
+        connections = _Connections(self._broker, limit=_MAX_CONNECTIONS)
+        self._producers = ProducerPool(connections, limit=_MAX_CONNECTIONS, close_after_fork=False)
         self._errors = (*self._broker.connection_errors, *self._broker.channel_errors)
         self._errors += (redis.RedisError, KombuError, OSError)
         self._quiet_until = 0.0
         self._is_closed = False
         self._bell = Outage(_log, "ring", "doorbell_failed", "doorbell_works")
-        self._redis = Outage(_log, "tell")
+        self._redis = Outage(_log, "notify")
 
-    def ring(self, lanes: Iterable[int], *, whatever_the_door_says: bool = False) -> None:
-        """Tells the workers, unless a message for the lane is still on its way."""
+    def ring(self, lanes: Iterable[int], *, force: bool = False) -> None:
+        """Send a doorbell for each lane, unless one is on its way. `force`: send it anyway."""
         wanted = sorted(set(lanes))
         if not wanted or self._is_closed or time.monotonic() < self._quiet_until:
             return
         try:
-            silent = wanted if whatever_the_door_says else self._silent(wanted)
-            if silent:
+            unrung = wanted if force else self._unrung(wanted)
+            if unrung:
                 failpoints.before("publish")
-                self._publish(silent)
+                self._publish(unrung)
                 failpoints.after("publish")
         except Exception as error:
             if self._is_closed:
-                return  # its connections were closed while it used them
+                return  # `close` closed the connections while they were in use
             if not isinstance(error, self._errors):
                 raise
             self._quiet_until = time.monotonic() + _PAUSE_SECONDS
@@ -82,65 +82,67 @@ class Doorbells:
         else:
             self._bell.over()
 
-    def tell(self, lane: int) -> None:
-        """Wakes those who wait for outcomes of the lane."""
-        failpoints.before("tell")
+    def notify(self, lane: int) -> None:
+        """Notify callers that wait for outcomes of the lane."""
+        failpoints.before("notify")
         try:
             self._client.publish(channel_of(self._settings, lane), APPLIED)
         except redis.RedisError as error:
             self._redis.noticed(error)
         else:
             self._redis.over()
-        failpoints.after("tell")
+        failpoints.after("notify")
 
-    def unheard(self, lanes: list[int]) -> list[int]:
-        """Those that nobody is at while no doorbell is on its way: theirs were lost. None, if Redis is away:
-        then there is more to tell than that."""
+    def lost(self, lanes: list[int]) -> list[int]:
+        """Return the lanes that no worker holds while no doorbell is queued: theirs were lost.
+
+        Return none if Redis is unavailable, because that explains the delay.
+        """
         try:
-            held = self._client.mget([f"{self._settings.redis_prefix}:lane:{lane}" for lane in lanes])
-            if self._on_their_way():
+            tokens = self._client.mget([f"{self._settings.redis_prefix}:lane:{lane}" for lane in lanes])
+            if self._queued():
                 return []
         except self._errors as error:
             self._redis.noticed(error)
             return []
-        return [lane for lane, token in zip(lanes, held, strict=True) if token is None]
+        return [lane for lane, token in zip(lanes, tokens, strict=True) if token is None]
 
-    def _on_their_way(self) -> int:
-        """How many doorbells lie in Celery's queue."""
+    def _queued(self) -> int:
+        """Return the number of doorbells in Celery's queue."""
         with self._app.connection_for_read() as connection:
             try:
                 queue = connection.default_channel.queue_declare(contract.LANES_QUEUE, passive=True)
-            except connection.channel_errors:  # Redis has no list that is empty
+            except connection.channel_errors:  # Redis has no empty lists
                 return 0
             return int(queue.message_count)
 
-    def hear_beat(self) -> None:
-        """Notes that beat lives, and a worker that answers it."""
+    def record_beat(self) -> None:
+        """Record that beat runs, and that a worker has received its message."""
         try:
-            self._client.set(_beat_key(self._settings.redis_prefix), "1", px=_BEAT_KNOWN_MS)
+            self._client.set(_beat_key(self._settings.redis_prefix), "1", px=_BEAT_TTL_MS)
         except redis.RedisError as error:
             self._redis.noticed(error)
 
     def close(self) -> None:
-        """Gives its connections back; from now on it rings no more."""
+        """Close all connections. From now on `ring` does nothing."""
         self._is_closed = True
         self._producers.force_close_all()
         self._producers.connections.force_close_all()
         self._client.close()
         self._app.close()
 
-    def _silent(self, lanes: list[int]) -> list[int]:
-        """Those whose doorbell was not rung yet; now it is."""
+    def _unrung(self, lanes: list[int]) -> list[int]:
+        """Return the lanes that have no doorbell on its way, and mark them as rung."""
         pipeline = self._client.pipeline(transaction=False)
         for lane in lanes:
-            pipeline.set(f"{self._settings.redis_prefix}:door:{lane}", "1", nx=True, px=_DOOR_TTL_MS)
-        failpoints.before("door")
+            pipeline.set(contract.rung_key(self._settings.redis_prefix, lane), "1", nx=True, px=_RUNG_TTL_MS)
+        failpoints.before("mark-rung")
         rung = pipeline.execute()
-        failpoints.after("door")
+        failpoints.after("mark-rung")
         return [lane for lane, is_new in zip(lanes, rung, strict=True) if is_new]
 
     def _publish(self, lanes: list[int]) -> None:
-        # Not by `send_task`: that calls the program's signal handlers, and makes a child of the task at hand.
+        # Not with `send_task`: it calls the program's signal handlers and makes a child of the current task.
         with (
             self._producers.acquire(block=True, timeout=_POOL_WAIT_SECONDS) as producer,
             producer.batch(),
@@ -152,7 +154,7 @@ class Doorbells:
                     args=(lane,),
                     expires=_RING_LIVES_SECONDS,
                     ignore_result=True,
-                    argsrepr="-",  # building them costs a sixth of a publish (measured)
+                    argsrepr="-",  # building both takes a sixth of a publish (measured)
                     kwargsrepr="-",
                 )
                 producer.publish(
@@ -171,41 +173,41 @@ def _broker_of(app: Celery) -> Connection:
         broker = app.connection_for_write()
         broker.get_transport_cls()
     except ImportError as error:
-        raise NotConfigured(f"POINTLEDGER_BROKER_URL needs a library more: {error}") from error
-    except (ValueError, LookupError) as error:  # whose text may be a part of a password
+        raise NotConfigured(f"POINTLEDGER_BROKER_URL needs another library: {error}") from error
+    except (ValueError, LookupError) as error:  # its text can contain a part of the password
         raise NotConfigured("POINTLEDGER_BROKER_URL is not like redis://host or amqp://host") from error
     return broker
 
 
-def beat_heard_seconds(client: redis.Redis, settings: Settings) -> float | None:
-    """How long ago beat was heard, by Redis' own clock; None where nobody knows."""
+def seconds_since_beat(client: redis.Redis, settings: Settings) -> float | None:
+    """Return the seconds since the last beat by the clock of Redis, or None if they are unknown."""
     try:
         milliseconds_left: int = client.pttl(_beat_key(settings.redis_prefix))
     except redis.RedisError:
         return None
-    return (_BEAT_KNOWN_MS - milliseconds_left) / 1000 if milliseconds_left > 0 else None
+    return (_BEAT_TTL_MS - milliseconds_left) / 1000 if milliseconds_left > 0 else None
 
 
-class Rings(NamedTuple):
-    """Doorbells in Celery's queue. `oldest_seconds`: None when there is none, or the oldest is none."""
+class QueuedDoorbells(NamedTuple):
+    """Doorbells in Celery's queue. `oldest_seconds` is None if there is none, or if it cannot be read."""
 
     waiting: int
     oldest_seconds: float | None
 
 
-def rings(broker: redis.Redis, settings: Settings) -> Rings:
-    """What nobody has answered yet. `broker` is Celery's, a Redis. Raises RedisError."""
+def queued_doorbells(broker: redis.Redis, settings: Settings) -> QueuedDoorbells:
+    """Return the queued doorbells. `broker` is Celery's broker, a Redis. Raise RedisError."""
     queue = f"{settings.redis_prefix}:{contract.LANES_QUEUE}"
     waiting: int = broker.llen(queue)
     oldest = broker.lindex(queue, -1)
     if oldest is None:
-        return Rings(waiting, None)
+        return QueuedDoorbells(waiting, None)
     try:
         ends_at = datetime.fromisoformat(orjson.loads(oldest)["headers"]["expires"])
         seconds_left = (ends_at - datetime.now(UTC)).total_seconds()
     except (ValueError, LookupError, TypeError):
-        return Rings(waiting, None)
-    return Rings(waiting, _RING_LIVES_SECONDS - seconds_left)
+        return QueuedDoorbells(waiting, None)
+    return QueuedDoorbells(waiting, _RING_LIVES_SECONDS - seconds_left)
 
 
 def _beat_key(prefix: str) -> str:

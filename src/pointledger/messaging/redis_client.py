@@ -1,4 +1,4 @@
-"""Connections to Redis, with bounded waits and retries."""
+"""Connects to Redis with bounded timeouts and retries."""
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -7,14 +7,12 @@ from redis.retry import Retry
 from pointledger.errors import NotConfigured
 from pointledger.settings import Settings
 
-_TIMEOUT_SECONDS = 1.0  # a Redis that takes longer is done without
-
-
+_TIMEOUT_SECONDS = 1.0  # the ledger works without Redis, so it does not wait for a slow one
 _RETRIES = 2
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client that gives up soon: nothing of value waits for Redis. Raises NotConfigured."""
+    """Return a client that gives up soon, because the ledger works without Redis. Raise NotConfigured."""
     try:
         return redis.Redis.from_url(
             settings.redis,

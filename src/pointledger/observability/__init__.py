@@ -1,1 +1,1 @@
-"""Logs, counters, metrics, verification and the doctor."""
+"""Logs, counters, metrics, verification, replay and the doctor."""

@@ -1,8 +1,10 @@
-"""What processes count. Each counts in its own memory; a thread adds what has grown to a hash in Redis once
-a second, so that counting costs a batch some microseconds and no round trip. Metrics are the sums.
+"""Counts events in each process and adds them up in Redis.
 
-Counters that are lost with Redis begin anew, which Prometheus knows how to read. What the database knows is
-not counted here: see `metrics.py`.
+Each process counts in memory. Once a second a thread adds the increments to a hash in Redis. So counting
+costs a batch microseconds and no round trip. Metrics export the totals.
+
+If Redis loses its data, counters restart at 0; Prometheus handles such resets. Figures that the database
+knows are in `metrics.py`.
 """
 
 import json
@@ -25,47 +27,54 @@ REGISTRY = CollectorRegistry()
 OUTCOMES = Counter(
     "pointledger_outcomes", "Commands that got their outcome", ["state", "reason"], registry=REGISTRY
 )
-FAILURES = Counter("pointledger_failed_attempts", "Attempts that a command was charged", registry=REGISTRY)
-DEATHS = Counter("pointledger_commands_died", "Commands given up by the machine", registry=REGISTRY)
+FAILURES = Counter(
+    "pointledger_failed_attempts", "Failed attempts that count against a command", registry=REGISTRY
+)
+COMMANDS_DEAD = Counter(
+    "pointledger_commands_given_up", "Commands given up after their last attempt", registry=REGISTRY
+)
 BATCH_SIZE = Histogram(
     "pointledger_batch_commands", "Commands per transaction", registry=REGISTRY, buckets=_SIZES
 )
 BATCH_SECONDS = Histogram(
-    "pointledger_batch_seconds", "From the try to the commit", registry=REGISTRY, buckets=_SECONDS
-)
-LOCK_WAITS = Histogram(
-    "pointledger_user_lock_wait_seconds",
-    "Waits for users busy elsewhere",
+    "pointledger_batch_seconds",
+    "From the start of a batch to its commit",
     registry=REGISTRY,
     buckets=_SECONDS,
 )
-LANES_TAKEN = Counter(
-    "pointledger_lanes_taken", "Doorbells for a lane that another worker was at", registry=REGISTRY
+LOCK_WAITS = Histogram(
+    "pointledger_user_lock_wait_seconds",
+    "Waits for users that another worker has locked",
+    registry=REGISTRY,
+    buckets=_SECONDS,
 )
-TRIED_AGAIN = Counter(
-    "pointledger_batches_tried_again",
-    "Deadlocks, lost connections and the like",
+LANE_CONTENTIONS = Counter(
+    "pointledger_lane_contentions", "Doorbells for a lane that another worker drains", registry=REGISTRY
+)
+BATCH_RETRIES = Counter(
+    "pointledger_batch_retries",
+    "Batches retried after a transient error, such as a deadlock",
     ["error"],
     registry=REGISTRY,
 )
-RESCUED = Counter(
-    "pointledger_lanes_rescued",
-    "Lanes whose doorbell was lost, found by beat: 0 when healthy",
+LOST_DOORBELLS = Counter(
+    "pointledger_lost_doorbells",
+    "Lanes whose doorbell was lost, found by beat; 0 in a healthy system",
     registry=REGISTRY,
 )
-RELAYED = Counter("pointledger_events_relayed", "Events that the broker has", registry=REGISTRY)
+RELAYED = Counter("pointledger_events_relayed", "Events that the broker has confirmed", registry=REGISTRY)
 RECEIVED = Counter(
     "pointledger_messages_received",
-    "Messages of other services, by the door they came to and what became of them",
-    ["door", "state"],
+    "Messages from other services, by entry point and state",
+    ["entry_point", "state"],
     registry=REGISTRY,
 )
 
 _log = Log(__name__)
 
 
-class Sender:
-    """Adds what this process has counted to the sums in Redis."""
+class CounterFlusher:
+    """Adds this process' counts to the totals in Redis."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -73,20 +82,20 @@ class Sender:
         self._sent: dict[str, float] = {}
         self._redis = Outage(_log, "count")
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="counters", daemon=True)
 
     def start(self) -> None:
-        """Sends once a second from now on."""
+        """Start to flush once a second."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Sends what is left, and ends."""
+        """Stop the thread and flush the rest."""
         self._stopping.set()
         self._thread.join(2 * _EVERY_SECONDS)
-        self.send()
+        self.flush()
 
-    def send(self) -> None:
-        """Sends what has grown; without Redis it waits for the next time."""
+    def flush(self) -> None:
+        """Send the increments since the last flush. If Redis is away, the next flush sends them."""
         counted = {_field(name, labels): value for name, labels, value in _samples(REGISTRY.collect())}
         grown = {
             field: value - self._sent.get(field, 0.0)
@@ -108,29 +117,29 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY_SECONDS):
-            self.send()
+            self.flush()
 
 
 @contextmanager
-def sending(client: redis.Redis, settings: Settings) -> Iterator[None]:
-    """Sends what the block counts."""
-    sender = Sender(client, settings)
-    sender.start()
+def flushing(client: redis.Redis, settings: Settings) -> Iterator[None]:
+    """Flush the counters while the block runs, and at its end."""
+    flusher = CounterFlusher(client, settings)
+    flusher.start()
     try:
         yield
     finally:
-        sender.stop()
+        flusher.stop()
 
 
-def sums(client: redis.Redis, settings: Settings) -> Iterator[Metric]:
-    """What all processes have counted together. Raises what Redis raises."""
+def totals(client: redis.Redis, settings: Settings) -> Iterator[Metric]:
+    """Yield the totals of all processes. Raises what Redis raises."""
     stored: dict[Any, Any] = client.hgetall(_key(settings))
-    for mine in REGISTRY.collect():
-        found = {_field(name, labels): 0.0 for name, labels, _ in _samples([mine])}
-        names = {name for name, _, _ in _samples([mine])} | {f"{mine.name}_total"}
+    for local in REGISTRY.collect():
+        found = {_field(name, labels): 0.0 for name, labels, _ in _samples([local])}
+        names = {name for name, _, _ in _samples([local])} | {f"{local.name}_total"}
         found |= {field: float(value) for field, value in stored.items() if json.loads(field)[0] in names}
-        metric = Metric(mine.name, mine.documentation, mine.type)
-        for field in sorted(found, key=_place):
+        metric = Metric(local.name, local.documentation, local.type)
+        for field in sorted(found, key=_sort_key):
             name, labels = json.loads(field)
             metric.add_sample(name, labels, found[field])
         yield metric
@@ -147,8 +156,8 @@ def _field(name: str, labels: dict[str, str]) -> str:
     return json.dumps([name, dict(sorted(labels.items()))])
 
 
-def _place(field: str) -> tuple[str, float, str]:
-    """Buckets by their bounds, as Prometheus wants them."""
+def _sort_key(field: str) -> tuple[str, float, str]:
+    """Sort buckets by their bounds, because Prometheus requires it."""
     name, labels = json.loads(field)
     return name, float(labels.get("le", 0)), field
 

@@ -1,28 +1,64 @@
-"""Metrics for Prometheus: what the database knows, asked when somebody asks, and what the processes count.
+"""Exports metrics to Prometheus: figures from the database, and the totals of the processes' counters.
 
-One exporter tells all of it, whichever and however many processes work: the gateway's /metrics, or
-`pointledger metrics`. Labels are lanes, jobs, states and reasons; no tenant and no person.
+Any one exporter returns the metrics of all processes: the API's /metrics, or `pointledger metrics`. Labels
+are lanes, jobs, states and reasons, never tenants or users. `GAUGES` and `ACCEPTED` come from the servers;
+`counters.py` has what processes count.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import redis
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from pointledger.errors import AnswerTooLate, DatabaseAway, DatabaseFailed
-from pointledger.messaging.doorbell import beat_heard_seconds
-from pointledger.observability.counters import sums
+from pointledger.errors import DatabaseAway, DatabaseFailed, QueryTimeout
+from pointledger.messaging.doorbell import seconds_since_beat
+from pointledger.observability.counters import totals
 from pointledger.settings import Settings
-from pointledger.storage.database import looking
+from pointledger.storage.database import read_only
 from pointledger.storage.events import outbox
 from pointledger.storage.queries import health
 from pointledger.storage.queue import job_runs
 
 
+class Gauge(NamedTuple):
+    """A current figure."""
+
+    name: str
+    documentation: str
+    labels: tuple[str, ...] = ()
+
+    def metric(self, value: float | None = None) -> GaugeMetricFamily:
+        """Make the metric with this value, or without one to add samples to."""
+        return GaugeMetricFamily(self.name, self.documentation, value=value, labels=self.labels or None)
+
+
+UP = Gauge("pointledger_up", "1 if the server answers, else 0", ("server",))
+WAITING = Gauge("pointledger_commands_waiting", "Pending commands, counted up to the limit")
+WAITING_LIMIT = Gauge("pointledger_commands_waiting_limit", "Pending commands above which none is accepted")
+LANE_LAG = Gauge("pointledger_lane_lag_seconds", "How long the lane's next command has waited", ("lane",))
+DEAD = Gauge("pointledger_commands_dead", "Dead commands")
+FAILING = Gauge("pointledger_commands_failing", "Failed commands that will be retried")
+DEAD_LETTERS = Gauge("pointledger_dead_letters", "Dead letters and deferred messages", ("state",))
+PAUSED = Gauge("pointledger_tenants_paused", "Paused tenants")
+RUNS_OPEN = Gauge("pointledger_job_runs_open", "Unfinished runs of the nightly job", ("job",))
+RUNS_FOUND = Gauge("pointledger_job_users_found", "Users found by its unfinished runs", ("job",))
+RUNS_SECONDS = Gauge("pointledger_job_oldest_age_seconds", "Age of its oldest unfinished run", ("job",))
+OUTBOX = Gauge("pointledger_outbox_events", "Events pending in the outbox")
+OUTBOX_SECONDS = Gauge("pointledger_outbox_oldest_age_seconds", "Age of the oldest pending event")
+BEAT_SECONDS = Gauge("pointledger_beat_age_seconds", "Age of beat's last heartbeat; missing before the first")
+
+GAUGES = (
+    UP, WAITING, WAITING_LIMIT, LANE_LAG, DEAD, FAILING, DEAD_LETTERS, PAUSED,
+    RUNS_OPEN, RUNS_FOUND, RUNS_SECONDS, OUTBOX, OUTBOX_SECONDS, BEAT_SECONDS,
+)  # fmt: skip
+ACCEPTED = ("pointledger_commands_accepted", "Commands accepted since Postgres' statistics were reset")
+
+
 class Exporter:
-    """A collector for a registry of prometheus_client's."""
+    """A collector for a registry of `prometheus_client`."""
 
     def __init__(self, database: sa.Engine, client: redis.Redis, settings: Settings) -> None:
         self._database = database
@@ -30,43 +66,37 @@ class Exporter:
         self._settings = settings
 
     def collect(self) -> Iterator[Metric]:
-        """Everything. A server that is away says so, and what the other one knows is told all the same."""
-        up = GaugeMetricFamily("pointledger_up", "Whether a server answers", labels=["server"])
-        for server, ask in (("postgres", self._from_database), ("redis", self._from_redis)):
+        """Yield all metrics. If one server is away, `pointledger_up` says so and the other's follow."""
+        up = UP.metric()
+        for server, read in (("postgres", self._from_database), ("redis", self._from_redis)):
             try:
-                found = list(ask())
-            except (AnswerTooLate, DatabaseAway, DatabaseFailed, redis.RedisError):
+                found = list(read())
+            except (QueryTimeout, DatabaseAway, DatabaseFailed, redis.RedisError):
                 found = []
             up.add_metric([server], bool(found))
             yield from found
         yield up
 
     def _from_database(self) -> Iterator[Metric]:
-        with looking(self._database) as connection:
-            yield CounterMetricFamily(
-                "pointledger_commands_accepted",
-                "Commands accepted, since Postgres' statistics began",
-                health.accepted_count(connection),
-            )
+        with read_only(self._database) as connection:
+            yield CounterMetricFamily(*ACCEPTED, health.accepted_count(connection))
             yield from _backlog(connection, self._settings)
             yield from _troubles(connection)
             yield from _runs(connection)
             found = outbox.status(connection)
-            yield GaugeMetricFamily("pointledger_outbox_events", "Events that wait for a relay", found.events)
-            yield GaugeMetricFamily(
-                "pointledger_outbox_seconds", "How long the oldest has", found.oldest_seconds or 0.0
-            )
+            yield OUTBOX.metric(found.events)
+            yield OUTBOX_SECONDS.metric(found.oldest_seconds or 0.0)
 
     def _from_redis(self) -> Iterator[Metric]:
         self._client.ping()
-        heard = beat_heard_seconds(self._client, self._settings)
-        if heard is not None:
-            yield GaugeMetricFamily("pointledger_beat_seconds", "Since beat was heard", heard)
-        yield from sums(self._client, self._settings)
+        seconds = seconds_since_beat(self._client, self._settings)
+        if seconds is not None:
+            yield BEAT_SECONDS.metric(seconds)
+        yield from totals(self._client, self._settings)
 
 
 def exposition(exporter: Exporter) -> bytes:
-    """In Prometheus' text format."""
+    """Format the metrics as Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(exporter)
     return generate_latest(registry)
@@ -75,13 +105,9 @@ def exposition(exporter: Exporter) -> bytes:
 def _backlog(connection: sa.Connection, settings: Settings) -> Iterator[Metric]:
     waiting = health.waiting_count(connection, settings.backlog_limit)
     lags = health.lags(connection)
-    yield GaugeMetricFamily("pointledger_commands_waiting", "Up to the limit", waiting)
-    yield GaugeMetricFamily("pointledger_commands_waiting_limit", "The limit", settings.backlog_limit)
-    lag = GaugeMetricFamily(
-        "pointledger_lane_lag_seconds",
-        "How long a lane's next command has waited",
-        labels=["lane"],
-    )
+    yield WAITING.metric(waiting)
+    yield WAITING_LIMIT.metric(settings.backlog_limit)
+    lag = LANE_LAG.metric()
     for lane in range(settings.lanes):
         lag.add_metric([str(lane)], lags.get(lane, 0.0))
     yield lag
@@ -89,21 +115,19 @@ def _backlog(connection: sa.Connection, settings: Settings) -> Iterator[Metric]:
 
 def _troubles(connection: sa.Connection) -> Iterator[Metric]:
     found = health.troubles(connection)
-    yield GaugeMetricFamily("pointledger_commands_dead", "Dead by now", found.dead)
-    yield GaugeMetricFamily("pointledger_commands_failing", "Failed, to be tried again", found.failing)
-    kept = GaugeMetricFamily("pointledger_letters", "What came and was no command", labels=["state"])
-    kept.add_metric(["dead"], found.dead_letters)
-    kept.add_metric(["held"], found.held_letters)
-    yield kept
-    yield GaugeMetricFamily("pointledger_tenants_paused", "Tenants that stand still", found.paused)
+    yield DEAD.metric(found.dead)
+    yield FAILING.metric(found.failing)
+    messages = DEAD_LETTERS.metric()
+    messages.add_metric(["dead"], found.dead_letters)
+    messages.add_metric(["deferred"], found.deferred_messages)
+    yield messages
+    yield PAUSED.metric(found.paused)
 
 
 def _runs(connection: sa.Connection) -> Iterator[Metric]:
-    """How far the nightly jobs are: none open, nothing to tell."""
+    """Yield the progress of the nightly jobs. A job without open runs has no sample."""
     now = job_runs.now(connection)
-    count = GaugeMetricFamily("pointledger_sweep_runs_open", "Not finished yet", labels=["job"])
-    users = GaugeMetricFamily("pointledger_sweep_found", "Users found by open runs", labels=["job"])
-    age = GaugeMetricFamily("pointledger_sweep_seconds", "Since the oldest was due", labels=["job"])
+    count, users, age = RUNS_OPEN.metric(), RUNS_FOUND.metric(), RUNS_SECONDS.metric()
     for run in health.open_runs(connection):
         count.add_metric([run.job], run.open)
         users.add_metric([run.job], run.found)

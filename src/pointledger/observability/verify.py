@@ -1,12 +1,11 @@
-"""The audit: proves, at any moment and while workers apply commands, that the ledger adds up.
+"""Verifies that the ledger adds up, at any time and while workers apply commands.
 
-It asks the queries that must find nothing (`storage/invariants*.py`), in bounded snapshots, table after
-table, chunk after chunk; it locks nothing and keeps only what it found. What it compares is of one snapshot
-always, so commands that are applied meanwhile are seen whole or not at all.
+It runs the queries that must find nothing (`storage/invariants`), table by table and chunk by chunk. Each
+chunk is read in one bounded snapshot, so a concurrent command is seen whole or not yet. It takes no locks and
+stores nothing.
 
-Not asked, for the database alone cannot tell: whether commands were applied in the order of their acceptance.
-Concurrent acceptances may take either order, and a dead command that was retried leaves no trace of it. Nor
-whether each decision was right: for that they are decided again (`replays`).
+It cannot check the order in which commands were applied. Concurrent acceptances may take either order, and a
+retried dead command leaves no trace. It also does not check decisions: `replay` makes them again.
 """
 
 import time
@@ -25,12 +24,12 @@ from pointledger.storage.invariants.base import (
     ENTRIES_KEY,
     Chunk,
     Invariant,
-    Offences,
+    Violations,
     Walk,
     next_chunk,
-    offences,
     size,
     snapshot,
+    violations,
 )
 from pointledger.storage.invariants.commands import ALIASES, CALLBACKS, FAILURES, JOURNAL, PENDING
 from pointledger.storage.invariants.erasures import ERASURES
@@ -40,7 +39,7 @@ from pointledger.storage.invariants.limits import SHARED_USAGE, common_zones
 from pointledger.storage.invariants.lots import LOTS, MOVES
 from pointledger.storage.invariants.outbox import OUTBOX
 from pointledger.storage.invariants.outcomes import OUTCOMES
-from pointledger.storage.invariants.tables import ACTS, JOB_RUNS, ONCE
+from pointledger.storage.invariants.tables import AUDIT_LOG, JOB_RUNS, ONCE
 from pointledger.storage.invariants.wallets import WALLET_LINES, WALLETS
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import accounts as account_queries
@@ -48,7 +47,7 @@ from pointledger.storage.queries import wallets
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
-    ALIASES, ACTS, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX, CALLBACKS,
+    ALIASES, AUDIT_LOG, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX, CALLBACKS,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 
@@ -56,34 +55,34 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)
-class Finding:
-    """An invariant and what belies it: how many rows in all, and the first of them."""
+class InvariantResult:
+    """An invariant, the number of rows that violate it, and the first of them."""
 
     invariant: Invariant
     violations: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, found: Offences) -> None:
+    def add(self, found: Violations) -> None:
         self.violations += found.count
         self.rows += [{name: plain(value) for name, value in row.items()} for row in found.rows]
 
 
 @dataclass(frozen=True, slots=True)
-class AuditReport:
-    """What the audit found. `accounts` and `entries`: how many it has checked."""
+class VerifyReport:
+    """The result for every invariant, and the number of accounts and entries checked."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[InvariantResult, ...]
     accounts: int
     entries: int
     seconds: float
 
     @property
     def violations(self) -> int:
-        """All offending rows, also those that are not shown."""
+        """The number of violating rows, including those not shown."""
         return sum(finding.violations for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which every door gives it; `rows` is cut off at `limit_rows`."""
+        """Return the JSON form. `rows` contains at most `limit_rows` rows."""
         return {
             "violations": self.violations,
             "invariants": [
@@ -96,29 +95,29 @@ class AuditReport:
         }
 
 
-def audit(engine: sa.Engine, *, limit_rows: int = 20, on_progress: Progress | None = None) -> AuditReport:
-    """Checks every invariant. `on_progress` is told the rows done and, as far as known, all rows.
+def verify(engine: sa.Engine, *, limit_rows: int = 20, on_progress: Progress | None = None) -> VerifyReport:
+    """Check every invariant and keep at most `limit_rows` violating rows of each.
 
-    At most `limit_rows` offending rows are kept per invariant. Raises what the database raises.
+    It calls `on_progress` with the rows done and an estimate of all rows. Raises what the database raises.
     """
-    return _Audit(engine, limit_rows, on_progress).run()
+    return _Verification(engine, limit_rows, on_progress).run()
 
 
 @dataclass(frozen=True, slots=True)
-class Integrity:
-    """What was found of one account: `is_sound` where nothing belies an invariant."""
+class AccountReport:
+    """The results for one account. `is_sound` is true if no invariant is violated."""
 
     account_id: str
     user_id: str
     entries: int
-    findings: tuple[Finding, ...]
+    findings: tuple[InvariantResult, ...]
 
     @property
     def is_sound(self) -> bool:
         return not any(finding.violations for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which every door gives it."""
+        """Return the JSON form."""
         invariants = [
             {"id": found.invariant.id, "name": found.invariant.name, "rows": found.rows}
             for found in self.findings
@@ -127,74 +126,77 @@ class Integrity:
         return head | {"entries": self.entries, "invariants": invariants}
 
 
-def integrity(engine: sa.Engine, tenant_id: str, user_id: str, *, limit_rows: int = 20) -> Integrity:
-    """Checks one account: its chain of before, after and seq, its totals, lots, holds and limits, and the
-    user's wallet; what the audit asks of all accounts, of one moment. Raises TenantMissing, AccountMissing.
+def verify_account(engine: sa.Engine, tenant_id: str, user_id: str, *, limit_rows: int = 20) -> AccountReport:
+    """Check one account and its user's wallet in one snapshot, with the invariants of `verify`.
+
+    They cover the chain of entries, totals, lots, holds and limits. Raises TenantMissing, AccountMissing.
     """
     with snapshot(engine) as connection:
         program.tenant(connection, tenant_id)
         account = account_queries.account(connection, tenant_id, user_id)
         if account is None:
             raise AccountMissing(f"{user_id} of {tenant_id}")
-        things = [(ACCOUNTS, account["id"])]
+        targets = [(ACCOUNTS, account["id"])]
         if wallet := wallets.wallet(connection, tenant_id, user_id):
-            things.append((WALLETS, wallet["wallet_id"]))
+            targets.append((WALLETS, wallet["wallet_id"]))
         zones, findings = common_zones(connection), []
-        for walk, shown_id in things:
-            here = parse_id(shown_id)
-            chunk = Chunk((tenant_id, UUID(int=here.int - 1)), (tenant_id, here))
+        for walk, shown_id in targets:
+            row_id = parse_id(shown_id)
+            chunk = Chunk((tenant_id, UUID(int=row_id.int - 1)), (tenant_id, row_id))
             for invariant in walk.invariants:
-                finding = Finding(invariant)
-                finding.add(offences(connection, invariant, chunk, limit_rows, zones=zones))
+                finding = InvariantResult(invariant)
+                finding.add(violations(connection, invariant, chunk, limit_rows, zones=zones))
                 findings.append(finding)
-    return Integrity(account["id"], user_id, account["version"], tuple(findings))
+    return AccountReport(account["id"], user_id, account["version"], tuple(findings))
 
 
-class _Audit:
-    """One audit under way."""
+class _Verification:
+    """One run of `verify`."""
 
     def __init__(self, engine: sa.Engine, limit_rows: int, on_progress: Progress | None) -> None:
         self._engine = engine
         self._limit_rows = limit_rows
         self._on_progress = on_progress
-        self._findings = {invariant.id: Finding(invariant) for invariant in sorted(INVARIANTS, key=_place)}
+        ordered = sorted(INVARIANTS, key=_sort_key)
+        self._findings = {invariant.id: InvariantResult(invariant) for invariant in ordered}
         self._zones: list[str] = []
         self._done = dict.fromkeys((walk.table for walk in WALKS), 0)
         self._all_rows = 0
         self._entries = 0
 
-    def run(self) -> AuditReport:
+    def run(self) -> VerifyReport:
         began = time.monotonic()
         with snapshot(self._engine) as connection:
             self._zones = common_zones(connection)
-            self._ask(connection, ONCE, Chunk((), ()))
+            self._check(connection, ONCE, Chunk((), ()))
         if self._on_progress:
             self._all_rows = sum(self._size_of(walk) for walk in WALKS)
         for walk in WALKS:
             self._walk(walk)
         seconds = round(time.monotonic() - began, 3)
-        return AuditReport(tuple(self._findings.values()), self._done[ACCOUNTS.table], self._entries, seconds)
+        return VerifyReport(
+            tuple(self._findings.values()), self._done[ACCOUNTS.table], self._entries, seconds
+        )
 
     def _size_of(self, walk: Walk) -> int:
         with snapshot(self._engine) as connection:
             return size(connection, walk.table, walk.key, Chunk(walk.first, walk.last))
 
     def _walk(self, walk: Walk) -> None:
-        """The table to its end. Rows that appear behind the chunk that is looked at are left to the next
-        audit: they commit whole, and a table that grows as fast as it is read must not hold this one."""
+        """Check a table chunk by chunk. Rows that commit behind the current chunk wait for the next run."""
         after = walk.first
         while after != walk.last:
             with snapshot(self._engine) as connection:
                 chunk = next_chunk(connection, walk, after)
-                self._ask(connection, walk.invariants, chunk)
+                self._check(connection, walk.invariants, chunk)
                 self._count(connection, walk, chunk)
             after = chunk.to
 
-    def _ask(self, connection: sa.Connection, invariants: tuple[Invariant, ...], chunk: Chunk) -> None:
+    def _check(self, connection: sa.Connection, invariants: tuple[Invariant, ...], chunk: Chunk) -> None:
         for invariant in invariants:
             finding = self._findings[invariant.id]
             room = self._limit_rows - len(finding.rows)
-            finding.add(offences(connection, invariant, chunk, room, zones=self._zones))
+            finding.add(violations(connection, invariant, chunk, room, zones=self._zones))
 
     def _count(self, connection: sa.Connection, walk: Walk, chunk: Chunk) -> None:
         self._done[walk.table] += size(connection, walk.table, walk.key, chunk)
@@ -205,7 +207,7 @@ class _Audit:
             self._on_progress(done, max(done, self._all_rows))
 
 
-def _place(invariant: Invariant) -> tuple[str, int, str]:
-    """I2 comes before I11."""
+def _sort_key(invariant: Invariant) -> tuple[str, int, str]:
+    """Sort I2 before I11."""
     number = invariant.id[1:].rstrip("abcdef")
     return invariant.id[0], int(number), invariant.id

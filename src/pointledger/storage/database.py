@@ -1,4 +1,4 @@
-"""Connections, and transactions with their time-outs."""
+"""Opens connections, and transactions with their timeouts."""
 
 import math
 import time
@@ -12,24 +12,17 @@ import psycopg
 import psycopg.rows
 import sqlalchemy as sa
 
-from pointledger.errors import AnswerTooLate, NotConfigured
+from pointledger.errors import NotConfigured, QueryTimeout
 from pointledger.settings import Settings
-from pointledger.storage.errors import TIMED_OUT, UNTOLD, failure_of, sqlstate
+from pointledger.storage.errors import RAW_ERRORS, TIMED_OUT, failure_of, sqlstate
 
-_POOL_SIZE = 15  # as many threads accept or look at once; opened when needed, and kept: opening costs 5 ms
-
-
-_POOL_TIMEOUT_SECONDS = 5  # a caller waits no longer for a free connection, it hears of it
-
-
-_IDLE_SECONDS = 0.1  # no Postgres restarts within that
-
-
+_POOL_SIZE = 15  # bounds concurrent threads; connections open on demand and stay, because opening costs 5 ms
+_POOL_TIMEOUT_SECONDS = 5  # then the caller gets an error instead of a connection
+_IDLE_SECONDS = 0.1  # Postgres cannot restart within that
 _CONNECT_TIMEOUT_SECONDS = 4
 
-
-# A server that is gone without a word is noticed by the kernel alone: after 10 s of silence it asks, three
-# times, and it waits no longer for what was sent to be received. By default it would take two hours.
+# Only the kernel can detect a server that vanishes silently. It probes after 10 s of silence, three times,
+# and gives up on unacknowledged data after 25 s. The defaults would take two hours.
 _LIVENESS = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -40,15 +33,14 @@ _LIVENESS = {
 
 APPLICATION_NAME = "pointledger"
 
-
-_LIMITED = "pointledger_limited"  # an engine whose sessions have the limits of `transaction` from their start
+_LIMITED = "pointledger_limited"  # marks an engine whose sessions start with the limits of `transaction`
 
 
 def limited_engine_for(settings: Settings) -> sa.Engine:
-    """A pool for a worker's `transaction`s alone, whose limits then cost no statement each. Raises
-    NotConfigured.
+    """Return a pool for a worker's `transaction`s, whose limits the session has from the start.
 
-    Behind pgbouncer, where a session is shared, each transaction still sets them.
+    This saves a statement per transaction. Behind pgbouncer clients share sessions, so each transaction still
+    sets its limits. Raises NotConfigured.
     """
     if settings.pgbouncer:
         return engine_for(settings.database, pgbouncer=True, ping=False)
@@ -61,15 +53,15 @@ def limited_engine_for(settings: Settings) -> sa.Engine:
 def engine_for(
     database_url: str, *, pgbouncer: bool = False, ping: bool = True, options: str | None = None
 ) -> sa.Engine:
-    """A pool of connections. Behind pgbouncer in transaction mode nothing may be prepared.
+    """Return a pool of connections. `pgbouncer` disables prepared statements, as its transaction mode needs.
 
-    `ping`: one that has been idle is tried before it is lent, so that a restart of Postgres costs a caller a
-    reconnection and no error. Workers do without: what fails there is tried again anyway.
+    `ping` tests an idle connection before use, so after a restart of Postgres callers reconnect without an
+    error. Workers skip it because they retry failures anyway.
     """
     try:
         url = sa.make_url(database_url)
     except (sa.exc.ArgumentError, ValueError):
-        raise NotConfigured("POINTLEDGER_DATABASE_URL is not like postgresql://user@host/name") from None
+        raise NotConfigured("POINTLEDGER_DATABASE_URL must look like postgresql://user@host/name") from None
     arguments: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "fallback_application_name": APPLICATION_NAME,
@@ -81,7 +73,7 @@ def engine_for(
         arguments["options"] = options
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        isolation_level="READ COMMITTED",  # each statement sees what those it waited for have committed
+        isolation_level="READ COMMITTED",  # each statement sees the commits that it waited for
         pool_size=_POOL_SIZE,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
@@ -93,7 +85,7 @@ def engine_for(
 
 
 def _ping_idle(engine: sa.Engine) -> None:
-    """The pool's own ping asks each time, which is a round trip more for each statement."""
+    """Ping connections that were idle. The pool's own ping adds a round trip to every checkout."""
 
     def note(_connection: Any, record: Any) -> None:
         record.info["idle_since"] = time.monotonic()
@@ -110,28 +102,30 @@ def _ping_idle(engine: sa.Engine) -> None:
     sa.event.listen(engine, "checkout", ping)
 
 
-AnyConnection = sa.Connection | psycopg.Connection[Any]  # a caller's own may be either
+AnyConnection = sa.Connection | psycopg.Connection[Any]  # callers may pass either kind
 
 
 def execute(connection: AnyConnection, sql: str, values: Mapping[str, Any] | None = None) -> Any:
-    """Runs a statement in the driver's own style on either kind; rows come as tuples whatever a caller's
-    psycopg connection is set to."""
+    """Run a statement in the driver's style on either kind of connection.
+
+    Rows are tuples, even if the caller's psycopg connection has another row factory.
+    """
     if isinstance(connection, sa.Connection):
         return connection.exec_driver_sql(sql, dict(values) if values else None)
     return connection.cursor(row_factory=psycopg.rows.tuple_row).execute(sql, values)
 
 
-# Straight to the driver: what SQLAlchemy does for each statement besides cost a batch of a hundred commands
-# an eighth of its time (measured). Connections, pools and transactions are SQLAlchemy's.
+# Statements go straight to the driver because SQLAlchemy's work per statement cost a batch of a hundred
+# commands an eighth of its time (measured). SQLAlchemy provides connections, pools and transactions.
 
 
 def rows(connection: sa.Connection, sql: str, **values: Any) -> list[Any]:
-    """What a statement in the driver's own style (`%(name)s`) gives, as named tuples."""
+    """Run a statement in the driver's style (`%(name)s`) and return named tuples."""
     return _cursor(connection, _named).execute(sql, values).fetchall()
 
 
 def streamed(connection: sa.Connection, sql: str, size: int, **values: Any) -> Iterator[list[Any]]:
-    """As `rows`, so many at a time, for what may be more than memory should hold."""
+    """Yield rows in chunks of `size`, for results that may not fit into memory."""
     with driver(connection).cursor("streamed", row_factory=_named) as cursor:
         cursor.execute(sql, values)
         while found := cursor.fetchmany(size):
@@ -139,32 +133,32 @@ def streamed(connection: sa.Connection, sql: str, size: int, **values: Any) -> I
 
 
 def run(connection: sa.Connection, sql: str, **values: Any) -> int:
-    """Runs a statement; how many rows it touched."""
+    """Run a statement and return the number of affected rows."""
     return _cursor(connection, psycopg.rows.tuple_row).execute(sql, values).rowcount
 
 
 def _named(cursor: psycopg.Cursor[Any]) -> psycopg.rows.RowMaker[Any]:
-    """Rows as named tuples. Of columns that share a name, as in a join, the first one has it."""
+    """Make rows named tuples. If columns share a name, as in a join, the first one gets it."""
     result = cursor.pgresult
-    assert result is not None, "it is asked for a result's rows"
+    assert result is not None, "psycopg makes rows only of a result"
     row = _row_class(tuple(result.fname(index) for index in range(result.nfields)))
     maker: psycopg.rows.RowMaker[Any] = row._make
     return maker
 
 
-@lru_cache(maxsize=1000)  # as many as there are statements, and more
+@lru_cache(maxsize=1000)  # more than the number of statements
 def _row_class(names: tuple[bytes | None, ...]) -> Any:
     return namedtuple("Row", [name.decode() if name else "_" for name in names], rename=True)
 
 
 def _cursor(connection: sa.Connection, row_factory: Any) -> psycopg.Cursor[Any]:
     if not connection.in_transaction():
-        connection.begin()  # whoever opened the connection without one: it ends with the connection
+        connection.begin()  # the transaction ends when the caller closes the connection
     return driver(connection).cursor(row_factory=row_factory)
 
 
 def driver(connection: sa.Connection) -> psycopg.Connection[Any]:
-    """psycopg's own connection under a SQLAlchemy one."""
+    """Return the psycopg connection under a SQLAlchemy one."""
     found = connection.connection.driver_connection
     assert isinstance(found, psycopg.Connection), "the dialect is postgresql+psycopg"
     return found
@@ -172,10 +166,10 @@ def driver(connection: sa.Connection) -> psycopg.Connection[Any]:
 
 @contextmanager
 def transaction(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
-    """One transaction that a frozen process cannot hold for ever, with index plans only.
+    """Open a transaction with timeouts, so a stalled process cannot keep its locks, and index plans only.
 
-    SET LOCAL, for that alone survives pgbouncer. The worker's reads all go by keys; while tables grow
-    from nothing, statistics would now and then suggest to read the whole journal instead.
+    It uses SET LOCAL because only that works behind pgbouncer. It forces index plans because the worker reads
+    by key. While tables are still small, the statistics sometimes favor a scan of the whole journal.
     """
     with engine.begin() as connection:
         if not engine.get_execution_options().get(_LIMITED):
@@ -184,30 +178,28 @@ def transaction(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection
 
 
 @contextmanager
-def single(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
-    """As `transaction`, for one statement: without BEGIN and COMMIT, where sessions have their limits."""
+def autocommit(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
+    """Open a `transaction` for one statement, without BEGIN and COMMIT if the session has its limits."""
     if not engine.get_execution_options().get(_LIMITED):
         with transaction(engine, settings) as connection:
             yield connection
         return
-    with _kept(engine).connect() as connection:
+    with _cached_autocommit_engine(engine).connect() as connection:
         yield connection
 
 
-def committing_each(engine: sa.Engine) -> sa.Engine:
-    """The same pool, where each statement is its own transaction. To be kept: making it costs as much as a
-    statement."""
+def autocommit_engine(engine: sa.Engine) -> sa.Engine:
+    """Return the same pool in autocommit mode. Keep the result: creating it costs as much as a statement."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-_kept = lru_cache(maxsize=10)(committing_each)  # of the engines of workers, which live as long as they do
+_cached_autocommit_engine = lru_cache(maxsize=10)(
+    autocommit_engine
+)  # a worker keeps its engine until it ends
 
 
 _NOT_BY_INDEX = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
-
-
 INDEX_PLANS_ONLY = ", ".join(f"set_config('{plan}', 'off', true)" for plan in _NOT_BY_INDEX)
-
 
 _SET_LOCAL = f"""
     SELECT set_config('lock_timeout', %(lock_timeout)s, true),
@@ -224,49 +216,53 @@ def _limits(settings: Settings) -> Mapping[str, str]:
     }
 
 
-IDLE_TIMEOUT_MS = 5_000  # as in the settings, which not everybody has
+IDLE_TIMEOUT_MS = 5_000  # the default of the settings, for callers without settings
 
 
 @contextmanager
-def unfrozen(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
-    """A transaction that Postgres ends when its process stands still: what it holds is free again. Its
-    statements may take long."""
+def bounded_transaction(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
+    """Open a transaction that Postgres ends if the process stalls between statements, freeing its locks.
+
+    Its statements have no timeout.
+    """
     with engine.begin() as connection:
         setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
         rows(connection, setting, timeout=str(idle_timeout_ms))
         yield connection
 
 
-_LOOK_UP_MS = 30_000  # a person waits no longer; and a snapshot grows no older
+_QUERY_TIMEOUT_MS = 30_000  # people wait no longer, and it bounds the age of a snapshot
 
-
-_BEGIN_LOOKING = f"""
+_BEGIN_READ_ONLY = f"""
     SELECT set_config('statement_timeout', %(statement)s, true),
            {INDEX_PLANS_ONLY}"""
 
 
 @contextmanager
-def looking(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One moment of the ledger, read only: what its statements find fits together. By index plans, for
-    the reason given at `transaction`. Raises AnswerTooLate, DatabaseAway and DatabaseFailed."""
+def read_only(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a read-only transaction whose statements all see one snapshot of the ledger.
+
+    It forces index plans for the reason given at `transaction`. Raises QueryTimeout, DatabaseAway and
+    DatabaseFailed.
+    """
     try:
         with engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                run(connection, _BEGIN_LOOKING, statement=str(_LOOK_UP_MS))
+                run(connection, _BEGIN_READ_ONLY, statement=str(_QUERY_TIMEOUT_MS))
                 yield connection
-    except UNTOLD as error:
+    except RAW_ERRORS as error:
         if sqlstate(error) == TIMED_OUT:
-            raise AnswerTooLate from error
+            raise QueryTimeout from error
         raise failure_of(error) from error
 
 
-class Asking:
-    """Something that asks one database."""
+class Queries:
+    """Base class of queries against one database."""
 
     def __init__(self, database: sa.Engine) -> None:
-        self._asked = database
+        self._engine = database
 
     @property
     def _database(self) -> sa.Engine:
-        return self._asked
+        return self._engine

@@ -1,4 +1,4 @@
-"""Bringing a database to this version, and laying out its lanes."""
+"""Migrates a database to this version and creates its lanes."""
 
 from functools import cache
 from importlib.resources import files
@@ -11,54 +11,55 @@ from alembic.script import ScriptDirectory
 
 from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, RoleNotMade
 from pointledger.storage.database import engine_for
-from pointledger.storage.roles import APP, grant_app, let_in
+from pointledger.storage.roles import APP, grant_app, grant_login
 
 DEFAULT_LANES = 16
-_ONE_AT_A_TIME = 7_205_759_403  # an advisory lock of ours: two migrations must not race
+_MIGRATION_LOCK = 7_205_759_403  # an advisory lock, because two migrations must not race
 
 
 def migrate(owner_url: str, lanes: int = DEFAULT_LANES, app_url: str | None = None) -> None:
-    """Creates or upgrades the tables, and lets the role of workers and clients use them. Running it again
-    changes nothing. `app_url`: what they connect with; its login is made, if there is none.
+    """Create or upgrade the tables, and grant their use to the role of workers and clients.
 
-    Raises LaneCountDiffers when the lanes are to be laid out anew while commands wait, and RoleNotMade.
+    Running it again changes nothing. Workers and clients connect with `app_url`, whose login is created if it
+    is missing. Raises RoleNotMade, and LaneCountDiffers if the lane count would change while commands are
+    pending.
     """
     engine = engine_for(owner_url)
     try:
         with engine.begin() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            _lay_out_lanes(connection, lanes)
-            _let_in(connection, engine.url, app_url)
+            _create_lanes(connection, lanes)
+            _grant(connection, engine.url, app_url)
     finally:
         engine.dispose()
 
 
-def _let_in(connection: sa.Connection, owner: sa.URL, app_url: str | None) -> None:
+def _grant(connection: sa.Connection, owner: sa.URL, app_url: str | None) -> None:
     app = sa.make_url(app_url) if app_url else owner
     has_role = grant_app(connection)
     if app.username is None or app.username == owner.username:
         return
     if not has_role:
         raise RoleNotMade(APP)
-    let_in(connection, app.username, app.password)
+    grant_login(connection, app.username, app.password)
 
 
 def require_current(engine: sa.Engine, lanes: int) -> None:
-    """Raises DatabaseNotMigrated or LaneCountDiffers unless this process fits the database."""
+    """Raise DatabaseNotMigrated or LaneCountDiffers unless the database fits this process."""
     with engine.connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
         head = _head()
         if revision != head:
-            raise DatabaseNotMigrated(f"it is at revision {revision}, this program needs {head}")
+            raise DatabaseNotMigrated(f"the database is at revision {revision}, this program needs {head}")
         found = _lane_count(connection)
     if found != lanes:
         raise LaneCountDiffers(f"the database has {found} lanes, this process is configured for {lanes}")
 
 
-def _lay_out_lanes(connection: sa.Connection, lanes: int) -> None:
+def _create_lanes(connection: sa.Connection, lanes: int) -> None:
     found = _lane_count(connection)
     if found == lanes:
         return
@@ -67,7 +68,7 @@ def _lay_out_lanes(connection: sa.Connection, lanes: int) -> None:
         sa.text("SELECT EXISTS (SELECT FROM pending) OR EXISTS (SELECT FROM failures)")
     ).scalar_one()
     if waiting:
-        raise LaneCountDiffers(f"{found} lanes are laid out, {lanes} are asked for, and commands wait")
+        raise LaneCountDiffers(f"the database has {found} lanes, not {lanes}, and commands are pending")
     connection.execute(sa.text("DELETE FROM lanes"))
     connection.execute(
         sa.text("INSERT INTO lanes (lane) SELECT generate_series(0, :last)"), {"last": lanes - 1}
@@ -80,7 +81,7 @@ def _lane_count(connection: sa.Connection) -> int:
 
 @cache
 def _head() -> str | None:
-    """The revision that this program needs; all migrations are read for it."""
+    """Return the revision that this program needs, cached because finding it reads every migration."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 

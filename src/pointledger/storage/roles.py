@@ -1,9 +1,11 @@
-"""The role that workers, beat and clients log in as. It does not own the tables: so no program, nor whoever
-breaks into one, can change what is append-only or take its guards away.
+"""Grants the role that workers, beat and clients log in as.
 
-`APP` may read everything and add rows; change rows of tables that are not append-only; delete only what is
-done with. `migrate` grants this anew each time, so a table that a migration brings is covered: what has the
-trigger of an append-only table may not be changed.
+The role does not own the tables. So no program, not even a compromised one, can change append-only rows or
+drop the triggers that protect them.
+
+`APP` may read every table and insert rows. It may update tables that are not append-only, and delete from
+those that hold only finished work. `migrate` grants these rights anew each time, so new tables are covered.
+A table is append-only if it has the trigger for that.
 """
 
 import sqlalchemy as sa
@@ -13,9 +15,9 @@ from pointledger.errors import RoleNotMade
 from pointledger.storage.database import driver, rows, run
 from pointledger.storage.errors import sqlstate
 
-APP = "pointledger_app"  # a group: logins are its members
+APP = "pointledger_app"  # a group role; logins are its members
 
-# Changed, but never deleted: each stands for something that entries speak of.
+# The ledger updates these rows but never deletes them, because entries refer to them.
 _KEPT = ("accounts", "lots", "holds", "hold_lots", "wallets", "lanes")
 _READ_ONLY = ("alembic_version",)
 _NOT_ALLOWED = "42501"
@@ -27,8 +29,8 @@ FROM pg_tables t WHERE t.schemaname = current_schema() ORDER BY t.tablename"""
 
 
 def grant_app(connection: sa.Connection) -> bool:
-    """Makes the role, if it may, and grants it what a program needs; False where there is no such role."""
-    if not _exists(connection, APP) and not _make(connection, sql.SQL("CREATE ROLE {}").format(_name(APP))):
+    """Create the role if permitted, and grant its rights. Return False if the role does not exist."""
+    if not _exists(connection, APP) and not _try(connection, sql.SQL("CREATE ROLE {}").format(_name(APP))):
         return False
     for table, is_append_only in rows(connection, _TABLES):
         allowed = ", ".join(_allowed(table, is_append_only=is_append_only))
@@ -48,13 +50,13 @@ def _allowed(table: str, *, is_append_only: bool) -> list[str]:
     return ["SELECT", "INSERT", "UPDATE"] if table in _KEPT else ["SELECT", "INSERT", "UPDATE", "DELETE"]
 
 
-def let_in(connection: sa.Connection, login: str, password: str | None) -> None:
-    """Makes a login of this name, if there is none, and a member of the role. Raises RoleNotMade."""
+def grant_login(connection: sa.Connection, login: str, password: str | None) -> None:
+    """Make the login a member of the role, and create it if it is missing. Raises RoleNotMade."""
     if not _exists(connection, login):
         secret = sql.SQL("PASSWORD {}").format(sql.Literal(password)) if password else sql.SQL("")
-        if not _make(connection, sql.SQL("CREATE ROLE {} LOGIN {}").format(_name(login), secret)):
+        if not _try(connection, sql.SQL("CREATE ROLE {} LOGIN {}").format(_name(login), secret)):
             raise RoleNotMade(login)
-    if not _make(connection, sql.SQL("GRANT {} TO {}").format(_name(APP), _name(login))):
+    if not _try(connection, sql.SQL("GRANT {} TO {}").format(_name(APP), _name(login))):
         raise RoleNotMade(login)
 
 
@@ -62,8 +64,8 @@ def _exists(connection: sa.Connection, role: str) -> bool:
     return bool(rows(connection, "SELECT FROM pg_roles WHERE rolname = %(role)s", role=role))
 
 
-def _make(connection: sa.Connection, statement: sql.Composed) -> bool:
-    """Whether it could be made; if not, the transaction goes on as before."""
+def _try(connection: sa.Connection, statement: sql.Composed) -> bool:
+    """Run the statement. Return False if it is not permitted; the transaction stays usable."""
     try:
         with connection.begin_nested():
             driver(connection).execute(statement)

@@ -1,5 +1,7 @@
-"""The five pages of the API, by the client that openapi-python-client generates as `pointledger_client`. Its
-types are checked together with the client's."""
+"""Uses the five specified routes with the generated client `pointledger_client`.
+
+mypy checks this module together with the client.
+"""
 
 import sys
 
@@ -34,7 +36,7 @@ assert applied.data.account.balance == 19
 
 assert earn.sync(ben, client=client, body=EarnRequest(amount=1))
 present = TransferRequest(to_user_id=ben, amount=4)
-for _ in range(2):  # the second time it is the first answer
+for _ in range(2):  # the second response is the first one again
     given = transfer.sync_detailed(anna, client=client, body=present, x_idempotency_key=f"present {anna}")
     assert isinstance(given.parsed, PointOperationResponse), given.parsed
     assert given.parsed.data.account.balance == 15

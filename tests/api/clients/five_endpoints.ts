@@ -1,4 +1,4 @@
-// The five pages of the API, by openapi-fetch with the types that openapi-typescript generates as `schema`.
+// Uses the five specified routes with openapi-fetch and the types that openapi-typescript generates as `schema`.
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
 import type { paths } from "./schema.js";

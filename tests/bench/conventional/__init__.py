@@ -1,5 +1,5 @@
 """The conventional design, to compare with: one Celery task per command, a Redis lock per user, and one
-transaction. It shares no code with the ledger; `tests/bench/README.md` says why the comparison is fair.
+transaction. It shares no code with the ledger. Why the comparison is fair: `docs/explanation/benchmarks.md`.
 
 | module     | owns                                                |
 | ---------- | --------------------------------------------------- |

@@ -1,5 +1,5 @@
-"""Programs of users, who have the library and nothing else of this checkout. Each runs as a process of its
-own; its environment names the servers."""
+"""Runs users' programs, which have the library and nothing else of this checkout. Each is a separate process
+with the servers in its environment."""
 
 import json
 import os
@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from pointledger.settings import Settings
-from tests.environments import stranger
+from tests.environments import clean_environ
 
 HERE = Path(__file__).parent
 SECONDS = 120  # far more than any program takes
 
 
 def servers(settings: Settings) -> dict[str, str]:
-    """What a user's environment says of them."""
+    """Return the environment variables that name the servers."""
     named = {"POINTLEDGER_DATABASE_URL": settings.database, "POINTLEDGER_REDIS_URL": settings.redis}
     return named | ({"POINTLEDGER_BROKER_URL": settings.broker} if settings.broker_url else {})
 
 
 class Program:
-    """A program that prints JSON, a line at a time, and goes on after each when it is told to."""
+    """A program that prints lines of JSON, and waits for `go_on` at a pause."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
     def says(self) -> Any:
-        """The next line."""
+        """Return the next line."""
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline())
 
@@ -42,8 +42,7 @@ class Program:
 
 
 def end_all(process: subprocess.Popen[Any]) -> None:
-    """Kills what is left of a process and of those that it has forked, if it was started in a session of its
-    own."""
+    """Kill a process and its children, if it was started in its own session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -53,10 +52,10 @@ def end_all(process: subprocess.Popen[Any]) -> None:
 def program(
     name: str, *arguments: str, settings: Settings, python: str | Path = sys.executable
 ) -> Iterator[Program]:
-    """Runs it; it ends well, without a word on stderr, before the block does."""
+    """Run a program, which must end with status 0 and without output on stderr before the block ends."""
     process = subprocess.Popen(
         [python, HERE / name, *arguments],
-        env=stranger(**servers(settings)),
+        env=clean_environ(**servers(settings)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,7 +65,7 @@ def program(
     with process:
         try:
             yield Program(process)
-            rest, told = process.communicate(timeout=SECONDS)
-            assert (process.returncode, rest, told) == (0, "", ""), f"{process.returncode} {rest}{told}"
+            rest, errors = process.communicate(timeout=SECONDS)
+            assert (process.returncode, rest, errors) == (0, "", ""), f"{process.returncode} {rest}{errors}"
         finally:
             end_all(process)

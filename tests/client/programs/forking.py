@@ -1,5 +1,5 @@
-"""A program that makes a client and then forks: `python forking.py SCENARIO`. It prints what came of it as
-JSON and stops at each `pause` until a line comes in."""
+"""Creates a client and then forks: `python forking.py SCENARIO`. It prints its result as JSON, and waits for
+a line at each `pause`."""
 
 import ctypes
 import faulthandler
@@ -39,7 +39,7 @@ def pause(where: str) -> None:
 
 
 def child(work: Callable[[], object], fork: Callable[[], int] = os.fork, *, exits: bool = False) -> int:
-    """A forked process that works and ends: with status 0 if all went well."""
+    """Fork a process that works, and ends with status 0 on success."""
     if pid := fork():
         return pid
     signal.alarm(SECONDS)
@@ -49,7 +49,7 @@ def child(work: Callable[[], object], fork: Callable[[], int] = os.fork, *, exit
         print(f"child: {error!r}", file=sys.stderr, flush=True)
         os._exit(1)
     if exits:
-        sys.exit(0)  # as a program does: the interpreter cleans up
+        sys.exit(0)  # like a program, so that the interpreter cleans up
     os._exit(0)
 
 
@@ -58,15 +58,15 @@ def all_well(*pids: int) -> bool:
 
 
 def family(client: PointsClient) -> dict[str, object]:
-    """Children and a grandchild work while threads of the parent do, too."""
-    told: list[bool] = []
+    """Let children and grandchildren work beside threads of the parent."""
+    done: list[bool] = []
 
     def work(name: str) -> None:
-        told.extend(applied(client, f"{name}-{number}") for number in range(COMMANDS))
+        done.extend(applied(client, f"{name}-{number}") for number in range(COMMANDS))
 
     def work_of_child(name: str) -> None:
         work(name)
-        assert all(told[-COMMANDS:])
+        assert all(done[-COMMANDS:])
         assert all_well(child(lambda: work(f"{name}-child")))
 
     threads = [threading.Thread(target=work, args=(f"thread-{number}",)) for number in range(3)]
@@ -76,42 +76,42 @@ def family(client: PointsClient) -> dict[str, object]:
     for thread in threads:
         thread.join()
     work("parent")
-    return {"children": all_well(*children), "parent": all(told), "commands": len(told)}
+    return {"children": all_well(*children), "parent": all(done), "commands": len(done)}
 
 
 def quiet(client: PointsClient) -> dict[str, object]:
-    """Children that do nothing, or close, or throw away what they have got, harm nobody."""
+    """Fork children that do nothing, close the client, or free it. None affects the parent."""
     others = [PointsClient.connect()]
     assert applied(client, "before")
-    assert applied(others[0], "another")  # in another lane, so its doorbell is rung, too
+    assert applied(others[0], "another")  # in another lane, so it rings its own doorbell
     pause("connected")
 
-    def throw_away() -> None:
-        thrown = weakref.ref(others.pop())
+    def free() -> None:
+        freed = weakref.ref(others.pop())
         gc.collect()
-        assert thrown() is None
+        assert freed() is None
 
     well = all_well(
         child(lambda: None),
         child(lambda: None, exits=True),
         child(client.close),
         child(client.close, exits=True),
-        child(throw_away, exits=True),
+        child(free, exits=True),
         child(lambda: applied(client, "child"), exits=True),
     )
-    went_on = applied(client, "after") and applied(others[0], "after")
+    still_works = applied(client, "after") and applied(others[0], "after")
     pause("over")
-    return {"children": well, "parent": went_on}
+    return {"children": well, "parent": still_works}
 
 
 def transaction(client: PointsClient) -> dict[str, object]:
-    """The parent has accepted in a transaction of its own that is still open when it forks."""
+    """Fork while the parent's own transaction with a command is open."""
     database = sa.create_engine(
         os.environ["POINTLEDGER_DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:")
     )
 
     def work_of_child() -> None:
-        database.dispose(close=False)  # as SQLAlchemy asks of a child, for the caller's own engine
+        database.dispose(close=False)  # SQLAlchemy requires it in a child for the caller's engine
         client.enqueue(earn("child-alone"))
         with orm.Session(database) as session, session.begin():
             client.enqueue(earn("child-within"), session)
@@ -122,8 +122,8 @@ def transaction(client: PointsClient) -> dict[str, object]:
     return {"children": well}
 
 
-def untold(client: PointsClient) -> dict[str, object]:
-    """A fork of which Python hears nothing, as uWSGI does it."""
+def unnoticed(client: PointsClient) -> dict[str, object]:
+    """Fork without Python's hooks, as uWSGI does."""
     assert applied(client, "before")
     fork = ctypes.PyDLL(None).fork
     children = [child(lambda: applied(client, "child"), fork) for _ in range(2)]
@@ -131,8 +131,7 @@ def untold(client: PointsClient) -> dict[str, object]:
 
 
 def locked(client: PointsClient) -> dict[str, object]:
-    """While the process forks, a thread of it is in the middle of each of kombu's and Celery's cached
-    properties."""
+    """Fork while a thread holds the lock of every cached property of kombu and Celery."""
     assert applied(client, "before")
     held, over = threading.Event(), threading.Event()
 
@@ -155,7 +154,7 @@ def locked(client: PointsClient) -> dict[str, object]:
 
 
 def pool(client: PointsClient) -> dict[str, object]:
-    """A pool of multiprocessing's."""
+    """Use the client in a pool of multiprocessing."""
     assert applied(client, "before")
     with multiprocessing.get_context("fork").Pool(3) as workers:
         done = workers.map(_applied_by_worker, [f"user-{number}" for number in range(30)])
@@ -165,40 +164,40 @@ def pool(client: PointsClient) -> dict[str, object]:
 
 
 def spawned(client: PointsClient) -> dict[str, object]:
-    """Processes that are not forked: the client cannot go along."""
-    told = {}
+    """Start processes that are not forked, to which the client cannot be passed."""
+    errors = {}
     methods = multiprocessing.get_context("spawn"), multiprocessing.get_context("forkserver")
     for context in methods:
         try:
             context.Process(target=print, args=(client,)).start()
         except TypeError as error:
-            told[context.get_start_method()] = str(error)
+            errors[context.get_start_method()] = str(error)
         with context.Pool(1) as workers:
             assert workers.map(_applied_by_its_own, ["user"]) == [True]
             workers.close()
             workers.join()
-    return {"told": told}
+    return {"errors": errors}
 
 
 def results(client: PointsClient) -> dict[str, object]:
-    """Celery's results, asked for by threads and by children."""
+    """Read Celery's results in threads and in children."""
     app = Celery("user", backend="pointledger.integrations.celery_backend:OutcomeBackend")
     task_id = client.enqueue(earn("anna"))
     backends = []
 
-    def ask() -> None:
+    def read() -> None:
         assert app.AsyncResult(task_id).get(timeout=SECONDS)["state"] == "applied"
         backends.append(app.backend)
 
-    ask()
-    threads = [threading.Thread(target=ask) for _ in range(5)]
+    read()
+    threads = [threading.Thread(target=read) for _ in range(5)]
     for thread in threads:
         thread.start()
-    well = all_well(child(ask), child(ask))
+    well = all_well(child(read), child(read))
     for thread in threads:
         thread.join()
-    ask()
-    return {"children": well, "answers": len(backends), "backends": len(set(map(id, backends)))}
+    read()
+    return {"children": well, "results": len(backends), "backends": len(set(map(id, backends)))}
 
 
 def _applied_by_worker(user_id: str) -> bool:
@@ -210,10 +209,10 @@ def _applied_by_its_own(user_id: str) -> bool:
         return applied(client, user_id)
 
 
-SCENARIOS = (family, quiet, transaction, untold, locked, pool, spawned, results)
+SCENARIOS = (family, quiet, transaction, unnoticed, locked, pool, spawned, results)
 
 if __name__ == "__main__":
-    faulthandler.register(signal.SIGALRM, chain=True)  # a child that hangs says where
+    faulthandler.register(signal.SIGALRM, chain=True)  # prints the stack of a child that hangs
     CLIENT = PointsClient.connect()
     scenario = {one.__name__: one for one in SCENARIOS}
     print(json.dumps(scenario[sys.argv[1]](CLIENT)), flush=True)

@@ -1,4 +1,4 @@
-"""A program of gevent's: `python greenlets.py`. It prints what came of it as JSON."""
+"""Uses the client with gevent: `python greenlets.py`. It prints its results as JSON."""
 
 from gevent import monkey
 
@@ -22,13 +22,13 @@ def applied(user_id: str) -> bool:
     return client.wait(task_id, timeout=SECONDS).state == "applied"
 
 
-def say(what: object) -> None:
+def print_json(what: object) -> None:
     print(json.dumps(what), flush=True)
 
 
-def ask(user_id: str) -> None:
+def read_account(user_id: str) -> None:
     client.account("shop", user_id)
-    say("account")
+    print_json("account")
 
 
 def works_in_a_child() -> bool:
@@ -47,16 +47,16 @@ def waits_until_it_is_closed() -> bool:
 
 if __name__ == "__main__":
     client = PointsClient.connect()
-    say({"greenlets": all(Pool(50).map(applied, [f"user-{number}" for number in range(200)]))})
-    say({"child": works_in_a_child()})
-    say("ready")
+    print_json({"greenlets": all(Pool(50).map(applied, [f"user-{number}" for number in range(200)]))})
+    print_json({"child": works_in_a_child()})
+    print_json("ready")
     sys.stdin.readline()
-    asking = gevent.spawn(ask, "user-1")  # waits in Postgres until the test lets it go on
+    reading = gevent.spawn(read_account, "user-1")  # waits in Postgres until the test releases its lock
     gevent.sleep(0)
     client.outcome("01M7YS5T0G1V9RJ7Y6C6V2Q3XA")
-    say("outcome")
-    asking.join(SECONDS)
+    print_json("outcome")
+    reading.join(SECONDS)
     waiting = gevent.spawn(waits_until_it_is_closed)
     gevent.sleep(0)
     client.close()
-    say({"closed": waiting.get(timeout=SECONDS)})
+    print_json({"closed": waiting.get(timeout=SECONDS)})

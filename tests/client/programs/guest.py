@@ -1,5 +1,5 @@
-"""A program that looks at itself before and after it uses the library: `python guest.py`. It prints as JSON
-what has changed: each by its name, before and after."""
+"""Compares its process before and after it uses the library: `python guest.py`. It prints the names of what
+has changed as JSON."""
 
 import gc
 import json
@@ -13,7 +13,7 @@ import threading
 import warnings
 
 
-def look() -> dict[str, object]:
+def process_state() -> dict[str, object]:
     return {
         "signals": [str(signal.getsignal(number)) for number in sorted(signal.valid_signals())],
         "root logger": (str(logging.root.handlers), logging.root.level, logging.root.manager.disable),
@@ -30,8 +30,8 @@ def look() -> dict[str, object]:
     }
 
 
-def look_further() -> dict[str, object]:
-    """At what the library itself imports, and the program may use, too."""
+def shared_libraries_state() -> dict[str, object]:
+    """Return the state of libraries that pointledger imports and the program may use as well."""
     import celery  # noqa: PLC0415
     import structlog  # noqa: PLC0415
     from celery import signals  # noqa: PLC0415
@@ -40,40 +40,40 @@ def look_further() -> dict[str, object]:
     return {
         "structlog": structlog.is_configured(),
         "Celery's app": str(celery._state.default_app),
-        "Celery's signals": [str(signals.before_task_publish.receivers), TOLD],
+        "Celery's signals": [str(signals.before_task_publish.receivers), SIGNALS],
         "kombu's pools": (pools.get_limit(), len(pools.connections), len(pools.producers)),
         "modules": sorted(sys.modules),
     }
 
 
-def note(**_: object) -> None:
-    TOLD.append("a signal")
+def record_signal(**_: object) -> None:
+    SIGNALS.append("a signal")
 
 
-TOLD: list[str] = []
+SIGNALS: list[str] = []
 
 
 if __name__ == "__main__":
-    before = look()
+    before = process_state()
     from pointledger import Earn, PointsClient
 
-    imported = look()
+    imported = process_state()
     client = PointsClient.connect()
     from celery import signals
 
-    signals.before_task_publish.connect(note)
-    further = look_further()
+    signals.before_task_publish.connect(record_signal)
+    further = shared_libraries_state()
     task_id = client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
     assert client.wait(task_id, timeout=40).state == "applied"
-    further_after = look_further()
+    further_after = shared_libraries_state()
     client.account("shop", "anna")
     client.close()
     for thread in threading.enumerate():
         if thread is not threading.main_thread():
             thread.join(40)
-    after = look()
-    stages = {"import": (before, imported), "use": (before, after), "further": (further, further_after)}
+    after = process_state()
+    steps = {"import": (before, imported), "use": (before, after), "further": (further, further_after)}
     changed = {
-        stage: [name for name in one if one[name] != other[name]] for stage, (one, other) in stages.items()
+        step: [name for name in one if one[name] != other[name]] for step, (one, other) in steps.items()
     }
     print(json.dumps(changed), flush=True)

@@ -1,4 +1,4 @@
-"""gunicorn's configuration where its workers are gevent's: what is preloaded must be patched before."""
+"""Configures gunicorn with gevent's workers: it patches modules before the application is preloaded."""
 
 from gevent import monkey
 

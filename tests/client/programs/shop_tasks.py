@@ -1,4 +1,4 @@
-"""Somebody's Celery app, whose module made a client: `celery -A shop_tasks worker`."""
+"""A Celery app whose module creates a client: `celery -A shop_tasks worker`."""
 
 import os
 
@@ -14,10 +14,10 @@ client = PointsClient.connect()
 
 @app.task
 def grant(user_id: str) -> tuple[int, str]:
-    """Grants a point; which process did it, and what came of it."""
+    """Grant a point, and return the process id and the outcome's state."""
     task_id = client.enqueue(Earn(tenant_id="shop", user_id=user_id, amount=1))
     return os.getpid(), client.wait(task_id, timeout=30).state
 
 
 if __name__ != "__main__":
-    assert grant("the-master")[1] == "applied"  # so it has every kind of connection before it forks
+    assert grant("the-master")[1] == "applied"  # opens every kind of connection before the fork

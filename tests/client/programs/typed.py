@@ -1,4 +1,4 @@
-"""What a service writes whose types are checked. It is read, not run."""
+"""A service's program for type checkers, which is never run."""
 
 from pointledger import Earn, Outcome, PointsClient
 from pointledger.errors import DatabaseAway

@@ -1,5 +1,5 @@
-"""A web service that made its client at import: `gunicorn --preload web:application`. A POST to /USER grants
-a point and tells which process did it."""
+"""A web service that creates its client at import: `gunicorn --preload web:application`. A POST to /USER
+grants a point and returns the process id."""
 
 import json
 import os
@@ -17,10 +17,10 @@ def grant(user_id: str) -> str:
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    told = {"process": os.getpid(), "state": grant(environ["PATH_INFO"].strip("/"))}
-    body = json.dumps(told).encode()
+    result = {"process": os.getpid(), "state": grant(environ["PATH_INFO"].strip("/"))}
+    body = json.dumps(result).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 
 
-assert grant("the-master") == "applied"  # so it has every kind of connection before it forks
+assert grant("the-master") == "applied"  # opens every kind of connection before the fork

@@ -1,4 +1,4 @@
-"""A ledger to ask: on a database of the test's own."""
+"""A ledger to query, on the test's own database."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +17,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 def clock(ledger: Ledger) -> datetime:
-    """The database's clock, which stamps what is recorded."""
+    """Return the database's time, which is the time of records."""
     moment: datetime = ledger.rows("SELECT clock_timestamp()")[0][0]
     return moment.astimezone(UTC)

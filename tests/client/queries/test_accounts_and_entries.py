@@ -1,4 +1,4 @@
-"""Accounts, also as they were; entries, page after page, also while others write."""
+"""Accounts, now and as of past moments, and pages of entries while others write."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -29,10 +29,10 @@ from tests.ledger import Ledger
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
-UNKNOWN_THEN = {"status": None, "expiry_exempt": None}  # no entry tells
+UNKNOWN_THEN = {"status": None, "expiry_exempt": None}  # entries do not record them
 
 
-def test_an_account_as_of_a_past_moment_is_what_had_been_recorded_by_then(ledger: Ledger) -> None:
+def test_an_account_as_of_a_past_moment_is_as_recorded_by_then(ledger: Ledger) -> None:
     before_all = clock(ledger)
     ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=100))
     first = ledger.client.account("shop", "anna")
@@ -45,14 +45,14 @@ def test_an_account_as_of_a_past_moment_is_what_had_been_recorded_by_then(ledger
     then = ledger.client.account("shop", "anna", after_first)
 
     of_then = UNKNOWN_THEN | {"as_of": iso(after_first)}
-    assert then == first | of_then, "recorded time decides, whatever the spend says of itself"
+    assert then == first | of_then, "the time of recording decides, not the spend's own"
     with pytest.raises(AccountMissing, match="as of"):
         ledger.client.account("shop", "anna", before_all)
     with pytest.raises(AccountMissing):
         ledger.client.account("shop", "ben", after_first)
 
 
-def test_the_totals_worked_out_as_of_now_are_the_accounts_own(ledger: Ledger) -> None:
+def test_an_account_as_of_now_has_the_accounts_totals(ledger: Ledger) -> None:
     ledger.rule(name="basket", event_type="basket.paid", points=7)
     ledger.apply(
         Earn(
@@ -90,14 +90,14 @@ def test_the_totals_worked_out_as_of_now_are_the_accounts_own(ledger: Ledger) ->
         assert ledger.client.account("shop", user, moment) == now | of_then
 
 
-def test_an_account_without_entries_is_empty_as_of_any_moment_since_it_was_made(ledger: Ledger) -> None:
+def test_an_account_without_entries_is_empty_as_of_any_moment_since_its_creation(ledger: Ledger) -> None:
     ledger.rule(name="nothing", event_type="basket.paid", points=0)
     ledger.apply(ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid"))
     then = ledger.client.account("shop", "anna", clock(ledger))
     assert (then["version"], then["balance"], then["total_earned"]) == (0, 0, 0)
 
 
-def test_pages_of_entries_are_led_by_a_cursor_and_know_the_total(ledger: Ledger) -> None:
+def test_pages_of_entries_have_a_cursor_and_the_total(ledger: Ledger) -> None:
     ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(25)))
     pages, before = [], None
     while True:
@@ -110,7 +110,7 @@ def test_pages_of_entries_are_led_by_a_cursor_and_know_the_total(ledger: Ledger)
     assert pages == [list(range(25, 15, -1)), list(range(15, 5, -1)), list(range(5, 0, -1))]
 
 
-def test_entries_of_one_type_are_found_between_others_and_the_total_stays(ledger: Ledger) -> None:
+def test_a_page_of_one_entry_type_has_the_total_of_all_types(ledger: Ledger) -> None:
     for _ in range(5):
         ledger.apply(
             Earn(tenant_id="shop", user_id="anna", amount=9),
@@ -124,7 +124,7 @@ def test_entries_of_one_type_are_found_between_others_and_the_total_stays(ledger
     assert rest.next_before is None
 
 
-def test_q5_a_page_while_writing_shows_no_entry_twice_and_leaves_none_out(ledger: Ledger) -> None:
+def test_q5_pages_during_writes_have_every_entry_once(ledger: Ledger) -> None:
     ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(60)))
     stop, written = threading.Event(), []
 
@@ -145,13 +145,13 @@ def test_q5_a_page_while_writing_shows_no_entry_twice_and_leaves_none_out(ledger
         writer.join(30)
     assert seen == list(range(total, 0, -1))
     assert ledger.client.entries("shop", "anna").total == 60 + len(written)
-    assert written, "somebody wrote meanwhile"
+    assert written, "the thread has written meanwhile"
 
 
-def test_q4_entries_are_a_chain_without_a_gap_in_the_order_of_their_moments(ledger: Ledger) -> None:
+def test_q4_entries_are_a_chain_without_gaps_in_order_of_their_moments(ledger: Ledger) -> None:
     amounts = (50, 30, 20)
     ledger.client.enqueue_many([Earn(tenant_id="shop", user_id="anna", amount=amount) for amount in amounts])
-    ledger.drain()  # one batch, and so one moment
+    ledger.drain()  # one batch has one moment
     ledger.apply(Freeze(tenant_id="shop", user_id="anna", amount=25))
     ledger.apply(
         Spend(tenant_id="shop", user_id="anna", amount=40),
@@ -166,10 +166,10 @@ def test_q4_entries_are_a_chain_without_a_gap_in_the_order_of_their_moments(ledg
     assert [entry["balance_before"] for entry in entries] == [0, *after[:-1]]
     moments = [entry["created_at"] for entry in entries]
     assert moments == sorted(moments)
-    assert len(set(moments)) == 3, "entries of one batch are of one moment, and ordered by seq"
+    assert len(set(moments)) == 3, "entries of one batch have one moment and are ordered by seq"
 
 
-def test_one_entry_is_found_by_its_id_in_its_tenant_only(ledger: Ledger) -> None:
+def test_an_entry_is_found_by_its_id_in_its_tenant_only(ledger: Ledger) -> None:
     ledger.tenant("other")
     ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=5, reason="sorry"))
     (listed,) = ledger.client.entries("shop", "anna").entries
@@ -184,16 +184,16 @@ def test_one_entry_is_found_by_its_id_in_its_tenant_only(ledger: Ledger) -> None
         ledger.client.entry("nowhere", listed["id"])
 
 
-def test_who_is_not_there_has_no_account_to_ask_about(ledger: Ledger) -> None:
+def test_queries_about_an_unknown_user_raise_account_missing(ledger: Ledger) -> None:
     client = ledger.client
-    for ask in (client.account, client.entries, client.expiring, client.value, client.user_statistics,
+    for query in (client.account, client.entries, client.expiring, client.value, client.user_statistics,
                 client.export_user):  # fmt: skip
         with pytest.raises(AccountMissing, match="nobody of shop"):
-            ask("shop", "nobody")
+            query("shop", "nobody")
         with pytest.raises(TenantMissing):
-            ask("nowhere", "anna")
+            query("nowhere", "anna")
 
 
-def test_a_moment_ahead_shows_the_account_as_it_is(ledger: Ledger) -> None:
+def test_an_account_as_of_a_future_moment_is_as_of_now(ledger: Ledger) -> None:
     ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=5))
     assert ledger.client.account("shop", "anna", clock(ledger) + timedelta(days=1))["balance"] == 5

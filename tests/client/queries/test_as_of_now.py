@@ -1,4 +1,4 @@
-"""What is due and not recorded yet: every look-up tells what a spend would find."""
+"""Every query shows due changes that are not recorded yet, as a command would find them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +13,7 @@ from tests.due import (
     LONG_AGO,
     NOW,
     TOO_MUCH,
+    advance,
     ago,
     earn,
     figures,
@@ -20,9 +21,8 @@ from tests.due import (
     of_tenant,
     owe,
     recorded,
+    shown,
     spend,
-    told,
-    touch,
 )
 from tests.ledger import Ledger, data_of
 
@@ -94,7 +94,7 @@ def released_for_a_debt(ledger: Ledger) -> None:
 
 
 def all_at_different_moments(ledger: Ledger) -> None:
-    """Of the hold's lots one expired before it timed out, and one after; meanwhile there is a debt."""
+    """One of the hold's lots expires before the hold times out, and one after; there is also a debt."""
     ledger.apply(
         earn("anna", 10, expires_at=ago(30)),
         earn("anna", 20, expires_at=ago(10)),
@@ -113,8 +113,8 @@ def on_a_suspended_account(ledger: Ledger) -> None:
     )
 
 
-def more_than_one_stride(ledger: Ledger) -> None:
-    """More lots than are loaded at first."""
+def more_lots_than_one_load(ledger: Ledger) -> None:
+    """The account has more lots than the query loads at first."""
     ledger.apply(*(earn("anna", 1, expires_at=ago(50 - each)) for each in range(40)), earn("anna", 7))
 
 
@@ -122,25 +122,25 @@ SOMETHING_DUE = [
     expired, activated, activated_and_expired, timed_out, timed_out_after_its_lots_with_grace,
     timed_out_after_its_lots_without_grace, grace_that_is_over, activated_for_a_debt,
     activated_for_a_larger_debt, released_for_a_debt, all_at_different_moments, on_a_suspended_account,
-    more_than_one_stride,
+    more_lots_than_one_load,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("given", SOMETHING_DUE)
-def test_every_look_up_tells_at_once_what_is_recorded_when_somebody_touches_the_account(
+def test_every_query_shows_at_once_what_the_next_command_records(
     ledger: Ledger, given: Callable[[Ledger], None]
 ) -> None:
     given(ledger)
     before, tables = recorded(ledger, "anna"), ledger.counts("entries", "journal", "pending", "lots")
-    shown, tenants = told(ledger, "anna"), of_tenant(ledger)
+    before_advance = shown(ledger, "anna"), of_tenant(ledger)
     account = ledger.client.account("shop", "anna")
     assert {name: account[f"recorded_{name}"] for name in before} == before
     assert figures(ledger, "anna") != before
     assert ledger.counts("entries", "journal", "pending", "lots") == tables
 
-    touch(ledger, "anna")
+    advance(ledger, "anna")
 
-    assert (told(ledger, "anna"), of_tenant(ledger)) == (shown, tenants)
+    assert (shown(ledger, "anna"), of_tenant(ledger)) == before_advance
     now = ledger.client.account("shop", "anna")
     assert (
         {name: now[f"recorded_{name}"] for name in before}
@@ -149,21 +149,21 @@ def test_every_look_up_tells_at_once_what_is_recorded_when_somebody_touches_the_
     )
 
 
-def test_what_is_shown_can_be_spent_and_no_more(ledger: Ledger) -> None:
+def test_the_shown_balance_can_be_spent_and_no_more(ledger: Ledger) -> None:
     all_at_different_moments(ledger)
-    shown = figures(ledger, "anna")
-    assert shown == {
+    found = figures(ledger, "anna")
+    assert found == {
         "balance": 10 + 9,
         "frozen_balance": 0,
         "pending_balance": 0,
         "debt": 0,
         "expired_points": 20 - 3 + 7 + 1,
     }
-    refused, applied = ledger.apply(spend("anna", shown["balance"] + 1), spend("anna", shown["balance"]))
+    refused, applied = ledger.apply(spend("anna", found["balance"] + 1), spend("anna", found["balance"]))
     assert (refused.reason, applied.state) == ("INSUFFICIENT_BALANCE", "applied")
 
 
-def test_beside_what_is_so_now_stands_what_is_recorded(ledger: Ledger) -> None:
+def test_queries_show_current_and_recorded_figures(ledger: Ledger) -> None:
     timed_out_after_its_lots_with_grace(ledger)
     client = ledger.client
     account, value = client.account("shop", "anna"), client.value("shop", "anna")
@@ -194,10 +194,10 @@ def test_beside_what_is_so_now_stands_what_is_recorded(ledger: Ledger) -> None:
     tenant = client.tenant_statistics("shop")
     assert (tenant["totals"]["balance"], tenant["recorded_totals"]["balance"]) == (15, 3)
     assert (tenant["outstanding"], tenant["recorded_outstanding"]) == (15, 15)
-    assert client.entries("shop", "anna").total == account["version"] == 3, "entries are what is recorded"
+    assert client.entries("shop", "anna").total == account["version"] == 3, "entries are recorded"
 
 
-def test_pending_points_of_a_rule_are_told_as_they_are_now(ledger: Ledger) -> None:
+def test_pending_points_of_a_rule_are_shown_as_of_now(ledger: Ledger) -> None:
     activated(ledger)
     (rule,) = ledger.client.user_statistics("shop", "anna")["by_rule"]
     assert (rule["pending"], rule["recorded_pending"]) == (0, 15)
@@ -215,15 +215,15 @@ def notice_of_the_tenant(ledger: Ledger) -> None:
 
 def exempt(ledger: Ledger) -> None:
     ledger.apply(earn("anna", 3))
-    what: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
-    ledger.apply(SetExpiryExemption(**what, exempt=True))
+    fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
+    ledger.apply(SetExpiryExemption(**fields, exempt=True))
     ledger.apply(earn("anna", 5, expires_at=ago(1)), earn("anna", 8, expires_at=LATER))
 
 
 def notice_of_the_account(ledger: Ledger) -> None:
     exempt(ledger)
-    what: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
-    ledger.apply(SetExpiryExemption(**what, exempt=False))
+    fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
+    ledger.apply(SetExpiryExemption(**fields, exempt=False))
 
 
 def closed(ledger: Ledger) -> None:
@@ -233,7 +233,7 @@ def closed(ledger: Ledger) -> None:
 
 
 def ahead_of_now(ledger: Ledger) -> None:
-    """Its clock has passed what is due, and a notice has held that back."""
+    """The account's clock has passed the due moment, in a notice period."""
     expired(ledger)
     with ledger.owner.begin() as connection:
         connection.exec_driver_sql(
@@ -245,24 +245,24 @@ def ahead_of_now(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     "given", [switched_off, notice_of_the_tenant, exempt, notice_of_the_account, closed, ahead_of_now]
 )
-def test_what_is_due_and_does_not_go_is_shown_as_it_is_recorded(
+def test_due_points_that_do_not_expire_are_shown_as_recorded(
     ledger: Ledger, given: Callable[[Ledger], None]
 ) -> None:
     given(ledger)
     assert figures(ledger, "anna") == recorded(ledger, "anna")
     assert figures(ledger, "anna")["balance"] == 16
-    shown, tenants = told(ledger, "anna"), of_tenant(ledger)
+    before = shown(ledger, "anna"), of_tenant(ledger)
     ledger.apply(spend("anna", TOO_MUCH))
-    assert (told(ledger, "anna"), of_tenant(ledger)) == (shown, tenants)
+    assert (shown(ledger, "anna"), of_tenant(ledger)) == before
 
 
-def test_what_is_told_of_an_account_ahead_of_the_clock_is_of_its_own_moment(ledger: Ledger) -> None:
+def test_an_account_ahead_of_the_clock_is_shown_as_of_its_own_moment(ledger: Ledger) -> None:
     ahead_of_now(ledger)
     (own,) = ledger.rows("SELECT as_of FROM accounts")[0]
     assert ledger.client.account("shop", "anna")["as_of"] == own.isoformat().replace("+00:00", "Z")
 
 
-def test_the_tenants_figures_count_what_is_due_of_any_number_of_accounts(
+def test_the_tenants_figures_include_due_points_of_many_accounts(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(current, "_CHUNK", 3)
@@ -274,11 +274,11 @@ def test_the_tenants_figures_count_what_is_due_of_any_number_of_accounts(
         *(freeze(user, 2, expires_at=ago(2)) for user in users[5:]),
         earn("idle", 3),
     )
-    shown = of_tenant(ledger)
-    assert shown["totals"]["balance"] == 10 * 11 + 4 * 7 + 3
-    assert shown["totals"]["expired_points"] == 10 * 5
-    touch(ledger, *users)
-    assert of_tenant(ledger) == shown
+    before = of_tenant(ledger)
+    assert before["totals"]["balance"] == 10 * 11 + 4 * 7 + 3
+    assert before["totals"]["expired_points"] == 10 * 5
+    advance(ledger, *users)
+    assert of_tenant(ledger) == before
     found = ledger.client.tenant_statistics("shop")
     assert (found["totals"], found["outstanding"]) == (
         found["recorded_totals"],
@@ -286,7 +286,7 @@ def test_the_tenants_figures_count_what_is_due_of_any_number_of_accounts(
     )
 
 
-def test_a_hold_that_has_timed_out_is_not_on_a_page_of_open_ones(ledger: Ledger) -> None:
+def test_a_timed_out_hold_is_not_on_a_page_of_open_holds(ledger: Ledger) -> None:
     outcomes = ledger.apply(
         earn("anna", 100), *(freeze("anna", n, expires_at=ago(1) if n % 2 else LATER) for n in range(1, 7))
     )

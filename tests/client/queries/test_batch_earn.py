@@ -1,4 +1,4 @@
-"""Many earns as one: an outcome for each and one for the whole, and sent again nothing happens."""
+"""A batch of earns has an outcome for each row and one for the whole, and can be sent again."""
 
 import threading
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import new_id, show_id
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from tests.ledger import Ledger
 
 
-def test_q6_of_ten_thousand_with_three_bad_users_the_others_succeed_and_again_changes_nothing(
+def test_q6_three_invalid_rows_of_ten_thousand_do_not_affect_the_others(
     ledger: Ledger,
 ) -> None:
     ledger.client.batch_earn("shop", [("closed", 1)], idempotency_key="opening")
@@ -43,22 +43,22 @@ def test_q6_of_ten_thousand_with_three_bad_users_the_others_succeed_and_again_ch
     again = ledger.client.batch_earn("shop", rows, idempotency_key="bonus-2026-03")
     assert (again.batch_id, again.task_ids, again.new) == (sent.batch_id, sent.task_ids, 0)
     assert ledger.counts("pending", "dead_letters", "batches") == [0, 2, 2]
-    assert audit(ledger.database).violations == 0
+    assert verify(ledger.database).violations == 0
 
 
-def test_the_key_with_other_rows_is_refused_and_other_keys_are_other_batches(ledger: Ledger) -> None:
+def test_a_key_with_other_rows_is_rejected_and_other_keys_are_other_batches(ledger: Ledger) -> None:
     first = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="k")
     for rows in ([("anna", 6)], [("anna", 5), ("ben", 5)]):
         with pytest.raises(IdempotencyKeyReused):
             ledger.client.batch_earn("shop", rows, idempotency_key="k")
     second = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="l")
-    third = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="k", actor="somebody-else")
+    third = ledger.client.batch_earn("shop", [("anna", 5)], idempotency_key="k", actor="another-service")
     assert len({first.batch_id, second.batch_id, third.batch_id}) == 3
     ledger.drain()
     assert ledger.balance("anna") == 15
 
 
-def test_a_row_may_be_an_object_with_an_earns_fields_and_no_others(ledger: Ledger) -> None:
+def test_a_row_can_be_an_object_with_only_an_earns_fields(ledger: Ledger) -> None:
     rows: list[Any] = [
         {"user_id": "anna", "amount": 5, "reason": "sorry"},
         {"user_id": "anna", "amount": 5, "tenant_id": "other"},
@@ -75,12 +75,12 @@ def test_a_row_may_be_an_object_with_an_earns_fields_and_no_others(ledger: Ledge
     assert (entry["reason"], entry["source"]) == ("sorry", f"batch {sent.batch_id}")
 
 
-def test_a_batch_of_nothing_but_bad_rows_is_a_batch(ledger: Ledger) -> None:
+def test_a_batch_can_have_only_invalid_rows(ledger: Ledger) -> None:
     sent = ledger.client.batch_earn("shop", [("", 5)], idempotency_key="k")
     assert (ledger.client.batch_outcome(sent.batch_id).state, sent.new) == ("done", 0)
 
 
-def test_a_malformed_batch_is_refused_as_a_whole(ledger: Ledger) -> None:
+def test_a_malformed_batch_is_rejected_as_a_whole(ledger: Ledger) -> None:
     for tenant, rows, key in (("shop", [], "k"), ("no shop!", [("a", 1)], "k"), ("shop", [("a", 1)], "")):
         with pytest.raises(InvalidCommand):
             ledger.client.batch_earn(tenant, rows, idempotency_key=key)
@@ -90,7 +90,7 @@ def test_a_malformed_batch_is_refused_as_a_whole(ledger: Ledger) -> None:
         ledger.client.batch_outcome("x")
 
 
-def test_five_who_send_the_same_batch_at_once_send_one(ledger: Ledger) -> None:
+def test_the_same_batch_in_five_concurrent_calls_is_accepted_once(ledger: Ledger) -> None:
     barrier, receipts = threading.Barrier(5), []
 
     def send() -> None:

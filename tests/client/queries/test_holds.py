@@ -1,4 +1,4 @@
-"""Holds, looked up: a user's, one of them, and what it has of which lots."""
+"""Queries of holds: pages of a user's holds, and one hold with its lots."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ LATER = datetime.now(UTC) + timedelta(days=30)
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
 
 
-def test_a_users_holds_by_state_and_page_the_latest_first(ledger: Ledger) -> None:
+def test_a_users_holds_are_listed_by_state_and_page_newest_first(ledger: Ledger) -> None:
     ledger.apply(Earn(**ANNA, amount=100))
     frozen = ledger.apply(*(Freeze(**ANNA, amount=amount, reason=f"{amount}") for amount in (1, 2, 3, 4)))
     ids = [data_of(outcome)["hold_id"] for outcome in frozen]
@@ -36,7 +36,7 @@ def test_a_users_holds_by_state_and_page_the_latest_first(ledger: Ledger) -> Non
         ledger.client.holds("shop", "nobody")
 
 
-def test_one_hold_tells_what_it_had_of_which_lots_and_still_holds(ledger: Ledger) -> None:
+def test_a_hold_shows_its_lots_and_what_it_still_holds(ledger: Ledger) -> None:
     ledger.apply(Earn(**ANNA, amount=10, expires_at=LATER), Earn(**ANNA, amount=10))
     (frozen,) = ledger.apply(Freeze(**ANNA, amount=15, expires_at=LATER))
     hold_id = data_of(frozen)["hold_id"]

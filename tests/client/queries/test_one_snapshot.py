@@ -1,5 +1,4 @@
-"""Each answer is of one moment, whatever is applied meanwhile: its figures fit together, now and as
-recorded."""
+"""Each query is of one moment while commands are applied: its current and recorded figures are consistent."""
 
 import threading
 from typing import Any
@@ -9,21 +8,21 @@ import pytest
 from tests.due import LATER, ago, earn, freeze, spend
 from tests.ledger import Ledger
 
-_CAME = ("total_earned", "total_transferred_in", "total_adjusted_in", "total_refunded")
-_WENT = ("total_spent", "total_transferred_out", "total_adjusted_out", "total_clawed_back")
+_IN = ("total_earned", "total_transferred_in", "total_adjusted_in", "total_refunded")
+_OUT = ("total_spent", "total_transferred_out", "total_adjusted_out", "total_clawed_back")
 _ROUNDS = 8
 USERS = ("anna", "ben", "carl")
 
 
 def conserves(figures: dict[str, Any], which: str = "") -> bool:
-    """Whether what is there is what came, less what went; `which`: `recorded_`, or now."""
-    there: int = sum(figures[f"{which}{name}"] for name in ("balance", "frozen_balance", "pending_balance"))
-    came: int = sum(figures[name] for name in _CAME) - sum(figures[name] for name in _WENT)
-    return bool(there - figures[f"{which}debt"] == came - figures[f"{which}expired_points"])
+    """Return whether the points are those that came in less those that went out."""
+    points: int = sum(figures[f"{which}{name}"] for name in ("balance", "frozen_balance", "pending_balance"))
+    net: int = sum(figures[name] for name in _IN) - sum(figures[name] for name in _OUT)
+    return bool(points - figures[f"{which}debt"] == net - figures[f"{which}expired_points"])
 
 
 def in_lots(export: dict[str, Any], which: str = "") -> dict[str, int]:
-    """What the lots add up to, as an account has it."""
+    """Return the sums of the lots as an account's figures."""
     lots = export["lots"]
 
     def left(state: str) -> int:
@@ -35,7 +34,7 @@ def in_lots(export: dict[str, Any], which: str = "") -> dict[str, int]:
 
 @pytest.fixture
 def busy(ledger: Ledger) -> threading.Thread:
-    """Points come, wait, are held, are spent and come due, for a while."""
+    """A thread that earns, holds and spends points for a while, some of them pending or due."""
 
     def live() -> None:
         for number in range(_ROUNDS):
@@ -51,20 +50,20 @@ def busy(ledger: Ledger) -> threading.Thread:
     return threading.Thread(target=live)
 
 
-def test_every_answers_figures_fit_together_while_commands_are_applied(
+def test_the_figures_of_every_query_are_consistent_while_commands_are_applied(
     ledger: Ledger, busy: threading.Thread
 ) -> None:
     busy.start()
     while busy.is_alive():
-        fit_together(ledger)
+        assert_consistent(ledger)
     busy.join(30)
     ledger.apply(*(earn(user, 5, expires_at=ago(1)) for user in USERS))
-    fit_together(ledger)
+    assert_consistent(ledger)
     account = ledger.client.account("shop", "anna")
-    assert account["recorded_balance"] == account["balance"] + 5, "something is due in the end, too"
+    assert account["recorded_balance"] == account["balance"] + 5, "points are due in the end"
 
 
-def fit_together(ledger: Ledger) -> None:
+def assert_consistent(ledger: Ledger) -> None:
     client = ledger.client
     statistics = client.user_statistics("shop", "ben")["account"]
     for account in (client.account("shop", "anna"), statistics, *client.accounts("shop")):

@@ -1,4 +1,4 @@
-"""Figures of a user and of a tenant."""
+"""Statistics of a user and of a tenant."""
 
 from datetime import UTC, datetime
 
@@ -6,13 +6,13 @@ import pytest
 
 from pointledger import ApplyRule, Earn, Spend
 from pointledger.domain.program.calendar import zone
-from pointledger.errors import AnswerTooLate, DatabaseFailed
+from pointledger.errors import DatabaseFailed, QueryTimeout
 from pointledger.storage import database
 from tests.client.queries.conftest import clock
 from tests.ledger import Ledger
 
 
-def test_a_users_figures_come_by_month_of_the_tenants_calendar_and_by_rule(ledger: Ledger) -> None:
+def test_a_users_statistics_are_by_month_of_the_tenants_calendar_and_by_rule(ledger: Ledger) -> None:
     ledger.tenant("york", timezone="America/New_York")
     ledger.rule("york", name="basket", event_type="basket.paid", points=7)
     ledger.rule("york", name="welcome", event_type="joined", points=20)
@@ -46,7 +46,7 @@ def test_a_users_figures_come_by_month_of_the_tenants_calendar_and_by_rule(ledge
     ] * 2
 
 
-def test_a_tenants_figures_are_the_sums_of_its_accounts_and_of_this_month(ledger: Ledger) -> None:
+def test_a_tenants_statistics_are_the_sums_of_its_accounts_and_of_this_month(ledger: Ledger) -> None:
     ledger.rule(name="basket", event_type="basket.paid", points=7)
     ledger.tenant("other")
     ledger.apply(
@@ -74,19 +74,19 @@ def test_a_tenants_figures_are_the_sums_of_its_accounts_and_of_this_month(ledger
     assert [(rule["rule"], rule["points"]) for rule in found["by_rule"]] == [("basket", 7)]
 
 
-def test_a_tenant_without_accounts_has_figures_too(ledger: Ledger) -> None:
+def test_a_tenant_without_accounts_has_statistics(ledger: Ledger) -> None:
     found = ledger.client.tenant_statistics("shop")
     assert (found["accounts"], found["outstanding"], found["this_month"]) == ({}, 0, [])
 
 
-def test_a_question_that_reads_too_long_is_given_up_with_a_clear_message(
+def test_a_query_that_takes_too_long_is_canceled_with_a_remedy(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_LOOK_UP_MS", 1)
-    with pytest.raises(AnswerTooLate, match="Ask for less"), database.looking(ledger.database) as connection:
+    monkeypatch.setattr(database, "_QUERY_TIMEOUT_MS", 1)
+    with pytest.raises(QueryTimeout, match="Narrow it"), database.read_only(ledger.database) as connection:
         connection.exec_driver_sql("SELECT pg_sleep(30)")
 
 
-def test_a_question_can_change_nothing(ledger: Ledger) -> None:
-    with pytest.raises(DatabaseFailed, match="read-only"), database.looking(ledger.database) as connection:
+def test_a_query_can_change_nothing(ledger: Ledger) -> None:
+    with pytest.raises(DatabaseFailed, match="read-only"), database.read_only(ledger.database) as connection:
         connection.exec_driver_sql("DELETE FROM failures")

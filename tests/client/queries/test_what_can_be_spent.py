@@ -1,4 +1,4 @@
-"""Whatever is due of an account, in whatever order: what a look-up shows can be spent, and no point more."""
+"""For any history, the balance that a query shows can be spent, and not one point more."""
 
 import os
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from tests.ledger import Ledger
 _EXAMPLES = int(os.environ.get("POINTLEDGER_TEST_EXAMPLES", "15"))
 _tenants = (f"shop-{number}" for number in count())
 
-# Days from a step to when what it brings expires, activates or times out; the history begins 100 days ago.
+# Days until the points of a step expire or activate, or its hold times out.
 DAYS = st.none() | st.integers(1, 60) | st.integers(120, 130)
 FEW = st.integers(1, 3)  # points
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something that happened on a day, to a user."""
+    """A command of a user on a day of the history."""
 
     day: int
     command: Callable[..., Any]
@@ -39,9 +39,9 @@ class Step:
         at = LONG_AGO + timedelta(days=self.day)
         activates_at = _later(at, self.activates)
         moments = {"expires_at": _later(activates_at or at, self.expires), "activates_at": activates_at}
-        told = {name: moment for name, moment in moments.items() if moment}
-        made: AnyCommand = self.command(user, self.amount, tenant_id=tenant, occurred_at=at, **told)
-        return made
+        given = {name: moment for name, moment in moments.items() if moment}
+        command: AnyCommand = self.command(user, self.amount, tenant_id=tenant, occurred_at=at, **given)
+        return command
 
 
 def _later(at: datetime, days: int | None) -> datetime | None:
@@ -69,33 +69,33 @@ TENANTS = st.fixed_dictionaries(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_what_is_shown_can_be_spent_to_the_last_point_and_not_one_more(
+def test_the_shown_balance_can_be_spent_and_not_one_point_more(
     ledger: Ledger, tenant: dict[str, Any], before: list[Step], claws_back: bool, after: list[Step]
 ) -> None:
     shop = next(_tenants)
     ledger.tenant(shop, **tenant)
 
-    def live(users: list[str]) -> None:
-        """Lets all that happened happen to these users."""
+    def apply_history(users: list[str]) -> None:
+        """Apply the history to these users."""
         opened = Step(0, earn, 1)
-        for happened in ([opened, *_in_order(before)], _in_order(after)):
-            ledger.apply(*(step.of(shop, user) for user in users for step in happened))
-            if claws_back and happened[:1] == [opened]:
+        for part in ([opened, *_in_order(before)], _in_order(after)):
+            ledger.apply(*(step.of(shop, user) for user in users for step in part))
+            if claws_back and part[:1] == [opened]:
                 ledger.apply(*(_claw_back(ledger, shop, user) for user in users))
 
-    live(["anna"])
+    apply_history(["anna"])
     balance = ledger.client.account(shop, "anna")["balance"]
-    twins = [f"twin{amount}" for amount in range(1, balance + 2)]
-    live(twins)
+    copies = [f"copy{amount}" for amount in range(1, balance + 2)]
+    apply_history(copies)
 
-    assert [ledger.client.account(shop, twin)["balance"] for twin in twins] == [balance] * len(twins)
+    assert [ledger.client.account(shop, copy)["balance"] for copy in copies] == [balance] * len(copies)
     listed = ledger.client.accounts(shop)
-    assert [account["balance"] for account in listed] == [balance] * (1 + len(twins))
-    assert ledger.client.tenant_statistics(shop)["totals"]["balance"] == balance * (1 + len(twins))
-    told = ledger.apply(*(spend(twin, amount, tenant_id=shop) for amount, twin in enumerate(twins, 1)))
-    assert [outcome.state for outcome in told] == ["applied"] * balance + ["refused"]
-    assert told[-1].reason == "INSUFFICIENT_BALANCE"
-    assert {name: listed[0][name] for name in FIGURES} == recorded(ledger, twins[-1], shop)
+    assert [account["balance"] for account in listed] == [balance] * (1 + len(copies))
+    assert ledger.client.tenant_statistics(shop)["totals"]["balance"] == balance * (1 + len(copies))
+    outcomes = ledger.apply(*(spend(copy, amount, tenant_id=shop) for amount, copy in enumerate(copies, 1)))
+    assert [outcome.state for outcome in outcomes] == ["applied"] * balance + ["refused"]
+    assert outcomes[-1].reason == "INSUFFICIENT_BALANCE"
+    assert {name: listed[0][name] for name in FIGURES} == recorded(ledger, copies[-1], shop)
 
 
 def _in_order(steps: list[Step]) -> list[Step]:
@@ -103,7 +103,7 @@ def _in_order(steps: list[Step]) -> list[Step]:
 
 
 def _claw_back(ledger: Ledger, shop: str, user: str) -> AnyCommand:
-    """Takes the oldest points back, in arrears."""
+    """Return a clawback of the oldest points, in arrears."""
     earned = ledger.entries(user, shop)[-1]
     at = LONG_AGO + timedelta(days=30)
     return Clawback(

@@ -1,4 +1,4 @@
-"""What is going to expire, and what points are worth."""
+"""Expiring points, and the cash value of points."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from pointledger import Earn, Spend
 from pointledger.client.acceptor import Acceptance
 from pointledger.domain.values.money import cash_value
 from pointledger.errors import NotCashEquivalent
-from pointledger.jobs.scheduler import Sweep
+from pointledger.jobs.scheduler import JobScheduler
 from tests.ledger import Ledger
 
 NOW = datetime.now(UTC)
@@ -23,8 +23,8 @@ def earn(ledger: Ledger, amount: int, days: int | None, user: str = "anna") -> N
     )  # fmt: skip
 
 
-def switch_on_after_the_notice(ledger: Ledger) -> None:
-    """Expiry is on, as if the notice had been over since yesterday."""
+def switch_on_after_the_notice_period(ledger: Ledger) -> None:
+    """Switch expiry on, as if the notice period had ended."""
     ledger.tenant(expire_enabled=True)
     with ledger.database.begin() as connection:
         connection.execute(
@@ -38,7 +38,7 @@ def switch_on_after_the_notice(ledger: Ledger) -> None:
         )
 
 
-def test_e14_what_expires_soon_lists_every_lot_of_the_window_and_sums_to_its_total(ledger: Ledger) -> None:
+def test_e14_expiring_points_have_every_lot_of_the_window_and_their_sum(ledger: Ledger) -> None:
     for amount, days in ((10, 3), (20, 29), (40, 31), (80, None), (160, 3)):
         earn(ledger, amount, days)
     ledger.apply(Spend(tenant_id="shop", user_id="anna", amount=15))
@@ -52,7 +52,7 @@ def test_e14_what_expires_soon_lists_every_lot_of_the_window_and_sums_to_its_tot
     assert ledger.client.expiring("shop", "anna", 60).points == 215
 
 
-def test_e14_what_is_frozen_is_not_expiring(ledger: Ledger) -> None:
+def test_e14_frozen_points_are_not_expiring(ledger: Ledger) -> None:
     earn(ledger, 10, 3)
     with ledger.database.begin() as connection:
         connection.exec_driver_sql("UPDATE lots SET remaining = 4, frozen = 6")
@@ -60,7 +60,7 @@ def test_e14_what_is_frozen_is_not_expiring(ledger: Ledger) -> None:
     assert ledger.client.expiring("shop", "anna").points == 4
 
 
-def test_what_is_due_already_is_not_expiring_any_more(ledger: Ledger) -> None:
+def test_due_points_are_not_expiring(ledger: Ledger) -> None:
     earn(ledger, 10, -1)
     assert ledger.client.expiring("shop", "anna").points == 0
 
@@ -89,7 +89,7 @@ def test_only_cash_equivalent_points_have_a_cash_value(ledger: Ledger) -> None:
         ledger.client.value("shop", "anna")
 
 
-def test_e8_a_preview_tells_what_the_sweep_then_expires_and_changes_nothing(ledger: Ledger) -> None:
+def test_e8_a_preview_shows_what_the_job_then_expires_and_changes_nothing(ledger: Ledger) -> None:
     for user, amount, days in (
         ("anna", 10, -1),
         ("anna", 5, -2),
@@ -101,7 +101,7 @@ def test_e8_a_preview_tells_what_the_sweep_then_expires_and_changes_nothing(ledg
     ledger.tenant(expire_enabled=False)
     before = ledger.counts("entries", "journal", "pending")
 
-    (preview,) = ledger.client.preview_of_sweep("shop")
+    (preview,) = ledger.client.preview_expiry("shop")
 
     assert (preview["accounts"], preview["lots"], preview["points"]) == (2, 3, 22)
     assert [(member["user_id"], member["points"]) for member in preview["members"]] == [
@@ -111,23 +111,23 @@ def test_e8_a_preview_tells_what_the_sweep_then_expires_and_changes_nothing(ledg
     assert preview["expire_enabled"] is False
     assert ledger.counts("entries", "journal", "pending") == before
 
-    switch_on_after_the_notice(ledger)
-    sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
-    (receipt,) = sweep.expire_now(NOW, "shop")
+    switch_on_after_the_notice_period(ledger)
+    scheduler = JobScheduler(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+    (receipt,) = scheduler.expire_now(NOW, "shop")
     ledger.drain()
     outcomes = ledger.client.outcomes(receipt.task_ids)
     assert sum(outcome.data["points_expired"] for outcome in outcomes if outcome.data) == preview["points"]
     assert sum(outcome.data["lots_expired"] for outcome in outcomes if outcome.data) == preview["lots"]
-    assert ledger.client.preview_of_sweep("shop")[0]["points"] == 0
+    assert ledger.client.preview_expiry("shop")[0]["points"] == 0
 
 
-def test_e8_a_sweep_stops_at_its_limit_and_the_rest_waits_for_the_next(ledger: Ledger) -> None:
+def test_e8_the_expiry_job_stops_at_its_limit_and_continues_in_its_next_run(ledger: Ledger) -> None:
     ledger.tenant(expire_accounts_per_run=2)
     for number in range(5):
         earn(ledger, 10, -5 + number, f"u{number}")
-    sweep = Sweep(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
+    scheduler = JobScheduler(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
 
-    assert [len(receipt.task_ids) for receipt in sweep.expire_now(NOW, "shop", limit=1)] == [1]
+    assert [len(receipt.task_ids) for receipt in scheduler.expire_now(NOW, "shop", limit=1)] == [1]
     ledger.drain()
     assert ledger.balance("u0") == 0, "the soonest expiry first"
     with ledger.database.begin() as connection:
@@ -136,10 +136,10 @@ def test_e8_a_sweep_stops_at_its_limit_and_the_rest_waits_for_the_next(ledger: L
                SELECT 'expire-points', 'shop', current_date - 1 + day, now(), now()
                FROM generate_series(0, 1) AS day"""
         )
-    assert sweep.expire_points() is True
+    assert scheduler.expire_points() is True
     ledger.drain()
     assert [ledger.balance(f"u{number}") for number in range(5)] == [0, 0, 0, 10, 10]
-    assert sweep.expire_points() is True, "the next night"
+    assert scheduler.expire_points() is True, "the next night"
     ledger.drain()
     assert [ledger.balance(f"u{number}") for number in range(5)] == [0] * 5
-    assert sweep.expire_points() is False
+    assert scheduler.expire_points() is False

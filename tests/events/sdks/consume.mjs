@@ -7,12 +7,12 @@ import { HTTP } from "cloudevents";
 import { createClient } from "redis";
 
 const [url, count] = process.argv.slice(-2);
-const heard = [];
+const received = [];
 
-function hear(contentType, body) {
+function receive(contentType, body) {
   const event = HTTP.toEvent({ headers: { "content-type": contentType }, body });
   event.validate();
-  heard.push(event);
+  received.push(event);
 }
 
 if (url.startsWith("amqp")) {
@@ -20,19 +20,19 @@ if (url.startsWith("amqp")) {
   const channel = await connection.createChannel();
   await new Promise((resolve) =>
     channel.consume("points.events", (message) => {
-      hear(message.properties.contentType, message.content.toString());
+      receive(message.properties.contentType, message.content.toString());
       channel.ack(message);
-      if (heard.length === Number(count)) resolve();
+      if (received.length === Number(count)) resolve();
     }),
   );
   await connection.close();
 } else {
   const client = await createClient({ url }).connect();
-  while (heard.length < count) {
+  while (received.length < count) {
     const { element } = await client.brPop("points.events", 30);
     const message = JSON.parse(element);
-    hear(message["content-type"], Buffer.from(message.body, message.properties.body_encoding).toString());
+    receive(message["content-type"], Buffer.from(message.body, message.properties.body_encoding).toString());
   }
   client.destroy();
 }
-console.log(JSON.stringify(heard));
+console.log(JSON.stringify(received));

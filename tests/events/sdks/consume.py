@@ -1,6 +1,6 @@
-"""A service that has CloudEvents' SDK, version 1 or 2, and kombu: it hears events from the queue.
+"""Consumes events with CloudEvents' SDK, version 1 or 2, and kombu.
 
-usage: consume.py URL COUNT; prints what the SDK read, as a list.
+usage: consume.py URL COUNT; prints a list of the events as the SDK reads them.
 """
 
 import json
@@ -21,7 +21,7 @@ URL, COUNT = sys.argv[1], int(sys.argv[2])
 
 
 def read(content_type: str, body: bytes) -> dict[str, Any]:
-    """The attributes and the data, as the SDK has them."""
+    """Return the attributes and the data as the SDK has them."""
     if not rabbitmq:
         event = from_http({"content-type": content_type}, body)
         return {**{name: event[name] for name in event}, "data": event.get_data()}
@@ -31,18 +31,18 @@ def read(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
-    heard: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
 
-    def hear(body: str, message: Any) -> None:
-        heard.append(read(message.content_type, body.encode()))
+    def receive(body: str, message: Any) -> None:
+        received.append(read(message.content_type, body.encode()))
         message.ack()
 
     with Connection(URL) as connection:
         queue = Queue("points.events", no_declare=True)
-        with Consumer(connection, [queue], callbacks=[hear], accept=None):
-            while len(heard) < COUNT:
+        with Consumer(connection, [queue], callbacks=[receive], accept=None):
+            while len(received) < COUNT:
                 connection.drain_events(timeout=30)
-    print(json.dumps(heard))
+    print(json.dumps(received))
 
 
 main()

@@ -41,10 +41,10 @@ async function sender() {
   if (url.startsWith("amqp")) {
     const connection = await amqp.connect(url);
     const channel = await connection.createConfirmChannel();
-    await channel.checkQueue("points.intake");
+    await channel.checkQueue("points.ingest");
     return {
       send: async (contentType, body, headers) =>
-        channel.sendToQueue("points.intake", Buffer.from(body), { contentType, headers: signed(body, headers) }),
+        channel.sendToQueue("points.ingest", Buffer.from(body), { contentType, headers: signed(body, headers) }),
       close: async () => {
         await channel.waitForConfirms();
         await connection.close();
@@ -56,7 +56,7 @@ async function sender() {
     send: (_, body, headers) => {
       const properties = { body_encoding: "base64" };
       const message = { body: Buffer.from(body).toString("base64"), headers: signed(body, headers), properties };
-      return client.lPush("points.intake", JSON.stringify(message));
+      return client.lPush("points.ingest", JSON.stringify(message));
     },
     close: () => client.close(),
   };

@@ -1,7 +1,6 @@
-"""A service that has CloudEvents' SDK, kombu and this project's README, and nothing else of it. It makes
-events in every form that the SDK has, version 1 or 2, signs them and sends them.
+"""Produces events in every form of CloudEvents' SDK, version 1 or 2, signs them and sends them with kombu.
 
-usage: produce.py URL SECRET; prints the task ids of what it sent, by case.
+It uses only the README of this project. usage: produce.py URL SECRET; prints the task ids by case.
 """
 
 import hmac
@@ -40,8 +39,8 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 def event(case: str, more: dict[str, Any], data: Any) -> Any:
-    now = datetime.now(UTC) if rabbitmq else datetime.now(UTC).isoformat()  # version 1 writes text alone
-    about = {
+    now = datetime.now(UTC) if rabbitmq else datetime.now(UTC).isoformat()  # version 1 accepts only text
+    attributes = {
         "id": case,
         "source": "/till",
         "type": "basket.paid",
@@ -51,11 +50,11 @@ def event(case: str, more: dict[str, Any], data: Any) -> Any:
         "iat": now,
         "taskid": str(uuid4()),
     }
-    return CloudEvent(about | more, data)
+    return CloudEvent(attributes | more, data)
 
 
 def structured(made: Any) -> tuple[str, bytes]:
-    """The content type and the bytes of a message."""
+    """Return the content type and the bytes of a message."""
     if rabbitmq:
         message = rabbitmq.to_structured_event(made)
         return message.content_type, message.body
@@ -64,7 +63,7 @@ def structured(made: Any) -> tuple[str, bytes]:
 
 
 def in_binary_mode(made: Any) -> list[tuple[dict[str, str], str | None, bytes]]:
-    """Headers, content type and bytes, by each of the SDK's bindings."""
+    """Return headers, content type and bytes by each binding of the SDK."""
     if not rabbitmq:
         headers, body = to_binary(made)
         return [(headers, None, body)]
@@ -89,7 +88,7 @@ def main() -> None:
             }
             producer.publish(
                 body,
-                routing_key="points.intake",
+                routing_key="points.ingest",
                 headers=(headers or {}) | signed,
                 content_type=content_type,
                 content_encoding="binary",

@@ -1,4 +1,4 @@
-"""A ledger in which every kind of thing has happened."""
+"""Fixtures: an empty ledger, and one with a full history."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
 from tests.databases import Clones, settings_of
 from tests.ledger import Ledger, prepared
-from tests.observability.verify.story import tell
+from tests.observability.verify.history import create_history
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 @pytest.fixture(scope="session")
-def after_the_story(servers: ServerUrls, clones: Clones) -> Iterator[Clones]:
-    """It is told once."""
-    with prepared(servers, clones, tell) as (told, _):
-        yield told
+def full_history(servers: ServerUrls, clones: Clones) -> Iterator[Clones]:
+    """Databases with a full history, which is created once."""
+    with prepared(servers, clones, create_history) as (copies, _):
+        yield copies
 
 
 @pytest.fixture
-def eventful(servers: ServerUrls, after_the_story: Clones, redis_url: str) -> Iterator[Ledger]:
-    """After a story with commands of every kind and every state."""
-    with after_the_story.one() as url, Ledger(settings_of(servers, url, redis_url)) as opened:
+def eventful(servers: ServerUrls, full_history: Clones, redis_url: str) -> Iterator[Ledger]:
+    """A ledger with commands of every kind and state."""
+    with full_history.one() as url, Ledger(settings_of(servers, url, redis_url)) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""What a careful hand could change after the fact, so that every number still fits every other."""
+"""Forgeries: later changes after which the numbers still agree with each other."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ _OLE = "(SELECT id FROM accounts WHERE user_id = 'ole')"
 _SPEND = "(SELECT id FROM entries WHERE type = 'spend')"
 
 
-def tell(ledger: Ledger) -> None:
-    """A short story, which the forgeries are about."""
+def create_short_history(ledger: Ledger) -> None:
+    """Create the history that the forgeries change."""
     ledger.tenant(min_spend_points=5, max_spend_per_day=100)
     ledger.rule(
         name="visits",
@@ -29,8 +29,8 @@ def tell(ledger: Ledger) -> None:
     ledger.apply(Earn(**una, amount=50))
     ledger.apply(
         Spend(**una, amount=7),
-        Spend(**una, amount=4),  # refused: too little
-        Spend(**una, amount=90),  # refused: too much
+        Spend(**una, amount=4),  # refused: below the minimum
+        Spend(**una, amount=90),  # refused: above the balance
         ApplyRule(**una, event_type="nobody.listens"),
         Freeze(**una, amount=10, expires_at=datetime.now(UTC) + timedelta(days=9)),
         ExtendExpiry(**una, expiring_before=datetime.now(UTC), never=True, reason="nothing is due"),
@@ -44,12 +44,14 @@ def tell(ledger: Ledger) -> None:
 
 
 class Forgery(NamedTuple):
-    """What is forged; the checks of the replay that find it or what follows from it; the invariants that the
-    plain audit finds broken, in most cases none; and the SQL."""
+    """The forged thing, the replay checks that find it or its consequences, and the SQL.
+
+    `violates`: the invariants of `verify` that also find it, in most cases none.
+    """
 
     of: str
     found_by: str
-    audit_finds: str
+    violates: str
     sql: str
 
 
@@ -80,7 +82,7 @@ FORGERIES = [
         "UPDATE journal SET payload = '{}' WHERE payload ->> 'amount' = '90'",
     ),
     Forgery(
-        "an amount, wherever it is told",
+        "an amount, in every table",
         "R2 R3 R5 R7 R8",
         "",
         f"""UPDATE entries SET amount = 6, delta = 6, balance_after = 6 WHERE account_id = {_OLE};
@@ -141,5 +143,5 @@ FORGERIES = [
     Forgery("usage", "R8", "I11b", "UPDATE usage SET points = points - 1 WHERE meter = 'spend'"),
     Forgery("a wallet", "R9", "", "UPDATE wallet_entries SET occurred_at = occurred_at - interval '1 day'"),
     Forgery("a moved expiry", "R10", "", "UPDATE expiry_changes SET recorded_at = recorded_at + '1 s'"),
-    Forgery("an act", "R11", "", "UPDATE acts SET before = '{}' WHERE kind = 'extend-expiry'"),
+    Forgery("an audit record", "R11", "", "UPDATE audit_log SET before = '{}' WHERE kind = 'extend-expiry'"),
 ]

@@ -1,5 +1,6 @@
-"""The audit that decides again: nothing differs in a sound ledger; what was changed after the fact does."""
+"""Replay finds no difference in a sound ledger, and finds later changes to stored decisions."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -8,22 +9,22 @@ import pytest
 from pointledger import ApplyRule, Clawback, Earn, Freeze, Refund, Spend, Transfer, Unfreeze
 from pointledger.errors import ReplayCannotBegin
 from pointledger.ids import parse_id
-from pointledger.observability.replay import audit as replaying
-from pointledger.observability.replay import pieces, shelves, standing, tenant
-from pointledger.observability.replay.audit import replay
+from pointledger.observability.replay import chunks, final_state, state, tenant
+from pointledger.observability.replay import replay as replaying
+from pointledger.observability.replay.replay import replay
 from pointledger.observability.replay.report import Check, ReplayReport
-from pointledger.observability.verify import audit
+from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
+from pointledger.storage.replay import reads
 from tests.ledger import Ledger, data_of
-from tests.observability.verify.beside import applying
-from tests.observability.verify.forgeries import FORGERIES, Forgery
-from tests.observability.verify.forgeries import tell as tell_shortly
-from tests.observability.verify.tampering import tamper
+from tests.observability.verify.background import applying
+from tests.observability.verify.corruption import corrupt
+from tests.observability.verify.forgeries import FORGERIES, Forgery, create_short_history
 
 
 def found_by(report: ReplayReport) -> str:
-    """The checks under which something differs."""
+    """Return the ids of the checks that failed."""
     return " ".join(check.id for check, found in report.found.items() if found.differences)
 
 
@@ -36,7 +37,7 @@ def test_an_empty_ledger_is_replayed(ledger: Ledger) -> None:
     assert (report.differences, report.commands, report.tenants) == (0, 0, 0)
 
 
-def test_a_ledger_in_which_everything_has_happened_comes_out_the_same(eventful: Ledger) -> None:
+def test_a_full_history_replays_without_differences(eventful: Ledger) -> None:
     decided = eventful.rows("SELECT count(*) FROM outcomes WHERE reason IS DISTINCT FROM 'CANCELLED'")[0][0]
 
     report = replay(eventful.database)
@@ -46,23 +47,23 @@ def test_a_ledger_in_which_everything_has_happened_comes_out_the_same(eventful: 
     assert (report.tenants, report.without_order, report.moved_on) == (5, {}, 0)
 
 
-def test_it_comes_out_the_same_in_any_time_zone_of_the_session(eventful: Ledger, settings: Settings) -> None:
+def test_the_sessions_time_zone_does_not_matter(eventful: Ledger, settings: Settings) -> None:
     database = engine_for(settings.database, options="-c TimeZone=Asia/Tokyo")
     assert rows_of(replay(database)) == []
     database.dispose()
 
 
-def test_what_an_erasure_took_is_taken_on_trust_and_told(eventful: Ledger) -> None:
-    """Edna's visit has lost its facts; what her rules wanted is in its outcome, and that is decided on."""
+def test_erased_facts_are_taken_on_trust_and_counted(eventful: Ledger) -> None:
+    """Edna's visit has lost its facts. Replay uses the awards that its outcome records."""
     assert replay(eventful.database).on_trust == 1
 
-    tamper(
+    corrupt(
         eventful,
         """UPDATE outcomes SET data = regexp_replace(data::text, '"granted": *5', '"granted": 6')::json
            WHERE id IN (SELECT id FROM journal WHERE kind = 'apply-rule' AND user_id LIKE 'erased:%')""",
     )
-    assert found_by(replay(eventful.database)) == ""  # what was granted is only repeated there
-    tamper(
+    assert found_by(replay(eventful.database)) == ""  # `granted` is a copy, and replay does not use it
+    corrupt(
         eventful,
         """UPDATE outcomes SET data = regexp_replace(data::text, '"wanted": *5', '"wanted": 6')::json
            WHERE id IN (SELECT id FROM journal WHERE kind = 'apply-rule' AND user_id LIKE 'erased:%')""",
@@ -71,14 +72,14 @@ def test_what_an_erasure_took_is_taken_on_trust_and_told(eventful: Ledger) -> No
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.of)
-def test_each_forgery_is_found_by_exactly_these(ledger: Ledger, forgery: Forgery) -> None:
-    tell_shortly(ledger)
+def test_each_forgery_fails_exactly_these_checks(ledger: Ledger, forgery: Forgery) -> None:
+    create_short_history(ledger)
     assert rows_of(replay(ledger.database)) == []
 
-    tamper(ledger, forgery.sql)
+    corrupt(ledger, forgery.sql)
 
-    report = audit(ledger.database)
-    assert " ".join(f.invariant.id for f in report.findings if f.violations) == forgery.audit_finds
+    report = verify(ledger.database)
+    assert " ".join(f.invariant.id for f in report.findings if f.violations) == forgery.violates
     assert found_by(replay(ledger.database)) == forgery.found_by
 
 
@@ -88,10 +89,10 @@ def test_every_check_has_a_forgery_that_it_finds() -> None:
     }
 
 
-def test_a_difference_names_the_command_and_shows_what_is_kept_and_what_was_decided(ledger: Ledger) -> None:
-    tell_shortly(ledger)
+def test_a_difference_shows_the_command_the_stored_and_the_decided_value(ledger: Ledger) -> None:
+    create_short_history(ledger)
     refused = ledger.rows("SELECT id FROM outcomes WHERE reason = 'BELOW_MINIMUM'")[0][0]
-    tamper(ledger, "UPDATE outcomes SET reason = 'LIMIT_REACHED' WHERE reason = 'BELOW_MINIMUM'")
+    corrupt(ledger, "UPDATE outcomes SET reason = 'LIMIT_REACHED' WHERE reason = 'BELOW_MINIMUM'")
 
     report = replay(ledger.database).as_json()
 
@@ -107,22 +108,22 @@ def test_a_difference_names_the_command_and_shows_what_is_kept_and_what_was_deci
     }
 
 
-def test_all_differences_count_and_some_are_shown(eventful: Ledger) -> None:
-    tamper(eventful, "UPDATE accounts SET created_at = created_at - interval '1 day'")
+def test_all_differences_are_counted_and_some_are_shown(eventful: Ledger) -> None:
+    corrupt(eventful, "UPDATE accounts SET created_at = created_at - interval '1 day'")
     report = replay(eventful.database, limit_rows=2)
     assert (report.differences, len(rows_of(report))) == (16, 2)
 
 
-def test_a_row_that_no_program_writes_spoils_its_tenant_alone(eventful: Ledger) -> None:
-    tamper(eventful, "UPDATE lots SET earned_at = 'infinity' WHERE tenant_id = 'cafe'")
+def test_an_unreadable_row_affects_only_its_tenant(eventful: Ledger) -> None:
+    corrupt(eventful, "UPDATE lots SET earned_at = 'infinity' WHERE tenant_id = 'cafe'")
     report = replay(eventful.database)
     assert (found_by(report), [row["tenant_id"] for row in rows_of(report)]) == ("R1", ["cafe"])
     assert report.last_tenant == "shop"
 
 
-def test_rows_that_nothing_has_written_are_found(eventful: Ledger) -> None:
-    """An entry of nobody's, a lot, and a user's account with all that it has."""
-    tamper(
+def test_rows_without_a_command_are_found(eventful: Ledger) -> None:
+    """An entry, a lot and an account that no command created."""
+    corrupt(
         eventful,
         """INSERT INTO lots
            SELECT (json_populate_record(lots, '{"id": "01a00000-0000-0000-0000-000000000001"}')).* FROM lots
@@ -138,20 +139,48 @@ def test_rows_that_nothing_has_written_are_found(eventful: Ledger) -> None:
     assert [row["decided"] for row in rows_of(report)] == [None] * 3
 
 
-def test_neither_the_size_of_a_piece_nor_what_fits_into_memory_matters(
+def test_chunk_size_and_memory_limits_do_not_matter(
     eventful: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tenant, "AT_ONCE", 1)
-    monkeypatch.setattr(standing, "_PAGE", 1)
-    monkeypatch.setattr(shelves, "ACCOUNTS", 2)
-    monkeypatch.setattr(shelves, "OTHERS", 2)
+    monkeypatch.setattr(final_state, "_PAGE", 1)
+    monkeypatch.setattr(state, "ACCOUNTS", 2)
+    monkeypatch.setattr(state, "OTHERS", 2)
     assert rows_of(replay(eventful.database)) == []
 
-    tamper(eventful, "UPDATE lots SET amount = amount + 1; UPDATE usage SET times = times + 1")
+    corrupt(eventful, "UPDATE lots SET amount = amount + 1; UPDATE usage SET times = times + 1")
     report = replay(eventful.database, limit_rows=0)
     monkeypatch.undo()
     assert found_by(report) == "R5 R8"
     assert report.found == replay(eventful.database, limit_rows=0).found
+
+
+def test_rows_of_a_sound_ledger_are_read_as_digests_only(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments of whole seconds and tenths among them, which Postgres and orjson would write differently."""
+    create_short_history(ledger)
+    una: dict[str, Any] = {"tenant_id": "shop", "user_id": "una"}
+    for microsecond in (0, 100_000, 123_450):
+        ends = datetime.now(UTC).replace(microsecond=microsecond) + timedelta(days=99)
+        ledger.apply(Earn(**una, amount=5, expires_at=ends))
+
+    def read_closely(*_: Any) -> Any:
+        raise AssertionError("nothing differs")
+
+    monkeypatch.setattr(reads, "by_moment", _only_wallets(reads.by_moment))
+    monkeypatch.setattr(reads, "outcomes", lambda _, ids: read_closely() if ids else {})
+    monkeypatch.setattr(reads, "living_lots", read_closely)
+    report = replay(ledger.database)
+    assert (report.differences, report.commands, report.entries) == (0, *ledger.counts("outcomes", "entries"))
+
+
+def _only_wallets(read: Any) -> Any:
+    def by_moment(connection: Any, table: str, *columns: Any, **bounds: Any) -> Any:
+        assert table in ("wallet_entries", "wallet_lines"), "nothing differs"
+        return read(connection, table, *columns, **bounds)
+
+    return by_moment
 
 
 def test_one_tenant_or_those_behind_one_are_replayed(eventful: Ledger) -> None:
@@ -161,14 +190,14 @@ def test_one_tenant_or_those_behind_one_are_replayed(eventful: Ledger) -> None:
 
     alone = replay(eventful.database, tenant_id="cafe")
     assert (alone.commands, alone.last_tenant) == (counts["cafe"], "cafe")
-    behind = replay(eventful.database, after="kiosk")
-    assert (behind.commands, behind.tenants) == (counts["nowhere"] + counts["shop"], 2)
-    assert replay(eventful.database, after=behind.last_tenant).commands == 0
+    later = replay(eventful.database, after="kiosk")
+    assert (later.commands, later.tenants) == (counts["nowhere"] + counts["shop"], 2)
+    assert replay(eventful.database, after=later.last_tenant).commands == 0
 
 
-def test_a_tenant_whose_order_was_not_recorded_is_told_and_left_out(eventful: Ledger) -> None:
+def test_a_tenant_without_recorded_order_is_reported_and_skipped(eventful: Ledger) -> None:
     decided = dict(eventful.rows("SELECT tenant_id, count(*) FROM outcomes GROUP BY tenant_id"))
-    tamper(
+    corrupt(
         eventful,
         """UPDATE outcomes SET batch = NULL, place = NULL
            WHERE id IN (SELECT id FROM outcomes WHERE tenant_id = 'kiosk' LIMIT 2);
@@ -179,8 +208,8 @@ def test_a_tenant_whose_order_was_not_recorded_is_told_and_left_out(eventful: Le
     assert report.commands == sum(decided.values()) - decided["bank"] - decided["kiosk"]
 
 
-def test_a_replay_beside_a_worker_finds_nothing(ledger: Ledger) -> None:
-    """What workers apply meanwhile is left to the next replay, together with what it has moved."""
+def test_a_replay_while_a_worker_runs_finds_nothing(ledger: Ledger) -> None:
+    """Commands that workers apply meanwhile, and the state they change, are left to the next replay."""
     ledger.tenant(transfer_enabled=True, max_earn_per_day=10**9)
     ledger.rule(
         name="visits",
@@ -212,8 +241,8 @@ def _some_of_everything(users: list[str]) -> list[Any]:
     return commands
 
 
-def test_lots_that_ended_and_came_back_are_compared_as_they_stand(ledger: Ledger) -> None:
-    """Spent to the end, refunded, spent again, clawed back: each lot dies and rises, some more than once."""
+def test_lots_that_ended_and_were_restored_are_compared_by_final_state(ledger: Ledger) -> None:
+    """Spent, refunded, spent again, clawed back: each lot ends and is restored, some more than once."""
     ledger.tenant(default_expiry_days=30)
     una: dict[str, Any] = {"tenant_id": "shop", "user_id": "una"}
     for _ in range(3):
@@ -225,14 +254,14 @@ def test_lots_that_ended_and_came_back_are_compared_as_they_stand(ledger: Ledger
         earned = parse_id(next(e["id"] for e in ledger.entries("una") if e["type"] == "earn"))
         ledger.apply(Clawback(**una, related_id=earned, policy="arrears"))
     assert rows_of(replay(ledger.database)) == []
-    tamper(ledger, "UPDATE lots SET expired = 1 WHERE state = 'consumed'")
+    corrupt(ledger, "UPDATE lots SET expired = 1 WHERE state = 'consumed'")
     ended = ledger.rows("SELECT count(*) FROM lots WHERE state = 'consumed'")[0][0]
     assert replay(ledger.database).found[Check.LOT].differences == ended
 
 
-def test_what_is_still_being_written_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has drawn a number and not committed may yet come in between."""
-    monkeypatch.setattr(replaying, "_PATIENCE_SECONDS", 0.1)
+def test_replay_waits_for_open_transactions(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open transaction may still commit with an earlier number."""
+    monkeypatch.setattr(replaying, "_WAIT_SECONDS", 0.1)
     with ledger.database.begin() as connection:
         connection.exec_driver_sql("SELECT * FROM lanes LIMIT 1 FOR UPDATE")
         with pytest.raises(ReplayCannotBegin):
@@ -240,9 +269,9 @@ def test_what_is_still_being_written_is_waited_for(ledger: Ledger, monkeypatch: 
     assert replay(ledger.database).differences == 0
 
 
-def test_progress_goes_up_to_all(eventful: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "AT_ONCE", 10)
-    told: list[tuple[int, int]] = []
-    replay(eventful.database, on_progress=lambda report, of_all: told.append((report.commands, of_all)))
-    assert told == sorted(told)
-    assert told[-1][0] == told[-1][1] > 0
+def test_progress_reaches_the_total(eventful: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "AT_ONCE", 10)
+    calls: list[tuple[int, int]] = []
+    replay(eventful.database, on_progress=lambda report, of_all: calls.append((report.commands, of_all)))
+    assert calls == sorted(calls)
+    assert calls[-1][0] == calls[-1][1] > 0

@@ -1,4 +1,4 @@
-"""A batch that counts late in a shared limit stands behind one that the limit has held back meanwhile."""
+"""A batch that counts late against a shared limit is ordered after one that the limit capped meanwhile."""
 
 import threading
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from pointledger import ApplyRule
 from pointledger.domain.commands.records import lane_of
-from pointledger.observability.replay.audit import replay
+from pointledger.observability.replay.replay import replay
 from pointledger.storage.ledger import book as books
 from tests.ledger import Ledger, data_of
 
@@ -26,7 +26,7 @@ def users_of_two_lanes(ledger: Ledger) -> list[tuple[int, str]]:
     return list(lanes.items())[:2]
 
 
-def test_the_recorded_order_is_that_in_which_a_shared_counter_was_seen(
+def test_the_recorded_order_is_the_order_of_reads_of_a_shared_counter(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.tenant()
@@ -34,14 +34,14 @@ def test_the_recorded_order_is_that_in_which_a_shared_counter_was_seen(
         limit = {"scope": "tenant", "period": "lifetime", "max": most}
         ledger.rule(name=name, event_type=name, base=PER_UNIT, limits=[limit])
     ledger.apply(event("zoe", "wide", 50))
-    (late_lane, late), (lane, held_back) = users_of_two_lanes(ledger)
-    is_counting, go_on = threading.Event(), threading.Event()
+    (late_lane, late), (lane, capped) = users_of_two_lanes(ledger)
+    is_counting, resume = threading.Event(), threading.Event()
     real = books.count
 
     def count(connection: Any, book: Any) -> bool:
         if ("shop", late) in book.accounts and not is_counting.is_set():
             is_counting.set()
-            assert go_on.wait(SECONDS)
+            assert resume.wait(SECONDS)
         return real(connection, book)
 
     monkeypatch.setattr(books, "count", count)
@@ -49,10 +49,10 @@ def test_the_recorded_order_is_that_in_which_a_shared_counter_was_seen(
     drains = threading.Thread(target=ledger.engine.drain, args=(late_lane,))
     drains.start()
     assert is_counting.wait(SECONDS)
-    second = ledger.client.enqueue(event(held_back, "narrow", 20))
+    second = ledger.client.enqueue(event(capped, "narrow", 20))
     with Ledger(ledger.settings) as other:
         other.engine.drain(lane)
-    go_on.set()
+    resume.set()
     drains.join(SECONDS)
 
     earned = [data_of(outcome)["points_earned"] for outcome in ledger.client.outcomes([first, second])]
@@ -61,10 +61,10 @@ def test_the_recorded_order_is_that_in_which_a_shared_counter_was_seen(
 
 
 @pytest.mark.parametrize("unit", ["times", "points"])
-def test_a_limit_that_let_a_grant_through_stands_open_at_the_batchs_place_in_the_order(
+def test_a_limit_that_allowed_a_grant_is_open_at_the_batchs_place_in_the_order(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, unit: str
 ) -> None:
-    """The grant came to nothing, for the account is full; so the batch counts elsewhere only, and late."""
+    """The account is full, so it gets no points. The batch counts only against another limit, and late."""
     ledger.tenant(max_balance=10)
     budget = {"scope": "tenant", "period": "lifetime", "unit": unit, "max": 1 if unit == "times" else 5}
     ledger.rule(name="scarce", event_type="scarce", base=PER_UNIT, limits=[budget], on_exceed="refuse")
@@ -77,16 +77,16 @@ def test_a_limit_that_let_a_grant_through_stands_open_at_the_batchs_place_in_the
         if lane_of("shop", name, ledger.settings.lanes) == lane
     )
     ledger.apply(event(full, "ample", 10))
-    has_decided, go_on = threading.Event(), threading.Event()
-    real = books.hold_counters
+    has_decided, resume = threading.Event(), threading.Event()
+    real = books.confirm_counters
 
-    def hold_counters(connection: Any, book: Any) -> bool:
+    def confirm_counters(connection: Any, book: Any) -> bool:
         if ("shop", full) in book.accounts and not has_decided.is_set():
             has_decided.set()
-            assert go_on.wait(SECONDS)
+            assert resume.wait(SECONDS)
         return real(connection, book)
 
-    monkeypatch.setattr(books, "hold_counters", hold_counters)
+    monkeypatch.setattr(books, "confirm_counters", confirm_counters)
     ledger.client.enqueue_many([event(full, "scarce", 5), event(neighbor, "ample", 1)])
     drains = threading.Thread(target=ledger.engine.drain, args=(lane,))
     drains.start()
@@ -94,7 +94,7 @@ def test_a_limit_that_let_a_grant_through_stands_open_at_the_batchs_place_in_the
     ledger.client.enqueue(event(faster, "scarce", 5))
     with Ledger(ledger.settings) as other:
         other.engine.drain(other_lane)
-    go_on.set()
+    resume.set()
     drains.join(SECONDS)
 
     assert ledger.balance(faster) == 5

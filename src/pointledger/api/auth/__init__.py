@@ -1,1 +1,1 @@
-"""Who asks, and what they may do: tokens, keys, permissions, rate limits."""
+"""Authentication, authorization and rate limits."""

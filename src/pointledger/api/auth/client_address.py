@@ -1,4 +1,4 @@
-"""Which address asks. Behind a proxy it is the one that the proxy names; nobody else is believed."""
+"""Finds the client's address. Only known proxies may name it in a header."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -6,15 +6,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pointledger.settings import Settings
 
 Address = IPv4Address | IPv6Address
-_LINE_PREFIX = 64  # of IPv6: what one customer has; its addresses are beyond counting
+_IPV6_PREFIX = 64  # bits that identify one customer, who can use any address below them
 
 
-class Callers:
-    """Knows the proxies in front, and the one header in which they say who asks.
+class ClientAddresses:
+    """Reads the client's address from the one header that the known proxies set.
 
-    Each proxy adds whom it heard at the end of that header, so it is read from its end: what our own proxies
-    wrote is believed, the first address that is none of theirs asks, and what stands before it anybody may
-    have made up. One header only: a proxy passes on the others as they came.
+    Each proxy appends its peer's address, so this class reads the header from the end. It skips addresses of
+    known proxies. The first other address is the client's. A client can forge everything before that. Other
+    headers are ignored, because a proxy passes them on unchanged.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -23,35 +23,37 @@ class Callers:
 
     @property
     def header(self) -> str:
-        """The header's name, in lower case."""
+        """Return the header's name in lower case."""
         return self._header
 
-    def caller(self, peer: str, values: Sequence[str]) -> str:
-        """Who asks, as counted: an IPv4 address, or the network of an IPv6 one. `peer`: who connected;
-        `values`: the header's, in their order."""
+    def client(self, peer: str, values: Sequence[str]) -> str:
+        """Return the client's IPv4 address or IPv6 network, as rate limits count it.
+
+        `peer` is the address of the connection, `values` are the header's values in order.
+        """
         address = _address(peer)
         if address is None:
             return peer
-        for told in self._hops(values):
+        for hop in self._hops(values):
             if not self._is_proxy(address):
                 break
-            before = _address(told)
-            if before is None:  # a proxy of ours that does not know, or hides it
+            previous = _address(hop)
+            if previous is None:  # a known proxy that does not know its peer, or hides it
                 break
-            address = before
-        return _counted(address)
+            address = previous
+        return _rate_limit_key(address)
 
     def _is_proxy(self, address: Address) -> bool:
         return any(address in network for network in self._proxies if network.version == address.version)
 
     def _hops(self, values: Sequence[str]) -> Iterator[str]:
-        """The addresses, the last one first."""
+        """Yield the addresses, last one first."""
         for hop in reversed(",".join(values).split(",")):
-            yield _for(hop) if self._header == "forwarded" else hop
+            yield _forwarded_for(hop) if self._header == "forwarded" else hop
 
 
-def _for(element: str) -> str:
-    """Whom an element of `Forwarded` (RFC 7239) names."""
+def _forwarded_for(element: str) -> str:
+    """Return the `for` value of an element of `Forwarded` (RFC 7239)."""
     for pair in element.split(";"):
         name, _, value = pair.strip().partition("=")
         if name.lower() == "for":
@@ -60,7 +62,7 @@ def _for(element: str) -> str:
 
 
 def _address(text: str) -> Address | None:
-    """The address, which may have a port, brackets and quotes; None where it is none."""
+    """Parse an address that may have a port, brackets and quotes. None if it is invalid."""
     bare = text.strip().strip('"')
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]
@@ -74,7 +76,7 @@ def _address(text: str) -> Address | None:
     return mapped or found
 
 
-def _counted(address: Address) -> str:
+def _rate_limit_key(address: Address) -> str:
     if isinstance(address, IPv4Address):
         return str(address)
-    return str(ip_network((address, _LINE_PREFIX), strict=False))
+    return str(ip_network((address, _IPV6_PREFIX), strict=False))

@@ -1,4 +1,4 @@
-"""The issuer's public keys: from a file or a URL, each bound to one algorithm."""
+"""Loads the issuer's public keys from a file or a URL. Each key is bound to one algorithm."""
 
 import asyncio
 import time
@@ -16,28 +16,28 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pointledger.errors import NotConfigured
 from pointledger.logs import Log
 
-ALGORITHMS = ("EdDSA", "ES256", "RS256")  # asymmetric only: whoever can check cannot sign
-_SHORTEST_RSA_BITS = 2048
-_MOST_BYTES = 256 * 1024
+ALGORITHMS = ("EdDSA", "ES256", "RS256")  # asymmetric: this server can verify but not sign
+_MIN_RSA_BITS = 2048
+_MAX_BYTES = 256 * 1024
 _FETCH_SECONDS = 4
-_REFETCH_SECONDS = 30.0  # at most so often, whatever unknown kids tokens name
-_FRESH_SECONDS = 300.0  # then they are fetched again, and meanwhile believed
-_STALE_SECONDS = 86_400.0  # then they are believed no more
+_REFETCH_SECONDS = 30.0  # between fetches, so that tokens with unknown key ids cannot cause more
+_FRESH_SECONDS = 300.0  # after this the keys are fetched again, and meanwhile still used
+_STALE_SECONDS = 86_400.0  # after this the keys are no longer used
 
 _log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A public key and the one algorithm that it is for."""
+    """A public key and the algorithm it is for."""
 
     kid: str | None
     algorithm: str
     key: Any
 
 
-class Keys:
-    """The keys of one source, fetched again as they age. Fails closed: no keys, no tokens."""
+class KeySet:
+    """The keys of one source, refreshed as they age. Without keys, no token is valid."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Keys:
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str | None) -> VerifyingKey | None:
-        """The key of this id; without one the only key there is. None where there is none to be had."""
+        """Return the key with this id, or without an id the only key. None if there is no such key."""
         now = self._clock()
         if now - self._fetched_at > _FRESH_SECONDS or self._find(kid) is None:
             await self._refetch()
@@ -67,7 +67,7 @@ class Keys:
         return next((key for key in self._keys if key.kid == kid), None)
 
     async def _refetch(self) -> None:
-        """One at a time, and not again soon: those who waited find what the first one has brought."""
+        """Fetch the keys, one fetch at a time. Concurrent callers use the first one's result."""
         async with self._fetching:
             if self._clock() - self._tried_at < _REFETCH_SECONDS:
                 return
@@ -80,13 +80,13 @@ class Keys:
 
 
 def read_keys(raw: bytes) -> tuple[VerifyingKey, ...]:
-    """The keys of a JWK set, or the one of a PEM, that may verify tokens. Raises ValueError."""
+    """Parse a JWK set or a PEM, and return the usable keys. Raises ValueError."""
     if raw.lstrip().startswith(b"-----BEGIN"):
         key = load_pem_public_key(raw)
         found = [VerifyingKey(None, algorithm, key) if (algorithm := _algorithm(key)) else None]
     else:
-        described = orjson.loads(raw)
-        given = described.get("keys") if isinstance(described, dict) else None
+        document = orjson.loads(raw)
+        given = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(given, list):
             raise ValueError("neither a PEM nor a JWK set")
         found = [_from_jwk(jwk) for jwk in given]
@@ -107,23 +107,23 @@ def _from_jwk(jwk: Any) -> VerifyingKey | None:
 
 
 def _algorithm(key: object) -> str | None:
-    """The algorithm that a key is for, by its kind; None: not for us. A secret is no public key."""
+    """Return the algorithm for this type of key, or None if it is unsupported, as all secrets are."""
     match key:
         case ed25519.Ed25519PublicKey():
             return "EdDSA"
         case ec.EllipticCurvePublicKey() if isinstance(key.curve, ec.SECP256R1):
             return "ES256"
-        case rsa.RSAPublicKey() if key.key_size >= _SHORTEST_RSA_BITS:
+        case rsa.RSAPublicKey() if key.key_size >= _MIN_RSA_BITS:
             return "RS256"
     return None
 
 
 def _fetch(source: str) -> bytes:
-    """What the file or the URL holds. Raises OSError."""
+    """Read the file or the URL. Raises OSError."""
     if "://" not in source:
-        return Path(source).read_bytes()[:_MOST_BYTES]
+        return Path(source).read_bytes()[:_MAX_BYTES]
     if not source.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-        raise NotConfigured("POINTLEDGER_HTTP_KEYS: keys come by https or from a file")
-    with urllib.request.urlopen(source, timeout=_FETCH_SECONDS) as response:  # noqa: S310  (looked at above)
-        content: bytes = response.read(_MOST_BYTES)
+        raise NotConfigured("POINTLEDGER_HTTP_KEYS must be an https URL or a file")
+    with urllib.request.urlopen(source, timeout=_FETCH_SECONDS) as response:  # noqa: S310  (the scheme is checked above)
+        content: bytes = response.read(_MAX_BYTES)
         return content

@@ -1,18 +1,20 @@
-"""Who may what: the one table, from route to what it demands. A route that is not in it is nobody's."""
+"""The table of permissions for all routes. A route without a line in it answers 403."""
 
 from dataclasses import dataclass, field
 
 from pointledger.api.schemas.envelope import Problem
 from pointledger.domain.commands.outcomes import Reason
 
-READ, WRITE, ADMIN = "points:read", "points:write", "points:admin"  # scopes; the last implies the others
-KIND_READ = "read"  # what a service needs for whatever is no command
+READ, WRITE, ADMIN = "points:read", "points:write", "points:admin"  # scopes; ADMIN implies the others
+KIND_READ = "read"  # what a service needs for routes that are not commands
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks, as the token says. A user has scopes; a service (`svc:`) the kinds of command that the
-    settings let it send for this tenant."""
+    """The authenticated caller.
+
+    A user has scopes. A service (`svc:`) has the command kinds that the settings allow it for this tenant.
+    """
 
     subject: str
     tenant_id: str
@@ -26,9 +28,11 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What a route demands: of a user the scope, of a service the kind. Without ADMIN as scope a user
-    reaches only itself; without a kind it is not for services."""
+class Permission:
+    """What a route requires: a scope from a user, a kind from a service.
+
+    Unless the scope is ADMIN, a user can access only their own account. Without a kind, services get 403.
+    """
 
     scope: str
     kind: str | None = None
@@ -36,79 +40,79 @@ class Need:
 
 PUBLIC = None
 
-TABLE: dict[tuple[str, str], Need | None] = {
+TABLE: dict[tuple[str, str], Permission | None] = {
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): PUBLIC,
     ("GET", "/openapi.json"): PUBLIC,
     ("GET", "/docs"): PUBLIC,
     ("GET", "/docs/{asset}"): PUBLIC,
-    ("GET", "/points/{user_id}"): Need(READ, KIND_READ),
-    ("GET", "/points/{user_id}/transactions"): Need(READ, KIND_READ),
-    ("POST", "/points/{user_id}/earn"): Need(ADMIN, "earn"),
-    ("POST", "/points/{user_id}/spend"): Need(WRITE, "spend"),
-    ("POST", "/points/{user_id}/transfer"): Need(WRITE, "transfer"),
-    ("POST", "/points/{user_id}/refund"): Need(ADMIN, "refund"),
-    ("POST", "/points/{user_id}/confirm-deduction"): Need(ADMIN, "confirm-deduction"),
-    ("POST", "/admin/points/apply-rule"): Need(ADMIN, "apply-rule"),
-    ("POST", "/admin/points/{user_id}/expire"): Need(ADMIN, "expire"),
-    ("POST", "/admin/points/{user_id}/adjust"): Need(ADMIN, "adjust"),
-    ("POST", "/admin/points/{user_id}/freeze"): Need(ADMIN, "freeze"),
-    ("POST", "/admin/points/{user_id}/unfreeze"): Need(ADMIN, "unfreeze"),
-    ("PUT", "/admin/points/{user_id}/status"): Need(ADMIN, "set-status"),
-    ("GET", "/points/{user_id}/transactions/{tx_id}"): Need(READ, KIND_READ),
-    ("GET", "/points/{user_id}/value"): Need(READ, KIND_READ),
-    ("GET", "/points/{user_id}/stats"): Need(READ, KIND_READ),
-    ("GET", "/points/{user_id}/expiring"): Need(READ, KIND_READ),
-    ("GET", "/points/{user_id}/risk-score"): Need(ADMIN, KIND_READ),
-    ("POST", "/admin/points"): Need(ADMIN, "open-account"),
-    ("GET", "/admin/points"): Need(ADMIN),
-    ("GET", "/admin/points/transactions"): Need(ADMIN),
-    ("GET", "/admin/points/stats"): Need(ADMIN),
-    ("GET", "/admin/points/config"): Need(ADMIN),
-    ("PUT", "/admin/points/config"): Need(ADMIN),
-    ("POST", "/admin/points/batch-earn"): Need(ADMIN, "earn"),
-    ("GET", "/admin/point-rules"): Need(ADMIN),
-    ("POST", "/admin/point-rules"): Need(ADMIN),
-    ("POST", "/admin/point-rules/test"): Need(ADMIN),
-    ("GET", "/admin/point-rules/{id}"): Need(ADMIN),
-    ("PUT", "/admin/point-rules/{id}"): Need(ADMIN),
-    ("DELETE", "/admin/point-rules/{id}"): Need(ADMIN),
-    ("POST", "/points/{user_id}/exchange"): Need(WRITE, "exchange"),
-    ("GET", "/wallets/{user_id}"): Need(READ, KIND_READ),
-    ("GET", "/wallets/{user_id}/transactions"): Need(READ, KIND_READ),
-    ("POST", "/admin/wallets/{user_id}/adjust"): Need(ADMIN, "wallet-adjust"),
-    ("GET", "/admin/audit"): Need(ADMIN),
-    ("GET", "/admin/point/integrity/{account_id}"): Need(ADMIN),
-    ("GET", "/tasks/{task_id}"): Need(READ, KIND_READ),
+    ("GET", "/points/{user_id}"): Permission(READ, KIND_READ),
+    ("GET", "/points/{user_id}/transactions"): Permission(READ, KIND_READ),
+    ("POST", "/points/{user_id}/earn"): Permission(ADMIN, "earn"),
+    ("POST", "/points/{user_id}/spend"): Permission(WRITE, "spend"),
+    ("POST", "/points/{user_id}/transfer"): Permission(WRITE, "transfer"),
+    ("POST", "/points/{user_id}/refund"): Permission(ADMIN, "refund"),
+    ("POST", "/points/{user_id}/confirm-deduction"): Permission(ADMIN, "confirm-deduction"),
+    ("POST", "/admin/points/apply-rule"): Permission(ADMIN, "apply-rule"),
+    ("POST", "/admin/points/{user_id}/expire"): Permission(ADMIN, "expire"),
+    ("POST", "/admin/points/{user_id}/adjust"): Permission(ADMIN, "adjust"),
+    ("POST", "/admin/points/{user_id}/freeze"): Permission(ADMIN, "freeze"),
+    ("POST", "/admin/points/{user_id}/unfreeze"): Permission(ADMIN, "unfreeze"),
+    ("PUT", "/admin/points/{user_id}/status"): Permission(ADMIN, "set-status"),
+    ("GET", "/points/{user_id}/transactions/{tx_id}"): Permission(READ, KIND_READ),
+    ("GET", "/points/{user_id}/value"): Permission(READ, KIND_READ),
+    ("GET", "/points/{user_id}/stats"): Permission(READ, KIND_READ),
+    ("GET", "/points/{user_id}/expiring"): Permission(READ, KIND_READ),
+    ("GET", "/points/{user_id}/risk-score"): Permission(ADMIN, KIND_READ),
+    ("POST", "/admin/points"): Permission(ADMIN, "open-account"),
+    ("GET", "/admin/points"): Permission(ADMIN),
+    ("GET", "/admin/points/transactions"): Permission(ADMIN),
+    ("GET", "/admin/points/stats"): Permission(ADMIN),
+    ("GET", "/admin/points/config"): Permission(ADMIN),
+    ("PUT", "/admin/points/config"): Permission(ADMIN),
+    ("POST", "/admin/points/batch-earn"): Permission(ADMIN, "earn"),
+    ("GET", "/admin/point-rules"): Permission(ADMIN),
+    ("POST", "/admin/point-rules"): Permission(ADMIN),
+    ("POST", "/admin/point-rules/test"): Permission(ADMIN),
+    ("GET", "/admin/point-rules/{id}"): Permission(ADMIN),
+    ("PUT", "/admin/point-rules/{id}"): Permission(ADMIN),
+    ("DELETE", "/admin/point-rules/{id}"): Permission(ADMIN),
+    ("POST", "/points/{user_id}/exchange"): Permission(WRITE, "exchange"),
+    ("GET", "/wallets/{user_id}"): Permission(READ, KIND_READ),
+    ("GET", "/wallets/{user_id}/transactions"): Permission(READ, KIND_READ),
+    ("POST", "/admin/wallets/{user_id}/adjust"): Permission(ADMIN, "wallet-adjust"),
+    ("GET", "/admin/audit"): Permission(ADMIN),
+    ("GET", "/admin/point/integrity/{account_id}"): Permission(ADMIN),
+    ("GET", "/tasks/{task_id}"): Permission(READ, KIND_READ),
 }
 
 
 def methods_of(path: str) -> set[str]:
-    """The methods of a route's path; HEAD wherever GET."""
+    """Return the methods of a path. GET includes HEAD."""
     methods = {method for method, known in TABLE if known == path}
     return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def check(principal: Principal, method: str, path: str, user_id: str | None) -> None:
-    """Lets pass, or raises Problem: 403 where a scope or kind is missing, 404 for what is another's."""
+    """Check the permission. Raises Problem: 403 without the scope or kind, 404 for another user's account."""
     if (method, path) not in TABLE:
         raise forbidden()
-    need = TABLE[method, path]
-    if need is PUBLIC:
+    required = TABLE[method, path]
+    if required is PUBLIC:
         return
     if principal.is_service:
-        if need.kind is None or need.kind not in principal.kinds:
+        if required.kind is None or required.kind not in principal.kinds:
             raise forbidden()
         return
     if principal.is_admin:
         return
-    if need.scope not in principal.scopes:
+    if required.scope not in principal.scopes:
         raise forbidden()
     if user_id is not None and user_id != principal.subject:
-        raise Problem(404, "there is no such account", reason=Reason.ACCOUNT_NOT_FOUND)
+        raise Problem(404, "no such account", reason=Reason.ACCOUNT_NOT_FOUND)
 
 
 def forbidden() -> Problem:
-    """The token is believed, but does not allow this."""
-    return Problem(403, "the token does not allow this")
+    """Return the error for a valid token without the permission."""
+    return Problem(403, "the token does not permit this request")

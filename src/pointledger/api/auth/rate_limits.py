@@ -1,5 +1,8 @@
-"""How often one may ask: token buckets, kept in Redis for all gateways together, drawn on in portions so that
-few requests ask Redis. Without Redis each gateway counts for itself: limited still."""
+"""Rate limits: token buckets in Redis, shared by all API processes.
+
+A process draws tokens in portions, so few requests need Redis. If Redis is down, each process limits by
+itself.
+"""
 
 import asyncio
 import math
@@ -12,12 +15,12 @@ from redis.exceptions import RedisError
 
 from pointledger.logs import Log, Outage
 
-_KEPT = 10_000  # principals; one that is forgotten starts with what Redis knows
-_PORTION = 20  # of a burst, drawn at once: so much may a gateway that ends take with it
-_PAUSE_SECONDS = 1.0  # after Redis failed, how long it is not asked
+_MAX_BUCKETS = 10_000  # principals in memory; Redis keeps the tokens of the others
+_PORTIONS = 20  # per burst; a process that ends loses at most one portion
+_PAUSE_SECONDS = 1.0  # without requests to Redis, after an error
 
-# KEYS[1]: the bucket. ARGV: tokens a second, most tokens, tokens wanted. Gives how many it grants and, where
-# none, in how many milliseconds there is one.
+# KEYS[1]: the bucket. ARGV: tokens per second, burst, tokens wanted. Returns the number of tokens granted
+# and, if it is 0, the milliseconds until the next token.
 _DRAW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -39,17 +42,17 @@ _log = Log(__name__)
 
 @dataclass(slots=True)
 class _Bucket:
-    """One principal's, in this process: what it has drawn, and what it counts by itself without Redis."""
+    """One principal in this process: tokens drawn from Redis, and a local bucket for when Redis is down."""
 
     drawn: int = 0
     empty_until: float = 0.0
-    own: float = math.inf  # tokens left, while Redis is away; capped by the burst
-    own_at: float = 0.0
+    local: float = math.inf  # tokens left while Redis is down; capped by the burst
+    local_at: float = 0.0
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class Buckets:
-    """The buckets of one kind. `rate`: tokens a second; `burst`: the most that lie in a bucket."""
+class RateLimits:
+    """The buckets of one kind. `rate` is tokens per second, `burst` the capacity of a bucket."""
 
     def __init__(
         self,
@@ -65,40 +68,40 @@ class Buckets:
         self._rate = rate
         self._burst = burst
         self._clock = clock
-        self._portion = max(1, burst // _PORTION)
+        self._portion = max(1, burst // _PORTIONS)
         self._buckets: dict[str, _Bucket] = {}
         self._without_redis_until = 0.0
         self._redis = Outage(_log, "rate_limit")
 
     async def take(self, name: str) -> int | None:
-        """Takes one token; None, or in how many seconds to ask again."""
+        """Take one token. Returns None, or the seconds until a retry can succeed."""
         bucket = self._buckets.get(name)
         if bucket is None:
-            if len(self._buckets) >= _KEPT:
+            if len(self._buckets) >= _MAX_BUCKETS:
                 self._buckets.clear()
             bucket = self._buckets[name] = _Bucket()
         if not bucket.drawn:
-            async with bucket.drawing:  # one draws for all: each with a portion, they would empty it unused
+            async with bucket.drawing:  # one request draws for all; a portion for each would waste tokens
                 return await self._take(name, bucket)
         bucket.drawn -= 1
         return None
 
     async def _take(self, name: str, bucket: _Bucket) -> int | None:
-        if bucket.drawn:  # by the one before
+        if bucket.drawn:  # by the request that held the lock
             bucket.drawn -= 1
             return None
         now = self._clock()
         if now < bucket.empty_until:
             return math.ceil(bucket.empty_until - now)
         if now < self._without_redis_until:
-            return self._take_own(bucket, now)
+            return self._take_local(bucket, now)
         try:
             key = f"{self._prefix}:{name}"
             granted, wait_ms = await self._draw(keys=[key], args=[self._rate, self._burst, self._portion])
         except (RedisError, OSError) as error:
             self._without_redis_until = self._clock() + _PAUSE_SECONDS
             self._redis.noticed(error)
-            return self._take_own(bucket, now)
+            return self._take_local(bucket, now)
         self._redis.over()
         if granted:
             bucket.drawn += int(granted) - 1
@@ -106,10 +109,10 @@ class Buckets:
         bucket.empty_until = now + int(wait_ms) / 1000
         return max(1, math.ceil(int(wait_ms) / 1000))
 
-    def _take_own(self, bucket: _Bucket, now: float) -> int | None:
-        bucket.own = min(self._burst, bucket.own + (now - bucket.own_at) * self._rate)
-        bucket.own_at = now
-        if bucket.own < 1:
-            return math.ceil((1 - bucket.own) / self._rate)
-        bucket.own -= 1
+    def _take_local(self, bucket: _Bucket, now: float) -> int | None:
+        bucket.local = min(self._burst, bucket.local + (now - bucket.local_at) * self._rate)
+        bucket.local_at = now
+        if bucket.local < 1:
+            return math.ceil((1 - bucket.local) / self._rate)
+        bucket.local -= 1
         return None

@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens, checked to the letter. Whatever is wrong with one, the answer is the same."""
+"""Authenticates requests by bearer token. Every invalid token gets the same response."""
 
 import math
 import re
@@ -7,55 +7,57 @@ from typing import Any
 
 import jwt
 
-from pointledger.api.auth.jwks import ALGORITHMS, Keys
+from pointledger.api.auth.jwks import ALGORITHMS, KeySet
 from pointledger.api.auth.permissions import Principal
 from pointledger.api.schemas.envelope import Problem
 from pointledger.domain.values.fields import ENTITY_ID
 from pointledger.errors import NotConfigured
 from pointledger.settings import ServiceRights, Settings
 
-MOST_TOKEN_BYTES = 8 * 1024  # looked at before anything is decoded
-LEEWAY_SECONDS = 30  # clocks differ
+MOST_TOKEN_BYTES = 8 * 1024  # checked before decoding
+LEEWAY_SECONDS = 30  # for clocks that differ
 _TYPES = ("at+jwt", "application/at+jwt", "jwt")
 _SERVICE = "svc:"
-_REMEMBERED = 10_000  # tokens; checking a signature again costs a fifth of a millisecond
-_REMEMBERED_SECONDS = 60.0  # a key that was withdrawn is believed no longer
+_CACHE_SIZE = 10_000  # tokens; verifying a signature takes a fifth of a millisecond
+_CACHE_SECONDS = 60.0  # how long the tokens of a withdrawn key can still pass
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class Unauthenticated(Problem):
-    """No token, or one that is not believed."""
+    """The token is missing or invalid."""
 
     def __init__(self) -> None:
-        super().__init__(401, "a valid bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+        super().__init__(401, "a valid bearer token is required", headers={"WWW-Authenticate": "Bearer"})
 
 
 class Tokens:
-    """Believes tokens of one issuer for one audience."""
+    """Verifies tokens of one issuer for one audience."""
 
-    def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
+    def __init__(self, settings: Settings, keys: KeySet | None = None) -> None:
         if not (settings.http_issuer and settings.http_keys):
-            raise NotConfigured("POINTLEDGER_HTTP_ISSUER and POINTLEDGER_HTTP_KEYS: whose tokens to believe")
-        self._keys = keys or Keys(settings.http_keys)
+            raise NotConfigured(
+                "set POINTLEDGER_HTTP_ISSUER and POINTLEDGER_HTTP_KEYS: the issuer of tokens and its keys"
+            )
+        self._keys = keys or KeySet(settings.http_keys)
         self._issuer = settings.http_issuer
         self._audience = settings.http_audience
         self._most_seconds = settings.http_token_seconds
         self._services = settings.http_services
-        self._known: dict[str, tuple[Principal, float]] = {}
+        self._cache: dict[str, tuple[Principal, float]] = {}
 
     async def principal(self, headers: list[str]) -> Principal:
-        """Whom the Authorization headers name. Raises Unauthenticated."""
+        """Return the principal of the Authorization header. Raises Unauthenticated."""
         token = _token(headers)
         now = time.time()
-        known = self._known.get(token)
-        if known and now < known[1]:
-            return known[0]
+        cached = self._cache.get(token)
+        if cached and now < cached[1]:
+            return cached[0]
         claims = await self._claims(token)
         principal = self._principal(claims)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[token] = principal, min(float(claims["exp"]), now + _REMEMBERED_SECONDS)
+        if len(self._cache) >= _CACHE_SIZE:
+            self._cache.clear()
+        self._cache[token] = principal, min(float(claims["exp"]), now + _CACHE_SECONDS)
         return principal
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -78,18 +80,18 @@ class Tokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError):
             raise Unauthenticated from None
-        self._check(claims)
+        self._check_claims(claims)
         return claims
 
-    def _check(self, claims: dict[str, Any]) -> None:
-        """What PyJWT leaves open: an audience beside ours, numbers that are none, tokens without an end."""
+    def _check_claims(self, claims: dict[str, Any]) -> None:
+        """Check what PyJWT does not: a single audience, finite numbers, a bounded lifetime."""
         moments = [claims["exp"], claims["iat"], claims.get("nbf", 0)]
-        sound = (
+        is_valid = (
             claims["aud"] in (self._audience, [self._audience])
             and all(type(moment) in (int, float) and math.isfinite(moment) for moment in moments)
             and 0 < claims["exp"] - claims["iat"] <= self._most_seconds
         )
-        if not sound:
+        if not is_valid:
             raise Unauthenticated
 
     def _principal(self, claims: dict[str, Any]) -> Principal:
@@ -113,9 +115,9 @@ def _token(headers: list[str]) -> str:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """`scope`, words in one text (RFC 9068), or `scopes`, a list."""
-    listed = claims.get("scopes", [])
-    told = claims.get("scope", "")
-    if not isinstance(told, str) or not isinstance(listed, list):
+    """Return the scopes from `scope`, a string (RFC 9068), and `scopes`, a list."""
+    scope_list = claims.get("scopes", [])
+    scope_text = claims.get("scope", "")
+    if not isinstance(scope_text, str) or not isinstance(scope_list, list):
         raise Unauthenticated
-    return frozenset(told.split()) | {scope for scope in listed if isinstance(scope, str)}
+    return frozenset(scope_text.split()) | {scope for scope in scope_list if isinstance(scope, str)}

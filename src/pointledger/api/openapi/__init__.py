@@ -1,1 +1,1 @@
-"""The OpenAPI document: what the routes say, completed with links and examples."""
+"""The OpenAPI document: FastAPI's document of the routes, completed with links and examples."""

@@ -1,4 +1,4 @@
-"""The description at /openapi.json: what the routes say of themselves, and what only the whole can say."""
+"""Completes the OpenAPI document that FastAPI builds from the routes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,49 +12,55 @@ from pointledger.api.openapi.links import LINKS
 from pointledger.api.schemas import requests
 from pointledger.api.schemas.points import ENUMERATIONS, PendingResponse, SimpleResponse
 
-ABOUT = """A points ledger. Every command is accepted durably, applied once, and answered by its outcome
-or, when that takes longer, by the address of its task (202 and `Location`).
+ABOUT = """A ledger for loyalty points.
 
-A request that is not as described here is 400, and an unknown method 405. `HEAD` is answered wherever `GET`
-is. Answers may gain fields; bodies take none that are not described.
+The server accepts each command durably and applies it exactly once. The response contains the command's
+outcome. If the outcome takes too long, the response is 202 and its `Location` header names the command's
+task.
 
-What no schema can tell is refused all the same: a transfer to oneself (400), points that expire before they
-are available (400), a rule that does not compile or contradicts itself (400), metadata larger than 16 KiB
-(400), a number of points with a decimal point, as in `5.0` (400), an idempotency key that was used before
-with other content (422), and an amount of money with more decimals than its currency has (422)."""
+A request that does not match this document gets 400, and an unknown method gets 405. Every `GET` route also
+answers `HEAD`. Responses may gain new fields. Request bodies must contain documented fields only.
+
+The server also rejects requests for reasons that a schema cannot express:
+
+- 400: a transfer to the same user; points that expire before they are available; a rule that does not compile
+  or contradicts itself; metadata larger than 16 KiB; points with a decimal point, such as `5.0`.
+- 422: an idempotency key that was used before with other content; an amount of money with more decimals than
+  its currency has."""
 
 TAGS = [
-    {"name": "commands", "description": "What changes accounts."},
-    {"name": "points", "description": "What a user may know of its points."},
-    {"name": "wallets", "description": "Money."},
-    {"name": "administration", "description": "All accounts of the tenant."},
-    {"name": "programme", "description": "The tenant's configuration and rules."},
-    {"name": "audit", "description": "What administrators did, and whether accounts are sound."},
-    {"name": "tasks", "description": "What came of a command."},
-    {"name": "operation", "description": "For those who run the gateway."},
+    {"name": "commands", "description": "Change accounts."},
+    {"name": "points", "description": "Read a user's points."},
+    {"name": "wallets", "description": "Read a user's money."},
+    {"name": "administration", "description": "Read all accounts of the tenant."},
+    {"name": "program", "description": "Configure the tenant and its rules."},
+    {"name": "audit", "description": "Read the audit log, and verify accounts."},
+    {"name": "tasks", "description": "Look up the outcome of a command."},
+    {"name": "operation", "description": "Probe and monitor the server."},
 ]
-SERVERS = [{"url": "/", "description": "This gateway."}]
+SERVERS = [{"url": "/", "description": "This server."}]
 
-_TOLD = {
-    200: "It was there already",
-    202: "Accepted; not applied yet",
+_DESCRIPTIONS = {
+    200: "It already exists",
+    202: "Accepted, but not applied yet",
     400: "The request is malformed or invalid",
-    401: "No token, or one that is not believed",
-    403: "The token does not allow it, the tenant has switched it off, or `occurred_at` is not yours to say",
-    404: "There is no such thing, or it is another's",
-    405: "Not with this method",
-    408: "The body did not come in time",
-    409: "Not in the state that things are in: not enough points, an account that is not active",
+    401: "The token is missing or invalid",
+    403: "The token does not permit this, or the tenant has disabled it, or the caller is no service and may "
+    "not set `occurred_at`",
+    404: "It does not exist, or it belongs to another user",
+    405: "The path does not support this method",
+    408: "The body did not arrive in time",
+    409: "The current state does not allow it, for example too few points or a suspended account",
     413: "The body is larger than 64 KiB",
-    414: "The address is longer than 8 KiB",
-    415: "Not JSON in UTF-8",
-    422: "The idempotency key was used before with other content; or the amount is no money",
-    429: "Too many requests; Retry-After says when to ask again",
+    414: "The URL is longer than 8 KiB",
+    415: "The body is not JSON in UTF-8",
+    422: "The idempotency key was used before with other content, or the amount is not valid money",
+    429: "Too many requests; retry after `Retry-After` seconds",
     431: "The headers are larger than 32 KiB",
-    503: "Something that is needed is away; Retry-After says when to ask again. Or the command is dead: then "
-    "Location says where an operator's repair will show",
+    503: "A required service is unavailable; retry after `Retry-After` seconds. Or processing of the command "
+    "failed for good: `Location` names its task, which shows the outcome if an operator retries it",
 }
-_FRAMEWORKS = ("HTTPValidationError", "ValidationError")  # its own shapes of errors, which nobody gets
+_FRAMEWORKS = ("HTTPValidationError", "ValidationError")  # FastAPI's schemas, which this API never returns
 _ERROR = {"schema": {"$ref": requests.REF.format(model=SimpleResponse.__name__)}}
 _EVERYWHERE = (400, 401, 403, 404, 405, 414, 429, 431, 503)
 _WITH_BODY = (408, 413, 415)
@@ -66,24 +72,24 @@ def _header(description: str, schema: dict[str, Any], *, required: bool = False)
 
 
 _TEXT, _SECONDS = {"type": "string"}, {"type": "integer", "minimum": 1}
-_LOCATED = _header("Where it is.", {"type": "string", "format": "uri-reference"}, required=True)
+_LOCATED = _header("The URL of the resource.", {"type": "string", "format": "uri-reference"}, required=True)
 LOCATION = {"Location": _LOCATED}
 _HEADERS: dict[int, dict[str, Any]] = {
     202: LOCATION,
-    401: {"WWW-Authenticate": _header("Which token is needed.", {"const": "Bearer"}, required=True)},
-    405: {"Allow": _header("The methods that there are.", _TEXT, required=True)},
-    429: {"Retry-After": _header("In how many seconds to ask again.", _SECONDS, required=True)},
+    401: {"WWW-Authenticate": _header("The authentication scheme.", {"const": "Bearer"}, required=True)},
+    405: {"Allow": _header("The methods that the path supports.", _TEXT, required=True)},
+    429: {"Retry-After": _header("Seconds to wait before a retry.", _SECONDS, required=True)},
     503: {
-        "Retry-After": _header("In how many seconds to ask again.", _SECONDS),
-        "Location": _header("Of a command that is dead: its task.", _TEXT),
+        "Retry-After": _header("Seconds to wait before a retry.", _SECONDS),
+        "Location": _header("The task of a command whose processing failed for good.", _TEXT),
     },
 }
 REPLAYED_HEADER = {
-    "Idempotent-Replayed": _header("The key was used before: this is the first answer.", {"const": "true"})
+    "Idempotent-Replayed": _header("The key was used before; this is the first response.", {"const": "true"})
 }
 _OF_COMMANDS = REPLAYED_HEADER | {
-    "Preference-Applied": _header("What of `Prefer` was done.", _TEXT),
-    "Warning": _header("The command has no key: sent again, it would be applied again.", _TEXT),
+    "Preference-Applied": _header("The part of `Prefer` that the server applied.", _TEXT),
+    "Warning": _header("The command has no idempotency key, so a retry would be applied again.", _TEXT),
 }
 _OUTCOMES = (200, 201, 202, 400, 403, 404, 409, 422, 503)
 
@@ -95,30 +101,33 @@ def responses(
     body: bool = False,
     headers: dict[str, Any] | None = None,
 ) -> dict[int | str, dict[str, Any]]:
-    """What a route answers: the success, what every route may, and `more`. `headers`: of the success."""
-    told: dict[int | str, dict[str, Any]] = {status: {"model": success, "description": "Success"}}
+    """Describe a route's responses: success, the errors of every route, and `more`.
+
+    `headers` are those of the success.
+    """
+    described: dict[int | str, dict[str, Any]] = {status: {"model": success, "description": "Success"}}
     for code in sorted({*_EVERYWHERE, *(_WITH_BODY if body else ()), *more}):
         model = {200: success, 202: PendingResponse}.get(code, SimpleResponse)
-        told[code] = {"model": model, "description": _TOLD[code]}
-    for code, answer in told.items():
+        described[code] = {"model": model, "description": _DESCRIPTIONS[code]}
+    for code, response in described.items():
         assert isinstance(code, int)
         own = (headers or {}) if code == status else {}
         if found := _HEADERS.get(code, {}) | own:
-            answer["headers"] = found
-    return told
+            response["headers"] = found
+    return described
 
 
 def responses_of_command(success: type[BaseModel], status: int) -> dict[int | str, dict[str, Any]]:
-    """What a command's route answers."""
-    told = responses(success, _ACCEPTED, 409, 422, status=status, body=True)
+    """Describe the responses of a command's route."""
+    described = responses(success, _ACCEPTED, 409, 422, status=status, body=True)
     for code in _OUTCOMES:
-        if code in told:
-            told[code]["headers"] = told[code].get("headers", {}) | _OF_COMMANDS
-    return told
+        if code in described:
+            described[code]["headers"] = described[code].get("headers", {}) | _OF_COMMANDS
+    return described
 
 
 def describe(app: FastAPI) -> None:
-    """Completes what the framework has gathered from the routes."""
+    """Complete the document that FastAPI has built from the routes."""
     described = app.openapi()
     schemas = described["components"]["schemas"]
     for name in _FRAMEWORKS:
@@ -145,29 +154,31 @@ def describe(app: FastAPI) -> None:
 
 
 def operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Method, path and operation of each."""
+    """Yield the method, path and object of each operation."""
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             yield method, path, operation
 
 
-def _share_errors(answers: dict[str, Any], shared: dict[str, Any]) -> None:
-    """Puts errors that many operations tell alike in one place."""
-    for status, answer in list(answers.items()):
-        if _FRAMEWORKS[0] in str(answer):
-            del answers[status]  # the framework would say 422 where we say 400
+def _share_errors(responses: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Move errors that many operations share to the components."""
+    for status, response in list(responses.items()):
+        if _FRAMEWORKS[0] in str(response):
+            del responses[status]  # FastAPI documents 422 where this API returns 400
             continue
-        if answer.get("content", {}).get("application/json") != _ERROR:
+        if response.get("content", {}).get("application/json") != _ERROR:
             continue
-        of_command = REPLAYED_HEADER.keys() <= answer.get("headers", {}).keys()
+        of_command = REPLAYED_HEADER.keys() <= response.get("headers", {}).keys()
         name = f"Error{status}{'OfCommand' if of_command else ''}"
-        if shared.setdefault(name, answer) == answer:
-            answers[status] = {"$ref": f"#/components/responses/{name}"}
+        if shared.setdefault(name, response) == response:
+            responses[status] = {"$ref": f"#/components/responses/{name}"}
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    """Without what pydantic makes of a field's name, which says nothing more, and without null as a default:
-    it is the same as left out, or not allowed."""
+    """Remove titles, which only repeat the names, and defaults of null.
+
+    A null means the same as leaving the field out, or is not allowed.
+    """
     for part in _parts(schema):
         part.pop("title", None)
         if part.get("default", ...) is None:
@@ -176,7 +187,7 @@ def _tidy(schema: dict[str, Any]) -> None:
 
 
 def _name_enumeration(part: dict[str, Any]) -> None:
-    """One name for what is the same everywhere: a generated client has one type for it."""
+    """Refer to shared enumerations by name, so that a generated client has one type for each."""
     for name, values in ENUMERATIONS.items():
         if sorted(part.get("enum", ())) == sorted(values):
             kept = {keyword: part[keyword] for keyword in ("description", "default") if keyword in part}
@@ -185,7 +196,7 @@ def _name_enumeration(part: dict[str, Any]) -> None:
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """The schema and all schemas within it."""
+    """Yield the schema and all schemas within it."""
     if isinstance(schema, list):
         for each in schema:
             yield from _parts(each)

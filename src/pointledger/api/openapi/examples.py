@@ -1,5 +1,7 @@
-"""Examples of bodies, for the description: each is what the gateway takes, for the programme of the README
-and users with points. A test sends them all."""
+"""Examples of request bodies for the OpenAPI document.
+
+The server accepts each for the tutorial's program and users with points. A test sends them all.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Links of the description: which value of an answer, or of its request, another route takes."""
+"""Links of the OpenAPI document: which values of a response or request another operation takes."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ Links = dict[str, dict[str, Any]]
 
 
 def _link(operation: str, body: dict[str, str] | None = None, **parameters: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"operationId": operation, "parameters": parameters}
-    return told | ({"requestBody": body} if body else {})
+    link: dict[str, Any] = {"operationId": operation, "parameters": parameters}
+    return link | ({"requestBody": body} if body else {})
 
 
 def _in(pointer: str) -> str:

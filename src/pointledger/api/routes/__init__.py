@@ -1,5 +1,4 @@
-"""The routes, a module for each topic. One that is not listed here does not exist; but for `docs`, which can
-be switched off."""
+"""The routes, one module per topic. `app` adds `openapi` itself, because a setting can disable /docs."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""What administrators did and tried; and whether one account is sound."""
+"""Routes for the audit log and for verifying an account."""
 
 from typing import Annotated, Literal
 
@@ -9,40 +9,46 @@ from starlette.responses import Response
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses
 from pointledger.api.responses import present
-from pointledger.api.schemas.envelope import listed, said
+from pointledger.api.schemas.envelope import data_response, list_response
 from pointledger.api.schemas.parameters import Entity, Id, Nothing, PageNumber, PageSize
-from pointledger.api.schemas.queries import ActListResponse, IntegrityResponse
-from pointledger.api.state import gateway_of
+from pointledger.api.schemas.queries import AccountReportResponse, AuditRecordListResponse
+from pointledger.api.state import state_of
 
 router = APIRouter(prefix="/admin", tags=["audit"])
 
-Who = Annotated[Entity | Nothing, Query(description="Only about or by this one.")]
+UserFilter = Annotated[Entity | Nothing, Query(description="Only records about this user.")]
+ActorFilter = Annotated[Entity | Nothing, Query(description="Only records of this actor.")]
 Kind = Annotated[
     Annotated[str, Field(pattern="^[a-z][a-z-]{0,39}$")] | Nothing,
-    Query(description="Like adjust or rule-put."),
+    Query(description="Only this kind, for example `adjust` or `rule-put`."),
 ]
-State = Annotated[Literal["applied", "refused"] | Nothing, Query(description="Only those with this outcome.")]
+State = Annotated[
+    Literal["applied", "refused"] | Nothing, Query(description="Only records with this outcome.")
+]
 
 
 @router.get(
     "/audit",
-    operation_id="list_acts",
-    responses=responses(ActListResponse),
-    summary="What administrators did and tried",
+    operation_id="list_audit_records",
+    responses=responses(AuditRecordListResponse),
+    summary="List the audit log",
 )
-async def acts(
+async def audit_log(
     request: Request,
     page: PageNumber = 1,
     page_size: PageSize = 20,
-    user_id: Who = None,
-    actor: Who = None,
+    user_id: UserFilter = None,
+    actor: ActorFilter = None,
     kind: Kind = None,
     state: State = None,
 ) -> Response:
-    """The latest first: each with who, why, before and after; also what was refused."""
-    gateway = gateway_of(request)
-    total, found = await gateway.ask(
-        gateway.lookups.page_of_acts,
+    """Returns what administrators did, newest first: actor, reason, and the state before and after.
+
+    Includes refused attempts.
+    """
+    api = state_of(request)
+    total, found = await api.run_in_thread(
+        api.queries.page_of_audit_records,
         principal_of(request).tenant_id,
         page=page,
         page_size=page_size,
@@ -51,17 +57,17 @@ async def acts(
         kind=kind,
         state=state,
     )
-    return listed([present(act) for act in found], total=total, page=page, page_size=page_size)
+    return list_response([present(record) for record in found], total=total, page=page, page_size=page_size)
 
 
 @router.get(
     "/point/integrity/{account_id}",
     operation_id="check_integrity",
-    responses=responses(IntegrityResponse),
-    summary="Is an account sound?",
+    responses=responses(AccountReportResponse),
+    summary="Verify an account",
 )
 async def integrity(request: Request, account_id: Id) -> Response:
-    """Checks its chain of before, after and seq, its totals, lots and holds, and its user's wallet."""
-    gateway = gateway_of(request)
-    found = await gateway.ask(gateway.lookups.integrity, principal_of(request).tenant_id, account_id)
-    return said(found.as_json())
+    """Checks the chain of the account's transactions, its totals, lots and holds, and the user's wallet."""
+    api = state_of(request)
+    found = await api.run_in_thread(api.queries.integrity, principal_of(request).tenant_id, account_id)
+    return data_response(found.as_json())

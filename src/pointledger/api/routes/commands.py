@@ -1,4 +1,4 @@
-"""The routes that change an account: each is a command. The table says which, and which fields it takes."""
+"""Routes that accept commands, from a table of paths, commands and fields."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from pointledger.api.commands import (
     CREATED,
     KEY_PARAMETER,
     PREFER_PARAMETER,
-    accept_and_answer,
+    accept_and_respond,
     key_of,
-    not_theirs_to_say,
+    occurred_at_forbidden,
 )
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses_of_command
@@ -49,13 +49,16 @@ from pointledger.domain.values.money import SCALES, minor_units, number_text
 
 router = APIRouter(tags=["commands"])
 
-_TOLD = ("reason", "source", "description")
+_TEXTS = ("reason", "source", "description")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """A route for a command. `fields`: what its body may have; the tenant, and who asks, are in the token,
-    the user in the address unless it is among the fields."""
+class CommandRoute:
+    """A route for a command.
+
+    `fields` are those that the body may have. The tenant and the actor come from the token. The user comes
+    from the path unless it is in `fields`.
+    """
 
     path: str
     command: type[AnyCommand]
@@ -64,98 +67,106 @@ class Door:
     operation: str
     method: str = "POST"
     created: bool = False  # answers 201
-    answers: type[Head] = PointOperationResponse
+    response: type[Head] = PointOperationResponse
 
 
-DOORS = (
-    Door(
+COMMAND_ROUTES = (
+    CommandRoute(
         "/admin/points/apply-rule",
         ApplyRule,
         ("user_id", "event_type", "metadata", "event_id"),
-        "An event happened: apply the tenant's rules",
+        "Apply the tenant's rules to an event",
         "apply_rule",
     ),
-    Door(
+    CommandRoute(
         "/points/{user_id}/earn",
         Earn,
-        ("amount", "expires_at", "activates_at", *_TOLD),
+        ("amount", "expires_at", "activates_at", *_TEXTS),
         "Grant points",
         "earn",
     ),
-    Door("/points/{user_id}/spend", Spend, ("amount", *_TOLD), "Spend points", "spend"),
-    Door(
+    CommandRoute("/points/{user_id}/spend", Spend, ("amount", *_TEXTS), "Spend points", "spend"),
+    CommandRoute(
         "/points/{user_id}/transfer",
         Transfer,
-        ("to_user_id", "amount", *_TOLD),
-        "Give points away",
+        ("to_user_id", "amount", *_TEXTS),
+        "Transfer points to another user",
         "transfer",
     ),
-    Door(
+    CommandRoute(
         "/points/{user_id}/refund",
         Refund,
-        ("related_id", "amount", *_TOLD),
-        "Give back what was spent",
+        ("related_id", "amount", *_TEXTS),
+        "Refund spent points",
         "refund",
     ),
-    Door(
+    CommandRoute(
         "/points/{user_id}/confirm-deduction",
         ConfirmDeduction,
         ("hold_id", "amount", "reason"),
-        "Spend points that are held",
+        "Spend frozen points",
         "confirm_deduction",
     ),
-    Door(
+    CommandRoute(
         "/admin/points/{user_id}/expire",
         Expire,
         ("amount", "strategy", "description"),
-        "Expire points by hand, as many as are available",
+        "Expire available points manually",
         "expire",
     ),
-    Door(
-        "/admin/points/{user_id}/adjust", Adjust, ("amount", "reason"), "Give points, or take them", "adjust"
+    CommandRoute(
+        "/admin/points/{user_id}/adjust",
+        Adjust,
+        ("amount", "reason"),
+        "Adjust the balance up or down",
+        "adjust",
     ),
-    Door(
-        "/admin/points/{user_id}/freeze", Freeze, ("amount", "reason", "expires_at"), "Hold points", "freeze"
+    CommandRoute(
+        "/admin/points/{user_id}/freeze",
+        Freeze,
+        ("amount", "reason", "expires_at"),
+        "Freeze points",
+        "freeze",
     ),
-    Door(
+    CommandRoute(
         "/admin/points/{user_id}/unfreeze",
         Unfreeze,
         ("hold_id", "amount", "reason"),
-        "Release points",
+        "Release frozen points",
         "unfreeze",
     ),
-    Door("/admin/points", OpenAccount, ("user_id",), "Open an account", "open_account", created=True),
-    Door(
+    CommandRoute("/admin/points", OpenAccount, ("user_id",), "Open an account", "open_account", created=True),
+    CommandRoute(
         "/admin/points/{user_id}/status",
         SetStatus,
         ("status", "reason"),
-        "Suspend an account, let it go on, or close it for ever",
+        "Suspend, reactivate or close an account",
         "set_status",
         method="PUT",
     ),
-    Door(
+    CommandRoute(
         "/points/{user_id}/exchange",
         Exchange,
-        ("amount", "exchange_type", *_TOLD),
+        ("amount", "exchange_type", *_TEXTS),
         "Exchange points for money or a coupon",
         "exchange",
     ),
-    Door(
+    CommandRoute(
         "/admin/wallets/{user_id}/adjust",
         WalletAdjust,
         ("type", "amount", "currency", "application_id", "reason"),
-        "Put money into a wallet, or take it out",
+        "Deposit money into a wallet or withdraw it",
         "adjust_wallet",
-        answers=AdjustBalanceResponse,
+        response=AdjustBalanceResponse,
     ),
 )
 
 
-async def _run(request: Request, door: Door, user_id: str | None) -> Response:
+async def _run(request: Request, route: CommandRoute, user_id: str | None) -> Response:
     principal = principal_of(request)
-    body = await read_object(request, (*door.fields, "occurred_at"))
+    body = await read_object(request, (*route.fields, "occurred_at"))
     if not principal.is_service and "occurred_at" in body:
-        raise not_theirs_to_say()
+        raise occurred_at_forbidden()
     fields = body | {
         "tenant_id": principal.tenant_id,
         "actor": principal.subject,
@@ -163,16 +174,16 @@ async def _run(request: Request, door: Door, user_id: str | None) -> Response:
     }
     if user_id is not None:
         fields["user_id"] = user_id
-    if door.command is WalletAdjust:
+    if route.command is WalletAdjust:
         _check_money(body)
-    command = command_from(door.command.kind, fields)
+    command = command_from(route.command.kind, fields)
     if isinstance(command, Refund) and command.related_id is None and not principal.is_admin:
-        raise forbidden()  # goodwill is an administrator's
-    return await accept_and_answer(request, command, CREATED if door.created else 200)
+        raise forbidden()  # only an administrator may refund without a spend, as goodwill
+    return await accept_and_respond(request, command, CREATED if route.created else 200)
 
 
 def _check_money(body: dict[str, Any]) -> None:
-    """An amount that is text but no money has a status of its own; one that is no text is malformed."""
+    """Answer an amount that is a string but not money with 422. Other types are malformed (400)."""
     amount, scale = body.get("amount"), SCALES.get(str(body.get("currency")))
     if not isinstance(amount, str):
         return
@@ -182,30 +193,30 @@ def _check_money(body: dict[str, Any]) -> None:
         raise Problem(422, f"amount: {error}", reason=Reason.AMOUNT_INVALID) from None
 
 
-def _add(door: Door) -> None:
+def _add(route: CommandRoute) -> None:
     endpoint: Callable[..., Awaitable[Response]]
-    if "{user_id}" in door.path:
+    if "{user_id}" in route.path:
 
         async def endpoint(request: Request, user_id: UserId) -> Response:
-            return await _run(request, door, user_id)
+            return await _run(request, route, user_id)
 
     else:
 
         async def endpoint(request: Request) -> Response:
-            return await _run(request, door, None)
+            return await _run(request, route, None)
 
     router.add_api_route(
-        door.path,
+        route.path,
         endpoint,
-        methods=[door.method],
-        name=door.command.kind,
-        summary=door.summary,
-        description=cleandoc(door.command.__doc__ or ""),
-        operation_id=door.operation,
-        responses=responses_of_command(door.answers, CREATED if door.created else 200),
-        openapi_extra=body_of(request_of(door.command, door.fields), KEY_PARAMETER, PREFER_PARAMETER),
+        methods=[route.method],
+        name=route.command.kind,
+        summary=route.summary,
+        description=cleandoc(route.command.__doc__ or ""),
+        operation_id=route.operation,
+        responses=responses_of_command(route.response, CREATED if route.created else 200),
+        openapi_extra=body_of(request_of(route.command, route.fields), KEY_PARAMETER, PREFER_PARAMETER),
     )
 
 
-for _door in DOORS:
-    _add(_door)
+for _each in COMMAND_ROUTES:
+    _add(_each)

@@ -1,5 +1,8 @@
-"""The description, for programs; and for people a page that shows it, from this gateway alone, under a strict
-policy. Anybody may ask for both, so what is sent is made once."""
+"""Routes for the OpenAPI document and the page that shows it.
+
+Both are public, so the server prepares their bytes once. The page has a strict content security policy and
+loads nothing from other hosts.
+"""
 
 import gzip
 from functools import lru_cache
@@ -11,14 +14,14 @@ from starlette.responses import Response
 
 from pointledger.api.schemas.envelope import Problem
 
-described = APIRouter(include_in_schema=False)
+document_router = APIRouter(include_in_schema=False)
 router = APIRouter(prefix="/docs", include_in_schema=False)
 
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 _ASSETS = {"swagger-ui-bundle.js": _SCRIPT, "swagger-ui.css": _STYLE, "start.js": _SCRIPT}
 _PAGE_HEADERS = {
-    # Nothing from elsewhere, nothing inline, no eval; pictures in the style sheet are `data:`. A person who
-    # tries a request out enters a token here, so no other page may frame this one.
+    # No other hosts, no inline scripts, no eval. The style sheet has images as `data:`. Users enter a token
+    # on this page to try requests, so no other page may frame it.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -26,39 +29,41 @@ _PAGE_HEADERS = {
 }
 
 
-class Document(NamedTuple):
-    """Bytes, as they are and as gzip packs them."""
+class StaticFile(NamedTuple):
+    """A file's bytes, plain and packed by gzip."""
 
     plain: bytes
     packed: bytes
 
 
-def document(plain: bytes) -> Document:
-    """Packs once what is sent often."""
-    return Document(plain, gzip.compress(plain, mtime=0))
+def static_file(plain: bytes) -> StaticFile:
+    """Pack the bytes once, because they are sent often."""
+    return StaticFile(plain, gzip.compress(plain, mtime=0))
 
 
-@described.get("/openapi.json")
-async def description(request: Request) -> Response:
-    """The description."""
-    return _sent(request, request.app.state.description, {"Content-Type": "application/json"})
+@document_router.get("/openapi.json")
+async def openapi_json(request: Request) -> Response:
+    """Return the OpenAPI document."""
+    return _file_response(request, request.app.state.openapi_json, {"Content-Type": "application/json"})
 
 
 @router.get("")
 async def page(request: Request) -> Response:
-    """The page."""
-    return _sent(request, _file("index.html"), _PAGE_HEADERS | {"Content-Type": "text/html; charset=utf-8"})
+    """Return the page."""
+    return _file_response(
+        request, _file("index.html"), _PAGE_HEADERS | {"Content-Type": "text/html; charset=utf-8"}
+    )
 
 
 @router.get("/{asset}")
 async def asset(request: Request, asset: str) -> Response:
-    """What the page loads."""
+    """Return a file that the page loads."""
     if asset not in _ASSETS:
-        raise Problem(404, "there is no such address")
-    return _sent(request, _file(asset), _PAGE_HEADERS | {"Content-Type": _ASSETS[asset]})
+        raise Problem(404, "no such path")
+    return _file_response(request, _file(asset), _PAGE_HEADERS | {"Content-Type": _ASSETS[asset]})
 
 
-def _sent(request: Request, content: Document, headers: dict[str, str]) -> Response:
+def _file_response(request: Request, content: StaticFile, headers: dict[str, str]) -> Response:
     headers = headers | {"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", "").lower():
         return Response(content.packed, headers=headers | {"Content-Encoding": "gzip"})
@@ -66,10 +71,10 @@ def _sent(request: Request, content: Document, headers: dict[str, str]) -> Respo
 
 
 @lru_cache(maxsize=len(_ASSETS) + 1)
-def _file(name: str) -> Document:
-    """A file of the viewer; the large ones lie packed."""
+def _file(name: str) -> StaticFile:
+    """Read a file of the viewer. Large files are stored packed."""
     folder = files("pointledger.api") / "viewer"
-    if (lies_packed := folder / f"{name}.gz").is_file():
-        packed = lies_packed.read_bytes()
-        return Document(gzip.decompress(packed), packed)
-    return document((folder / name).read_bytes())
+    if (packed_file := folder / f"{name}.gz").is_file():
+        packed = packed_file.read_bytes()
+        return StaticFile(gzip.decompress(packed), packed)
+    return static_file((folder / name).read_bytes())

@@ -1,4 +1,4 @@
-"""The tenant's rules, and what an event would bring."""
+"""Routes for the tenant's rules and for dry runs of events."""
 
 from typing import Annotated
 
@@ -8,23 +8,23 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from pointledger.api.guard import by_of, principal_of
+from pointledger.api.guard import actor_of, principal_of
 from pointledger.api.openapi.document import LOCATION, responses
-from pointledger.api.program import shown
+from pointledger.api.program import rule_as_json
 from pointledger.api.schemas.body import read_object
-from pointledger.api.schemas.envelope import listed, said
+from pointledger.api.schemas.envelope import data_response, list_response
 from pointledger.api.schemas.parameters import Id
 from pointledger.api.schemas.program import RuleListResponse, RuleResponse
 from pointledger.api.schemas.queries import DryRunResponse
 from pointledger.api.schemas.requests import EVENT, RULE, body_of
-from pointledger.api.state import gateway_of
+from pointledger.api.state import state_of
 from pointledger.domain.commands import ApplyRule, command_from
 from pointledger.domain.program.rule import rule_from
 from pointledger.ids import parse_id, show_id
 
 
-class _NotTest(APIRoute):
-    """`/test` is an address of its own, with methods of its own: it is no rule's id."""
+class _RuleRoute(APIRoute):
+    """A route that never takes `test` for a rule's id, because `/test` has its own methods."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, found = super().matches(scope)
@@ -33,21 +33,21 @@ class _NotTest(APIRoute):
         return match, found
 
 
-router = APIRouter(prefix="/admin/point-rules", tags=["programme"], route_class=_NotTest)
+router = APIRouter(prefix="/admin/point-rules", tags=["program"], route_class=_RuleRoute)
 
 _EVENT_FIELDS = tuple(EVENT.model_fields)
-IncludeDisabled = Annotated[bool, Query(description="Those that are switched off, too.")]
+IncludeDisabled = Annotated[bool, Query(description="Include disabled rules.")]
 
 
 @router.get(
-    "", operation_id="list_rules", responses=responses(RuleListResponse), summary="The tenant's rules"
+    "", operation_id="list_rules", responses=responses(RuleListResponse), summary="List the tenant's rules"
 )
 async def rules(request: Request, include_disabled: IncludeDisabled = False) -> Response:
-    """In the order in which they are tried."""
-    gateway = gateway_of(request)
-    found = await gateway.ask(gateway.programme.rules, principal_of(request).tenant_id)
-    items = [shown(rule) for rule in found if include_disabled or rule.body.enabled]
-    return listed(items, total=len(items), page=1, page_size=max(len(items), 1))
+    """Returns the rules in evaluation order."""
+    api = state_of(request)
+    found = await api.run_in_thread(api.program.rules, principal_of(request).tenant_id)
+    items = [rule_as_json(rule) for rule in found if include_disabled or rule.body.enabled]
+    return list_response(items, total=len(items), page=1, page_size=max(len(items), 1))
 
 
 @router.post(
@@ -59,15 +59,15 @@ async def rules(request: Request, include_disabled: IncludeDisabled = False) -> 
     summary="Add a rule",
 )
 async def add_rule(request: Request) -> Response:
-    """In force since ever, so that events of the past find it, too. The same rule again changes nothing."""
-    gateway = gateway_of(request)
+    """Adds a rule that also applies to events of the past. Adding an identical rule again changes nothing."""
+    api = state_of(request)
     body = rule_from(await read_object(request, decimals=True))
-    tenant_id, by = principal_of(request).tenant_id, by_of(request)
-    rule, is_new = await gateway.ask(gateway.programme.add_rule, tenant_id, body, by)
+    tenant_id, actor = principal_of(request).tenant_id, actor_of(request)
+    rule, is_new = await api.run_in_thread(api.program.add_rule, tenant_id, body, actor)
     if not is_new:
-        return said(shown(rule))
+        return data_response(rule_as_json(rule))
     headers = {"Location": f"{router.prefix}/{show_id(rule.id)}"}
-    return said(shown(rule), status=201, headers=headers)
+    return data_response(rule_as_json(rule), status=201, headers=headers)
 
 
 @router.post(
@@ -75,23 +75,23 @@ async def add_rule(request: Request) -> Response:
     operation_id="test_rule",
     responses=responses(DryRunResponse, body=True),
     openapi_extra=body_of(EVENT),
-    summary="What an event would bring",
+    summary="Dry-run an event",
 )
 async def try_event(request: Request) -> Response:
-    """Which rules would grant what if it happened now, and why the others would not. Nothing changes."""
-    gateway = gateway_of(request)
+    """Returns what each rule would grant if the event happened now, or why it would not. Changes nothing."""
+    api = state_of(request)
     given = await read_object(request, _EVENT_FIELDS)
     command = command_from(ApplyRule.kind, given | {"tenant_id": principal_of(request).tenant_id})
-    assert isinstance(command, ApplyRule), "that is its kind"
-    return said((await gateway.ask(gateway.lookups.dry_run, command)).as_json())
+    assert isinstance(command, ApplyRule), "the kind determines the class"
+    return data_response((await api.run_in_thread(api.queries.dry_run, command)).as_json())
 
 
-@router.get("/{id}", operation_id="get_rule", responses=responses(RuleResponse), summary="A rule")
+@router.get("/{id}", operation_id="get_rule", responses=responses(RuleResponse), summary="Get a rule")
 async def rule(request: Request, id: Id) -> Response:
-    """In its latest version."""
-    gateway = gateway_of(request)
+    """Returns the latest version."""
+    api = state_of(request)
     tenant_id = principal_of(request).tenant_id
-    return said(shown(await gateway.ask(gateway.programme.rule, tenant_id, parse_id(id))))
+    return data_response(rule_as_json(await api.run_in_thread(api.program.rule, tenant_id, parse_id(id))))
 
 
 @router.put(
@@ -99,21 +99,25 @@ async def rule(request: Request, id: Id) -> Response:
     operation_id="put_rule",
     responses=responses(RuleResponse, 409, body=True),
     openapi_extra=body_of(RULE),
-    summary="Change a rule",
+    summary="Replace a rule",
 )
 async def put_rule(request: Request, id: Id) -> Response:
-    """All of it, but its name. Events that happened before find the version of then."""
-    gateway = gateway_of(request)
+    """Replaces everything but the name. Earlier events still use the version that was in force then."""
+    api = state_of(request)
     body = rule_from(await read_object(request, decimals=True))
-    tenant_id, by = principal_of(request).tenant_id, by_of(request)
-    return said(shown(await gateway.ask(gateway.programme.put_rule, tenant_id, parse_id(id), body, by)))
+    tenant_id, actor = principal_of(request).tenant_id, actor_of(request)
+    return data_response(
+        rule_as_json(await api.run_in_thread(api.program.put_rule, tenant_id, parse_id(id), body, actor))
+    )
 
 
 @router.delete(
-    "/{id}", operation_id="delete_rule", responses=responses(RuleResponse), summary="Switch a rule off"
+    "/{id}", operation_id="delete_rule", responses=responses(RuleResponse), summary="Disable a rule"
 )
 async def delete_rule(request: Request, id: Id) -> Response:
-    """It grants nothing more; its versions stay, for what they granted must be explained."""
-    gateway = gateway_of(request)
-    tenant_id, by = principal_of(request).tenant_id, by_of(request)
-    return said(shown(await gateway.ask(gateway.programme.switch_off, tenant_id, parse_id(id), by)))
+    """Disables the rule. Its versions remain, so that past grants can still be explained."""
+    api = state_of(request)
+    tenant_id, actor = principal_of(request).tenant_id, actor_of(request)
+    return data_response(
+        rule_as_json(await api.run_in_thread(api.program.disable_rule, tenant_id, parse_id(id), actor))
+    )

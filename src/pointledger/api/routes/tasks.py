@@ -1,4 +1,4 @@
-"""What came of a command, for ever."""
+"""Route that reads the outcome of a command or a batch."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -6,13 +6,13 @@ from starlette.responses import Response
 from pointledger.api.auth.permissions import Principal
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses
-from pointledger.api.responses import task_of
+from pointledger.api.responses import task_data
 from pointledger.api.schemas.commands import TaskResponse
-from pointledger.api.schemas.envelope import Problem, said
+from pointledger.api.schemas.envelope import Problem, data_response
 from pointledger.api.schemas.parameters import Id
-from pointledger.api.state import gateway_of
+from pointledger.api.state import state_of
 from pointledger.ids import parse_id
-from pointledger.storage.queries.outcomes import Answered
+from pointledger.storage.queries.outcomes import Result
 
 router = APIRouter(tags=["tasks"])
 
@@ -21,32 +21,37 @@ router = APIRouter(tags=["tasks"])
     "/tasks/{task_id}",
     operation_id="get_task",
     responses=responses(TaskResponse),
-    summary="What came of a command",
+    summary="Get the outcome of a command",
 )
 async def task(request: Request, task_id: Id) -> Response:
-    """`state` is pending, applied (`data` is that of the answer), refused (for a `reason`) or dead.
-    A batch is pending or done, and counts what came of its rows. What was sent by name through Celery and is
-    no command is refused; services and administrators find it, where it names its tenant."""
-    gateway = gateway_of(request)
-    asked = parse_id(task_id)
-    answered = (await gateway.ask(gateway.lookups.answers, [asked])).get(asked)
+    """Returns the outcome of a command or a batch. Outcomes never expire.
+
+    The `state` of a command is `pending`; `applied`, with the `data` of its response; `refused`, with a
+    `reason`; or `dead`. A batch is `pending` or `done` and counts the outcomes of its rows.
+
+    A Celery message that is no command is refused. Services and administrators of the tenant that it names
+    can read it.
+    """
+    api = state_of(request)
+    command_id = parse_id(task_id)
+    result = (await api.run_in_thread(api.queries.results, [command_id])).get(command_id)
     principal = principal_of(request)
-    if answered is None and (principal.is_service or principal.is_admin):
-        sent = await gateway.ask(gateway.lookups.sent_by_name, asked)
+    if result is None and (principal.is_service or principal.is_admin):
+        sent = await api.run_in_thread(api.queries.sent_by_name, command_id)
         if sent and sent.tenant_id == principal.tenant_id:
-            return said(sent.as_json())
-        batch = await gateway.ask(gateway.batches.outcome, task_id)
+            return data_response(sent.as_json())
+        batch = await api.run_in_thread(api.batches.outcome, task_id)
         if batch.tenant_id == principal.tenant_id:
-            return said(batch.as_json())
-    if answered is None or not _may_see(principal, answered):
-        raise Problem(404, "there is no such task")
-    return said(task_of(answered))
+            return data_response(batch.as_json())
+    if result is None or not _may_read(principal, result):
+        raise Problem(404, "no such task")
+    return data_response(task_data(result))
 
 
-def _may_see(principal: Principal, answered: Answered) -> bool:
-    """A user sees what it asked for, and what was asked for it."""
-    if answered.tenant_id != principal.tenant_id:
+def _may_read(principal: Principal, result: Result) -> bool:
+    """Return whether the principal may read the task. Users may read commands by them or for them."""
+    if result.tenant_id != principal.tenant_id:
         return False
     if principal.is_service or principal.is_admin:
         return True
-    return principal.subject in (answered.user_id, answered.actor)
+    return principal.subject in (result.user_id, result.actor)

@@ -1,4 +1,4 @@
-"""What an administrator may know of all accounts of the tenant."""
+"""Routes that read all accounts of the tenant, for administrators."""
 
 from typing import Annotated, Literal
 
@@ -8,20 +8,22 @@ from starlette.responses import Response
 
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses
-from pointledger.api.responses import paged, present
-from pointledger.api.schemas.envelope import said
+from pointledger.api.responses import page_response, present
+from pointledger.api.schemas.envelope import data_response
 from pointledger.api.schemas.parameters import PLAIN, EntityParam, Nothing, PageSize, TypeFilter
 from pointledger.api.schemas.points import PointAccountListResponse, PointTransactionListResponse
 from pointledger.api.schemas.queries import TenantStatsResponse
-from pointledger.api.state import gateway_of
+from pointledger.api.state import state_of
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
-MOST_PAGES = 1_000  # rows that a page steps over cost, and nobody turns so many pages
+MOST_PAGES = 1_000  # skipping rows is slow, and no client needs so many pages
 
-PageNumber = Annotated[int, Field(ge=1, le=MOST_PAGES), PLAIN, Query(description="From 1.")]
+PageNumber = Annotated[
+    int, Field(ge=1, le=MOST_PAGES), PLAIN, Query(description="The page's number, from 1.")
+]
 Status = Annotated[
-    Literal["active", "suspended", "closed"] | Nothing, Query(description="Only accounts of this status.")
+    Literal["active", "suspended", "closed"] | Nothing, Query(description="Only accounts with this status.")
 ]
 
 
@@ -29,25 +31,25 @@ Status = Annotated[
     "/points",
     operation_id="list_accounts",
     responses=responses(PointAccountListResponse),
-    summary="The tenant's accounts",
+    summary="List the tenant's accounts",
 )
 async def accounts(
     request: Request, page: PageNumber = 1, page_size: PageSize = 20, status: Status = None
 ) -> Response:
-    """By user id, each as it is now."""
-    gateway = gateway_of(request)
+    """Returns the current accounts, ordered by user id."""
+    api = state_of(request)
     tenant_id = principal_of(request).tenant_id
-    found = await gateway.ask(
-        gateway.lookups.page_of_accounts, tenant_id, page=page, page_size=page_size, status=status
+    found = await api.run_in_thread(
+        api.queries.page_of_accounts, tenant_id, page=page, page_size=page_size, status=status
     )
-    return paged(found, [present(item) for item in found.items], page=page, page_size=page_size)
+    return page_response(found, [present(item) for item in found.items], page=page, page_size=page_size)
 
 
 @router.get(
     "/points/transactions",
     operation_id="list_all_transactions",
     responses=responses(PointTransactionListResponse),
-    summary="The tenant's transactions",
+    summary="List the tenant's transactions",
 )
 async def transactions(
     request: Request,
@@ -56,16 +58,16 @@ async def transactions(
     type: TypeFilter = None,
     user_id: EntityParam = None,
 ) -> Response:
-    """Everybody's or one user's, newest first."""
-    gateway = gateway_of(request)
-    tenant_id, lookups = principal_of(request).tenant_id, gateway.lookups
+    """Returns the transactions of all users or one user, newest first."""
+    api = state_of(request)
+    tenant_id, queries = principal_of(request).tenant_id, api.queries
     if user_id is None:
-        found = await gateway.ask(
-            lookups.page_of_all_entries, tenant_id, page=page, page_size=page_size, type=type
+        found = await api.run_in_thread(
+            queries.page_of_all_entries, tenant_id, page=page, page_size=page_size, type=type
         )
     else:
-        found = await gateway.ask(
-            lookups.page_of_entries,
+        found = await api.run_in_thread(
+            queries.page_of_entries,
             tenant_id,
             user_id,
             page=page,
@@ -74,16 +76,18 @@ async def transactions(
             before=None,
         )
     items = [present(item) for item in found.items]
-    return paged(found, items, page=page, page_size=page_size)
+    return page_response(found, items, page=page, page_size=page_size)
 
 
 @router.get(
     "/points/stats",
     operation_id="get_tenant_stats",
     responses=responses(TenantStatsResponse),
-    summary="The tenant's figures",
+    summary="Get the tenant's statistics",
 )
 async def stats(request: Request) -> Response:
-    """Accounts, what is outstanding, and what the current month has brought."""
-    gateway = gateway_of(request)
-    return said(await gateway.ask(gateway.lookups.tenant_statistics, principal_of(request).tenant_id))
+    """Returns counts of accounts, outstanding points, totals and the current month."""
+    api = state_of(request)
+    return data_response(
+        await api.run_in_thread(api.queries.tenant_statistics, principal_of(request).tenant_id)
+    )

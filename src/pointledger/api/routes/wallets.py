@@ -1,4 +1,4 @@
-"""Money: what a user may know of its wallet. What changes it is among the commands."""
+"""Routes that read a user's wallet. `commands` has those that change it."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses
-from pointledger.api.responses import paged, present
-from pointledger.api.schemas.envelope import said
+from pointledger.api.responses import page_response, present
+from pointledger.api.schemas.envelope import data_response
 from pointledger.api.schemas.parameters import Cursor, Nothing, PageNumber, PageSize, UserId
 from pointledger.api.schemas.wallets import WalletResponse, WalletTransactionListResponse
-from pointledger.api.state import gateway_of
+from pointledger.api.state import state_of
 
 router = APIRouter(prefix="/wallets/{user_id}", tags=["wallets"])
 
@@ -20,19 +20,19 @@ MoneyType = Annotated[
 ]
 
 
-@router.get("", operation_id="get_wallet", responses=responses(WalletResponse), summary="A wallet")
+@router.get("", operation_id="get_wallet", responses=responses(WalletResponse), summary="Get a wallet")
 async def wallet(request: Request, user_id: UserId) -> Response:
-    """A user's money. `balance` is all of it, `frozen_balance` what of it is not available."""
-    gateway = gateway_of(request)
-    found = await gateway.ask(gateway.lookups.wallet, principal_of(request).tenant_id, user_id)
-    return said(present(found))
+    """Returns a user's money. `balance` includes `frozen_balance`, which is not available."""
+    api = state_of(request)
+    found = await api.run_in_thread(api.queries.wallet, principal_of(request).tenant_id, user_id)
+    return data_response(present(found))
 
 
 @router.get(
     "/transactions",
     operation_id="list_wallet_transactions",
     responses=responses(WalletTransactionListResponse),
-    summary="A wallet's transactions",
+    summary="List a wallet's transactions",
 )
 async def transactions(
     request: Request,
@@ -42,10 +42,10 @@ async def transactions(
     type: MoneyType = None,
     cursor: Cursor = None,
 ) -> Response:
-    """Newest first; beyond the end an empty page."""
-    gateway = gateway_of(request)
-    found = await gateway.ask(
-        gateway.lookups.page_of_wallet_entries,
+    """Returns the newest first. A page after the last one is empty."""
+    api = state_of(request)
+    found = await api.run_in_thread(
+        api.queries.page_of_wallet_entries,
         principal_of(request).tenant_id,
         user_id,
         page=page,
@@ -53,12 +53,12 @@ async def transactions(
         type=type,
         before=cursor,
     )
-    return paged(found, [_transaction(item) for item in found.items], page=page, page_size=page_size)
+    return page_response(found, [_transaction(item) for item in found.items], page=page, page_size=page_size)
 
 
 def _transaction(entry: dict[str, Any]) -> dict[str, Any]:
-    beside = {
+    fields = {
         "description": entry["reason"],
         "reference_id": entry["related_id"] or entry["idempotency_key"],
     }
-    return present(entry | beside)
+    return present(entry | fields)

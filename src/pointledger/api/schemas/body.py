@@ -1,4 +1,4 @@
-"""Bodies: strict JSON, once, at the door. What is let in is one object with the fields that the route has."""
+"""Reads request bodies: strict JSON, one object, only the fields that the route takes."""
 
 import asyncio
 import codecs
@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from pointledger.api.schemas.envelope import Problem
 from pointledger.domain.values.json_values import read_json
 
-MOST_BYTES = 64 * 1024  # the longest command is metadata of 16 KiB, a batch some thousand rows
-_MOST_SECONDS = 10  # whoever sends more slowly is not sending
+MOST_BYTES = 64 * 1024  # the largest command has 16 KiB of metadata; a batch of about a thousand rows fits
+_READ_SECONDS = 10  # 64 KiB take that long only on a stalled connection
 
 _JSON_TYPES = ("application/json", "application/json;charset=utf-8")
 
@@ -19,20 +19,23 @@ _JSON_TYPES = ("application/json", "application/json;charset=utf-8")
 async def read_object(
     request: Request, fields: Collection[str] | None = None, *, decimals: bool = False
 ) -> dict[str, Any]:
-    """The body's object. `fields`: what it may have, unless somebody else looks; `decimals`: numbers with a
-    point become Decimal. Raises Problem 400, 408, 413, 415."""
+    """Read the body's object. Raises Problem 400, 408, 413, 415.
+
+    `fields` are the allowed fields; None if the caller checks them. With `decimals`, numbers with a decimal
+    point become Decimal.
+    """
     _check_headers(request)
     try:
-        content = (await _read(request)).removeprefix(codecs.BOM_UTF8)  # some writers of .NET begin so
+        content = (await _read(request)).removeprefix(codecs.BOM_UTF8)  # .NET writes a byte order mark
         found = read_json(content, decimals=decimals)
-    except ValueError:  # its message may show what came
+    except ValueError:  # its message may contain parts of the body
         raise Problem(
-            400, "body: must be JSON in UTF-8, each name once, no NaN, no number beyond measure"
+            400, "body: must be JSON in UTF-8 with unique names, without NaN or huge numbers"
         ) from None
     if not isinstance(found, dict):
         raise Problem(400, "body: must be a JSON object")
     if fields is not None and not found.keys() <= set(fields):
-        raise Problem(400, f"body: has fields other than {', '.join(sorted(fields))}")
+        raise Problem(400, f"body: may only have the fields {', '.join(sorted(fields))}")
     return found
 
 
@@ -42,7 +45,7 @@ def _check_headers(request: Request) -> None:
     if kind not in _JSON_TYPES:
         raise Problem(415, "Content-Type: must be application/json in UTF-8")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(415, "Content-Encoding: bodies are not compressed")
+        raise Problem(415, "Content-Encoding: compressed bodies are not supported")
     length = request.headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise Problem(400, "Content-Length: must be a number")
@@ -53,18 +56,18 @@ def _check_headers(request: Request) -> None:
 async def _read(request: Request) -> bytes:
     body = bytearray()
     try:
-        async with asyncio.timeout(_MOST_SECONDS):
+        async with asyncio.timeout(_READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MOST_BYTES:
                     raise _too_large()
     except TimeoutError:
-        raise Problem(408, "the body did not come in time", headers={"Connection": "close"}) from None
+        raise Problem(408, "the body did not arrive in time", headers={"Connection": "close"}) from None
     except ClientDisconnect:
-        raise Problem(400, "the body did not come to its end") from None
+        raise Problem(400, "the connection was closed before the end of the body") from None
     return bytes(body)
 
 
 def _too_large() -> Problem:
-    # The rest is not read, so nothing more can come through this connection.
+    # The rest of the body is not read, so the connection cannot be reused.
     return Problem(413, f"body: at most {MOST_BYTES} bytes", headers={"Connection": "close"})

@@ -1,4 +1,4 @@
-"""The shapes of what commands did, and of tasks and batches."""
+"""Schemas of the results of commands, of tasks and of batches."""
 
 from typing import Annotated, Literal
 
@@ -25,28 +25,34 @@ from pointledger.api.schemas.wallets import ManualAdjustResult, WalletTransactio
 
 
 class PointOperationData(BaseModel):
-    """What a command did: the account as it left it, and the transactions that it wrote. `transaction` is
-    the first of `transactions`. The other fields are those of the kinds that are named."""
+    """The result of a command: the account afterwards and the new transactions. `transaction` is the first of
+    `transactions`. The descriptions of the other fields name the command kinds that have them."""
 
     account: PointAccountResponse
     points_earned: Annotated[Points, Field(description="earn, apply-rule, import-opening-balance")] = OPTIONAL
     transaction: PointTransactionResponse = OPTIONAL
 
     transactions: list[PointTransactionResponse] = OPTIONAL
-    grants: Annotated[list[RuleGrant], Field(description="apply-rule: rule by rule")] = OPTIONAL
-    more_skipped: Annotated[Count, Field(description="apply-rule: rules that `grants` leaves out")] = OPTIONAL
+    grants: Annotated[list[RuleGrant], Field(description="apply-rule: one for each rule")] = OPTIONAL
+    more_skipped: Annotated[
+        Count, Field(description="apply-rule: the number of skipped rules that `grants` leaves out")
+    ] = OPTIONAL
     hold_id: Annotated[Ulid, Field(description="freeze")] = OPTIONAL
     points_captured: Annotated[Points, Field(description="confirm-deduction")] = OPTIONAL
     points_released: Annotated[
         Points, Field(description="confirm-deduction, unfreeze, release-holds-due")
     ] = OPTIONAL
     requested: Annotated[Points, Field(description="expire, clawback")] = OPTIONAL
-    settled: Annotated[Points, Field(description="expire: what was available of it")] = OPTIONAL
-    ratio: Annotated[str, Field(description="expire: settled by requested", examples=["0.5"])] = OPTIONAL
+    settled: Annotated[Points, Field(description="expire: the available part of it")] = OPTIONAL
+    ratio: Annotated[str, Field(description="expire: `settled` divided by `requested`", examples=["0.5"])] = (
+        OPTIONAL
+    )
     status_before: Annotated[AccountStatus, Field(description="set-status")] = OPTIONAL
     points_forfeited: Annotated[Points, Field(description="set-status, erase-user")] = OPTIONAL
-    points_exchanged: Annotated[Points, Field(description="exchange: what it cost")] = OPTIONAL
-    points_left: Annotated[Points, Field(description="exchange: what of the amount stayed")] = OPTIONAL
+    points_exchanged: Annotated[Points, Field(description="exchange: the points it cost")] = OPTIONAL
+    points_left: Annotated[
+        Points, Field(description="exchange: the part of the amount that was not exchanged")
+    ] = OPTIONAL
     coupon: Annotated[Coupon, Field(description="exchange for a coupon")] = OPTIONAL
     wallet: Annotated[WalletView, Field(description="exchange for money")] = OPTIONAL
     wallet_transaction: Annotated[WalletTransaction, Field(description="exchange for money")] = OPTIONAL
@@ -69,15 +75,15 @@ class PointOperationData(BaseModel):
 
 
 class PointOperationResponse(Head):
-    """A command was applied."""
+    """The command was applied."""
 
     data: PointOperationData
 
 
 class Task(BaseModel):
-    """A command and what came of it. `reason` and `message` say why it was refused, `data` what it did when
-    it is applied; what does not apply is null. A message that came by name and is no command was never
-    accepted, and may have no kind."""
+    """A command and its outcome. `reason` and `message` explain a refusal; `data` is the result of an applied
+    command. Fields that do not apply are null. A Celery message that is no command was never accepted and may
+    have no kind."""
 
     task_id: Ulid
     tenant_id: Tenant
@@ -91,7 +97,7 @@ class Task(BaseModel):
 
 
 class BatchTask(BaseModel):
-    """A batch and how many of its rows came to what; `refused`: by reason."""
+    """A batch and the number of its rows for each outcome. `refused` counts them by reason."""
 
     batch_id: Ulid
     tenant_id: Tenant
@@ -106,19 +112,19 @@ class BatchTask(BaseModel):
 
 
 class TaskResponse(Head):
-    """A command or a batch, and what came of it."""
+    """A command or a batch, and its outcome."""
 
     data: Task | BatchTask
 
 
 class BatchReceipt(BaseModel):
-    """What was accepted: the batch, which is a task too, and a task for each row, in their order."""
+    """An accepted batch, which is a task too, and one task for each row, in order."""
 
     batch_id: Ulid
     task_ids: list[Ulid]
 
 
 class BatchAcceptedResponse(Head):
-    """A batch was accepted."""
+    """The batch was accepted."""
 
     data: BatchReceipt

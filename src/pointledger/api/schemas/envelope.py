@@ -1,4 +1,4 @@
-"""The form of every answer: `{code, message, timestamp, data | items}`, refusals with `reason`."""
+"""Builds responses: `{code, message, timestamp, data | items}`, and `reason` for refusals."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ OK = "success"
 
 
 class Problem(Exception):
-    """A request that is answered with an error: its status, and a message that shows nothing of what came."""
+    """An error response. Its message never contains data from the request."""
 
     def __init__(
         self,
@@ -32,15 +32,15 @@ class Problem(Exception):
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)
 
-    def answer(self, at: datetime | None = None) -> Response:
-        """The response."""
+    def response(self, at: datetime | None = None) -> Response:
+        """Build the response."""
         body = _head(self.status, self.message, at)
         if self.reason:
             body["reason"] = self.reason
         return _response(body, self.status, self.headers)
 
 
-def said(
+def data_response(
     data: object,
     *,
     status: int = 200,
@@ -48,14 +48,14 @@ def said(
     at: datetime | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An answer with one thing in it. `at`: its timestamp, if not now."""
+    """Build a response with `data`. `at` is its timestamp, by default now."""
     return _response(_head(status, message, at) | {"data": data}, status, headers)
 
 
-def listed(
+def list_response(
     items: Sequence[object], *, total: int, page: int, page_size: int, next_cursor: str | None = None
 ) -> Response:
-    """A page of a list; `total`: how many there are in all."""
+    """Build a response with a page of a list. `total` counts the items of all pages."""
     pages = -(-total // page_size)
     pagination = {
         "page": page,
@@ -75,6 +75,6 @@ def _head(status: int, message: str, at: datetime | None) -> dict[str, Any]:
 
 
 def _response(body: dict[str, Any], status: int, headers: Mapping[str, str] | None) -> Response:
-    # What is a person's is no cache's.
-    kept = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | dict(headers or {})
-    return Response(write_json(body), status, kept, "application/json")
+    # Responses contain personal data, so caches must not store them.
+    all_headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | dict(headers or {})
+    return Response(write_json(body), status, all_headers, "application/json")

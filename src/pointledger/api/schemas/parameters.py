@@ -1,4 +1,4 @@
-"""Parameters in the address, read to the letter."""
+"""Path and query parameters, parsed strictly."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -10,15 +10,15 @@ from pydantic.json_schema import SkipJsonSchema
 from pointledger.domain.values.fields import ENTITY_PATTERN, ID_PATTERN
 
 MOST_PAGE_SIZE = 100
-MOST_PAGES = 1_000_000_000  # their product with a page's size is far from overflowing
-MOST_CURSOR = 10**18  # beyond every account's version
+MOST_PAGES = 1_000_000_000  # times a page's size, this is far below a bigint's limit
+MOST_CURSOR = 10**18  # above the version of any account
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
-Nothing = SkipJsonSchema[None]  # left out: a parameter in an address is never null
+Nothing = SkipJsonSchema[None]  # the parameter may be left out, but a URL cannot contain null
 
 
 def _plain_number(value: Any) -> Any:
-    """Digits and nothing else; pydantic alone would take spaces, signs, underscores and other scripts."""
+    """Allow digits only. Pydantic alone also accepts spaces, signs, underscores and other scripts."""
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
         raise ValueError("must be a whole number in digits")
     return value
@@ -28,15 +28,19 @@ PLAIN = BeforeValidator(_plain_number)
 
 UserId = Annotated[str, Path(pattern=ENTITY_PATTERN, description="The user's id.", examples=["anna"])]
 Entity = Annotated[str, Field(pattern=ENTITY_PATTERN)]
-EntityParam = Annotated[Entity | Nothing, Query(description="Only of this user.", examples=["anna"])]
+EntityParam = Annotated[
+    Entity | Nothing, Query(description="Only transactions of this user.", examples=["anna"])
+]
 Id = Annotated[
     str, Path(pattern=ID_PATTERN, description="A ULID or a UUID.", examples=["01M7YS5T0G1V9RJ7Y6C6V2Q3XA"])
 ]
-PageNumber = Annotated[int, Field(ge=1, le=MOST_PAGES), PLAIN, Query(description="From 1.")]
-PageSize = Annotated[int, Field(ge=1, le=MOST_PAGE_SIZE), PLAIN, Query(description="Items of a page.")]
+PageNumber = Annotated[
+    int, Field(ge=1, le=MOST_PAGES), PLAIN, Query(description="The page's number, from 1.")
+]
+PageSize = Annotated[int, Field(ge=1, le=MOST_PAGE_SIZE), PLAIN, Query(description="Items per page.")]
 Cursor = Annotated[
     Annotated[int, Field(ge=1, le=MOST_CURSOR), PLAIN] | Nothing,
-    Query(description="`next_cursor` of the page before; instead of `page`."),
+    Query(description="The `next_cursor` of the previous page. Replaces `page`."),
 ]
 Type = Literal["earn", "spend", "expire", "freeze", "unfreeze", "refund", "adjust"]
 TypeFilter = Annotated[Type | Nothing, Query(description="Only transactions of this type.")]

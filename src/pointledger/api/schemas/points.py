@@ -1,8 +1,6 @@
-"""The shapes of answers, for the description at /openapi.json: the envelope, accounts, transactions. Names
-and fields are those of the API's pages; what they do not have stands below theirs.
+"""Schemas of responses: the envelope, accounts and transactions.
 
-A field that has no value is left out, so in a shape it is optional and not null. The few that are null
-instead say so.
+A field without a value is left out, so it is optional and not null. The few fields that can be null say so.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -11,12 +9,12 @@ from pydantic import BaseModel, Field
 
 from pointledger.api.schemas.status_codes import OF_REASON
 from pointledger.domain.commands import KINDS
-from pointledger.domain.events.celery_messages import TaskReject
+from pointledger.domain.events.celery_rejections import TaskReject
 from pointledger.domain.events.outgoing import EVENT_TYPES
 from pointledger.domain.program.expiry_policy import Mode, Round
 from pointledger.domain.values.money import SCALES
 
-OPTIONAL: Any = None  # the default of a field that may be left out; it is never null
+OPTIONAL: Any = None  # the default of a field that may be left out but is never null
 
 Points = Annotated[int, Field(ge=0, examples=[1500])]
 Delta = Annotated[int, Field(examples=[-50])]
@@ -44,7 +42,7 @@ Subtype = Literal[
     "timeout",
 ]  # fmt: skip
 
-# Those that are shown in more than one place, by the name that the description gives them.
+# Enumerations that several schemas share, by their name in the OpenAPI document.
 ENUMERATIONS: dict[str, list[str]] = {
     "AccountStatus": list(get_args(AccountStatus)),
     "CommandKind": sorted(KINDS),
@@ -60,7 +58,7 @@ ENUMERATIONS: dict[str, list[str]] = {
 
 
 class Head(BaseModel):
-    """What every answer has. `code` is the status."""
+    """The fields of every response. `code` is the HTTP status."""
 
     code: Annotated[int, Field(examples=[200])]
     message: Annotated[str, Field(examples=["success"])]
@@ -68,17 +66,18 @@ class Head(BaseModel):
 
 
 class SimpleResponse(Head):
-    """An error. A refusal of the ledger's has its `reason`, which is stable; the message is for people."""
+    """An error. A refusal has a stable `reason`. The message is for people and may change."""
 
     reason: Reason = OPTIONAL
 
 
 class PointAccountResponse(BaseModel):
-    """An account: points of one user within a tenant. `balance` is available: neither frozen nor pending.
+    """An account: the points of one user within a tenant. `balance` is available, without frozen or pending
+    points.
 
-    Look-ups tell of the account as it is at `as_of`: what a spend would find. What its transactions record
-    stands beside, and differs while something has come due that no sweep has recorded yet. The answer to a
-    command has neither: it tells what the command left."""
+    Queries return the account as a spend at `as_of` would find it. The `recorded_...` fields contain the
+    sums of its transactions. They differ while points have come due that no periodic job has recorded yet.
+    The response to a command has neither: it contains the account as the command left it."""
 
     balance: Points
     created_at: Moment
@@ -93,7 +92,7 @@ class PointAccountResponse(BaseModel):
     total_spent: Points
     updated_at: Moment
     user_id: User
-    version: Annotated[Count, Field(description="How many transactions the account has.")]
+    version: Annotated[Count, Field(description="The number of the account's transactions.")]
 
     pending_balance: Points
     debt: Points
@@ -103,8 +102,10 @@ class PointAccountResponse(BaseModel):
     total_adjusted_in: Points
     total_adjusted_out: Points
     total_clawed_back: Points
-    expiry_exempt: Annotated[bool, Field(description="Time takes nothing from the account.")] = OPTIONAL
-    expires_not_before: Annotated[Moment, Field(description="What is due waits until then.")] = OPTIONAL
+    expiry_exempt: Annotated[bool, Field(description="The account's points do not expire.")] = OPTIONAL
+    expires_not_before: Annotated[Moment, Field(description="Points do not expire before this time.")] = (
+        OPTIONAL
+    )
     as_of: Moment = OPTIONAL
     recorded_balance: Points = OPTIONAL
     recorded_frozen_balance: Points = OPTIONAL
@@ -114,11 +115,11 @@ class PointAccountResponse(BaseModel):
 
 
 class PointTransactionResponse(BaseModel):
-    """An entry of the ledger: it never changes. `delta...` and what stands below them is told by look-ups
-    only, not by the answer to a command."""
+    """An entry of the ledger, which never changes. Only queries return `delta...` and the fields below them;
+    the response to a command does not."""
 
     account_id: Ulid
-    amount: Annotated[Points, Field(description="Always above 0; `delta` has the direction.")]
+    amount: Annotated[Points, Field(description="Always above 0. The sign of `delta` shows the direction.")]
     balance_after: Points
     balance_before: Points
     created_at: Moment
@@ -127,7 +128,7 @@ class PointTransactionResponse(BaseModel):
     id: Ulid
     idempotency_key: str = OPTIONAL
     reason: str = OPTIONAL
-    related_id: Annotated[Ulid, Field(description="The transaction or hold that this one is about.")] = (
+    related_id: Annotated[Ulid, Field(description="The transaction or hold that this one refers to.")] = (
         OPTIONAL
     )
     source: str = OPTIONAL
@@ -136,7 +137,7 @@ class PointTransactionResponse(BaseModel):
     updated_at: Moment
     user_id: User
 
-    seq: Annotated[int, Field(ge=1, description="Its number in its account, without gaps.")]
+    seq: Annotated[int, Field(ge=1, description="Its number in the account, without gaps.")]
     subtype: Subtype
     frozen_before: Points = OPTIONAL
     frozen_after: Points = OPTIONAL
@@ -151,30 +152,30 @@ class PointTransactionResponse(BaseModel):
 
 
 class RuleGrant(BaseModel):
-    """What a rule wanted to grant for an event and what was granted; or why it was `skipped`."""
+    """The points that a rule would grant for an event and those that it granted, or why it was `skipped`."""
 
     rule_id: Ulid
     rule: Annotated[str, Field(description="The rule's name.")]
     rule_version: Count
     wanted: Points = OPTIONAL
     granted: Points = OPTIONAL
-    held_by: Annotated[
-        str, Field(description="The limit that held back the rest.", examples=["user/day/points"])
+    limited_by: Annotated[
+        str, Field(description="The limit that capped the grant.", examples=["user/day/points"])
     ] = OPTIONAL
-    activates_at: Annotated[Moment, Field(description="Until then the points are pending.")] = OPTIONAL
+    activates_at: Annotated[Moment, Field(description="The points are pending until this time.")] = OPTIONAL
     skipped: Literal["disabled", "window", "condition", "field", "error", "stacking"] = OPTIONAL
-    because: Annotated[str, Field(description="The field, the error or the rule that was why.")] = OPTIONAL
+    detail: Annotated[str, Field(description="The field, error or rule that caused the skip.")] = OPTIONAL
 
 
 class Coupon(BaseModel):
-    """What points were exchanged for. `code` is the transaction's id."""
+    """A coupon that points were exchanged for. `code` is the transaction's id."""
 
     code: Ulid
     points: Points
 
 
 class MovedLot(BaseModel):
-    """A lot whose expiry was moved. Null: never."""
+    """A lot whose expiry was moved. Null means that it never expires."""
 
     lot_id: Ulid
     expires_at_before: Moment | None
@@ -182,14 +183,14 @@ class MovedLot(BaseModel):
 
 
 class PendingTask(BaseModel):
-    """A command that is accepted and waits."""
+    """A pending command."""
 
     task_id: Ulid
     state: Literal["pending"]
 
 
 class PendingResponse(Head):
-    """Accepted; the header Location says where its outcome will be."""
+    """The command was accepted. The `Location` header names its task."""
 
     data: PendingTask
 
@@ -207,8 +208,8 @@ class TransactionResponse(Head):
 
 
 class PageInfo(BaseModel):
-    """Where a page stands. `next_cursor` goes into `cursor` for the next one, whatever is written meanwhile;
-    null at the end, and where there are no cursors."""
+    """The position of a page. Send `next_cursor` as `cursor` to get the next page; new items do not shift it.
+    Null at the end, and for lists without cursors."""
 
     has_next: bool
     has_prev: bool
@@ -221,7 +222,7 @@ class PageInfo(BaseModel):
 
 
 class ListResponse(Head):
-    """A page of a list. `total`: how many there are in all."""
+    """A page of a list. `total` counts the items of all pages."""
 
     items: list[dict[str, Any]]
     total: Count
@@ -235,6 +236,6 @@ class PointTransactionListResponse(ListResponse):
 
 
 class PointAccountListResponse(ListResponse):
-    """A page of accounts, by user id."""
+    """A page of accounts, ordered by user id."""
 
     items: list[PointAccountResponse]  # type: ignore[assignment]  # narrower

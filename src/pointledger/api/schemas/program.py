@@ -1,4 +1,4 @@
-"""The shapes of a tenant's configuration and rules, from the models that keep them."""
+"""Schemas of a tenant's configuration and rules, built from the domain's models."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ _VERSION = Annotated[int, Field(ge=1, description="Each change is a new version.
 TenantConfig = model_of("TenantConfig", "The tenant's configuration, in the form that PUT takes.", _CONFIG)
 SavedTenantConfig = model_of(
     "SavedTenantConfig",
-    "The tenant's configuration as it was saved.",
+    "The saved configuration.",
     _CONFIG | {"version": (_VERSION, ...)},
 )
 
@@ -27,13 +27,13 @@ class ConfigResponse(Head):
 
 
 class SavedConfigResponse(Head):
-    """The tenant's configuration as it was saved."""
+    """The saved configuration."""
 
     data: SavedTenantConfig  # type: ignore[valid-type]
 
 
 class Rule(RuleBody):
-    """A rule in its nested form. `in_force_from`: null for the first version, in force since ever."""
+    """A rule in its nested form. `in_force_from` is null for the first version, which has no start."""
 
     id: Ulid
     version: _VERSION
@@ -47,6 +47,6 @@ class RuleResponse(Head):
 
 
 class RuleListResponse(ListResponse):
-    """Rules, in the order in which they are tried."""
+    """Rules in evaluation order."""
 
     items: list[Rule]  # type: ignore[assignment]  # narrower

@@ -1,4 +1,4 @@
-"""The shapes of what may be asked besides: figures, expiry, risk, dry runs, acts, integrity, health."""
+"""Schemas of further queries: statistics, expiry, risk, dry runs, audit log, verification, health."""
 
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ Month = Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}$", examples=["2026-03"]
 
 
 class KindFigures(BaseModel):
-    """Transactions and points of a type and subtype."""
+    """Transactions and points of one type and subtype."""
 
     type: TransactionType
     subtype: Subtype
@@ -34,13 +34,13 @@ class KindFigures(BaseModel):
 
 
 class MonthFigures(KindFigures):
-    """Those of one month of the tenant's calendar, by when they happened."""
+    """Transactions and points of one month of the tenant's calendar, by `occurred_at`."""
 
     month: Month
 
 
 class RuleFigures(BaseModel):
-    """What a rule has granted. `rule`: its name."""
+    """The points that a rule has granted. `rule` is its name."""
 
     rule_id: Ulid
     rule: str
@@ -49,7 +49,8 @@ class RuleFigures(BaseModel):
 
 
 class UserRuleFigures(RuleFigures):
-    """What a rule has granted a user; `pending`: what of it is not available yet, now and as recorded."""
+    """The points that a rule has granted a user. `pending` of them are not available yet;
+    `recorded_pending` is the recorded number."""
 
     pending: Points
     recorded_pending: Points
@@ -57,7 +58,7 @@ class UserRuleFigures(RuleFigures):
 
 
 class UserStats(BaseModel):
-    """A user's figures."""
+    """A user's statistics."""
 
     account: PointAccountResponse
     by_month: Annotated[list[MonthFigures], Field(description="The last twelve months, newest first.")]
@@ -65,13 +66,13 @@ class UserStats(BaseModel):
 
 
 class UserStatsResponse(Head):
-    """A user's figures."""
+    """A user's statistics."""
 
     data: UserStats
 
 
 class AccountSums(BaseModel):
-    """What the tenant's accounts add up to."""
+    """The sums of the tenant's accounts."""
 
     balance: Points = OPTIONAL
     frozen_balance: Points = OPTIONAL
@@ -89,9 +90,9 @@ class AccountSums(BaseModel):
 
 
 class TenantStats(BaseModel):
-    """The tenant's figures at `as_of`, and beside them as they are recorded. `accounts`: by status;
-    `outstanding`: what users have, frozen and pending points included; `totals` is empty while there is no
-    account; `this_month` and `by_rule` are what was recorded this month."""
+    """The tenant's statistics at `as_of`, and as recorded. `accounts` counts by status. `outstanding`
+    includes frozen and pending points. `totals` is empty if there is no account. `this_month` and `by_rule`
+    count what was recorded this month."""
 
     tenant_id: Tenant
     as_of: Moment
@@ -107,14 +108,14 @@ class TenantStats(BaseModel):
 
 
 class TenantStatsResponse(Head):
-    """The tenant's figures."""
+    """The tenant's statistics."""
 
     data: TenantStats
 
 
 class ExpiringLot(BaseModel):
-    """Points that expire together. `amount`: how many there were at first. Of points whose hold has timed out
-    the lot may not be recorded yet: then `id` and `entry_id` are null."""
+    """Points that expire together. `amount` is their original number. If a hold has timed out, its lot may
+    not be recorded yet; then `id` and `entry_id` are null."""
 
     id: Ulid | None
     points: Points
@@ -122,12 +123,12 @@ class ExpiringLot(BaseModel):
     earned_at: Moment
     expires_at: Moment
     entry_id: Ulid | None
-    origin_id: Annotated[Ulid, Field(description="The transaction that first brought the points.")]
+    origin_id: Annotated[Ulid, Field(description="The transaction that first granted the points.")]
 
 
 class Expiring(BaseModel):
-    """What expires by `until`, as the account is at `asked_at`: `points` and `lots_in_all` count all, `lots`
-    are the first ten thousand. `recorded_points` counts the lots as they are recorded."""
+    """The points that expire by `until`, given the account at `asked_at`. `points` and `lots_in_all` count
+    all lots; `lots` has the first ten thousand. `recorded_points` counts the recorded lots."""
 
     user_id: User
     asked_at: Moment
@@ -142,13 +143,14 @@ class Expiring(BaseModel):
 
 
 class ExpiringResponse(Head):
-    """What expires soon."""
+    """Points that expire soon."""
 
     data: Expiring
 
 
 class RiskFactor(BaseModel):
-    """One fact: its `value`, how alarming that is (`level`), the most it adds (`weight`) and what it adds."""
+    """A factor of the score: its `value`, the risk of that value (`level`), the most points that it can add
+    (`weight`) and the points that it adds."""
 
     name: Annotated[str, Field(examples=["transfers_last_day"])]
     value: float
@@ -158,7 +160,7 @@ class RiskFactor(BaseModel):
 
 
 class RiskScore(BaseModel):
-    """How suspicious an account is. It decides nothing."""
+    """An account's risk score. No command depends on it."""
 
     user_id: User
     score: Annotated[int, Field(ge=0, le=100)]
@@ -166,20 +168,21 @@ class RiskScore(BaseModel):
 
 
 class RiskScoreResponse(Head):
-    """How suspicious an account is."""
+    """An account's risk score."""
 
     data: RiskScore
 
 
 class RuleTrial(RuleGrant):
-    """What a rule would grant, and what each of its limits has left before."""
+    """The points that a rule would grant, and what each of its limits has left before the event."""
 
     left: Annotated[dict[str, Count], Field(examples=[{"user/day/points": 300}])] = OPTIONAL
 
 
 class DryRun(BaseModel):
-    """What an event would bring. `applied`: not refused; `effective_rates`: for each field that a granting
-    rule counts, the points per unit of it; `left_today`: of the tenant's daily limit, null where none is."""
+    """The result of a dry run. `applied` is false if the event would be refused. `effective_rates` has the
+    points per unit for each field that a granting rule uses. `left_today` is what the tenant's daily limit
+    has left, or null without a limit."""
 
     applied: bool
     reason: Reason | None
@@ -191,14 +194,14 @@ class DryRun(BaseModel):
 
 
 class DryRunResponse(Head):
-    """What an event would bring."""
+    """The result of a dry run."""
 
     data: DryRun
 
 
-class Act(BaseModel):
-    """What an administrator did or tried. `before` and `after`: what it was about, as it stood; a command's
-    `request_hash` is that of its content."""
+class AuditRecord(BaseModel):
+    """An administrator's action, applied or refused. `before` and `after` are the states of the changed
+    object. `request_hash` is the hash of the command's content."""
 
     id: Ulid
     tenant_id: Tenant
@@ -208,29 +211,29 @@ class Act(BaseModel):
     user_id: User = OPTIONAL
     command_id: Ulid = OPTIONAL
     state: Literal["applied", "refused"]
-    refusal: Annotated[str, Field(description="Why it was refused.")] = OPTIONAL
+    refusal: Annotated[str, Field(description="The reason of the refusal.")] = OPTIONAL
     before: dict[str, Any] = OPTIONAL
     after: dict[str, Any] = OPTIONAL
     request_hash: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     recorded_at: Moment
 
 
-class ActListResponse(ListResponse):
-    """A page of acts, the latest first."""
+class AuditRecordListResponse(ListResponse):
+    """A page of audit records, newest first."""
 
-    items: list[Act]  # type: ignore[assignment]  # narrower
+    items: list[AuditRecord]  # type: ignore[assignment]  # narrower
 
 
 class InvariantFindings(BaseModel):
-    """Something that must be true, and the rows that belie it: none where all is well."""
+    """An invariant and the rows that violate it."""
 
     id: Annotated[str, Field(examples=["I2"])]
     name: str
     rows: list[dict[str, Any]]
 
 
-class Integrity(BaseModel):
-    """Whether an account is sound, and everything that was asked of it. `entries`: its transactions."""
+class AccountReport(BaseModel):
+    """The result of verifying an account. `entries` counts its transactions."""
 
     account_id: Ulid
     user_id: User
@@ -239,19 +242,19 @@ class Integrity(BaseModel):
     invariants: list[InvariantFindings]
 
 
-class IntegrityResponse(Head):
-    """Whether an account is sound."""
+class AccountReportResponse(Head):
+    """The result of verifying an account."""
 
-    data: Integrity
+    data: AccountReport
 
 
 class Health(BaseModel):
-    """The gateway is well."""
+    """The server is healthy."""
 
     status: Literal["ok"]
 
 
 class HealthResponse(Head):
-    """The gateway is well."""
+    """The server is healthy."""
 
     data: Health

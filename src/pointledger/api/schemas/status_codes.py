@@ -1,4 +1,4 @@
-"""Which status answers what: the one table. Refusals go by their reason, failures by their class."""
+"""The HTTP status of every refusal, by reason, and of every failure, by exception class."""
 
 from pointledger import errors
 from pointledger.domain.commands.outcomes import CANCELLED, IDEMPOTENCY_KEY_REUSED, INVALID_COMMAND, Reason
@@ -33,19 +33,19 @@ OF_REASON: dict[str, int] = {
     IDEMPOTENCY_KEY_REUSED: 422,
 }
 
-UNAVAILABLE = 503  # what the machine or its operator must put right; asking again is right
+UNAVAILABLE = 503  # a failure on the server's side; a retry can succeed
 
-# Status and what is said; a failure that is not here is the machine's.
+# Status, message and reason. A failure that is not in the table is UNAVAILABLE.
 OF_FAILURE: dict[type[errors.LedgerError], tuple[int, str, str | None]] = {
     errors.InvalidCommand: (400, "the request is invalid", None),
     errors.InvalidTenant: (400, "the configuration is invalid", None),
     errors.InvalidRule: (400, "the rule is invalid", None),
-    errors.TenantMissing: (404, "there is no such tenant", Reason.TENANT_UNKNOWN),
-    errors.AccountMissing: (404, "there is no such account", Reason.ACCOUNT_NOT_FOUND),
-    errors.EntryMissing: (404, "there is no such transaction", None),
-    errors.HoldMissing: (404, "there is no such hold", None),
-    errors.WalletMissing: (404, "there is no such wallet", Reason.WALLET_NOT_FOUND),
-    errors.BatchMissing: (404, "there is no such task", None),
+    errors.TenantMissing: (404, "no such tenant", Reason.TENANT_UNKNOWN),
+    errors.AccountMissing: (404, "no such account", Reason.ACCOUNT_NOT_FOUND),
+    errors.EntryMissing: (404, "no such transaction", None),
+    errors.HoldMissing: (404, "no such hold", None),
+    errors.WalletMissing: (404, "no such wallet", Reason.WALLET_NOT_FOUND),
+    errors.BatchMissing: (404, "no such task", None),
     errors.NotCashEquivalent: (409, "points of this type have no cash value", None),
     errors.IdempotencyKeyReused: (
         422,

@@ -1,4 +1,4 @@
-"""The shapes of answers about money, with the names and fields of the API's pages."""
+"""Schemas of responses about money."""
 
 from typing import Annotated, Literal
 
@@ -22,8 +22,8 @@ Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(SCALES)}, exam
 
 
 class WalletView(BaseModel):
-    """A user's money in one currency; amounts are text, with all decimals of the currency. `balance` is all
-    of it. `available` and the totals are told by look-ups only."""
+    """A user's money in one currency. Amounts are strings with all decimals of the currency. `balance`
+    includes frozen money. Only queries return `available` and the totals."""
 
     application_id: str = OPTIONAL
     balance: Money
@@ -36,7 +36,7 @@ class WalletView(BaseModel):
     user_id: User
     wallet_id: Ulid
 
-    version: Annotated[Count, Field(description="How many transactions the wallet has.")]
+    version: Annotated[Count, Field(description="The number of the wallet's transactions.")]
     available: Money = OPTIONAL
     total_deposited: Money = OPTIONAL
     total_withdrawn: Money = OPTIONAL
@@ -44,24 +44,26 @@ class WalletView(BaseModel):
 
 
 class WalletTransaction(BaseModel):
-    """An entry on a wallet: it never changes. What stands below `seq` is told by look-ups only."""
+    """An entry of a wallet, which never changes. Only queries return the fields below `seq`."""
 
     amount: Money
     balance_after: Money
     balance_before: Money
     created_at: Moment
     currency: Currency
-    description: Annotated[str, Field(description="Why, as the command says.")] = OPTIONAL
+    description: Annotated[str, Field(description="The command's reason.")] = OPTIONAL
     id: Ulid
     reference_id: Annotated[
-        str, Field(description="The transaction of points that paid for it; else the idempotency key.")
+        str, Field(description="The transaction of the points that paid for it, or else the idempotency key.")
     ] = OPTIONAL
     status: Literal["completed"]
     type: Literal["deposit", "withdraw", "exchange"]
     wallet_id: Ulid
 
-    related_id: Annotated[Ulid, Field(description="The transaction of points that paid for it.")] = OPTIONAL
-    seq: Annotated[int, Field(ge=1, description="Its number in its wallet, without gaps.")]
+    related_id: Annotated[Ulid, Field(description="The transaction of the points that paid for it.")] = (
+        OPTIONAL
+    )
+    seq: Annotated[int, Field(ge=1, description="Its number in the wallet, without gaps.")]
     user_id: User = OPTIONAL
     delta: Annotated[str, Field(examples=["-5.00"])] = OPTIONAL
     actor: str = OPTIONAL
@@ -78,14 +80,14 @@ class WalletResponse(Head):
 
 
 class ManualAdjustResult(BaseModel):
-    """What an adjustment did."""
+    """The result of an adjustment."""
 
     transaction: WalletTransaction
     wallet: WalletView
 
 
 class AdjustBalanceResponse(Head):
-    """An adjustment was applied."""
+    """The adjustment was applied."""
 
     data: ManualAdjustResult
 
@@ -97,8 +99,8 @@ class WalletTransactionListResponse(ListResponse):
 
 
 class CashValue(BaseModel):
-    """What the available balance is worth, rounded down; `is_exact`: nothing was cut off. `balance` can be
-    spent at `as_of`; `recorded_balance` is what is recorded."""
+    """The cash value of the available balance, rounded down. `is_exact` is true if rounding cut nothing off.
+    `balance` can be spent at `as_of`; `recorded_balance` is the recorded balance."""
 
     user_id: User
     balance: Points
@@ -111,6 +113,6 @@ class CashValue(BaseModel):
 
 
 class CashValueResponse(Head):
-    """What points are worth."""
+    """The cash value of points."""
 
     data: CashValue

@@ -5,5 +5,5 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   docExpansion: "list",
   displayRequestDuration: true,
-  validatorUrl: null, // it would tell a stranger's server where this one is
+  validatorUrl: null, // validation would send this server's URL to a third party
 });

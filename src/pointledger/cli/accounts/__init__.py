@@ -1,1 +1,1 @@
-"""Commands about accounts: what they have, and the holds, wallets and erasures of users."""
+"""Commands about accounts: points, entries, holds, wallets and erasure."""

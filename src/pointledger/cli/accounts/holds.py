@@ -1,19 +1,17 @@
-"""Points that are set aside: `holds`, `hold`; and `sweep holds`, which releases those that have timed out."""
+"""Commands that show holds: `holds`, `hold`."""
 
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from pointledger.cli.arguments import TenantId, UserId
-from pointledger.cli.output import Json, note, print_fields, print_json, print_table, unless_recorded
-from pointledger.cli.session import looking_up
-
-_ROWS_FOR_PEOPLE = 50  # a screen or two
+from pointledger.cli.arguments import ROWS_FOR_PEOPLE, Before, Limit, TenantId, UserId
+from pointledger.cli.output import Json, note, print_fields, print_json, print_rows, unless_recorded
+from pointledger.cli.session import opened_queries
 
 
 class HoldState(StrEnum):
-    """What may have become of a hold."""
+    """The states of holds."""
 
     OPEN = "open"
     CAPTURED = "captured"
@@ -25,31 +23,21 @@ def holds(
     tenant_id: TenantId,
     user_id: UserId,
     state: Annotated[
-        HoldState | None, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(HoldState)}.")
+        HoldState | None,
+        typer.Option("--state", metavar="STATE", help=f"Only this state: {', '.join(HoldState)}."),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=1,
-            help=f"So many at most; if not given, all with --json and {_ROWS_FOR_PEOPLE} for people.",
-        ),
-    ] = None,
-    before: Annotated[
-        int | None,
-        typer.Option("--before", metavar="SEQ", min=1, help="Only those below this seq: the next page."),
-    ] = None,
+    limit: Limit = None,
+    before: Before = None,
     json: Json = False,
 ) -> None:
-    """List a user's holds as they are now, the latest first; with --json one a line."""
-    most = limit or (None if json else _ROWS_FOR_PEOPLE)
+    """List a user's current holds, newest first. With --json, print one per line."""
+    limit = limit or (None if json else ROWS_FOR_PEOPLE)
     kind = state.value if state else None
-    with looking_up() as lookups:
+    with opened_queries() as queries:
         found: list[dict[str, Any]] = []
-        while most is None or len(found) < most:
-            room = {} if most is None else {"limit": most - len(found)}
-            page = lookups.holds(tenant_id, user_id, state=kind, before=before, **room)
+        while limit is None or len(found) < limit:
+            page_limit = {} if limit is None else {"limit": limit - len(found)}
+            page = queries.holds(tenant_id, user_id, state=kind, before=before, **page_limit)
             found += page.holds
             before = page.next_before
             if before is None:
@@ -59,25 +47,25 @@ def holds(
             print_json(each)
         return
     columns = ("id", "seq", "state", "amount", "held", "captured", "released", "opened_at", "expires_at")
-    print_table(columns, [[line[column] for column in columns] for line in found])
+    print_rows(columns, found)
     if before is not None:
-        note(f"Older ones: --before {before}", "dim")
+        note(f"For older ones: --before {before}", "dim")
 
 
 def hold(
     tenant_id: TenantId,
     hold_id: Annotated[
-        str, typer.Argument(metavar="HOLD_ID", help="The hold's id, as `holds` and the freeze's outcome say.")
+        str, typer.Argument(metavar="HOLD_ID", help="The hold's id, from `holds` or the freeze's outcome.")
     ],
     json: Json = False,
 ) -> None:
-    """Show one hold as it is now, and what it has of which lots."""
-    with looking_up() as lookups:
-        found = lookups.hold(tenant_id, hold_id)
+    """Show a hold's current state, and the lots of its points."""
+    with opened_queries() as queries:
+        found = queries.hold(tenant_id, hold_id)
     if json:
         print_json(found)
         return
     lots = found.pop("lots")
     print_fields(unless_recorded(found))
     columns = ("lot_id", "amount", "held", "state", "earned_at", "expires_at")
-    print_table(columns, [[lot[column] for column in columns] for lot in lots], "lots")
+    print_rows(columns, lots, "lots")

@@ -1,1 +1,1 @@
-"""Commands that enqueue: one, many, from files."""
+"""Commands that enqueue ledger commands, one or many."""

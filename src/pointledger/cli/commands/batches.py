@@ -1,10 +1,10 @@
-"""Many earns as one: `batch-earn` and `batch-outcome`."""
+"""Commands for batches of earns: `batch-earn`, `batch-outcome`."""
 
 from typing import Annotated, Any
 
 import typer
 
-from pointledger.cli.arguments import TenantId, WaitForAll
+from pointledger.cli.arguments import LinesFile, TenantId, WaitForAll
 from pointledger.cli.input import opened_lines, parse
 from pointledger.cli.output import BAD_INPUT, DONE, FAILED, PENDING, Json, print_fields, print_json
 from pointledger.cli.progress import Tally
@@ -14,23 +14,23 @@ from pointledger.domain.commands.outcomes import INVALID_COMMAND
 
 def batch_earn(
     tenant_id: TenantId,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Lines of JSON, plain or gzip; - reads stdin.")],
+    file: LinesFile,
     key: Annotated[
         str,
         typer.Option(
-            "--key", metavar="KEY", help="What this batch is known by: sent again, nothing happens."
+            "--key", metavar="KEY", help="The batch's idempotency key. Sending it again has no effect."
         ),
     ],
     wait: WaitForAll = False,
     json: Json = False,
 ) -> None:
-    """Accept an earn for each line of a file, all of them or none.
+    """Enqueue an earn for each line of a file, all or none.
 
-    A line: {"user_id": "anna", "amount": 50}, and an earn's other fields: expires_at, occurred_at, reason,
-    source, description. A line that is none is refused by itself; `batch-outcome --each` tells which.
+    A line is {"user_id": "anna", "amount": 50}. It may also have expires_at, occurred_at, reason, source and
+    description. An invalid line is refused without affecting the others; `batch-outcome --each` shows which.
 
-    Exit status 2: some line was bad; with --wait, 1: some command is dead, 3: some still wait. Refusals
-    are counted, they are answers.
+    Exit status: 2 if a line was invalid; with --wait, 1 if a command is dead, 3 if some are still pending.
+    Refused commands do not change the status.
     """
     with opened_lines(file) as lines:
         rows = [_row(line) for line in lines if line.strip()]
@@ -47,13 +47,13 @@ def batch_earn(
 
 
 def batch_outcome(
-    batch_id: Annotated[str, typer.Argument(metavar="BATCH_ID", help="What `batch-earn` printed.")],
+    batch_id: Annotated[str, typer.Argument(metavar="BATCH_ID", help="The batch's id, from `batch-earn`.")],
     each: Annotated[
-        bool, typer.Option("--each", help="The outcome of each line, as JSON, a line each.")
+        bool, typer.Option("--each", help="Print the outcome of each line as JSON, one per line.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what came of a batch: how many were applied, refused and why, dead, or still wait."""
+    """Show a batch's outcomes: how many commands were applied, refused and why, dead, or are pending."""
     with opened_settings() as settings, opened_client(settings) as client:
         if each:
             for outcome in client.batch_outcomes(batch_id):
@@ -65,7 +65,7 @@ def batch_outcome(
 
 
 def _row(line: bytes) -> Any:
-    """What a line holds; its text where that is no JSON, so that it is refused by itself."""
+    """Parse a line. If it is not JSON, return its text, so that only this row is refused."""
     try:
         return parse(line)
     except ValueError:

@@ -1,14 +1,13 @@
-"""Much at once: `replay` a file, `sweep` what is due. A progress bar on a terminal, silence in a pipe."""
+"""Command that enqueues a file of commands: `replay`. It shows a progress bar on a terminal."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from pointledger.cli.arguments import WaitForAll
+from pointledger.cli.arguments import LinesFile, WaitForAll
 from pointledger.cli.commands.replay import BadLine, Progress, ReplayReport
 from pointledger.cli.commands.replay import replay as replay_lines
 from pointledger.cli.input import Lines, opened_lines
@@ -28,25 +27,22 @@ from pointledger.cli.session import opened_client, opened_settings
 _BAD_LINES_SHOWN = 1000  # a file of another kind must not flood the terminal
 
 
-# ---------------------------------------------------------------------------------------------- replay
-
-
 def replay(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Lines of JSON, plain or gzip; - reads stdin.")],
+    file: LinesFile,
     wait: WaitForAll = False,
     json: Json = False,
 ) -> None:
-    """Accept a file of commands, one JSON object a line, in its order.
+    """Enqueue a file of commands in order, one JSON object per line.
 
     A line: {"kind": "apply-rule", "tenant_id": "shop", "user_id": "anna", "event_type": "basket.paid",
     "event_id": "b-17", "occurred_at": "2017-01-01T11:53:26Z", "metadata": {"amount_minor": 1250}}
 
-    A bad line is reported with its number, and the others go on. Replaying the file again applies nothing
-    twice: event_id, idempotency_key or id tell a line; one without any is told by its bytes and by how many
-    identical lines came before it.
+    An invalid line is reported with its number, and does not affect the others. Replaying a file again
+    applies nothing twice. A line is identified by its id, idempotency_key or event_id. Without any of
+    these, it is identified by its bytes and the number of identical lines before it.
 
-    Exit status 2: some line was bad; with --wait, 1: some command is dead, 3: some still wait. Refusals
-    are counted, they are answers.
+    Exit status: 2 if a line was invalid; with --wait, 1 if a command is dead, 3 if some are still pending.
+    Refused commands do not change the status.
     """
     with (
         opened_lines(file) as lines,
@@ -77,17 +73,18 @@ def _show(report: ReplayReport) -> None:
     del shown["errors"]
     refused = shown.pop("refused", None)
     if refused is not None:
-        shown["refused"] = _reasons(refused)
+        shown["refused"] = reasons_text(refused)
     shown["seconds"] = f"{report.seconds:.1f}"
     print_fields(shown)
 
 
-def _reasons(refused: Mapping[str, int]) -> str:
+def reasons_text(refused: Mapping[str, int]) -> str:
+    """Format the counts of refusals for people."""
     return ", ".join(f"{reason} {count:,}" for reason, count in refused.items()) or "0"
 
 
 class _Watcher:
-    """Draws the bars, and writes bad lines above them."""
+    """Draws progress bars, and prints invalid lines above them."""
 
     def __init__(self, bars: Bars, lines: Lines, wait: bool) -> None:
         self._bars = bars
@@ -97,7 +94,7 @@ class _Watcher:
         self._bad_lines = 0
 
     def on_progress(self, progress: Progress) -> None:
-        counted = f"{progress.accepted:,} new, {progress.duplicates:,} known, {progress.invalid:,} bad"
+        counted = f"{progress.accepted:,} new, {progress.duplicates:,} known, {progress.invalid:,} invalid"
         self._bars.update(self._reading, completed=self._lines.bytes_read, counted=counted)
         if self._applying is not None:
             total = progress.accepted + progress.duplicates
@@ -113,7 +110,7 @@ class _Watcher:
         if self._bad_lines <= _BAD_LINES_SHOWN:
             note(f"line {bad.line}: {bad.error}", "red")
         if self._bad_lines == _BAD_LINES_SHOWN:
-            note("Further bad lines are counted, not shown.", "red")
+            note("Further invalid lines are only counted.", "red")
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""One command: `enqueue` it, ask for its `outcome`, `cancel` it while it waits."""
+"""Commands for one ledger command: `enqueue`, `outcome`, `cancel`."""
 
 from typing import Annotated, Any
 
 import typer
 
 from pointledger.cli.arguments import Wait
-from pointledger.cli.input import Why, by, parse, read_document
+from pointledger.cli.input import ReasonOption, actor, parse, read_document
 from pointledger.cli.output import DONE, FAILED, PENDING, Json, note, print_fields, print_json
 from pointledger.cli.session import opened_client, opened_settings
 from pointledger.client.client import PointsClient
@@ -15,17 +15,17 @@ from pointledger.errors import InvalidCommand, WaitTimedOut
 
 
 def enqueue(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What to do: {', '.join(KINDS)}.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"The command's kind: {', '.join(KINDS)}.")],
     fields: Annotated[
         str, typer.Argument(metavar="JSON|-", help="The command's fields as a JSON object; - reads stdin.")
     ],
     wait: Wait = None,
     json: Json = False,
 ) -> None:
-    """Accept one command. It is durable when this returns, and applied soon after.
+    """Enqueue one command. It is durable when this returns, and a worker applies it soon after.
 
-    Prints the task id, by which `pointledger outcome` finds what came of it. Sending it again with the
-    same id or idempotency_key changes nothing.
+    Prints the task id. `pointledger outcome` looks up the outcome by this id. Enqueueing the command again
+    with the same id or idempotency_key has no effect.
 
     Example: pointledger enqueue earn '{"tenant_id": "shop", "user_id": "anna", "amount": 100}' --wait 5
     """
@@ -35,39 +35,39 @@ def enqueue(
         if wait is None and not json:
             typer.echo(task_id)
             return
-        outcome = waited_for(client, task_id, wait)
+        outcome = wait_for_outcome(client, task_id, wait)
     show_outcome(outcome, json)
     raise typer.Exit(DONE if wait is None else status_of(outcome))
 
 
 def outcome(
     task_id: Annotated[
-        str, typer.Argument(metavar="TASK_ID", help="What `enqueue` printed, or a Celery task's id.")
+        str, typer.Argument(metavar="TASK_ID", help="The task id from `enqueue`, or a Celery task's id.")
     ],
     wait: Wait = None,
     json: Json = False,
 ) -> None:
-    """Show what came of a command: pending, applied, refused (and why) or dead. Kept for ever.
+    """Show a command's outcome: pending, applied, refused with a reason, or dead. Outcomes never expire.
 
-    Exit status 0: applied; 1: refused, dead, or no such command; 3: still pending.
+    Exit status: 0 applied; 1 refused, dead or unknown; 3 still pending.
     """
     with opened_settings() as settings, opened_client(settings) as client:
-        found = waited_for(client, task_id, wait)
+        found = wait_for_outcome(client, task_id, wait)
     show_outcome(found, json)
     raise typer.Exit(status_of(found))
 
 
 def cancel(
     task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help="The command's task id.")],
-    reason: Why = None,
+    reason: ReasonOption = None,
     json: Json = False,
 ) -> None:
-    """Withdraw a command that still waits; its outcome is then refused, with the reason CANCELLED.
+    """Cancel a pending command. Its outcome becomes refused, with the reason CANCELLED.
 
-    Exit status 1 when it is too late: it does not wait any more.
+    Exit status 1 if the command is no longer pending.
     """
     with opened_settings() as settings, opened_client(settings) as client:
-        found = client.cancel(task_id, by(reason))
+        found = client.cancel(task_id, actor(reason))
     show_outcome(found, json)
 
 
@@ -77,27 +77,27 @@ def _command(kind: str, fields: str) -> AnyCommand:
     except ValueError as error:
         raise InvalidCommand(str(error)) from None
     if not isinstance(given, dict):
-        raise InvalidCommand("the fields are one JSON object")
+        raise InvalidCommand("the fields must be one JSON object")
     return command_from(kind, given)
 
 
-def waited_for(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
-    """What has come of it, after so many seconds at most."""
+def wait_for_outcome(client: PointsClient, task_id: str, wait: float | None) -> Outcome:
+    """Return the outcome, after waiting up to `wait` seconds."""
     if wait:
         try:
             return client.wait(task_id, timeout=wait)
         except WaitTimedOut:
-            pass  # the state says it
+            pass  # the outcome's state is pending
     return client.outcome(task_id)
 
 
 def status_of(found: Outcome) -> int:
-    """The exit status that tells it."""
+    """Return the exit status for an outcome."""
     return {"applied": DONE, "pending": PENDING}.get(found.state, FAILED)
 
 
 def show_outcome(found: Outcome, json: bool) -> None:
-    """An outcome for people or programs."""
+    """Print an outcome for people or programs."""
     if json:
         print_json(found.as_json())
         return
@@ -113,6 +113,6 @@ def show_outcome(found: Outcome, json: bool) -> None:
     data |= {"entries": len(transactions)} if transactions else {}
     print_fields(shown | data)
     if found.state == "unknown":
-        note("No command has this id; it may still be on its way through a queue.", "yellow")
+        note("No command has this id. It may still be in a Celery queue.", "yellow")
     if found.state == "pending":
-        note("It waits to be applied. If that lasts, check that workers and beat run.", "yellow")
+        note("The command is pending. If it stays so, check that workers and beat are running.", "yellow")

@@ -1,15 +1,15 @@
-"""Replay: many commands from lines of JSON, one a line, accepted in the order of the lines.
+"""Replay: enqueues commands from JSON lines, in the order of the lines.
 
     {"kind": "apply-rule", "tenant_id": "grocer", "user_id": "u1", "event_type": "basket.paid",
      "event_id": "b-17", "occurred_at": "2017-01-01T11:53:26Z", "metadata": {"amount_minor": 1250}}
 
-Replaying a file again applies nothing twice. A line's `id`, `idempotency_key` or `event_id` says that it is
-the same; a line that has no id gets one that is worked out from its bytes and, where it has no key either,
-from how many identical lines came before it. So two identical lines of a file are two commands, and the
-same file again is none; but an identical line of *another* file is the same command, too: what is meant
-anew needs an id or a key.
+Replaying a file again applies nothing twice. A line is identified by its `id`, `idempotency_key` or
+`event_id`. A line without an id gets one that is derived from its bytes. If it has no key either, the
+number of identical lines before it also counts. So two identical lines in a file are two commands, and
+replaying the file adds none. But an identical line in *another* file is the same command. To repeat a
+command, give it an id or a key.
 
-A bad line is counted with its number and the rule it breaks, and its neighbours go on.
+An invalid line is reported with its number and error, and does not affect the others.
 """
 
 import time
@@ -29,22 +29,22 @@ from pointledger.domain.commands import AnyCommand, command_from
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
 
-_CHUNK = 1000  # as many as the journal takes in one statement
-_PAUSE_SECONDS = 0.02  # while lanes are full
-_STANDSTILL_SECONDS = 2.0  # a lane that does not move must not stop the others
-_HELD_SECONDS = 20.0  # for so long it is not waited for again
-_LOOK_SECONDS = 0.25  # between looks at outcomes while there is more to read
-_LOOKS = 5  # thousands of outcomes each time: feeding comes first
-_BUSY_TRIES = 20  # with somebody's open transaction that holds the same key
+_CHUNK = 1000  # the most that the journal takes in one statement
+_PAUSE_SECONDS = 0.02  # between checks while lanes are full
+_STANDSTILL_SECONDS = 2.0  # wait for a full lane; a stuck lane must not stop the others
+_SKIP_SECONDS = 20.0  # do not wait for a stuck lane again
+_POLL_SECONDS = 0.25  # between polls for outcomes while there are lines to read
+_POLLS = 5  # thousands of outcomes each time, because reading lines comes first
+_BUSY_TRIES = 20  # while another open transaction uses the same key
 _BUSY_SECONDS = 0.25
-_ERRORS_TOLD = 20  # in the report: enough to see what is wrong with a file
+_ERRORS_REPORTED = 20  # enough to see what is wrong with a file
 
 KEY_REUSED = "the id or idempotency key was used before with other content"
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no command, by its number from 1, and why."""
+    """An invalid line: its number, from 1, and the error."""
 
     line: int
     error: str
@@ -52,19 +52,22 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a replay has come: lines read, and what became of them."""
+    """The progress of a replay."""
 
     read: int
     accepted: int
     duplicates: int
     invalid: int
-    done: int  # have their outcome; counted only where the replay waits
+    done: int  # commands with an outcome; counted only if the replay waits
 
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What came of a replay. The last five count only where it waited, duplicates too: what their first
-    came to. `pending` is left when nothing moved any more."""
+    """The result of a replay.
+
+    The counts after `waited` are set only if the replay waited. A duplicate counts with the outcome of its
+    first command. `pending` is not 0 if outcomes stopped arriving.
+    """
 
     read: int = 0
     accepted: int = 0
@@ -79,7 +82,7 @@ class ReplayReport:
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; those about outcomes only where it waited."""
+        """Return the report for JSON, with outcomes only if the replay waited."""
         shown: dict[str, Any] = {
             "read": self.read,
             "accepted": self.accepted,
@@ -99,8 +102,8 @@ class ReplayReport:
         return shown
 
 
-def _quiet(_: object) -> None:
-    """Nobody looks on."""
+def _ignore(_: object) -> None:
+    pass
 
 
 def replay(
@@ -108,19 +111,20 @@ def replay(
     lines: Iterable[bytes | str],
     *,
     wait: bool = False,
-    on_progress: Callable[[Progress], object] = _quiet,
-    on_bad_line: Callable[[BadLine], None] = _quiet,
+    on_progress: Callable[[Progress], object] = _ignore,
+    on_bad_line: Callable[[BadLine], None] = _ignore,
 ) -> ReplayReport:
-    """Accepts the lines' commands, a thousand at a time, while their lanes have room.
+    """Enqueue the lines' commands, a thousand at a time, while their lanes have room.
 
-    `wait`: also until each has its outcome, or nothing has moved for a minute. Raises what the client raises
-    when the database stays away: what was accepted until then stays, and replaying it all again is safe.
+    With `wait`, return when each command has an outcome, or when no outcome has arrived for a minute.
+    Raises the client's errors if the database stays unavailable. Commands that were accepted by then stay
+    accepted, and replaying all lines again is safe.
     """
     return _Replay(client, wait, on_progress, on_bad_line).run(lines)
 
 
 class _Replay:
-    """One run of `replay`: its counts, and what it must remember between chunks."""
+    """One run of `replay`: its counts and its state between chunks."""
 
     def __init__(
         self,
@@ -134,9 +138,9 @@ class _Replay:
         self._tally = Tally(client)
         self._on_progress = on_progress
         self._on_bad_line = on_bad_line
-        self._twins: Counter[bytes] = Counter()  # lines without id and key, by digest
-        self._held: dict[int, float] = {}  # lanes that did not move, and until when they are passed over
-        self._looked_at = 0.0
+        self._identical: Counter[bytes] = Counter()  # lines without id and key, by digest
+        self._skipped: dict[int, float] = {}  # stuck lanes, and the time until which to skip them
+        self._polled_at = 0.0
 
     def run(self, lines: Iterable[bytes | str]) -> ReplayReport:
         began = time.monotonic()
@@ -145,22 +149,22 @@ class _Replay:
         for numbered in self._commands(lines):
             chunk.append(numbered)
             if len(chunk) == _CHUNK:
-                self._feed(chunk)
+                self._enqueue(chunk)
                 chunk = []
-        self._feed(chunk)
+        self._enqueue(chunk)
         if report.waited:
-            self._tally.wait(self._tell)
+            self._tally.wait(self._report_progress)
             report.applied, report.dead = self._tally.applied, self._tally.dead
             report.refused = dict(sorted(self._tally.refused.items()))
             report.pending = self._tally.pending
         report.seconds = time.monotonic() - began
-        self._tell()
+        self._report_progress()
         return report
 
     # --------------------------------------------------------------------------------------- reading
 
     def _commands(self, lines: Iterable[bytes | str]) -> Iterator[tuple[int, AnyCommand]]:
-        """The good lines with their numbers; the bad ones are noted, blank ones are nothing."""
+        """Yield the commands of valid lines with their numbers. Report invalid lines, skip blank ones."""
         for number, line in self._numbered(lines):
             raw = (line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line).strip()
             if not raw:
@@ -177,10 +181,10 @@ class _Replay:
             for number, line in enumerate(lines, 1):
                 yield number, line
         except (OSError, EOFError, zlib.error) as error:
-            self._bad(number + 1, f"the file cannot be read further: {error}")
+            self._bad(number + 1, f"the rest of the file cannot be read: {error}")
 
     def _command(self, raw: bytes) -> AnyCommand:
-        """Raises InvalidCommand."""
+        """Parse a line. Raises InvalidCommand."""
         if len(raw) > MAX_LINE_BYTES:
             raise InvalidCommand(f"longer than {MAX_LINE_BYTES} bytes")
         try:
@@ -193,36 +197,40 @@ class _Replay:
         return command if "id" in fields else command.model_copy(update={"id": self._id(raw, command)})
 
     def _id(self, raw: bytes, command: AnyCommand) -> UUID:
-        """The same whenever the file is replayed; like any id it begins with a time, so that the rows of
-        one time lie together."""
+        """Derive a stable id.
+
+        It begins with a time, like every id, so that rows of one time are stored together.
+        """
         digest = blake2b(raw, digest_size=16).digest()
-        twin = 0
+        position = 0
         if command.key is None:
-            twin = self._twins[digest]
-            self._twins[digest] += 1
+            position = self._identical[digest]
+            self._identical[digest] += 1
         moment = max(milliseconds_of(command.occurred_at), 0) if command.occurred_at else 0
-        return derive_id(UUID(bytes=digest), twin, moment)
+        return derive_id(UUID(bytes=digest), position, moment)
 
     def _bad(self, number: int, error: str) -> None:
         bad = BadLine(number, error)
         self._report.invalid += 1
-        if len(self._report.errors) < _ERRORS_TOLD:
+        if len(self._report.errors) < _ERRORS_REPORTED:
             self._report.errors.append(bad)
         self._on_bad_line(bad)
 
     # ------------------------------------------------------------------------------------- accepting
 
-    def _feed(self, chunk: list[tuple[int, AnyCommand]]) -> None:
+    def _enqueue(self, chunk: list[tuple[int, AnyCommand]]) -> None:
         lanes = self._accept(chunk) if chunk else frozenset()
-        self._look()
-        self._tell()
+        self._poll()
+        self._report_progress()
         self._wait_for_room(lanes)
 
     def _accept(self, chunk: list[tuple[int, AnyCommand]]) -> frozenset[int]:
-        """Accepts what can be accepted; the lanes it waits in. Halves find a line whose key was used before
-        with other content, and keep the order."""
+        """Accept the commands, and return their lanes.
+
+        If a line's key was used before with other content, halve the chunk to find it, keeping the order.
+        """
         try:
-            receipt = self._client_accepts([command for _, command in chunk])
+            receipt = self._accept_with_retry([command for _, command in chunk])
         except IdempotencyKeyReused:
             if len(chunk) == 1:
                 self._bad(chunk[0][0], KEY_REUSED)
@@ -235,13 +243,13 @@ class _Replay:
             self._tally.add(receipt.task_ids)
         return receipt.lanes
 
-    def _client_accepts(self, commands: list[AnyCommand]) -> Receipt:
+    def _accept_with_retry(self, commands: list[AnyCommand]) -> Receipt:
         new_before = 0
         for tries_left in reversed(range(_BUSY_TRIES)):
             try:
                 receipt = self._client.accept(commands)
                 return replace(receipt, new=receipt.new + new_before)
-            except AcceptanceBusy as error:  # all others are accepted, and again is safe
+            except AcceptanceBusy as error:  # all others are accepted, and accepting them again is safe
                 new_before += error.new
                 if not tries_left:
                     raise
@@ -249,27 +257,27 @@ class _Replay:
         raise AssertionError("the last try returns or raises")
 
     def _wait_for_room(self, lanes: frozenset[int]) -> None:
-        """Lets the workers catch up, so that a live command waits behind one batch at most."""
+        """Wait for the workers, so that a live command is behind one batch at most."""
         began = time.monotonic()
-        wanted = {lane for lane in lanes if self._held.get(lane, 0.0) < began}
+        wanted = {lane for lane in lanes if self._skipped.get(lane, 0.0) < began}
         while wanted and not self._client.has_room(wanted):
             if time.monotonic() - began > _STANDSTILL_SECONDS:
                 full = (lane for lane in wanted if not self._client.has_room([lane]))
-                self._held |= dict.fromkeys(full, time.monotonic() + _HELD_SECONDS)
+                self._skipped |= dict.fromkeys(full, time.monotonic() + _SKIP_SECONDS)
                 return
             time.sleep(_PAUSE_SECONDS)
-            self._look()
+            self._poll()
 
-    def _look(self) -> None:
-        """Counts the outcomes that are there, now and then: there is more to read."""
-        if self._report.waited and time.monotonic() - self._looked_at > _LOOK_SECONDS:
-            for _ in range(_LOOKS):
-                if not self._tally.look():
+    def _poll(self) -> None:
+        """Count new outcomes, at intervals, because there are more lines to read."""
+        if self._report.waited and time.monotonic() - self._polled_at > _POLL_SECONDS:
+            for _ in range(_POLLS):
+                if not self._tally.poll():
                     break
-            self._tell()
-            self._looked_at = time.monotonic()
+            self._report_progress()
+            self._polled_at = time.monotonic()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         report = self._report
         self._on_progress(
             Progress(report.read, report.accepted, report.duplicates, report.invalid, self._tally.done)

@@ -1,1 +1,1 @@
-"""Commands for operators: checks, dead commands, jobs, processes."""
+"""Commands for operators: checks, dead commands and dead letters, jobs, processes."""

@@ -1,4 +1,4 @@
-"""What administrators did: `acts`."""
+"""Command that shows the audit log: `audit-log`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,42 +7,58 @@ import typer
 
 from pointledger.cli.arguments import TenantId
 from pointledger.cli.input import entity_id
-from pointledger.cli.output import Json, note, print_json, print_table
-from pointledger.cli.session import looking_up
-from pointledger.client.queries.audit_log import MOST_ACTS
+from pointledger.cli.output import Json, note, print_json, print_rows
+from pointledger.cli.session import opened_queries
+from pointledger.client.queries.audit_log import MOST_RECORDS
 
 
 class State(StrEnum):
-    """What came of an act."""
+    """The outcomes of audited actions."""
 
     APPLIED = "applied"
     REFUSED = "refused"
 
 
-def acts(
+UserFilter = Annotated[
+    str | None,
+    typer.Option("--user", metavar="USER", parser=entity_id, help="Only records about this user."),
+]
+ActorFilter = Annotated[
+    str | None, typer.Option("--actor", metavar="ACTOR", help="Only records of this actor.")
+]
+KindFilter = Annotated[
+    str | None,
+    typer.Option("--kind", metavar="KIND", help="Only this kind, for example adjust or rule-put."),
+]
+StateFilter = Annotated[
+    State | None,
+    typer.Option("--state", metavar="STATE", help="Only this outcome: applied or refused."),
+]
+BeforeId = Annotated[
+    str | None,
+    typer.Option("--before", metavar="ID", help="Only records before this one, for the next page."),
+]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, max=MOST_RECORDS, help="At most N records.")
+]
+
+
+def audit_log(
     tenant_id: TenantId,
-    user_id: Annotated[
-        str | None, typer.Option("--user", metavar="USER", parser=entity_id, help="Only about this user.")
-    ] = None,
-    actor: Annotated[str | None, typer.Option("--actor", metavar="WHO", help="Only by this one.")] = None,
-    kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Like adjust, rule-put or cancel.")
-    ] = None,
-    state: Annotated[
-        State | None, typer.Option("--state", metavar="STATE", help="applied or refused.")
-    ] = None,
-    before: Annotated[
-        str | None, typer.Option("--before", metavar="ID", help="Those before this one: the next page.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, max=MOST_ACTS, help="So many at most.")
-    ] = 50,
+    user_id: UserFilter = None,
+    actor: ActorFilter = None,
+    kind: KindFilter = None,
+    state: StateFilter = None,
+    before: BeforeId = None,
+    limit: Limit = 50,
     json: Json = False,
 ) -> None:
-    """List what administrators did and tried, the latest first: who, why, and what was before and after.
-    With --json one a line."""
-    with looking_up() as lookups:
-        found = lookups.acts(
+    """List what administrators did, newest first, with actor, reason, and the state before and after.
+
+    Includes refused attempts. With --json, print one record per line.
+    """
+    with opened_queries() as queries:
+        found = queries.audit_log(
             tenant_id,
             user_id=user_id,
             actor=actor,
@@ -52,10 +68,10 @@ def acts(
             limit=limit,
         )
     if json:
-        for act in found:
-            print_json(act)
+        for record in found:
+            print_json(record)
         return
     columns = ("recorded_at", "kind", "actor", "reason", "user_id", "state", "refusal", "id")
-    print_table(columns, [[act[column] for column in columns] for act in found])
+    print_rows(columns, found)
     if len(found) == limit:
-        note(f"Earlier ones: --before {found[-1]['id']}", "dim")
+        note(f"For older ones: --before {found[-1]['id']}", "dim")

@@ -1,31 +1,31 @@
-"""The operator's: `migrate`, `doctor`, `metrics`, `audit` and `integrity`."""
+"""Commands that prepare and check the system: `migrate`, `doctor`, `metrics`, `verify`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import sqlalchemy as sa
 import typer
 from prometheus_client import CollectorRegistry, Metric, start_http_server
 from rich.progress import Progress as Bars
 
-from pointledger.cli.arguments import TenantId, UserId
+from pointledger.cli.input import entity_id
 from pointledger.cli.operations.processes import stop_signals
-from pointledger.cli.operations.replay import replay_audit
+from pointledger.cli.operations.replay import verify_by_replay
 from pointledger.cli.output import DONE, FAILED, Json, note, print_fields, print_json, print_table, stderr
-from pointledger.cli.session import malformed_urls_named, opened_database, opened_settings
+from pointledger.cli.session import named_url_errors, opened_database, opened_settings
 from pointledger.errors import AddressTaken
 from pointledger.messaging import redis_client
-from pointledger.observability import verify as audits
-from pointledger.observability.doctor import Report, Verdict, examine
+from pointledger.observability import verify as verifying
+from pointledger.observability.doctor import Report, Severity, examine
 from pointledger.observability.metrics import Exporter, exposition
-from pointledger.observability.verify import AuditReport
+from pointledger.observability.verify import VerifyReport
 from pointledger.storage import migrate as migrations
 
 
 def migrate(json: Json = False) -> None:
-    """Create the tables, or bring them to this version. Running it again changes nothing.
+    """Create the tables, or upgrade them to this version. Running it again changes nothing.
 
-    Connects as the tables' owner with POINTLEDGER_OWNER_URL, if that is given, and lets the login that
-    POINTLEDGER_DATABASE_URL names use the tables; it is made, if there is none.
+    If POINTLEDGER_OWNER_URL is set, this connects with it as the tables' owner. It then grants the login of
+    POINTLEDGER_DATABASE_URL access to the tables, and creates that login if it does not exist.
     """
     with opened_settings() as settings:
         migrations.migrate(settings.owner, settings.lanes, settings.database)
@@ -36,9 +36,11 @@ def migrate(json: Json = False) -> None:
 
 
 def doctor(json: Json = False) -> None:
-    """Look at servers, settings and what waits, and say of each finding what to do. Exit status 1 if one is
-    dangerous. Changes nothing."""
-    with opened_settings() as settings, malformed_urls_named():
+    """Check servers, settings and pending work, and print a fix for each problem. Changes nothing.
+
+    Exit status 1 if a problem is a danger, not only a warning.
+    """
+    with opened_settings() as settings, named_url_errors():
         report = examine(settings)
     if json:
         print_json(report.as_json())
@@ -53,23 +55,27 @@ def _show_findings(report: Report) -> None:
         [(finding.check, finding.verdict.upper(), finding.seen) for finding in report.findings],
     )
     for finding in report.findings:
-        if finding.verdict is not Verdict.FINE:
-            note(f"{finding.check}: {finding.remedy}", _COLOURS[finding.verdict])
+        if finding.verdict is not Severity.FINE:
+            note(f"{finding.check}: {finding.remedy}", _COLORS[finding.verdict])
 
 
-_COLOURS = {Verdict.WARNING: "yellow", Verdict.DANGER: "bold red"}
+_COLORS = {Severity.WARNING: "yellow", Severity.DANGER: "bold red"}
 
 
 def metrics(
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="PORT", min=0, max=65_535, help="Serve them there until stopped."),
+        typer.Option(
+            "--port", metavar="PORT", min=0, max=65_535, help="Serve the metrics on this port until stopped."
+        ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="The address to serve them on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="The address to serve on.")] = "127.0.0.1",
     json: Json = False,
 ) -> None:
-    """Print the whole ledger's metrics in Prometheus' text format, or serve them. The gateway's /metrics has
-    them, too."""
+    """Print or serve the metrics of the whole ledger in Prometheus' text format.
+
+    The API's /metrics includes them.
+    """
     with opened_settings() as settings, opened_database(settings) as database:
         exporter = Exporter(database, redis_client.connect(settings), settings)
         if port is not None:
@@ -88,7 +94,7 @@ def _serve(exporter: Exporter, host: str, port: int) -> None:
             server, thread = start_http_server(port, host, registry)
         except OSError as error:
             raise AddressTaken(f"{host}:{port}: {error.strerror}") from None
-        note(f"Metrics on http://{host}:{server.server_port}/metrics; Ctrl-C ends it.", "dim")
+        note(f"Metrics on http://{host}:{server.server_port}/metrics; Ctrl-C stops it.", "dim")
         stop.wait()
         server.shutdown()
         thread.join()
@@ -98,52 +104,62 @@ def _samples(metric: Metric) -> list[dict[str, Any]]:
     return [{"name": one.name, "labels": one.labels, "value": one.value} for one in metric.samples]
 
 
-def audit(
+def verify(
+    tenant_id: Annotated[
+        str | None, typer.Argument(metavar="[TENANT]", parser=entity_id, help="The account's tenant.")
+    ] = None,
+    user_id: Annotated[
+        str | None, typer.Argument(metavar="[USER]", parser=entity_id, help="The account's user.")
+    ] = None,
     replay: Annotated[
         bool,
-        typer.Option("--replay", help="Decide every command again, in the recorded order, and compare."),
+        typer.Option("--replay", help="Decide every command again in the recorded order, and compare."),
     ] = False,
-    tenant_id: Annotated[
+    tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="TENANT", help="Replay this tenant only.")
     ] = None,
     after: Annotated[
         str | None,
-        typer.Option("--after", metavar="TENANT", help="Replay tenants whose ids come after this one's."),
+        typer.Option("--after", metavar="TENANT", help="Replay only tenants after this one."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check every invariant of the ledger, while it works. Exit status 1 and the rows if one is broken.
+    """Check every invariant of the ledger, or of one account, while the ledger runs.
 
-    With --replay: take the journal and the versions in force, decide every command again, and compare
-    outcomes, entries, lots, holds, limits, wallets and accounts with what is kept. It goes tenant by tenant,
-    in the order of their ids; Ctrl-C says where to go on.
+    If one is broken, print the rows and exit with status 1.
+
+    With TENANT and USER, check one account: its chain of entries, its totals, lots and holds, and the wallet.
+
+    With --replay, decide every command of the journal again with the configuration that was in force.
+    Compare outcomes, entries, lots, holds, limits, wallets and accounts with the stored ones. Tenants are
+    replayed in the order of their ids; after Ctrl-C, the command prints how to continue.
     """
-    if not replay and (tenant_id or after):
-        raise typer.BadParameter("goes with --replay", param_hint="--tenant, --after")
+    _check_options(tenant_id, user_id, replay=replay, only_with_replay=tenant or after)
     with opened_settings() as settings, opened_database(settings) as database:
         if replay:
-            replay_audit(database, tenant_id, after, json=json)
-        report = _audit(database)
-    if json:
-        print_json(report.as_json())
-    else:
-        _show(report.as_json())
-    raise typer.Exit(FAILED if report.violations else DONE)
+            verify_by_replay(database, tenant, after, json=json)
+        if tenant_id and user_id:
+            account = verifying.verify_account(database, tenant_id, user_id)
+            _finish(account.as_json(), is_sound=account.is_sound, json=json)
+        report = _verify(database)
+    _finish(report.as_json(), is_sound=not report.violations, json=json)
 
 
-def integrity(tenant_id: TenantId, user_id: UserId, json: Json = False) -> None:
-    """Check one account: its chain of entries, its totals, lots and holds, and the user's wallet. Exit status
-    1 and the rows if an invariant is broken. Changes nothing."""
-    with opened_settings() as settings, opened_database(settings) as database:
-        found = audits.integrity(database, tenant_id, user_id)
-    if json:
-        print_json(found.as_json())
-    else:
-        _show(found.as_json())
-    raise typer.Exit(DONE if found.is_sound else FAILED)
+def _check_options(
+    tenant_id: str | None, user_id: str | None, *, replay: bool, only_with_replay: str | None
+) -> None:
+    if only_with_replay and not replay:
+        raise typer.BadParameter("requires --replay", param_hint="--tenant, --after")
+    if tenant_id and (user_id is None or replay):
+        raise typer.BadParameter("give both, without --replay", param_hint="TENANT USER")
 
 
-def _audit(database: sa.Engine) -> AuditReport:
+def _finish(report: dict[str, Any], *, is_sound: bool, json: bool) -> NoReturn:
+    (print_json if json else _show)(report)
+    raise typer.Exit(DONE if is_sound else FAILED)
+
+
+def _verify(database: sa.Engine) -> VerifyReport:
     console = stderr()
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
         checking = bars.add_task("rows checked", total=None)
@@ -151,7 +167,7 @@ def _audit(database: sa.Engine) -> AuditReport:
         def on_progress(done: int, known: int) -> None:
             bars.update(checking, completed=done, total=known)
 
-        return audits.audit(database, on_progress=on_progress if console.is_terminal else None)
+        return verifying.verify(database, on_progress=on_progress if console.is_terminal else None)
 
 
 def _show(report: dict[str, Any]) -> None:

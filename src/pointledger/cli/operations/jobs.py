@@ -1,4 +1,4 @@
-"""Commands that start a periodic job now, or show what it would do."""
+"""Commands for periodic jobs: `jobs expire|release-holds|erase|preview`."""
 
 import time
 from collections.abc import Iterator
@@ -7,45 +7,50 @@ from typing import Annotated, Any
 
 import typer
 
-from pointledger.cli.accounts.queries import _print_figures
-from pointledger.cli.arguments import AccountsAtMost, OneTenant, SweptAsOf, WaitForAll
-from pointledger.cli.commands.bulk import _reasons
+from pointledger.cli.accounts.queries import print_figures
+from pointledger.cli.arguments import AccountsAtMost, AsOf, OneTenant, WaitForAll
+from pointledger.cli.commands.bulk import reasons_text
 from pointledger.cli.output import (
     Json,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
     stderr,
 )
 from pointledger.cli.progress import Tally
 from pointledger.cli.session import (
-    looking_up,
     opened_acceptance,
     opened_client,
     opened_database,
+    opened_queries,
     opened_settings,
 )
-from pointledger.jobs.scheduler import Sweep
+from pointledger.jobs.scheduler import JobScheduler
 from pointledger.settings import Settings
 
 
-def sweep_expiry(
+def expire(
     tenant: OneTenant = None,
-    as_of: SweptAsOf = None,
+    as_of: AsOf = None,
     limit: AccountsAtMost = None,
     wait: WaitForAll = False,
     json: Json = False,
 ) -> None:
-    """Expire what is due: finds the accounts and accepts a command for each.
+    """Find the accounts with points due to expire, and enqueue a command for each.
 
-    Beat does it every night after each tenant's midnight. Sweeping twice as of one time is sweeping once.
-    Paused tenants are left out unless --tenant names them: their commands wait. See it before: sweep preview.
+    Beat runs this job every night after each tenant's midnight. A second run for the same time has no effect.
+    Paused tenants are skipped unless --tenant names one; its commands stay pending. To see the effect
+    first, run: jobs preview.
     """
     began = time.monotonic()
-    with opened_settings() as settings, opened_client(settings) as client, opened_sweep(settings) as sweep:
+    with (
+        opened_settings() as settings,
+        opened_client(settings) as client,
+        opened_scheduler(settings) as scheduler,
+    ):
         tally, found, accepted = Tally(client), 0, 0
-        with stderr().status("Sweeping ..."):
-            for receipt in sweep.expire_now(as_of, tenant, limit):
+        with stderr().status("Finding points that are due ..."):
+            for receipt in scheduler.expire_now(as_of, tenant, limit):
                 found += len(receipt.task_ids)
                 accepted += receipt.new
                 tally.add(receipt.task_ids)
@@ -56,7 +61,7 @@ def sweep_expiry(
         refused = dict(tally.refused)
         shown |= {
             "applied": tally.applied,
-            "refused": refused if json else _reasons(refused),
+            "refused": refused if json else reasons_text(refused),
             "dead": tally.dead,
         }
         shown |= {"pending": tally.pending} if tally.pending else {}
@@ -66,53 +71,59 @@ def sweep_expiry(
 
 
 @contextmanager
-def opened_sweep(settings: Settings) -> Iterator[Sweep]:
-    """What finds what is due."""
+def opened_scheduler(settings: Settings) -> Iterator[JobScheduler]:
+    """Open a job scheduler."""
     with opened_database(settings) as database, opened_acceptance(database, settings) as acceptance:
-        yield Sweep(database, acceptance)
+        yield JobScheduler(database, acceptance)
 
 
-def sweep_erasures(json: Json = False) -> None:
-    """Search the journal for what names users who were erased, and strip it of them. Beat does it every
-    minute; this goes on for ten seconds at most."""
-    with opened_settings() as settings, opened_sweep(settings) as sweep:
-        shown = {"finished": sweep.finish_erasures()}
+def erase(json: Json = False) -> None:
+    """Redact erased users in the journal.
+
+    Beat runs this job every minute. It stops after ten seconds, even if it has not finished.
+    """
+    with opened_settings() as settings, opened_scheduler(settings) as scheduler:
+        shown = {"finished": scheduler.finish_erasures()}
     (print_json if json else print_fields)(shown)
 
 
-def sweep_holds(json: Json = False) -> None:
-    """Release the holds that have timed out by the database's clock: accepts a command for each user and
-    moment. Beat does it every 15 seconds; doing it twice is doing it once."""
-    with opened_settings() as settings, opened_sweep(settings) as sweep:
-        shown = {"accepted": sweep.release_holds()}
+def release_holds(json: Json = False) -> None:
+    """Release holds that have timed out, by the database's clock.
+
+    Enqueues a command for each user and time. Beat runs this job every 15 seconds. A second run has no
+    effect.
+    """
+    with opened_settings() as settings, opened_scheduler(settings) as scheduler:
+        shown = {"accepted": scheduler.release_holds()}
     (print_json if json else print_fields)(shown)
 
 
-_MOST_MEMBERS = 10_000  # of a preview that are listed; the sums count all
+_MOST_MEMBERS = 10_000  # accounts that a preview lists; its sums count all
 
 
-def sweep_preview(
+def preview(
     tenant: OneTenant = None,
-    as_of: SweptAsOf = None,
+    as_of: AsOf = None,
     members: Annotated[
-        int, typer.Option("--members", metavar="N", min=1, max=_MOST_MEMBERS, help="List so many accounts.")
+        int, typer.Option("--members", metavar="N", min=1, max=_MOST_MEMBERS, help="List N accounts.")
     ] = 50,
     json: Json = False,
 ) -> None:
-    """Show what a sweep would expire, and whose points; changes nothing. With --json a tenant a line.
+    """Show the accounts and points that an expiry run would expire.
 
-    Also where expiry is switched off: look before switching it on. The same where a notice holds it back:
-    what is due as of a moment goes when that is over. A tenant's limit per run is not taken
-    into account: this is what is due.
+    Changes nothing. With --json, print one tenant per line.
+
+    This also works if expiry is switched off, so that you can check before you switch it on. During a notice
+    period it shows what expires when the period ends. It ignores the tenant's limit per run.
     """
-    with looking_up() as lookups:
-        found = lookups.preview_of_sweep(tenant, as_of, members)
+    with opened_queries() as queries:
+        found = queries.preview_expiry(tenant, as_of, members)
     if json:
         for preview in found:
             print_json(preview)
         return
     columns = ("tenant_id", "expire_enabled", "expires_not_before", "accounts", "lots", "points")
-    print_table(columns, [[preview[column] for column in columns] for preview in found])
+    print_rows(columns, found)
     for preview in found:
         if preview["members"]:
-            _print_figures(f"first of {preview['tenant_id']}", preview["members"])
+            print_figures(f"first of {preview['tenant_id']}", preview["members"])

@@ -1,4 +1,4 @@
-"""Events out: `relay` sends them, `outbox` shows what waits. Events in: `intake` takes them."""
+"""Commands that run or watch event processes: `relay`, `ingest`, `outbox`."""
 
 import signal
 import threading
@@ -13,29 +13,30 @@ from pointledger.cli.output import FAILED, Json, note, print_fields, print_json
 from pointledger.cli.session import opened_acceptance, opened_database, opened_settings, reading
 from pointledger.client.backlog import Backlog
 from pointledger.events.broker import Publisher
-from pointledger.events.ingest import Intake, load_producers
-from pointledger.events.ingest_queue import open_mailbox
+from pointledger.events.ingest import Ingest
+from pointledger.events.ingest_queue import open_ingest_queue
+from pointledger.events.reader import load_producers
 from pointledger.events.relay import Relay
-from pointledger.integrations.celery_commands import ByName
+from pointledger.integrations.celery_commands import CommandsByName
 from pointledger.messaging.redis_client import connect
-from pointledger.observability.counters import sending
+from pointledger.observability.counters import flushing
 from pointledger.observability.doctor import require_safe
 from pointledger.settings import Settings
 from pointledger.storage.events import outbox as storage
 
 
 def relay(
-    once: Annotated[bool, typer.Option("--once", help="Send what waits, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Send the waiting events, then exit.")] = False,
     json: Json = False,
 ) -> None:
-    """Send outgoing events to the broker until stopped. Any number may run, on any machine."""
+    """Send outgoing events to the broker until stopped. Several relays can run at the same time."""
     with opened_settings() as settings, opened_database(settings) as database, stop_signals() as stop:
         publisher = Publisher(settings)
         try:
             sender = Relay(database, publisher, settings)
             if not once:
-                note(f"Relaying events to the exchange {settings.events_exchange}; Ctrl-C ends it.", "dim")
-                with sending(connect(settings), settings):
+                note(f"Relaying events to the exchange {settings.events_exchange}; Ctrl-C stops it.", "dim")
+                with flushing(connect(settings), settings):
                     sender.run(stop.is_set, stop.wait)
                 return
             sent = sender.send_all()
@@ -46,55 +47,60 @@ def relay(
     (print_json if json else print_fields)({"sent": sent.events, "waiting": waiting.events})
 
 
-def intake(
-    once: Annotated[bool, typer.Option("--once", help="Take what is there, and end.")] = False,
+def ingest(
+    once: Annotated[bool, typer.Option("--once", help="Receive the waiting events, then exit.")] = False,
     json: Json = False,
 ) -> None:
-    """Take other services' events from the queue until stopped. Who may send stands in a file of keys."""
-    with opened_intake() as (settings, taker), stop_signals() as stop:
-        mailbox = open_mailbox(settings.events, settings.intake_queue, quorum=True)
-        counts: Counter[str] = Counter(accepted=0, dead=0, held=0)
+    """Receive events of other services from the queue until stopped.
+
+    POINTLEDGER_INGEST_KEYS_FILE names the file of producers and their keys.
+    """
+    with opened_ingest() as (settings, events), stop_signals() as stop:
+        ingest_queue = open_ingest_queue(settings.events, settings.ingest_queue, quorum=True)
+        counts: Counter[str] = Counter(accepted=0, dead=0, deferred=0)
         try:
             if not once:
-                note(f"Taking events from the queue {settings.intake_queue}; Ctrl-C ends it.", "dim")
-                with sending(connect(settings), settings):
-                    taker.run(mailbox, stop.is_set, stop.wait)
+                note(f"Receiving events from the queue {settings.ingest_queue}; Ctrl-C stops it.", "dim")
+                with flushing(connect(settings), settings):
+                    events.run(ingest_queue, stop.is_set, stop.wait)
                 return
-            while taken := taker.step(mailbox, wait_seconds=0.2):
-                counts += taken
-            counts += taker.retry_held()
+            while received := events.step(ingest_queue, wait_seconds=0.2):
+                counts += received
+            counts += events.retry_deferred()
         finally:
-            mailbox.close()
-    (print_json if json else print_fields)({name: counts[name] for name in ("accepted", "dead", "held")})
+            ingest_queue.close()
+    (print_json if json else print_fields)({name: counts[name] for name in ("accepted", "dead", "deferred")})
 
 
 @contextmanager
-def opened_intake() -> Iterator[tuple[Settings, Intake]]:
-    """The intake of these settings. Raises InvalidProducers and UnsafeConfiguration."""
+def opened_ingest() -> Iterator[tuple[Settings, Ingest]]:
+    """Open the settings and the ingest. Raises InvalidProducers and UnsafeConfiguration."""
     with opened_settings() as settings, opened_database(settings) as database:
         require_safe(database, settings)
         producers = load_producers(settings)
         with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
-            yield settings, Intake(database, acceptance, producers)
+            yield settings, Ingest(database, acceptance, producers)
 
 
 @contextmanager
-def opened_by_name() -> Iterator[ByName]:
-    """What makes commands of messages that were sent by name. Raises UnsafeConfiguration."""
+def opened_celery_commands() -> Iterator[CommandsByName]:
+    """Open the entry point for commands from Celery. Raises UnsafeConfiguration."""
     with opened_settings() as settings, opened_database(settings) as database:
         require_safe(database, settings)
         with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
-            yield ByName(database, acceptance, settings)
+            yield CommandsByName(database, acceptance, settings)
 
 
 def outbox(
     within: Annotated[
         float | None,
-        typer.Option("--within", metavar="SECONDS", help="Exit status 1 if the oldest has waited longer."),
+        typer.Option(
+            "--within", metavar="SECONDS", help="Exit with status 1 if the oldest event has waited longer."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show how far the relays are behind: events that wait, and for how long the oldest has."""
+    """Show how far the relays are behind: the number of waiting events and the age of the oldest."""
     with reading() as connection:
         found = storage.status(connection)
     shown: dict[str, Any] = {
@@ -110,7 +116,7 @@ def outbox(
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Set by SIGTERM or SIGINT: what is at hand is finished first."""
+    """Yield an event that SIGTERM and SIGINT set, so that a process can finish its current work."""
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)

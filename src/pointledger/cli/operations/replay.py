@@ -1,4 +1,4 @@
-"""What `audit --replay` shows: how far it is, what differs, and where to go on."""
+"""Runs `verify --replay`: shows its progress, the differences, and how to continue after Ctrl-C."""
 
 import sqlalchemy as sa
 import typer
@@ -6,15 +6,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from pointledger.cli.output import DONE, FAILED, note, print_fields, print_json, print_table, stderr
-from pointledger.observability.replay.audit import replay
+from pointledger.observability.replay.replay import replay
 from pointledger.observability.replay.report import ReplayReport
 from pointledger.storage.ledger import program
 
-_INTERRUPTED = 130  # as shells have it
+_INTERRUPTED = 130  # the status of shells after Ctrl-C
 
 
-def replay_audit(database: sa.Engine, tenant_id: str | None, after: str | None, *, json: bool) -> None:
-    """Replays, shows the report and exits. Interrupted, it shows what was found so far."""
+def verify_by_replay(database: sa.Engine, tenant_id: str | None, after: str | None, *, json: bool) -> None:
+    """Replay, show the report and exit. After Ctrl-C, show the report so far."""
     if tenant_id is not None:
         with database.connect() as connection:
             program.tenant(connection, tenant_id)
@@ -25,8 +25,10 @@ def replay_audit(database: sa.Engine, tenant_id: str | None, after: str | None, 
         last = seen[-1].last_tenant if seen else after
         if seen:
             _show(seen[-1], json=json)
-        onward = f"go on with: pointledger audit --replay --after {last}" if last else "no tenant is done yet"
-        note(f"Interrupted; {onward}", "yellow")
+        hint = (
+            f"To continue: pointledger verify --replay --after {last}" if last else "No tenant is done yet."
+        )
+        note(f"Interrupted. {hint}", "yellow")
         raise typer.Exit(_INTERRUPTED) from None
     _show(report, json=json)
     raise typer.Exit(FAILED if report.differences else DONE)
@@ -54,19 +56,19 @@ def _replay(
 
 
 def _show(report: ReplayReport, *, json: bool) -> None:
-    told = report.as_json()
+    shown = report.as_json()
     if json:
-        print_json(told)
+        print_json(shown)
         return
     print_table(
-        ("id", "what is compared", "verdict"),
-        [(each["id"], each["name"], _verdict(each["differences"])) for each in told["checks"]],
+        ("id", "comparison", "verdict"),
+        [(each["id"], each["name"], _verdict(each["differences"])) for each in shown["checks"]],
     )
-    for each in told["checks"]:
+    for each in shown["checks"]:
         for row in each["rows"]:
             note(f"{each['id']}: {row}", "red")
-    print_fields({name: value for name, value in told.items() if name not in ("checks", "without_order")})
-    for line in _left_out(report):
+    print_fields({name: value for name, value in shown.items() if name not in ("checks", "without_order")})
+    for line in _limitations(report):
         note(line, "yellow")
 
 
@@ -74,22 +76,22 @@ def _verdict(differences: int) -> str:
     return f"{differences:,} DIFFER" if differences else "the same"
 
 
-def _left_out(report: ReplayReport) -> list[str]:
-    """What a person must know who relies on the report."""
+def _limitations(report: ReplayReport) -> list[str]:
+    """Describe what the report does not cover."""
     lines = [
         f"{tenant_id} was not replayed: an older version decided {outcomes:,} of its commands and did not "
-        "record their order, so it is not known with what the later ones began. `pointledger audit` checks "
-        "what can be checked without the order."
+        "record their order, so the state before the later ones is unknown. Run `pointledger verify`, which "
+        "does not need the order."
         for tenant_id, outcomes in report.without_order.items()
     ]
     if report.on_trust:
         lines.append(
-            f"The facts of {report.on_trust:,} events were erased with a person. What the rules wanted for "
-            "them was taken from their outcomes."
+            f"The data of {report.on_trust:,} events was erased with a user. For these, the replay took what "
+            "the rules would grant from their outcomes."
         )
     if report.moved_on:
         lines.append(
-            f"Workers went on with {report.moved_on:,} users meanwhile. Their commands up to then were "
-            "compared, but not what stands of them now."
+            f"Workers applied commands of {report.moved_on:,} users during the replay. The earlier commands "
+            "were compared, but not the current accounts."
         )
     return lines

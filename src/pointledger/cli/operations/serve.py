@@ -1,4 +1,4 @@
-"""`serve`: the HTTP gateway as a process."""
+"""Command that runs the HTTP API: `serve`."""
 
 from importlib.util import find_spec
 from typing import Annotated
@@ -11,22 +11,25 @@ from pointledger.errors import LedgerError
 from pointledger.observability.doctor import require_safe
 
 
-class GatewayNotInstalled(LedgerError):
-    """What the HTTP gateway needs is not installed. Install the extra: pip install 'pointledger[http]'."""
+class ApiNotInstalled(LedgerError):
+    """The packages of the HTTP API are not installed. Run: pip install 'pointledger[http]'."""
 
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0: any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port. 0 chooses a free one.")] = 8000,
 ) -> None:
-    """Serve the HTTP API until told to stop. It believes tokens of POINTLEDGER_HTTP_ISSUER, signed by a key
-    of POINTLEDGER_HTTP_KEYS. What it takes and answers is described at /openapi.json."""
+    """Serve the HTTP API until stopped.
+
+    It accepts tokens of POINTLEDGER_HTTP_ISSUER that are signed by a key of POINTLEDGER_HTTP_KEYS.
+    /openapi.json describes the API, and /docs shows the description.
+    """
     if not all(find_spec(name) for name in ("fastapi", "uvicorn", "jwt")):
-        raise GatewayNotInstalled
-    from pointledger.api import server  # noqa: PLC0415  an extra: not needed by the other commands
+        raise ApiNotInstalled
+    from pointledger.api import server  # noqa: PLC0415  an extra that other commands do not need
 
     with opened_settings() as settings, server.listening(host, port) as listening:
-        with opened_database(settings) as database:  # what it finds wrong, uvicorn would tell by a traceback
+        with opened_database(settings) as database:  # otherwise uvicorn would print a traceback
             require_safe(database, settings)
         bound = listening.getsockname()
         note(f"listening on http://{bound[0]}:{bound[1]}", "dim")

@@ -1,1 +1,1 @@
-"""Commands about a tenant's program: configuration, rules, expiry policies."""
+"""Commands for a tenant's program: configuration, rules, expiry policies."""

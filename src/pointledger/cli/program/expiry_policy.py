@@ -1,4 +1,4 @@
-"""`tenant apply-expiry`: a changed policy for points that are there."""
+"""Command that applies a changed expiry policy to existing points: `tenant apply-expiry`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,36 +15,40 @@ from pointledger.cli.session import opened_acceptance, opened_client, opened_dat
 from pointledger.jobs.expiry_policy import PolicyChange
 from pointledger.settings import Settings
 
+NotBefore = Annotated[
+    datetime | None,
+    typer.Option(
+        "--not-before",
+        parser=moment,
+        metavar="TIME",
+        help="The end of the notice period. Default: after the tenant's expiry_notice_days.",
+    ),
+]
+
 
 def apply_expiry(
     tenant_id: TenantId,
-    not_before: Annotated[
-        datetime | None,
-        typer.Option(
-            "--not-before",
-            parser=moment,
-            metavar="TIME",
-            help="When the notice ends: nothing comes to expire before it; the tenant's expiry_notice_days, "
-            "if not given.",
-        ),
-    ] = None,
+    not_before: NotBefore = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=1, help="So many accounts at most; ask again for the rest."),
+        typer.Option("--limit", metavar="N", min=1, help="At most N accounts. Run again for the rest."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be moved.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the lots that would change.")
+    ] = False,
     wait: WaitForAll = False,
     json: Json = False,
 ) -> None:
-    """Let a changed expiry policy, of the tenant or of a rule, hold for points that are there already.
+    """Apply a changed expiry policy, of the tenant or of a rule, to existing points.
 
-    Without this they keep their expiry. Points that a command gave an expiry, that came from another system
-    or that an administrator let live longer keep it anyway. What was moved is not moved again: it may be
-    stopped and asked again, with the same --not-before.
+    Without this command, existing points keep their expiry. Some points always keep it: those with an
+    expiry from a command, those imported from another system, and those extended by an administrator. You
+    can stop this command and run it again with the same --not-before: lots that were moved are not moved
+    again.
     """
     with opened_settings() as settings, opened_client(settings) as client, _opened(settings) as change:
         tally, accepted, shown = Tally(client), 0, dict[str, Any]()
-        with stderr().status("Looking at lots ..."):
+        with stderr().status("Checking lots ..."):
             for report, receipt in change.apply(tenant_id, not_before, limit=limit, dry_run=dry_run):
                 shown = report.as_json()
                 if receipt:

@@ -1,21 +1,21 @@
-"""Lookups about what administrators did and tried."""
+"""Queries the audit log."""
 
 from typing import Any, Literal
 
 from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
-from pointledger.storage.database import Asking, looking
+from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import audit_log
 
-ACTS = 100  # of a page, unless asked otherwise
-MOST_ACTS = 1000
+PAGE = 100  # records, by default
+MOST_RECORDS = 1000
 
 
-class ActLookups(Asking):
-    """Asks one database."""
+class AuditLogQueries(Queries):
+    """Queries of the audit log in one database."""
 
-    def acts(
+    def audit_log(
         self,
         tenant_id: str,
         *,
@@ -24,21 +24,21 @@ class ActLookups(Asking):
         kind: str | None = None,
         state: Literal["applied", "refused"] | None = None,
         before: str | None = None,
-        limit: int = ACTS,
+        limit: int = PAGE,
     ) -> list[dict[str, Any]]:
-        """A page of a tenant's acts, the latest first: each with actor, reason, before and after; also those
-        that were refused. `before`: the id of the last act of the page before. Raises TenantMissing, and
-        InvalidCommand for what is no id."""
+        """Read a page of the tenant's audit log, the latest first: who did or tried what, why, and what was
+        before and after. `before`: the id of the last record of the page before. Raises TenantMissing, and
+        InvalidCommand for a malformed id."""
         try:
             cursor = parse_id(before) if before else None
         except ValueError as error:
             raise InvalidCommand(f"before: {error}") from None
-        with looking(self._database) as connection:
+        with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
-            return audit_log.acts(
+            return audit_log.records(
                 connection,
                 tenant_id,
-                audit_log.Filter(user_id, actor, kind, state),
+                audit_log.AuditLogFilter(user_id, actor, kind, state),
                 before=cursor,
-                limit=max(1, min(limit, MOST_ACTS)),
+                limit=max(1, min(limit, MOST_RECORDS)),
             )

@@ -1,7 +1,6 @@
-"""A dry run: which rules would grant what for an event, and why the others would not. Changes nothing.
+"""Dry-runs an event: reports what each rule would grant, or why it would not. Changes nothing.
 
-It is the very decision, made on a copy of what it may change; so what it tells is what applying the event
-at that moment would do.
+It makes the real decision on a copy of the data, so it reports what applying the event now would do.
 """
 
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any
 
 from pointledger.domain.commands import ApplyRule
 from pointledger.domain.commands.outcomes import Decision, Reason, Refused
-from pointledger.domain.decisions.apply_rule import Judgement, judge
-from pointledger.domain.decisions.guards import let_time_pass
+from pointledger.domain.decisions.apply_rule import RuleEvaluation, evaluate_rules
+from pointledger.domain.decisions.guards import advance
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.program.awards import PerUnit, Table
 from pointledger.domain.program.limits import EARN_METER, Usage, Window, daily_window, left, rule_windows
@@ -21,30 +20,29 @@ from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 from pointledger.ids import show_id
 
-RATE_DECIMALS = 6  # of points per unit; a report's figure, never computed with
+RATE_DECIMALS = 6  # of points per unit; for display only
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One rule of the event's type.
+class DryRunLine:
+    """The result of one rule of the event's type.
 
-    `skipped` (and `because`) says why it would not grant. Otherwise `wanted` is what it would grant,
-    `granted` what is let through, pending until `activates_at` (None: available at once), and `held_by` the
-    limit that holds back the rest. `left` is what each of its
-    limits had left before the event, by the limit's name: points or times.
+    `skipped` (and `detail`) says why it would not grant. Otherwise it would grant `wanted` points, of which
+    the limit `limited_by` lets `granted` through. They are pending until `activates_at` (None: available at
+    once). `left` maps the name of each of its limits to the points or times left before the event.
     """
 
     rule: Rule
     wanted: int = 0
     granted: int = 0
-    held_by: str | None = None
+    limited_by: str | None = None
     skipped: str | None = None
-    because: str | None = None
+    detail: str | None = None
     left: dict[str, int] | None = None
     activates_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        always: dict[str, Any] = {
             "rule_id": show_id(self.rule.id),
             "rule": self.rule.body.name,
             "rule_version": self.rule.version,
@@ -52,30 +50,33 @@ class Line:
             "granted": self.granted,
         }
         begins = self.activates_at.isoformat().replace("+00:00", "Z") if self.activates_at else None
-        more = {
-            "held_by": self.held_by,
+        optional = {
+            "limited_by": self.limited_by,
             "skipped": self.skipped,
-            "because": self.because,
+            "detail": self.detail,
             "left": self.left,
             "activates_at": begins,
         }
-        return told | {name: value for name, value in more.items() if value is not None}
+        return always | {name: value for name, value in optional.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What would come of an event. `rates` has, for each field that a granting rule counts, the points in all
-    per unit of it, as a decimal. `left_today` is what the tenant's daily limit lets the user earn before it;
-    None: there is no such limit."""
+    """What an event would bring if it were applied now."""
 
     decision: Decision
+    """Applied or refused."""
     points: int = 0
-    lines: tuple[Line, ...] = ()
+    """The points that would be granted."""
+    lines: tuple[DryRunLine, ...] = ()
+    """Each rule of the event's type: what it would grant, or why it would not."""
     left_today: int | None = None
+    """What the tenant's daily limit lets the user earn before the event. None: there is no such limit."""
     rates: dict[str, str] | None = None
+    """Points per unit of each field that a granting rule counts, as a decimal."""
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which every door gives it."""
+        """The form that every entry point gives."""
         refused = self.decision if isinstance(self.decision, Refused) else None
         return {
             "applied": refused is None,
@@ -89,31 +90,31 @@ class DryRun:
 
     @property
     def reason(self) -> str | None:
-        """Why the event would be refused; None: it would be applied."""
+        """Why the event would be refused. None: it would be applied."""
         return self.decision.reason.value if isinstance(self.decision, Refused) else None
 
 
 def dry_run(book: Book, command: ApplyRule, at: datetime) -> DryRun:
-    """What `command` would do at `at`, its effective moment.
+    """Return what `command` would do at `at`, its effective moment.
 
-    The book must hold what the command needs (`needs_of`, or `storage.books.load`): its tenant and rules, the
-    account with its lots, the windows' usage.
+    The book must have the command's read set: its tenant and rules, the account with its lots, and the usage
+    of its windows.
     """
     tenant = book.tenants.get(command.tenant_id)
     if tenant is None:
         return DryRun(Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}"))
-    trial = book.aside(command.tenant_id, command.user_id, command.id)
+    trial = book.trial_copy(command.tenant_id, command.user_id, command.id)
     if account := trial.accounts.get((command.tenant_id, command.user_id)):
-        let_time_pass(trial, tenant, account, at)
-    judgement = judge(trial, tenant, command, at)
+        advance(trial, tenant, account, at)
+    judgement = evaluate_rules(trial, tenant, command, at)
     points = sum(grant.granted for grant in judgement.grants)
     lines = _lines(book, tenant, command, at, judgement)
     rates = _rates(command, judgement, points)
     return DryRun(judgement.decision, points, lines, _left_today(book, tenant, command, at), rates)
 
 
-def _rates(command: ApplyRule, judgement: Judgement, points: int) -> dict[str, str]:
-    """Points per unit of each field that a granting rule counts."""
+def _rates(command: ApplyRule, judgement: RuleEvaluation, points: int) -> dict[str, str]:
+    """Return the points per unit of each field that a granting rule counts."""
     rates = {}
     for grant in judgement.grants:
         base = grant.rule.body.award.base
@@ -124,23 +125,23 @@ def _rates(command: ApplyRule, judgement: Judgement, points: int) -> dict[str, s
 
 
 def _lines(
-    book: Book, tenant: Tenant, command: ApplyRule, at: datetime, judgement: Judgement
-) -> tuple[Line, ...]:
-    """Every rule of the event's type, as they are tried; those that are switched off, too."""
-    asked = {match.rule.id: match for match in judgement.matches}
+    book: Book, tenant: Tenant, command: ApplyRule, at: datetime, judgement: RuleEvaluation
+) -> tuple[DryRunLine, ...]:
+    """Return a line for every rule of the event's type in the order of evaluation, also for disabled ones."""
+    matches = {match.rule.id: match for match in judgement.matches}
     granted = {grant.rule.id: grant for grant in judgement.grants}
     lines = []
     for rule in book.rules_of(tenant).in_force(command.event_type, at):
-        match = asked.get(rule.id) or Match(rule, skipped=None if rule.body.enabled else "disabled")
+        match = matches.get(rule.id) or Match(rule, skipped=None if rule.body.enabled else "disabled")
         grant = granted.get(rule.id)
         lines.append(
-            Line(
+            DryRunLine(
                 rule,
                 wanted=match.wanted,
                 granted=grant.granted if grant else 0,
-                held_by=grant.held_by if grant else None,
+                limited_by=grant.limited_by if grant else None,
                 skipped=match.skipped,
-                because=match.because,
+                detail=match.detail,
                 left=_left(book, tenant, command, rule, at),
                 activates_at=grant.activates_at if grant and grant.granted else None,
             )

@@ -1,26 +1,25 @@
-"""Everything that is known about a user, as one document."""
+"""Exports everything that the ledger knows about a user as one document."""
 
 from typing import Any
 from uuid import UUID
 
 from pointledger.errors import AccountMissing
 from pointledger.ids import parse_id
-from pointledger.storage.database import Asking, looking
+from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import accounts, current, explain, wallets
 from pointledger.storage.queries.current import Current, lots_now, lots_unrecorded
 
-_PAGE = 1000  # entries at once
+_PAGE = 1000  # entries per query
 
 
-class Exports(Asking):
-    """Asks one database."""
+class Exports(Queries):
+    """Exports from one database."""
 
     def export_user(self, tenant_id: str, user_id: str) -> dict[str, Any]:
-        """Everything about the user: account and lots as they are now, entries, wallet, and commands with
-        what came of them, also those that were refused or wait. Reads the whole journal, in short pieces,
-        after the rest."""
-        with looking(self._database) as connection:
+        """Export everything about a user: account and lots as they are now, entries, wallet, and commands
+        with their outcomes. It reads the whole journal, in short pieces, so it takes its time."""
+        with read_only(self._database) as connection:
             found = current.account(connection, program.tenant(connection, tenant_id), user_id)
             wallet = wallets.wallet(connection, tenant_id, user_id)
             wallet_entries = list(wallets.all_entries(connection, tenant_id, user_id))
@@ -49,10 +48,10 @@ class Exports(Asking):
         commands: list[dict[str, Any]] = []
         reached: UUID | None = None
         while True:
-            with looking(self._database) as connection:
+            with read_only(self._database) as connection:
                 ids, reached = explain.commands_of(connection, tenant_id, user_id, reached)
                 if ids:
-                    commands += explain.commands_told(connection, ids)
+                    commands += explain.commands_with_outcomes(connection, ids)
             if reached is None:
                 return sorted(commands, key=lambda command: int(command["seq"]))
 

@@ -1,9 +1,9 @@
-"""Lookups: what may be asked of the ledger. Each answer is of one moment, read only, and bounded.
+"""Queries about accounts, entries, holds and statistics. Each is read only, bounded and of one moment.
 
-It tells of accounts, lots and holds as they are at that moment (`as_of`), as a command would find them. What
-is recorded stands beside, under `recorded_`. Entries are told as they are recorded.
+Accounts, lots and holds are shown as a command would find them at that moment (`as_of`); the recorded figures
+have the prefix `recorded_`. Entries are shown as recorded.
 
-Raises, everywhere: TenantMissing, AccountMissing, AnswerTooLate, DatabaseAway, DatabaseFailed.
+Every query can raise TenantMissing, AccountMissing, QueryTimeout, DatabaseAway and DatabaseFailed.
 """
 
 from datetime import date, datetime
@@ -12,17 +12,17 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.client.queries import explanation as words
-from pointledger.client.queries.audit_log import ActLookups
+from pointledger.client.queries import explanation
+from pointledger.client.queries.audit_log import AuditLogQueries
 from pointledger.client.queries.export import Exports
-from pointledger.client.queries.results import CashValue, EntryPage, Expiring, HoldPage, Why, iso
-from pointledger.client.queries.rules import RuleLookups
-from pointledger.client.queries.wallets import WalletLookups
+from pointledger.client.queries.results import CashValue, EntryPage, Expiring, Explanation, HoldPage, iso
+from pointledger.client.queries.rules import RuleQueries
+from pointledger.client.queries.wallets import WalletQueries
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.money import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
 from pointledger.ids import parse_id
-from pointledger.storage.database import looking
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program  # fmt: skip
 from pointledger.storage.queries import accounts as account_queries  # fmt: skip
 from pointledger.storage.queries import current, expiring, explain, pages, rows, statistics
@@ -31,21 +31,21 @@ from pointledger.storage.queries.current import Current
 from pointledger.storage.queue import job_runs, pauses  # fmt: skip
 
 MOST_ENTRIES = 1000  # of a page
-MONTHS = 12  # of a user's statistics, unless asked otherwise
+MONTHS = 12  # of a user's statistics, by default
 MOST_MONTHS = 120
 DAYS = 30
-MOST_DAYS = 36_500  # as far as a policy can reach
+MOST_DAYS = 36_500  # the longest expiry that a policy can have
 
 
-class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
-    """Asks one database."""
+class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, Exports):
+    """Queries of one database."""
 
     # -------------------------------------------------------------------------- accounts and entries
 
     def account(self, tenant_id: str, user_id: str, as_of: datetime | None = None) -> dict[str, Any]:
-        """The account in the API's fields; `as_of`: as it had been recorded by that moment (`created_at`
-        of the entries decides). Then `status` is null: no entry tells it."""
-        with looking(self._database) as connection:
+        """Read an account, in the API's fields. `as_of`: as it was recorded by that moment (`created_at` of
+        the entries decides). Its `status` is None then, because no entry has it."""
+        with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
             if as_of is None:
                 return _current(connection, tenant, user_id).shown
@@ -55,8 +55,8 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         return found
 
     def accounts(self, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
-        """A page of the tenant's accounts by user id, those after `after`; empty at the end."""
-        with looking(self._database) as connection:
+        """Read a page of the tenant's accounts by user id: those after `after`. Empty at the end."""
+        with read_only(self._database) as connection:
             return current.accounts(connection, program.tenant(connection, tenant_id), after)
 
     def entries(
@@ -68,24 +68,24 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         type: str | None = None,
         limit: int = rows.PAGE,
     ) -> EntryPage:
-        """A page of entries, newest first, those with a `seq` below `before`. Entries never change and only
-        ever come on top, so pages are the same whatever is written meanwhile."""
+        """Read a page of entries, the newest first: those with a `seq` below `before`. Entries never change
+        and new ones come on top, so new entries do not change a page."""
         limit = max(1, min(limit, MOST_ENTRIES))
-        with looking(self._database) as connection:
+        with read_only(self._database) as connection:
             total = _version(connection, tenant_id, user_id)
             found = account_queries.entries(connection, tenant_id, user_id, before, type=type, limit=limit)
         is_last = len(found) < limit or found[-1]["seq"] == 1
         return EntryPage(tuple(found), total, None if is_last else found[-1]["seq"])
 
     def entry(self, tenant_id: str, entry_id: str) -> dict[str, Any]:
-        """One entry. Raises EntryMissing, and InvalidCommand for what is no id."""
-        with looking(self._database) as connection:
+        """Read one entry. Raises EntryMissing, and InvalidCommand for a malformed id."""
+        with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             return _entry(connection, tenant_id, entry_id)
 
-    def why(self, tenant_id: str, entry_id: str) -> Why:
-        """How an entry came about. Raises EntryMissing, and InvalidCommand for what is no id."""
-        with looking(self._database) as connection:
+    def explain_entry(self, tenant_id: str, entry_id: str) -> Explanation:
+        """Explain how an entry came about. Raises EntryMissing, and InvalidCommand for a malformed id."""
+        with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
             entry = _entry(connection, tenant_id, entry_id)
             command = explain.command(connection, parse_id(entry["command_id"]))
@@ -95,9 +95,9 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
                 rule = explain.rule_version(connection, tenant_id, rule_id, version)
             moved = explain.lots_moved(connection, tenant_id, parse_id(entry["id"]))
             arrived = explain.lots_arrived(connection, tenant, entry["user_id"], parse_id(entry["id"]))
-        told = words.tell(entry, command, rule, moved, arrived)
-        grant = words.grant_of(entry, command)
-        return Why(tuple(told), entry, command, rule, grant, tuple(moved), tuple(arrived))
+        sentences = explanation.describe(entry, command, rule, moved, arrived)
+        grant = explanation.grant_of(entry, command)
+        return Explanation(tuple(sentences), entry, command, rule, grant, tuple(moved), tuple(arrived))
 
     # -------------------------------------------------------------------------------------- holds
 
@@ -110,33 +110,33 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         before: int | None = None,
         limit: int = rows.PAGE,
     ) -> HoldPage:
-        """A page of the user's holds, the latest first: those with a `seq` below `before`; `state`, as it is
-        now: open, captured, released, timed_out, or any."""
+        """Read a page of the user's holds, the latest first: those with a `seq` below `before`. `state`,
+        as it is now: `open`, `captured`, `released` or `timed_out`. Any state, if not given."""
         limit = max(1, min(limit, MOST_ENTRIES))
-        with looking(self._database) as connection:
+        with read_only(self._database) as connection:
             _version(connection, tenant_id, user_id)
             below = rows.BEYOND_ANY_SEQ if before is None else before
             found = hold_queries.holds_of(connection, tenant_id, user_id, state, below, limit)
         return HoldPage(tuple(found), None if len(found) < limit else found[-1]["seq"])
 
     def hold(self, tenant_id: str, hold_id: str) -> dict[str, Any]:
-        """One hold, with its `lots`. Raises HoldMissing, and InvalidCommand for what is no id."""
-        with looking(self._database) as connection:
+        """Read one hold, with its `lots`. Raises HoldMissing, and InvalidCommand for a malformed id."""
+        with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
-            asked = _id("hold_id", hold_id)
-            found = hold_queries.hold(connection, tenant_id, asked)
+            wanted = _id("hold_id", hold_id)
+            found = hold_queries.hold(connection, tenant_id, wanted)
             if found is None:
                 raise HoldMissing(f"{hold_id} of {tenant_id}")
             owner = _current(connection, tenant, found.shown["user_id"]) if found.may_be_due else None
-            lots = hold_queries.lots_of_hold(connection, tenant_id, asked, owner)
+            lots = hold_queries.lots_of_hold(connection, tenant_id, wanted, owner)
         return found.shown | {"lots": lots}
 
-    # ------------------------------------------------------------------------------- what it is worth
+    # ---------------------------------------------------------------------------- expiry and value
 
     def expiring(self, tenant_id: str, user_id: str, days: int = DAYS) -> Expiring:
-        """The lots that expire within so many calendar days of the tenant, from now."""
+        """Read the lots that expire within so many calendar days of the tenant, from now."""
         days = max(1, min(days, MOST_DAYS))
-        with looking(self._database) as connection:
+        with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id)
             until = tenant.days_later(account.now, days)
@@ -145,29 +145,29 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
             if account.lots:
                 recorded = expiring.expiring_lots(connection, tenant, user_id, account.now, until)
         shown = account.shown
-        notice = max(shown["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
-        switches = tenant.expire_enabled, shown["expiry_exempt"], notice
-        sums = found.points, found.lots_in_all, recorded.points
-        return Expiring(user_id, account.now, until, *switches, *sums, tuple(found.lots))
+        not_before = max(shown["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
+        switches = tenant.expire_enabled, shown["expiry_exempt"], not_before
+        totals = found.points, found.lots_in_all, recorded.points
+        return Expiring(user_id, account.now, until, *switches, *totals, tuple(found.lots))
 
     def value(self, tenant_id: str, user_id: str) -> CashValue:
-        """What the available balance is worth in money. Raises NotCashEquivalent."""
-        with looking(self._database) as connection:
+        """Say what the available balance is worth in money. Raises NotCashEquivalent."""
+        with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id).shown
         if account["points_type"] != "cash_equivalent":
-            raise NotCashEquivalent(f"those of {user_id} of {tenant_id} are {account['points_type']}")
+            raise NotCashEquivalent(f"the points of {user_id} of {tenant_id} are {account['points_type']}")
         balance, rate = account["balance"], account["exchange_rate"]
-        worth = cash_value(balance, rate, tenant.scale)
-        beside = account["as_of"], account["recorded_balance"]
-        return CashValue(user_id, balance, rate, *worth, tenant.currency, *beside)
+        value = cash_value(balance, rate, tenant.scale)
+        recorded = account["as_of"], account["recorded_balance"]
+        return CashValue(user_id, balance, rate, *value, tenant.currency, *recorded)
 
     # ------------------------------------------------------------------------------------- statistics
 
     def user_statistics(self, tenant_id: str, user_id: str, months: int = MONTHS) -> dict[str, Any]:
-        """The account's totals; entries and points of the last months by when they happened, in the
-        tenant's calendar; and what each rule has granted, and what of that is pending."""
-        with looking(self._database) as connection:
+        """Read a user's figures: totals, entries and points by month of the tenant's calendar (when they
+        happened), and what each rule has granted and how much of it is pending."""
+        with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id)
             firsts = _months(tenant.local_date(account.now), max(1, min(months, MOST_MONTHS)))
@@ -178,44 +178,44 @@ class Lookups(RuleLookups, WalletLookups, ActLookups, Exports):
         return {"account": account.shown, "by_month": shown, "by_rule": by_rule}
 
     def tenant_statistics(self, tenant_id: str) -> dict[str, Any]:
-        """Accounts by status, what they add up to, and what was recorded in the tenant's current month:
-        entries and points by kind, and what each rule granted."""
-        with looking(self._database) as connection:
+        """Read a tenant's figures: accounts by status, their sums, and what was recorded in the tenant's
+        current month, by kind of entry and by rule."""
+        with read_only(self._database) as connection:
             tenant, now = program.tenant(connection, tenant_id), current.moment_of(connection)
             today = tenant.local_date(now)
             since = tenant.day_starts_at(today.replace(day=1))
             since_paused = pauses.paused(connection).get(tenant_id)
-            sums = statistics.tenant_accounts(connection, tenant, now)
+            figures = statistics.tenant_accounts(connection, tenant, now)
             by_kind = statistics.tenant_by_kind_since(connection, tenant_id, since)
             by_rule = statistics.tenant_by_rule_since(connection, tenant_id, since)
         return {
             "tenant_id": tenant_id,
             "as_of": iso(now),
             "paused_since": iso(since_paused) if since_paused else None,
-            "accounts": sums.accounts,
-            "outstanding": _outstanding(sums.totals),
-            "totals": sums.totals,
-            "recorded_outstanding": _outstanding(sums.recorded),
-            "recorded_totals": sums.recorded,
+            "accounts": figures.accounts,
+            "outstanding": _outstanding(figures.totals),
+            "totals": figures.totals,
+            "recorded_outstanding": _outstanding(figures.recorded),
+            "recorded_totals": figures.recorded,
             "month": f"{today:%Y-%m}",
             "this_month": by_kind,
             "by_rule": by_rule,
         }
 
-    def preview_of_sweep(
+    def preview_expiry(
         self, tenant_id: str | None = None, as_of: datetime | None = None, members: int = 50
     ) -> list[dict[str, Any]]:
-        """For each tenant (or one): the accounts, lots and points that a sweep as of a moment (now, if not
-        given) would expire, and the first of these accounts; and what exempt accounts keep. Changes
-        nothing; also where expiry is switched off or a notice holds it back, so that it is known before."""
-        with looking(self._database) as connection:
+        """Say what the nightly job would expire as of a moment (now, if not given), for each tenant or for
+        one: accounts, lots and points, the first of these accounts, and what exempt accounts keep. It
+        includes points that stay because expiry is switched off or a notice is not over. Changes nothing."""
+        with read_only(self._database) as connection:
             as_of = as_of or job_runs.now(connection)
             tenants = _tenants(connection, tenant_id)
             return [_preview(connection, tenant, as_of, members) for tenant in tenants]
 
 
 def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current:
-    """The account as it is now. Raises AccountMissing."""
+    """Return the account as of now. Raise AccountMissing."""
     found = current.account(connection, tenant, user_id)
     if found is None:
         raise AccountMissing(f"{user_id} of {tenant.tenant_id}")
@@ -223,7 +223,7 @@ def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current
 
 
 def _version(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
-    """How many entries the account has. Raises TenantMissing, AccountMissing."""
+    """Return the number of the account's entries. Raise TenantMissing, AccountMissing."""
     program.tenant(connection, tenant_id)
     return pages.version_of(connection, tenant_id, user_id)
 
@@ -253,20 +253,20 @@ def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
 
 
 def _preview(connection: sa.Connection, tenant: Tenant, as_of: datetime, members: int) -> dict[str, Any]:
-    sums, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
-    left, _ = expiring.would_expire(connection, tenant.tenant_id, as_of, 1, exempt=True)
+    totals, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
+    kept, _ = expiring.would_expire(connection, tenant.tenant_id, as_of, 1, exempt=True)
     head = {
         "tenant_id": tenant.tenant_id,
         "as_of": iso(as_of),
         "expire_enabled": tenant.expire_enabled,
         "expires_not_before": _iso(tenant.expires_not_before),
     }
-    exempt = {"exempt_accounts": left["accounts"], "exempt_points": left["points"]}
-    return head | sums | exempt | {"members": first}
+    exempt = {"exempt_accounts": kept["accounts"], "exempt_points": kept["points"]}
+    return head | totals | exempt | {"members": first}
 
 
 def _months(today: date, count: int) -> list[date]:
-    """The first days of so many months, the oldest first, the last one today's."""
+    """Return the first days of the last `count` months, oldest first; the last one is today's month."""
     newest = today.year * 12 + today.month - 1
     numbers = range(newest - count + 1, newest + 1)
     return [date(number // 12, number % 12 + 1, 1) for number in numbers]

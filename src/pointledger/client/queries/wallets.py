@@ -1,4 +1,4 @@
-"""Lookups about money: a wallet and its entries."""
+"""Queries about money: a wallet and its entries."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pointledger.errors import WalletMissing
-from pointledger.storage.database import Asking, looking
+from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import wallets
 from pointledger.storage.queries.rows import PAGE
@@ -16,20 +16,22 @@ MOST_WALLET_ENTRIES = 1000  # of a page
 
 @dataclass(frozen=True, slots=True)
 class WalletPage:
-    """Wallet entries, newest first. `total`: all entries of the wallet, of whatever type. `next_before` goes
-    into the next call; None: this is the end."""
+    """Wallet entries, newest first. `total` counts all entries of the wallet, of any type.
+
+    `next_before` is the next call's `before`, or None at the end.
+    """
 
     entries: tuple[dict[str, Any], ...]
     total: int
     next_before: int | None
 
 
-class WalletLookups(Asking):
-    """Asks one database. Amounts are text, with all decimals of the wallet's currency."""
+class WalletQueries(Queries):
+    """Queries about wallets in one database. Amounts are text, with all decimals of the wallet's currency."""
 
     def wallet(self, tenant_id: str, user_id: str) -> dict[str, Any]:
-        """The user's wallet. Raises TenantMissing, WalletMissing."""
-        with looking(self._database) as connection:
+        """Read the user's wallet. Raises TenantMissing and WalletMissing."""
+        with read_only(self._database) as connection:
             return _wallet(connection, tenant_id, user_id)
 
     def wallet_entries(
@@ -41,10 +43,10 @@ class WalletLookups(Asking):
         type: str | None = None,
         limit: int = PAGE,
     ) -> WalletPage:
-        """A page of the wallet's entries, newest first, those with a `seq` below `before`. Entries never
-        change and only ever come on top. Raises TenantMissing, WalletMissing."""
+        """Read a page of the wallet's entries, the newest first: those with a `seq` below `before`. Raises
+        TenantMissing and WalletMissing."""
         limit = max(1, min(limit, MOST_WALLET_ENTRIES))
-        with looking(self._database) as connection:
+        with read_only(self._database) as connection:
             total = int(_wallet(connection, tenant_id, user_id)["version"])
             found = wallets.wallet_entries(connection, tenant_id, user_id, before, type=type, limit=limit)
         is_last = len(found) < limit or found[-1]["seq"] == 1

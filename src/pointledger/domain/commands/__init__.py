@@ -1,7 +1,7 @@
-"""Commands: what can be asked of the ledger. One class per kind; the kind's name is the wire contract.
+"""Defines the commands that the ledger accepts: one class per kind, whose name is the wire contract.
 
-A command is valid once it exists: pydantic, strict and frozen, so that what leaves a producer is well
-formed. Its id is its identity: sending the same object twice is sending one command.
+Commands are strict, frozen pydantic models, so each existing command is well formed. The id is the command's
+identity, so sending the same object twice sends one command.
 """
 
 from typing import Any, get_args
@@ -21,11 +21,11 @@ from pointledger.domain.commands.expiry import ApplyExpiryPolicy, ExtendExpiry, 
 from pointledger.domain.commands.holds import ConfirmDeduction, Freeze, Unfreeze
 from pointledger.domain.commands.points import ApplyRule, Earn, Expire, Spend, Transfer
 from pointledger.domain.commands.reversals import CancelPending, Clawback, Refund
-from pointledger.domain.commands.scheduled import ActivateDue, ExpireDue, ReleaseHoldsDue, SweepCommand
+from pointledger.domain.commands.scheduled import ActivateDue, ExpireDue, ReleaseHoldsDue, ScheduledCommand
 from pointledger.domain.commands.wallets import Exchange, WalletAdjust
 from pointledger.domain.values.extensions import check_extensions
 from pointledger.domain.values.json_values import check_metadata
-from pointledger.domain.values.validation import explain
+from pointledger.domain.values.validation import describe
 from pointledger.errors import InvalidCommand
 
 __all__ = [
@@ -52,10 +52,10 @@ __all__ = [
     "OpeningLot",
     "Refund",
     "ReleaseHoldsDue",
+    "ScheduledCommand",
     "SetExpiryExemption",
     "SetStatus",
     "Spend",
-    "SweepCommand",
     "Transfer",
     "Unfreeze",
     "WalletAdjust",
@@ -89,24 +89,28 @@ AnyCommand = (
     | WalletAdjust
     | Exchange
 )
+"""A command of any kind."""
 
 KINDS: dict[str, type[AnyCommand]] = {command.kind: command for command in get_args(AnyCommand)}
 
 
 def command_from(kind: object, fields: dict[str, Any]) -> AnyCommand:
-    """The command of this kind with these fields. Raises InvalidCommand naming each field and rule."""
+    """Build a command from its kind and fields. Raises InvalidCommand, which names each field and rule."""
     command = KINDS.get(kind) if isinstance(kind, str) else None
     if command is None:
         raise InvalidCommand(f"kind: one of {', '.join(KINDS)}")
     try:
         return command.model_validate(fields)
     except ValidationError as error:
-        raise InvalidCommand(explain(error)) from None
+        raise InvalidCommand(describe(error)) from None
 
 
 def checked(command: AnyCommand) -> AnyCommand:
-    """The command, looked at once more as it comes through the door: its fields are frozen, but metadata and
-    extensions are the caller's own dictionaries, which may have changed. Raises InvalidCommand."""
+    """Validate a command again before it is written. Raises InvalidCommand.
+
+    Its fields are frozen, but metadata and extensions are the caller's own dictionaries, which may have
+    changed.
+    """
     if command.extensions:
         try:
             check_extensions(command.extensions)

@@ -1,4 +1,4 @@
-"""A command with what its acceptance fixed: its id, its moment, its user's lane."""
+"""Defines an accepted command: the command, its sequence number and its moment of acceptance."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from pointledger.domain.commands import AnyCommand
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A command as it stands in the journal."""
+    """A command from the journal."""
 
     seq: int
     command: AnyCommand

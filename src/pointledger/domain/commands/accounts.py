@@ -1,21 +1,21 @@
-"""Commands about an account as a whole, and those of administrators."""
+"""Defines the commands about whole accounts, most of them for administrators."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pointledger.domain.commands.base import Command
-from pointledger.domain.values.fields import MAX_AMOUNT, Amount, Moment, ShortText, SignedAmount, Text, Why
+from pointledger.domain.commands.base import Command, NoteOfDescription, NoteOfSource
+from pointledger.domain.values.fields import MAX_AMOUNT, Amount, Moment, ReasonText, SignedAmount
 from pointledger.domain.values.models import as_tuple
 
 
 class Adjust(Command):
-    """An administrator gives or takes points; `actor` says who."""
+    """Gives or takes points, for administrators. `actor` names the administrator."""
 
     kind: ClassVar[str] = "adjust"
 
-    amount: SignedAmount
-    reason: Why
+    amount: SignedAmount = Field(description="Points to give. Below 0: points to take.")
+    reason: ReasonText = Field(description="Why. The audit log shows it.")
 
     @property
     def debit(self) -> int:
@@ -23,18 +23,20 @@ class Adjust(Command):
 
 
 class OpenAccount(Command):
-    """Opens an account without points; whatever grants points does so by itself."""
+    """Opens an account without points. Commands that grant points open an account by themselves."""
 
     kind: ClassVar[str] = "open-account"
 
 
 class SetStatus(Command):
-    """Suspends an account, lets it go on, or closes it for ever; what a closed one had is forfeited."""
+    """Suspends an account, reactivates it, or closes it for good. Closing forfeits its points."""
 
     kind: ClassVar[str] = "set-status"
 
-    status: Literal["active", "suspended", "closed"]
-    reason: Why
+    status: Literal["active", "suspended", "closed"] = Field(
+        description="The new status. A suspended account neither earns nor spends. `closed` is final."
+    )
+    reason: ReasonText = Field(description="Why. The audit log shows it.")
 
     @property
     def debit(self) -> int:
@@ -42,7 +44,8 @@ class SetStatus(Command):
 
 
 class EraseUser(Command):
-    """Erases the user: a pseudonym takes the user's place, texts and keys go, points are forfeited."""
+    """Erases the user for good. A pseudonym replaces the user's id, texts and keys are redacted, and points
+    are forfeited. Workers need the erasure key."""
 
     kind: ClassVar[str] = "erase-user"
 
@@ -56,32 +59,41 @@ class EraseUser(Command):
 
 
 class OpeningLot(BaseModel):
-    """Points that another system granted."""
+    """Points that another system granted, as one lot."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
-    amount: Amount
-    earned_at: Moment | None = None
-    expires_at: Moment | None = None
+    amount: Amount = Field(description="Points of the lot that are left.")
+    earned_at: Moment | None = Field(
+        None, description="When they were earned. The moment of the command, if not given."
+    )
+    expires_at: Moment | None = Field(None, description="When they expire. Never, if not given.")
 
 
 class ImportOpeningBalance(Command):
-    """Brings points from another system, lot by lot. Those that have expired are left out, unless `expired`
-    says `import`: then they come in and expire. `control_sum`: what the lots must add up to."""
+    """Brings points from another system, lot by lot. Limits and `max_balance` do not apply."""
 
     kind: ClassVar[str] = "import-opening-balance"
 
-    lots: Annotated[tuple[OpeningLot, ...], Field(min_length=1, max_length=1000), BeforeValidator(as_tuple)]
-    expired: Literal["reject", "import"] = "reject"
-    control_sum: Amount | None = None
-    source: ShortText | None = None
-    description: Text | None = None
+    lots: Annotated[
+        tuple[OpeningLot, ...], Field(min_length=1, max_length=1000), BeforeValidator(as_tuple)
+    ] = Field(description="The lots to bring.")
+    expired: Literal["reject", "import"] = Field(
+        "reject",
+        description="What becomes of lots that have expired: `reject` leaves them out, `import` brings them "
+        "and lets them expire.",
+    )
+    control_sum: Amount | None = Field(
+        None, description="What the lots must add up to. Another sum is an error, and nothing is accepted."
+    )
+    source: NoteOfSource = None
+    description: NoteOfDescription = None
 
     @model_validator(mode="after")
-    def _ties(self) -> "ImportOpeningBalance":
+    def _check_sum(self) -> "ImportOpeningBalance":
         total = sum(lot.amount for lot in self.lots)
         if total > MAX_AMOUNT:
-            raise ValueError("the lots are more than an account holds")
+            raise ValueError("the lots are more than an account can hold")
         if self.control_sum not in (None, total):
-            raise ValueError(f"control_sum is not what the lots add up to, which is {total}")
+            raise ValueError(f"control_sum is not the sum of the lots, which is {total}")
         return self

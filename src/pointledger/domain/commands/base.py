@@ -1,19 +1,25 @@
-"""What every command carries, and what those of the sweeps carry besides."""
+"""What every command carries."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pointledger.domain.values.extensions import Extensions
-from pointledger.domain.values.fields import EntityId, Key, Moment, TaskId
+from pointledger.domain.values.fields import EntityId, Key, Moment, ShortText, TaskId, Text
 from pointledger.ids import new_id
+
+# Notes for people, which several kinds take. No decision reads them.
+NoteOfReason = Annotated[ShortText | None, Field(description="Why, for people. No decision reads it.")]
+NoteOfSource = Annotated[
+    ShortText | None, Field(description="Where the points come from or go to, for people.")
+]
+NoteOfDescription = Annotated[Text | None, Field(description="What a statement shows for the entry.")]
 
 
 class Command(BaseModel):
-    """What every command carries. `occurred_at`: when it happened, if not when it is accepted. `extensions`:
-    what came with it for others to read, such as `traceparent`; a decision does not see them."""
+    """The fields of every command."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -23,41 +29,55 @@ class Command(BaseModel):
     )
 
     kind: ClassVar[str]
-    version: ClassVar[int] = 1  # of the payload; a worker that does not know a version lets it wait
+    version: ClassVar[int] = 1  # of the payload; a worker leaves unknown versions pending
 
-    id: TaskId = Field(default_factory=new_id)
-    tenant_id: EntityId
-    user_id: EntityId
-    actor: EntityId = "service"
-    idempotency_key: Key | None = None
-    occurred_at: Moment | None = None
-    extensions: Extensions | None = None
+    id: TaskId = Field(
+        default_factory=new_id,
+        description="The command's id, which is its task id. Sending a command again with its id is safe. "
+        "Python draws one with the object.",
+    )
+    tenant_id: EntityId = Field(description="The tenant whose program it is.")
+    user_id: EntityId = Field(description="The user whose account it changes.")
+    actor: EntityId = Field("service", description="Who sends it: a service or an administrator.")
+    idempotency_key: Key | None = Field(
+        None,
+        description="A key of the sender's, unique per tenant, `actor` and kind. A command with the same key "
+        "and content is the same command. The same key with other content is an error.",
+    )
+    occurred_at: Moment | None = Field(
+        None, description="When it happened. The moment of acceptance, if not given or later than that."
+    )
+    extensions: Extensions | None = Field(
+        None,
+        description="Attributes for other programs, like `traceparent`: at most 64, and 16 KiB in all. The "
+        "journal keeps them. No decision reads them.",
+    )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, but what is changed is looked at. Raises ValidationError."""
+        """Copy the command with other fields, and validate them. Raises ValidationError."""
         return type(self).model_validate({**dict(self), **(update or {})})
 
     @property
     def key(self) -> str | None:
-        """What makes a repetition recognisable besides the id."""
+        """The key by which a repetition is recognized, besides the id."""
         return self.idempotency_key
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Whom it touches, the one in whose order it stands first."""
+        """The users whose accounts it changes. It is applied in the order of the first."""
         return (self.user_id,)
 
     @property
     def debit(self) -> int:
-        """The most it can take from `user_id`'s available balance, in points."""
+        """The most points it can take from the available balance of `user_id`."""
         return 0
 
     @property
     def reverses(self) -> UUID | None:
-        """The entry that it undoes, in whole or in part."""
+        """The entry that it reverses, in whole or in part."""
         return None
 
     @property
     def uses_wallet(self) -> bool:
-        """Whether it looks at the money of `user_id`."""
+        """Whether it reads the wallet of `user_id`."""
         return False

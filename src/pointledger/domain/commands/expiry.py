@@ -1,35 +1,40 @@
-"""Commands about when points expire: those of administrators, and what a changed policy sends."""
+"""Defines the commands that change when points expire."""
 
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pointledger.domain.commands.base import Command
-from pointledger.domain.values.fields import MAX_AMOUNT, Days, Moment, Months, TaskId, Why
+from pointledger.domain.values.fields import MAX_AMOUNT, Days, Moment, Months, ReasonText, TaskId
 from pointledger.domain.values.models import as_tuple
 
-_MOST_LOTS = 1_000  # that one command names: a row of the journal stays small
+_MAX_LOTS = 1_000  # per command, so that a journal row stays small
 
-_Ids = Annotated[tuple[TaskId, ...], Field(min_length=1, max_length=_MOST_LOTS)]
+_Ids = Annotated[tuple[TaskId, ...], Field(min_length=1, max_length=_MAX_LOTS)]
 
 
 class ExtendExpiry(Command):
-    """An administrator lets lots live longer, none shorter. Which: `lots` (ids of lots, or of entries that
-    brought them), or all that expire before a moment. Until when: a moment, so many days or months of the
-    tenant's calendar beyond each lot's own expiry, or for ever."""
+    """Moves the expiry of lots to later, for administrators. Say which lots: `lots` or `expiring_before`. Say
+    until when: `expires_at`, `days`, `months` or `never`."""
 
     kind: ClassVar[str] = "extend-expiry"
 
-    lots: Annotated[_Ids | None, BeforeValidator(as_tuple)] = None
-    expiring_before: Moment | None = None
-    expires_at: Moment | None = None
-    days: Days | None = None
-    months: Months | None = None
-    never: bool = False
-    reason: Why
+    lots: Annotated[_Ids | None, BeforeValidator(as_tuple)] = Field(
+        None, description="The lots: their ids, or those of the entries that brought them."
+    )
+    expiring_before: Moment | None = Field(None, description="All lots that expire before this moment.")
+    expires_at: Moment | None = Field(None, description="The new expiry.")
+    days: Days | None = Field(
+        None, description="Calendar days of the tenant, counted from each lot's own expiry."
+    )
+    months: Months | None = Field(
+        None, description="Calendar months of the tenant, counted from each lot's own expiry."
+    )
+    never: bool = Field(default=False, description="The lots never expire.")
+    reason: ReasonText = Field(description="Why. The audit log shows it.")
 
     @model_validator(mode="after")
-    def _says_which_and_until_when(self) -> "ExtendExpiry":
+    def _check_choices(self) -> "ExtendExpiry":
         if (self.lots is None) == (self.expiring_before is None):
             raise ValueError("give lots or expiring_before, one of them")
         given = [self.expires_at is not None, self.days is not None, self.months is not None, self.never]
@@ -39,47 +44,50 @@ class ExtendExpiry(Command):
 
     @property
     def debit(self) -> int:
-        # Moved lots change places with others: all must be there.
+        # A moved lot changes its place in the order, so all lots must be loaded.
         return MAX_AMOUNT
 
 
-class _Prompt(Command):
-    """What gives notice does so from when it is accepted, not from when anybody says that it happened."""
+class _EffectiveOnAcceptance(Command):
+    """A command that gives notice. The notice counts from its acceptance, so it takes no `occurred_at`."""
 
     @model_validator(mode="after")
-    def _happens_now(self) -> "_Prompt":
+    def _check_occurred_at(self) -> "_EffectiveOnAcceptance":
         if self.occurred_at is not None:
-            raise ValueError("occurred_at does not apply: it counts from when it is accepted")
+            raise ValueError("occurred_at does not apply: the command takes effect when it is accepted")
         return self
 
 
-class SetExpiryExemption(_Prompt):
-    """An administrator lets time take nothing from an account, where the law wants it so; or again."""
+class SetExpiryExemption(_EffectiveOnAcceptance):
+    """Exempts an account from expiry, for administrators, for example where the law demands it. Or lifts the
+    exemption: points that came due meanwhile then expire after the tenant's notice."""
 
     kind: ClassVar[str] = "set-expiry-exemption"
 
-    exempt: bool
-    reason: Why
+    exempt: bool = Field(description="Whether points of the account are kept from expiring.")
+    reason: ReasonText = Field(description="Why. The audit log shows it.")
 
 
 class LotExpiry(BaseModel):
-    """When a lot is to expire (null: never), if its expiry has been moved so many times before, no more."""
+    """A new expiry for a lot."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
-    lot_id: TaskId
-    changes: Annotated[int, Field(ge=0)]
-    expires_at: Moment | None = None
+    lot_id: TaskId = Field(description="The lot.")
+    changes: Annotated[int, Field(ge=0)] = Field(
+        description="How often the lot's expiry was moved before. A lot that was moved since stays as it is."
+    )
+    expires_at: Moment | None = Field(None, description="The new expiry. Never, if not given.")
 
 
-class ApplyExpiryPolicy(_Prompt):
-    """Moves lots to when a changed policy lets them expire. `tenant apply-expiry` sends it."""
+class ApplyExpiryPolicy(_EffectiveOnAcceptance):
+    """Moves lots to the expiry of a changed policy. `pointledger tenant apply-expiry` sends it."""
 
     kind: ClassVar[str] = "apply-expiry-policy"
 
     lots: Annotated[
-        tuple[LotExpiry, ...], Field(min_length=1, max_length=_MOST_LOTS), BeforeValidator(as_tuple)
-    ]
+        tuple[LotExpiry, ...], Field(min_length=1, max_length=_MAX_LOTS), BeforeValidator(as_tuple)
+    ] = Field(description="The lots and their new expiry.")
 
     @property
     def debit(self) -> int:

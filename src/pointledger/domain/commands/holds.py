@@ -1,28 +1,31 @@
-"""Commands about holds."""
+"""Defines the commands about holds."""
 
 from typing import ClassVar
 
-from pydantic import ConfigDict, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from pointledger.domain.commands.base import Command
-from pointledger.domain.values.fields import Amount, Moment, ShortText, TaskId
+from pointledger.domain.commands.base import Command, NoteOfReason
+from pointledger.domain.values.fields import Amount, Moment, TaskId
 
 
 class Freeze(Command):
-    """Opens a hold: points are set aside until they are captured, released or the hold times out."""
+    """Opens a hold: sets points aside until they are captured or released, or the hold times out. The outcome
+    has the hold's id, as `hold_id`."""
 
     kind: ClassVar[str] = "freeze"
 
-    amount: Amount
-    reason: ShortText | None = None
-    expires_at: Moment | None = None  # when the hold times out; none: never
+    amount: Amount = Field(description="Points to hold.")
+    reason: NoteOfReason = None
+    expires_at: Moment | None = Field(
+        None, description="When the hold times out and releases its points. Never, if not given."
+    )
 
     @property
     def debit(self) -> int:
         return self.amount
 
 
-# As `_something_is_named` has it, for JSON schema.
+# The check of `_check_choice` for JSON schema.
 _ONE_IS_GIVEN: list[JsonValue] = [
     {"required": ["hold_id"], "properties": {"hold_id": {"type": "string"}}},
     {"required": ["amount"], "properties": {"amount": {"type": "integer"}}},
@@ -30,27 +33,28 @@ _ONE_IS_GIVEN: list[JsonValue] = [
 
 
 class Unfreeze(Command):
-    """Releases a hold, the whole or `amount` of it; without a hold's id so many points, the oldest first."""
+    """Releases a hold or a part of it. Without a hold's id it releases points of the oldest holds. Give
+    `hold_id`, `amount` or both."""
 
     kind: ClassVar[str] = "unfreeze"
     model_config = ConfigDict(json_schema_extra={"allOf": [{"anyOf": _ONE_IS_GIVEN}]})
 
-    hold_id: TaskId | None = None
-    amount: Amount | None = None
-    reason: ShortText | None = None
+    hold_id: TaskId | None = Field(None, description="The hold to release.")
+    amount: Amount | None = Field(None, description="Points to release. The whole hold, if not given.")
+    reason: NoteOfReason = None
 
     @model_validator(mode="after")
-    def _something_is_named(self) -> "Unfreeze":
+    def _check_choice(self) -> "Unfreeze":
         if self.hold_id is None and self.amount is None:
             raise ValueError("give hold_id, amount or both")
         return self
 
 
 class ConfirmDeduction(Command):
-    """Captures a hold: spends `amount` of what it holds (all, if not given) and releases the rest."""
+    """Captures a hold: spends the held points, or a part of them, and releases the rest."""
 
     kind: ClassVar[str] = "confirm-deduction"
 
-    hold_id: TaskId
-    amount: Amount | None = None
-    reason: ShortText | None = None
+    hold_id: TaskId = Field(description="The hold to capture.")
+    amount: Amount | None = Field(None, description="Points to spend. All that is held, if not given.")
+    reason: NoteOfReason = None

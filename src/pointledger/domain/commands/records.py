@@ -1,4 +1,4 @@
-"""A command's record in the journal: its columns, its payload and its fingerprint."""
+"""Encodes commands as journal records and decodes them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,21 +13,19 @@ from pointledger.domain.values.json_values import CHECKED_BEFORE
 
 
 def lane_of(tenant_id: str, user_id: str, lanes: int) -> int:
-    """The slice of the journal in which this user's commands stand, the same on every machine."""
+    """Return the user's lane: the slice of the journal with this user's commands, the same on every host."""
     digest = blake2b(f"{tenant_id}\x00{user_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % lanes
 
 
-# Columns of the journal, and so not part of the payload.
+# The journal has columns for these fields, so the payload omits them.
 _COLUMNS = {"id", "tenant_id", "user_id", "actor", "idempotency_key", "occurred_at", "extensions"}
-
-
 _FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A command as the journal holds it, before it has its place in the order."""
+class JournalRecord:
+    """A command in the journal's format, before the journal assigns its sequence number."""
 
     id: UUID
     lane: int
@@ -43,11 +41,11 @@ class Line:
     extensions: str | None
 
 
-def encode(command: AnyCommand, lanes: int) -> Line:
-    """A command as a line of the journal. Raises InvalidCommand."""
+def encode(command: AnyCommand, lanes: int) -> JournalRecord:
+    """Encode a command as a journal record. Raises InvalidCommand."""
     command = checked(command)
     payload = command.model_dump_json(exclude=_COLUMNS, exclude_none=True)
-    return Line(
+    return JournalRecord(
         id=command.id,
         lane=lane_of(command.tenant_id, command.user_id, lanes),
         version=command.version,
@@ -64,9 +62,9 @@ def encode(command: AnyCommand, lanes: int) -> Line:
 
 
 def _fingerprint(command: AnyCommand, payload: str) -> bytes:
-    """Tells whether two commands ask for the same: kind and fields, but not id, actor, key and extensions.
+    """Digest what a command requests: its kind and fields, without id, actor, key and extensions.
 
-    The order of metadata's keys does not matter, at any depth.
+    The order of keys in metadata does not matter, at any depth.
     """
     if isinstance(command, ApplyRule) and command.metadata:
         payload = orjson.dumps(orjson.loads(payload), option=orjson.OPT_SORT_KEYS).decode()
@@ -76,7 +74,7 @@ def _fingerprint(command: AnyCommand, payload: str) -> bytes:
 
 
 class UnknownPayload(Exception):
-    """A newer program wrote this command; it waits for a worker that knows its kind and version."""
+    """A newer version wrote this command. It stays pending until a worker knows its kind and version."""
 
 
 def decode(
@@ -91,8 +89,7 @@ def decode(
     key: str | None,
     occurred_at: datetime | None,
 ) -> AnyCommand:
-    """The command that a line of the journal holds, without its extensions: no decision reads them. Raises
-    UnknownPayload."""
+    """Decode a journal record, without the extensions, which no decision reads. Raises UnknownPayload."""
     command = KINDS.get(kind)
     if command is None or version > command.version:
         raise UnknownPayload(f"kind {kind}, version {version}")

@@ -1,22 +1,25 @@
-"""Commands that undo, in whole or in part, what an entry did."""
+"""Defines the commands that reverse an entry, in whole or in part."""
 
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from pointledger.domain.commands.base import Command
-from pointledger.domain.values.fields import Amount, ShortText, TaskId, Text
+from pydantic import Field
+
+from pointledger.domain.commands.base import Command, NoteOfDescription, NoteOfReason, NoteOfSource
+from pointledger.domain.values.fields import Amount, TaskId
 
 
 class Refund(Command):
-    """Gives back what a spend took, to the very lots; without `related_id` it is goodwill, in a new lot."""
+    """Gives back points that a spend or a capture took, to the lots that paid. Without `related_id` it is
+    goodwill, in a new lot."""
 
     kind: ClassVar[str] = "refund"
 
-    related_id: TaskId | None = None
-    amount: Amount
-    reason: ShortText | None = None
-    source: ShortText | None = None
-    description: Text | None = None
+    related_id: TaskId | None = Field(None, description="The entry of the spend or capture to give back.")
+    amount: Amount = Field(description="Points to give back: all that was taken, or a part.")
+    reason: NoteOfReason = None
+    source: NoteOfSource = None
+    description: NoteOfDescription = None
 
     @property
     def reverses(self) -> UUID | None:
@@ -24,20 +27,23 @@ class Refund(Command):
 
 
 class Clawback(Command):
-    """Takes back what an entry earned, all that is left of it unless `amount` says less.
-
-    `only_pending` takes what is not available yet, `within_balance` what is, `arrears` leaves the rest as
-    debt, which whatever comes later repays first.
-    """
+    """Takes back points that an entry earned, for example because a purchase was returned."""
 
     kind: ClassVar[str] = "clawback"
 
-    related_id: TaskId
-    amount: Amount | None = None
-    policy: Literal["only_pending", "within_balance", "arrears"] = "within_balance"
-    reason: ShortText | None = None
-    source: ShortText | None = None
-    description: Text | None = None
+    related_id: TaskId = Field(description="The entry that earned the points.")
+    amount: Amount | None = Field(
+        None, description="Points to take back. All that is left of the entry, if not given."
+    )
+    policy: Literal["only_pending", "within_balance", "arrears"] = Field(
+        "within_balance",
+        description="How far it goes: `only_pending` takes points that are not available yet, "
+        "`within_balance` also those that are, and `arrears` records the rest as debt, which later points "
+        "repay first.",
+    )
+    reason: NoteOfReason = None
+    source: NoteOfSource = None
+    description: NoteOfDescription = None
 
     @property
     def reverses(self) -> UUID | None:
@@ -45,14 +51,14 @@ class Clawback(Command):
 
 
 class CancelPending(Command):
-    """Takes back what an entry earned and what is still pending: an order was returned in time."""
+    """Takes back the points of an entry that are still pending, for example of an order that was canceled."""
 
     kind: ClassVar[str] = "cancel-pending"
 
-    related_id: TaskId
-    reason: ShortText | None = None
-    source: ShortText | None = None
-    description: Text | None = None
+    related_id: TaskId = Field(description="The entry that earned the points.")
+    reason: NoteOfReason = None
+    source: NoteOfSource = None
+    description: NoteOfDescription = None
 
     @property
     def reverses(self) -> UUID | None:

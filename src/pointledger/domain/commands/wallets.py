@@ -1,11 +1,11 @@
-"""Commands about money: what an administrator puts into a wallet or takes from it, and points for money."""
+"""Defines the commands about money: deposits, withdrawals and the exchange of points."""
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from pointledger.domain.commands.base import Command
-from pointledger.domain.values.fields import Amount, EntityId, ShortText, Text, Why
+from pointledger.domain.commands.base import Command, NoteOfDescription, NoteOfReason, NoteOfSource
+from pointledger.domain.values.fields import Amount, EntityId, ReasonText
 from pointledger.domain.values.money import (
     CURRENCY_SCHEMA,
     NUMBER_SCHEMA,
@@ -20,23 +20,30 @@ CurrencyCode = Annotated[str, AfterValidator(currency_code), WithJsonSchema(CURR
 
 
 class WalletAdjust(Command):
-    """An administrator deposits money or withdraws it; `actor` says who. The first deposit makes the wallet,
-    in the tenant's currency. `amount`: text like "100.00", with no more decimals than the currency has."""
+    """Deposits money into the user's wallet or withdraws it, for administrators. The first deposit makes the
+    wallet, in the tenant's currency."""
 
     kind: ClassVar[str] = "wallet-adjust"
 
-    type: Literal["deposit", "withdraw"]
-    amount: Money
-    currency: CurrencyCode | None = None  # refused where the wallet has another
-    application_id: EntityId | None = None  # the wallet keeps its first
-    reason: Why
+    type: Literal["deposit", "withdraw"] = Field(description="Put money in, or take it out.")
+    amount: Money = Field(
+        description='Money as text, like `"100.00"`: at most 20 digits, and no more decimals than the '
+        "currency has."
+    )
+    currency: CurrencyCode | None = Field(
+        None, description="The currency that the sender means. Another than the wallet's is refused."
+    )
+    application_id: EntityId | None = Field(
+        None, description="A name for the wallet in other systems. The wallet keeps the first."
+    )
+    reason: ReasonText = Field(description="Why. The audit log shows it.")
 
     @property
     def uses_wallet(self) -> bool:
         return True
 
     @model_validator(mode="after")
-    def _fits_the_currency(self) -> "WalletAdjust":
+    def _check_decimals(self) -> "WalletAdjust":
         if self.currency:
             try:
                 minor_units(self.amount, SCALES[self.currency])
@@ -46,15 +53,18 @@ class WalletAdjust(Command):
 
 
 class Exchange(Command):
-    """Points for money in the user's wallet, at the tenant's rate, or for a coupon."""
+    """Exchanges points for money in the user's wallet, at the tenant's rate, or for a coupon."""
 
     kind: ClassVar[str] = "exchange"
 
-    amount: Amount
-    exchange_type: Literal["wallet", "coupon"]
-    reason: ShortText | None = None
-    source: ShortText | None = None
-    description: Text | None = None
+    amount: Amount = Field(description="Points to exchange at most.")
+    exchange_type: Literal["wallet", "coupon"] = Field(
+        description="What for: `wallet` is money, rounded down to whole minor units, for no more points than "
+        "that costs. `coupon` takes all of `amount`. The coupon's code is the id of the entry."
+    )
+    reason: NoteOfReason = None
+    source: NoteOfSource = None
+    description: NoteOfDescription = None
 
     @property
     def debit(self) -> int:

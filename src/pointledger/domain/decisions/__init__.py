@@ -1,1 +1,1 @@
-"""What each command does to the accounts: guards first, then the deed. One function per kind."""
+"""Decides commands against the book: guards first, then the change. One function per kind."""

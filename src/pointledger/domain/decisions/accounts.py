@@ -1,5 +1,4 @@
-"""Commands for administrators: adjust, set-status, set-expiry-exemption and erase-user. Who asked and why
-stands in the journal."""
+"""Decides the commands about whole accounts. The journal keeps their actor and reason."""
 
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from pointledger.domain.commands.outcomes import Decision, Reason, Refused
 from pointledger.domain.decisions.guards import (
     account_for,
     closed,
+    erased,
     inactive,
     insufficient,
     missing_account,
@@ -32,7 +32,7 @@ from pointledger.domain.program.tenant import Tenant
 
 
 def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decision:
-    """Gives or takes points; giving creates the account if it is missing."""
+    """Give or take points. Giving opens a missing account."""
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if account is None and command.amount < 0:
         return missing_account(command.user_id)
@@ -54,17 +54,18 @@ def adjust(book: Book, tenant: Tenant, command: Adjust, at: datetime) -> Decisio
 
 
 def open_account(book: Book, tenant: Tenant, command: OpenAccount, at: datetime) -> Decision:
-    """Opens an account for whoever has none."""
+    """Open an account for a user without one."""
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if account:
-        erased = closed(account) if account.status == "erased" else None
-        return erased or Refused(Reason.ACCOUNT_EXISTS, f"user {command.user_id} has an account")
+        return erased(account) or Refused(Reason.ACCOUNT_EXISTS, f"user {command.user_id} has an account")
     return applied(book.open_account(tenant, command.user_id, at), [])
 
 
 def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> Decision:
-    """Changes the status. What is left on an account that closes is forfeited: what is available by one
-    entry, what is pending by another. Debt stays as it is."""
+    """Change the status. Closing forfeits the remaining points and keeps the debt.
+
+    Available points are forfeited by one entry, pending points by another.
+    """
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -78,7 +79,7 @@ def set_status(book: Book, tenant: Tenant, command: SetStatus, at: datetime) -> 
 
 
 def change_status(book: Book, account: Account, status: str) -> str:
-    """Gives the account another status; the one before."""
+    """Change the status and return the previous one."""
     assert book.command_id, "only a command changes a status"
     before, account.status = account.status, status
     account.updated_at = max(account.updated_at, book.recorded_at)
@@ -92,8 +93,11 @@ def change_status(book: Book, account: Account, status: str) -> str:
 
 
 def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption, at: datetime) -> Decision:
-    """Lets time take nothing from the account any more; or again, but not before the tenant's notice is over:
-    what has come due meanwhile does not go at once."""
+    """Exempt the account from expiry, or end the exemption.
+
+    After an exemption, points expire only after the tenant's notice period, so overdue points do not expire
+    at once.
+    """
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -106,9 +110,12 @@ def set_expiry_exemption(book: Book, tenant: Tenant, command: SetExpiryExemption
 
 
 def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> Decision:
-    """Closes the account for ever under a pseudonym, which is all that stays of the user; what is left on it
-    is forfeited, what it owes stays. A user without an account gets an empty one, so as to stay erased.
-    Erasing once more is applied, too: what has come since is searched for. Raises ErasureKeyMissing."""
+    """Close the account permanently and replace the user's id by a pseudonym. Raises ErasureKeyMissing.
+
+    The remaining points are forfeited; debt stays. A user without an account gets an empty one, so that the
+    user stays erased. A second erasure is also applied, because it removes data that has arrived since the
+    first.
+    """
     pseudonym = book.pseudonyms.of(tenant.tenant_id, command.user_id)
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if account and not closed(account) and account.frozen_balance:
@@ -123,7 +130,7 @@ def erase_user(book: Book, tenant: Tenant, command: EraseUser, at: datetime) -> 
     if account.status != "erased":
         change_status(book, account, "erased")
         account.pseudonym = pseudonym
-        account.next_expiry_at = account.next_activation_at = None  # nothing is left to look after
+        account.next_expiry_at = account.next_activation_at = None  # no lots are left
     book.erasures[tenant.tenant_id, command.user_id] = command.id
     return applied(account, entries, points_forfeited=sum(entry.amount for entry in entries))
 
@@ -157,21 +164,23 @@ def _take(book: Book, account: Account, kind: tuple[str, str], amount: int, at: 
 def import_opening_balance(
     book: Book, tenant: Tenant, command: ImportOpeningBalance, at: datetime
 ) -> Decision:
-    """One entry and one lot for each that is imported; what is imported and what is rejected add up to what
-    was sent. Neither limits nor the tenant's maximum hold it back: the points are the user's already."""
+    """Import lots, each with one entry. Imported and rejected points add up to the requested points.
+
+    Limits and the tenant's maximum balance do not apply, because the user already owns the points.
+    """
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if account and (refused := inactive(account)):
         return refused
     as_of = account.as_of if account else at
     rejected = [lot for lot in command.lots if command.expired == "reject" and _is_due(lot, as_of)]
     total = sum(lot.amount for lot in command.lots)
-    coming = total - sum(lot.amount for lot in rejected)
-    if coming and (refused := too_large(account, coming, "total_earned")):
+    imported = total - sum(lot.amount for lot in rejected)
+    if imported and (refused := too_large(account, imported, "total_earned")):
         return refused
 
     account = account or book.open_account(tenant, command.user_id, at)
     entries = [
-        _bring(book, account, lot, at)
+        _import_lot(book, account, lot, at)
         for lot in command.lots
         if command.expired == "import" or not _is_due(lot, as_of)
     ]
@@ -192,8 +201,8 @@ def _is_due(lot: OpeningLot, as_of: datetime) -> bool:
     return lot.expires_at is not None and lot.expires_at <= as_of
 
 
-def _bring(book: Book, account: Account, lot: OpeningLot, at: datetime) -> Entry:
-    """A lot as old as it says, but no younger than now: a moment in the future is not believed."""
+def _import_lot(book: Book, account: Account, lot: OpeningLot, at: datetime) -> Entry:
+    """Import one lot. An `earned_at` in the future becomes the present."""
     earned_at = min(lot.earned_at or at, at)
     entry = book.post(
         account, ("earn", "import"), lot.amount, at, delta=lot.amount, expires_at=lot.expires_at

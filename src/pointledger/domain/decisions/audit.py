@@ -1,6 +1,7 @@
-"""Acts: what administrators do, and what they tried. This is the one place that says which commands are.
+"""Builds the audit log: what administrators do, and what they try. Defines which commands are audited.
 
-An act is kept with who did it, why, and what was before and after, in the transaction that does it.
+The transaction that applies a command also writes its audit record, with the state before and after. The
+journal has its actor and reason.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.outcome_data import account_data
 from pointledger.ids import id_in_order
 
-# Kinds that are acts whoever sends them.
+# Kinds that are audited for every sender.
 ALWAYS = frozenset(
     {
         "adjust",
@@ -33,18 +34,15 @@ ALWAYS = frozenset(
     }
 )
 
-
 _SOMETIMES = frozenset({"freeze", "unfreeze", "refund"})
-
-
-_SERVICES = ("service", "sweep")  # who acts when nobody says so, and the beat
+_SERVICES = ("service", "job")  # the default actor, and the actor of periodic jobs
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """A command of an administrator's that was decided; what it is, who sent it and why is in the journal.
+class AuditRecord:
+    """A decided command of an administrator. The journal has the command, its actor and its reason.
 
-    `before` and `after` are what it was about, without whose it is: an act stays when a person is erased.
+    `before` and `after` omit the user's id, because the audit log stays when a user is erased.
     """
 
     id: UUID
@@ -57,13 +55,13 @@ class Act:
     after: dict[str, Any]
 
 
-def may_be_act(kind: str | None) -> bool:
-    """Whether commands of this kind are acts, or some of them."""
+def may_be_audited(kind: str | None) -> bool:
+    """Return whether all or some commands of this kind are audited."""
     return kind in ALWAYS or kind in _SOMETIMES
 
 
-def is_act(command: AnyCommand) -> bool:
-    """Whether an administrator's hand is behind the command."""
+def is_audited(command: AnyCommand) -> bool:
+    """Return whether the command is an administrator's, so the ledger audits it."""
     if command.kind in ALWAYS:
         return True
     if command.kind not in _SOMETIMES:
@@ -74,20 +72,20 @@ def is_act(command: AnyCommand) -> bool:
 
 
 def _is_for_another(command: AnyCommand) -> bool:
-    """Whether somebody sent it who is neither a service nor the user."""
+    """Return whether the actor is neither a service nor the user."""
     return command.actor not in (*_SERVICES, command.user_id) and not command.actor.startswith("svc:")
 
 
-def decide_on_record(book: Book, accepted: Accepted, acts: list[Act]) -> Decision:
-    """`decide`, and an act more where the command is one. What is none pays a look at its kind."""
+def decide_audited(book: Book, accepted: Accepted, audit_records: list[AuditRecord]) -> Decision:
+    """Decide a command, and append an audit record if it is audited. Others cost only one check."""
     command = accepted.command
-    if not is_act(command):
+    if not is_audited(command):
         return decide(book, accepted)
-    before = _standing(book, command)
+    before = _state_of(book, command)
     decision = decide(book, accepted)
     refused = isinstance(decision, Refused)
-    acts.append(
-        Act(
+    audit_records.append(
+        AuditRecord(
             id=id_in_order(book.recorded_at, accepted.seq),
             tenant_id=command.tenant_id,
             command_id=command.id,
@@ -95,22 +93,22 @@ def decide_on_record(book: Book, accepted: Accepted, acts: list[Act]) -> Decisio
             state="refused" if refused else "applied",
             refusal=decision.reason.value if isinstance(decision, Refused) else None,
             before=before,
-            after=_standing(book, command),
+            after=_state_of(book, command),
         )
     )
     return decision
 
 
-def _standing(book: Book, command: AnyCommand) -> dict[str, Any]:
+def _state_of(book: Book, command: AnyCommand) -> dict[str, Any]:
     key = (command.tenant_id, command.user_id)
     account = book.accounts.get(key)
-    stands: dict[str, Any] = {"account": account_data(account) if account else None}
-    if account and stands["account"]:
-        del stands["account"]["user_id"]
-        stands["account"]["expiry_exempt"] = account.expiry_exempt
+    state: dict[str, Any] = {"account": account_data(account) if account else None}
+    if account and state["account"]:
+        del state["account"]["user_id"]
+        state["account"]["expiry_exempt"] = account.expiry_exempt
         if account.next_expiry_at:
-            stands["account"]["next_expiry_at"] = account.next_expiry_at
+            state["account"]["next_expiry_at"] = account.next_expiry_at
     if command.uses_wallet:
         wallet = book.wallets.known.get(key)
-        stands["wallet"] = wallet_data(wallet) if wallet else None
-    return stands
+        state["wallet"] = wallet_data(wallet) if wallet else None
+    return state

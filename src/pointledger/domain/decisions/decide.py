@@ -1,9 +1,8 @@
-"""The decision: what a command does to the book. Pure: the same book and command, the same decision.
+"""Decides a command: applies it to the book, or refuses it. Pure and deterministic.
 
-First time passes on the account of the command's user: holds that have timed out are released, pending points
-whose moment has come become available, what is due expires. That stays whatever becomes of the command. Then
-each kind is a column of guards in order of precedence (`Reason`), the line from which on the command must
-succeed, and the deed.
+First, the clock of the user's account advances: timed-out holds are released, due pending points become
+available, and due points expire. These changes stay even if the command is refused. Then each kind checks its
+guards in order of precedence (`Reason`) and changes the book. After the guards, a command must succeed.
 """
 
 from datetime import datetime
@@ -28,10 +27,10 @@ from pointledger.domain.commands import (
     OpenAccount,
     Refund,
     ReleaseHoldsDue,
+    ScheduledCommand,
     SetExpiryExemption,
     SetStatus,
     Spend,
-    SweepCommand,
     Transfer,
     Unfreeze,
     WalletAdjust,
@@ -48,15 +47,15 @@ from pointledger.domain.decisions.accounts import (
 )
 from pointledger.domain.decisions.apply_rule import apply_rule
 from pointledger.domain.decisions.expiry import apply_expiry_policy, extend_expiry
-from pointledger.domain.decisions.guards import let_time_pass
+from pointledger.domain.decisions.guards import advance
 from pointledger.domain.decisions.holds import confirm_deduction, freeze, release_holds_due, unfreeze
 from pointledger.domain.decisions.points import (
-    _earn,
-    _expire,
-    _expire_due,
-    _spend,
-    _transfer,
     activate,
+    earn,
+    expire,
+    expire_due,
+    spend,
+    transfer,
 )
 from pointledger.domain.decisions.reversals import cancel_pending, clawback, refund
 from pointledger.domain.decisions.wallets import exchange, wallet_adjust
@@ -65,7 +64,7 @@ from pointledger.domain.program.tenant import Tenant
 
 
 def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch for each kind)
-    """Applies one command to the book, or refuses it."""
+    """Apply one command to the book, or refuse it."""
     command = accepted.command
     book.begin(command.tenant_id, command.id)
     tenant = book.tenants.get(command.tenant_id)
@@ -74,20 +73,20 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
     at = effective_at(tenant, accepted)
     account = book.accounts.get((command.tenant_id, command.user_id))
     if account:
-        let_time_pass(book, tenant, account, at)
+        advance(book, tenant, account, at)
     match command:
         case ApplyRule():
             return apply_rule(book, tenant, command, at)
         case Earn():
-            return _earn(book, tenant, command, at)
+            return earn(book, tenant, command, at)
         case Spend():
-            return _spend(book, tenant, command, at)
+            return spend(book, tenant, command, at)
         case Transfer():
-            return _transfer(book, tenant, command, at)
+            return transfer(book, tenant, command, at)
         case Expire():
-            return _expire(book, tenant, command, at)
+            return expire(book, tenant, command, at)
         case ExpireDue():
-            return _expire_due(book, tenant, command, at)
+            return expire_due(book, tenant, command, at)
         case Refund():
             return refund(book, tenant, command, at)
         case Clawback():
@@ -129,7 +128,7 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
 
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:
-    """The instant that decides about a command; a sweep carries its own, which may not lie ahead."""
-    if isinstance(accepted.command, SweepCommand):
+    """Return the moment at which a command takes effect. Jobs set `as_of`, which cannot lie in the future."""
+    if isinstance(accepted.command, ScheduledCommand):
         return min(accepted.command.as_of, accepted.accepted_at)
     return tenant.effective_at(accepted.command.occurred_at, accepted.accepted_at)

@@ -1,7 +1,7 @@
-"""Moving the expiry of lots: an administrator's extension, and a changed policy for lots that are there.
+"""Decides the commands that change the expiry of lots: extensions, and a changed policy for existing lots.
 
-Each move is a record of its own (`ExpiryChange`). Lots of which nothing is left keep their expiry; what is
-frozen or pending moves with its lot. What is due has expired before anything is moved: nothing rises again.
+Each change has a record (`ExpiryChange`). Lots without points keep their expiry; frozen and pending points
+follow their lot. Due lots expire before a change applies, so no command brings expired points back.
 """
 
 from datetime import datetime
@@ -21,11 +21,11 @@ from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.fields import LATEST
 from pointledger.ids import show_id
 
-_TOLD_IN_OUTCOME = 20  # lots: it is kept for ever, and the records tell of all
+_SHOWN_IN_OUTCOME = 20  # lots: outcomes are never deleted, and the records list all changes
 
 
 def extend_expiry(book: Book, tenant: Tenant, command: ExtendExpiry, at: datetime) -> Decision:
-    """Moves the chosen lots' expiry to later; a lot that lives as long anyway stays as it is."""
+    """Extend the expiry of the selected lots. A lot that already expires later does not change."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -42,8 +42,10 @@ def extend_expiry(book: Book, tenant: Tenant, command: ExtendExpiry, at: datetim
 
 
 def apply_expiry_policy(book: Book, tenant: Tenant, command: ApplyExpiryPolicy, at: datetime) -> Decision:
-    """Moves each lot that has not been moved since the command was worked out; never to an expiry that the
-    tenant's calendar would reach today."""
+    """Change the expiry of each lot that has not changed since the command was computed.
+
+    The new expiry is never earlier than tomorrow in the tenant's calendar.
+    """
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -85,12 +87,12 @@ def _extended(tenant: Tenant, lot: Lot, command: ExtendExpiry) -> datetime | Non
     if command.expires_at is not None or lot.expires_at is None:
         return command.expires_at
     if lot.expires_at >= LATEST:
-        return lot.expires_at  # calendars end: who asks for more means never
+        return lot.expires_at  # the range of moments ends here, so the lot cannot live longer
     return tenant.expires_at(lot.expires_at, Expiry(days=command.days, months=command.months))
 
 
 def _is_later(one: datetime | None, other: datetime | None) -> bool:
-    """None is never, and later than all."""
+    """Return whether one expiry is later than the other, where None means never."""
     if one is None or other is None:
         return one is None and other is not None
     return one > other
@@ -114,21 +116,21 @@ def _move(book: Book, account: Account, lot: Lot, expires_at: datetime | None, c
     return change
 
 
-def _moved(book: Book, account: Account, changes: list[ExpiryChange], asked: int) -> Applied:
-    """Puts the lots in order again, and tells what was moved."""
+def _moved(book: Book, account: Account, changes: list[ExpiryChange], requested: int) -> Applied:
+    """Restore the order of the account's lots, and return the outcome."""
     if changes:
-        account.lots.sort(key=consumption_order)
+        account.lots = sorted(account.lots, key=consumption_order)
         expect_next_expiry(account)
         account.updated_at = max(account.updated_at, book.recorded_at)
-    told: list[dict[str, Any]] = [
+    lines: list[dict[str, Any]] = [
         {"lot_id": change.lot.id, "expires_at_before": change.was, "expires_at": change.becomes}
-        for change in changes[:_TOLD_IN_OUTCOME]
+        for change in changes[:_SHOWN_IN_OUTCOME]
     ]
     return applied(
         account,
         [],
         lots_moved=len(changes),
         points_moved=sum(change.lot.remaining + change.lot.frozen for change in changes),
-        lots_unchanged=asked - len(changes),
-        lots=told,
+        lots_unchanged=requested - len(changes),
+        lots=lines,
     )

@@ -1,4 +1,4 @@
-"""Guards that several kinds of command share, and the step that precedes them: time passes on an account."""
+"""Provides shared guards, and advances an account's clock before a decision."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -23,7 +23,7 @@ def missing_account(user_id: str) -> Refused:
 
 
 def inactive(account: Account) -> Refused | None:
-    """Suspended, closed and erased accounts neither earn nor spend nor transfer."""
+    """Refuse suspended, closed and erased accounts, which can neither earn, spend nor transfer."""
     if account.status == "suspended":
         return Refused(Reason.ACCOUNT_SUSPENDED, "the account is suspended")
     return closed(account)
@@ -31,17 +31,22 @@ def inactive(account: Account) -> Refused | None:
 
 def closed(account: Account) -> Refused | None:
     """Closed and erased accounts do nothing at all."""
-    if account.status == "erased":
-        return Refused(Reason.ACCOUNT_ERASED, "the user was erased")
     if account.status == "closed":
         return Refused(Reason.ACCOUNT_CLOSED, "the account is closed")
+    return erased(account)
+
+
+def erased(account: Account) -> Refused | None:
+    """Only the account of a user who was erased."""
+    if account.status == "erased":
+        return Refused(Reason.ACCOUNT_ERASED, "the user was erased")
     return None
 
 
 def account_for(
     book: Book, tenant: Tenant, user_id: str, guard: Callable[[Account], Refused | None]
 ) -> Account | Refused:
-    """The account; refused if there is none, or `guard` says so: `inactive` or `closed`."""
+    """Return the account. Refuse if it is missing or does not pass `guard`: `inactive` or `closed`."""
     account = book.accounts.get((tenant.tenant_id, user_id))
     if account is None:
         return missing_account(user_id)
@@ -53,21 +58,23 @@ def account_for(
 def insufficient(account: Account, amount: int) -> Refused | None:
     if account.balance >= amount:
         return None
-    told = f"{amount} points are asked for, {account.balance} are available"
-    return Refused(Reason.INSUFFICIENT_BALANCE, told, rests_on="incoming")
+    message = f"{amount} points are requested, {account.balance} are available"
+    return Refused(Reason.INSUFFICIENT_BALANCE, message, rests_on="incoming")
 
 
-def over_maximum(tenant: Tenant, account: Account | None, amount: int, whose: str) -> Refused | None:
+def over_maximum(tenant: Tenant, account: Account | None, amount: int, subject: str) -> Refused | None:
     space = room(tenant, account)
     if space is None or amount <= space:
         return None
-    return Refused(Reason.MAX_BALANCE, f"{whose} has room for {space} points")
+    return Refused(Reason.MAX_BALANCE, f"{subject} has room for {space} points")
 
 
 def room(tenant: Tenant, account: Account | None) -> int | None:
-    """Points that may still come before the tenant's maximum; None: it has none. What is pending counts
-    toward it, what is owed makes room: it is repaid first. What is frozen does not count, for it may come
-    back above the maximum."""
+    """Return how many points fit below the tenant's maximum balance; None if it has no maximum.
+
+    Pending points count. Debt makes room, because incoming points repay it first. Frozen points do not count,
+    because they can come back above the maximum.
+    """
     if tenant.max_balance is None or account is None:
         return tenant.max_balance
     kept = account.balance + account.pending_balance - account.debt
@@ -75,8 +82,10 @@ def room(tenant: Tenant, account: Account | None) -> int | None:
 
 
 def too_large(account: Account | None, amount: int, total: str) -> Refused | None:
-    """Refuses points that would take a figure beyond what is kept: `total`, or what the account holds, which
-    may all become available, less what it owes."""
+    """Refuse points that would exceed the maximum of `total` or of the account's points.
+
+    The account's points are all points that can become available, minus its debt.
+    """
     if amount + (getattr(account, total) if account else 0) > MAX_TOTAL:
         return Refused(Reason.FIGURE_TOO_LARGE, f"{total} would be more than {MAX_TOTAL}")
     if account is None:
@@ -84,15 +93,17 @@ def too_large(account: Account | None, amount: int, total: str) -> Refused | Non
     else:
         held = account.balance + account.pending_balance + account.frozen_balance - account.debt
     if held + amount > MAX_BALANCE:
-        told = f"the account would hold more than {MAX_BALANCE}: balance, pending and frozen points"
-        return Refused(Reason.FIGURE_TOO_LARGE, told)
+        message = f"the account would have more than {MAX_BALANCE} points: available, pending and frozen"
+        return Refused(Reason.FIGURE_TOO_LARGE, message)
     return None
 
 
-def let_time_pass(book: Book, tenant: Tenant, account: Account, at: datetime) -> None:
-    """Moves the account's clock on; by it, holds that have timed out are released, each as of its own moment,
-    what is pending and due becomes available, then what is due expires. To an account that is closed nothing
-    happens any more."""
+def advance(book: Book, tenant: Tenant, account: Account, at: datetime) -> None:
+    """Advance the account's clock and apply the due changes. Closed accounts do not change.
+
+    Timed-out holds are released, each as of its own time-out. Then due pending points become available. Last,
+    due points expire.
+    """
     if closed(account):
         return
     if at > account.as_of:
@@ -104,7 +115,7 @@ def let_time_pass(book: Book, tenant: Tenant, account: Account, at: datetime) ->
 
 
 def is_due(tenant: Tenant, account: Account, at: datetime) -> bool:
-    """Whether time changes what the account has, when it moves to `at`."""
+    """Return whether advancing the clock to `at` changes the account's points."""
     if closed(account):
         return False
     as_of = max(at, account.as_of)
@@ -114,11 +125,11 @@ def is_due(tenant: Tenant, account: Account, at: datetime) -> bool:
     return expires and lets_expire(tenant, account, as_of)
 
 
-def as_time_passes(book: Book, tenant: Tenant, account: Account, at: datetime) -> Account:
-    """The account as `let_time_pass` would leave it, itself untouched: a copy, where anything is due."""
+def advanced(book: Book, tenant: Tenant, account: Account, at: datetime) -> Account:
+    """Return the account as `advance` would leave it, without a change to the account itself."""
     if not is_due(tenant, account, at):
         return account
-    seen, scratch = deepcopy(account), Book(book.recorded_at)
+    copied, scratch = deepcopy(account), Book(book.recorded_at)
     scratch.begin(account.tenant_id, account.id)
-    let_time_pass(scratch, tenant, seen, at)
-    return seen
+    advance(scratch, tenant, copied, at)
+    return copied

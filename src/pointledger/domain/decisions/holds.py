@@ -1,4 +1,4 @@
-"""Commands about holds: freeze, unfreeze, confirm-deduction, release-holds-due."""
+"""Decides the commands about holds: freeze, unfreeze, confirm-deduction, release-holds-due."""
 
 from datetime import datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ from pointledger.domain.program.tenant import Tenant
 
 
 def freeze(book: Book, tenant: Tenant, command: Freeze, at: datetime) -> Decision:
-    """Opens a hold. It is the first half of a spend, and so goes by the same switch."""
+    """Open a hold. A hold is the first half of a spend, so the same switch applies."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
     account = account_for(book, tenant, command.user_id, inactive)
@@ -30,7 +30,7 @@ def freeze(book: Book, tenant: Tenant, command: Freeze, at: datetime) -> Decisio
 
 
 def unfreeze(book: Book, tenant: Tenant, command: Unfreeze, at: datetime) -> Decision:
-    """Releases one hold, or so many points of the oldest, with an entry for each hold."""
+    """Release one hold, or points of the oldest holds, with one entry per hold."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -38,12 +38,12 @@ def unfreeze(book: Book, tenant: Tenant, command: Unfreeze, at: datetime) -> Dec
         hold = _open_hold_of(account, command.hold_id)
         if isinstance(hold, Refused):
             return hold
-        amount, most, holds = command.amount or hold.held, hold.held, [hold]
+        amount, available, holds = command.amount or hold.held, hold.held, [hold]
     else:
-        amount, most = command.amount or 0, account.frozen_balance
+        amount, available = command.amount or 0, account.frozen_balance
         holds = [hold for hold in account.holds.values() if hold.is_open]
-    if amount > most:
-        return _insufficient_frozen(amount, most)
+    if amount > available:
+        return _insufficient_frozen(amount, available)
 
     entries, rest = [], amount
     for hold in holds:
@@ -51,12 +51,13 @@ def unfreeze(book: Book, tenant: Tenant, command: Unfreeze, at: datetime) -> Dec
             entries.append(release(book, tenant, account, hold, share, at))
             rest -= share
     assert rest == 0, "what is frozen is the sum of the open holds"
-    expire_due(book, tenant, account, account.as_of)  # without grace: what has expired while it was held
+    # Without a grace period, points whose lot expired while they were held expire now.
+    expire_due(book, tenant, account, account.as_of)
     return applied(account, entries, points_released=amount)
 
 
 def confirm_deduction(book: Book, tenant: Tenant, command: ConfirmDeduction, at: datetime) -> Decision:
-    """Captures a hold, once; what is not captured is released in the same stroke."""
+    """Capture a hold once, and release the rest in the same decision."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
     account = account_for(book, tenant, command.user_id, inactive)
@@ -73,12 +74,13 @@ def confirm_deduction(book: Book, tenant: Tenant, command: ConfirmDeduction, at:
     rest = hold.held
     if rest:
         entries.append(release(book, tenant, account, hold, rest, at))
-        expire_due(book, tenant, account, account.as_of)  # without grace: what has expired while it was held
+        # Without a grace period, points whose lot expired while they were held expire now.
+        expire_due(book, tenant, account, account.as_of)
     return applied(account, entries, points_captured=amount, points_released=rest)
 
 
 def release_holds_due(book: Book, tenant: Tenant, command: ReleaseHoldsDue, at: datetime) -> Decision:
-    """Whoever touches an account releases what has timed out; this does nothing else."""
+    """Report the timed-out holds. `advance` has released them, as for every command."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -97,4 +99,4 @@ def _open_hold_of(account: Account, hold_id: UUID) -> Hold | Refused:
 
 
 def _insufficient_frozen(amount: int, held: int) -> Refused:
-    return Refused(Reason.INSUFFICIENT_FROZEN, f"{amount} points are asked for, {held} are held")
+    return Refused(Reason.INSUFFICIENT_FROZEN, f"{amount} points are requested, {held} are held")

@@ -1,4 +1,4 @@
-"""Pending points: granted, counted, and not to be spent before they become available."""
+"""Decides the commands that grant, activate, spend, transfer and expire points."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,12 +8,12 @@ from pointledger.domain.commands import ActivateDue, Earn, Expire, ExpireDue, Sp
 from pointledger.domain.commands.outcomes import Applied, Decision, Reason, Refused
 from pointledger.domain.decisions.guards import (
     account_for,
-    as_time_passes,
+    advance,
+    advanced,
     closed,
     disabled,
     inactive,
     insufficient,
-    let_time_pass,
     missing_account,
     over_maximum,
     too_large,
@@ -28,10 +28,11 @@ from pointledger.domain.program.limits import EARN_METER, SPEND_METER, daily_win
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 
-RATIO_DECIMALS = 6  # of what was settled to what was asked for; a report's figure, never computed with
+RATIO_DECIMALS = 6  # of settled to requested points; for reports, never for further computation
 
 
-def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
+def earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
+    """Grant points. Opens a missing account."""
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
         return refused
@@ -57,14 +58,15 @@ def _earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
     return applied(account, [entry], points_earned=command.amount)
 
 
-def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
+def spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
+    """Spend available points."""
     if refused := disabled("spending", tenant.spend_enabled):
         return refused
     account = account_for(book, tenant, command.user_id, inactive)
     if isinstance(account, Refused):
         return account
     if command.amount < tenant.min_spend_points:
-        return Refused(Reason.BELOW_MINIMUM, f"at least {tenant.min_spend_points} points are spent at once")
+        return Refused(Reason.BELOW_MINIMUM, f"a spend has at least {tenant.min_spend_points} points")
     used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, at))
     if tenant.max_spend_per_day is not None and used.points + command.amount > tenant.max_spend_per_day:
         rest = max(tenant.max_spend_per_day - used.points, 0)
@@ -79,7 +81,8 @@ def _spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision
     return applied(account, [entry])
 
 
-def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> Decision:
+def transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> Decision:
+    """Transfer points with their lots' origin, age and expiry."""
     sender = book.accounts.get((tenant.tenant_id, command.user_id))
     points_type = sender.points_type if sender else tenant.points_type
     if refused := disabled("transfers", tenant.transfer_enabled and points_type != "tier_points"):
@@ -92,12 +95,12 @@ def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> De
         return refused
     recipient = book.accounts.get((tenant.tenant_id, command.to_user_id))
     if recipient is None:
-        told = f"user {command.to_user_id} has no account"
-        return Refused(Reason.RECIPIENT_NOT_FOUND, told, rests_on="recipient")
+        message = f"user {command.to_user_id} has no account"
+        return Refused(Reason.RECIPIENT_NOT_FOUND, message, rests_on="recipient")
     if inactive(recipient):
-        told = f"user {command.to_user_id} cannot receive points"
-        return Refused(Reason.RECIPIENT_INACTIVE, told, rests_on="recipient")
-    then = as_time_passes(book, tenant, recipient, at)
+        message = f"user {command.to_user_id} cannot receive points"
+        return Refused(Reason.RECIPIENT_INACTIVE, message, rests_on="recipient")
+    then = advanced(book, tenant, recipient, at)
     if refused := over_maximum(tenant, then, command.amount, "the recipient"):
         return replace(refused, rests_on="recipient")
     if refused := insufficient(sender, command.amount):
@@ -105,22 +108,23 @@ def _transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> De
     if refused := too_large(then, command.amount, "total_transferred_in"):
         return replace(refused, rests_on="recipient")
 
-    let_time_pass(book, tenant, recipient, at)
+    advance(book, tenant, recipient, at)
     leg_out = book.post(sender, ("spend", "transfer_out"), command.amount, at, delta=-command.amount)
     leg_in = book.post(
         recipient, ("earn", "transfer_in"), command.amount, at, delta=command.amount, related_id=leg_out.id
     )
     leg_out.related_id = leg_in.id
-    gone = consume(book, sender, leg_out, "transfer")
-    come = [
+    paid = consume(book, sender, leg_out, "transfer")
+    received = [
         book.new_lot(recipient, leg_in, share, lot.earned_at, lot.expires_at, lot.origin_id)
-        for lot, share in gone
+        for lot, share in paid
     ]
-    book.make_available(recipient, leg_in, come)
+    book.make_available(recipient, leg_in, received)
     return applied(sender, [leg_out])
 
 
-def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decision:
+def expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decision:
+    """Expire available points, up to the requested amount."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -139,7 +143,8 @@ def _expire(book: Book, tenant: Tenant, command: Expire, at: datetime) -> Decisi
     return applied(account, entries, requested=command.amount, settled=settled, ratio=ratio)
 
 
-def _expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) -> Decision:
+def expire_due(book: Book, tenant: Tenant, command: ExpireDue, at: datetime) -> Decision:
+    """Report the lots that have expired. `advance` has expired them, as for every command."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -165,19 +170,19 @@ def grant(
     activates_at: datetime | None = None,
     rule: Rule | None = None,
 ) -> Entry:
-    """Points that come in one lot: available at once, or pending where `activates_at` lies ahead."""
-    waits = activates_at is not None and activates_at > account.as_of
+    """Grant points in one lot, which is pending if `activates_at` lies in the future, else available."""
+    is_pending = activates_at is not None and activates_at > account.as_of
     entry = book.post(
         account,
         kind,
         amount,
         at,
-        delta=0 if waits else amount,
-        delta_pending=amount if waits else 0,
+        delta=0 if is_pending else amount,
+        delta_pending=amount if is_pending else 0,
         rule=rule,
         expires_at=expires_at,
     )
-    if activates_at is not None and waits:
+    if activates_at is not None and is_pending:
         book.make_pending(account, book.new_lot(account, entry, amount, at, expires_at), activates_at)
     else:
         book.grant_lot(account, entry, amount, at, expires_at)
@@ -185,7 +190,7 @@ def grant(
 
 
 def activate(book: Book, tenant: Tenant, command: ActivateDue, at: datetime) -> Decision:
-    """What is due becomes available, on a suspended account, too."""
+    """Report the activated lots. `advance` has activated them, also on suspended accounts."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account

@@ -1,4 +1,4 @@
-"""What a batch of commands needs to be decided: worked out before anything of it is read."""
+"""Computes the read set of a batch: the rows that its decisions need, before the engine reads them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,25 +27,27 @@ from pointledger.domain.values.fields import MAX_AMOUNT
 
 
 @dataclass(slots=True)
-class AccountNeeds:
-    """How far the account's clock may move, how many points may leave it, and which holds are asked for."""
+class AccountReadSet:
+    """How far an account's clock can advance, how many points can leave it, and the holds that it needs."""
 
     until: datetime
     debit: int = 0
     holds: set[UUID] = field(default_factory=set)  # by their ids
-    release: int = 0  # points of whichever holds are the oldest
-    pending: bool = False  # whether all that is pending is asked for
+    release: int = 0  # points of the oldest holds
+    pending: bool = False  # whether all pending lots are needed
 
 
 @dataclass(slots=True)
-class Needs:
-    accounts: dict[tuple[str, str], AccountNeeds] = field(default_factory=dict)
+class ReadSet:
+    """The accounts and windows that a batch reads."""
+
+    accounts: dict[tuple[str, str], AccountReadSet] = field(default_factory=dict)
     windows: set[Window] = field(default_factory=set)
 
 
-def needs_of(batch: list[Accepted], book: Book) -> Needs:
-    """Needs the book's tenants and rules, its accounts with their clocks, and what the batch reverses."""
-    needs = Needs()
+def read_set_of(batch: list[Accepted], book: Book) -> ReadSet:
+    """Compute the read set. The book has tenants, rules, accounts with their clocks, and reversed entries."""
+    read_set = ReadSet()
     for accepted in batch:
         command = accepted.command
         tenant = book.tenants.get(command.tenant_id)
@@ -53,33 +55,33 @@ def needs_of(batch: list[Accepted], book: Book) -> Needs:
             continue
         at = effective_at(tenant, accepted)
         for user_id in command.users:
-            _reach(needs, book, (command.tenant_id, user_id), at)
-        need = needs.accounts[command.tenant_id, command.user_id]
+            _extend(read_set, book, (command.tenant_id, user_id), at)
+        need = read_set.accounts[command.tenant_id, command.user_id]
         need.debit += command.debit + _clawed(book, accepted)
         if isinstance(command, EraseUser) or (isinstance(command, SetStatus) and command.status == "closed"):
             need.pending = True
         if isinstance(command, ExtendExpiry | ApplyExpiryPolicy):
-            need.pending, need.release = True, MAX_AMOUNT  # the lots that wait, and those of every hold
+            need.pending, need.release = True, MAX_AMOUNT  # all pending lots, and the lots of every hold
         if isinstance(command, Unfreeze | ConfirmDeduction):
             if command.hold_id:
                 need.holds.add(command.hold_id)
             else:
                 need.release = min(need.release + (command.amount or 0), MAX_AMOUNT)
-        needs.windows.update(windows_of_command(book, tenant, accepted, at))
-    return needs
+        read_set.windows.update(windows_of_command(book, tenant, accepted, at))
+    return read_set
 
 
-def _reach(needs: Needs, book: Book, key: tuple[str, str], at: datetime) -> None:
-    known = needs.accounts.get(key)
+def _extend(read_set: ReadSet, book: Book, key: tuple[str, str], at: datetime) -> None:
+    known = read_set.accounts.get(key)
     if known:
         known.until = max(known.until, at)
         return
     account = book.accounts.get(key)
-    needs.accounts[key] = AccountNeeds(max(at, account.as_of) if account else at)
+    read_set.accounts[key] = AccountReadSet(max(at, account.as_of) if account else at)
 
 
 def _clawed(book: Book, accepted: Accepted) -> int:
-    """The most that a clawback can take: what is left of the entry that it names."""
+    """Return the most that a clawback can take: the points left of the entry that it names."""
     command = accepted.command
     if not isinstance(command, Clawback):
         return 0
@@ -88,7 +90,7 @@ def _clawed(book: Book, accepted: Accepted) -> int:
 
 
 def windows_of_command(book: Book, tenant: Tenant, accepted: Accepted, at: datetime) -> list[Window]:
-    """The windows of limits that deciding it may look at; what it reverses is in the book."""
+    """Return the windows that a decision can read. The entry that it reverses is in the book."""
     command = accepted.command
     found = []
     if isinstance(command, ApplyRule):

@@ -1,8 +1,8 @@
-"""Deciding again: what commands come to when they are applied anew, in the recorded order.
+"""Replays the decisions about commands, in the recorded order. Pure.
 
-Pure: commands and the versions in force go in, decisions and the state of a tenant come out. Each batch is
-decided as a batch, as it was the first time, so that ids come out the same. Where commands are read from, and
-what the result is compared with, is elsewhere (`replays`).
+The input is the commands and the versions in force; the output is the decisions and a tenant's state. Each
+batch is decided as a batch, like the first time, so ids come out the same. `observability.replay` reads the
+commands and compares the result.
 """
 
 from collections import defaultdict
@@ -13,9 +13,10 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
+from pointledger.domain.commands import ConfirmDeduction, Unfreeze
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import Decision
-from pointledger.domain.decisions.audit import Act, decide_on_record
+from pointledger.domain.decisions.audit import AuditRecord, decide_audited
 from pointledger.domain.decisions.reversals import EARNED
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
@@ -30,8 +31,8 @@ from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.pseudonyms import Pseudonyms
 
 
-class Past(NamedTuple):
-    """An entry, as far as a later reversal asks about it. Lots go by their ids."""
+class PastEntry(NamedTuple):
+    """The facts of an entry that a later reversal needs. Lots are given by their ids."""
 
     account_id: UUID
     kind: tuple[str, str]
@@ -39,34 +40,35 @@ class Past(NamedTuple):
     occurred_at: datetime
     rule: tuple[UUID, int] | None = None  # its id and version
     brought: UUID | None = None  # the lot
-    shares: tuple[tuple[UUID, int, int], ...] = ()  # a lot, what the entry took from it, what came back since
+    # Per lot: its id, the points taken from it, the points returned since.
+    shares: tuple[tuple[UUID, int, int], ...] = ()
     undone: int = 0
 
 
 @dataclass(slots=True)
-class State:
-    """What stands of one tenant between batches: an empty one before its first.
+class TenantState:
+    """The state of one tenant between batches, empty before the first.
 
-    Plain dictionaries do; so does what keeps more than fits into memory. What is changed is put back.
-    `lots` and `holds` are those that are at their end; the others are with their accounts.
+    The mappings can be plain dictionaries, or keep more than fits into memory: changed values are stored
+    again. `lots` and `holds` have only ended ones; accounts hold the others.
     """
 
     accounts: MutableMapping[str, Account] = field(default_factory=dict)  # by user
     wallets: MutableMapping[str, Wallet] = field(default_factory=dict)
     usage: MutableMapping[Window, Usage] = field(default_factory=dict)
-    past: MutableMapping[UUID, Past] = field(default_factory=dict)
+    past: MutableMapping[UUID, PastEntry] = field(default_factory=dict)
     lots: MutableMapping[UUID, Lot] = field(default_factory=dict)
     holds: MutableMapping[UUID, Hold] = field(default_factory=dict)
+    # By account and origin: the points of an entry that have expired in other lots than its own.
     elsewhere: MutableMapping[tuple[UUID, UUID], int] = field(default_factory=dict)
-    # by account and origin: what of an entry's points has expired in other lots than its own
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One tenant's commands of one batch, in order, and what was in force.
+class TenantBatch:
+    """One tenant's commands of one batch, in order, with the configuration in force.
 
-    `tenant`: None where there was none. `wanted`: of events whose facts are gone, by command, what the rules
-    made of them then.
+    `tenant` is None if there was none. `wanted` has the recorded matches of events without their facts, by
+    command.
     """
 
     tenant_id: str
@@ -79,16 +81,16 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """What a part came to. `made`: each command's decision, or the error that deciding it raised."""
+class DecidedBatch:
+    """The result of a batch. `made` has each command's decision, or the exception that it raised."""
 
     book: Book
     made: list[Decision | Exception]
-    acts: list[Act]
+    audit_records: list[AuditRecord]
 
 
-class _AsNamed(Pseudonyms):
-    """Commands that are decided again name whoever was erased by the pseudonym."""
+class _AsRecorded(Pseudonyms):
+    """Pseudonyms as recorded: replayed commands already identify erased users by their pseudonym."""
 
     __slots__ = ()
 
@@ -96,37 +98,37 @@ class _AsNamed(Pseudonyms):
         return user_id
 
 
-def decide_part(state: State, part: Part) -> Decided:
-    """Decides the part's commands and moves the state on."""
-    book = _open(state, part)
+def decide_batch(state: TenantState, batch: TenantBatch) -> DecidedBatch:
+    """Decide the commands of a batch and update the state."""
+    book = _open(state, batch)
     made: list[Decision | Exception] = []
-    acts: list[Act] = []
-    for accepted in part.commands:
+    audit_records: list[AuditRecord] = []
+    for accepted in batch.commands:
         try:
-            made.append(decide_on_record(book, accepted, acts))
+            made.append(decide_audited(book, accepted, audit_records))
         except Exception as error:
             made.append(error)
     _settle(state, book)
-    return Decided(book, made, acts)
+    return DecidedBatch(book, made, audit_records)
 
 
-# ------------------------------------------------------------------------------------- before a part
+# ------------------------------------------------------------------------------------ before a batch
 
 
-def _open(state: State, part: Part) -> Book:
-    """The book of the part: of the state, whatever its decisions may know."""
-    tenant_id = part.tenant_id
+def _open(state: TenantState, batch: TenantBatch) -> Book:
+    """Build the book of a batch: all of the state that its decisions can read."""
+    tenant_id = batch.tenant_id
     book = Book(
-        part.recorded_at,
-        part.batch,
+        batch.recorded_at,
+        batch.batch,
         find_usage=partial(_usage, state),
-        wanted=part.wanted,
-        pseudonyms=_AS_NAMED,
+        wanted=batch.wanted,
+        pseudonyms=_AS_RECORDED,
     )
-    if part.tenant is not None:
-        book.tenants[tenant_id] = part.tenant
-        book.rules[tenant_id] = part.rules
-    for accepted in part.commands:
+    if batch.tenant is not None:
+        book.tenants[tenant_id] = batch.tenant
+        book.rules[tenant_id] = batch.rules
+    for accepted in batch.commands:
         command = accepted.command
         for user_id in command.users:
             if (account := state.accounts.get(user_id)) is not None:
@@ -134,19 +136,19 @@ def _open(state: State, part: Part) -> Book:
         if command.uses_wallet and (wallet := state.wallets.get(command.user_id)):
             book.wallets.known[tenant_id, command.user_id] = wallet
     found: dict[UUID, Lot] = {}
-    for accepted in part.commands:
-        _open_past(state, book, accepted, found)
+    for accepted in batch.commands:
+        _load_reversed(state, book, accepted, found)
     return book
 
 
-_AS_NAMED = _AsNamed()
+_AS_RECORDED = _AsRecorded()
 
 
-def _open_past(state: State, book: Book, accepted: Accepted, found: dict[UUID, Lot]) -> None:
-    """The closed hold or the entry that the command names, if it names one."""
+def _load_reversed(state: TenantState, book: Book, accepted: Accepted, found: dict[UUID, Lot]) -> None:
+    """Add the closed hold or the entry that the command names to the book."""
     command = accepted.command
     account = book.accounts.get((command.tenant_id, command.user_id))
-    hold_id: UUID | None = getattr(command, "hold_id", None)
+    hold_id = command.hold_id if isinstance(command, ConfirmDeduction | Unfreeze) else None
     if hold_id and account and hold_id not in account.holds:
         hold = state.holds.get(hold_id)
         if hold and hold.account_id == account.id:
@@ -160,9 +162,9 @@ def _open_past(state: State, book: Book, accepted: Accepted, found: dict[UUID, L
 
 
 def _reversible(
-    state: State, account: Account | None, entry_id: UUID, past: Past, found: dict[UUID, Lot]
+    state: TenantState, account: Account | None, entry_id: UUID, past: PastEntry, found: dict[UUID, Lot]
 ) -> Reversible:
-    """An entry of the past with its lots, each of which is one object; without them where it is another's."""
+    """Build a past entry with its lots, one object per lot. Another account's entry has no lots."""
     entry = Reversible(
         entry_id, past.account_id, past.kind, past.amount, past.occurred_at, past.rule, past.undone
     )
@@ -182,7 +184,7 @@ def _reversible(
     return entry
 
 
-def _usage(state: State, window: Window) -> Usage | None:
+def _usage(state: TenantState, window: Window) -> Usage | None:
     used = state.usage.get(window)
     if used is None:
         return None
@@ -191,11 +193,11 @@ def _usage(state: State, window: Window) -> Usage | None:
     return Usage(used.points, used.times)
 
 
-# -------------------------------------------------------------------------------------- after a part
+# ------------------------------------------------------------------------------------- after a batch
 
 
-def _settle(state: State, book: Book) -> None:
-    """Takes over what the part has changed, as the next one is to find it."""
+def _settle(state: TenantState, book: Book) -> None:
+    """Store the changes of a batch for the next one."""
     for account in book.accounts.values():
         account.is_new = account.changed = False
         if account.holds:
@@ -212,7 +214,7 @@ def _settle(state: State, book: Book) -> None:
     _settle_past(state, book)
 
 
-def _settle_holds(state: State, account: Account) -> None:
+def _settle_holds(state: TenantState, account: Account) -> None:
     for hold in list(account.holds.values()):
         hold.is_new = hold.changed = False
         if not hold.is_open:
@@ -220,13 +222,13 @@ def _settle_holds(state: State, account: Account) -> None:
             del account.holds[hold.id]
 
 
-def _settle_past(state: State, book: Book) -> None:
+def _settle_past(state: TenantState, book: Book) -> None:
     brought = {lot.entry_id: lot.id for lot in book.new_lots if not lot.place}
     shares = _shares(state, book) if book.moves else {}
     past = {}
     for entry in book.entries:
         rule = entry.rule
-        past[entry.id] = Past(
+        past[entry.id] = PastEntry(
             entry.account_id,
             (entry.type, entry.subtype),
             entry.amount,
@@ -239,12 +241,12 @@ def _settle_past(state: State, book: Book) -> None:
     for (_, entry_id), reversed_entry in book.reversibles.items():
         before = state.past[entry_id]
         if reversed_entry.undone != before.undone:
-            told = tuple((share.lot.id, share.taken, share.returned) for share in reversed_entry.shares)
-            state.past[entry_id] = before._replace(undone=reversed_entry.undone, shares=told)
+            returned = tuple((share.lot.id, share.taken, share.returned) for share in reversed_entry.shares)
+            state.past[entry_id] = before._replace(undone=reversed_entry.undone, shares=returned)
 
 
-def _shares(state: State, book: Book) -> dict[UUID, list[tuple[UUID, int, int]]]:
-    """What each entry took from which lots; and on the way, what expired of points in other lots."""
+def _shares(state: TenantState, book: Book) -> dict[UUID, list[tuple[UUID, int, int]]]:
+    """Return the lots from which each entry took points. Also counts points that expired in other lots."""
     shares: dict[UUID, list[tuple[UUID, int, int]]] = defaultdict(list)
     lots = {lot.id: lot for lot in book.new_lots} | book.changed_lots
     for move in book.moves:

@@ -1,7 +1,7 @@
-"""Reversals: a spend is refunded to the lots that paid it; earned points are taken back.
+"""Decides the reversals: refunds of spends to the lots that paid, and clawbacks of earned points.
 
-A reversal is an entry of its own, with the first one's id; what it may undo and where it puts the points
-is worked out from what was recorded then.
+A reversal is a new entry with the id of the reversed one. The recorded facts of the reversed entry determine
+the points that it can return, and their lots.
 """
 
 from datetime import datetime
@@ -21,15 +21,16 @@ from pointledger.domain.program.limits import DAY, EARN_METER, Window, daily_win
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 
-# Not what was exchanged: its worth is in a wallet, or in a coupon that may have been used. An administrator
-# takes it back there and gives points as goodwill.
+# Exchanges are not refundable, because their value is in a wallet or in a coupon that may be used. An
+# administrator takes it back there and grants points as goodwill.
 REFUNDABLE = frozenset({("spend", "purchase"), ("spend", "capture")})
-UNLIMITED = frozenset({("earn", "import")})  # earned elsewhere: it never counted toward a day
+# Earned in another system, so it never counted toward a daily limit.
+UNLIMITED = frozenset({("earn", "import")})
 EARNED = frozenset({("earn", "rule"), ("earn", "manual")}) | UNLIMITED
 
 
 def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decision:
-    """Gives back what was spent, also beyond the tenant's maximum: the points are the user's own."""
+    """Return spent points, also beyond the maximum balance, because the user owns them."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
@@ -53,18 +54,20 @@ def refund(book: Book, tenant: Tenant, command: Refund, at: datetime) -> Decisio
 
 
 def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Decision:
-    """Takes earned points back: from the lot that they came in, then from others, then as debt. What has
-    expired is gone already; what was given away is taken from whoever earned it."""
+    """Take earned points back: from their own lot, then from other lots, then as debt.
+
+    Expired points are not taken again. Points that were transferred are taken from the user who earned them.
+    """
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     earned = related(book, tenant.tenant_id, command.related_id)
     if refused := _irreversible(earned, account, EARNED, command.amount or 1):
         return refused
-    assert earned is not None, "what is missing was refused"
+    assert earned is not None, "a missing entry was refused"
     requested = command.amount or earned.left
     due = min(requested, earned.left - earned.expired - book.expired[account.id, earned.id])
-    paid, debt = _who_pays(account, earned, due, command.policy)
+    paid, debt = _payments(account, earned, due, command.policy)
     if account.debt + debt > MAX_BALANCE:
         return Refused(Reason.FIGURE_TOO_LARGE, f"debt would be more than {MAX_BALANCE}")
 
@@ -76,14 +79,14 @@ def clawback(book: Book, tenant: Tenant, command: Clawback, at: datetime) -> Dec
 
 
 def cancel_pending(book: Book, tenant: Tenant, command: CancelPending, at: datetime) -> Decision:
-    """Takes back the whole of what is still pending of an entry; final once it has become available."""
+    """Take back all pending points of an entry. Points that are available cannot be canceled."""
     account = account_for(book, tenant, command.user_id, closed)
     if isinstance(account, Refused):
         return account
     earned = related(book, tenant.tenant_id, command.related_id)
     if refused := _irreversible(earned, account, EARNED, 1):
         return refused
-    assert earned is not None, "what is missing was refused"
+    assert earned is not None, "a missing entry was refused"
     if earned.lot is None or earned.lot.state != "pending":
         return Refused(Reason.RELATED_NOT_REVERSIBLE, "its points are not pending")
 
@@ -101,7 +104,7 @@ def _take_back(
     debt: int,
     at: datetime,
 ) -> Entry:
-    """From here on it must succeed: writes the entry, takes from the lots, makes room in the limits."""
+    """Write the entry, take points from the lots, and release usage of limits. It must succeed."""
     pending = sum(share for lot, share in paid if lot.state == "pending")
     available = sum(share for _, share in paid) - pending
     entry = book.post(
@@ -123,10 +126,10 @@ def _take_back(
     return entry
 
 
-def _who_pays(
+def _payments(
     account: Account, earned: Reversible, due: int, policy: str
 ) -> tuple[list[tuple[Lot, int]], int]:
-    """What each lot gives back, the points' own lot first, and what is left as debt."""
+    """Return the share of each lot, the points' own lot first, and the rest as debt."""
     own = earned.lot
     if due > 0 and own and own.state == "pending":
         return [(own, due)], 0
@@ -140,9 +143,12 @@ def _who_pays(
 
 
 def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at: datetime) -> list[Window]:
-    """The windows in which points that are taken back make room again: those of the day on which they were
-    earned, while it lasts; those that all users share, too; and what the user may earn a day, bounded now or
-    not. What is counted in times, or for life, does not come back."""
+    """Return the windows in which a reversal of earned points releases usage.
+
+    These are the daily windows of the rule's limits, including those that all users share, and the user's
+    daily earnings, with or without a current limit. They apply only on the day on which the points were
+    earned. Times and other windows are not released.
+    """
     if tenant.local_date(at) != tenant.local_date(earned.occurred_at):
         return []
     windows = set()
@@ -155,13 +161,13 @@ def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at:
 
 
 def _rule_of(book: Book, tenant: Tenant, earned: Reversible) -> Rule | None:
-    """The very version of the rule that granted the points."""
+    """Return the version of the rule that granted the points."""
     versions = book.rules_of(tenant).versions
     return next((rule for rule in versions if (rule.id, rule.version) == earned.rule), None)
 
 
 def related(book: Book, tenant_id: str, entry_id: UUID) -> Reversible | None:
-    """The entry that a command names: as it was loaded, or as an earlier command of the batch wrote it."""
+    """Return the entry that a command names: a loaded one, or one that this batch has written."""
     known = book.reversibles.get((tenant_id, entry_id))
     if known is None:
         written = (entry for entry in book.entries if (entry.tenant_id, entry.id) == (tenant_id, entry_id))
@@ -191,13 +197,16 @@ def _of_this_batch(book: Book, entry: Entry) -> Reversible:
 def _irreversible(
     entry: Reversible | None, account: Account, kinds: frozenset[tuple[str, str]], amount: int
 ) -> Refused | None:
-    """Only the user's own entries of these kinds, and in all reversals no more than they amount to."""
+    """Refuse entries of other users or kinds, and amounts beyond what is left of the entry."""
     if entry is None:
-        return Refused(Reason.RELATED_NOT_FOUND, "there is no such entry yet, and it is not waited for")
+        return Refused(Reason.RELATED_NOT_FOUND, "there is no such entry; the command does not wait for one")
     if entry.account_id != account.id:
-        return Refused(Reason.RELATED_NOT_REVERSIBLE, "the entry is not the user's")
+        return Refused(Reason.RELATED_NOT_REVERSIBLE, "the entry belongs to another account")
     if entry.kind not in kinds:
-        return Refused(Reason.RELATED_NOT_REVERSIBLE, f"a {'/'.join(entry.kind)} cannot be reversed so")
+        return Refused(
+            Reason.RELATED_NOT_REVERSIBLE,
+            f"a {'/'.join(entry.kind)} entry cannot be reversed by this command",
+        )
     if amount > entry.left:
         return Refused(Reason.RELATED_NOT_REVERSIBLE, f"{entry.left} of its {entry.amount} points are left")
     return None
@@ -206,7 +215,7 @@ def _irreversible(
 def _refund_spend(
     book: Book, tenant: Tenant, account: Account, spend: Reversible, amount: int, at: datetime
 ) -> Entry:
-    """The lots that paid last get theirs first."""
+    """Return points to the lots that paid. The lots that paid last get their points first."""
     entry = book.post(account, ("refund", "linked"), amount, at, delta=amount, related_id=spend.id)
     spend.undone += amount
     rest, available = amount, []
@@ -220,7 +229,7 @@ def _refund_spend(
             available.append(_grant_grace(book, tenant, account, entry, share.lot, part))
         else:
             available.append(_restore(book, entry, share.lot, part))
-    assert rest == 0, "what a spend took from lots is its amount"
+    assert rest == 0, "the amount of a spend is the sum of its shares"
     book.make_available(account, entry, available)
     book.settle_lots(account)
     if tenant.refund_grace_days == 0:
@@ -229,7 +238,7 @@ def _refund_spend(
 
 
 def _restore(book: Book, entry: Entry, lot: Lot, amount: int) -> Lot:
-    """The points go back to the lot that they were taken from."""
+    """Return points to the lot that paid."""
     lot.remaining += amount
     lot.state = "active"
     book.note_lot(lot)
@@ -238,8 +247,11 @@ def _restore(book: Book, entry: Entry, lot: Lot, amount: int) -> Lot:
 
 
 def _grant_grace(book: Book, tenant: Tenant, account: Account, entry: Entry, lot: Lot, amount: int) -> Lot:
-    """The points of a lot whose time has passed: in a new one, for a while, with their origin and age.
-    Without grace it has the expiry that has passed, so it pays a debt first, and what is left expires."""
+    """Return points of an expired lot in a new lot of the same origin and age, for the grace period.
+
+    Without a grace period, the new lot has the past expiry. Its points repay debt first, and the rest
+    expires.
+    """
     days = tenant.refund_grace_days
     expires_at = tenant.days_later(account.as_of, days) if days else lot.expires_at
     book.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, "renew", amount))

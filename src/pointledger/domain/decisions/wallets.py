@@ -1,11 +1,11 @@
-"""Decisions about money: an administrator's deposits and withdrawals, and points that are exchanged."""
+"""Decides the commands about money: deposits, withdrawals and the exchange of points."""
 
 from datetime import datetime
 from typing import Any
 
 from pointledger.domain.commands import Exchange, WalletAdjust
 from pointledger.domain.commands.outcomes import Applied, Decision, Reason, Refused
-from pointledger.domain.decisions.guards import account_for, closed, disabled, inactive, insufficient
+from pointledger.domain.decisions.guards import account_for, disabled, erased, inactive, insufficient
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.lifecycle import consume
@@ -17,9 +17,9 @@ from pointledger.ids import show_id
 
 
 def wallet_adjust(book: Book, tenant: Tenant, command: WalletAdjust, at: datetime) -> Decision:
-    """Puts money into the wallet or takes it out; a deposit makes the wallet if it is missing."""
+    """Deposit money into the wallet or withdraw it. A deposit creates a missing wallet."""
     owner = book.accounts.get((tenant.tenant_id, command.user_id))
-    if owner and owner.status == "erased" and (refused := closed(owner)):
+    if owner and (refused := erased(owner)):
         return refused
     wallet = book.wallets.known.get((tenant.tenant_id, command.user_id))
     if wallet is None and command.type == "withdraw":
@@ -36,21 +36,22 @@ def wallet_adjust(book: Book, tenant: Tenant, command: WalletAdjust, at: datetim
     if command.type == "deposit" and (refused := _full(wallet, minor)):
         return refused
     if wallet and command.type == "withdraw" and minor > wallet.available:
-        told = f"{wallet.show(minor)} {currency} is asked for, {wallet.show(wallet.available)} is available"
-        return Refused(Reason.INSUFFICIENT_BALANCE, told)
+        requested, available = wallet.show(minor), wallet.show(wallet.available)
+        message = f"{requested} {currency} is requested, {available} is available"
+        return Refused(Reason.INSUFFICIENT_BALANCE, message)
     if refused := _too_large(wallet, command.type, minor):
         return refused
 
     wallet = wallet or _open(book, tenant, command.user_id, command.application_id)
     entry = _post(book, wallet, command.type, minor, at)
-    return Applied(_told(wallet, entry))
+    return Applied(_wallet_outcome(wallet, entry))
 
 
 def exchange(book: Book, tenant: Tenant, command: Exchange, at: datetime) -> Decision:
-    """Takes points and gives what they are worth, in one transaction over both: money, rounded down to whole
-    minor units, for no more points than that costs; or a coupon, whose code is the id of the entry.
+    """Exchange points for money or for a coupon, whose code is the entry's id.
 
-    It is no `spend`: the tenant's minimum and daily limit are about those.
+    Money is rounded down to whole minor units, and only the points that this amount costs are taken. The
+    tenant's minimum and daily limit apply to `spend`, not to an exchange.
     """
     known = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := _not_exchanged(tenant, known, command.exchange_type):
@@ -73,21 +74,21 @@ def _for_coupon(book: Book, account: Account, points: int, at: datetime) -> Deci
     return applied(account, [entry], points_exchanged=points, points_left=0, coupon=coupon)
 
 
-def _for_money(book: Book, tenant: Tenant, account: Account, asked: int, at: datetime) -> Decision:
+def _for_money(book: Book, tenant: Tenant, account: Account, requested: int, at: datetime) -> Decision:
     wallet = book.wallets.known.get((tenant.tenant_id, account.user_id))
     if wallet and (refused := _inactive(wallet)):
         return refused
     if wallet and wallet.currency != tenant.currency:
-        # The rate is in the tenant's currency; changing money into another is nobody's task here.
+        # The rate is in the tenant's currency, and the ledger does not convert currencies.
         return Refused(Reason.CURRENCY_MISMATCH, f"the wallet is kept in {wallet.currency}")
     scale = wallet.scale if wallet else tenant.scale
-    minor = worth(asked, tenant.exchange_rate, scale)
+    minor = worth(requested, tenant.exchange_rate, scale)
     if minor == 0:
         least = price(1, tenant.exchange_rate, scale)
         return Refused(Reason.BELOW_MINIMUM, f"at least {least} points are worth {show_money(1, scale)}")
     if refused := _full(wallet, minor):
         return refused
-    if refused := insufficient(account, asked) or _too_large(wallet, "exchange", minor):
+    if refused := insufficient(account, requested) or _too_large(wallet, "exchange", minor):
         return refused
 
     points = price(minor, tenant.exchange_rate, scale)
@@ -95,8 +96,8 @@ def _for_money(book: Book, tenant: Tenant, account: Account, asked: int, at: dat
     consume(book, account, entry, "spend")
     wallet = wallet or _open(book, tenant, account.user_id)
     bought = _post(book, wallet, "exchange", minor, at, entry)
-    told = _told(wallet, bought)
-    return applied(account, [entry], points_exchanged=points, points_left=asked - points, **told)
+    outcome = _wallet_outcome(wallet, bought)
+    return applied(account, [entry], points_exchanged=points, points_left=requested - points, **outcome)
 
 
 def _not_exchanged(tenant: Tenant, account: Account | None, exchange_type: str) -> Refused | None:
@@ -117,7 +118,7 @@ def _inactive(wallet: Wallet) -> Refused | None:
 def _full(wallet: Wallet | None, minor: int) -> Refused | None:
     if (wallet.balance if wallet else 0) + minor <= MAX_MONEY:
         return None
-    return Refused(Reason.MAX_BALANCE, "no wallet holds so much")
+    return Refused(Reason.MAX_BALANCE, "the wallet would have more than 20 digits")
 
 
 def _too_large(wallet: Wallet | None, entry_type: EntryType, minor: int) -> Refused | None:
@@ -128,7 +129,7 @@ def _too_large(wallet: Wallet | None, entry_type: EntryType, minor: int) -> Refu
 
 
 def _open(book: Book, tenant: Tenant, user_id: str, application_id: str | None = None) -> Wallet:
-    """A new wallet; the command that asked for it goes on to put something into it."""
+    """Create a wallet in the tenant's currency."""
     wallet = Wallet(
         id=book.next_id(),
         tenant_id=tenant.tenant_id,
@@ -148,20 +149,20 @@ def _open(book: Book, tenant: Tenant, user_id: str, application_id: str | None =
 def _post(
     book: Book, wallet: Wallet, entry_type: EntryType, minor: int, at: datetime, paid_by: Any = None
 ) -> WalletEntry:
-    assert book.command_id, "only a command makes something"
+    assert book.command_id, "only a command changes the book"
     related_id = paid_by.id if paid_by else None
     return book.wallets.post(
         wallet, book.next_id(), book.command_id, entry_type, minor, at, book.recorded_at, related_id
     )
 
 
-def _told(wallet: Wallet, entry: WalletEntry) -> dict[str, Any]:
-    """What an outcome tells of a wallet and of what was written to it; amounts as text."""
+def _wallet_outcome(wallet: Wallet, entry: WalletEntry) -> dict[str, Any]:
+    """Return an outcome's data about a wallet and its new entry, with amounts as text."""
     return {"wallet_transaction": entry_data(wallet, entry), "wallet": wallet_data(wallet)}
 
 
 def wallet_data(wallet: Wallet) -> dict[str, Any]:
-    """The wallet as the command left it."""
+    """Return the wallet as the command left it."""
     return {
         "wallet_id": wallet.id,
         "currency": wallet.currency,
@@ -176,7 +177,7 @@ def wallet_data(wallet: Wallet) -> dict[str, Any]:
 
 
 def entry_data(wallet: Wallet, entry: WalletEntry) -> dict[str, Any]:
-    """One wallet entry, as the API shows a transaction."""
+    """Return one wallet entry in the form of the API's transactions."""
     return {
         "id": entry.id,
         "wallet_id": wallet.id,

@@ -1,1 +1,1 @@
-"""What enters and leaves as messages: outgoing events, incoming CloudEvents, Celery messages."""
+"""Defines the messages of the ledger: outgoing events, incoming CloudEvents, Celery messages."""

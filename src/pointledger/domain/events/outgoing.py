@@ -1,7 +1,7 @@
-"""Outgoing events: which there are, which entry is told by which, and their form (CloudEvents 1.0).
+"""Defines outgoing events: their types, the event of each kind of entry, and their form (CloudEvents 1.0).
 
-An event's id is the same however often it is sent: an entry's event bears the entry's id, a status's that of
-its command. It names a user by id alone and carries no free text.
+An event keeps its id when it is sent again: an entry's event has the entry's id, and a status change has its
+command's id. Events identify users only by id and carry no free text.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-# One event per entry: a capture, which spends, is told as `hold.captured`.
+# One event per entry. A capture spends points and is reported as `hold.captured`.
 EVENT_OF_ENTRY: dict[tuple[str, str], EventType] = {
     ("earn", "rule"): "points.earned",
     ("earn", "manual"): "points.earned",
@@ -53,15 +53,17 @@ EVENT_OF_ENTRY: dict[tuple[str, str], EventType] = {
     ("unfreeze", "timeout"): "hold.released",
 }
 
-EXPIRY_THRESHOLDS = (30, 7, 1)  # days before an expiry at which its points are told of
+EXPIRY_THRESHOLDS = (30, 7, 1)  # days before an expiry at which the ledger sends a reminder
 
-_RANDOM_BYTES = 10  # of an id, after its milliseconds
+_RANDOM_BYTES = 10  # the rest of an id, after its milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """An account (`key`: tenant and user) got another status from a command, after `seq` of its entries and
-    `place` of the book's."""
+    """A change of an account's status by a command. `key` is tenant and user.
+
+    `seq` counts the account's entries before the change, `place` those of the book.
+    """
 
     command_id: UUID
     key: tuple[str, str]
@@ -74,8 +76,10 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, as others hear of it. `user_id`: whose account; None where it is nobody's.
-    `traceparent`: of the command that did it, where that came with one."""
+    """An outgoing event. `user_id` is None for an event of a whole tenant.
+
+    `traceparent` comes from the command that caused the event, if the command has one.
+    """
 
     id: UUID
     type: str
@@ -86,7 +90,7 @@ class Event:
     traceparent: str | None = None
 
     def as_cloud_event(self, source: str) -> dict[str, Any]:
-        """CloudEvents 1.0, structured mode. `source` names the ledger; the tenant follows it."""
+        """Format as CloudEvents 1.0 in structured mode. The event's source is `source`, then the tenant."""
         data: dict[str, Any] = {"tenant_id": self.tenant_id, **self.data}
         event = {
             "specversion": "1.0",
@@ -104,8 +108,8 @@ class Event:
         return event
 
 
-def notice_id(tenant_id: str, about: str, day: date, moment: datetime) -> UUID:
-    """The id of what is told about a tenant's or an account's day, the same whenever it is worked out."""
+def reminder_id(tenant_id: str, about: str, day: date, moment: datetime) -> UUID:
+    """Derive the id of an event about a tenant's or an account's day. The same arguments give the same id."""
     text = "\x00".join((tenant_id, about, day.isoformat()))
     digest = blake2b(text.encode(), digest_size=_RANDOM_BYTES).digest()
     return UUID(int=milliseconds_of(moment) << 8 * _RANDOM_BYTES | int.from_bytes(digest, "big"))

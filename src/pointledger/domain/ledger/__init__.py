@@ -1,1 +1,1 @@
-"""The accounts of a batch in memory: entries, lots, holds, wallets and their lifecycles."""
+"""Holds the accounts of a batch in memory: entries, lots, holds, wallets and their lifecycles."""

@@ -1,4 +1,4 @@
-"""Accounts and their entries: what a user has within a tenant, and the rows that say how it came about."""
+"""Defines accounts: the points of a user within a tenant."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,10 +8,8 @@ from uuid import UUID
 from pointledger.domain.ledger.holds import Hold
 from pointledger.domain.ledger.lots import Lot
 
-MAX_BALANCE = 10**15  # of all that an account holds, and of what it owes
-
-
-MAX_TOTAL = 10**18  # of what has come to an account, way by way; what has gone is bounded by that
+MAX_BALANCE = 10**15  # of all points of an account together, and of its debt
+MAX_TOTAL = 10**18  # of each total of incoming points; totals of outgoing points cannot exceed their sum
 
 
 @dataclass(slots=True)
@@ -24,7 +22,7 @@ class Account:
     points_type: str
     created_at: datetime
     updated_at: datetime
-    as_of: datetime  # its own clock, which never goes back
+    as_of: datetime  # the account's clock, which never goes back
     status: str = "active"
     balance: int = 0
     frozen_balance: int = 0
@@ -42,15 +40,15 @@ class Account:
     version: int = 0
     next_expiry_at: datetime | None = None  # no active lot expires sooner; None: none expires
     next_activation_at: datetime | None = None  # no pending lot activates sooner; None: none is pending
-    expiry_exempt: bool = False  # time takes nothing from it
-    expires_not_before: datetime | None = None  # what is due waits until then: a notice
-    pseudonym: str | None = None  # of an erased user: what stands in the place of `user_id` for ever
+    expiry_exempt: bool = False  # its points do not expire
+    expires_not_before: datetime | None = None  # due points wait until the end of a notice period
+    pseudonym: str | None = None  # replaces `user_id` once the user is erased
     is_new: bool = False
     changed: bool = False
-    pending: list[Lot] = field(default_factory=list)  # all of them where one is due, else perhaps none
-    lots: list[Lot] = field(default_factory=list)  # as far as the batch needs them, in consumption order
-    others_activate_from: datetime | None = None  # what is pending and not loaded activates no sooner
-    others_expire_from: datetime | None = None  # the lots left unloaded expire no sooner; None: never
-    holds: dict[UUID, Hold] = field(default_factory=dict)  # as far as the batch needs them, oldest first
-    next_timeout_at: datetime | None = None  # of `holds`, and the batch looks no further
-    as_loaded: tuple[Any, ...] = ()  # its columns as they were read: only what differs is written
+    pending: list[Lot] = field(default_factory=list)  # all of them if one is due, else possibly none
+    lots: list[Lot] = field(default_factory=list)  # those that the batch needs, in consumption order
+    others_activate_from: datetime | None = None  # pending lots that are not loaded activate no sooner
+    others_expire_from: datetime | None = None  # lots that are not loaded expire no sooner; None: never
+    holds: dict[UUID, Hold] = field(default_factory=dict)  # those that the batch needs, oldest first
+    next_timeout_at: datetime | None = None  # of `holds`: the batch needs no others
+    as_loaded: tuple[Any, ...] = ()  # its columns as read: only changes are written

@@ -1,7 +1,6 @@
-"""The book: the accounts that a batch touches, in memory, and everything it will write.
+"""Keeps the accounts of a batch in memory, and everything that the batch will write.
 
-`Book.post` is the one place where a balance changes. What is decided here is saved as a whole, or not
-at all.
+`Book.post` is the only place where a balance changes. The engine saves a book completely or not at all.
 """
 
 from collections import Counter
@@ -19,13 +18,12 @@ from pointledger.domain.ledger.lots import (
     Lot,
     LotMove,
     consumption_order,
-    contains,
     put,
     sooner,
 )
 from pointledger.domain.ledger.reversible import Reversible
 from pointledger.domain.ledger.wallets import Wallets
-from pointledger.domain.program.limits import EVERYBODY, SharedUsage, Usage, Window
+from pointledger.domain.program.limits import ALL_USERS, SharedUsage, Usage, Window
 from pointledger.domain.program.matching import Match
 from pointledger.domain.program.rule import Rule, RuleError, Rules
 from pointledger.domain.program.tenant import Tenant
@@ -35,11 +33,11 @@ from pointledger.ids import milliseconds_of, thing_id
 
 @dataclass(slots=True)
 class Book:
-    """What a batch's decisions may know, and what they change.
+    """The state that a batch's decisions read and change.
 
-    `recorded_at` is the database's clock, read once per batch, and `batch` its number in the order in which
-    batches are applied. `tenants` lacks those that do not exist; `rules` has each tenant's, in every version;
-    `versions` tells of each tenant's configuration which version this is, and how many of rules there are.
+    `recorded_at` is the database's clock, read once per batch. `batch` is the batch's number in the order of
+    application. `tenants` lacks unknown tenants. `rules` has all versions of each tenant's rules. `versions`
+    has, per tenant, the version of its configuration and the number of its rule versions.
     """
 
     recorded_at: datetime
@@ -49,49 +47,47 @@ class Book:
     versions: dict[str, tuple[int, int]] = field(default_factory=dict)
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     usage: dict[Window, Usage] = field(default_factory=dict)
-    find_usage: Callable[[Window], Usage | None] | None = (
-        None  # of windows that were not loaded; a new object
-    )
-    reversibles: dict[tuple[str, UUID], Reversible] = field(default_factory=dict)  # what commands reverse
+    find_usage: Callable[[Window], Usage | None] | None = None  # finds windows that are not loaded
+    # The entries that commands reverse.
+    reversibles: dict[tuple[str, UUID], Reversible] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     new_lots: list[Lot] = field(default_factory=list)
-    changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # of those that were there before
+    changed_lots: dict[UUID, Lot] = field(default_factory=dict)  # existing lots
     moves: list[LotMove] = field(default_factory=list)
     expired: Counter[tuple[UUID, UUID]] = field(default_factory=Counter)  # by account and origin
     status_changes: list[StatusChange] = field(default_factory=list)
     expiry_changes: list[ExpiryChange] = field(default_factory=list)
-    erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # which command erased whom
+    erasures: dict[tuple[str, str], UUID] = field(default_factory=dict)  # the erasing command, by user
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
-    wallets: Wallets = field(default_factory=Wallets)  # of those whose money the commands look at
-    wanted: dict[UUID, list[Match]] = field(
-        default_factory=dict
-    )  # by command: of events whose facts are gone
-    clamped: set[Window] = field(default_factory=set)  # shared ones that held a grant back
-    let_through: set[Window] = field(default_factory=set)  # shared ones that did not hold a grant back
+    wallets: Wallets = field(default_factory=Wallets)  # of users whose commands use the wallet
+    # By command: the recorded matches of events without their facts.
+    wanted: dict[UUID, list[Match]] = field(default_factory=dict)
+    clamped: set[Window] = field(default_factory=set)  # shared windows that capped a grant
+    let_through: set[Window] = field(default_factory=set)  # shared windows that did not cap a grant
     rule_errors: Counter[RuleError] = field(default_factory=Counter)  # rules whose expressions failed
-    command_id: UUID | None = None  # whose doing is being written
+    command_id: UUID | None = None  # the command that is being applied
     _made: Counter[str] = field(default_factory=Counter)  # by tenant
     _tenant_id: str = ""
     _ordinal: int = 0
     _entries_before: int = 0
-    _milliseconds: int = field(init=False)
+    milliseconds: int = field(init=False)  # of `recorded_at`: every id that is made begins with them
 
     def __post_init__(self) -> None:
-        self._milliseconds = milliseconds_of(self.recorded_at)
+        self.milliseconds = milliseconds_of(self.recorded_at)
 
     def begin(self, tenant_id: str, command_id: UUID) -> None:
-        """What follows is this command's doing."""
+        """Attribute the following changes to this command."""
         self.command_id, self._tenant_id = command_id, tenant_id
         self._ordinal = 0
         self._entries_before = len(self.entries)
 
     @property
     def written(self) -> list[Entry]:
-        """The entries that the command at hand has written so far."""
+        """The entries that the current command has written so far."""
         return self.entries[self._entries_before :]
 
-    def aside(self, tenant_id: str, user_id: str, command_id: UUID) -> "Book":
-        """A copy of what this command of the user's may change, to try it on."""
+    def trial_copy(self, tenant_id: str, user_id: str, command_id: UUID) -> "Book":
+        """Copy the state that this command of the user can change, so that it can be tried."""
         key = (tenant_id, user_id)
         account = self.accounts.get(key)
         trial = Book(
@@ -102,7 +98,7 @@ class Book:
             usage={
                 window: copy(used)
                 for window, used in self.usage.items()
-                if window.user_id in (user_id, EVERYBODY)
+                if window.user_id in (user_id, ALL_USERS)
             },
             find_usage=self.find_usage,
         )
@@ -122,7 +118,7 @@ class Book:
         return known
 
     def open_account(self, tenant: Tenant, user_id: str, as_of: datetime) -> Account:
-        """A new account; the command that asked for it goes on to grant it something."""
+        """Open an account."""
         account = Account(
             id=self.next_id(),
             tenant_id=tenant.tenant_id,
@@ -152,11 +148,10 @@ class Book:
         related_id: UUID | None = None,
         expires_at: datetime | None = None,
     ) -> Entry:
-        """Writes an entry about `amount` points, and what it changes: the available balance by `delta`, and
-        what is frozen, pending and owed.
+        """Write an entry about `amount` points, and change the balances by its deltas.
 
-        What comes to the available balance repays debt first, whatever brings it; the lots that bring it
-        pay (`make_available`).
+        Points that come to the available balance always repay debt first. The lots that bring them pay
+        (`make_available`).
         """
         entry_type, subtype = kind
         repaid = min(max(delta, 0), account.debt)
@@ -166,17 +161,13 @@ class Book:
         account.frozen_balance += delta_frozen
         account.pending_balance += delta_pending
         account.debt += delta_debt
-        total = TOTALS[kind]
-        if delta + delta_frozen + delta_pending - delta_debt < 0:
-            total = TAKEN.get(kind, total)
-        if total:
-            setattr(account, total, getattr(account, total) + amount)
+        _count(account, kind, amount, delta + delta_frozen + delta_pending - delta_debt)
         account.version += 1
         account.updated_at = max(account.updated_at, self.recorded_at)
         account.changed = True
         entry = Entry(
             id=self.next_id(), tenant_id=account.tenant_id, account_id=account.id, seq=account.version,
-            command_id=self._whose(), type=entry_type, subtype=subtype, amount=amount, delta=delta,
+            command_id=self._current_command(), type=entry_type, subtype=subtype, amount=amount, delta=delta,
             delta_frozen=delta_frozen, delta_pending=delta_pending, delta_debt=delta_debt,
             balance_after=account.balance, frozen_after=account.frozen_balance,
             pending_after=account.pending_balance, debt_after=account.debt, related_id=related_id, rule=rule,
@@ -194,8 +185,10 @@ class Book:
         expires_at: datetime | None,
         origin_id: UUID | None = None,
     ) -> Lot:
-        """A lot that an entry brings, not counted yet among the available ones; `origin_id` where its points
-        were granted by another entry."""
+        """Create a lot of an entry, which is not available yet.
+
+        `origin_id` is the entry that first granted the points, if it is another one.
+        """
         lot = Lot(
             id=self.next_id(),
             tenant_id=account.tenant_id,
@@ -217,38 +210,39 @@ class Book:
     def grant_lot(
         self, account: Account, entry: Entry, amount: int, earned_at: datetime, expires_at: datetime | None
     ) -> None:
-        """The one lot that an entry brings, available at once."""
+        """Create the only lot of an entry and make it available."""
         self.make_available(account, entry, [self.new_lot(account, entry, amount, earned_at, expires_at)])
 
     def make_available(self, account: Account, entry: Entry, lots: list[Lot]) -> None:
-        """Counts lots among the account's available ones, whose points the entry has brought or given back.
-        What it repays of a debt they pay in the order of consumption: so the user keeps what lasts."""
+        """Add lots, whose points the entry has brought or returned, to the account's available lots.
+
+        They repay debt in consumption order, so the user keeps the points that expire last.
+        """
         for lot in sorted(lots, key=consumption_order):
             if share := min(entry.unsettled, lot.remaining):
                 entry.unsettled -= share
                 self.pay(entry, "debt", [(lot, share)])
             if not lot.remaining:
                 continue
-            if not contains(account.lots, lot):
-                put(account.lots, lot)
+            put(account.lots, lot)
             if lot.expires_at is not None:
                 account.next_expiry_at = sooner(account.next_expiry_at, lot.expires_at)
 
     def make_pending(self, account: Account, lot: Lot, activates_at: datetime) -> None:
-        """Lets a lot that an entry brings wait until then."""
+        """Make a new lot pending until it activates."""
         lot.state = "pending"
         lot.activates_at = activates_at
         account.pending.append(lot)
         account.next_activation_at = sooner(account.next_activation_at, activates_at)
 
     def pay(self, entry: Entry, kind: str, paid: list[tuple[Lot, int]]) -> None:
-        """Takes the points of an entry out of the lots that pay for it."""
+        """Take the points of an entry from the lots that pay for it."""
         for lot, share in paid:
             lot.remaining -= share
             self.note_move(entry, kind, lot, share)
 
     def note_move(self, entry: Entry, kind: str, lot: Lot, share: int) -> None:
-        """Records that points have left a lot, which is at its end when nothing is left."""
+        """Record that points have left a lot. The lot ends when none are left."""
         if kind == "expire":
             lot.expired += share
             self.expired[lot.account_id, lot.origin_id] += share
@@ -259,21 +253,32 @@ class Book:
         self.moves.append(LotMove(lot.tenant_id, entry.id, lot.id, kind, share))
 
     def note_lot(self, lot: Lot) -> None:
-        """Records that a lot has changed."""
+        """Record that a lot has changed."""
         if not lot.is_new:
             self.changed_lots[lot.id] = lot
 
     def settle_lots(self, account: Account) -> None:
-        """Drops what is used up from the account's lots."""
+        """Remove lots without points from the account."""
         account.pending = [lot for lot in account.pending if lot.state == "pending"]
         account.lots = [lot for lot in account.lots if lot.remaining or lot.frozen]
 
-    def _whose(self) -> UUID:
-        assert self.command_id, "only a command makes something"
+    def _current_command(self) -> UUID:
+        assert self.command_id, "only a command changes the book"
         return self.command_id
 
     def next_id(self) -> UUID:
-        """The id of the next thing that the command makes."""
+        """Return the next id for an object that the command creates."""
         self._ordinal += 1
         self._made[self._tenant_id] += 1
-        return thing_id(self._whose(), self._ordinal, self._milliseconds, self._made[self._tenant_id])
+        return thing_id(
+            self._current_command(), self._ordinal, self.milliseconds, self._made[self._tenant_id]
+        )
+
+
+def _count(account: Account, kind: tuple[str, str], amount: int, change: int) -> None:
+    """Add the amount of an entry to the account's total for its kind. `change` is the entry's net effect."""
+    total = TOTALS[kind]
+    if change < 0:
+        total = TAKEN.get(kind, total)
+    if total:
+        setattr(account, total, getattr(account, total) + amount)

@@ -1,4 +1,4 @@
-"""The kinds of entries, and which total of the account each adds to."""
+"""Defines entries, their kinds, and the account's total that each kind adds to."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,12 +32,11 @@ class Entry:
     expires_at: datetime | None
     occurred_at: datetime
     created_at: datetime
-    unsettled: int = 0  # of the debt that it repays, what no lot has paid yet
-    lots: int = 0  # that it has brought so far
+    unsettled: int = 0  # the part of repaid debt that no lot has paid yet
+    lots: int = 0  # the number of lots that it has brought so far
 
 
-# What each kind of entry adds its amount to. Value comes and goes only by an entry with one of these; one
-# with None moves it within the account.
+# The total that each kind of entry adds its amount to. None: the entry moves points within the account.
 TOTALS: dict[tuple[str, str], str | None] = {
     ("earn", "rule"): "total_earned",
     ("earn", "manual"): "total_earned",
@@ -60,6 +59,5 @@ TOTALS: dict[tuple[str, str], str | None] = {
     ("adjust", "forfeit"): "total_adjusted_out",
 }
 
-
-# Where a kind of entry goes either way: what counts the points that it took.
+# The total of taken points for a kind of entry that gives or takes.
 TAKEN = {("adjust", "admin"): "total_adjusted_out"}

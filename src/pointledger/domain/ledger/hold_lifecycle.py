@@ -1,9 +1,9 @@
-"""Holding: what happens to a hold, on the book. Guards are elsewhere; from here everything must succeed.
+"""Opens, captures and releases holds on the book. Callers have checked all guards before.
 
-A lot that expires while points of it are held lets these live on: capturing works as ever. Points that are
-released after their lot has expired come back as a new lot of the same origin and age, which expires when the
-tenant's grace is over; the lot itself keeps its expiry and is at its end. Without grace they go back into
-their lot, and expire with the next look at what is due.
+Held points stay valid when their lot expires, so a hold can always be captured. If points are released after
+the expiry of their lot, they form a new lot of the same origin and age. The new lot expires after the
+tenant's grace period; the old lot keeps its expiry and ends. Without a grace period, released points return
+to their lot, and expire when due points are processed next.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ from pointledger.domain.program.tenant import Tenant
 def open_hold(
     book: Book, account: Account, amount: int, at: datetime, expires_at: datetime | None
 ) -> tuple[Hold, Entry]:
-    """Sets points aside, those of the soonest expiry first."""
+    """Reserve points, the soonest expiry first."""
     entry = book.post(
         account, ("freeze", "hold"), amount, at, delta=-amount, delta_frozen=amount, expires_at=expires_at
     )
@@ -45,7 +45,7 @@ def open_hold(
 
 
 def capture(book: Book, account: Account, hold: Hold, amount: int, at: datetime) -> Entry:
-    """Spends points of a hold, also those whose lot has expired meanwhile."""
+    """Spend points of a hold, also those whose lot has expired."""
     entry = book.post(account, ("spend", "capture"), amount, at, delta_frozen=-amount, related_id=hold.id)
     for held, share in hold.to_capture(amount):
         held.frozen -= share
@@ -60,7 +60,7 @@ def capture(book: Book, account: Account, hold: Hold, amount: int, at: datetime)
 
 
 def release(book: Book, tenant: Tenant, account: Account, hold: Hold, amount: int, at: datetime) -> Entry:
-    """Gives points of a hold back, as of the account's clock."""
+    """Return points of a hold, as of the account's clock."""
     entry = _give_back(book, tenant, account, hold, amount, "release", at, account.as_of)
     if hold.held == 0:
         hold.state = "captured" if hold.captured else "released"
@@ -68,14 +68,16 @@ def release(book: Book, tenant: Tenant, account: Account, hold: Hold, amount: in
 
 
 def time_out_due(book: Book, tenant: Tenant, account: Account) -> list[Entry]:
-    """Releases the holds that have timed out by the account's clock, in the order of their moments and as if
-    at these: so how late anybody looks makes no difference."""
+    """Release the holds that have timed out by the account's clock, each as of its own time-out.
+
+    They are released in the order of their time-outs, so a late call has the same result.
+    """
     if account.next_timeout_at is None or account.next_timeout_at > account.as_of:
         return []
     entries = []
     due = [hold for hold in account.holds.values() if hold.is_open and _is_due(hold, account.as_of)]
     for hold in sorted(due, key=lambda hold: (hold.expires_at, hold.seq)):
-        assert hold.expires_at, "only what ends is due"
+        assert hold.expires_at, "only a hold with a time-out is due"
         moment = max(hold.expires_at, hold.opened_at)
         entries.append(_give_back(book, tenant, account, hold, hold.held, "timeout", moment, moment))
         hold.state = "timed_out"
@@ -98,7 +100,7 @@ def _give_back(
     at: datetime,
     moment: datetime,
 ) -> Entry:
-    """Points go back into their lots, or into new ones where those have expired by `moment`."""
+    """Return points to their lots, or to new lots for those that have expired by `moment`."""
     entry = book.post(
         account, ("unfreeze", subtype), amount, at, delta=amount, delta_frozen=-amount, related_id=hold.id
     )

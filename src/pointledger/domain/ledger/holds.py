@@ -1,4 +1,4 @@
-"""Holds: points that are set aside, with the lots that they are in, until they are captured or released."""
+"""Defines holds: points of certain lots that are reserved until they are captured or released."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pointledger.domain.ledger.lots import Lot, Order, consumption_order
 
 @dataclass(slots=True)
 class HeldLot:
-    """What a hold has of a lot: `amount` when it was opened, `frozen` of it still."""
+    """A hold's share of a lot: `amount` when the hold was opened, `frozen` now."""
 
     lot: Lot
     amount: int
@@ -19,9 +19,9 @@ class HeldLot:
 
 @dataclass(slots=True)
 class Hold:
-    """`amount` was set aside; `captured` of it was spent, `released` came back.
+    """Reserved points. Of `amount`, `captured` were spent and `released` were returned.
 
-    It bears the id of the entry that froze its points; `expires_at` is when it times out, None: never.
+    Its id is the id of the entry that froze the points. `expires_at` is when it times out; None means never.
     """
 
     id: UUID
@@ -40,7 +40,7 @@ class Hold:
 
     @property
     def held(self) -> int:
-        """Points that it still holds."""
+        """The points that are still held."""
         return self.amount - self.captured - self.released
 
     @property
@@ -48,12 +48,17 @@ class Hold:
         return self.state == "open"
 
     def to_capture(self, amount: int) -> list[tuple[HeldLot, int]]:
-        """Which of its lots pay `amount`, and how much each: the soonest expiry first. Changes nothing."""
+        """Return which of its lots pay `amount`, and how much each. Changes nothing.
+
+        The soonest expiry is first.
+        """
         return _shares(sorted(self.lots, key=_order), amount)
 
     def to_release(self, amount: int) -> list[tuple[HeldLot, int]]:
-        """Which of its lots get `amount` back, and how much each: the latest expiry first, so that what stays
-        held is what would be spent first. Changes nothing."""
+        """Return which of its lots get `amount` back, and how much each. Changes nothing.
+
+        The latest expiry is first, so the points that stay held are those that would be spent first.
+        """
         return _shares(sorted(self.lots, key=_order, reverse=True), amount)
 
 
@@ -68,5 +73,5 @@ def _shares(lots: Iterable[HeldLot], amount: int) -> list[tuple[HeldLot, int]]:
         if share:
             shares.append((held, share))
             amount -= share
-    assert amount == 0, "what a hold holds is the sum of what is frozen in its lots"
+    assert amount == 0, "the points of a hold are the sum of the frozen points in its lots"
     return shares

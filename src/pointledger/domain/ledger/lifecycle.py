@@ -1,4 +1,4 @@
-"""What time does to an account, and what debits do to its lots."""
+"""Applies due activations and expiries to an account, and pays debits from its lots."""
 
 from datetime import datetime
 
@@ -10,8 +10,10 @@ from pointledger.domain.program.tenant import Tenant
 
 
 def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
-    """Makes every pending lot available that is due at `as_of`, one entry each, the earliest first; of one
-    moment, in the order of consumption."""
+    """Activate every pending lot that is due at `as_of`, with one entry per lot.
+
+    The earliest activation is first; of equals, the consumption order decides.
+    """
     if account.next_activation_at is None or account.next_activation_at > as_of:
         return []
     due = sorted(
@@ -36,22 +38,24 @@ def activate_due(book: Book, account: Account, as_of: datetime) -> list[Entry]:
         book.make_available(account, entry, [lot])
         activated.append(entry)
     book.settle_lots(account)
-    waiting = [lot.activates_at for lot in account.pending if lot.activates_at is not None]
-    account.next_activation_at = sooner(min(waiting, default=None), account.others_activate_from)
+    activations = [lot.activates_at for lot in account.pending if lot.activates_at is not None]
+    account.next_activation_at = sooner(min(activations, default=None), account.others_activate_from)
     account.changed = True
     return activated
 
 
 def lets_expire(tenant: Tenant, account: Account, moment: datetime) -> bool:
-    """Whether what is due then may expire: no switch, no exemption and no notice holds it back."""
+    """Return whether due points may expire: no switch, exemption or notice period prevents it."""
     if account.expiry_exempt or not tenant.lets_expire(moment):
         return False
     return account.expires_not_before is None or account.expires_not_before <= moment
 
 
 def expire_due(book: Book, tenant: Tenant, account: Account, as_of: datetime) -> list[Entry]:
-    """Expires what remains in every lot that is due at `as_of`, one entry each; those entries, soonest expiry
-    first. What is held of a lot stays as it is."""
+    """Expire the remaining points of every lot that is due at `as_of`, with one entry per lot.
+
+    The soonest expiry is first. Held points of a lot do not change.
+    """
     if account.next_expiry_at is None or account.next_expiry_at > as_of:
         return []
     if not lets_expire(tenant, account, as_of):
@@ -74,14 +78,14 @@ def expire_due(book: Book, tenant: Tenant, account: Account, as_of: datetime) ->
 
 
 def expect_next_expiry(account: Account) -> None:
-    """Works out from the lots when the next one of them expires."""
+    """Update the account's next expiry from its lots."""
     first = next((lot.expires_at for lot in account.lots if lot.remaining), None)
     account.next_expiry_at = sooner(first, account.others_expire_from)
     account.changed = True
 
 
 def consume(book: Book, account: Account, entry: Entry, kind: str) -> list[tuple[Lot, int]]:
-    """Pays an entry out of the account's lots, the soonest expiry first; who paid what."""
+    """Pay an entry from the account's lots, the soonest expiry first. Returns the share of each lot."""
     paid = take(account.lots, entry.amount)
     book.pay(entry, kind, paid)
     book.settle_lots(account)

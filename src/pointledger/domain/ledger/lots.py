@@ -1,6 +1,6 @@
-"""Lots: points granted together that expire together, and the order in which they are consumed."""
+"""Defines lots, which are points that expire together, and the order in which they are consumed."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Lot:
-    """`amount` was granted, `remaining` is left; `expires_at` is exclusive, None: never."""
+    """Points that were granted together and expire together. `expires_at` is exclusive; None means never."""
 
     id: UUID
     tenant_id: str
@@ -21,13 +21,13 @@ class Lot:
     remaining: int
     earned_at: datetime
     expires_at: datetime | None
-    seq: int  # of the entry that brought it; 0: an older program wrote the lot
-    place: int  # among the lots that this entry brought
-    expired: int = 0  # of `amount`: gone for good
-    frozen: int = 0  # held, and so neither spent nor expired
+    seq: int  # of the entry that brought it; 0: an older release wrote the lot
+    place: int  # among the lots of that entry
+    expired: int = 0  # how much of `amount` has expired
+    frozen: int = 0  # held, so it is neither spent nor expired
     state: str = "active"
-    activates_at: datetime | None = None  # of a lot that was pending at first
-    expiry_changes: int = 0  # how often its expiry has been moved
+    activates_at: datetime | None = None  # of a lot that was pending initially
+    expiry_changes: int = 0  # how often its expiry has changed
     is_new: bool = False
 
     def is_due(self, as_of: datetime) -> bool:
@@ -36,9 +36,10 @@ class Lot:
 
 @dataclass(slots=True)
 class LotMove:
-    """Points that an entry took from a lot, or gave back to it.
+    """Points that an entry takes from a lot or returns to it.
 
-    `restore` gives them back; `renew` has given them to a new lot in its stead, and changes nothing here.
+    `restore` returns points. `renew` records that a new lot replaces the points, and does not change this
+    lot.
     """
 
     tenant_id: str
@@ -50,13 +51,15 @@ class LotMove:
 
 @dataclass(slots=True)
 class ExpiryChange:
-    """A lot's expiry was moved, the `nth` time. No points moved, so there is no entry: the change comes after
-    entry `after_seq` of the account, and before the next."""
+    """The `nth` change of a lot's expiry.
+
+    It has no entry, because no points move. In the account's history it follows the entry `after_seq`.
+    """
 
     lot: Lot
     nth: int
     command_id: UUID
-    cause: str  # extend: an administrator's word | policy: the tenant's changed rules
+    cause: str  # extend: an administrator's command | policy: a changed policy of the tenant
     was: datetime | None
     becomes: datetime | None
     after_seq: int
@@ -64,7 +67,7 @@ class ExpiryChange:
 
 
 def sooner(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two moments, None being never."""
+    """Return the earlier of two moments, where None means never."""
     if one is None or other is None:
         return one or other
     return min(one, other)
@@ -74,24 +77,27 @@ Order = tuple[datetime, datetime, int, int, UUID]
 
 
 def consumption_order(lot: Lot) -> Order:
-    """Soonest expiry first, those without last; then the oldest; then as they came to the account, by id
-    where an older program wrote them. No two of an account are alike."""
+    """Return a lot's unique key in its account's consumption order.
+
+    The soonest expiry is first, and lots without expiry are last. Ties go to the oldest lot, then to the
+    order in which the lots came to the account; lots of older releases are ordered by id.
+    """
     return lot.expires_at or _NEVER, lot.earned_at, lot.seq, lot.place, lot.id
 
 
 def put(lots: list[Lot], lot: Lot) -> None:
-    """Adds a lot at its place in the order."""
-    insort(lots, lot, key=consumption_order)
-
-
-def contains(lots: list[Lot], lot: Lot) -> bool:
-    """Whether the lot is among these, which are in consumption order."""
-    place = bisect_left(lots, consumption_order(lot), key=consumption_order)
-    return place < len(lots) and lots[place] is lot
+    """Insert a lot at its place in the consumption order, unless the list has it."""
+    order = consumption_order(lot)
+    if not lots or consumption_order(lots[-1]) < order:  # most new points expire last
+        lots.append(lot)
+        return
+    place = bisect_left(lots, order, key=consumption_order)
+    if lots[place] is not lot:
+        lots.insert(place, lot)
 
 
 def take(lots: list[Lot], amount: int) -> list[tuple[Lot, int]]:
-    """Which lots pay `amount`, and how much each: the soonest expiry first. Changes nothing."""
+    """Return which lots pay `amount`, and how much each: the soonest expiry first. Changes nothing."""
     paid: list[tuple[Lot, int]] = []
     for lot in lots:
         if amount == 0:
@@ -105,8 +111,10 @@ def take(lots: list[Lot], amount: int) -> list[tuple[Lot, int]]:
 
 
 def take_pro_rata(lots: list[Lot], amount: int) -> list[tuple[Lot, int]]:
-    """Which lots pay `amount` when each pays in proportion; the largest remainders round up, ties in
-    consumption order. Changes nothing."""
+    """Return how much of `amount` each lot pays in proportion. Changes nothing.
+
+    The largest remainders round up; ties are in consumption order.
+    """
     total = sum(lot.remaining for lot in lots)
     assert amount <= total, "an account's available balance is the sum of what remains in its lots"
     shares = [amount * lot.remaining // total for lot in lots]

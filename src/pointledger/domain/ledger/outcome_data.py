@@ -1,5 +1,7 @@
-"""What an outcome tells of accounts and entries. Numbers that are zero are left out of what is stored;
-`complete` puts them back for the reader."""
+"""Builds the data of outcomes about accounts and entries.
+
+Stored data omits numbers that are zero; `expand` adds them for the reader.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -28,7 +30,7 @@ _IDS = frozenset({"id", "account_id", "related_id", "rule_id", "hold_id", "lot_i
 
 
 def account_data(account: Account) -> dict[str, Any]:
-    """The account as the command left it."""
+    """Return the account as the command left it."""
     data: dict[str, Any] = {
         "id": account.id,
         "user_id": account.pseudonym or account.user_id,
@@ -45,7 +47,7 @@ def account_data(account: Account) -> dict[str, Any]:
 
 
 def entry_data(entry: Entry) -> dict[str, Any]:
-    """One entry, as the API shows a transaction."""
+    """Return one entry in the form of the API's transactions."""
     data: dict[str, Any] = {
         "id": entry.id,
         "seq": entry.seq,
@@ -68,7 +70,7 @@ def entry_data(entry: Entry) -> dict[str, Any]:
 
 
 def applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
-    """The common answer: the account as it stands now and what was written to it."""
+    """Return the usual decision: the account's current state and its new entries."""
     return Applied(
         numbers
         | {
@@ -78,19 +80,19 @@ def applied(account: Account, entries: list[Entry], **numbers: Any) -> Applied:
     )
 
 
-def complete(data: Any) -> Any:
-    """Stored data as the reader gets it: every number there, ids as ULIDs."""
+def expand(data: Any) -> Any:
+    """Expand stored data for the reader: every number is present, and ids are ULIDs."""
     if isinstance(data, list):
-        return [complete(part) for part in data]
+        return [expand(part) for part in data]
     if not isinstance(data, dict):
         return data
     shown: dict[str, Any] = {
-        name: show_id(UUID(value)) if name in _IDS and isinstance(value, str) else complete(value)
+        name: show_id(UUID(value)) if name in _IDS and isinstance(value, str) else expand(value)
         for name, value in data.items()
     }
     if isinstance(shown.get("account"), dict):
         shown["account"] = dict.fromkeys(_NUMBERS, 0) | shown["account"]
     if shown.get("transactions"):
-        # The one of highest priority, where one is asked for: the API's pages know only one.
+        # The entry of the rule with the highest priority: the API reference has only one transaction.
         shown["transaction"] = shown["transactions"][0]
     return shown

@@ -1,4 +1,4 @@
-"""What a reversal must know of the entry that it undoes: recorded numbers, never today's rules."""
+"""Defines the recorded facts of an entry that a reversal needs. Today's rules do not matter."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from pointledger.domain.ledger.lots import Lot
 
 @dataclass(slots=True)
 class Share:
-    """What an entry took from a lot, and how much of it reversals have returned."""
+    """The points that an entry took from a lot, and how many of them reversals have returned."""
 
     lot: Lot
     taken: int
@@ -20,9 +20,9 @@ class Share:
 class Reversible:
     """An entry that a command of the batch reverses.
 
-    `undone` is what all its reversals amount to. `shares` are what it took, in consumption order; `lot` is
-    what it brought. `expired`: of the points that it granted, what had expired on the account before the
-    batch, in whichever lot they were then.
+    `undone` is the sum of its reversals. `shares` are the points that it took, in consumption order. `lot` is
+    the lot that it brought. `expired` counts the points it granted that had expired on the account before the
+    batch, in any lot.
     """
 
     id: UUID
@@ -38,5 +38,5 @@ class Reversible:
 
     @property
     def left(self) -> int:
-        """Points that may still be reversed."""
+        """The points that can still be reversed."""
         return self.amount - self.undone

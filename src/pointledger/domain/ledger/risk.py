@@ -1,17 +1,17 @@
-"""A risk score that explains itself: a handful of facts about an account, each with its weight."""
+"""Computes a risk score from a few weighted facts about an account, so that each factor is visible."""
 
 from dataclasses import dataclass
 from typing import Any
 
-_YOUNG_DAYS = 30  # an account of this age is no longer new
-_MANY_DEBITS = 10  # of a day: a person who shops spends once or twice
-_MANY_TRANSFERS = 5  # of a day
-_MANY_RECIPIENTS = 10  # of a week: presents have few, laundering has many
+_YOUNG_DAYS = 30  # an account of this age is not new
+_MANY_DEBITS = 10  # per day: a shopper spends once or twice
+_MANY_TRANSFERS = 5  # per day
+_MANY_RECIPIENTS = 10  # per week: gifts have few recipients, laundering has many
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What an account did of late."""
+    """The recent activity of an account."""
 
     age_days: int
     debits_last_day: int  # spends and transfers
@@ -23,7 +23,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One fact: its `value`, how alarming that is (`level`, 0 to 1), and the most it adds to the score."""
+    """One fact: its `value`, its risk `level` from 0 to 1, and its maximum share of the score (`weight`)."""
 
     name: str
     value: float
@@ -32,11 +32,11 @@ class Factor:
 
     @property
     def points(self) -> int:
-        """What it adds."""
+        """The points that it adds to the score."""
         return round(self.level * self.weight)
 
     def as_json(self) -> dict[str, Any]:
-        """The fields."""
+        """Return the fields as JSON."""
         return {
             "name": self.name,
             "value": self.value,
@@ -47,10 +47,10 @@ class Factor:
 
 
 def factors(activity: Activity) -> tuple[Factor, ...]:
-    """Every fact that counts. The weights add up to 100."""
+    """Return all factors. The weights add up to 100."""
     moved_on = activity.points_out_last_week / max(activity.points_in_last_week, 1)
-    only_new = activity.points_in_last_week > 0  # what has lain longer is not passed on
-    share = min(moved_on, 1.0) if only_new else 0.0
+    has_income = activity.points_in_last_week > 0  # without new points, the account passes nothing on
+    share = min(moved_on, 1.0) if has_income else 0.0
     return (
         _rising("recipients_last_week", activity.recipients_last_week, 1, _MANY_RECIPIENTS, 25),
         _rising("transfers_last_day", activity.transfers_last_day, 0, _MANY_TRANSFERS, 20),

@@ -1,7 +1,7 @@
-"""Wallets: a user's money in one currency, in whole minor units; and everything a batch writes about it.
+"""Keeps users' money in memory, in whole minor units, and everything that a batch writes about it.
 
-`Wallets.post` is the one place where a wallet's balance changes. Money is kept in double entry: each entry
-has two lines that cancel each other, the wallet's and that of where the money came from or went to.
+`Wallets.post` is the only place where a wallet's balance changes. Money is kept in double entry: each entry
+has two lines that add up to zero, one of the wallet and one of the source or destination of the money.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from pointledger.domain.values.money import show_money
 
 EntryType = Literal["deposit", "withdraw", "exchange"]
 
-# What each type of entry adds its amount to, in which direction, and the other side of it.
+# For each type of entry: the total that it adds to, its direction, and its other side.
 POSTINGS: dict[EntryType, tuple[str, int, str]] = {
     "deposit": ("total_deposited", +1, "outside"),
     "withdraw": ("total_withdrawn", -1, "outside"),
@@ -23,14 +23,14 @@ POSTINGS: dict[EntryType, tuple[str, int, str]] = {
 
 @dataclass(slots=True)
 class Wallet:
-    """One user's money in one currency. `balance` is all of it, what is frozen included."""
+    """One user's money in one currency. `balance` includes frozen money."""
 
     id: UUID
     tenant_id: str
     user_id: str
     application_id: str | None
     currency: str
-    scale: int  # decimals, as when the wallet was made
+    scale: int  # decimals of the currency when the wallet was created
     created_at: datetime
     updated_at: datetime
     status: str = "active"
@@ -48,7 +48,7 @@ class Wallet:
         return self.balance - self.frozen_balance
 
     def show(self, minor: int) -> str:
-        """Minor units as text, in the wallet's currency."""
+        """Format minor units in the wallet's currency."""
         return show_money(minor, self.scale)
 
 
@@ -65,13 +65,13 @@ class WalletEntry:
     amount: int
     delta: int
     balance_after: int
-    related_id: UUID | None  # the entry on the user's points that paid for it
+    related_id: UUID | None  # the entry of the points that paid for it
     occurred_at: datetime
     created_at: datetime
 
 
 class WalletLine(NamedTuple):
-    """One side of an entry: `wallet`, `outside` or `points`. An entry's lines add up to nothing."""
+    """One side of an entry: `wallet`, `outside` or `points`. The lines of an entry add up to zero."""
 
     tenant_id: str
     entry_id: UUID
@@ -82,7 +82,7 @@ class WalletLine(NamedTuple):
 
 @dataclass(slots=True)
 class Wallets:
-    """The wallets of a batch, by tenant and user, and what is written to them."""
+    """The wallets of a batch by tenant and user, with their new entries."""
 
     known: dict[tuple[str, str], Wallet] = field(default_factory=dict)
     entries: list[WalletEntry] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Wallets:
         recorded_at: datetime,
         related_id: UUID | None = None,
     ) -> WalletEntry:
-        """Writes an entry about `amount` minor units, and what it changes."""
+        """Write an entry about `amount` minor units, and change the wallet's balance."""
         total, direction, other_side = POSTINGS[entry_type]
         delta = direction * amount
         wallet.balance += delta

@@ -1,1 +1,1 @@
-"""A tenant's configuration and rules: expressions, awards, limits, matching, expiry policies."""
+"""Defines a tenant's program: its configuration, rules, awards, limits and expiry policies."""

@@ -1,4 +1,4 @@
-"""A scene: one event on one account at one moment, as rules look at it."""
+"""Provides the facts about an event that rules evaluate."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pointledger.domain.program.tenant import Tenant
 
 
 class AccountFacts(Protocol):
-    """The numbers that a rule's expression may read of an account."""
+    """The numbers of an account that expressions can read."""
 
     @property
     def balance(self) -> int: ...
@@ -41,10 +41,10 @@ class AccountFacts(Protocol):
 
 
 @dataclass(slots=True)
-class Scene:
-    """What is worked out of it is worked out once, and only if some rule asks.
+class EvaluationContext:
+    """One event on one account at one moment. Facts are computed once, when a rule needs them.
 
-    `account` is as the event finds it: what is due has expired, and no rule has granted yet.
+    `account` is the state before any rule grants; due points have expired.
     """
 
     tenant: Tenant
@@ -56,13 +56,13 @@ class Scene:
 
     @property
     def local(self) -> datetime:
-        """The moment by the tenant's clocks."""
+        """The moment in the tenant's local time."""
         if self._local is None:
             self._local = self.tenant.local(self.at)
         return self._local
 
     def facts(self, roots: Iterable[str]) -> Facts:
-        """What expressions may know under these roots."""
+        """Return the facts under these roots."""
         known = self._facts = self._facts or {}
         found: Facts = {}
         for root in roots:

@@ -1,6 +1,6 @@
-"""How long points live: policies of a rule or a tenant, in the tenant's calendar.
+"""Computes when points expire, by the policy of a rule or a tenant, in the tenant's calendar.
 
-A policy gives the local time at which points cease to count; that time itself is already too late.
+A policy returns the local time at which points expire, which is exclusive.
 """
 
 import calendar
@@ -8,24 +8,15 @@ from datetime import date, datetime, time, timedelta
 from datetime import date as date_of
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from pointledger.domain.values.fields import Days, Months
-from pointledger.domain.values.models import DATE_PATTERN, MONTH_AND_DAY_PATTERN, Part
+from pointledger.domain.values.fields import EARLIEST, LATEST, Days, Months
+from pointledger.domain.values.models import DATE_PATTERN, MONTH_AND_DAY_PATTERN, StrictModel
 
 Mode = Literal["rolling", "fixed_date", "never"]
-
-
 Round = Literal["none", "end_of_month", "end_of_quarter", "end_of_year"]
-
-
 _SPAN = {"end_of_month": 1, "end_of_quarter": 3, "end_of_year": 12}  # in months; each divides a year
-
-
 _LEAP_YEAR = 2000
-
-
-_FIRST_YEAR, _LAST_YEAR = 1900, 9000  # as of any moment: zones must have room to shift it
 
 
 def _month_and_day(value: str) -> str:
@@ -35,17 +26,17 @@ def _month_and_day(value: str) -> str:
             return value
     except ValueError:
         pass
-    raise ValueError("a date of every year is written like 12-31")
+    raise ValueError("a yearly date is written like 12-31")
 
 
 def _any_date(value: str) -> str:
     if len(value) != len("2026-12-31"):
         return _month_and_day(value)
     try:
-        if not _FIRST_YEAR <= date.fromisoformat(value).year < _LAST_YEAR:
+        if not EARLIEST.year <= date.fromisoformat(value).year < LATEST.year:
             raise ValueError
     except ValueError:
-        raise ValueError("a date is written like 12-31, of every year, or 2026-12-31, of one") from None
+        raise ValueError("a date is written like 12-31 for every year, or 2026-12-31 for one year") from None
     return value
 
 
@@ -55,23 +46,21 @@ YearlyDate = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{MONTH_AND_DAY_PATTERN}$"}),
 ]
 
-
 AnyDate = Annotated[
     str,
     AfterValidator(_any_date),
     WithJsonSchema({"type": "string", "pattern": f"^({MONTH_AND_DAY_PATTERN}|{DATE_PATTERN})$"}),
 ]
 
-
-Names = tuple[str, str, str, str, str]  # of a policy's fields: mode, days, months, round, date
-
-
+Names = tuple[str, str, str, str, str]  # the names of a policy's fields: mode, days, months, round, date
 _NAMES: Names = ("mode", "days", "months", "round", "date")
 
 
 def policy_schema(names: Names, *, may_be_left_out: bool = False) -> dict[str, Any]:
-    """What `unsound` finds, as JSON schema tells it. `may_be_left_out`: without a mode and a span it is
-    `never`."""
+    """Build the JSON schema of the checks in `policy_error`.
+
+    `may_be_left_out`: a policy without mode and span is `never`.
+    """
     at, in_days, in_months, rounding, on_date = names
     null, none = {"type": "null"}, {"const": "none"}
     no_date = {"properties": {on_date: null}}
@@ -95,58 +84,72 @@ def policy_schema(names: Names, *, may_be_left_out: bool = False) -> dict[str, A
     return {"if": mode("fixed_date"), "then": fixed, "else": unless_never}
 
 
-class Expiry(Part):
-    """When granted points cease to count."""
+class Expiry(StrictModel):
+    """When granted points expire, counted from when they are available. That moment itself is too late."""
 
     model_config = ConfigDict(json_schema_extra=policy_schema(_NAMES))
 
-    mode: Mode = "rolling"
-    days: Days | None = None
-    months: Months | None = None
-    round: Round = "none"
-    date: AnyDate | None = None
+    mode: Mode = Field(
+        "rolling",
+        description="`rolling` after so many days or months, `fixed_date` through a day, or `never`.",
+    )
+    days: Days | None = Field(None, description="With `rolling`: calendar days.")
+    months: Months | None = Field(
+        None,
+        description="With `rolling`: calendar months instead of days. 31 January and one month is the last "
+        "day of February.",
+    )
+    round: Round = Field(
+        "none", description="With `rolling`: the points live until the end of the month, quarter or year."
+    )
+    date: AnyDate | None = Field(
+        None,
+        description="With `fixed_date`: the last day. `12-31` is the next such day, today included. "
+        "`2026-12-31` is one day, which needs a `valid.until` by which all points are available.",
+    )
 
     @model_validator(mode="after")
-    def _is_whole(self) -> "Expiry":
-        told = unsound(self, _NAMES)
-        if told:
-            raise ValueError(told)
+    def _check_fields(self) -> "Expiry":
+        if error := policy_error(self, _NAMES):
+            raise ValueError(error)
         return self
 
     @property
     def last_day(self) -> date_of | None:
-        """The day through which all points live, where the policy names one of one year."""
+        """The last day of all points, if the policy has a date of one year."""
         if self.date is None or len(self.date) == len("12-31"):
             return None
         return date_of.fromisoformat(self.date)
 
     def ends(self, local: datetime) -> datetime | None:
-        """For points earned at this local time, the local time at which they end; None: never."""
+        """Return the local time at which points earned at this local time expire; None means never."""
         if self.mode == "never":
             return None
+        if self.date is None:
+            return _rolled(local, self.days, self.months, self.round)
         if last_day := self.last_day:
             return datetime.combine(last_day + timedelta(days=1), time.min)
-        if self.date is not None:
-            return _after_yearly_date(local, self.date)
-        return _rolled(local, self.days, self.months, self.round)
+        return _after_yearly_date(local, self.date)
 
 
-def unsound(policy: object, names: Names) -> str | None:
-    """What a policy lacks or has too much; `names` are its fields: mode, days, months, round, date."""
+def policy_error(policy: object, names: Names) -> str | None:
+    """Describe missing or conflicting fields of a policy; None if it is valid."""
     mode, days, months, rounded, yearly = (getattr(policy, name) for name in names)
     at, in_days, in_months, rounding, on_date = names
     if (mode == "rolling") != (days is not None or months is not None) or (days and months):
-        return f"{in_days} or {in_months}, one of them, goes with {at} rolling, and only with it"
+        return f"{at} rolling requires either {in_days} or {in_months}; other modes allow neither"
     if rounded != "none" and mode != "rolling":
-        return f"{rounding} goes with {at} rolling, and only with it"
+        return f"{rounding} requires {at} rolling"
     if (mode == "fixed_date") != (yearly is not None):
-        return f"{on_date} goes with {at} fixed_date, and only with it"
+        return f"{at} fixed_date requires {on_date}; other modes do not allow it"
     return None
 
 
 def _rolled(local: datetime, days: int | None, months: int | None, rounded: Round) -> datetime:
-    """The same local time so many days or months on; rounded, the midnight that ends the month, quarter
-    or year in which that time lies. A day that the month lacks is its last."""
+    """Add days or months, then round up to the midnight that ends the month, quarter or year.
+
+    A day that the month lacks becomes its last day.
+    """
     found = local + timedelta(days=days) if days else _months_later(local, months or 0)
     if rounded == "none":
         return found
@@ -156,7 +159,7 @@ def _rolled(local: datetime, days: int | None, months: int | None, rounded: Roun
 
 
 def _after_yearly_date(local: datetime, yearly: str) -> datetime:
-    """The midnight that ends the next day of this name, today included: points of one year end together."""
+    """Return the midnight that ends the next such date, which can be today."""
     month, day = (int(part) for part in yearly.split("-"))
     last = _day_of(local.year, month, day)
     if last < local.date():

@@ -1,16 +1,16 @@
-"""Expressions in CEL: what a rule asks of an event (`when`) and how it reckons points (a formula).
+"""Compiles and evaluates expressions in CEL: a rule's condition (`when`) and the formula of an award.
 
-CEL is pure and always ends: no clock, no IO, at most 10,000 turns of a loop, regular expressions without
-backtracking. What its engine would let slip by is caught here:
+CEL is pure and always terminates: no clock, no IO, at most 10,000 loop iterations, regular expressions
+without backtracking. This module handles the pitfalls of its engine:
 
-| trap                                         | what is done                                              |
-| -------------------------------------------- | --------------------------------------------------------- |
-| an error is a value, whose text is truthy    | a value counts only if it is of the type that was asked   |
-| `event.vip` has no type until it is run      | refused at save: write `event.vip == true`                |
-| a field that the event lacks is an error     | `ExpressionFailed`: the rule is skipped, nothing granted  |
-| a loop beyond its budget raises              | the same                                                  |
-| compiling costs a hundred evaluations        | what was compiled is kept, by its text                    |
-| handing over all facts costs five times more | a root that the text does not name is not handed over     |
+| pitfall                                    | handling                                                    |
+| ------------------------------------------ | ----------------------------------------------------------- |
+| an error is a value with a truthy text     | a value counts only if it has the expected type             |
+| `event.vip` has no type before it runs     | refused when the rule is saved: write `event.vip == true`   |
+| a missing field of the event is an error   | `ExpressionFailed`: the rule is skipped and grants nothing  |
+| a loop beyond its budget raises            | the same                                                    |
+| compiling costs as much as 100 evaluations | compiled expressions are cached by their text               |
+| passing all facts costs five times more    | only the roots that occur in the text are passed            |
 """
 
 from collections.abc import Callable, Iterable
@@ -21,13 +21,13 @@ from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from pointledger.domain.values.json_values import CHECKED_BEFORE
 
-_NO_CONTROL_PATTERN = r"^[^\x00-\x08\x0b-\x1f]*$"  # as `_checked` has it
-MAX_CHARACTERS = 2_000  # a rule that needs more is several rules
-_KEPT = 5_000  # compiled expressions, some kilobytes each
-_TOLD_CHARACTERS = 200  # of what the compiler says
+_NO_CONTROL_PATTERN = r"^[^\x00-\x08\x0b-\x1f]*$"  # the check of `_checked`
+MAX_CHARACTERS = 2_000  # longer conditions belong in several rules
+_CACHE_SIZE = 5_000  # compiled expressions, a few kilobytes each
+_ERROR_CHARACTERS = 200  # of the compiler's message
 
-# What an expression may speak of. `event` is the event's metadata; the others are spelled out, so that a
-# misspelled one is found when the rule is saved.
+# The names in expressions. `event` is the event's metadata. The names below `now` and `account` are declared,
+# so that saving a rule finds a misspelled one.
 NOW = {"hour": "INT", "minute": "INT", "weekday": "INT", "date": "STRING"}
 ACCOUNT = {
     "is_new": "BOOL",
@@ -47,7 +47,7 @@ Facts = dict[str, Any]  # of one root, by full name: {"now.hour": 10, ...} or {"
 
 
 class ExpressionFailed(Exception):
-    """An expression came to no value. `cause` is CEL's word for it and tells nothing of the event."""
+    """An expression has no value. `cause` is CEL's error code and contains no event data."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -61,12 +61,12 @@ class _Engine(NamedTuple):
 
 class _Compiled(NamedTuple):
     program: Any
-    roots: tuple[str, ...]  # that it names
+    roots: tuple[str, ...]  # that occur in its text
 
 
 @lru_cache(maxsize=1)
 def _engine() -> _Engine:
-    """Loaded with the first expression: producers, who have none, need not carry it."""
+    """Load CEL with the first expression, because producers evaluate none."""
     from cel_expr_python import cel  # noqa: PLC0415
 
     variables = {"event": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)}
@@ -75,14 +75,14 @@ def _engine() -> _Engine:
     return _Engine(cel, cel.NewEnv(variables=variables))
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _compile(source: str, wanted: Wanted) -> _Compiled:
-    """Raises ValueError with what the compiler says."""
+    """Compile an expression. Raises ValueError with the compiler's message."""
     cel, environment = _engine()
     try:
         program = environment.compile(source)
     except RuntimeError as error:
-        raise ValueError(_told(str(error))) from None
+        raise ValueError(_first_error(str(error))) from None
     found = program.return_type()
     if found != getattr(cel.Type, wanted):
         hint = "; compare it, like event.vip == true" if wanted == "BOOL" else "; write int(...)"
@@ -90,24 +90,24 @@ def _compile(source: str, wanted: Wanted) -> _Compiled:
     return _Compiled(program, tuple(root for root in ("event", "now", "account") if root in source))
 
 
-def _told(error: str) -> str:
-    """The compiler's first finding in a line, without its codes and its picture of the place."""
+def _first_error(error: str) -> str:
+    """Return the compiler's first error in one line, without codes and source excerpt."""
     first = error.splitlines()[0]
     for noise in ("INVALID_ARGUMENT: ", "CANCELLED: ", "ERROR: ", "<input>:", "-1:-1: "):
         first = first.replace(noise, "")
     for tail in (" (in container '')", " [INVALID_ARGUMENT]", " [CANCELLED]"):
         first = first.replace(tail, "")
-    return first.encode("unicode_escape").decode()[:_TOLD_CHARACTERS]
+    return first.encode("unicode_escape").decode()[:_ERROR_CHARACTERS]
 
 
 def evaluate(source: str, wanted: Wanted, facts: Callable[[Iterable[str]], Facts]) -> bool | int:
-    """The expression's value; `facts` gives what is known under the roots that it names.
+    """Evaluate an expression. `facts` returns the values under the given roots.
 
     Raises ExpressionFailed.
     """
     try:
         program, roots = _compile(source, wanted)
-    except ValueError:  # it compiled when it was saved, by another version of the engine
+    except ValueError:  # another version of the engine compiled it when it was saved
         raise ExpressionFailed("COMPILATION") from None
     cel = _engine().cel
     try:
@@ -121,7 +121,7 @@ def evaluate(source: str, wanted: Wanted, facts: Callable[[Iterable[str]], Facts
 
 
 def _code(error: str) -> str:
-    """CEL's word for an error, like NOT_FOUND. What follows it may quote the event."""
+    """Return CEL's error code, like NOT_FOUND. The rest of the message may quote the event."""
     code = error.partition(":")[0]
     return code if code.isascii() and code.replace("_", "").isupper() else "ERROR"
 
@@ -129,7 +129,7 @@ def _code(error: str) -> str:
 def _checked(wanted: Wanted) -> Callable[[str, ValidationInfo], str]:
     def check(source: str, info: ValidationInfo) -> str:
         if info.context is not CHECKED_BEFORE:
-            if any(ord(letter) < ord(" ") and letter not in "\n\t" for letter in source):
+            if any(ord(character) < ord(" ") and character not in "\n\t" for character in source):
                 raise ValueError("control characters are not allowed here")
             _compile(source, wanted)
         return source
@@ -138,7 +138,7 @@ def _checked(wanted: Wanted) -> Callable[[str, ValidationInfo], str]:
 
 
 def _schema(gives: str, example: str) -> WithJsonSchema:
-    """JSON schema knows no CEL: what compiles, and to which type, is left to the format's name."""
+    """Describe an expression. JSON schema has no CEL, so only the format names the result's type."""
     bounds = {"minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": _NO_CONTROL_PATTERN}
     return WithJsonSchema({"type": "string", "format": f"cel-{gives}", **bounds, "examples": [example]})
 

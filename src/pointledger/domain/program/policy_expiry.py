@@ -1,7 +1,7 @@
-"""What a changed policy would do to lots that are there, where somebody asks for it.
+"""Computes the expiry of existing lots under a changed policy.
 
-Their age and what decided about them then are as recorded; the policy is today's: of the rule that granted
-them, else of the tenant.
+The age of a lot and its grant are as recorded. The policy is today's: of the rule that granted the points,
+else of the tenant.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from pointledger.domain.program.tenant import Tenant
 
 
 class DatedLot(NamedTuple):
-    """A lot whose expiry a policy has set. `rule`: id and version of the one that granted its points."""
+    """A lot whose expiry comes from a policy. `rule` is id and version of the granting rule."""
 
     id: UUID
     expires_at: datetime | None
@@ -25,21 +25,23 @@ class DatedLot(NamedTuple):
 
 
 def policy_expiry(tenant: Tenant, rules: Rules, lot: DatedLot, not_before: datetime) -> datetime | None:
-    """When the lot is to expire by today's policy; None: never. What would expire sooner than now it does is
-    given until `not_before`, or as long as it had."""
+    """Return the lot's expiry under today's policy; None means never.
+
+    An earlier expiry than the current one is delayed to `not_before`, but not beyond the current one.
+    """
     by_policy = _by_policy(tenant, rules, lot)
-    was = lot.expires_at
-    if by_policy is None or (was is not None and by_policy >= was):
+    current = lot.expires_at
+    if by_policy is None or (current is not None and by_policy >= current):
         return by_policy
-    return max(by_policy, min(was, not_before) if was else not_before)
+    return max(by_policy, min(current, not_before) if current else not_before)
 
 
 def _by_policy(tenant: Tenant, rules: Rules, lot: DatedLot) -> datetime | None:
     if lot.rule is None:
         return tenant.default_expiry(max(lot.activates_at or lot.occurred_at, lot.occurred_at))
-    of_rule: list[Rule] = [rule for rule in rules.versions if rule.id == lot.rule[0]]
-    granted_by = next(rule for rule in of_rule if rule.version == lot.rule[1])
-    today = max(of_rule, key=lambda rule: rule.version)
+    versions: list[Rule] = [rule for rule in rules.versions if rule.id == lot.rule[0]]
+    granted_by = next(rule for rule in versions if rule.version == lot.rule[1])
+    today = max(versions, key=lambda rule: rule.version)
     pending = granted_by.body.pending
     starts_at = tenant.days_later(lot.occurred_at, pending.days) if pending else lot.occurred_at
     return tenant.expires_at(starts_at, today.body.expiry)

@@ -1,7 +1,7 @@
-"""Rules: a tenant's recipe from events to points, versioned.
+"""Defines rules: versioned recipes from events to points.
 
-A rule is kept in its nested form; the flat names of the API pages are a shorthand that is normalised
-when it is saved. How many points it wants to grant: `awards.py`.
+The ledger stores rules in their nested form. The flat names of the API reference are a shorthand, which is
+normalized when a rule is saved. `awards.py` computes the points that a rule grants.
 """
 
 from dataclasses import dataclass, field
@@ -17,68 +17,97 @@ from pointledger.domain.program.expressions import Condition
 from pointledger.domain.program.validity import Validity
 from pointledger.domain.values.fields import MAX_AMOUNT, Days, Label
 from pointledger.domain.values.json_values import CHECKED_BEFORE
-from pointledger.domain.values.models import Part, as_tuple
-from pointledger.domain.values.validation import explain
+from pointledger.domain.values.models import StrictModel, as_tuple
+from pointledger.domain.values.validation import describe
 from pointledger.errors import InvalidRule
 
-_MAX_LIMITS = 20  # each is a count to look up for every event
+_MAX_LIMITS = 20  # each costs a lookup per event
 
 
-class Limit(Part):
-    """At most `max`, in points or in times, in a window: for this user under this rule, for all users under
-    this rule, or for all of the tenant's rules that carry such a limit."""
+class Limit(StrictModel):
+    """A bound on what a rule grants in a window of the tenant's calendar. A limit of scope `rule` or `tenant`
+    is never exceeded, not even by one point, however many workers there are. Which users get the last points
+    is unspecified."""
 
-    scope: Literal["user", "rule", "tenant"] = "user"
-    period: Literal["day", "week", "month", "lifetime"]
-    unit: Literal["points", "times"] = "points"
-    max: Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+    scope: Literal["user", "rule", "tenant"] = Field(
+        "user",
+        description="Who shares the window: `user` is each user under this rule, `rule` is all users under "
+        "this rule, and `tenant` is a budget that all rules with such a limit of the same period share. A "
+        "rule without it neither counts against the budget nor is bounded by it.",
+    )
+    period: Literal["day", "week", "month", "lifetime"] = Field(
+        description="The window, by the tenant's calendar. Weeks begin on Monday. `lifetime` never ends."
+    )
+    unit: Literal["points", "times"] = Field("points", description="What is counted: points or grants.")
+    max: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = Field(description="The most per window.")
 
     @property
     def label(self) -> str:
-        """How an outcome names it."""
+        """The limit's name in outcomes."""
         return f"{self.scope}/{self.period}/{self.unit}"
 
 
-class Stacking(Part):
-    """How a rule goes together with the other rules that match in its group; without a group, with those
-    that have none either (`matching.py`)."""
+class Stacking(StrictModel):
+    """How a rule combines with other rules of its group that match the same event."""
 
-    mode: Literal["stack", "exclusive", "best_of"] = "stack"
-    group: Label | None = None
+    mode: Literal["stack", "exclusive", "best_of"] = Field(
+        "stack",
+        description="`stack` grants beside others. Of the `best_of` rules only the one that wants most "
+        "grants. The `exclusive` rule of highest priority grants alone. Of equal rules the higher priority "
+        "counts, then the older rule.",
+    )
+    group: Label | None = Field(
+        None, description="The group. Rules without a group are a group of their own."
+    )
 
 
-class Pending(Part):
-    """Points that wait so many calendar days of the tenant before they are available."""
+class Pending(StrictModel):
+    """How long points wait before they are available. Limits count them at once."""
 
-    mode: Literal["period"] = "period"
-    days: Days
+    mode: Literal["period"] = Field("period", description="The only mode there is.")
+    days: Days = Field(description="Calendar days of the tenant.")
 
 
-class RuleBody(Part):
-    """One version of a rule, as it is saved."""
+class RuleBody(StrictModel):
+    """One version of a rule: which events it takes, and what it grants for them."""
 
-    name: Label
-    event_type: Label
-    enabled: bool = True
-    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
-    valid: Validity | None = None  # null: always
-    when: Condition | None = None  # null: any event of the type
-    award: Award
-    stacking: Stacking = Stacking()
-    limits: Annotated[tuple[Limit, ...], Field(max_length=_MAX_LIMITS), BeforeValidator(as_tuple)] = ()
-    on_exceed: Literal["clamp", "refuse"] = "clamp"
-    pending: Pending | None = None  # null: what is granted is available at once
-    expiry: Expiry | None = None  # null: the tenant's policy; counted from when the points are available
+    name: Label = Field(description="The rule's name. Saving a rule of the same name makes a new version.")
+    event_type: Label = Field(description="The type of event that the rule takes.")
+    enabled: bool = Field(default=True, description="Whether the rule grants anything.")
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
+        0, description="Rules of higher priority grant first. Of equal rules the older grants first."
+    )
+    valid: Validity | None = Field(None, description="When the rule holds. Always, if not given.")
+    when: Condition | None = Field(
+        None, description="A condition on the event. Any event of the type, if not given."
+    )
+    award: Award = Field(description="How many points the rule wants to grant.")
+    stacking: Stacking = Field(Stacking(), description="How it combines with other rules.")
+    limits: Annotated[tuple[Limit, ...], Field(max_length=_MAX_LIMITS), BeforeValidator(as_tuple)] = Field(
+        (), description="Bounds on what it grants."
+    )
+    on_exceed: Literal["clamp", "refuse"] = Field(
+        "clamp",
+        description="Over a limit, `clamp` grants what is left, and `refuse` grants nothing.",
+    )
+    pending: Pending | None = Field(
+        None, description="How long the points wait. They are available at once, if not given."
+    )
+    expiry: Expiry | None = Field(
+        None,
+        description="When the points expire, counted from when they are available. By the tenant's policy, "
+        "if not given.",
+    )
 
     @model_validator(mode="after")
-    def _lives_to_be_active(self) -> "RuleBody":
-        """A date that is named once must not have passed when the last grant becomes available."""
+    def _check_expiry_date(self) -> "RuleBody":
+        """Require an expiry date of one year to lie after the last grant becomes available."""
         last_day = self.expiry.last_day if self.expiry else None
         if last_day is None:
             return self
         until = self.valid.until if self.valid else None
         if until is None:
-            raise ValueError("expiry.date of one year goes with valid.until: later points would be dead")
+            raise ValueError("expiry.date of one year requires valid.until: later points would be expired")
         available = datetime.fromisoformat(until) + timedelta(days=self.pending.days if self.pending else 0)
         if available > datetime.combine(last_day + timedelta(days=1), time.min):
             raise ValueError("expiry.date lies before the last points become available")
@@ -87,52 +116,54 @@ class RuleBody(Part):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A version of a rule and when it came into force; `body` says what it does."""
+    """A version of a rule and the moment from which it is in force."""
 
     id: UUID
     version: int
-    in_force_from: datetime | None  # None: the first version, in force since ever
+    in_force_from: datetime | None  # None: the first version, always in force
     body: RuleBody
-    meter: str = field(init=False, compare=False, repr=False)  # on which its own limits count
+    meter: str = field(init=False, compare=False, repr=False)  # of its own limits
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "meter", str(self.id))
 
 
 class RuleError(NamedTuple):
-    """A rule that was skipped because its expression failed, and CEL's word for why. Nothing of an event."""
+    """A rule that was skipped because its expression failed. `detail` is CEL's error code."""
 
     tenant_id: str
     rule_id: UUID
     rule_version: int
-    because: str
+    detail: str  # without event data
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All of a tenant's rules, in every version, in the order in which they were saved: a value, which may be
-    kept as long as there is no new one.
+    """All versions of all rules of a tenant, in the order in which they were saved.
 
-    The first version of a rule is in force since ever, so that last year's events find it; a change holds
-    from the moment when it was saved.
+    The first version of a rule is always in force, so that it applies to last year's events. A later version
+    is in force from the moment when it was saved. The value can be cached until a rule changes.
     """
 
     versions: tuple[Rule, ...] = ()
     _timeless: dict[str, list[Rule]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def for_event(self, event_type: str, effective_at: datetime) -> list[Rule]:
-        """The enabled rules for this type of event, each in the version in force then, as they are tried:
-        highest priority first, then the oldest."""
+        """Return the enabled rules for an event type, each in the version in force then.
+
+        The rule of highest priority is first; of equals, the oldest.
+        """
         if event_type in self._timeless:
             return self._timeless[event_type]
         found = [rule for rule in self.in_force(event_type, effective_at) if rule.body.enabled]
-        if all(rule.in_force_from is None for rule in self.versions):  # nothing changed: any moment will do
+        # No rule has changed, so the result is the same for any moment.
+        if all(rule.in_force_from is None for rule in self.versions):
             self._timeless[event_type] = found
         return found
 
     def in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:
-        """Those that are switched off, too."""
-        newest: dict[UUID, Rule] = {}  # the oldest first: a rule's first version is always in force
+        """Return the rules for an event type like `for_event`, including disabled ones."""
+        newest: dict[UUID, Rule] = {}  # oldest first, because a rule's first version is always in force
         for rule in self.versions:
             if rule.in_force_from is not None and rule.in_force_from > effective_at:
                 continue
@@ -144,36 +175,38 @@ class Rules:
 
 
 def rule_from(fields: Any) -> RuleBody:
-    """A rule from JSON fields, nested or flat. Raises InvalidRule naming each field and rule."""
+    """Build a rule from nested or flat JSON fields. Raises InvalidRule, which names each field and rule."""
     if not isinstance(fields, dict):
         raise InvalidRule("body: a rule is a JSON object")
     try:
         return RuleBody.model_validate(_nested(fields))
     except ValidationError as error:
-        raise InvalidRule(_in_the_writers_words(explain(error), fields)) from None
+        raise InvalidRule(_with_flat_names(describe(error), fields)) from None
 
 
 def rule_as_saved(fields: dict[str, Any]) -> RuleBody:
-    """A rule as the ledger has it. Its expressions were compiled when it was saved, and are not again before
-    an event needs them."""
+    """Build a rule from its stored form, without compiling its expressions again.
+
+    They compiled when the rule was saved, and compile again when an event needs them.
+    """
     return RuleBody.model_validate(fields, context=CHECKED_BEFORE)
 
 
 # The flat names of the API pages, and where what they say belongs in the nested form.
-_FLAT = {
+FLAT_NAMES = {
     "points": "award.base.fixed.points",
     "base": "award.base",
     "multiplier": "award.multiplier",
     "expiry_days": "expiry.days",
     "pending_days": "pending.days",
 }
-_FLAT_LIMITS = {"daily_limit": "day", "total_limit": "lifetime"}
+FLAT_LIMITS = {"daily_limit": "day", "total_limit": "lifetime"}
 
 
 def _nested(fields: dict[str, Any]) -> dict[str, Any]:
-    """The flat names put where they belong; a nested rule passes through."""
+    """Move flat names to their nested paths; a nested rule stays as it is."""
     rule = dict(fields)
-    for name, path in _FLAT.items():
+    for name, path in FLAT_NAMES.items():
         if name in rule:
             part = path.partition(".")[0]
             if part in fields or (name == "points" and "base" in fields):
@@ -195,22 +228,22 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _take_flat_limits(rule: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
-    for name, period in _FLAT_LIMITS.items():
+    for name, period in FLAT_LIMITS.items():
         unit = rule.pop(f"{name}_unit", None)
-        most = rule.pop(name, None)
-        if unit is not None and most is None:
-            raise InvalidRule(f"{name}_unit: goes with {name}, and only with it")
-        if most is not None:
-            found.append({"period": period, "unit": "points" if unit is None else unit, "max": most})
+        maximum = rule.pop(name, None)
+        if unit is not None and maximum is None:
+            raise InvalidRule(f"{name}_unit: requires {name}")
+        if maximum is not None:
+            found.append({"period": period, "unit": "points" if unit is None else unit, "max": maximum})
     return found
 
 
-def _in_the_writers_words(message: str, fields: dict[str, Any]) -> str:
-    """Names the flat field where one was given, not the nested one that it became."""
-    for name, path in _FLAT.items():
+def _with_flat_names(message: str, fields: dict[str, Any]) -> str:
+    """Replace nested paths by the flat names that the caller used."""
+    for name, path in FLAT_NAMES.items():
         if name in fields:
             message = message.replace(path, name)
-    for position, name in enumerate(name for name in _FLAT_LIMITS if fields.get(name) is not None):
+    for position, name in enumerate(name for name in FLAT_LIMITS if fields.get(name) is not None):
         message = message.replace(f"limits.{position}.max", name)
         message = message.replace(f"limits.{position}.unit", f"{name}_unit")
     return message

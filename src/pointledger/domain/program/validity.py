@@ -1,4 +1,4 @@
-"""When a rule holds: dates, weekdays and hours by the tenant's clocks."""
+"""Defines when a rule is valid: dates, weekdays and hours in the tenant's local time."""
 
 import re
 from datetime import datetime
@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from pointledger.domain.program.context import Scene
-from pointledger.domain.values.models import DATE_PATTERN, Part, as_tuple
+from pointledger.domain.program.context import EvaluationContext
+from pointledger.domain.values.fields import EARLIEST, LATEST
+from pointledger.domain.values.models import DATE_PATTERN, StrictModel, as_tuple
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]|24(?=:00)):([0-5][0-9])")
 _LOCAL_TIME_PATTERN = rf"^{DATE_PATTERN}T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{{1,6}})?)?$"
 _MAX_SPANS = 24
 _HOUR, _DAYS = 60, 7
-_FIRST_YEAR, _LAST_YEAR = 1900, 9000  # as of any moment: zones must have room to shift it
 
 
 def _local_time(value: str) -> str:
@@ -21,7 +21,7 @@ def _local_time(value: str) -> str:
         moment = datetime.fromisoformat(value)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is not None or not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+    if moment is None or moment.tzinfo is not None or not EARLIEST.year <= moment.year < LATEST.year:
         raise ValueError("a local time is written like 2026-03-01T00:00:00, without an offset")
     return value
 
@@ -35,7 +35,7 @@ def _hours(value: str) -> str:
 
 def _once(weekdays: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(weekdays)) < len(weekdays):
-        raise ValueError("a weekday is named once")
+        raise ValueError("each weekday occurs once")
     return weekdays
 
 
@@ -51,21 +51,26 @@ Weekdays = Annotated[
 ]
 _Span = Annotated[
     str,
-    AfterValidator(_hours),  # the pattern's beginning: not from a time to the same time
+    AfterValidator(_hours),  # the pattern's lookahead: start and end differ
     WithJsonSchema({"type": "string", "pattern": rf"^(?!(.{{5}})-\1$){_HOURS.pattern}$"}),
 ]
 Hours = Annotated[tuple[_Span, ...], Field(min_length=1, max_length=_MAX_SPANS), BeforeValidator(as_tuple)]
 
 
-class Validity(Part):
-    """What is left out does not restrict. `until` and the end of hours are exclusive; hours over midnight
-    belong to the weekday on which they began."""
+class Validity(StrictModel):
+    """When a rule holds, by the tenant's clocks. What is left out does not restrict."""
 
-    since: LocalTime | None = Field(default=None, alias="from")
-    until: LocalTime | None = None
-    tz: Literal["tenant"] = "tenant"
-    weekdays: Weekdays | None = None
-    hours: Hours | None = None
+    since: LocalTime | None = Field(
+        default=None, alias="from", description="The first local time, like `2026-03-01T00:00:00`."
+    )
+    until: LocalTime | None = Field(None, description="The local time at which the rule ends, exclusive.")
+    tz: Literal["tenant"] = Field("tenant", description="Whose clocks: there are no others.")
+    weekdays: Weekdays | None = Field(None, description="Days of the week. 1 is Monday.")
+    hours: Hours | None = Field(
+        None,
+        description="Spans of the day, like `10:00-22:00`, the end exclusive. A span over midnight belongs "
+        "to the weekday on which it began.",
+    )
 
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> "Validity":
@@ -73,13 +78,13 @@ class Validity(Part):
             raise ValueError("from lies before until")
         return self
 
-    def holds(self, scene: Scene) -> bool:
-        """Whether it held when the event happened."""
-        if self.since and scene.at < scene.tenant.instant(_naive(self.since)):
+    def holds(self, context: EvaluationContext) -> bool:
+        """Return whether the rule is valid when the event happens."""
+        if self.since and context.at < context.tenant.instant(_naive(self.since)):
             return False
-        if self.until and scene.at >= scene.tenant.instant(_naive(self.until)):
+        if self.until and context.at >= context.tenant.instant(_naive(self.until)):
             return False
-        weekday, minute = scene.local.isoweekday(), scene.local.hour * _HOUR + scene.local.minute
+        weekday, minute = context.local.isoweekday(), context.local.hour * _HOUR + context.local.minute
         if self.hours is None:
             return self._on(weekday)
         return any(self._within(span, weekday, minute) for span in self.hours)

@@ -1,1 +1,1 @@
-"""Values that everything else is made of: ids, amounts, money, JSON, validation messages."""
+"""Defines the basic values: ids, amounts, money, JSON, validation messages."""

@@ -1,10 +1,12 @@
-"""Who changed something, and why."""
+"""Names the author of a change, and the reason."""
 
 from typing import NamedTuple
 
 
-class By(NamedTuple):
-    """Who does something to a programme or to what waits, and why."""
+class Actor(NamedTuple):
+    """The author of a change to a program or a pending command, and the reason."""
 
-    actor: str = "operator"
+    name: str = "operator"
+    """The name of the person or program."""
     reason: str | None = None
+    """Why it is done. The audit log shows it."""

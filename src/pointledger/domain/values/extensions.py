@@ -1,7 +1,7 @@
-"""Extension attributes: what CloudEvents adds to an event, such as `traceparent`.
+"""Validates the extension attributes of CloudEvents, such as `traceparent`.
 
-The journal keeps them with the command, so that a trace finds it. No decision reads them. They are not part
-of a command's fingerprint, because an event that is sent again has another trace and is still the same event.
+The journal stores them with the command, so that a trace leads to it. No decision reads them. They are not
+part of a command's fingerprint, because a resent event has a new trace and is still the same event.
 """
 
 import re
@@ -13,36 +13,38 @@ from pydantic import AfterValidator
 
 from pointledger.domain.values.json_values import check_scalar
 
-MOST = 64  # of one event: SDKs, brokers and meshes add a dozen
+MAX_ATTRIBUTES = 64  # per event: SDKs, brokers and meshes add a dozen
 NAME_CHARACTERS = 64  # CloudEvents advises 20
-VALUE_CHARACTERS = 8 * 1024  # W3C's bound for `baggage`, the longest value that travels with events
-TOTAL_BYTES = 16 * 1024  # of one event's as JSON: as much as metadata may have
+VALUE_CHARACTERS = 8 * 1024  # W3C's limit for `baggage`, the longest value that events carry
+TOTAL_BYTES = 16 * 1024  # all attributes of one event as JSON: the same limit as for metadata
 
 _NAME = re.compile(rf"[a-z0-9]{{1,{NAME_CHARACTERS}}}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents excludes them, and people read these texts
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents forbids them, and operators read these texts
 # W3C Trace Context: version, trace, parent, flags; neither id is all zeros.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def check_extensions(extensions: Mapping[Any, Any]) -> None:
-    """Raises ValueError, whose text begins with the attribute's name."""
+    """Raise ValueError for an invalid attribute. The message starts with its name."""
     for place, (name, value) in enumerate(extensions.items(), 1):
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
             shown = str(name).encode("unicode_escape").decode()[:NAME_CHARACTERS]
-            raise ValueError(f"{shown}: an attribute's name is 1 to {NAME_CHARACTERS} of a-z and 0-9")
-        if place > MOST:
-            raise ValueError(f"{name}: one more than {MOST} extension attributes")
+            raise ValueError(
+                f"{shown}: an attribute's name has 1 to {NAME_CHARACTERS} characters of a-z and 0-9"
+            )
+        if place > MAX_ATTRIBUTES:
+            raise ValueError(f"{name}: an event has at most {MAX_ATTRIBUTES} extension attributes")
         try:
             _check_value(value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     if extensions and len(orjson.dumps(extensions)) > TOTAL_BYTES:
         longest = max(extensions, key=lambda name: len(str(extensions[name])))
-        raise ValueError(f"{longest}: all extension attributes have {TOTAL_BYTES} bytes together at most")
+        raise ValueError(f"{longest}: all extension attributes together have at most {TOTAL_BYTES} bytes")
 
 
 def _check_value(value: object) -> None:
-    if not isinstance(value, str | int):  # a truth value is an int
+    if not isinstance(value, str | int):  # bool is an int
         raise ValueError("an extension attribute is text, an integer, true or false")
     check_scalar(value)
     if isinstance(value, str) and _CONTROL.search(value):
@@ -60,6 +62,8 @@ Extensions = Annotated[dict[str, Any], AfterValidator(_checked)]
 
 
 def traceparent_of(text: str | None) -> str | None:
-    """The text, if it is a `traceparent` as W3C Trace Context writes one. Else None: what others hear of an
-    event must not carry a producer's free text."""
+    """Return the text if it is a `traceparent` of W3C Trace Context, else None.
+
+    Outgoing events must not carry a producer's free text.
+    """
     return text if text and _TRACEPARENT.fullmatch(text) else None

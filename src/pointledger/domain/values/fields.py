@@ -1,7 +1,8 @@
-"""The fields of commands: what an id, a moment, an amount and a text are."""
+"""Defines the field types of commands: ids, moments, amounts and texts."""
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,26 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pointledger.ids import parse_id
 
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a hundred years: longer is "never"
-
-
 Months = Annotated[int, Field(ge=1, le=1_200)]
-
-
-MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: a thousand such amounts still sum within it
-
-
+MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: the sum of a thousand such amounts still fits
 ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
-
-
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-
-
-_REACH = "a moment lies between the years 1900 and 9000; leave it out for never"
-
-
+_OUT_OF_RANGE = "a moment lies between the years 1900 and 9000; leave it out for never"
 _LEAP_SECOND = re.compile(r"(T\d\d:\d\d):60")
-
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -43,8 +30,11 @@ def _one_id(value: object) -> object:
 
 
 def _moment_in(text: str) -> datetime:
-    """Python reads ISO 8601. RFC 3339 also allows a lower-case t and z, and a leap second (23:59:60 in UTC):
-    that is the first second of the next day here, as on most clocks. Raises ValueError, and OverflowError."""
+    """Parse ISO 8601 and RFC 3339. Raises ValueError and OverflowError.
+
+    RFC 3339 also allows a lower-case t and z, and a leap second (23:59:60 in UTC). A leap second becomes the
+    first second of the next day, as on most clocks.
+    """
     earlier, leaps = _LEAP_SECOND.subn(r"\1:59", text.upper())
     moment = datetime.fromisoformat(earlier)
     if not leaps:
@@ -55,7 +45,7 @@ def _moment_in(text: str) -> datetime:
 
 
 def _one_moment(value: object) -> object:
-    """Text in ISO 8601 with an offset; pydantic alone would also take numbers and local times."""
+    """Accept ISO 8601 with an offset. Pydantic alone also accepts numbers and local times."""
     moment = value
     if isinstance(value, str):
         try:
@@ -68,17 +58,21 @@ def _one_moment(value: object) -> object:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """One spelling per instant, so that a repetition is recognised; and far enough from both ends of what
-    Python and Postgres can count, so that calendars may add and zones may shift."""
+    """Convert a moment to UTC and check its range.
+
+    One spelling per instant makes a repetition recognizable. The range leaves room before the limits of
+    Python and Postgres, because calendars add days and zones shift.
+    """
     try:
         moment = moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError(_REACH) from None
+        raise ValueError(_OUT_OF_RANGE) from None
     if not EARLIEST <= moment < LATEST:
-        raise ValueError(_REACH)
+        raise ValueError(_OUT_OF_RANGE)
     return moment
 
 
+@lru_cache(maxsize=10_000)  # the same few thousand users, actors and tenants come again and again
 def _entity_id(value: str) -> str:
     if not ENTITY_ID.fullmatch(value):
         raise ValueError("1 to 64 of the characters A-Z a-z 0-9 _ . : @ -, the first a letter or digit")
@@ -105,29 +99,17 @@ def _no_control(value: str) -> str:
 
 def _not_zero(value: int) -> int:
     if value == 0:
-        raise ValueError("more or less than 0")
+        raise ValueError("an amount is not 0")
     return value
 
 
-# What the validators check, as JSON schema tells it: for readers of the HTTP gateway's OpenAPI document.
+# What the validators check, as JSON schema, for the OpenAPI document.
 ULID_PATTERN = "[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
-
-
 ID_PATTERN = f"^({ULID_PATTERN}|[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}})$"
-
-
 ENTITY_PATTERN = f"^{ENTITY_ID.pattern}$"
-
-
 KEY_PATTERN = "^[ -~]+$"
-
-
-_MOMENT_PATTERN = r"^(19|[2-8][0-9])[0-9]{2}-"  # 1900 to 8999; the rest of it is the format's
-
-
+_MOMENT_PATTERN = r"^(19|[2-8][0-9])[0-9]{2}-"  # 1900 to 8999; `format` covers the rest
 _NO_NUL_PATTERN = r"^[^\x00]*$"
-
-
 _NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
@@ -135,13 +117,12 @@ def _schema(pattern: str, **more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **more, "pattern": pattern})
 
 
-def _text(schema_pattern: str, most: int, least: int = 0) -> WithJsonSchema:
-    bounds = {"minLength": least} if least else {}
-    return _schema(schema_pattern, **bounds, maxLength=most)
+def _text(pattern: str, max_length: int, min_length: int = 0) -> WithJsonSchema:
+    bounds = {"minLength": min_length} if min_length else {}
+    return _schema(pattern, **bounds, maxLength=max_length)
 
 
 TaskId = Annotated[UUID, BeforeValidator(_one_id), _schema(ID_PATTERN)]
-
 
 Moment = Annotated[
     datetime,
@@ -150,31 +131,22 @@ Moment = Annotated[
     _schema(_MOMENT_PATTERN, format="date-time"),
 ]
 
-
 EntityId = Annotated[str, AfterValidator(_entity_id), _schema(ENTITY_PATTERN)]
 
-
 Key = Annotated[
-    str, Field(min_length=1, max_length=255), AfterValidator(_key), _text(KEY_PATTERN, 255, least=1)
+    str, Field(min_length=1, max_length=255), AfterValidator(_key), _text(KEY_PATTERN, 255, min_length=1)
 ]
-
 
 Label = Annotated[
     str,
     Field(min_length=1, max_length=100),
     AfterValidator(_no_control),
-    _text(_NO_CONTROL_PATTERN, 100, least=1),
+    _text(_NO_CONTROL_PATTERN, 100, min_length=1),
 ]
 
-
 Text = Annotated[str, Field(max_length=500), AfterValidator(_no_nul), _text(_NO_NUL_PATTERN, 500)]
-
-
 ShortText = Annotated[str, Field(max_length=200), AfterValidator(_no_nul), _text(_NO_NUL_PATTERN, 200)]
-
-
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
-
 
 SignedAmount = Annotated[
     int,
@@ -183,10 +155,9 @@ SignedAmount = Annotated[
     WithJsonSchema({"type": "integer", "minimum": -MAX_AMOUNT, "maximum": MAX_AMOUNT, "not": {"const": 0}}),
 ]
 
-
-Why = Annotated[
+ReasonText = Annotated[
     str,
     Field(min_length=1, max_length=200),
     AfterValidator(_no_nul),
-    _text(_NO_NUL_PATTERN, 200, least=1),
+    _text(_NO_NUL_PATTERN, 200, min_length=1),
 ]

@@ -1,4 +1,4 @@
-"""JSON that may enter the ledger: bounded, exact, storable."""
+"""Reads, checks and writes JSON that is bounded, exact and storable."""
 
 import json
 import math
@@ -15,10 +15,10 @@ from pointledger.ids import show_id
 
 METADATA_BYTES = 16 * 1024  # an event's facts, not its documents
 METADATA_DEPTH = 8
-_INTEGER_CHARACTERS = 100  # longer ones cost time to read, and nothing of ours is as large
-_NAME_CHARACTERS = 100  # of a field's name in a message
-CHECKED_BEFORE = object()  # validation context of what comes out of the journal
-_INT64 = 1 << 63  # what Postgres, and every other reader of the JSON, holds exactly
+_INTEGER_CHARACTERS = 100  # longer ones cost time to parse, and no field is as large
+_NAME_CHARACTERS = 100  # of a field's name in an error message
+CHECKED_BEFORE = object()  # validation context for values that the database has stored
+_INT64 = 1 << 63  # Postgres and every other reader of the JSON represent smaller integers exactly
 
 
 def _check(value: object, depth: int) -> None:
@@ -39,11 +39,11 @@ def _check(value: object, depth: int) -> None:
 
 
 def check_scalar(value: object) -> None:
-    """Raises ValueError for what is no text, number, truth value or null that every reader holds exactly."""
+    """Raise ValueError unless every JSON reader represents the value exactly."""
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError("text must not contain NUL, which Postgres cannot store")
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("text must not contain lone surrogates")
         return
     if value is None or isinstance(value, bool):
@@ -60,7 +60,7 @@ def check_scalar(value: object) -> None:
 
 
 def check_metadata(value: dict[str, Any]) -> None:
-    """Raises ValueError for what may not enter."""
+    """Raise ValueError for metadata that is too deep, too large or not exact JSON."""
     _check(value, 1)
     if value and len(orjson.dumps(value)) > METADATA_BYTES:
         raise ValueError(f"larger than {METADATA_BYTES} bytes as JSON")
@@ -75,7 +75,7 @@ def _metadata(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 
 
-def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         name, _ = Counter(key for key, _ in pairs).most_common(1)[0]
@@ -92,7 +92,7 @@ def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise ValueError("a number with an exponent beyond all measure") from None
+        raise ValueError("a number whose exponent is too large") from None
 
 
 def _integer(text: str) -> int:
@@ -102,19 +102,19 @@ def _integer(text: str) -> int:
 
 
 def write_json(value: Any) -> bytes:
-    """JSON of what we tell, with moments in UTC. A sum over many accounts may be an integer of any size."""
+    """Serialize a response, with moments in UTC. A sum over many accounts can exceed 64 bits."""
     try:
         return orjson.dumps(value, option=orjson.OPT_UTC_Z)
-    except TypeError:  # an integer of more than 64 bits
-        return json.dumps(value, default=_shown, ensure_ascii=False, separators=(",", ":")).encode()
+    except TypeError:  # orjson has no integers beyond 64 bits
+        return json.dumps(value, default=_as_text, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def plain(value: object) -> object:
-    """A value of a row as JSON can tell it; ids as people see them."""
+    """Convert a value of a row to JSON types; ids become ULIDs."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -131,15 +131,14 @@ def plain(value: object) -> object:
 
 
 def read_json(text: str | bytes, *, decimals: bool = False) -> Any:
-    """Strict JSON: no duplicate keys (the last would silently win), no NaN, no Infinity.
+    """Parse strict JSON: no duplicate keys (the last would silently win), no NaN, no Infinity.
 
-    `decimals`: numbers with a point become Decimal, for multipliers that must stay exact.
-    Raises ValueError.
+    With `decimals`, numbers with a point become Decimal, so that multipliers stay exact. Raises ValueError.
     """
     try:
         return json.loads(
-            text if isinstance(text, str) else text.decode(),  # UTF-8, and nothing that json would guess
-            object_pairs_hook=_object_without_twins,
+            text if isinstance(text, str) else text.decode(),  # UTF-8 only: json would guess other encodings
+            object_pairs_hook=_object_without_duplicates,
             parse_constant=_no_constant,
             parse_float=_decimal if decimals else float,
             parse_int=_integer,

@@ -1,7 +1,7 @@
-"""Pseudonyms: what stands in a user's place once the user is erased.
+"""Derives the pseudonym that replaces the id of an erased user.
 
-Keyed: who has the ledger and not the key cannot try out whose pseudonym it is. The same user always has the
-same one, which is how a later command for an erased user is known for what it is.
+Pseudonyms are keyed, so a reader of the ledger without the key cannot match them to users. The same user
+always gets the same pseudonym, so the ledger recognizes a later command for an erased user.
 """
 
 import hmac
@@ -10,22 +10,22 @@ from hashlib import sha256
 
 from pointledger.errors import ErasureKeyMissing
 
-_DIGITS = 32  # 128 bits: no two users meet
+_DIGITS = 32  # 128 bits: no two users collide
 _CHECKED = b"pointledger: is this the key?"
 
 
 @dataclass(frozen=True, slots=True)
 class Pseudonyms:
-    """Makes pseudonyms with the operator's key, which may be missing as long as nobody is erased."""
+    """Derives pseudonyms with the operator's key. The key is needed only once a user is erased."""
 
     key: bytes | None = None
 
     def of(self, tenant_id: str, user_id: str) -> str:
-        """A user id like any other. Raises ErasureKeyMissing."""
+        """Return the user's pseudonym, a valid user id. Raises ErasureKeyMissing."""
         return "erased:" + self._digest(f"{tenant_id}\x00{user_id}".encode()).hex()[:_DIGITS]
 
     def check(self) -> bytes:
-        """Tells this key from another, and nothing else of it. Raises ErasureKeyMissing."""
+        """Return a digest that identifies the key and reveals nothing else. Raises ErasureKeyMissing."""
         return self._digest(_CHECKED)[:8]
 
     def _digest(self, text: bytes) -> bytes:

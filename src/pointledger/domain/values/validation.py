@@ -1,25 +1,27 @@
-"""What is wrong with something malformed, told without showing it."""
+"""Describes validation errors without quoting the input."""
 
 from collections.abc import Callable
 
 from pydantic import ValidationError
 
-_FINDINGS = 10  # told of one malformed command; a thousand wrong fields need no thousand lines
+_MAX_ERRORS = 10  # per message: a thousand wrong fields need no thousand lines
 _PATH_CHARACTERS = 100
 
 
-def explain(error: ValidationError, name_of: Callable[[str], str] = str) -> str:
-    """pydantic's findings as `field: rule`, without the input, which may be anybody's data. `name_of`: what
-    the sender calls a field."""
-    findings = error.errors(include_url=False, include_input=False, include_context=False)
-    told = [f"{_path(finding['loc'], name_of)}: {finding['msg']}" for finding in findings[:_FINDINGS]]
-    if len(findings) > _FINDINGS:
-        told.append(f"and {len(findings) - _FINDINGS} more")
-    return "; ".join(told)
+def describe(error: ValidationError, name_of: Callable[[str], str] = str) -> str:
+    """Format pydantic's errors as `field: rule`, without the input, because it may be personal data.
+
+    `name_of` maps a field's name to the sender's name for it.
+    """
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{_path(each['loc'], name_of)}: {each['msg']}" for each in errors[:_MAX_ERRORS]]
+    if len(errors) > _MAX_ERRORS:
+        lines.append(f"and {len(errors) - _MAX_ERRORS} more")
+    return "; ".join(lines)
 
 
 def _path(parts: tuple[int | str, ...], name_of: Callable[[str], str]) -> str:
-    """Where in the command: unknown fields have names of the sender's making, so escaped and cut."""
+    """Name the field, escaped and cut because the sender chooses the names of unknown fields."""
     first, *others = parts or ("body",)
     path = ".".join((name_of(str(first)), *map(str, others)))
     return path.encode("unicode_escape").decode()[:_PATH_CHARACTERS]

@@ -1,13 +1,16 @@
-"""The doctor: looks at the servers, the settings and what waits, and says of each finding what to do.
+"""Checks servers, settings and pending work, and returns a remedy for each problem.
 
-    examine -> settings -> Postgres -> Redis and brokers -> what waits -> findings
-
-`findings.py` has what a finding is, `postgres.py` and `redis.py` what is asked of servers, `versions.py`
-which of them have known bugs, `work.py` what waits, `start.py` the few findings with which nothing may start.
+examine    runs all checks, in this order
+versions   packages and servers with known bugs
+start      the time-outs; refuses to start a process with a dangerous configuration
+redis      Redis and the brokers
+postgres   Postgres
+work       pending and dead work, and the processes that should do it
+findings   defines a finding
 """
 
 from pointledger.observability.doctor.examine import Report, examine
-from pointledger.observability.doctor.findings import Finding, Verdict
+from pointledger.observability.doctor.findings import Finding, Severity
 from pointledger.observability.doctor.start import require_safe
 
-__all__ = ["Finding", "Report", "Verdict", "examine", "require_safe"]
+__all__ = ["Finding", "Report", "Severity", "examine", "require_safe"]

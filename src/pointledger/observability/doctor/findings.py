@@ -1,11 +1,11 @@
-"""What a finding is."""
+"""Defines a finding."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
-    """How bad it is. Of danger something may be lost, doubled or never done."""
+class Severity(StrEnum):
+    """How bad a finding is. *Danger* means that work may be lost, done twice or never done."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -14,28 +14,28 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was seen, and what to do (empty where all is fine). Names no secret."""
+    """The result of one check: what it saw, and a remedy (empty if all is fine). It contains no secret."""
 
     check: str
-    verdict: Verdict
+    verdict: Severity
     seen: str
     remedy: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """For programs."""
+        """Return the finding as `pointledger doctor --json` prints it."""
         return {"check": self.check, "verdict": self.verdict, "seen": self.seen, "remedy": self.remedy}
 
 
 def fine(check: str, seen: str) -> Finding:
-    """Nothing to do."""
-    return Finding(check, Verdict.FINE, seen)
+    """Make a finding that needs no remedy."""
+    return Finding(check, Severity.FINE, seen)
 
 
 def warning(check: str, seen: str, remedy: str) -> Finding:
-    """Somebody should look at it."""
-    return Finding(check, Verdict.WARNING, seen, remedy)
+    """Make a finding for an operator to fix soon."""
+    return Finding(check, Severity.WARNING, seen, remedy)
 
 
 def danger(check: str, seen: str, remedy: str) -> Finding:
-    """Somebody has to look at it now."""
-    return Finding(check, Verdict.DANGER, seen, remedy)
+    """Make a finding for an operator to fix now."""
+    return Finding(check, Severity.DANGER, seen, remedy)

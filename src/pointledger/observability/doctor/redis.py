@@ -1,4 +1,4 @@
-"""What is asked of Redis, and of a broker that is none."""
+"""Checks Redis and the brokers: availability, version, eviction, persistence, clock, queues and TLS."""
 
 import time
 from itertools import islice
@@ -10,20 +10,20 @@ import sqlalchemy as sa
 from kombu import Connection
 
 from pointledger.messaging.contract import lists_of_commands
-from pointledger.messaging.doorbell import rings
+from pointledger.messaging.doorbell import queued_doorbells
 from pointledger.observability.doctor import versions
 from pointledger.observability.doctor.findings import Finding, danger, fine, warning
 from pointledger.observability.doctor.postgres import skew
 from pointledger.settings import Settings
 
-_SECONDS = 2.0  # a server that takes longer counts as away
-_MOST_KEYS = 1000  # that are looked at
+_TIMEOUT_SECONDS = 2.0  # a slower server counts as away
+_MOST_KEYS = 1000  # keys to scan
 _SHOWN_KEYS = 5
-_RING_WAITS_SECONDS = 10.0  # each worker has many lanes to ring for, a quarter of a second each at most
+_LATE_RING_SECONDS = 10.0  # a worker spends up to a quarter of a second on each of many lanes
 
 
 class Server(NamedTuple):
-    """A server beside Postgres: what it is called in findings, what it is there for, and its URL."""
+    """A server other than Postgres: its name in findings, its purpose and its URL."""
 
     check: str
     purpose: str
@@ -35,7 +35,7 @@ class Server(NamedTuple):
 
 
 def servers(settings: Settings) -> list[Server]:
-    """Each server once; the first is the one for locks."""
+    """List each server once. The first is the one for locks."""
     named = [
         Server("redis", "locks and doorbells", settings.redis),
         Server("broker", "Celery", settings.broker),
@@ -45,9 +45,9 @@ def servers(settings: Settings) -> list[Server]:
 
 
 def examine(server: Server) -> list[Finding]:
-    """All that is to say of a server; one finding if it is away."""
+    """Check one server. If it is away, that is the only finding."""
     if not server.is_redis:
-        return [_answers(server)]
+        return [_connection(server)]
     try:
         with _connected(server) as connection:
             info: dict[str, Any] = dict(connection.info())
@@ -65,29 +65,31 @@ def examine(server: Server) -> list[Finding]:
 
 
 def doorbells(settings: Settings) -> list[Finding]:
-    """How long the oldest has lain in Celery's queue. Nothing, where the broker is away or no Redis."""
+    """Check the age of the oldest doorbell in Celery's queue. Empty if the broker is away or not Redis."""
     broker = Server("broker", "Celery", settings.broker)
     if not broker.is_redis:
         return []
     try:
         with _connected(broker) as connection:
-            found = rings(connection, settings)
+            found = queued_doorbells(connection, settings)
     except (client.RedisError, OSError, ValueError):
         return []
     if not found.waiting:
-        return [fine("doorbells", "none waits")]
+        return [fine("doorbells", "none pending")]
     if found.oldest_seconds is None:
-        seen = f"{found.waiting:,} messages wait, and the oldest is no doorbell"
-        return [warning("doorbells", seen, "Find out who else sends to the queue points.lanes.")]
-    seen = f"{found.waiting:,} wait, {found.oldest_seconds:.1f} s at most"
-    if found.oldest_seconds <= _RING_WAITS_SECONDS:
+        seen = f"{found.waiting:,} messages pending, and the oldest is not a doorbell"
+        return [warning("doorbells", seen, "Find the program that sends to the queue points.lanes.")]
+    seen = f"{found.waiting:,} pending, oldest {found.oldest_seconds:.1f} s"
+    if found.oldest_seconds <= _LATE_RING_SECONDS:
         return [fine("doorbells", seen)]
-    return [warning("doorbells", seen, "Start workers, or more of them: celery -A workers worker.")]
+    return [warning("doorbells", seen, "Start more workers: celery -A workers worker.")]
 
 
 def stray_commands(settings: Settings) -> list[Finding]:
-    """Lists of commands by name beside those that workers read: a client's options have put them there.
-    Nothing, where the broker is away or no Redis."""
+    """Find commands in lists that no worker reads, where a client's Celery options put them.
+
+    Empty if the broker is away or not Redis.
+    """
     broker = Server("broker", "Celery", settings.broker)
     if not broker.is_redis:
         return []
@@ -102,39 +104,41 @@ def stray_commands(settings: Settings) -> list[Finding]:
     except (client.RedisError, OSError, ValueError):
         return []
     if not strays:
-        return [fine("stray-commands", f"no messages beside the queue {queue}")]
+        return [fine("stray-commands", f"no messages outside the queue {queue}")]
     shown = ", ".join(f"{messages:,} in {key!r}" for key, messages in sorted(strays.items())[:_SHOWN_KEYS])
     return [
         warning(
             "stray-commands",
             f"messages that no worker reads: {shown}",
-            "Let their sender use Celery without a key prefix or separator of its own. What lies there goes "
-            f"on with: redis-cli LMOVE KEY {queue} RIGHT LEFT, once for each message.",
+            "Remove the key prefix and the priority separator from the sender's Celery options. "
+            f"Then run, once for each message: redis-cli LMOVE KEY {queue} RIGHT LEFT.",
         )
     ]
 
 
 def _connected(server: Server) -> client.Redis:
     return client.Redis.from_url(
-        server.url, decode_responses=True, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS
+        server.url,
+        decode_responses=True,
+        socket_timeout=_TIMEOUT_SECONDS,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
     )
 
 
 def eviction(server: Server, policy: str) -> Finding:
-    """With another policy a full Redis drops messages and says nothing: of 8,000 there were 101 left
-    (measured)."""
+    """Check the eviction policy. With any other, a full Redis kept 101 of 8,000 messages (measured)."""
     check = f"{server.check}-eviction"
     if policy != "noeviction":
         return danger(
             check,
-            f"maxmemory-policy is {policy}: when memory is short, messages vanish without an error",
-            "Set maxmemory-policy noeviction in its configuration, or give the ledger a server of its own.",
+            f"maxmemory-policy is {policy}: a full server silently drops messages",
+            "Set maxmemory-policy noeviction, or give the ledger its own server.",
         )
     return fine(check, "maxmemory-policy noeviction")
 
 
 def policy_of(server: Server) -> str | None:
-    """Its eviction policy; None if it is away or no Redis."""
+    """Return the eviction policy, or None if the server is away or not Redis."""
     if not server.is_redis:
         return None
     try:
@@ -147,21 +151,21 @@ def policy_of(server: Server) -> str | None:
 def _persistence(server: Server, info: dict[str, Any]) -> Finding:
     check = f"{server.check}-persistence"
     if "err" in (info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status")):
-        return danger(check, "its last write to the disk failed", "Look at its log and at the disk's room.")
+        return danger(check, "the last write to disk failed", "Check the server's log and free disk space.")
     if not info.get("aof_enabled"):
         return warning(
             check,
-            "appendonly is off: a restart loses events on their way and commands sent by name",
-            "Set appendonly yes. What the client has accepted stands in Postgres either way.",
+            "appendonly is off: a restart loses queued events and commands sent by name",
+            "Set appendonly yes. Accepted commands are in Postgres and are safe either way.",
         )
     return fine(check, "appendonly yes")
 
 
-def _answers(server: Server) -> Finding:
+def _connection(server: Server) -> Finding:
     try:
-        with Connection(server.url, connect_timeout=_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, timeout=_SECONDS)
-    except Exception as error:  # each transport has errors of its own
+        with Connection(server.url, connect_timeout=_TIMEOUT_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_SECONDS)
+    except Exception as error:  # each transport raises its own errors
         return _away(server, error)
     return fine(server.check, "answers")
 
@@ -170,8 +174,7 @@ def _away(server: Server, error: Exception) -> Finding:
     return danger(
         server.check,
         f"the server for {server.purpose} does not answer: {type(error).__name__}",
-        "Check that it runs and what the URL in the environment names. Commands are accepted meanwhile, and "
-        "applied when it is back.",
+        "Check that it runs, and check its URL. Commands are accepted and will be applied when it is back.",
     )
 
 
@@ -182,7 +185,7 @@ _CHECKED_MODES = ("verify-ca", "verify-full")
 
 
 def transports(settings: Settings) -> list[Finding]:
-    """Whether connections that leave the machine are encrypted, and the server is checked."""
+    """Check that connections to other machines are encrypted and verify the server."""
     found = [_postgres_transport(settings.database)]
     return found + [_transport(server) for server in servers(settings)]
 
@@ -195,7 +198,7 @@ def _postgres_transport(text: str) -> Finding:
         return fine(check, "the connection stays on this machine")
     if mode in _CHECKED_MODES:
         return fine(check, f"sslmode={mode}")
-    seen = f"sslmode={mode}: who answers is not checked, and may read along"
+    seen = f"sslmode={mode}: the server is not verified, so an attacker could read the traffic"
     return warning(check, seen, "Add ?sslmode=verify-full&sslrootcert=FILE to the URL.")
 
 
@@ -204,11 +207,11 @@ def _transport(server: Server) -> Finding:
     url = urlsplit(server.url)
     if url.scheme.startswith("unix") or (url.hostname or "") in _LOOPBACK:
         return fine(check, "the connection stays on this machine")
-    wanted = parse_qs(url.query).get("ssl_cert_reqs", ["required"])[0].lower().removeprefix("cert_")
-    if url.scheme in ("rediss", "valkeys", "amqps") and wanted == "required":
-        return fine(check, f"{url.scheme}, and the server's certificate is checked")
+    verification = parse_qs(url.query).get("ssl_cert_reqs", ["required"])[0].lower().removeprefix("cert_")
+    if url.scheme in ("rediss", "valkeys", "amqps") and verification == "required":
+        return fine(check, f"{url.scheme}, and the server's certificate is verified")
     return warning(
         check,
-        f"{url.scheme}: whoever is on the way may read and write along",
+        f"{url.scheme}: an attacker on the network could read and change the traffic",
         "Use rediss://...?ssl_cert_reqs=required&ssl_ca_certs=FILE, or amqps://.",
     )

@@ -1,4 +1,4 @@
-"""What waits, what has died, and whether anybody works."""
+"""Checks pending, failing and dead work, and whether workers, beat and relays run."""
 
 from datetime import datetime
 
@@ -11,14 +11,14 @@ from pointledger.storage.events import outbox
 from pointledger.storage.queries import health
 from pointledger.storage.queue import callbacks, job_runs
 
-_WAITS_SECONDS = 10.0  # a lost doorbell is found after two, a killed worker's lane goes on after ten
-_LATE_SECONDS = 60.0  # who waits longer than this has been forgotten
-_BEAT_SECONDS = 30.0  # beat asks every two seconds; a busy worker answers later
-_RUN_SECONDS = 3600.0  # of a nightly job, after a tenant's midnight
+_LAG_SECONDS = 10.0  # a lost doorbell costs two seconds, a killed worker ten
+_LATE_SECONDS = 60.0  # the ledger does not recover from longer waits by itself
+_BEAT_SECONDS = 30.0  # beat sends every two seconds; a busy worker receives later
+_RUN_SECONDS = 3600.0  # for a nightly job, after the tenant's midnight
 
 
 def examine(connection: sa.Connection, settings: Settings, beat_seconds: float | None) -> list[Finding]:
-    """All of it, of one moment. `beat_seconds`: when beat was last heard; None: nobody knows."""
+    """Check everything in one snapshot. `beat_seconds`: the age of the last heartbeat; None if unknown."""
     troubles = health.troubles(connection)
     return [
         _backlog(connection, settings),
@@ -28,25 +28,25 @@ def examine(connection: sa.Connection, settings: Settings, beat_seconds: float |
             "dead-commands",
             troubles.dead,
             "dead",
-            "See why: pointledger dead list. When the cause is put right: pointledger dead retry.",
+            "Run pointledger dead list. Fix the cause, then run pointledger dead retry.",
         ),
         _counted(
             "failing-commands",
             troubles.failing,
-            "fail and are tried again",
-            "Look into the workers' logs for command_failed.",
+            "failing, retried automatically",
+            "Search the workers' logs for command_failed.",
         ),
         _counted(
-            "letters",
+            "dead-letters",
             troubles.dead_letters,
-            "no commands",
-            "See them: pointledger dead letters; when the cause is put right: pointledger dead replay.",
+            "messages that are no command",
+            "Run pointledger dead-letters list. Fix the cause, then run pointledger dead-letters replay.",
         ),
         _counted(
             "paused-tenants",
             troubles.paused,
-            "paused; what is sent to them waits",
-            "Let them go on when it is time: pointledger tenant resume.",
+            "paused; their commands wait",
+            "When they may continue, run pointledger tenant resume.",
         ),
         _outbox(connection),
         _callbacks(connection),
@@ -55,40 +55,38 @@ def examine(connection: sa.Connection, settings: Settings, beat_seconds: float |
 
 
 def beat(seconds: float | None) -> Finding:
-    """When beat was last heard by a worker."""
-    remedy = "Start beat, celery -A schedules beat, and a worker that answers it."
+    """Check the age of beat's last heartbeat, which a worker records."""
+    remedy = "Start beat (celery -A schedules beat) and a worker (celery -A workers worker)."
     if seconds is None:
-        return warning("beat", "was not heard within the hour", remedy)
-    if seconds > _BEAT_SECONDS:
-        return warning("beat", f"was last heard {seconds:.0f} s ago", remedy)
-    return fine("beat", f"was last heard {seconds:.0f} s ago")
+        return warning("beat", "no heartbeat for an hour", remedy)
+    seen = f"last heartbeat {seconds:.0f} s ago"
+    return warning("beat", seen, remedy) if seconds > _BEAT_SECONDS else fine("beat", seen)
 
 
 def _backlog(connection: sa.Connection, settings: Settings) -> Finding:
-    stands = Backlog.look(connection, settings)
-    seen = (
-        f"{stands.waiting:,} wait, {stands.seconds:.0f} s at most; doors close at {settings.backlog_limit:,}"
-    )
-    if stands.is_full(settings):
+    status = Backlog.measure(connection, settings)
+    limits = f"{settings.backlog_limit:,} or {settings.backlog_seconds:.0f} s"
+    seen = f"{status.waiting:,} pending, oldest {status.seconds:.0f} s; limit {limits}"
+    if status.is_full(settings):
         return danger(
             "backlog",
-            f"{seen} or {settings.backlog_seconds:.0f} s: nothing is accepted",
-            "Start more workers and look into their logs. The doors open by themselves.",
+            f"{seen}: new commands are not accepted",
+            "Start more workers and check their logs. Acceptance resumes when the backlog shrinks.",
         )
-    if stands.waiting > settings.backlog_limit // 2:
+    if status.waiting > settings.backlog_limit // 2:
         return warning("backlog", seen, "Start more workers, or raise POINTLEDGER_BACKLOG_LIMIT.")
     return fine("backlog", seen)
 
 
 def _lag(lags: dict[int, float]) -> Finding:
     if not lags:
-        return fine("oldest-waiting", "nothing waits that may go")
+        return fine("oldest-waiting", "no command is ready to run")
     lane, seconds = max(lags.items(), key=lambda item: item[1])
-    seen = f"lane {lane} has waited {seconds:.1f} s"
-    if seconds <= _WAITS_SECONDS:
+    seen = f"a command in lane {lane} has waited {seconds:.1f} s"
+    if seconds <= _LAG_SECONDS:
         return fine("oldest-waiting", seen)
-    told = danger if seconds > _LATE_SECONDS else warning
-    return told("oldest-waiting", seen, "Check that workers run (celery -A workers worker), and beat.")
+    finding = danger if seconds > _LATE_SECONDS else warning
+    return finding("oldest-waiting", seen, "Check that workers (celery -A workers worker) and beat run.")
 
 
 def _counted(check: str, count: int, what: str, remedy: str) -> Finding:
@@ -98,13 +96,11 @@ def _counted(check: str, count: int, what: str, remedy: str) -> Finding:
 def _outbox(connection: sa.Connection) -> Finding:
     found = outbox.status(connection)
     if not found.events:
-        return fine("outbox", "nothing waits")
+        return fine("outbox", "no event is pending")
     seconds = found.oldest_seconds or 0
-    seen = f"{found.events:,} events wait, {seconds:.0f} s at most"
+    seen = f"{found.events:,} events pending, oldest {seconds:.0f} s"
     if seconds > _LATE_SECONDS:
-        return warning(
-            "outbox", seen, "Check that a relay runs (pointledger relay) and the broker of events."
-        )
+        return warning("outbox", seen, "Check that a relay (pointledger relay) and the events broker run.")
     return fine("outbox", seen)
 
 
@@ -112,18 +108,15 @@ def _callbacks(connection: sa.Connection) -> Finding:
     found = callbacks.status(connection)
     due = found.tasks + found.results
     if not due:
-        return fine("callbacks", "none is due")
+        return fine("callbacks", "none due")
     seconds = found.oldest_seconds or 0
-    seen = f"{found.tasks:,} tasks and {found.results:,} results are due, for {seconds:.0f} s at most"
+    seen = f"{found.tasks:,} tasks and {found.results:,} results due, oldest {seconds:.0f} s"
     if found.failing:
-        remedy = "See why: SELECT kind, message, error FROM callbacks WHERE error IS NOT NULL."
-        return warning("callbacks", f"{seen}; {found.failing:,} could not be sent", remedy)
+        remedy = "Read the errors: SELECT kind, message, error FROM callbacks WHERE error IS NOT NULL."
+        return warning("callbacks", f"{seen}; {found.failing:,} failed", remedy)
     if seconds > _LATE_SECONDS:
-        return warning(
-            "callbacks",
-            seen,
-            "Check that workers run, Celery's broker, and what POINTLEDGER_RESULT_URL names.",
-        )
+        remedy = "Check that workers and Celery's broker run, and check POINTLEDGER_RESULT_URL."
+        return warning("callbacks", seen, remedy)
     return fine("callbacks", seen)
 
 
@@ -131,8 +124,8 @@ def _runs(connection: sa.Connection) -> list[Finding]:
     now = job_runs.now(connection)
     late = [run for run in health.open_runs(connection) if _seconds(now, run.oldest_as_of) > _RUN_SECONDS]
     if not late:
-        return [fine("periodic-runs", "none is late")]
-    remedy = "Check that beat and workers run; full lanes come first."
+        return [fine("periodic-runs", "none late")]
+    remedy = "Check that beat and workers run. A job waits while its lanes are busy."
     return [
         warning(
             "periodic-runs", f"{run.job}: {run.open} open, since {run.oldest_as_of:%Y-%m-%d %H:%M}", remedy

@@ -1,17 +1,17 @@
-"""The audit that decides again: every command anew, in the recorded order, against what the ledger keeps.
+"""Decides every command again, in the recorded order, and compares the results with what is stored.
 
 | module | owns |
 | --- | --- |
-| `report` | what is compared, and what was found |
-| `order` | the order of application, put aside in a file |
-| `shelves`, `packing` | the state of a tenant: in memory, as far as it was used last, and in files |
-| `versions` | which configuration and rules were in force |
-| `reading` | a command and its outcome, as the domain takes them |
-| `rows` | what was decided, in the form of the rows that are kept |
-| `pieces` | commands, read in pieces, with the rows of their time |
-| `comparing`, `outcomes`, `standing` | rows against rows; outcomes; what stands in the end |
-| `tenant` | one tenant, from its first command to what stands in the end |
-| `audit` | all of them, with progress |
+| `report` | the checks, and the differences found |
+| `order` | the order of application, written to a file |
+| `state`, `pack`, `packed_lots` | a tenant's state: recently used parts in memory, the rest packed in files |
+| `records` | the recorded commands, outcomes, configurations and rules, as domain values |
+| `rows` | decisions in the form of the stored rows |
+| `chunks` | the commands in chunks, with the rows of the same period, or their digests |
+| `compare`, `outcomes` | comparison of rows, by digest first; comparison of outcomes |
+| `final_state` | comparison of the state after the last command |
+| `tenant` | the replay of one tenant |
+| `replay` | the replay of all tenants, with progress |
 
-Deciding itself is pure and elsewhere: `domain/decisions/replay.py`.
+Deciding is pure and lives in `domain/decisions/replay.py`.
 """

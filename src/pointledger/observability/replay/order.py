@@ -1,4 +1,4 @@
-"""The order of application: read once, put aside in a file, and taken from there piece by piece.
+"""Reads the order of application once, stores it in a file, and yields it in chunks.
 
 The file is a line of some sixty bytes for each command. It has no name, and is where TMPDIR says.
 """
@@ -17,14 +17,14 @@ _UNKNOWN = "-"
 
 
 class Step(NamedTuple):
-    """A command in the order, by its id. `batch` is None where its place is not known."""
+    """A command's place in the order. `batch` is None if the place is not known."""
 
     batch: str | None
     id: str
 
 
 class Order:
-    """All commands in order, tenant by tenant; `commands`: how many there are."""
+    """All commands in order, tenant by tenant. `commands` is their number."""
 
     def __init__(self, engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> None:
         self._file: IO[str] = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  (`close` closes it)
@@ -38,17 +38,17 @@ class Order:
         self._file.close()
 
     def by_tenant(self) -> Iterator[tuple[str, Iterator[Step]]]:
-        """Each tenant with its commands, which are to be taken before the next tenant."""
+        """Yield each tenant with its commands. Consume them before the next tenant."""
         lines = (line.split() for line in self._file)
         for tenant_id, theirs in groupby(lines, key=itemgetter(0)):
             yield tenant_id, (Step(None if line[1] == _UNKNOWN else line[1], line[2]) for line in theirs)
 
 
-def in_pieces(steps: Iterator[Step], most: int) -> Iterator[list[str]]:
-    """Ids of about so many commands, whole batches."""
-    piece: list[str] = []
+def in_pieces(steps: Iterator[Step], most: int) -> Iterator[list[Step]]:
+    """Yield whole batches of about `most` commands in all."""
+    piece: list[Step] = []
     for _, batch in groupby(steps, key=itemgetter(0)):
-        piece += [step.id for step in batch]
+        piece += batch
         if len(piece) >= most:
             yield piece
             piece = []

@@ -1,65 +1,68 @@
-"""An outcome that was decided against the one that is kept."""
+"""Compares a decided outcome with the stored one."""
 
 from typing import Any
 
-from pointledger.domain.commands.outcomes import STILL_WAITS, Decision, Reason
-from pointledger.observability.replay.reading import is_on_trust, told
+from pointledger.domain.commands.outcomes import Decision, Reason
+from pointledger.observability.replay.records import is_on_trust, parsed
 from pointledger.observability.replay.report import Check, ReplayReport
 from pointledger.storage.ledger.book import outcome_text
-from pointledger.storage.replay.reads import Recorded
+from pointledger.storage.replay.reads import KeptOutcome, Recorded
 
-# An event whose facts are gone is refused for one of these, by what its rules made of it.
+# An event whose facts were erased is refused for one of these, by the recorded matches.
 _BY_RULES = {Reason.NO_MATCHING_RULE.value, Reason.LIMIT_REACHED.value, Reason.FIGURE_TOO_LARGE.value}
 
 
 def compare_outcome(
-    report: ReplayReport, recorded: Recorded, decision: Decision | Exception, names: dict[str, str]
+    report: ReplayReport,
+    tenant_id: str,
+    recorded: Recorded,
+    kept: KeptOutcome,
+    decision: Decision | Exception,
+    names: dict[str, str],
 ) -> None:
-    """Reports where they differ. `names`: as in `reading.accepted`."""
+    """Report where the two differ. `names`: as in `records.accepted`.
+
+    Messages are not compared, because a later version may word them otherwise.
+    """
     if isinstance(decision, Exception):
         error = f"{type(decision).__name__}: {decision}"
-        report.add(Check.READABLE, _about(recorded), recorded.state, error)
+        report.add(Check.READABLE, _about(tenant_id, recorded), kept.state, error)
         return
     decided = outcome_text(decision)
-    if decided == (recorded.state, recorded.reason, recorded.message, recorded.data):
+    if decided == kept[1:]:
         return
-    one = _parsed(recorded.state, recorded.reason, recorded.message, recorded.data)
-    other = _parsed(*decided)
+    one, other = _without_message(*kept[1:]), _without_message(*decided)
     _forgive(recorded, names, one, other)
     if one != other:
-        report.add(Check.OUTCOME, _about(recorded), one, other)
+        report.add(Check.OUTCOME, _about(tenant_id, recorded), one, other)
 
 
-def _about(recorded: Recorded) -> dict[str, Any]:
+def _about(tenant_id: str, recorded: Recorded) -> dict[str, Any]:
     return {
-        "tenant_id": recorded.tenant_id,
+        "tenant_id": tenant_id,
         "user_id": recorded.user_id,
         "command_id": recorded.id,
         "kind": recorded.kind,
     }
 
 
-def _parsed(state: str, reason: str | None, message: str | None, data: str | None) -> dict[str, Any]:
-    return {"state": state, "reason": reason, "message": message} | (told(data) or {})
+def _without_message(
+    state: str, reason: str | None, _message: str | None, data: str | None
+) -> dict[str, Any]:
+    return {"state": state, "reason": reason} | (parsed(data) or {})
 
 
 def _forgive(
     recorded: Recorded, names: dict[str, str], kept: dict[str, Any], decided: dict[str, Any]
 ) -> None:
-    """Takes away what may differ: what an erasure has changed, and the word that something still waited."""
-    if recorded.is_erased and kept["message"] is None:
-        decided["message"] = None
+    """Remove what an erasure has changed, because it may differ."""
     if is_on_trust(recorded):
         for data in (kept, decided):
             data.pop("grants", None)
             data.pop("more_skipped", None)
         if kept["reason"] in _BY_RULES and decided["reason"] in _BY_RULES:
             decided["reason"] = kept["reason"]
-    if kept["message"] is not None and kept["message"] == f"{decided['message']}{STILL_WAITS}":
-        decided["message"] = kept["message"]
     for name, pseudonym in names.items():  # of those who are being erased, few
         account = kept.get("account")
         if isinstance(account, dict) and account.get("user_id") == name:
             account["user_id"] = pseudonym
-        if decided["message"] and pseudonym in decided["message"]:
-            decided["message"] = decided["message"].replace(pseudonym, name)

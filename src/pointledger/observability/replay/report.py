@@ -1,4 +1,4 @@
-"""What a replay compares, and what it found."""
+"""Defines what a replay compares, and reports differences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from pointledger.domain.values.json_values import plain
 
 
 class Check(Enum):
-    """What is compared, each with its id and its name in a report."""
+    """The comparisons, each with its id and its name in a report."""
 
     READABLE = "R1", "every command and every version can be read and decided"
     OUTCOME = "R2", "every command comes to the outcome that it has"
@@ -21,7 +21,7 @@ class Check(Enum):
     USAGE = "R8", "limits are used up as far as they are counted"
     WALLET = "R9", "wallets come to what they show, entry by entry"
     EXPIRY = "R10", "expiries were moved as it is on record"
-    ACT = "R11", "acts tell of what was before and after"
+    AUDIT_LOG = "R11", "audit records show the state before and after"
 
     @property
     def id(self) -> str:
@@ -34,7 +34,7 @@ class Check(Enum):
 
 @dataclass(slots=True)
 class Found:
-    """What differs under one check: how many rows in all, and the first of them."""
+    """The differences of one check: their number, and the first of them."""
 
     differences: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -62,11 +62,11 @@ class ReplayReport:
 
     @property
     def differences(self) -> int:
-        """All that differs, also what is not shown."""
+        """Return the number of all differences, also of those that are not kept."""
         return sum(found.differences for found in self.found.values())
 
     def add(self, check: Check, about: Mapping[str, Any], kept: object, decided: object) -> None:
-        """Something differs: `about` says what. Two rows of the same columns show the columns that differ."""
+        """Add a difference about `about`. Of rows with the same columns, it shows those that differ."""
         found = self.found[check]
         found.differences += 1
         if len(found.rows) < self.limit_rows:
@@ -75,7 +75,7 @@ class ReplayReport:
             found.rows.append({name: plain(value) for name, value in row.items()})
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which every door gives it."""
+        """Return the report in the form of every entry point."""
         return {
             "differences": self.differences,
             "checks": [
@@ -99,7 +99,7 @@ def _only_what_differs(kept: object, decided: object) -> tuple[object, object]:
         return kept, decided
     names = [
         name for name in kept | decided if kept.get(name, ...) != decided.get(name, ...)
-    ]  # told apart: what is missing, and what is null
+    ]  # a missing value differs from null
     return (
         {name: kept[name] for name in names if name in kept},
         {name: decided[name] for name in names if name in decided},

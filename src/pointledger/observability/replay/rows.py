@@ -1,4 +1,4 @@
-"""What was decided, in the form of the rows that are kept: the columns that are compared."""
+"""Returns decisions as rows with the compared columns."""
 
 from collections.abc import Iterator
 from operator import attrgetter
@@ -23,8 +23,9 @@ MOVES = ("entry_id", "lot_id", "kind", "amount")
 WALLET_ENTRIES = WALLET_ENTRY  # the id is the first
 WALLET_LINES = ("entry_id", "side", "currency", "amount")
 CHANGES = ("lot_id", "nth", *(name for name in CHANGE if name not in ("lot_id", "nth", "tenant_id")))
-ACTS = ("command_id", "kind", "state", "refusal", "recorded_at", "before::text", "after::text")
+AUDIT_LOG = ("command_id", "kind", "state", "refusal", "recorded_at", "before::text", "after::text")
 
+_ENTRY_ID = ENTRIES.index("id")
 _wallet_entry = attrgetter(*WALLET_ENTRIES)
 
 
@@ -32,9 +33,21 @@ def entries(book: Book) -> Iterator[Row]:
     return map(entry_line, book.entries)
 
 
+def entry_order(row: Row) -> int:
+    """Yield entries in the order of their ids."""
+    number: int = row[_ENTRY_ID].int
+    return number
+
+
 def moves(book: Book) -> Iterator[Row]:
     for move in book.moves:
         yield move.entry_id, move.lot_id, move.kind, move.amount
+
+
+def move_order(row: Row) -> tuple[int, int, str]:
+    """Yield moves in the order of entry, lot and kind."""
+    entry_id, lot_id, kind, _ = row
+    return entry_id.int, lot_id.int, kind
 
 
 def wallet_entries(book: Book) -> Iterator[Row]:

@@ -1,39 +1,43 @@
-"""One tenant, replayed: its commands are decided and compared piece by piece; then what stands in the end."""
+"""Replays one tenant: decides and compares its commands in chunks, then compares the final state."""
 
-from collections.abc import Callable, Iterator
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from pointledger.domain.commands.accepted import Accepted
-from pointledger.domain.decisions.replay import Decided, Part, decide_part
-from pointledger.domain.program.matching import Match
+from pointledger.domain.commands.outcomes import Decision
+from pointledger.domain.decisions.replay import DecidedBatch, TenantBatch, decide_batch
 from pointledger.ids import first_id_of
 from pointledger.observability.replay import rows as made
-from pointledger.observability.replay.order import Step, in_pieces
-from pointledger.observability.replay.outcomes import compare_outcome
-from pointledger.observability.replay.pieces import (
-    ACTS,
+from pointledger.observability.replay.chunks import (
     AT_ONCE,
+    AUDIT_LOG,
     CHANGES,
     ENTRIES,
+    IN_BULK,
     MOVES,
+    ROW_BY_ROW,
     WALLET_ENTRIES,
     WALLET_LINES,
     Piece,
     Reader,
-    act_row,
-    matchings,
+    audit_row,
+    in_bulk,
+    matching,
 )
-from pointledger.observability.replay.reading import Versions, accepted, is_on_trust, recorded_matches
+from pointledger.observability.replay.final_state import Standing
+from pointledger.observability.replay.order import Step, in_pieces
+from pointledger.observability.replay.outcomes import compare_outcome
+from pointledger.observability.replay.records import Versions, accepted, recorded_matches
 from pointledger.observability.replay.report import Check, ReplayReport
-from pointledger.observability.replay.shelves import Shelves
-from pointledger.observability.replay.standing import Standing
+from pointledger.observability.replay.state import Shelves
 from pointledger.storage.invariants.base import LAST_ID
 from pointledger.storage.replay import reads
-from pointledger.storage.replay.reads import Horizon, Recorded
+from pointledger.storage.replay.digests import Batch, of_outcomes
+from pointledger.storage.replay.reads import Horizon, KeptOutcome, Recorded
 
 
 class TenantReplay:
@@ -45,96 +49,132 @@ class TenantReplay:
         self._horizon = horizon
         self._report = report
         self._reader = Reader(engine, tenant_id)
-        self._matchings = matchings(report, tenant_id)
+        self._rows = {table: matching(report, tenant_id, table) for table in ROW_BY_ROW}
+        self._bulk = {table: in_bulk(report, tenant_id, table, self._reader) for table in IN_BULK}
         self._shelves = Shelves(engine, tenant_id)
         with reads.reading(engine) as connection:
             self._versions = Versions(connection, tenant_id)
             self._names = dict(reads.being_erased(connection, tenant_id))
-        for told in self._versions.unreadable:
-            report.add(Check.READABLE, {"tenant_id": tenant_id}, told, None)
+        for error in self._versions.unreadable:
+            report.add(Check.READABLE, {"tenant_id": tenant_id}, error, None)
 
     def run(self, steps: Iterator[Step], on_progress: Callable[[], None]) -> None:
-        """Decides these commands again, all of the tenant's, and compares."""
-        try:
-            for ids in in_pieces(steps, AT_ONCE):
-                self._replay(self._reader.read(ids))
-                on_progress()
+        """Decide all of the tenant's commands again, and compare the results."""
+        with closing(self._shelves):
+            with closing(self._pieces(steps)) as pieces:
+                for piece in pieces:
+                    self._replay(piece)
+                    on_progress()
             self._finish()
-        finally:
-            self._shelves.close()
+
+    def _pieces(self, steps: Iterator[Step]) -> Generator[Piece, None, None]:
+        """Yield the chunks. A thread reads the next one meanwhile, so that Postgres works in parallel."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="replay-read") as ahead:
+            next_one: Future[Piece] | None = None
+            for some in in_pieces(steps, AT_ONCE):
+                this_one, next_one = next_one, ahead.submit(self._reader.read, some)
+                if this_one:
+                    yield this_one.result()
+            if next_one:
+                yield next_one.result()
 
     def _replay(self, piece: Piece) -> None:
-        for _, recorded in groupby(piece.recorded, key=attrgetter("batch")):
-            self._decide(list(recorded))
-        for table, matching in self._matchings.items():
-            matching.kept(piece.kept[table])
-            matching.meet()
+        for batch, recorded in piece.batches:
+            self._decide(batch, recorded, piece.outcomes)
+            self._report.commands += len(recorded)
+        for table, found in self._rows.items():
+            found.kept(piece.rows[table])
+            found.meet()
+        for table, bulk in self._bulk.items():
+            bulk.kept(piece.digests[table])
+            bulk.meet()
         with reads.reading(self._engine) as connection:
             self._shelves.lots.compare(connection)
-        self._report.commands += len(piece.recorded)
 
-    def _decide(self, recorded: list[Recorded]) -> None:
-        """One batch's part, as it was decided the first time."""
-        commands: list[Accepted] = []
-        read: list[Recorded] = []
-        wanted: dict[UUID, list[Match]] = {}
-        for each in recorded:
-            try:
-                commands.append(accepted(each, self._names))
-            except Exception as error:
-                compare_outcome(self._report, each, error, self._names)
-                continue
-            read.append(each)
-            if is_on_trust(each):
-                wanted[each.id] = recorded_matches(each, self._versions)
-        first = recorded[0]
-        part = Part(
+    def _decide(self, batch: Batch, recorded: list[Recorded], outcomes: dict[UUID, KeptOutcome]) -> None:
+        """Decide the tenant's part of a batch as it was decided the first time."""
+        commands, errors = self._commands(recorded)
+        wanted = {
+            each.id: recorded_matches(outcomes[each.id], self._versions)
+            for each in recorded
+            if outcomes and each.id in outcomes and each.id not in errors
+        }
+        part = TenantBatch(
             self._tenant_id,
-            first.batch,
-            first.applied_at,
-            self._versions.tenant(first.tenant_version),
-            self._versions.rules(first.rule_versions),
+            batch.number,
+            batch.applied_at,
+            self._versions.tenant(batch.tenant_version),
+            self._versions.rules(batch.rule_versions),
             commands,
             wanted,
         )
-        decided = decide_part(self._shelves.state, part)
+        decided = decide_batch(self._shelves.state, part)
         self._report.on_trust += len(wanted)
-        self._take(decided, read)
-        for each, decision in zip(read, decided.made, strict=True):
-            compare_outcome(self._report, each, decision, self._names)
+        self._take(decided, recorded)
+        decisions = iter(decided.made)
+        results = [errors[each.id] if each.id in errors else next(decisions) for each in recorded]
+        self._compare_outcomes(batch, recorded, results)
 
-    def _take(self, decided: Decided, recorded: list[Recorded]) -> None:
-        """Awaits the rows that the part has written."""
-        book, matchings = decided.book, self._matchings
+    def _commands(self, recorded: list[Recorded]) -> tuple[list[Accepted], dict[UUID, Exception]]:
+        """Return the commands, and the errors of those that cannot be read."""
+        commands: list[Accepted] = []
+        errors: dict[UUID, Exception] = {}
+        for each in recorded:
+            try:
+                commands.append(accepted(self._tenant_id, each, self._names))
+            except Exception as error:
+                errors[each.id] = error
+        return commands, errors
+
+    def _compare_outcomes(
+        self, batch: Batch, recorded: list[Recorded], made: list[Decision | Exception]
+    ) -> None:
+        """Compare the outcomes of a batch by their digest, and one by one only if that differs."""
+        if of_outcomes(made) == batch.outcomes:
+            return
+        with reads.reading(self._engine) as connection:
+            kept = reads.outcomes(connection, [each.id for each in recorded])
+        for each, decision in zip(recorded, made, strict=True):
+            compare_outcome(self._report, self._tenant_id, each, kept[each.id], decision, self._names)
+
+    def _take(self, decided: DecidedBatch, recorded: list[Recorded]) -> None:
+        """Add the decided rows of the part."""
+        book, found = decided.book, self._rows
         if book.entries:
             self._report.entries += len(book.entries)
-            matchings[ENTRIES].decided(made.entries(book))
+            self._bulk[ENTRIES].decided(book.milliseconds, made.entries(book))
         if book.moves:
-            matchings[MOVES].decided(made.moves(book))
+            self._bulk[MOVES].decided(book.milliseconds, made.moves(book))
         if book.wallets.entries:
-            matchings[WALLET_ENTRIES].decided(made.wallet_entries(book))
-            matchings[WALLET_LINES].decided(made.wallet_lines(book))
+            found[WALLET_ENTRIES].decided(made.wallet_entries(book))
+            found[WALLET_LINES].decided(made.wallet_lines(book))
         if book.expiry_changes:
-            matchings[CHANGES].decided(made.expiry_changes(book))
-        if decided.acts:
+            found[CHANGES].decided(made.expiry_changes(book))
+        if decided.audit_records:
             kinds = {each.id: each.kind or "" for each in recorded}
-            matchings[ACTS].decided(act_row(act, kinds[act.command_id]) for act in decided.acts)
+            found[AUDIT_LOG].decided(
+                audit_row(audit_record, kinds[audit_record.command_id])
+                for audit_record in decided.audit_records
+            )
 
     def _finish(self) -> None:
-        """What is left over, and what stands."""
+        """Compare the remaining rows, and the final state."""
         is_quiet = reads.horizon(self._engine).batch == self._horizon.batch
         to = LAST_ID if is_quiet else first_id_of(self._horizon.moment)
-        for table, kept in self._reader.rest(to).items():
-            self._matchings[table].kept(kept)
-        for table, matching in self._matchings.items():
-            unexpected, missing = matching.left_over()
+        rows, digests = self._reader.rest(to)
+        for table, kept in rows.items():
+            self._rows[table].kept(kept)
+        for table, found in digests.items():
+            self._bulk[table].kept(found)
+        for table, matched in (self._rows | self._bulk).items():
+            unexpected, missing = matched.left_over()
             entry = table.columns.index(table.id_column) if table.id_column else 0
             later = self._later([row[entry] for row in unexpected]) if unexpected else set()
             for row in unexpected:
                 if row[entry] not in later:
-                    matching.differ(row, None)
+                    matched.differ(row, None)
             for row in missing:
-                matching.differ(None, row)
+                matched.differ(None, row)
         self._compare_what_stands()
 
     def _later(self, ids: list[UUID]) -> set[UUID]:

@@ -1,9 +1,9 @@
-"""The outbox: what others are to hear, written in the transaction of the effects, sent by relays.
+"""The outbox: events that a batch writes in its own transaction and relays send later.
 
-Plain earning must not pay for it, so a batch writes one row per tenant and slot that names its entries; the
-relay looks them up when it sends. A slot is a slice of the users. Its order is the order of `seq`, which is
-drawn while the accounts are locked: so of two rows about one user the one that was committed first comes
-first, and whoever sees the second sees the first.
+Plain earning must not pay for it, so a batch writes one row per tenant and slot with the ids of its entries.
+The relay reads the entries when it sends. A slot is a slice of the users, in the order of `seq`. A batch
+draws `seq` while it has locked the accounts. So of two rows about one user, the first committed comes first,
+and a relay that sees the second one sees the first.
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ from pointledger.ids import show_id
 from pointledger.storage.copy import copy
 from pointledger.storage.database import rows, run
 
-SLOTS = 64  # four for each lane by default: a batch writes as many rows, and several relays find work
-KEPT_DAYS = 2  # what has been sent, for the audit to look at
+SLOTS = 64  # four per lane by default: this bounds the rows of a batch, and leaves several relays work
+KEPT_DAYS = 2  # of sent rows, which `verify` checks
 _ENTRIES_PER_ROW = 1000  # bounds what a relay holds in memory at once
 _PRUNED_AT_ONCE = 1000
 
@@ -37,7 +37,7 @@ _COLUMNS = ("slot", "tenant_id", "recorded_at", "entry_ids", "type", "event_id",
 
 
 class OutboxRow(NamedTuple):
-    """A row that is to be written; `entry_ids` grows while neighbours are found."""
+    """A new row; `entry_ids` grows while consecutive entries join it."""
 
     slot: int
     tenant_id: str
@@ -49,27 +49,26 @@ class OutboxRow(NamedTuple):
     data: str | None = None
 
 
-@lru_cache(maxsize=100_000)  # users that a worker meets again; a hash costs as much as an entry's row
+@lru_cache(maxsize=100_000)  # a worker sees the same users again, and a hash costs as much as an entry's row
 def slot_of(tenant_id: str, user_id: str) -> int:
-    """The slot in which a user's events are in order, the same on every machine."""
+    """Return the slot that keeps a user's events in order, the same on every machine."""
     return lane_of(tenant_id, user_id, SLOTS)
 
 
 def save_events(connection: sa.Connection, book: Book) -> None:
-    """Writes what tenants who want events are to hear of the book. The accounts are locked."""
+    """Write the book's events for the tenants that request them. The caller has locked the accounts."""
     wanted = {tenant.tenant_id: tenant.wanted_events for tenant in book.tenants.values()}
     if any(wanted.values()):
         write(connection, _rows_of(book, wanted))
 
 
 def write(connection: sa.Connection, lines: Iterable[OutboxRow]) -> None:
-    """Puts rows at the end of their slots, in this order."""
+    """Append rows to their slots, in this order."""
     copy(connection, "outbox", _COLUMNS, list(lines))
 
 
 def _rows_of(book: Book, wanted: dict[str, frozenset[str]]) -> list[OutboxRow]:
-    """In the order in which things happened; of one tenant and slot, entries without anything in between
-    share a row."""
+    """Return the rows in the order of events; consecutive entries of a tenant and slot share a row."""
     slots = {
         account.id: slot_of(*key)
         for key, account in book.accounts.items()
@@ -107,13 +106,13 @@ def _add_status(
     change: StatusChange,
     wanted: dict[str, frozenset[str]],
 ) -> None:
-    """What comes after it stands in a later row."""
+    """Add a row for a change of status, so that later entries of its slot start a new row."""
     tenant_id = change.key[0]
     if STATUS_CHANGED not in wanted[tenant_id]:
         return
     slot = slot_of(*change.key)
     latest.pop((tenant_id, slot), None)
-    told = {"status_before": change.status_before, "status": change.status, "seq": change.seq}
+    data = {"status_before": change.status_before, "status": change.status, "seq": change.seq}
     found.append(
         OutboxRow(
             slot,
@@ -122,7 +121,7 @@ def _add_status(
             type=STATUS_CHANGED,
             event_id=change.command_id,
             account_id=change.account_id,
-            data=orjson.dumps(told).decode(),
+            data=orjson.dumps(data).decode(),
         )
     )
 
@@ -130,8 +129,8 @@ def _add_status(
 # -------------------------------------------------------------------------------------------- sending
 
 
-class Waiting(NamedTuple):
-    """A row that waits to be sent, and how many events it has."""
+class UnsentRow(NamedTuple):
+    """A row that is not sent yet, and its number of events."""
 
     seq: int
     events: int
@@ -144,26 +143,28 @@ ORDER BY slot <= %(after)s, slot LIMIT 1 FOR UPDATE SKIP LOCKED"""
 
 
 def take_slot(connection: sa.Connection, after: int) -> int | None:
-    """A slot in which something waits and which nobody else sends for: the next after that one, in a circle.
-    It is ours until the transaction ends."""
+    """Lock the next slot after `after`, in a circle, that has unsent rows and no other relay.
+
+    The lock lasts until the transaction ends.
+    """
     found = rows(connection, _TAKE_SLOT, after=after)
     return found[0][0] if found else None
 
 
-_WAITING = """
+_UNSENT = """
 SELECT seq, coalesce(cardinality(entry_ids), 1) FROM outbox
 WHERE slot = %(slot)s AND sent_at IS NULL ORDER BY seq LIMIT %(most)s"""
 
 
-def waiting(connection: sa.Connection, slot: int, most_events: int) -> list[Waiting]:
-    """The slot's next rows, in order: as many as have so many events, and one at least."""
-    found: list[Waiting] = []
+def unsent(connection: sa.Connection, slot: int, most_events: int) -> list[UnsentRow]:
+    """Return the slot's next rows in order, with at most so many events, but at least one row."""
+    found: list[UnsentRow] = []
     events = 0
-    for row in rows(connection, _WAITING, slot=slot, most=most_events):
+    for row in rows(connection, _UNSENT, slot=slot, most=most_events):
         events += row[1]
         if found and events > most_events:
             break
-        found.append(Waiting(*row))
+        found.append(UnsentRow(*row))
     return found
 
 
@@ -179,8 +180,8 @@ JOIN outbox o ON o.seq = wanted.seq
 LEFT JOIN LATERAL unnest(o.entry_ids) WITH ORDINALITY AS named (id, ordinal) ON true
 LEFT JOIN entries e ON e.tenant_id = o.tenant_id AND e.id = named.id
 LEFT JOIN accounts a ON a.tenant_id = o.tenant_id AND a.id = coalesce(e.account_id, o.account_id)
--- one by one: left to itself Postgres may read the whole journal for a thousand commands; the id of a status
--- that has changed is its command's
+-- one by one, because Postgres may otherwise read the whole journal for a thousand commands; the event id of
+-- a status change is its command's id
 LEFT JOIN LATERAL (
     SELECT extensions ->> 'traceparent' AS traceparent FROM journal
     WHERE journal.id = coalesce(e.command_id, o.event_id) OFFSET 0) j ON true
@@ -195,7 +196,7 @@ _IDS = ("id", "related_id", "rule_id", "command_id")
 
 
 def events(connection: sa.Connection, seqs: list[int]) -> list[Event]:
-    """What the rows tell, in order."""
+    """Return the events of these rows, in order."""
     return [_event(row) for row in rows(connection, _EVENTS, seqs=seqs)]
 
 
@@ -207,16 +208,16 @@ def _event(row: Any) -> Event:
     if row.event_id is not None:
         data |= row.data
         return Event(row.event_id, row.event_type, row.tenant_id, row.user_id, row.recorded_at, data, trace)
-    assert row.id is not None, "an outbox row names entries that are there"
-    told = {name: getattr(row, name) for name in _ENTRY_FIELDS if getattr(row, name) is not None}
-    entry = {name: show_id(value) if name in _IDS else value for name, value in told.items()}
+    assert row.id is not None, "an outbox row names entries that exist"
+    fields = {name: getattr(row, name) for name in _ENTRY_FIELDS if getattr(row, name) is not None}
+    entry = {name: show_id(value) if name in _IDS else value for name, value in fields.items()}
     data |= {"seq": row.seq, "transaction": entry}
     event_type = EVENT_OF_ENTRY[row.type, row.subtype]
     return Event(row.id, event_type, row.tenant_id, row.user_id, row.created_at, data, trace)
 
 
 def mark_sent(connection: sa.Connection, seqs: list[int]) -> None:
-    """They are at the broker."""
+    """Mark rows as sent, because the broker has confirmed them."""
     run(
         connection,
         "UPDATE outbox SET sent_at = clock_timestamp() WHERE seq = ANY(%(seqs)s::int8[])",
@@ -231,7 +232,7 @@ DELETE FROM outbox WHERE seq IN (
 
 
 def prune(connection: sa.Connection) -> int:
-    """Forgets some of what was sent long ago; how many rows."""
+    """Delete some rows that were sent long ago, and return their number."""
     return run(connection, _PRUNE, days=KEPT_DAYS, most=_PRUNED_AT_ONCE)
 
 
@@ -243,7 +244,7 @@ FROM outbox WHERE sent_at IS NULL"""
 
 
 class OutboxStatus(NamedTuple):
-    """What waits to be sent: rows, events, slots, and for how long the oldest has (None: nothing waits)."""
+    """The unsent rows, their events and slots, and the age of the oldest row; None if there are none."""
 
     rows: int
     events: int
@@ -252,5 +253,5 @@ class OutboxStatus(NamedTuple):
 
 
 def status(connection: sa.Connection) -> OutboxStatus:
-    """How far the relays are behind."""
+    """Return how far the relays are behind."""
     return OutboxStatus(*rows(connection, _STATUS)[0])

@@ -1,4 +1,4 @@
-"""What is told to others that no command has brought about: points that expire soon, a day that has ended."""
+"""Writes outbox events that no command causes: points that expire soon, and daily windows that closed."""
 
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.events.outgoing import EXPIRY_THRESHOLDS, notice_id
+from pointledger.domain.events.outgoing import EXPIRY_THRESHOLDS, reminder_id
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.json_values import write_json
 from pointledger.ids import show_id
@@ -16,11 +16,11 @@ from pointledger.storage.events.outbox import slot_of
 
 EXPIRING_SOON = "points.expiring_soon"
 WINDOW_CLOSED = "limit.window_closed"
-_LOTS = 1_000  # that one notice lists; its sums count all
+_LOTS = 1_000  # that one reminder lists; its sums count all
 
 
-class Notice(NamedTuple):
-    """One row of the outbox; `account_id` where it is about an account."""
+class Reminder(NamedTuple):
+    """A row of the outbox; `account_id` is None if it does not concern an account."""
 
     slot: int
     tenant_id: str
@@ -35,42 +35,42 @@ INSERT INTO outbox (slot, tenant_id, recorded_at, type, event_id, account_id, da
 SELECT slot, tenant_id, clock_timestamp(), type, event_id, account_id, data::json
 FROM unnest(%(slots)s::int2[], %(tenants)s::text[], %(types)s::text[], %(ids)s::uuid[], %(accounts)s::uuid[],
             %(data)s::text[])
-     WITH ORDINALITY AS notice (slot, tenant_id, type, event_id, account_id, data, place)
+     WITH ORDINALITY AS new (slot, tenant_id, type, event_id, account_id, data, place)
 ORDER BY place ON CONFLICT DO NOTHING"""
 
 
-def _write(connection: sa.Connection, notices: list[Notice]) -> int:
-    """Puts those into the outbox that are not there yet; how many."""
+def _write(connection: sa.Connection, reminders: list[Reminder]) -> int:
+    """Put those into the outbox that are not in it yet, and return their number."""
     return run(
         connection,
         _WRITE,
-        slots=[notice.slot for notice in notices],
-        tenants=[notice.tenant_id for notice in notices],
-        types=[notice.type for notice in notices],
-        ids=[notice.event_id for notice in notices],
-        accounts=[notice.account_id for notice in notices],
-        data=[notice.data for notice in notices],
+        slots=[reminder.slot for reminder in reminders],
+        tenants=[reminder.tenant_id for reminder in reminders],
+        types=[reminder.type for reminder in reminders],
+        ids=[reminder.event_id for reminder in reminders],
+        accounts=[reminder.account_id for reminder in reminders],
+        data=[reminder.data for reminder in reminders],
     )
 
 
 _CLOSED = "SELECT users, points FROM closed_windows WHERE tenant_id = %(tenant)s AND local_date = %(day)s"
 
 
-def tell_window_closed(connection: sa.Connection, tenant: Tenant, day: date) -> None:
-    """That the tenant's daily windows of a day have been closed."""
+def write_window_closed(connection: sa.Connection, tenant: Tenant, day: date) -> None:
+    """Write the event that the tenant's daily windows of a day are closed."""
     if WINDOW_CLOSED not in tenant.wanted_events:
         return
     users, points = rows(connection, _CLOSED, tenant=tenant.tenant_id, day=day)[0]
-    event_id = notice_id(tenant.tenant_id, WINDOW_CLOSED, day, tenant.day_starts_at(day))
-    told = {"period": "day", "local_date": day.isoformat(), "users": users, "points": int(points)}
-    data = write_json(told).decode()
+    event_id = reminder_id(tenant.tenant_id, WINDOW_CLOSED, day, tenant.day_starts_at(day))
+    totals = {"period": "day", "local_date": day.isoformat(), "users": users, "points": int(points)}
+    data = write_json(totals).decode()
     slot = slot_of(tenant.tenant_id, "")
-    _write(connection, [Notice(slot, tenant.tenant_id, WINDOW_CLOSED, event_id, None, data)])
+    _write(connection, [Reminder(slot, tenant.tenant_id, WINDOW_CLOSED, event_id, None, data)])
 
 
 # --------------------------------------------------------------------------------------- expiring soon
 
-# When a lot's points go: not before a notice that was given is over.
+# A lot's points expire no earlier than the end of a notice period.
 _ENDS_AT = "greatest(l.expires_at, a.expires_not_before, %(not_before)s::timestamptz)"
 
 _IN_A_WINDOW = f"""
@@ -78,13 +78,13 @@ SELECT FROM lots l, unnest(%(from)s::timestamptz[], %(until)s::timestamptz[]) AS
 WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
   AND {_ENDS_AT} > greatest(span.starts, clock_timestamp()) AND {_ENDS_AT} <= span.ends"""
 
-# Locked in the order of all, and against change: what is told next is so until the notice is committed, and
-# comes behind what was committed before.
-_CONCERNED = f"""
+# It locks accounts in the common order. So the reminder stays true until its commit, and follows the events
+# that were committed before.
+_AFFECTED = f"""
 SELECT a.user_id, a.id FROM accounts a
 WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s AND a.status <> 'closed'
   AND NOT a.expiry_exempt AND a.next_expiry_at <= %(horizon)s AND EXISTS ({_IN_A_WINDOW})
-ORDER BY a.user_id LIMIT %(limit)s FOR SHARE OF a"""  # noqa: S608  (ours)
+ORDER BY a.user_id LIMIT %(limit)s FOR SHARE OF a"""  # noqa: S608  (constants only)
 
 _EXPIRING = f"""
 SELECT a.id AS account_id, a.user_id, a.version, span.days, lot.*
@@ -99,16 +99,16 @@ CROSS JOIN LATERAL (
     WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
       AND {_ENDS_AT} > greatest(span.starts, clock_timestamp()) AND {_ENDS_AT} <= span.ends
     ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s) AS lot
-ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.earned_at, lot.seq, lot.place"""  # noqa: S608  (ours)
+ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.earned_at, lot.seq, lot.place"""  # noqa: S608  (constants only)
 
 
-def tell_expiring(
+def write_expiring(
     connection: sa.Connection, tenant: Tenant, day: date, after: str, limit: int
 ) -> tuple[list[str], int]:
-    """Tells of lots that have come within a threshold with this local day, a notice per user and threshold.
+    """Write a reminder per user and threshold for lots that come within a threshold on this local day.
 
-    A page of the users whom it concerns, those after `after`, and how many notices are new. A lot is in one
-    day's window of each threshold, so it is told of once per threshold, if anything of it is left by then.
+    Return a page of the affected users after `after`, and the number of new reminders. A lot is in one day's
+    window of each threshold. So users get one reminder per threshold, if points of the lot are left by then.
     """
     spans = [_span(tenant, day, days) for days in EXPIRY_THRESHOLDS]
     within = {
@@ -118,14 +118,14 @@ def tell_expiring(
     }
     found = rows(
         connection,
-        _CONCERNED,
+        _AFFECTED,
         tenant=tenant.tenant_id,
         after=after,
         horizon=max(span[1] for span in spans),
         limit=limit,
         **within,
     )
-    # A statement of its own: it sees what those have committed whose locks were waited for.
+    # A separate statement, so it sees what the transactions that held the locks have committed.
     lots = rows(
         connection,
         _EXPIRING,
@@ -135,25 +135,25 @@ def tell_expiring(
         most=_LOTS,
         **within,
     )
-    return [row.user_id for row in found], _write(connection, _notices(tenant, day, lots))
+    return [row.user_id for row in found], _write(connection, _reminders(tenant, day, lots))
 
 
 def _span(tenant: Tenant, day: date, days: int) -> tuple[datetime, datetime]:
-    """The expiries that come within so many days with the beginning of this one, and not before."""
+    """Return the span of expiries that come within so many days on this day, and not earlier."""
     return (
         tenant.day_starts_at(day + timedelta(days=days - 1)),
         tenant.day_starts_at(day + timedelta(days=days)),
     )
 
 
-def _notices(tenant: Tenant, day: date, lots: list[sa.Row[tuple[object, ...]]]) -> list[Notice]:
+def _reminders(tenant: Tenant, day: date, lots: list[sa.Row[tuple[object, ...]]]) -> list[Reminder]:
     found: dict[tuple[UUID, int], list[sa.Row[tuple[object, ...]]]] = {}
     for lot in lots:
         found.setdefault((lot.account_id, lot.days), []).append(lot)
-    notices = []
+    reminders = []
     for (account_id, days), theirs in found.items():
         first = theirs[0]
-        told = {
+        content = {
             "threshold_days": days,
             "until": first.ends,
             "points": first.points_in_all,
@@ -165,8 +165,8 @@ def _notices(tenant: Tenant, day: date, lots: list[sa.Row[tuple[object, ...]]]) 
             ],
         }
         about = f"{EXPIRING_SOON}/{account_id}/{days}"
-        event_id = notice_id(tenant.tenant_id, about, day, tenant.day_starts_at(day))
-        data = orjson.dumps(told, option=orjson.OPT_UTC_Z).decode()
+        event_id = reminder_id(tenant.tenant_id, about, day, tenant.day_starts_at(day))
+        data = orjson.dumps(content, option=orjson.OPT_UTC_Z).decode()
         slot = slot_of(tenant.tenant_id, first.user_id)
-        notices.append(Notice(slot, tenant.tenant_id, EXPIRING_SOON, event_id, account_id, data))
-    return notices
+        reminders.append(Reminder(slot, tenant.tenant_id, EXPIRING_SOON, event_id, account_id, data))
+    return reminders

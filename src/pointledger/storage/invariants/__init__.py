@@ -1,1 +1,1 @@
-"""The queries that must find nothing."""
+"""Queries that find violations of the ledger's invariants. In a correct ledger they find nothing."""

@@ -1,10 +1,10 @@
-"""What must be true of accounts and their entries.
+"""Invariants of accounts and their entries.
 
-The chunks run over (tenant, account id), which is how entries and active lots are indexed too: a chunk's
-entries are one range, with those that belong to no account.
+Chunks go by (tenant, account id), the order in which entries and active lots are indexed too. So a chunk's
+entries are one range, which includes entries without an account.
 """
 
-# ruff: noqa: S608  (what is put into these queries is names of ours)
+# ruff: noqa: S608  (constants only)
 
 from pointledger.domain.ledger.account import MAX_BALANCE
 from pointledger.domain.ledger.entry import TAKEN, TOTALS
@@ -25,7 +25,7 @@ from pointledger.storage.invariants.limits import LIMITS
 from pointledger.storage.invariants.lots import LOTS_OF_ACCOUNTS
 from pointledger.storage.invariants.outbox import EVENTS_OF_ACCOUNTS
 
-_ENTRIES_AT_ONCE = 50_000  # of one chunk's accounts together: under a second of work
+_ENTRIES_AT_ONCE = 50_000  # of a chunk's accounts together: under a second of work
 
 
 _END = f"""
@@ -42,7 +42,7 @@ ORDER BY tenant_id DESC, id DESC LIMIT 1"""
 
 _CONSERVED = Invariant(
     "I1a",
-    "what an account has is what came less what went",
+    "an account's points are the points received minus the points given",
     f"""
     SELECT tenant_id, user_id, has, came_less_went FROM accounts a
     CROSS JOIN LATERAL (SELECT
@@ -56,7 +56,7 @@ _CONSERVED = Invariant(
 
 _WORTH = Invariant(
     "I1b",
-    "an entry changes what its account has by its amount, in the direction of its type",
+    "an entry changes its account's points by its amount, in the direction of its type",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, change FROM entries e
     CROSS JOIN LATERAL (
@@ -88,7 +88,7 @@ _SUMS = Invariant(
 
 _CHAIN = Invariant(
     "I3a",
-    "entries are numbered from 1 without gaps, each begins where the one before ended, none is older",
+    "entries are numbered from 1 without gaps, and each begins where the one before ended and is not older",
     f"""
     SELECT tenant_id, account_id, seq, id, seq_before, began_at, ended_at FROM (
         SELECT e.tenant_id, e.account_id, e.seq, e.id, e.created_at,
@@ -107,7 +107,7 @@ _CHAIN = Invariant(
 
 _LAST = Invariant(
     "I3b",
-    "an account stands where its last entry left it, and its version is that entry's number",
+    "an account has the balances of its last entry, and its version is that entry's number",
     f"""
     SELECT a.tenant_id, a.user_id, a.version, last.seq, a.balance, last.balance_after
     FROM accounts a LEFT JOIN LATERAL (
@@ -122,7 +122,7 @@ _LAST = Invariant(
 
 _CLOCK = Invariant(
     "I3c",
-    "an account's clock is not behind what has happened on it",
+    "an account's clock is not behind its entries",
     f"""
     SELECT a.tenant_id, a.user_id, a.as_of, latest FROM accounts a
     CROSS JOIN LATERAL (SELECT max(e.occurred_at) AS latest FROM entries e
@@ -133,7 +133,7 @@ _CLOCK = Invariant(
 
 _BOUNDS = Invariant(
     "I6a",
-    "what an account has lies between 0 and the largest amount, and debt is repaid before points are held",
+    "an account's balances lie between 0 and the largest amount, and an account in debt has no balance",
     f"""
     SELECT tenant_id, user_id, balance, frozen_balance, pending_balance, debt FROM accounts a
     WHERE {ACCOUNTS_HERE} AND NOT (
@@ -150,13 +150,13 @@ _TOTAL_COLUMNS = (
 
 
 def _sum_of(total: str) -> str:
-    """The amounts of the entries that add to it; of a kind that goes either way, those in its direction."""
+    """Return the sum of the entries that add to the total; of a two-way kind, those in its direction."""
     either_way = "e.delta + e.delta_frozen + e.delta_pending - e.delta_debt"
     kinds = [(kind, "") for kind, name in TOTALS.items() if name == total and kind not in TAKEN]
     kinds += [(kind, f"AND {either_way} > 0") for kind in TAKEN if TOTALS[kind] == total]
     kinds += [(kind, f"AND {either_way} < 0") for kind, name in TAKEN.items() if name == total]
     if not kinds:
-        return "0::numeric"  # nothing adds to it yet
+        return "0::numeric"  # no kind adds to it
     which = " OR ".join(f"((e.type, e.subtype) = {kind} {direction})" for kind, direction in kinds)
     return f"coalesce(sum(e.amount) FILTER (WHERE {which}), 0)"
 
@@ -179,7 +179,7 @@ _TOTALS = Invariant(
 
 _LEGS = Invariant(
     "I7a",
-    "a transfer has two legs: opposite, of one command and tenant, on two accounts, each naming the other",
+    "a transfer has two opposite legs of one command and tenant, on two accounts, each naming the other",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.id, e.command_id, e.related_id FROM entries e
     LEFT JOIN entries o ON o.tenant_id = e.tenant_id AND o.id = e.related_id
@@ -189,10 +189,10 @@ _LEGS = Invariant(
         OR o.subtype <> CASE e.subtype WHEN 'transfer_in' THEN 'transfer_out' ELSE 'transfer_in' END)""",
 )
 
-# Asked of the entry that is reversed: its reversals stand on the same account.
+# It starts from the reversed entry, because the reversals are on the same account.
 _NO_MORE = Invariant(
     "I21a",
-    "the reversals of an entry together amount to no more than it",
+    "the reversals of an entry do not exceed its amount",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, undone FROM entries e
     CROSS JOIN LATERAL (
@@ -203,9 +203,9 @@ _NO_MORE = Invariant(
 )
 
 
-_OWN = Invariant(
+_REVERSED = Invariant(
     "I21b",
-    "a refund is of a spend, and a clawback of earned points, on the same account",
+    "a refund reverses a spend, and a clawback reverses earned points, on the same account",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.subtype, e.related_id, o.type, o.subtype AS reversed_subtype
     FROM entries e LEFT JOIN entries o ON o.tenant_id = e.tenant_id AND o.id = e.related_id
@@ -217,9 +217,9 @@ _OWN = Invariant(
 )
 
 
-_TO_THE_VERY_LOTS = Invariant(
+_RETURNED = Invariant(
     "I21c",
-    "no lot gets more back from the refunds of a spend than it paid",
+    "refunds of a spend return to each lot no more than it paid",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, m.lot_id, m.amount, returned FROM entries e
     JOIN lot_moves m ON m.tenant_id = e.tenant_id AND m.entry_id = e.id AND m.kind IN ('restore', 'renew')
@@ -235,7 +235,7 @@ _TO_THE_VERY_LOTS = Invariant(
 )
 
 
-REVERSALS = (_NO_MORE, _OWN, _TO_THE_VERY_LOTS)
+REVERSALS = (_NO_MORE, _REVERSED, _RETURNED)
 
 
 ACCOUNTS = Walk(

@@ -1,9 +1,9 @@
-"""Queries that must find nothing, and how they are asked of a ledger at work.
+"""Runs the invariants' queries on a ledger in use.
 
-A table is walked by its key, chunk after chunk, each in a REPEATABLE READ, READ ONLY snapshot of its own:
-what one chunk's queries compare is of one moment, nobody waits for them, and no snapshot grows so old that
-dead index entries of `pending` pile up behind it. Every query names the chunk's bounds for each table that
-it begins at and reaches all else by index, so that a chunk costs the same in a large ledger as in a small.
+A walk reads a table by its key in chunks, each in its own REPEATABLE READ, READ ONLY snapshot. So the queries
+of a chunk compare one moment and block no worker. No snapshot gets so old that dead index entries of
+`pending` pile up. Every query bounds the tables that it starts from by the chunk, and reaches the others by
+index. So a chunk costs the same in a large ledger as in a small one.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pointledger.storage.database import rows, run
 BEFORE_ANY_TENANT, AFTER_ANY_TENANT = "", "~"  # their ids begin with a letter or a digit
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
-_STATEMENT_TIMEOUT_MS = 600_000  # one account with ten million entries; anything else takes a second
+_STATEMENT_TIMEOUT_MS = 600_000  # enough for an account with ten million entries; others take a second
 _RANDOM_BITS = (1 << 80) - 1  # of an id, below its millisecond
 
 Key = tuple[Any, ...]
@@ -27,7 +27,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A fact, and the query for the rows that belie it."""
+    """A statement that must be true, and the query for the rows that violate it."""
 
     id: str
     name: str
@@ -36,10 +36,10 @@ class Invariant:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A table in the order of a unique key, and what must be true of its rows and of what hangs on them.
+    """A table in the order of a unique key, with the invariants of its rows and of rows that refer to them.
 
-    `first` and `last` lie outside all keys. `end` overrides where a chunk ends. `whole_milliseconds`: what
-    was made in one millisecond, and so all that one batch has made, stays in one chunk.
+    `first` and `last` lie outside all keys. `end` overrides the query for a chunk's end. With
+    `whole_milliseconds`, rows of one millisecond, and so of one batch, stay in one chunk.
     """
 
     table: str
@@ -54,36 +54,36 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The keys above `after`, up to and including `to`."""
+    """The keys above `after`, up to `to` inclusive."""
 
     after: Key
     to: Key
 
     def as_values(self) -> dict[str, Any]:
-        """The bounds under the names that `within` uses."""
+        """Return the bounds under the names that `within` uses."""
         bounds = {"after": self.after, "to": self.to}
         return {f"{name}_{index}": part for name, key in bounds.items() for index, part in enumerate(key)}
 
 
 @dataclass(frozen=True, slots=True)
-class Offences:
-    """The rows that belie an invariant in one chunk: how many, and the first of them."""
+class Violations:
+    """The number of rows that violate an invariant in one chunk, and the first of them."""
 
     count: int
     rows: list[dict[str, Any]]
 
 
 def within(*columns: str) -> str:
-    """The condition that a row of the chunk meets; one index range, given an index on these columns."""
+    """Return the condition for rows of the chunk, which is one range of an index on these columns."""
     names = ", ".join(columns)
     after = ", ".join(f"%(after_{index})s" for index in range(len(columns)))
     to = ", ".join(f"%(to_{index})s" for index in range(len(columns)))
     return f"({names}) > ({after}) AND ({names}) <= ({to})"
 
 
-ACCOUNTS_HERE = within("a.tenant_id", "a.id")  # of a chunk of accounts
+ACCOUNTS_HERE = within("a.tenant_id", "a.id")  # the accounts of a chunk
 ENTRIES_HERE = within("e.tenant_id", "e.account_id")  # their entries
-ENTRIES_KEY = ("tenant_id", "account_id")  # what bounds these
+ENTRIES_KEY = ("tenant_id", "account_id")  # the columns that bound those
 
 _BEGIN = """
 SELECT set_config('statement_timeout', %(statement)s, true),
@@ -97,10 +97,10 @@ SELECT set_config('statement_timeout', %(statement)s, true),
 
 @contextmanager
 def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A moment of the ledger; it sees nothing that commits later and holds up nobody.
+    """Open a read-only snapshot, which sees no later commit and blocks no worker.
 
-    The plans go by indexes only: how many rows lie between two keys the planner cannot tell, and would now
-    and then read a whole table for a chunk. One core at most: the workers need the others.
+    It forces index plans because the planner cannot estimate the rows between two keys, and sometimes reads a
+    whole table for a chunk. It uses one core because the workers need the others.
     """
     with engine.connect() as plain:
         connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -110,7 +110,7 @@ def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def next_chunk(connection: sa.Connection, walk: Walk, after: Key) -> Chunk:
-    """The chunk that begins after this key; the one that ends at `walk.last` is the last."""
+    """Return the chunk after this key; the last one ends at `walk.last`."""
     end = walk.end or _end_of_chunk(walk)
     found = rows(connection, end, most=walk.rows_at_once, **Chunk(after, walk.last).as_values())
     if not found:
@@ -124,19 +124,19 @@ def next_chunk(connection: sa.Connection, walk: Walk, after: Key) -> Chunk:
 def _end_of_chunk(walk: Walk) -> str:
     key = ", ".join(walk.key)
     return (
-        f"SELECT {key} FROM {walk.table} WHERE {within(*walk.key)} "  # noqa: S608  (names of ours)
+        f"SELECT {key} FROM {walk.table} WHERE {within(*walk.key)} "  # noqa: S608  (constants only)
         f"ORDER BY {key} OFFSET %(most)s - 1 LIMIT 1"
     )
 
 
-def offences(
+def violations(
     connection: sa.Connection, invariant: Invariant, chunk: Chunk, most: int, **values: Any
-) -> Offences:
-    """What belies the invariant in this chunk: the count of it all, and at most so many rows."""
+) -> Violations:
+    """Count the violations of the invariant in this chunk, and return at most so many of the rows."""
     found = rows(
         connection,
-        f"SELECT *, count(*) OVER () AS in_all FROM ({invariant.sql}) AS offence LIMIT %(most)s",  # noqa: S608
-        most=max(most, 1),  # one carries the count
+        f"SELECT *, count(*) OVER () AS in_all FROM ({invariant.sql}) AS found LIMIT %(most)s",  # noqa: S608
+        most=max(most, 1),  # one row carries the count
         **chunk.as_values(),
         **values,
     )
@@ -144,10 +144,10 @@ def offences(
     count = shown[0]["in_all"] if shown else 0
     for row in shown:
         del row["in_all"]
-    return Offences(count, shown[:most])
+    return Violations(count, shown[:most])
 
 
 def size(connection: sa.Connection, table: str, columns: tuple[str, ...], chunk: Chunk) -> int:
-    """How many rows of the table the chunk has."""
-    counting = f"SELECT count(*) FROM {table} WHERE {within(*columns)}"  # noqa: S608  (names of ours)
+    """Count the table's rows in the chunk."""
+    counting = f"SELECT count(*) FROM {table} WHERE {within(*columns)}"  # noqa: S608  (constants only)
     return int(rows(connection, counting, **chunk.as_values())[0][0])

@@ -1,16 +1,16 @@
-"""What must be true of callbacks: each is somebody's, and none is forgotten."""
+"""Invariants of commands, their entries, their callbacks and the queue."""
 
-# ruff: noqa: S608  (what is put into these queries is names of ours)
+# ruff: noqa: S608  (constants only)
 
 from pointledger.storage.invariants.base import ENTRIES_HERE, FIRST_ID, LAST_ID, Invariant, Walk, within
-from pointledger.storage.invariants.erasures import STRIPPED
+from pointledger.storage.invariants.erasures import REDACTED
 
 _CALLBACKS_HERE = within("c.id")
 
 
 _KNOWN = Invariant(
     "C1",
-    "a callback waits for the command of its message, for the one that this repeats, or for its refusal",
+    "a callback belongs to the command of its message, to the one that this repeats, or to a dead letter",
     f"""
     SELECT c.id, c.task_id, c.command_id, c.kind FROM callbacks c
     WHERE {_CALLBACKS_HERE} AND CASE
@@ -23,7 +23,7 @@ _KNOWN = Invariant(
 
 _DUE = Invariant(
     "C2",
-    "a callback of a command that has its outcome, or is dead, is due or done with",
+    "a callback of a command that has an outcome or is dead is due or finished",
     f"""
     SELECT c.id, c.task_id, c.command_id, c.kind FROM callbacks c
     WHERE {_CALLBACKS_HERE} AND c.due_at IS NULL AND c.sent_at IS NULL
@@ -39,7 +39,7 @@ CALLBACKS = Walk("callbacks", ("id",), (0,), (2**63 - 1,), 20_000, (_KNOWN, _DUE
 
 _EFFECTS = Invariant(
     "I10a",
-    "every entry is of a command with an outcome; what was refused has only let time pass",
+    "every entry belongs to a command with an outcome; a refused command only has entries that were due",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.command_id, o.state FROM entries e
     LEFT JOIN outcomes o ON o.id = e.command_id
@@ -48,20 +48,21 @@ _EFFECTS = Invariant(
 )
 
 
-# A sweep tells how many lots it let expire: its entries are so many, up to the version that it tells.
-_TOLD = Invariant(
+# The outcome of an expiry job has the number of expired lots and the version of the last entry.
+_LISTED = Invariant(
     "I10b",
-    "the outcome of a command tells of every entry that it made",
+    "the outcome of a command lists every entry that the command wrote",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.command_id FROM entries e
     JOIN outcomes o ON o.id = e.command_id AND o.state = 'applied'
     CROSS JOIN LATERAL (
         SELECT (CASE e.subtype WHEN 'transfer_in' THEN e.related_id ELSE e.id END)::text AS id) AS shown
     WHERE {ENTRIES_HERE} AND CASE
-        WHEN o.data #>> '{{transactions,0,id}}' = shown.id THEN false  -- most make one; this is faster
-        WHEN e.subtype IN ('timeout', 'activation') THEN false  -- time passed
+        WHEN o.data #>> '{{transactions,0,id}}' = shown.id THEN false  -- most write one entry; this is faster
+        WHEN e.subtype IN ('timeout', 'activation') THEN false  -- these were due
         WHEN e.subtype <> 'scheduled' THEN NOT EXISTS (
-            SELECT FROM json_array_elements(o.data -> 'transactions') AS told WHERE told ->> 'id' = shown.id)
+            SELECT FROM json_array_elements(o.data -> 'transactions') AS listed
+            WHERE listed ->> 'id' = shown.id)
         WHEN o.data ->> 'lots_expired' IS NULL THEN false
         ELSE (o.data -> 'account' ->> 'version')::bigint - e.seq
              NOT BETWEEN 0 AND (o.data ->> 'lots_expired')::bigint - 1
@@ -71,7 +72,7 @@ _TOLD = Invariant(
 
 _TENANTS = Invariant(
     "I17a",
-    "an entry is on an account of its tenant, whose user its command names",
+    "an entry is on an account of its tenant, and its command names that account's user",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, a.user_id, e.command_id, j.tenant_id AS commands_tenant_id
     FROM entries e
@@ -79,13 +80,13 @@ _TENANTS = Invariant(
     LEFT JOIN journal j ON j.id = e.command_id
     WHERE {ENTRIES_HERE} AND (a.id IS NULL OR j.tenant_id <> e.tenant_id
         OR (a.user_id <> j.user_id AND a.user_id <> coalesce(j.payload ->> 'to_user_id', '')
-            AND NOT EXISTS (  -- a user who was erased is still being searched for
+            AND NOT EXISTS (  -- the search for an erased user's commands is still running
                 SELECT FROM erasures s
                 WHERE s.tenant_id = a.tenant_id AND s.pseudonym = a.user_id AND s.finished_at IS NULL)))""",
 )
 
 
-EFFECTS = (_EFFECTS, _TOLD, _TENANTS)
+EFFECTS = (_EFFECTS, _LISTED, _TENANTS)
 
 
 # ------------------------------------------------------------------------------------------ the journal
@@ -95,7 +96,7 @@ _JOURNAL_HERE = within("j.id")
 
 _ONE_PER_KEY = Invariant(
     "I8",
-    "one tenant, actor, kind and key is one command",
+    "a tenant, actor, kind and idempotency key identify one command",
     f"""
     SELECT j.tenant_id, j.actor, j.kind, j.idempotency_key, j.id FROM journal j
     WHERE {_JOURNAL_HERE} AND j.idempotency_key IS NOT NULL AND EXISTS (
@@ -105,10 +106,10 @@ _ONE_PER_KEY = Invariant(
 )
 
 
-# A command that was dead and is tried again waits under a new number; the last question finds it.
+# A retried command that was dead is pending under a new number; the last condition finds it.
 _NOTHING_VANISHES = Invariant(
     "I18a",
-    "every accepted command waits, is dead or has its outcome",
+    "every accepted command is pending, is dead or has an outcome",
     f"""
     SELECT j.tenant_id, j.id, j.lane, j.seq, j.kind, j.accepted_at FROM journal j
     WHERE {_JOURNAL_HERE} AND CASE
@@ -120,13 +121,13 @@ _NOTHING_VANISHES = Invariant(
 
 
 JOURNAL = Walk(
-    "journal", ("id",), (FIRST_ID,), (LAST_ID,), 20_000, (_ONE_PER_KEY, _NOTHING_VANISHES, STRIPPED)
+    "journal", ("id",), (FIRST_ID,), (LAST_ID,), 20_000, (_ONE_PER_KEY, _NOTHING_VANISHES, REDACTED)
 )
 
 
-_WAITS_ONLY = Invariant(
+_PENDING_ONLY = Invariant(
     "I18b",
-    "what waits was accepted into that lane, is not dead and has no outcome",
+    "a pending command was accepted into its lane, is not dead and has no outcome",
     f"""
     SELECT p.lane, p.seq, p.id, j.lane AS journal_lane, o.state, f.dead_at FROM pending p
     LEFT JOIN journal j ON j.id = p.id
@@ -137,12 +138,12 @@ _WAITS_ONLY = Invariant(
 )
 
 
-PENDING = Walk("pending", ("lane", "seq"), (-1, 0), (2**15 - 1, 2**63 - 1), 20_000, (_WAITS_ONLY,))
+PENDING = Walk("pending", ("lane", "seq"), (-1, 0), (2**15 - 1, 2**63 - 1), 20_000, (_PENDING_ONLY,))
 
 
 _DEAD_ONLY = Invariant(
     "I18c",
-    "what is dead was accepted and has no outcome",
+    "a dead command was accepted and has no outcome",
     f"""
     SELECT f.tenant_id, f.id, f.dead_at, o.state FROM failures f
     LEFT JOIN journal j ON j.id = f.id
@@ -156,7 +157,7 @@ FAILURES = Walk("failures", ("id",), (FIRST_ID,), (LAST_ID,), 20_000, (_DEAD_ONL
 
 _ALIASES = Invariant(
     "I9b",
-    "an id under which a command was sent again leads to that command and is no command itself",
+    "an alias names a command and is not the id of a command",
     f"""
     SELECT a.id, a.journal_id FROM aliases a
     WHERE {within("a.id")} AND (EXISTS (SELECT FROM journal j WHERE j.id = a.id)

@@ -1,5 +1,6 @@
-# ruff: noqa: S608  (what is put into these queries is names of ours)
-"""What must be true of users who were erased: that nothing is left to them, and nothing of them."""
+"""Invariants of erased users: their accounts are empty and their commands redacted."""
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.storage.invariants.base import (
     ACCOUNTS_HERE,
@@ -12,7 +13,7 @@ from pointledger.storage.invariants.base import (
 
 EMPTIED = Invariant(
     "E1",
-    "an account is erased if and only if it bears the pseudonym of an erasure, and then it has nothing left",
+    "an account is erased if and only if it has the pseudonym of an erasure, and then it has no points",
     f"""
     SELECT a.tenant_id, a.id, a.status, a.balance, a.frozen_balance, a.pending_balance, s.command_id
     FROM accounts a LEFT JOIN erasures s ON s.tenant_id = a.tenant_id AND s.pseudonym = a.user_id
@@ -20,10 +21,10 @@ EMPTIED = Invariant(
         OR (a.status = 'erased' AND (a.balance, a.frozen_balance, a.pending_balance) <> (0, 0, 0)))""",
 )
 
-# Whom else a command names is not known here; that it is not the person, the search has seen to.
-STRIPPED = Invariant(
+# It cannot check the other users whom a command names. The search of the erasure redacts the person there.
+REDACTED = Invariant(
     "E2",
-    "what is left of an erased user's commands has no key, no text and nobody's name but the pseudonym",
+    "the commands of an erased user have no key, no text and no name but the pseudonym",
     f"""
     SELECT j.tenant_id, j.id, j.kind, j.user_id FROM journal j
     LEFT JOIN outcomes o ON o.id = j.id
@@ -40,7 +41,7 @@ STRIPPED = Invariant(
 
 _FOUND = Invariant(
     "E3",
-    "an erasure has its account, and its command names the person until the search is over, and no longer",
+    "an erasure has its account, and its command names the person exactly until the search ends",
     f"""
     SELECT s.tenant_id, s.pseudonym, s.command_id, j.kind FROM erasures s
     LEFT JOIN journal j ON j.id = s.command_id

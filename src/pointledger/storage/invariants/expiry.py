@@ -1,5 +1,6 @@
-# ruff: noqa: S608  (what is put into these queries is names of ours)
-"""What must be true of when points expire: that each lot's expiry is told, and each move of it on record."""
+"""Invariants of expiries: entries and records account for each lot's expiry and for each change of it."""
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.storage.invariants.base import (
     AFTER_ANY_TENANT,
@@ -12,10 +13,10 @@ from pointledger.storage.invariants.base import (
 )
 from pointledger.storage.ledger.expiry_changes import expired_then
 
-# What a transfer brings is asked of elsewhere (I7b); the entry of a refund tells of no expiry.
-_AS_TOLD = Invariant(
+# I7b checks the lots of transfers; the entry of a refund has no expiry.
+_AS_ENTERED = Invariant(
     "I24a",
-    "a lot came with the expiry that its entry tells",
+    "a lot was created with the expiry of its entry",
     f"""
     SELECT l.tenant_id, l.id, l.entry_id, e.expires_at, came.expires_at AS lots_expires_at FROM lots l
     JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
@@ -26,7 +27,7 @@ _AS_TOLD = Invariant(
 
 _COUNTED = Invariant(
     "I24b",
-    "the expiry of a lot has been moved as often as it says",
+    "a lot counts as many changes of its expiry as are recorded",
     f"""
     SELECT l.tenant_id, l.id, l.expiry_changes, recorded FROM lots l
     CROSS JOIN LATERAL (SELECT count(*) AS recorded FROM expiry_changes c
@@ -34,16 +35,16 @@ _COUNTED = Invariant(
     WHERE {within("l.tenant_id", "l.id")} AND l.expiry_changes <> recorded""",
 )
 
-EXPIRIES_OF_LOTS = (_AS_TOLD, _COUNTED)
+EXPIRIES_OF_LOTS = (_AS_ENTERED, _COUNTED)
 
-# ------------------------------------------------------------------------------------------ move by move
+# -------------------------------------------------------------------------------------- change by change
 
 _CHANGES_HERE = within("c.tenant_id", "c.lot_id", "c.nth")
 
 _CHAIN = Invariant(
     "I24c",
-    "each move of an expiry begins where the one before ended, and the last is where the lot stands; an "
-    "extension extends",
+    "each change of an expiry begins where the one before ended, the last one ends at the lot's expiry, "
+    "and an extension extends",
     f"""
     SELECT c.tenant_id, c.lot_id, c.nth, c.cause, c.was, c.becomes, before.becomes AS before_became,
            l.expires_at
@@ -59,9 +60,9 @@ _CHAIN = Invariant(
         OR (c.cause = 'extend' AND coalesce(c.becomes, 'infinity') <= coalesce(c.was, 'infinity')))""",
 )
 
-_ASKED = Invariant(
+_BY_COMMAND = Invariant(
     "I24d",
-    "an expiry was moved by a command that was applied and says so",
+    "an applied command of the right kind changed the expiry",
     f"""
     SELECT c.tenant_id, c.lot_id, c.nth, c.command_id, c.cause, j.kind, o.state FROM expiry_changes c
     LEFT JOIN journal j ON j.id = c.command_id
@@ -76,14 +77,14 @@ EXPIRY_CHANGES = Walk(
     (BEFORE_ANY_TENANT, FIRST_ID, 0),
     (AFTER_ANY_TENANT, LAST_ID, 2**31 - 1),
     20_000,
-    (_CHAIN, _ASKED),
+    (_CHAIN, _BY_COMMAND),
 )
 
 # --------------------------------------------------------------------------------------- in the outcomes
 
-_TOLD = Invariant(
+_MOVED = Invariant(
     "I24e",
-    "what an outcome says of moved lots is on record",
+    "the number of lots that an outcome reports as moved is recorded",
     f"""
     SELECT o.tenant_id, o.id AS command_id, o.data ->> 'lots_moved' AS said, recorded FROM outcomes o
     JOIN journal j ON j.id = o.id
@@ -93,10 +94,10 @@ _TOLD = Invariant(
       AND (o.data ->> 'lots_moved')::bigint IS DISTINCT FROM recorded""",
 )
 
-# An exemption that is lifted tells until when it gives notice, and the account's version then.
+# The outcome of lifting an exemption has the end of the notice period and the account's version.
 _NOTICE = Invariant(
     "I24f",
-    "after an exemption was lifted, nothing expires by schedule before its notice is over",
+    "after an exemption is lifted, nothing expires by schedule before the notice period ends",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.occurred_at, o.data ->> 'expires_not_before' AS not_before
     FROM outcomes o
@@ -108,4 +109,4 @@ _NOTICE = Invariant(
       AND e.occurred_at < (o.data ->> 'expires_not_before')::timestamptz""",
 )
 
-EXPIRIES_IN_OUTCOMES = (_TOLD, _NOTICE)
+EXPIRIES_IN_OUTCOMES = (_MOVED, _NOTICE)

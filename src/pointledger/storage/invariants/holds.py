@@ -1,5 +1,6 @@
-# ruff: noqa: S608  (what is put into these queries is names of ours)
-"""What must be true of holds: what is frozen is held, and what was held is captured or released once."""
+"""Invariants of holds: frozen points belong to open holds, and each is captured or released once."""
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.storage.invariants.base import (
     ACCOUNTS_HERE,
@@ -17,7 +18,7 @@ from pointledger.storage.invariants.base import (
 
 _FROZEN_IS_HELD = Invariant(
     "I5a",
-    "what an account has frozen is what its open holds hold",
+    "an account's frozen points are the points of its open holds",
     f"""
     SELECT a.tenant_id, a.user_id, a.frozen_balance, held FROM accounts a
     CROSS JOIN LATERAL (
@@ -26,10 +27,10 @@ _FROZEN_IS_HELD = Invariant(
     WHERE {ACCOUNTS_HERE} AND a.frozen_balance <> held""",
 )
 
-# A hold bears the id of the entry that froze its points; the entries that resolve it name it.
-_TOLD = Invariant(
+# A hold has the id of the entry that froze its points; the entries that resolve it refer to that id.
+_ENTERED = Invariant(
     "I5b",
-    "entries tell all that happened to a hold: what was frozen, released and, at most once, captured",
+    "entries account for a hold: the points frozen, released and, at most once, captured",
     f"""
     SELECT t.tenant_id, t.hold_id, t.frozen, h.amount, t.captures, t.spent, h.captured, t.unfrozen,
            h.released
@@ -46,7 +47,7 @@ _TOLD = Invariant(
        OR (h.amount, h.captured, h.released) IS DISTINCT FROM (t.frozen, t.spent, t.unfrozen)""",
 )
 
-HOLDS_OF_ACCOUNTS = (_FROZEN_IS_HELD, _TOLD)
+HOLDS_OF_ACCOUNTS = (_FROZEN_IS_HELD, _ENTERED)
 
 # ---------------------------------------------------------------------------------------------- hold by hold
 
@@ -54,7 +55,7 @@ _HOLDS_HERE = within("h.tenant_id", "h.id")
 
 _LOTS_OF_HOLD = Invariant(
     "I5c",
-    "what a hold has of lots amounts to what it froze and what it holds still",
+    "a hold's lots add up to the points that it froze and to those that it still holds",
     f"""
     SELECT h.tenant_id, h.id, h.amount, kept.amount AS of_lots, h.amount - h.captured - h.released AS held,
            kept.frozen
@@ -64,10 +65,10 @@ _LOTS_OF_HOLD = Invariant(
     WHERE {_HOLDS_HERE} AND (kept.amount, kept.frozen) <> (h.amount, h.amount - h.captured - h.released)""",
 )
 
-# Each lot of each hold is compared, from the hold's side: what a lot has frozen beyond its holds is I4a's.
+# It starts from the holds; I4a finds lots that have frozen points without a hold.
 _LOT_OF_HOLD = Invariant(
     "I5d",
-    "what a lot has frozen is what holds have of it",
+    "a lot's frozen points are the points that holds have of it",
     f"""
     SELECT DISTINCT l.tenant_id, l.id AS lot_id, l.frozen, held.frozen AS held
     FROM holds h
@@ -81,7 +82,7 @@ _LOT_OF_HOLD = Invariant(
 
 _HOLD_BOUNDS = Invariant(
     "I6c",
-    "what is left of a hold lies between 0 and its amount, and it is open exactly while something is left",
+    "the rest of a hold lies between 0 and its amount, and the hold is open exactly while there is a rest",
     f"""
     SELECT h.tenant_id, h.id, h.state, h.amount, h.captured, h.released FROM holds h
     WHERE {_HOLDS_HERE} AND (h.captured < 0 OR h.released < 0 OR h.captured + h.released > h.amount
@@ -91,7 +92,7 @@ _HOLD_BOUNDS = Invariant(
 
 _HOLD_OWNER = Invariant(
     "I17d",
-    "a hold is on the account of the entry that froze its points, and so are its lots",
+    "a hold and its lots are on the account of the entry that froze its points",
     f"""
     SELECT h.tenant_id, h.id, h.account_id, h.seq, e.account_id AS entrys_account_id, e.seq AS entrys_seq,
            e.type

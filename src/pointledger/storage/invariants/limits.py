@@ -1,11 +1,10 @@
-"""What must be true of limits: none is exceeded, and what counts as used is what was granted.
+"""Invariants of limits: none is exceeded, and the recorded usage is the granted points.
 
-Which version of a rule granted an entry stands on the entry; which version of the tenant did, nowhere.
-So the tenant's own counts are compared exactly only where every version of it had the limit. The limits that
-all users share: `limits.py`.
+An entry has the version of its rule, but not the version of its tenant. So the usage of a tenant's own limit
+is compared exactly only if every version of the tenant has that limit.
 """
 
-# ruff: noqa: S608  (what is put into these queries is names and numbers of ours)
+# ruff: noqa: S608  (constants only)
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -25,7 +24,7 @@ from pointledger.storage.invariants.base import (
 _TENANTS_HERE = "t.tenant_id >= %(after_0)s AND t.tenant_id <= %(to_0)s"
 
 
-# Each limit of each version of a rule, of the tenants that the chunk touches.
+# Each limit of each version of a rule, for the tenants of the chunk.
 RULE_LIMITS = f"""
     SELECT t.tenant_id, t.rule_id, t.version, lim ->> 'scope' AS scope, lim ->> 'period' AS period,
            lim ->> 'unit' AS unit, (lim ->> 'max')::bigint AS most, t.saved_at
@@ -36,8 +35,8 @@ RULE_LIMITS = f"""
 _USERS_LIMITS = f"SELECT * FROM ({RULE_LIMITS}) AS all_limits WHERE scope = 'user'"
 
 
-# The highest number that any version allows; none where a version counts without bounding that number.
-# A grant under a version leaves the count within that version's limit, so it is never above the highest.
+# The highest number that any version allows; null if a version counts the number without a limit.
+# A grant under a version keeps the count within that version's limit, so it never exceeds the highest.
 _HIGHEST = f"""
     SELECT tenant_id, rule_id::text AS meter, period,
            CASE WHEN bool_and(points IS NOT NULL) THEN max(points) END AS most_points,
@@ -72,7 +71,7 @@ _NOT_EXCEEDED = Invariant(
 )
 
 
-# A tenant's calendar: its zone, where it never changed and Postgres knows the same zone as we do.
+# A tenant's calendar: its time zone, if it never changed and Postgres agrees with this program about it.
 CALENDARS = f"""
     SELECT t.tenant_id,
            CASE WHEN count(DISTINCT t.config ->> 'timezone') = 1
@@ -84,7 +83,7 @@ CALENDARS = f"""
     FROM tenant_versions t WHERE {_TENANTS_HERE} GROUP BY t.tenant_id"""
 
 
-# What each entry counts for: its rule's windows, as that version of the rule has limits, and the tenant's.
+# The windows in which each entry counts: those of its rule version's limits, and the tenant's own.
 _GRANTED = f"""
     SELECT e.tenant_id, e.account_id, w.meter, w.period, w.starts_on, w.always,
            CASE e.subtype WHEN 'clawback' THEN -e.amount ELSE e.amount END AS amount,
@@ -111,11 +110,11 @@ _GRANTED = f"""
              IN (SELECT tenant_id, rule_id, version, period FROM ({_USERS_LIMITS}) AS limits) END"""
 
 
-# Windows before a day that was closed may have been pruned, where the tenant has ever limited backdating;
-# what is used of them again counts from nothing.
+# If the tenant ever limited backdating, windows before a closed day may have been pruned. New usage in a
+# pruned window counts from zero.
 _COUNTED = Invariant(
     "I11b",
-    "what counts as used of a limit is what was granted in its window",
+    "the usage of a limit is what was granted in its window",
     f"""
     WITH calendars AS MATERIALIZED ({CALENDARS})
     SELECT tenant_id, account_id, meter, period, starts_on, sum(used) AS used, sum(granted) AS granted,
@@ -155,20 +154,20 @@ SELECT moment, (moment AT TIME ZONE %(zone)s) AS local
 FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz, interval '5 days') AS moment"""
 
 
-_SAMPLED = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=40 * 365)  # events are hardly of another age
+_SAMPLED = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=40 * 365)  # covers the dates of most events
 
 
 def common_zones(connection: sa.Connection) -> list[str]:
-    """The tenants' time zones of which Postgres and this program think the same.
+    """Return the tenants' time zones in which Postgres and this program agree.
 
-    Each has a database of zones of its own; where a country has changed its clocks lately, one of them may
-    not know it, and a day's count would seem wrong that is right.
+    Each has its own time zone database. If a country changed its rules lately, one of them may be outdated,
+    and then a correct count of a day seems wrong.
     """
     found = [row.name for row in rows(connection, _ZONES)]
-    return [name for name in found if _agreed(connection, name)]
+    return [name for name in found if _agree(connection, name)]
 
 
-def _agreed(connection: sa.Connection, name: str) -> bool:
+def _agree(connection: sa.Connection, name: str) -> bool:
     first, span = _SAMPLED
     samples = rows(connection, _SAMPLES, zone=name, first=first, last=first + span)
     return all(row.moment.astimezone(zone(name)).replace(tzinfo=None) == row.local for row in samples)
@@ -177,7 +176,7 @@ def _agreed(connection: sa.Connection, name: str) -> bool:
 _KEY = ("tenant_id", "meter", "period", "starts_on")
 
 
-# Each version's shared limits, by the counter that it looks at.
+# Each version's shared limits, by the counter that they use.
 _LIMITS = f"""
     SELECT tenant_id, rule_id, version, period,
            CASE scope WHEN 'tenant' THEN 'budget' ELSE rule_id::text END AS meter,
@@ -190,7 +189,7 @@ _LIMITS = f"""
 
 _SHARED_NOT_EXCEEDED = Invariant(
     "I11c",
-    "no limit that all users share is exceeded",
+    "no shared limit is exceeded",
     f"""
     SELECT s.*, most_points, most_times
     FROM (SELECT tenant_id, meter, period,
@@ -203,7 +202,7 @@ _SHARED_NOT_EXCEEDED = Invariant(
 )
 
 
-# An id begins with 48 bits of milliseconds. A day earlier than the limit was saved: for clocks that were set.
+# An id begins with 48 bits of milliseconds. It starts a day before the limit, in case a clock was set.
 _FIRST_ID = """
     (lpad(to_hex((extract(epoch FROM since - interval '1 day') * 1000)::bigint), 12, '0')
      || repeat('0', 20))::uuid"""
@@ -227,10 +226,10 @@ _SHARED_GRANTED = f"""
     ))"""
 
 
-# Windows before a day that was closed may have been pruned, where the tenant has ever limited backdating.
+# If the tenant ever limited backdating, windows before a closed day may have been pruned.
 _SHARED_COUNTED = Invariant(
     "I11d",
-    "what counts as used of a limit that all users share is what was granted in its window",
+    "the usage of a shared limit is what was granted in its window",
     f"""
     WITH calendars AS MATERIALIZED ({CALENDARS}), limits AS MATERIALIZED ({_LIMITS})
     SELECT tenant_id, meter, period, starts_on, sum(used) AS used, sum(granted) AS granted,
@@ -259,6 +258,6 @@ SHARED_USAGE = Walk(
     _KEY,
     (BEFORE_ANY_TENANT, "", "", date.min),
     (AFTER_ANY_TENANT, "", "", date.max),
-    10_000,  # with so many the entries of a tenant are read once in nearly any ledger
+    10_000,  # enough for one chunk in nearly any ledger, because each chunk reads the tenants' entries
     (_SHARED_NOT_EXCEEDED, _SHARED_COUNTED),
 )

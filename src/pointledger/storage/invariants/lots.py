@@ -1,5 +1,6 @@
-# ruff: noqa: S608  (what is put into these queries is names of ours)
-"""What must be true of lots and of what entries took from them."""
+"""Invariants of lots and of the points that entries take from them."""
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.storage.invariants.base import (
     ACCOUNTS_HERE,
@@ -17,9 +18,9 @@ from pointledger.storage.ledger.expiry_changes import expired_then
 
 # ------------------------------------------------------------------------------- the lots of an account
 
-# An account's lots are those that are active or pending, and those that its entries took from: lots have no
-# index by account beside these. A lot that neither finds is missed by the entry that brought it.
-# A move restores points, or notes that they came back as another lot, or takes them.
+# An account's lots are the active and pending ones and those that its entries took from, because only active
+# and pending lots are indexed by account. I4d finds a lot that is missing here, by the entry that brought it.
+# A move takes points, restores them, or records that they came back as another lot.
 _TAKEN = "CASE m.kind WHEN 'restore' THEN -m.amount WHEN 'renew' THEN 0 ELSE m.amount END"
 
 _REACHED = f"""
@@ -39,7 +40,7 @@ WITH taken AS MATERIALIZED (
 
 _LOTS_SUM = Invariant(
     "I4a",
-    "what is left in an account's lots is its balance, pending and frozen points",
+    "the points left in an account's lots are its balance, pending and frozen points",
     f"""
     SELECT a.tenant_id, a.user_id, a.balance, remaining, a.frozen_balance, frozen, a.pending_balance, pending
     FROM accounts a CROSS JOIN LATERAL (
@@ -54,7 +55,7 @@ _LOTS_SUM = Invariant(
 
 _LOTS_MOVES = Invariant(
     "I4b",
-    "what a lot has lost is the sum of its moves, and what of it has expired that of its expiries",
+    "a lot's lost points are the sum of its moves, and its expired points the sum of its expiries",
     f"""{_REACHED}
     SELECT tenant_id, lot_id, sum(lost) AS lost, sum(moved) AS moved, sum(expired) AS expired,
            sum(moved_expired) AS moved_expired
@@ -67,7 +68,7 @@ _LOTS_MOVES = Invariant(
 
 _ENTRY_MOVES = Invariant(
     "I4c",
-    "an entry takes from lots, and gives back to lots, exactly what its kind does",
+    "an entry takes from lots and returns to lots exactly what its kind requires",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.type, e.subtype, e.amount, taken, returned FROM entries e
     CROSS JOIN LATERAL (
@@ -79,14 +80,14 @@ _ENTRY_MOVES = Invariant(
         CASE WHEN e.type IN ('spend', 'expire') OR e.subtype = 'forfeit' THEN e.amount
              WHEN e.subtype = 'admin' AND e.delta - e.delta_debt < 0 THEN e.amount
              WHEN e.subtype = 'clawback' THEN -e.delta - e.delta_pending
-             -- a credit takes the debt that it repays; what a release takes besides, it brings: I4d
+             -- a credit takes the debt that it repays; a release brings back what else it takes: I4d
              ELSE greatest(-e.delta_debt, 0) + CASE e.type WHEN 'unfreeze' THEN graced ELSE 0 END END,
         CASE WHEN e.subtype = 'linked' THEN e.amount ELSE 0 END)""",
 )
 
 _ENTRY_LOTS = Invariant(
     "I4d",
-    "the lots of an entry that brings points amount to it, and no other brings any",
+    "the lots of an entry that brings points add up to its amount, and other entries bring no lots",
     f"""{_REACHED}
     SELECT tenant_id, entry_id, sum(earned) AS earned, sum(brought) AS brought FROM (
         SELECT e.tenant_id, e.id AS entry_id, e.amount AS earned, 0 AS brought FROM entries e
@@ -103,7 +104,7 @@ _ENTRY_LOTS = Invariant(
 
 _NEXT_EXPIRY = Invariant(
     "I4e",
-    "nothing that remains in a lot expires before its account expects the next expiry",
+    "no points of a lot expire before the account's next expiry",
     f"""
     SELECT a.tenant_id, a.user_id, a.next_expiry_at, soonest.id AS lot_id, soonest.expires_at
     FROM accounts a CROSS JOIN LATERAL (
@@ -115,7 +116,7 @@ _NEXT_EXPIRY = Invariant(
 
 _NEXT_ACTIVATION = Invariant(
     "I23",
-    "no pending lot becomes available before its account expects the next activation",
+    "no pending lot becomes available before the account's next activation",
     f"""
     SELECT a.tenant_id, a.user_id, a.next_activation_at, soonest.id AS lot_id, soonest.activates_at
     FROM accounts a CROSS JOIN LATERAL (
@@ -127,8 +128,8 @@ _NEXT_ACTIVATION = Invariant(
 
 _CARRIED = Invariant(
     "I7b",
-    "the lots that arrive by a transfer are those that left: their origin, age and expiry; "
-    "by a release, too, but for the expiry",
+    "the lots that a transfer brings have the origin, age and expiry of those that it took; "
+    "the lots that a release brings have their origin and age",
     f"""{_REACHED}
     SELECT tenant_id, entry_id, origin_id, earned_at, expires_at, sum(arrived) AS arrived, sum(gone) AS gone
     FROM (
@@ -168,17 +169,17 @@ _LOTS_HERE = within("l.tenant_id", "l.id")
 
 _LOT_BOUNDS = Invariant(
     "I6b",
-    "what is left in a lot lies between 0 and its amount, and it is active exactly while something is left",
+    "the rest of a lot lies between 0 and its amount, and the lot is active exactly while there is a rest",
     f"""
     SELECT l.tenant_id, l.id, l.state, l.amount, l.remaining, l.frozen FROM lots l
     WHERE {_LOTS_HERE} AND (l.remaining < 0 OR l.frozen < 0 OR l.remaining + l.frozen > l.amount
         OR (l.state IN ('pending', 'active')) <> (l.remaining + l.frozen > 0))""",
 )
 
-# What one entry brings is made in one batch, so it stays in one chunk. Less than its amount is I4d's.
+# One batch creates the lots of an entry, so they stay in one chunk. I4d finds sums below the amount.
 _LOTS_TOO_MANY = Invariant(
     "I4f",
-    "the lots that an entry brings are no more than its amount",
+    "the lots that an entry brings do not exceed its amount",
     f"""
     SELECT l.tenant_id, l.entry_id, e.amount, sum(l.amount) AS brought FROM lots l
     JOIN entries e ON e.tenant_id = l.tenant_id AND e.id = l.entry_id
@@ -211,8 +212,8 @@ _MOVES_HERE = within("m.tenant_id", "m.entry_id", "m.lot_id")
 
 _TOO_LATE = Invariant(
     "I12a",
-    "nothing is spent or transferred from a lot that has expired, where tenant and account let them; "
-    "what was held before may be captured after",
+    "nothing is spent or transferred from an expired lot, if the tenant and the account let points expire; "
+    "points held before may be captured after",
     f"""
     SELECT m.tenant_id, m.entry_id, m.lot_id, m.amount, e.occurred_at, l.expires_at FROM lot_moves m
     JOIN entries e ON e.tenant_id = m.tenant_id AND e.id = m.entry_id

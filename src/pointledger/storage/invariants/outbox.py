@@ -1,5 +1,6 @@
-# ruff: noqa: S608  (what is put into these queries is names of ours)
-"""What must be true of the outbox: it tells what happened, all that was wanted, once and in order."""
+"""Invariants of the outbox: it has every requested event that happened, once and in order."""
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.domain.events.outgoing import EVENT_OF_ENTRY
 from pointledger.storage.invariants.base import ENTRIES_HERE, Invariant, Walk, within
@@ -10,7 +11,10 @@ _KINDS = ", ".join(f"('{kind}', '{subtype}', '{event}')" for (kind, subtype), ev
 
 
 def _rows_that_may_name(entry: str) -> str:
-    """The outbox's rows of the entry's batch: its id begins with the millisecond of that batch's clock."""
+    """Return the query for the outbox rows that name the entry.
+
+    It searches the rows of the entry's batch, because the entry's id begins with that batch's millisecond.
+    """
     milliseconds = f"('x' || left(replace({entry}.id::text, '-', ''), 12))::bit(48)::bigint"
     return f"""(
         SELECT r.* FROM outbox r
@@ -21,9 +25,9 @@ def _rows_that_may_name(entry: str) -> str:
 
 _EFFECTS = Invariant(
     "I16a",
-    "what the outbox tells has happened: its entries are there, and so are its accounts and their commands",
+    "the entries, accounts and commands that the outbox names exist",
     f"""
-    SELECT o.tenant_id, o.seq, named.id AS told_id FROM outbox o
+    SELECT o.tenant_id, o.seq, named.id AS named_id FROM outbox o
     CROSS JOIN LATERAL unnest(o.entry_ids) AS named (id)
     WHERE {_OUTBOX_HERE}
       AND NOT EXISTS (SELECT FROM entries e WHERE e.tenant_id = o.tenant_id AND e.id = named.id)
@@ -36,10 +40,10 @@ _EFFECTS = Invariant(
             AND NOT EXISTS (SELECT FROM outcomes c WHERE c.id = o.event_id AND c.state = 'applied')))""",
 )
 
-# Looking one entry back is enough: what stands before that is looked at from there.
+# One entry back is enough, because the check of that entry covers the one before it.
 _ORDER = Invariant(
     "I16b",
-    "an entry is told once, after the one before it on its account, and in the same slot",
+    "the outbox names an entry once, after the one before it on its account, and in the same slot",
     f"""
     SELECT o.tenant_id, o.seq, e.account_id, e.seq AS entry_seq, other.seq AS other_seq FROM outbox o
     CROSS JOIN LATERAL unnest(o.entry_ids) WITH ORDINALITY AS named (id, place)
@@ -56,11 +60,11 @@ _ORDER = Invariant(
     WHERE {_OUTBOX_HERE}""",
 )
 
-# Of the last day: what was sent before may be forgotten. A tenant's version counts from a minute after it
-# was saved: a batch that had begun by then may not have seen it.
+# Only the last day, because older events may have been deleted after they were sent. A tenant's version
+# counts from a minute after it was saved, because a batch that began earlier may not have seen it.
 _COMPLETE = Invariant(
     "I16c",
-    "every entry of the last day is told, where its tenant wanted its kind all the while",
+    "the outbox names every entry of the last day whose tenant requested its kind all the time",
     f"""
     SELECT e.tenant_id, e.account_id, e.seq, e.id, kinds.event FROM entries e
     JOIN (VALUES {_KINDS}) AS kinds (type, subtype, event)
@@ -75,7 +79,7 @@ _COMPLETE = Invariant(
              AND v.version >= (SELECT max(version) FROM tenant_versions first
                                WHERE first.tenant_id = e.tenant_id
                                  AND first.saved_at < e.created_at - interval '1 minute'))
-      AND NOT EXISTS (SELECT FROM {_rows_that_may_name("e")} AS told)""",
+      AND NOT EXISTS (SELECT FROM {_rows_that_may_name("e")} AS named)""",
 )
 
 EVENTS_OF_ACCOUNTS = (_COMPLETE,)

@@ -1,15 +1,16 @@
-# ruff: noqa: S608  (what is put into these queries is names of ours)
-"""What must be true of outcomes: that each tells what its command did."""
+"""Invariants of outcomes: each reports what its command did."""
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.storage.invariants.base import FIRST_ID, LAST_ID, Invariant, Walk, within
 from pointledger.storage.invariants.expiry import EXPIRIES_IN_OUTCOMES
-from pointledger.storage.invariants.tables import KEPT
+from pointledger.storage.invariants.tables import RECORDED
 
 _OUTCOMES_HERE = within("o.id")
 
 _ACCEPTED = Invariant(
     "I9a",
-    "every outcome is of an accepted command of its tenant",
+    "every outcome belongs to an accepted command of its tenant",
     f"""
     SELECT o.tenant_id, o.id, o.state, j.tenant_id AS journal_tenant_id FROM outcomes o
     LEFT JOIN journal j ON j.id = o.id
@@ -18,29 +19,30 @@ _ACCEPTED = Invariant(
 
 _ENTERED = Invariant(
     "I10c",
-    "every entry that an outcome tells of is in the ledger, as told, and its command's",
+    "every entry that an outcome lists is in the ledger, unchanged, and belongs to its command",
     f"""
-    SELECT o.tenant_id, o.id AS command_id, told.id AS told_id, told.seq AS told_seq,
-           told.amount AS told_amount, e.seq, e.amount, e.command_id AS entrys_command_id
+    SELECT o.tenant_id, o.id AS command_id, listed.id AS listed_id, listed.seq AS listed_seq,
+           listed.amount AS listed_amount, e.seq, e.amount, e.command_id AS entrys_command_id
     FROM outcomes o
     CROSS JOIN LATERAL json_to_recordset(o.data -> 'transactions')
-        AS told (id uuid, seq bigint, type text, subtype text, amount bigint, balance_after bigint)
-    LEFT JOIN entries e ON e.tenant_id = o.tenant_id AND e.id = told.id
+        AS listed (id uuid, seq bigint, type text, subtype text, amount bigint, balance_after bigint)
+    LEFT JOIN entries e ON e.tenant_id = o.tenant_id AND e.id = listed.id
     WHERE {_OUTCOMES_HERE}
       AND (e.command_id, e.seq, e.type, e.subtype, e.amount, e.balance_after)
-          IS DISTINCT FROM (o.id, told.seq, told.type, told.subtype, told.amount, told.balance_after)""",
+          IS DISTINCT FROM (o.id, listed.seq, listed.type, listed.subtype, listed.amount,
+                            listed.balance_after)""",
 )
 
-# What was asked for stands in the journal, from which a person may be erased: then there is no amount.
+# The requested amount is in the journal; erasing a person may remove it from there.
 _NUMBERS = Invariant(
     "I10d",
-    "what an outcome says was granted, settled or moved is the sum of the entries that it tells of",
+    "the points that an outcome reports as granted, settled or moved are the sum of its entries",
     f"""
     SELECT o.tenant_id, o.id AS command_id, j.kind, said, summed
     FROM outcomes o
     JOIN journal j ON j.id = o.id
-    CROSS JOIN LATERAL (SELECT coalesce(sum((told ->> 'amount')::bigint), 0) AS summed
-                        FROM json_array_elements(o.data -> 'transactions') AS told) AS entries
+    CROSS JOIN LATERAL (SELECT coalesce(sum((listed ->> 'amount')::bigint), 0) AS summed
+                        FROM json_array_elements(o.data -> 'transactions') AS listed) AS entries
     CROSS JOIN LATERAL (SELECT CASE
         WHEN j.kind IN ('apply-rule', 'earn', 'import-opening-balance')
             THEN coalesce((o.data ->> 'points_earned')::bigint, -1)
@@ -52,15 +54,15 @@ _NUMBERS = Invariant(
         WHEN j.kind = 'set-status' THEN coalesce((o.data ->> 'points_forfeited')::bigint, -1)
         WHEN j.kind IN ('unfreeze', 'confirm-deduction', 'release-holds-due')
             THEN coalesce((o.data ->> 'points_captured')::bigint, 0)
-                 + coalesce((o.data ->> 'points_released')::bigint, -1) END AS said) AS sayings
+                 + coalesce((o.data ->> 'points_released')::bigint, -1) END AS said) AS reported
     WHERE {_OUTCOMES_HERE} AND o.state = 'applied'
       AND (said <> summed OR (j.kind = 'earn' AND (j.payload ->> 'amount')::bigint <> summed))""",
 )
 
-# The version that a sweep tells is the number of its last entry.
-_SWEPT = Invariant(
+# The account version in the outcome of an expiry job is the number of its last entry.
+_EXPIRED = Invariant(
     "I10e",
-    "what a sweep says has expired is the sum of its entries",
+    "the points that an expiry job reports as expired are the sum of its entries",
     f"""
     SELECT o.tenant_id, o.id AS command_id, said.points, said.lots, done.points AS points_done,
            done.lots AS lots_done
@@ -79,10 +81,10 @@ _SWEPT = Invariant(
       AND (said.points, said.lots) IS DISTINCT FROM (done.points, done.lots)""",
 )
 
-# Nothing is said of the entry where nothing was settled; then nothing was available, before and after.
+# If nothing was settled, the outcome lists no entry, and nothing was available before and after.
 _SETTLED = Invariant(
     "I13",
-    "a manual expiry settles what was asked for or all that was available, whichever is less",
+    "a manual expiry settles the requested or the available points, whichever are fewer",
     f"""
     SELECT o.tenant_id, o.id AS command_id, requested, settled, available
     FROM outcomes o
@@ -100,14 +102,14 @@ _SETTLED = Invariant(
 
 _MONEY = Invariant(
     "I10f",
-    "every wallet entry that an outcome tells of is on that wallet, and its command's",
+    "every wallet entry that an outcome lists is on that wallet and belongs to its command",
     f"""
-    SELECT o.tenant_id, o.id AS command_id, told.id AS told_id, e.command_id AS entrys_command_id
+    SELECT o.tenant_id, o.id AS command_id, listed.id AS listed_id, e.command_id AS entrys_command_id
     FROM outcomes o
-    CROSS JOIN LATERAL json_to_record(o.data -> 'wallet_transaction') AS told (id uuid, wallet_id uuid)
-    LEFT JOIN wallet_entries e ON e.tenant_id = o.tenant_id AND e.id = told.id
+    CROSS JOIN LATERAL json_to_record(o.data -> 'wallet_transaction') AS listed (id uuid, wallet_id uuid)
+    LEFT JOIN wallet_entries e ON e.tenant_id = o.tenant_id AND e.id = listed.id
     WHERE {_OUTCOMES_HERE} AND o.data -> 'wallet_transaction' IS NOT NULL
-      AND (e.command_id, e.wallet_id) IS DISTINCT FROM (o.id, told.wallet_id)""",
+      AND (e.command_id, e.wallet_id) IS DISTINCT FROM (o.id, listed.wallet_id)""",
 )
 
 OUTCOMES = Walk(
@@ -116,5 +118,5 @@ OUTCOMES = Walk(
     (FIRST_ID,),
     (LAST_ID,),
     20_000,
-    (_ACCEPTED, _ENTERED, _NUMBERS, _SWEPT, _SETTLED, _MONEY, KEPT, *EXPIRIES_IN_OUTCOMES),
+    (_ACCEPTED, _ENTERED, _NUMBERS, _EXPIRED, _SETTLED, _MONEY, RECORDED, *EXPIRIES_IN_OUTCOMES),
 )

@@ -1,6 +1,6 @@
-"""What must be true of acts: that each administrative command has its own, and none was made up."""
+"""Invariants of the audit log, of append-only tables and of job runs."""
 
-# ruff: noqa: S608  (what is put into these queries is names of ours)
+# ruff: noqa: S608  (constants only)
 
 from datetime import date
 
@@ -16,26 +16,26 @@ from pointledger.storage.invariants.base import (
 )
 from pointledger.storage.roles import APP
 
-KEPT = Invariant(
+RECORDED = Invariant(
     "I15a",
-    "each administrative command that was decided has one act, which tells what came of it",
+    "each decided administrative command has one audit record, which has its outcome",
     f"""
-    SELECT o.tenant_id, o.id AS command_id, j.kind, j.actor, o.state, o.reason, acts FROM outcomes o
+    SELECT o.tenant_id, o.id AS command_id, j.kind, j.actor, o.state, o.reason, records FROM outcomes o
     JOIN journal j ON j.id = o.id
     CROSS JOIN LATERAL (
-        SELECT count(*) AS acts FROM acts a
+        SELECT count(*) AS records FROM audit_log a
         WHERE a.command_id = o.id AND (a.tenant_id, a.kind, a.state) = (o.tenant_id, j.kind, o.state)
           AND a.actor IS NULL AND a.refusal IS NOT DISTINCT FROM o.reason) AS kept
     WHERE {within("o.id")} AND j.kind = ANY (ARRAY{sorted(ALWAYS)})
-      AND o.reason IS DISTINCT FROM 'CANCELLED' AND acts <> 1""",
+      AND o.reason IS DISTINCT FROM 'CANCELLED' AND records <> 1""",
 )
 
 
 _OF_A_COMMAND = Invariant(
     "I15b",
-    "an act that names a command is of one that its tenant has sent, and of one with an outcome if its own",
+    "the command that an audit record names is its tenant's, with the record's outcome if the kinds match",
     f"""
-    SELECT a.tenant_id, a.id, a.kind, a.actor, a.command_id, o.state FROM acts a
+    SELECT a.tenant_id, a.id, a.kind, a.actor, a.command_id, o.state FROM audit_log a
     LEFT JOIN journal j ON j.id = a.command_id
     LEFT JOIN outcomes o ON o.id = a.command_id
     WHERE {within("a.tenant_id", "a.id")} AND a.command_id IS NOT NULL
@@ -44,8 +44,8 @@ _OF_A_COMMAND = Invariant(
 )
 
 
-ACTS = Walk(
-    "acts",
+AUDIT_LOG = Walk(
+    "audit_log",
     ("tenant_id", "id"),
     (BEFORE_ANY_TENANT, FIRST_ID),
     (AFTER_ANY_TENANT, LAST_ID),
@@ -67,13 +67,13 @@ APPEND_ONLY = (
     "wallet_entries",
     "wallet_lines",
     "expiry_changes",
-    "acts",
+    "audit_log",
 )
 
 
 _TRIGGERS = Invariant(
     "M1",
-    "triggers guard every append-only table, also from a session that claims to be a replica",
+    "triggers protect every append-only table, also from sessions that claim to be a replica",
     f"""
     SELECT guarded.name AS table_name, trigger_name, t.tgenabled::text AS enabled
     FROM unnest(ARRAY{list(APPEND_ONLY)}) AS guarded (name)
@@ -86,7 +86,7 @@ _TRIGGERS = Invariant(
 
 _PRIVILEGES = Invariant(
     "M2",
-    "the role of workers and clients may not change what is append-only, and owns nothing",
+    "the role of workers and clients may not change append-only tables, and owns none",
     f"""
     SELECT guarded.name AS table_name, r.rolname, may_change, owns FROM pg_roles r
     CROSS JOIN unnest(ARRAY{list(APPEND_ONLY)}) AS guarded (name)
@@ -117,7 +117,7 @@ JOB_RUNS = Walk(
     "job_runs",
     ("job", "tenant_id", "local_date"),
     ("", BEFORE_ANY_TENANT, date.min),
-    ("zzzz", AFTER_ANY_TENANT, date.max),  # jobs have names in lower case; "~" sorts before them in places
+    ("zzzz", AFTER_ANY_TENANT, date.max),  # job names are lower case; some collations sort "~" before them
     20_000,
     (_JOB_RUNS,),
 )

@@ -1,8 +1,9 @@
-# ruff: noqa: S608  (what is put into these queries is names and numbers of ours)
-"""What must be true of wallets, of their entries and of both sides of each.
+"""Invariants of wallets, of their entries and of the two lines of each entry.
 
-The chunks run over (tenant, wallet id), which is how entries are indexed too.
+Chunks go by (tenant, wallet id), the order in which entries are indexed too.
 """
+
+# ruff: noqa: S608  (constants only)
 
 from pointledger.domain.ledger.wallets import POSTINGS
 from pointledger.domain.values.money import MAX_MONEY
@@ -24,9 +25,9 @@ _SUMS = ", ".join(
 )
 _KEPT = ", ".join(f"w.{total}" for total, _, _ in POSTINGS.values())
 
-_STANDS = Invariant(
+_TOTALS = Invariant(
     "I19a",
-    "a wallet stands where its last entry left it, and its balance and totals are the sums of its entries",
+    "a wallet has the version of its last entry, and its balance and totals are the sums of its entries",
     f"""
     SELECT w.tenant_id, w.id, w.version, w.balance, kept, summed, seqs, delta FROM wallets w
     CROSS JOIN LATERAL (
@@ -38,7 +39,7 @@ _STANDS = Invariant(
 
 _CHAIN = Invariant(
     "I19b",
-    "entries of a wallet are numbered from 1 without gaps, each begins where the one before ended",
+    "a wallet's entries are numbered from 1 without gaps, and each begins where the one before ended",
     f"""
     SELECT tenant_id, wallet_id, seq, id, seq_before, began_at, ended_at FROM (
         SELECT e.tenant_id, e.wallet_id, e.seq, e.id, e.created_at,
@@ -53,7 +54,7 @@ _CHAIN = Invariant(
 
 _LINES = Invariant(
     "I19c",
-    "an entry has two lines, in its wallet's currency, that add up to nothing; one of them is the wallet's",
+    "an entry has two lines in its wallet's currency that add up to zero; one of them is the wallet's",
     f"""
     SELECT e.tenant_id, e.wallet_id, e.seq, e.id, e.delta, summed, lines, currencies FROM wallet_entries e
     LEFT JOIN wallets w ON w.tenant_id = e.tenant_id AND w.id = e.wallet_id
@@ -66,27 +67,27 @@ _LINES = Invariant(
                                OR currencies IS DISTINCT FROM ARRAY[w.currency])""",
 )
 
-_THEIRS = Invariant(
+_OWNER = Invariant(
     "I19d",
-    "an entry is on a wallet of its tenant, of the user whom its command names, and the outcome tells of it",
+    "an entry is on a wallet of its tenant and of its command's user, and the outcome lists it",
     f"""
     SELECT e.tenant_id, e.wallet_id, e.seq, e.id, e.command_id, w.user_id, o.state FROM wallet_entries e
     LEFT JOIN wallets w ON w.tenant_id = e.tenant_id AND w.id = e.wallet_id
     LEFT JOIN journal j ON j.id = e.command_id
     LEFT JOIN outcomes o ON o.id = e.command_id
-    CROSS JOIN LATERAL (SELECT o.data -> 'wallet_transaction' AS told) AS outcome
+    CROSS JOIN LATERAL (SELECT o.data -> 'wallet_transaction' AS listed) AS outcome
     WHERE {_ENTRIES_HERE} AND (w.tenant_id IS DISTINCT FROM j.tenant_id
-        OR (w.user_id <> j.user_id AND NOT EXISTS (  -- a user who was erased is still being searched for
+        OR (w.user_id <> j.user_id AND NOT EXISTS (  -- the search for an erased user is still running
             SELECT FROM erasures s
             WHERE s.tenant_id = w.tenant_id AND s.pseudonym = w.user_id AND s.finished_at IS NULL))
-        OR o.state IS DISTINCT FROM 'applied' OR told ->> 'id' IS DISTINCT FROM e.id::text
-        OR (told ->> 'seq')::bigint IS DISTINCT FROM e.seq
-        OR replace(told ->> 'amount', '.', '')::numeric IS DISTINCT FROM e.amount)""",
+        OR o.state IS DISTINCT FROM 'applied' OR listed ->> 'id' IS DISTINCT FROM e.id::text
+        OR (listed ->> 'seq')::bigint IS DISTINCT FROM e.seq
+        OR replace(listed ->> 'amount', '.', '')::numeric IS DISTINCT FROM e.amount)""",
 )
 
 _PAID = Invariant(
     "I19e",
-    "what was exchanged into a wallet was paid for by points of the same command, and nothing else was",
+    "points of the same command pay for an exchange into a wallet, and for no other entry",
     f"""
     SELECT e.tenant_id, e.wallet_id, e.seq, e.id, e.type, e.related_id, p.subtype FROM wallet_entries e
     LEFT JOIN entries p ON p.tenant_id = e.tenant_id AND p.id = e.related_id
@@ -97,7 +98,7 @@ _PAID = Invariant(
 
 _BOUNDS = Invariant(
     "I6d",
-    "what a wallet has lies between 0 and the largest amount, and no more of it is frozen than there is",
+    "a wallet's balance lies between 0 and the largest amount, and it includes the frozen money",
     f"""
     SELECT w.tenant_id, w.id, w.balance, w.frozen_balance FROM wallets w
     WHERE {_WALLETS_HERE}
@@ -110,12 +111,12 @@ WALLETS = Walk(
     (BEFORE_ANY_TENANT, FIRST_ID),
     (AFTER_ANY_TENANT, LAST_ID),
     2_000,
-    (_STANDS, _CHAIN, _LINES, _THEIRS, _PAID, _BOUNDS),
+    (_TOTALS, _CHAIN, _LINES, _OWNER, _PAID, _BOUNDS),
 )
 
 _OF_AN_ENTRY = Invariant(
     "I19f",
-    "a line is of an entry",
+    "a line belongs to an entry",
     f"""
     SELECT l.tenant_id, l.entry_id, l.side, l.amount FROM wallet_lines l
     WHERE {within("l.tenant_id", "l.entry_id", "l.side")} AND NOT EXISTS (

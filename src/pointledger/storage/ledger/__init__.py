@@ -1,1 +1,1 @@
-"""Loads and saves what a batch touches: accounts, lots, holds, wallets, usage, program."""
+"""Loads and saves the rows of a batch: accounts, lots, holds, wallets, usage and the program."""

@@ -1,4 +1,4 @@
-"""Acts: written with what they do, in its transaction; never changed."""
+"""Writes the audit log: each record in the transaction of its change, and never changed afterwards."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,8 +8,8 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.decisions.audit import Act
-from pointledger.domain.values.actor import By
+from pointledger.domain.decisions.audit import AuditRecord
+from pointledger.domain.values.actor import Actor
 from pointledger.ids import new_id
 from pointledger.storage.database import run
 
@@ -17,36 +17,37 @@ _HASH_BYTES = 16  # like a command's fingerprint
 
 
 _SAVE = """
-INSERT INTO acts (tenant_id, id, kind, command_id, state, refusal, before, after, recorded_at)
-SELECT act.tenant_id, act.id, j.kind, j.id, act.state, act.refusal, act.before::json, act.after::json,
-       act.recorded_at
+INSERT INTO audit_log (tenant_id, id, kind, command_id, state, refusal, before, after, recorded_at)
+SELECT new.tenant_id, new.id, j.kind, j.id, new.state, new.refusal, new.before::json, new.after::json,
+       new.recorded_at
 FROM unnest(%(tenants)b::text[], %(ids)b::uuid[], %(commands)b::uuid[], %(states)b::text[],
             %(refusals)b::text[], %(befores)b::text[], %(afters)b::text[], %(moments)b::timestamptz[])
-     AS act (tenant_id, id, command_id, state, refusal, before, after, recorded_at)
-JOIN journal j ON j.id = act.command_id"""
+     AS new (tenant_id, id, command_id, state, refusal, before, after, recorded_at)
+JOIN journal j ON j.id = new.command_id"""
 
 
-def save_acts(connection: sa.Connection, acts: Sequence[Act]) -> None:
-    """Writes the acts of a batch; reads and writes nothing where there are none."""
-    if not acts:
+def save_audit_records(connection: sa.Connection, audit_records: Sequence[AuditRecord]) -> None:
+    """Write the audit records of a batch."""
+    if not audit_records:
         return
-    touched = run(
+    written = run(
         connection,
         _SAVE,
-        tenants=[act.tenant_id for act in acts],
-        ids=[act.id for act in acts],
-        commands=[act.command_id for act in acts],
-        states=[act.state for act in acts],
-        refusals=[act.refusal for act in acts],
-        befores=[_json(act.before) for act in acts],
-        afters=[_json(act.after) for act in acts],
-        moments=[act.recorded_at for act in acts],
+        tenants=[record.tenant_id for record in audit_records],
+        ids=[record.id for record in audit_records],
+        commands=[record.command_id for record in audit_records],
+        states=[record.state for record in audit_records],
+        refusals=[record.refusal for record in audit_records],
+        befores=[_json(record.before) for record in audit_records],
+        afters=[_json(record.after) for record in audit_records],
+        moments=[record.recorded_at for record in audit_records],
     )
-    assert touched == len(acts), "what is decided stands in the journal"
+    assert written == len(audit_records), "the journal has every command that is decided"
 
 
 _RECORD = """
-INSERT INTO acts (tenant_id, id, kind, actor, command_id, reason, state, refusal, before, after, request_hash)
+INSERT INTO audit_log (tenant_id, id, kind, actor, command_id, reason, state, refusal, before, after,
+                       request_hash)
 VALUES (%(tenant)s, %(id)s, %(kind)s, %(actor)s, %(command)s, %(reason)s, %(state)s, %(refusal)s,
         %(before)s::json, %(after)s::json, %(hash)s)"""
 
@@ -55,29 +56,29 @@ def record(
     connection: sa.Connection,
     tenant_id: str,
     kind: str,
-    by: By,
+    actor: Actor,
     *,
     before: Any = None,
     after: Any = None,
     command_id: UUID | None = None,
     refusal: str | None = None,
 ) -> None:
-    """Writes an act that is no command: to a programme, or to a command that waits or is dead."""
-    asked = _json([tenant_id, kind, command_id, after])
+    """Write a record of a change without a command: to a program, or to a pending or dead command."""
+    request = _json([tenant_id, kind, command_id, after])
     run(
         connection,
         _RECORD,
         tenant=tenant_id,
         id=new_id(),
         kind=kind,
-        actor=by.actor,
+        actor=actor.name,
         command=command_id,
-        reason=by.reason,
+        reason=actor.reason,
         state="refused" if refusal else "applied",
         refusal=refusal,
         before=None if before is None else _json(before),
         after=None if after is None else _json(after),
-        hash=blake2b(asked.encode(), digest_size=_HASH_BYTES).digest(),
+        hash=blake2b(request.encode(), digest_size=_HASH_BYTES).digest(),
     )
 
 

@@ -1,6 +1,6 @@
-"""The accounts of a batch: load what its decisions may know, save what they changed.
+"""Loads the accounts of a batch for its decisions, and saves the changes.
 
-Set-based throughout: one round trip per table, never one per row.
+All statements work on sets: one round trip per table, never one per row.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import Applied, Decision
-from pointledger.domain.decisions.read_set import needs_of
+from pointledger.domain.decisions.read_set import read_set_of
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.entry import Entry
@@ -23,13 +23,13 @@ from pointledger.storage.database import rows, run
 from pointledger.storage.events.outbox import save_events
 from pointledger.storage.ledger.holds import load_holds, save_holds
 from pointledger.storage.ledger.lots import load_lots, load_pending, save_lots
-from pointledger.storage.ledger.program import Programmes, draw_number
+from pointledger.storage.ledger.program import Programs, draw_number
 from pointledger.storage.ledger.reversals import load_reversibles
-from pointledger.storage.ledger.shared_usage import count_shared, hold_shared, load_shared
+from pointledger.storage.ledger.shared_usage import confirm_shared, count_shared, load_shared
 from pointledger.storage.ledger.usage import load_usage, save_usage
 from pointledger.storage.ledger.wallets import load_wallets, save_wallets
 
-ACCOUNT = (  # the columns of an account, as the book has them
+ACCOUNT = (  # the columns of an account in the book
     "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
     "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
@@ -41,22 +41,25 @@ ACCOUNT = (  # the columns of an account, as the book has them
 def load(
     connection: sa.Connection,
     batch: list[Accepted],
-    programmes: Programmes,
+    programs: Programs,
     *,
     lock_counters: bool = False,
 ) -> Book:
-    """Everything that deciding this batch may need; its accounts stay locked until the transaction ends, and
-    so, if asked for, do the counters of the limits that all users share."""
-    book, shared = _load(connection, batch, programmes, _LOCK_ACCOUNTS, draws=True)
+    """Load everything that the decisions on this batch may need.
+
+    The accounts stay locked until the transaction ends. With `lock_counters`, so do the counters of shared
+    limits.
+    """
+    book, shared = _load(connection, batch, programs, _LOCK_ACCOUNTS, draws=True)
     book.usage |= load_shared(connection, shared, lock=lock_counters)
     if lock_counters:
         book.batch = draw_number(connection)
     return book
 
 
-def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) -> Book:
-    """What deciding this command now would need, as a moment shows it; nothing is locked."""
-    book, shared = _load(connection, [accepted], programmes, _ACCOUNTS)
+def load_unlocked(connection: sa.Connection, accepted: Accepted, programs: Programs) -> Book:
+    """Load what a decision on this command needs, without locks."""
+    book, shared = _load(connection, [accepted], programs, _ACCOUNTS)
     book.usage |= load_shared(connection, shared)
     return book
 
@@ -64,16 +67,16 @@ def look(connection: sa.Connection, accepted: Accepted, programmes: Programmes) 
 def _load(
     connection: sa.Connection,
     batch: list[Accepted],
-    programmes: Programmes,
-    asking: str,
+    programs: Programs,
+    sql: str,
     *,
     draws: bool = False,
 ) -> tuple[Book, list[Window]]:
-    """The book but for the windows that all users share: which of them it needs."""
+    """Load the book, and return it with the shared windows that are still to load."""
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
-    accounts = _accounts(connection, asking, sorted(keys))
+    accounts = _accounts(connection, sql, sorted(keys))
     wallets = load_wallets(connection, batch)
-    found = programmes.current(connection, sorted({tenant_id for tenant_id, _ in keys}), draws=draws)
+    found = programs.current(connection, sorted({tenant_id for tenant_id, _ in keys}), draws=draws)
     book = Book(
         found.moment,
         found.batch,
@@ -84,12 +87,12 @@ def _load(
         wallets=wallets,
     )
     book.reversibles, reversed_lots = load_reversibles(connection, batch)
-    needs = needs_of(batch, book)
-    load_pending(connection, book, needs.accounts, reversed_lots)
-    load_lots(connection, book, needs.accounts, reversed_lots)
-    load_holds(connection, book, needs.accounts, reversed_lots)
-    own = sorted(window for window in needs.windows if not window.is_shared)
-    shared = sorted(window for window in needs.windows if window.is_shared)
+    read_set = read_set_of(batch, book)
+    load_pending(connection, book, read_set.accounts, reversed_lots)
+    load_lots(connection, book, read_set.accounts, reversed_lots)
+    load_holds(connection, book, read_set.accounts, reversed_lots)
+    own = sorted(window for window in read_set.windows if not window.is_shared)
+    shared = sorted(window for window in read_set.windows if window.is_shared)
     book.usage = load_usage(connection, own)
     return book, shared
 
@@ -98,17 +101,17 @@ _ACCOUNTS = f"""
 SELECT {", ".join(f"a.{name}" for name in ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
-ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (column names of ours)
+ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (constants only)
 
-# In sorted order, in a statement of their own: what is read next is what the transactions that we waited for
-# have committed.
+# A separate statement that locks in sorted order. So the next statements read what the transactions that it
+# waited for have committed.
 _LOCK_ACCOUNTS = _ACCOUNTS + " FOR UPDATE OF a"
 
 
 def _accounts(
-    connection: sa.Connection, asking: str, keys: list[tuple[str, str]]
+    connection: sa.Connection, sql: str, keys: list[tuple[str, str]]
 ) -> dict[tuple[str, str], Account]:
-    found = rows(connection, asking, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
+    found = rows(connection, sql, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
     accounts = {}
     for row in found:
         account = account_of(row)
@@ -118,7 +121,7 @@ def _accounts(
 
 
 def account_of(columns: Iterable[Any]) -> Account:
-    """The account of these columns (`ACCOUNT`), of whose lots and holds none is loaded."""
+    """Make the account of these columns (`ACCOUNT`), without its lots and holds."""
     account = Account(**dict(zip(ACCOUNT, columns, strict=True)))
     account.others_expire_from = account.next_expiry_at
     account.others_activate_from = account.next_activation_at
@@ -138,16 +141,16 @@ _TYPES = {
 }
 
 
-@lru_cache(maxsize=100)  # as many statements as the driver keeps prepared
+@lru_cache(maxsize=100)  # the number of statements that the driver keeps prepared
 def _update_accounts(changing: tuple[str, ...]) -> str:
-    """The statement that writes these columns."""
+    """Return the statement that writes these columns."""
     return f"""
 UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in changing)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[],
             {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in changing)})
      AS new (tenant_id, user_id, {", ".join(changing)})
 WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
-"""  # noqa: S608  (column names of ours)
+"""  # noqa: S608  (constants only)
 
 
 ENTRY = (
@@ -158,7 +161,7 @@ ENTRY = (
 
 
 def save(connection: sa.Connection, book: Book) -> None:
-    """Writes everything that the decisions changed, but what they counted of shared limits (`count`)."""
+    """Write all changes of the decisions, except the usage of shared limits (`count`)."""
     _save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", ENTRY, [entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
@@ -175,7 +178,7 @@ def save(connection: sa.Connection, book: Book) -> None:
 
 
 def save_outcomes(connection: sa.Connection, book: Book, decisions: list[tuple[Accepted, Decision]]) -> None:
-    """Writes the outcomes, with the batch's place in the order of application."""
+    """Write the outcomes, with the batch's place in the order of application."""
     copy(
         connection,
         "outcomes",
@@ -199,13 +202,14 @@ def save_outcomes(connection: sa.Connection, book: Book, decisions: list[tuple[A
     )
 
 
-def hold_counters(connection: sa.Connection, book: Book) -> bool:
-    """Keeps what the batch's decisions rest on as it is: counters of shared limits that have held a grant
-    back. False where they have moved, or where points that were taken back make room in one: then it must be
-    decided with the counters locked.
+def confirm_counters(connection: sa.Connection, book: Book) -> bool:
+    """Lock the counters of shared limits that capped a grant, and check that they are unchanged.
 
-    What a limit has let through it would have let through earlier, too. But a batch that takes a later place,
-    for what it counts or was held back by, must find such limits open there.
+    Return False if they changed, or if points that were taken back make room in a shared limit. The batch
+    must then be decided with the counters locked.
+
+    A limit that let a grant through would also have let it through earlier. But a batch that counts usage or
+    was capped takes a later place in the order, so such limits must still be open there.
     """
     shared = _shared(book)
     if any(used.points < used.points_before for used in shared.values()):
@@ -215,16 +219,17 @@ def hold_counters(connection: sa.Connection, book: Book) -> bool:
     passed = (book.let_through & shared.keys()) - counts
     if not clamped and not (passed and counts):
         return True
-    return hold_shared(connection, shared, clamped, passed)
+    return confirm_shared(connection, shared, clamped, passed)
 
 
 def count(connection: sa.Connection, book: Book) -> bool:
-    """Counts what was granted under limits that all users share: as late as can be, for others wait from
-    here until the COMMIT. False where others have used up what the batch counted on: then it must not be
-    committed.
+    """Count the points that were granted under shared limits.
 
-    A batch that counts, or that a counter has held back, takes its place in the order of application anew:
-    behind whoever has looked at the counters until now, before whoever waits for them.
+    Call it as late as possible, because other batches wait from here until the COMMIT. Return False if other
+    batches have used up the limit meanwhile; then the transaction must not commit.
+
+    A batch that counts or was capped draws a new place in the order of application: after the batches that
+    have read the counters, and before those that wait for them.
     """
     shared = _shared(book)
     if not count_shared(connection, shared):
@@ -235,7 +240,7 @@ def count(connection: sa.Connection, book: Book) -> bool:
 
 
 def _shared(book: Book) -> dict[Window, SharedUsage]:
-    """What is used of limits that all users share."""
+    """Return the usage of shared limits."""
     return {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
 
 
@@ -249,24 +254,24 @@ def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
     changed = [account for account in accounts if account.changed and not account.is_new]
     if not changed:
         return
-    # A batch of one sort changes few of the columns; each that need not be sent saves both sides work.
+    # Most batches change few of the columns, and each column that is not sent saves work on both sides.
     before = zip(*(account.as_loaded for account in changed), strict=True)
     now = zip(*(_columns_of(account) for account in changed), strict=True)
     differing = {name: list(new) for name, old, new in zip(ACCOUNT, before, now, strict=True) if old != new}
     if not differing:
         return
-    touched = run(
+    updated = run(
         connection,
         _update_accounts(tuple(differing)),
         tenants=[account.tenant_id for account in changed],
         users=[account.user_id for account in changed],
         **differing,
     )
-    assert touched == len(changed), "a locked account is there until the transaction ends"
+    assert updated == len(changed), "a locked account exists until the transaction ends"
 
 
 def entry_line(entry: Entry) -> tuple[Any, ...]:
-    """The row of an entry (`ENTRY`)."""
+    """Return the row of an entry (`ENTRY`)."""
     rule = entry.rule
     return (
         entry.tenant_id, entry.account_id, entry.seq, entry.id, entry.command_id, entry.type, entry.subtype,
@@ -278,7 +283,7 @@ def entry_line(entry: Entry) -> tuple[Any, ...]:
 
 
 def _outcome_line(book: Book, place: int, accepted: Accepted, decision: Decision) -> tuple[Any, ...]:
-    """The outcome, and all that it takes to decide anew: in which order, and by which versions."""
+    """Return the outcome's row, with the order and the versions that a replay needs."""
     command = accepted.command
     order = book.batch, place, *book.versions.get(command.tenant_id, (None, None))
     state, reason, message, data = outcome_text(decision)
@@ -286,7 +291,7 @@ def _outcome_line(book: Book, place: int, accepted: Accepted, decision: Decision
 
 
 def outcome_text(decision: Decision) -> tuple[str, str | None, str | None, str | None]:
-    """State, reason, message and data of a decision, as its outcome keeps them."""
+    """Return a decision's state, reason, message and data as the outcome stores them."""
     if isinstance(decision, Applied):
         return "applied", None, None, orjson.dumps(decision.data, option=orjson.OPT_UTC_Z).decode()
     return "refused", decision.reason.value, decision.message, None

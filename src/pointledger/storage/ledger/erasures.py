@@ -1,7 +1,7 @@
-"""Erasing a user: what is renamed with the decision, and the search for what else names the person.
+"""Erases a user: renames the account with the decision, and searches for other rows that name the person.
 
-An erased account bears its pseudonym. A command that names the person finds no account by that id, and only
-then looks for one by the pseudonym: who was never erased pays nothing for it.
+An erased account has its pseudonym as user id. Only a command that finds no account by the user's id searches
+by the pseudonym, so other commands pay nothing for it.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ _BEFORE_ANY = UUID(int=0)
 
 
 class Person(NamedTuple):
-    """Who is erased, and what stands in the person's place."""
+    """An erased user and the pseudonym."""
 
     tenant_id: str
     user_id: str
@@ -30,8 +30,10 @@ class Person(NamedTuple):
 
 
 def require_key(connection: sa.Connection, pseudonyms: Pseudonyms) -> None:
-    """Raises ErasureKeyMissing or ErasureKeyDiffers where somebody was erased with a key that is not ours:
-    with it, the erased would be taken for new users."""
+    """Raise ErasureKeyMissing or ErasureKeyDiffers if a user was erased with another key.
+
+    With the wrong key, erased users would become new users.
+    """
     found = rows(connection, "SELECT key_check FROM erasures ORDER BY erased_at DESC LIMIT 1")
     if found and bytes(found[0][0]) != pseudonyms.check():
         raise ErasureKeyDiffers
@@ -44,14 +46,14 @@ SELECT wanted.user_id, {", ".join(f"a.{name}" for name in ACCOUNT)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[], %(pseudonyms)b::text[])
      AS wanted (tenant_id, user_id, pseudonym)
 JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.pseudonym COLLATE "C"
-WHERE a.status = 'erased'"""  # noqa: S608  (column names of ours)
+WHERE a.status = 'erased'"""  # noqa: S608  (constants only)
 
 
 def load_erased(connection: sa.Connection, book: Book, batch: list[Accepted], pseudonyms: Pseudonyms) -> None:
-    """Puts the accounts of erased users into the book, under the ids by which commands still name them; not
-    locked, for nothing changes them any more. Raises ErasureKeyMissing where somebody was erased.
+    """Put the accounts of erased users into the book, under the ids by which commands still name them.
 
-    Only who has no account can be one of them, so a batch of users who have one asks nothing.
+    It locks none, because nothing changes them anymore. It runs no query if every user has an account,
+    because an erased user has none. Raises ErasureKeyMissing if there is no key but a user was erased.
     """
     book.pseudonyms = pseudonyms
     named = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
@@ -90,22 +92,24 @@ UPDATE usage SET user_id = %(pseudonym)s WHERE tenant_id = %(tenant)s AND user_i
 
 
 def save_erased(connection: sa.Connection, book: Book, batch: list[Accepted]) -> None:
-    """After everything else is saved: renames who was erased, and strips the batch's commands of the person;
-    all but the one that asked for it, by which the search knows whom to look for."""
+    """Rename erased users and redact the batch's commands that name them; call it after all other saves.
+
+    The command that requested the erasure keeps the name, because the search needs it.
+    """
     if not any(account.status == "erased" for account in book.accounts.values()):
         return
-    touched: dict[Person, list[UUID]] = {}
+    named: dict[Person, list[UUID]] = {}
     for accepted in batch:
         for user_id in accepted.command.users:
             account = book.accounts.get((accepted.command.tenant_id, user_id))
             if account and account.status == "erased":
                 person = Person(account.tenant_id, user_id, account.pseudonym or user_id)
-                touched.setdefault(person, []).append(accepted.command.id)
-    for person, command_ids in touched.items():
+                named.setdefault(person, []).append(accepted.command.id)
+    for person, command_ids in named.items():
         erasing = book.erasures.get((person.tenant_id, person.user_id))
         if erasing:
             _note(connection, book, person, erasing)
-        _strip(connection, person, command_ids, but=erasing)
+        _redact(connection, person, command_ids, but=erasing)
 
 
 def _note(connection: sa.Connection, book: Book, person: Person, command_id: UUID) -> None:
@@ -122,25 +126,27 @@ def _note(connection: sa.Connection, book: Book, person: Person, command_id: UUI
 
 
 _BEGIN = """
-WITH said AS (SELECT set_config('pointledger.person', %(user)s, true),
-                     set_config('pointledger.pseudonym', %(pseudonym)s, true))
-UPDATE erasures SET commands = commands + %(count)s FROM said
+WITH begun AS (SELECT set_config('pointledger.person', %(user)s, true),
+                      set_config('pointledger.pseudonym', %(pseudonym)s, true))
+UPDATE erasures SET commands = commands + %(count)s FROM begun
 WHERE tenant_id = %(tenant)s AND pseudonym = %(pseudonym)s"""
 
 _END = """
 SELECT set_config('pointledger.person', '', true), set_config('pointledger.pseudonym', '', true)"""
 
 
-def _strip(
+def _redact(
     connection: sa.Connection, person: Person, command_ids: list[UUID], but: UUID | None = None
 ) -> None:
-    """Takes the person out of these commands and their outcomes: what is left, the triggers decide. Of `but`
-    only the outcome, for it is not done yet."""
+    """Redact the person in these commands and their outcomes; the triggers decide what is left.
+
+    For `but` it redacts only the outcome, because the search still needs the command.
+    """
     if not command_ids:
         return
     values = {"tenant": person.tenant_id, "user": person.user_id, "pseudonym": person.pseudonym}
     run(connection, _BEGIN, count=len(command_ids), **values)
-    rows(connection, "SELECT strip_commands(%(ids)s::uuid[], %(but)s)", ids=command_ids, but=but)
+    rows(connection, "SELECT redact_commands(%(ids)s::uuid[], %(but)s)", ids=command_ids, but=but)
     rows(connection, _END)
 
 
@@ -161,12 +167,12 @@ SELECT (SELECT id FROM piece ORDER BY id DESC LIMIT 1) AS reached,
                AND %(user)s IN (user_id, payload ->> 'to_user_id') ORDER BY id) AS ids"""
 
 
-def search_on(connection: sa.Connection) -> bool | None:
-    """Takes the person of the oldest unfinished erasure out of the next piece of the journal; whether that
-    was the last. None: there is none, or others are at it.
+def search_next(connection: sa.Connection) -> bool | None:
+    """Redact the person of the oldest unfinished erasure in the next piece of the journal.
 
-    The journal has no index by user, which each acceptance would pay for: so it is read as a whole. What
-    comes meanwhile is stripped by the batch that refuses it.
+    Return whether it was the last piece, or None if there is no unfinished erasure that another process does
+    not hold. It reads the whole journal, because an index by user would cost every acceptance. If a new
+    command names the person, the batch that refuses it redacts it.
     """
     found = rows(connection, _UNFINISHED)
     if not found:
@@ -182,7 +188,7 @@ def search_on(connection: sa.Connection) -> bool | None:
         after=reached or _BEFORE_ANY,
         most=_SEARCHED_AT_ONCE,
     )[0]
-    _strip(connection, person, piece.ids)
+    _redact(connection, person, piece.ids)
     if piece.reached is None:
         _finish(connection, person, command_id)
         return True
@@ -196,9 +202,8 @@ def search_on(connection: sa.Connection) -> bool | None:
     return False
 
 
-# A letter names the person as JSON does; inside a text that holds JSON, as an event's `data` may be; or, not
-# to be seen, in an event's `data_base64`. Only what is base64 to the end is decoded, because Postgres raises
-# an error for anything else.
+# A dead letter names the person in JSON, in JSON inside a text, as an event's `data` may be, or encoded in an
+# event's `data_base64`. It decodes only valid base64, because Postgres raises an error for anything else.
 _NAMES_THE_PERSON = r"""(
     position(convert_to('"' || %(user)s || '"', 'UTF8') IN raw) > 0
     OR position(convert_to('"' || %(user)s || '\"', 'UTF8') IN raw) > 0
@@ -209,20 +214,20 @@ _NAMES_THE_PERSON = r"""(
         ) AS found
         WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN decode(found[1], 'base64')) > 0))"""
 
-# An error's text may quote the person; what kind of error it was stays. A row of a batch that was no earn
-# does not tell its tenant, nor does an event in binary mode: there the name alone decides, and what is lost
-# is a text about a mistake.
+# An error's text may quote the person, so only its type stays. A rejected row of a batch and an event in
+# binary mode do not name their tenant. There the user id alone decides, and a match in another tenant loses
+# only the text of an error.
 _ELSEWHERE = (
     """UPDATE failures SET user_id = %(pseudonym)s, error = split_part(error, ':', 1)
        WHERE tenant_id = %(tenant)s AND user_id = %(user)s""",
     f"""UPDATE dead_letters
        SET raw = '', reason = CASE reason WHEN 'DEFERRED' THEN 'CANCELLED' ELSE reason END,
            error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END,
-           headers = NULL, digest = NULL, held_until = NULL,
-           state = CASE state WHEN 'held' THEN 'dead' ELSE state END
+           headers = NULL, digest = NULL, deferred_until = NULL,
+           state = CASE state WHEN 'deferred' THEN 'dead' ELSE state END
        WHERE {_NAMES_THE_PERSON}
-         AND (door = 'batch-earn' OR reason = 'BINARY_MODE'
-              OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",  # noqa: S608  (ours)
+         AND (entry_point = 'batch-earn' OR reason = 'BINARY_MODE'
+              OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",  # noqa: S608  (constants only)
     """DELETE FROM callbacks c USING journal j
        WHERE c.sent_at IS NOT NULL AND j.id = c.command_id AND j.tenant_id = %(tenant)s
          AND (j.user_id = %(pseudonym)s OR position('"' || %(user)s || '"' IN c.message::text) > 0)""",
@@ -236,9 +241,9 @@ WHERE tenant_id = %(tenant)s AND pseudonym = %(pseudonym)s"""
 
 
 def _finish(connection: sa.Connection, person: Person, command_id: UUID) -> None:
-    """The other tables, and last the command that asked for it."""
+    """Redact the other tables, and at last the command that requested the erasure."""
     values = {"tenant": person.tenant_id, "user": person.user_id, "pseudonym": person.pseudonym}
     for statement in _ELSEWHERE:
         run(connection, statement, **values)
-    _strip(connection, person, [command_id])
+    _redact(connection, person, [command_id])
     run(connection, _FINISH, tenant=person.tenant_id, pseudonym=person.pseudonym)

@@ -1,4 +1,4 @@
-"""How the expiry of lots was moved: a record for each time, in their order."""
+"""Records each change of a lot's expiry, in order."""
 
 from datetime import datetime
 from uuid import UUID
@@ -23,7 +23,7 @@ WHERE lots.tenant_id = new.tenant_id COLLATE "C" AND lots.id = new.id"""
 
 
 def save_expiry_changes(connection: sa.Connection, book: Book) -> None:
-    """After the new lots are there: a lot may be moved by the batch that brought it."""
+    """Write the changes; call it after new lots are saved, because the batch may change those too."""
     if not book.expiry_changes:
         return
     lines = [
@@ -35,7 +35,7 @@ def save_expiry_changes(connection: sa.Connection, book: Book) -> None:
     ]  # fmt: skip
     copy(connection, "expiry_changes", CHANGE, lines)
     lots = list({change.lot.id: change.lot for change in book.expiry_changes}.values())
-    touched = run(
+    updated = run(
         connection,
         _MOVE,
         tenants=[lot.tenant_id for lot in lots],
@@ -43,20 +43,23 @@ def save_expiry_changes(connection: sa.Connection, book: Book) -> None:
         expires=[lot.expires_at for lot in lots],
         changes=[lot.expiry_changes for lot in lots],
     )
-    assert touched == len(lots), "a lot is there for ever"
+    assert updated == len(lots), "lots are never deleted"
 
 
 def expired_then(lot: str, seq: str) -> str:
-    """SQL for when a lot was to expire as its account's entry number `seq` was written; both are names of
-    ours. What was moved later says where from; an array, for that may have been never."""
+    """Return SQL for a lot's expiry at the time of its account's entry `seq`; both arguments are constants.
+
+    The first later change has the expiry before it. It is in an array because that expiry may be null
+    (never).
+    """
     return f"""CASE WHEN {lot}.expiry_changes = 0 THEN {lot}.expires_at ELSE (coalesce(
         (SELECT ARRAY[c.was] FROM expiry_changes c
          WHERE c.tenant_id = {lot}.tenant_id AND c.lot_id = {lot}.id AND c.after_seq >= {seq}
-         ORDER BY c.nth LIMIT 1), ARRAY[{lot}.expires_at]))[1] END"""  # noqa: S608  (names of ours)
+         ORDER BY c.nth LIMIT 1), ARRAY[{lot}.expires_at]))[1] END"""  # noqa: S608  (constants only)
 
 
-# Whether a command named an expiry of its own, and until when its points were pending, stands in the journal.
-# What came by grace, or was moved by an administrator, no policy has dated.
+# The journal has the command's own expiry, if any, and the end of its pending time. A policy did not set the
+# expiry of lots that came by grace or that an administrator extended.
 _DATED = """
 SELECT a.user_id, l.id, l.expires_at, l.expiry_changes, l.remaining + l.frozen AS points,
        o.rule_id, o.rule_version, o.occurred_at,
@@ -81,7 +84,7 @@ ORDER BY a.user_id, l.seq, l.place, l.id"""
 
 
 def users_after(connection: sa.Connection, tenant_id: str, after: str, most: int) -> list[str]:
-    """A page of the users with an account that is not closed."""
+    """Return a page of the users with an account that is not closed."""
     found = rows(
         connection,
         """SELECT user_id FROM accounts WHERE tenant_id = %(tenant)s AND user_id > %(after)s
@@ -96,7 +99,7 @@ def users_after(connection: sa.Connection, tenant_id: str, after: str, most: int
 def dated_by_policy(
     connection: sa.Connection, tenant_id: str, after: str, most: int
 ) -> list[tuple[str, DatedLot]]:
-    """The lots of that page whose expiry a policy has set, of the tenant or of a rule, and whose they are."""
+    """Return that page's users and lots whose expiry a policy of the tenant or of a rule has set."""
     found = rows(connection, _DATED, tenant=tenant_id, after=after, most=most)
     return [
         (

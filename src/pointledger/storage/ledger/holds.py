@@ -1,21 +1,21 @@
-"""Holds: those that a batch may touch, with what they hold of which lots; and what it did to them."""
+"""Loads the holds that a batch may change, with their lots, and saves the changes."""
 
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.decisions.read_set import AccountNeeds
+from pointledger.domain.decisions.read_set import AccountReadSet
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.holds import HeldLot, Hold
-from pointledger.domain.ledger.lots import Lot, contains, put, sooner
+from pointledger.domain.ledger.lots import Lot, put, sooner
 from pointledger.storage.copy import copy
 from pointledger.storage.database import rows, run
 from pointledger.storage.ledger.lots import SELECTED, one_lot
 
-# Of each account: the open holds that may time out, the oldest that hold as many points as may be released,
-# and those that are asked for by id, whatever their state.
+# For each account: the open holds that may time out, the oldest ones with as many points as may be released,
+# and those that commands name by id, in any state.
 _HOLDS = f"""
 SELECT h.tenant_id, h.account_id, h.id, h.seq, h.amount, h.opened_at, h.expires_at, h.captured, h.released,
        h.state, hl.amount AS held_amount, hl.frozen AS held_frozen,
@@ -39,24 +39,24 @@ CROSS JOIN LATERAL (
 JOIN holds h ON h.tenant_id = wanted.tenant_id COLLATE "C" AND h.id = needed.id
 LEFT JOIN hold_lots hl ON hl.tenant_id = h.tenant_id AND hl.hold_id = h.id AND hl.frozen > 0
 LEFT JOIN lots l ON l.tenant_id = hl.tenant_id AND l.id = hl.lot_id
-ORDER BY h.tenant_id, h.account_id, h.seq"""  # noqa: S608  (column names of ours)
-_COLUMNS_OF_HOLD = 12  # before those of its lot
+ORDER BY h.tenant_id, h.account_id, h.seq"""  # noqa: S608  (constants only)
+_COLUMNS_OF_HOLD = 12  # the columns of its lot follow
 
 
 def load_holds(
     connection: sa.Connection,
     book: Book,
-    needs: dict[tuple[str, str], AccountNeeds],
+    read_set: dict[tuple[str, str], AccountReadSet],
     known: dict[UUID, Lot],
 ) -> None:
-    """Loads the holds that a batch may touch, and their lots, after those that it may consume.
+    """Load the holds that a batch may change and their lots; call it after `load_lots`.
 
-    An account that has nothing frozen costs nothing, unless a hold is asked for by its id. `known` are lots
-    that were loaded for another reason: a lot is one object.
+    An account without frozen points costs nothing, unless a command names a hold by id. `known` has the lots
+    that are loaded already, because each lot is one object.
     """
     wanted = {
         (account.tenant_id, account.id): (account, need)
-        for key, need in needs.items()
+        for key, need in read_set.items()
         if (account := book.accounts.get(key)) and (account.frozen_balance or need.holds)
     }
     if not wanted:
@@ -76,7 +76,7 @@ def load_holds(
 
 
 def _put_hold(account: Account, row: Any, lots: dict[UUID, Lot]) -> None:
-    """One row is what one hold has of one lot; a lot that was loaded already is the same object."""
+    """Add a row, the share of one hold in one lot, to the account."""
     hold = account.holds.get(row.id)
     if hold is None:
         hold = Hold(
@@ -89,8 +89,7 @@ def _put_hold(account: Account, row: Any, lots: dict[UUID, Lot]) -> None:
     if row.lot_id is None:
         return
     lot = lots[row.lot_id] = one_lot(lots, row[_COLUMNS_OF_HOLD:])
-    if not contains(account.lots, lot):
-        put(account.lots, lot)
+    put(account.lots, lot)
     hold.lots.append(HeldLot(lot, row.held_amount, row.held_frozen))
 
 
@@ -131,7 +130,7 @@ def save_holds(connection: sa.Connection, book: Book) -> None:
     changed = [hold for hold in holds if hold.changed and not hold.is_new]
     if not changed:
         return
-    touched = run(
+    updated = run(
         connection,
         _UPDATE_HOLDS,
         tenants=[hold.tenant_id for hold in changed],
@@ -140,7 +139,7 @@ def save_holds(connection: sa.Connection, book: Book) -> None:
         released=[hold.released for hold in changed],
         states=[hold.state for hold in changed],
     )
-    assert touched == len(changed), "a hold is there for ever"
+    assert updated == len(changed), "holds are never deleted"
     held_lots = [(hold, held) for hold in changed for held in hold.lots]
     run(
         connection,

@@ -1,4 +1,4 @@
-"""Lots: as many as a batch needs, in the order of consumption; and what it did to them."""
+"""Loads as many lots as a batch needs, in the order of consumption, and saves the changes."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.decisions.read_set import AccountNeeds
+from pointledger.domain.decisions.read_set import AccountReadSet
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.lots import Lot, consumption_order
@@ -15,8 +15,8 @@ from pointledger.storage.copy import copy
 from pointledger.storage.database import rows, run
 from pointledger.storage.ledger.expiry_changes import save_expiry_changes
 
-_FIRST_LOTS = 32  # most debits are paid by the first few lots
-_LOTS_GROWTH = 16  # an account that needs more gets so many times more at the next look
+_FIRST_LOTS = 32  # the first few lots pay most debits
+_LOTS_GROWTH = 16  # multiplies the limit of the next query for accounts that need more
 
 LOT = (
     "id", "tenant_id", "account_id", "entry_id", "origin_id", "amount", "remaining", "earned_at",
@@ -30,33 +30,33 @@ FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, acc
 CROSS JOIN LATERAL (
     SELECT * FROM lots
     WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
-      AND remaining > 0  -- what is wholly held is loaded with its holds
+      AND remaining > 0  -- a lot that is wholly held is loaded with its holds
     ORDER BY expires_at, earned_at, seq, place, id LIMIT %(limit)s
-) AS l"""  # noqa: S608  (column names of ours)
+) AS l"""  # noqa: S608  (constants only)
 
 _PENDING = f"""
 SELECT {SELECTED}
 FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
 JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.account_id = wanted.account_id
            AND l.state = 'pending'
-ORDER BY l.tenant_id, l.account_id, l.seq, l.place, l.id"""  # noqa: S608  (column names of ours)
+ORDER BY l.tenant_id, l.account_id, l.seq, l.place, l.id"""  # noqa: S608  (constants only)
 
 
 def one_lot(known: dict[UUID, Lot], columns: Sequence[Any]) -> Lot:
-    """The lot of these columns (`SELECTED`); one that is known is the same object."""
+    """Return the lot of these columns (`SELECTED`), or the known object for it."""
     return known.get(columns[0]) or Lot(*columns)
 
 
 def load_pending(
     connection: sa.Connection,
     book: Book,
-    needs: dict[tuple[str, str], AccountNeeds],
+    read_set: dict[tuple[str, str], AccountReadSet],
     known: dict[UUID, Lot],
 ) -> None:
-    """Loads all pending lots of the accounts on which one becomes available, or that close."""
+    """Load all pending lots of the accounts that close or on which a lot becomes available."""
     due = {
         (account.tenant_id, account.id): account
-        for key, need in needs.items()
+        for key, need in read_set.items()
         if (account := book.accounts.get(key))
         and account.next_activation_at is not None
         and (need.pending or account.next_activation_at <= need.until)
@@ -74,7 +74,7 @@ def load_pending(
 def load_lots(
     connection: sa.Connection,
     book: Book,
-    needs: dict[tuple[str, str], AccountNeeds],
+    read_set: dict[tuple[str, str], AccountReadSet],
     known: dict[UUID, Lot],
 ) -> None:
     """Loads each account's lots in consumption order until its debits are covered by lots that are not
@@ -84,8 +84,8 @@ def load_lots(
     """
     wanted = {
         (account.tenant_id, account.id): (account, need)
-        for key, need in needs.items()
-        if (account := book.accounts.get(key)) and _needs_lots(account, need)
+        for key, need in read_set.items()
+        if (account := book.accounts.get(key)) and _reads_lots(account, need)
     }
     limit = _FIRST_LOTS
     while wanted:
@@ -112,13 +112,13 @@ def load_lots(
         limit *= _LOTS_GROWTH
 
 
-def _needs_lots(account: Account, need: AccountNeeds) -> bool:
+def _reads_lots(account: Account, need: AccountReadSet) -> bool:
     due = account.next_expiry_at is not None and account.next_expiry_at <= need.until
     return due or need.debit > 0
 
 
-def _covers(lots: list[Lot], need: AccountNeeds) -> bool:
-    """Whether everything due is among the lots, and enough that is not."""
+def _covers(lots: list[Lot], need: AccountReadSet) -> bool:
+    """Whether the lots include all that are due, and enough others for the debit."""
     if lots[-1].is_due(need.until):
         return False
     return sum(lot.remaining for lot in lots if not lot.is_due(need.until)) >= need.debit
@@ -140,7 +140,7 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
     changed = list(book.changed_lots.values())
     if not changed:
         return
-    touched = run(
+    updated = run(
         connection,
         _UPDATE_LOTS,
         tenants=[lot.tenant_id for lot in changed],
@@ -150,4 +150,4 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
         frozen=[lot.frozen for lot in changed],
         states=[lot.state for lot in changed],
     )
-    assert touched == len(changed), "a lot is there for ever"
+    assert updated == len(changed), "lots are never deleted"

@@ -1,7 +1,6 @@
-"""Tenants and rules: each change is a new version, and versions never change.
+"""Loads and saves tenants and rules: each change is a new version, and versions never change.
 
-So a version that was read once may be kept: what is asked of the database each time is which versions
-there are.
+So a process caches the versions that it has read, and only queries which versions exist.
 """
 
 from contextlib import suppress
@@ -15,23 +14,23 @@ import sqlalchemy as sa
 
 from pointledger.domain.program.rule import Rule, RuleBody, Rules, rule_as_saved
 from pointledger.domain.program.tenant import Tenant, tenant_from
-from pointledger.domain.values.actor import By
+from pointledger.domain.values.actor import Actor
 from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
 from pointledger.storage.database import rows
 from pointledger.storage.ledger import audit_log
 from pointledger.storage.queue import failures
 
-_OPERATOR = By()
-_KEPT_VERSIONS = 5_000  # of tenants and of rules, each; a process that meets more forgets them all
+_OPERATOR = Actor()
+_CACHED_VERSIONS = 5_000  # of tenants and of rules each; a cache that reaches it is cleared
 
 _CURRENT_TENANTS = """
 SELECT DISTINCT ON (tenant_id) tenant_id, version, config
 FROM tenant_versions WHERE tenant_id = ANY(%(tenants)s::text[])
 ORDER BY tenant_id, version DESC"""
 
-# Each batch draws its number here: what it decides on is locked by then, so that the numbers agree with what
-# every account has seen.
+# Each batch draws its number here, after it has locked its accounts. So the numbers agree with the order of
+# each account's entries.
 _WHICH_VERSIONS = """
 WITH turn AS MATERIALIZED (
     SELECT CASE WHEN %(draws)s THEN nextval('batch_numbers') END AS batch, clock_timestamp() AS moment)
@@ -43,7 +42,7 @@ FROM turn LEFT JOIN (
 
 
 def draw_number(connection: sa.Connection) -> int:
-    """The next number in the order of application."""
+    """Draw the next number in the order of application."""
     return int(rows(connection, "SELECT nextval('batch_numbers')")[0][0])
 
 
@@ -55,43 +54,39 @@ ORDER BY saved_at, version"""
 
 
 @dataclass(frozen=True, slots=True)
-class Programme:
-    """What is in force: of each tenant that exists its configuration, every version of every rule, and which
-    version and how many of them these are. `moment` is the database's clock, `batch` the number drawn."""
+class Program:
+    """The tenants' current configurations, and every version of their rules. Unknown tenants are missing."""
 
-    moment: datetime
-    batch: int | None
+    moment: datetime  # the database's clock
+    batch: int | None  # the number drawn, if any
     tenants: dict[str, Tenant]
     rules: dict[str, Rules]
-    versions: dict[str, tuple[int, int]]
+    versions: dict[str, tuple[int, int]]  # the tenant's version and the number of rule versions
 
 
-class Programmes:
-    """Reads tenants and rules of one database, and keeps the versions that it has read."""
+class Programs:
+    """Reads tenants and rules of one database and caches their versions."""
 
     def __init__(self) -> None:
         self._tenants: dict[tuple[str, int], Tenant] = {}
         self._rules: dict[tuple[str, int], Rules] = {}
 
-    def current(self, connection: sa.Connection, tenant_ids: list[str], *, draws: bool = False) -> Programme:
-        """What is in force for these tenants; `draws`: for a batch, which gets its number.
-
-        Raises TenantUnreadable.
-        """
+    def current(self, connection: sa.Connection, tenant_ids: list[str], *, draws: bool = False) -> Program:
+        """Return the program of these tenants; `draws` draws a batch's number. Raises TenantUnreadable."""
         _make_room(self._tenants)
         _make_room(self._rules)
         found = rows(connection, _WHICH_VERSIONS, tenants=tenant_ids, draws=draws)
-        programme = Programme(found[0].moment, found[0].batch, {}, {}, {})
+        program = Program(found[0].moment, found[0].batch, {}, {}, {})
         for _, _, tenant_id, version, count in found:
             if tenant_id is None:
                 continue
-            programme.versions[tenant_id] = version, count
+            program.versions[tenant_id] = version, count
             try:
-                programme.tenants[tenant_id] = self._tenant(connection, tenant_id, version)
-                programme.rules[tenant_id] = self._rules_of(connection, tenant_id, count)
+                program.tenants[tenant_id] = self._tenant(connection, tenant_id, version)
+                program.rules[tenant_id] = self._rules_of(connection, tenant_id, count)
             except (InvalidTenant, InvalidRule):
                 raise TenantUnreadable(tenant_id) from None
-        return programme
+        return program
 
     def _tenant(self, connection: sa.Connection, tenant_id: str, version: int) -> Tenant:
         if (tenant_id, version) not in self._tenants:
@@ -100,20 +95,20 @@ class Programmes:
         return self._tenants[tenant_id, version]
 
     def _rules_of(self, connection: sa.Connection, tenant_id: str, count: int) -> Rules:
-        """Versions are only ever added: as long as there are as many, they are the same."""
+        """Return the tenant's rules. Versions are only added, so the same count means the same versions."""
         if (tenant_id, count) not in self._rules:
             self._rules[tenant_id, count] = Rules(tuple(every_rule(connection, tenant_id)))
         return self._rules[tenant_id, count]
 
 
 def every_rule(connection: sa.Connection, tenant_id: str) -> list[Rule]:
-    """Every version of every rule, in the order in which they were saved. Raises InvalidRule."""
+    """Return every version of every rule, in the order of saving. Raises InvalidRule."""
     return [_rule(*version) for version in rows(connection, _BODIES, tenant=tenant_id)]
 
 
-def _make_room(kept: dict[Any, Any]) -> None:
-    if len(kept) >= _KEPT_VERSIONS:
-        kept.clear()
+def _make_room(cache: dict[Any, Any]) -> None:
+    if len(cache) >= _CACHED_VERSIONS:
+        cache.clear()
 
 
 def _rule(version: int, rule_id: UUID, in_force_from: datetime | None, body: dict[str, Any]) -> Rule:
@@ -121,7 +116,7 @@ def _rule(version: int, rule_id: UUID, in_force_from: datetime | None, body: dic
 
 
 def tenant(connection: sa.Connection, tenant_id: str) -> Tenant:
-    """The tenant's current configuration. Raises TenantMissing."""
+    """Return the tenant's current configuration. Raises TenantMissing."""
     found = rows(connection, _CURRENT_TENANTS, tenants=[tenant_id])
     if not found:
         raise TenantMissing(tenant_id)
@@ -129,7 +124,7 @@ def tenant(connection: sa.Connection, tenant_id: str) -> Tenant:
 
 
 def all_tenants(connection: sa.Connection) -> list[tuple[Tenant, datetime]]:
-    """Every tenant that can be read, with the moment when it was first put."""
+    """Return every readable tenant, with the time of its first version."""
     found = rows(
         connection,
         """SELECT DISTINCT ON (tenant_id) config,
@@ -138,21 +133,23 @@ def all_tenants(connection: sa.Connection) -> list[tuple[Tenant, datetime]]:
     )
     readable = []
     for row in found:
-        with suppress(InvalidTenant):  # a newer program's: its commands wait for newer workers
+        with suppress(InvalidTenant):  # a newer version wrote it, and its commands wait for newer workers
             readable.append((tenant_from(row.config), row.first_saved_at))
     return readable
 
 
-def holds_followers(connection: sa.Connection, tenant_id: str) -> bool:
-    """Whether a dead command of the tenant holds its user's followers back; asked without reading the rest
-    of a configuration that a newer program may have written."""
+def blocks_users(connection: sa.Connection, tenant_id: str) -> bool:
+    """Whether a dead command of the tenant blocks later commands of its user.
+
+    It reads one field only, because a newer version may have written the rest of the configuration.
+    """
     found = rows(
         connection,
         """SELECT config ->> 'dead_policy' FROM tenant_versions WHERE tenant_id = %(tenant)s
            ORDER BY version DESC LIMIT 1""",
         tenant=tenant_id,
     )
-    return bool(found) and found[0][0] == "hold"
+    return bool(found) and found[0][0] == "block"
 
 
 _PUT_TENANT = """
@@ -162,10 +159,12 @@ FROM tenant_versions WHERE tenant_id = %(tenant)s
 RETURNING version"""
 
 
-def put_tenant(connection: sa.Connection, tenant: Tenant, by: By = _OPERATOR) -> int:
-    """Saves a configuration as the tenant's next version, with the act, unless it is the current one; its
-    version. Where it switches expiry on, it begins with a notice (`Tenant.following`)."""
-    one_writer(connection, tenant.tenant_id)
+def put_tenant(connection: sa.Connection, tenant: Tenant, actor: Actor = _OPERATOR) -> int:
+    """Save a configuration and its audit record, unless it is the current one; return its version.
+
+    If it switches expiry on, a notice period begins (`Tenant.following`).
+    """
+    lock_program(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
     if current:
         before = tenant_from(current[0].config)
@@ -173,9 +172,9 @@ def put_tenant(connection: sa.Connection, tenant: Tenant, by: By = _OPERATOR) ->
         if before == tenant:
             return int(current[0].version)
     if tenant.dead_policy == "skip":
-        failures.let_followers_go(connection, tenant.tenant_id)
+        failures.unblock(connection, tenant.tenant_id)
     was, becomes = current[0].config if current else None, tenant.model_dump(mode="json")
-    audit_log.record(connection, tenant.tenant_id, "tenant-put", by, before=was, after=becomes)
+    audit_log.record(connection, tenant.tenant_id, "tenant-put", actor, before=was, after=becomes)
     config = tenant.model_dump_json()
     return int(rows(connection, _PUT_TENANT, tenant=tenant.tenant_id, config=config)[0][0])
 
@@ -191,10 +190,9 @@ SELECT %(tenant)s, %(name)s, %(version)s, %(id)s, %(body)s::json,
 FROM clock_timestamp() AS moment"""
 
 
-def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, by: By = _OPERATOR) -> Rule:
-    """Saves a rule as the next version of its name, with the act, unless it is the current one; what is
-    current now."""
-    one_writer(connection, tenant_id)
+def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, actor: Actor = _OPERATOR) -> Rule:
+    """Save a rule and its audit record, unless it is the current one; return the current version."""
+    lock_program(connection, tenant_id)
     current = {rule.body.name: rule for rule in current_rules(connection, tenant_id)}.get(body.name)
     if current and current.body == body:
         return current
@@ -208,12 +206,12 @@ def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, by: By =
     connection.exec_driver_sql(_PUT_RULE, rows_of_new)
     before = current.body.model_dump(mode="json") if current else None
     after = body.model_dump(mode="json")
-    audit_log.record(connection, tenant_id, "rule-put", by, before=before, after=after)
+    audit_log.record(connection, tenant_id, "rule-put", actor, before=before, after=after)
     return next(rule for rule in current_rules(connection, tenant_id) if rule.body.name == body.name)
 
 
 def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
-    """The latest version of each rule, disabled ones too, by priority and name."""
+    """Return the latest version of each rule, also disabled ones, by priority and name."""
     found = [
         _rule(row.version, row.rule_id, row.in_force_from, row.body)
         for row in rows(connection, _CURRENT_RULES, tenant=tenant_id)
@@ -221,6 +219,6 @@ def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
     return sorted(found, key=lambda rule: (-rule.body.priority, rule.body.name))
 
 
-def one_writer(connection: sa.Connection, tenant_id: str) -> None:
-    """Two who change a tenant at once take turns, until the transaction ends."""
+def lock_program(connection: sa.Connection, tenant_id: str) -> None:
+    """Lock the tenant's configuration and rules against other writers until the transaction ends."""
     rows(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%(tenant)s, 1))", tenant=tenant_id)

@@ -1,7 +1,7 @@
-"""What commands reverse: the entries that they name, the lots that paid, and what was returned already.
+"""Loads the entries that commands reverse, the lots that paid for them, and the points already returned.
 
-Reads nothing where a batch reverses nothing. A reversed entry's account is locked, or it is another user's
-and the reversal is refused: so nothing read here changes before the transaction ends.
+A batch without reversals reads nothing. A reversed entry's account is locked, or it is another user's and the
+reversal is refused. So nothing that is read here changes before the transaction ends.
 """
 
 from collections import defaultdict
@@ -31,7 +31,7 @@ JOIN entries e ON e.tenant_id = wanted.tenant_id COLLATE "C" AND e.id = wanted.i
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(r.amount), 0)::int8 AS undone FROM entries r
     WHERE r.tenant_id = e.tenant_id AND r.related_id = e.id AND r.subtype IN ('linked', 'clawback')
-) AS reversals"""  # noqa: S608  (a constant of ours)
+) AS reversals"""  # noqa: S608  (constants only)
 
 _SHARES = f"""
 SELECT m.tenant_id, m.entry_id, m.amount, returned, {expired_then("l", "e.seq")} AS expired_then, {SELECTED}
@@ -45,9 +45,9 @@ CROSS JOIN LATERAL (
         ON back.tenant_id = r.tenant_id AND back.entry_id = r.id AND back.lot_id = m.lot_id
     WHERE r.tenant_id = m.tenant_id AND r.related_id = m.entry_id AND r.subtype IN ('linked', 'clawback')
       AND back.kind IN ('restore', 'renew')
-) AS reversals"""  # noqa: S608  (a constant of ours)
+) AS reversals"""  # noqa: S608  (constants only)
 
-# Of the points of a lot, what had grace in others, or was transferred and came back, may have expired there.
+# Points of a lot that moved to another lot, by grace or by a transfer and back, may have expired there.
 _LOTS = f"""
 SELECT elsewhere, {SELECTED} FROM {_WANTED}
 JOIN lots l ON l.tenant_id = wanted.tenant_id COLLATE "C" AND l.id = wanted.id
@@ -55,13 +55,13 @@ CROSS JOIN LATERAL (
     SELECT coalesce(sum(o.expired), 0)::int8 AS elsewhere FROM lots o
     WHERE o.tenant_id = l.tenant_id AND o.origin_id = l.origin_id AND o.account_id = l.account_id
       AND o.expired > 0 AND o.entry_id <> o.origin_id
-) AS others"""  # noqa: S608  (ours)
+) AS others"""  # noqa: S608  (constants only)
 
 Reversibles = dict[tuple[str, UUID], Reversible]
 
 
 def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[Reversibles, dict[UUID, Lot]]:
-    """The entries that the batch reverses, and the lots that those took from or brought, each once."""
+    """Return the entries that the batch reverses, and the lots that they took from or brought."""
     keys = sorted({(a.command.tenant_id, a.command.reverses) for a in batch if a.command.reverses})
     if not keys:
         return {}, {}
@@ -84,7 +84,7 @@ def load_reversibles(connection: sa.Connection, batch: list[Accepted]) -> tuple[
         lot = lots[columns[0]] = one_lot(lots, columns)
         entry = brought[lot.tenant_id, lot.id]
         entry.lot, entry.expired = lot, lot.expired + elsewhere
-    for key, shares in paid.items():  # in the order of then: expiries may have been moved since
+    for key, shares in paid.items():  # in the order of that time: expiries may have changed since
         found[key].shares = [share for _, share in sorted(shares, key=itemgetter(0))]
     return found, lots
 

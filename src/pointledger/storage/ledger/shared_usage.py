@@ -1,10 +1,10 @@
-"""How much of the limits is used that all of a tenant's users share: a counter's row for each window.
+"""The usage of limits that all users of a tenant share: one counter row per window.
 
-A batch reads the counters without a lock and decides on what they leave. What it has granted it adds at its
-very end, in one piece, and only where no limit is exceeded by that, whatever others have added meanwhile:
-so a counter's row is locked for the length of a COMMIT. Where others were faster near a limit, the batch
-begins again with the rows locked from the start. Nothing is set aside, so nothing is left behind by whoever
-dies; and a limit that is used up is read, not locked.
+A batch reads the counters without a lock and decides by them. It adds its grants at the very end, in one
+statement that checks the limits against what other batches have added meanwhile. So it locks a counter's row
+only for the length of a COMMIT. If other batches used up a limit first, the batch starts again with the rows
+locked from the beginning. A batch reserves nothing, so a crash leaves nothing behind. It only reads a limit
+that is used up, and does not lock it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pointledger.domain.program.limits import EVERYBODY, SharedUsage, Usage, Window, left, rule_windows
+from pointledger.domain.program.limits import ALL_USERS, SharedUsage, Usage, Window, left, rule_windows
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 from pointledger.ids import show_id
@@ -26,13 +26,13 @@ SELECT c.tenant_id, c.meter, c.period, c.starts_on, c.points, c.times
 FROM unnest({_KEY}) AS wanted (tenant_id, meter, period, starts_on)
 JOIN shared_usage c ON c.tenant_id = wanted.tenant_id COLLATE "C" AND c.meter = wanted.meter COLLATE "C"
                    AND c.period = wanted.period COLLATE "C" AND c.starts_on = wanted.starts_on
-ORDER BY c.tenant_id, c.meter, c.period, c.starts_on"""  # noqa: S608  (a constant of ours)
+ORDER BY c.tenant_id, c.meter, c.period, c.starts_on"""  # noqa: S608  (constants only)
 
 _OPEN = f"""
 INSERT INTO shared_usage (tenant_id, meter, period, starts_on)
 SELECT * FROM unnest({_KEY}) AS new (tenant_id, meter, period, starts_on)
 ORDER BY tenant_id COLLATE "C", meter COLLATE "C", period COLLATE "C", starts_on
-ON CONFLICT DO NOTHING"""  # noqa: S608  (a constant of ours)
+ON CONFLICT DO NOTHING"""  # noqa: S608  (constants only)
 
 _COUNT = f"""
 WITH locked AS MATERIALIZED (
@@ -50,44 +50,50 @@ SET points = greatest(c.points + locked.points, 0), times = c.times + locked.tim
 FROM locked
 WHERE c.tenant_id = locked.tenant_id AND c.meter = locked.meter AND c.period = locked.period
   AND c.starts_on = locked.starts_on
-  AND c.points <= locked.most_points AND c.times <= locked.most_times"""  # noqa: S608  (a constant of ours)
+  AND c.points <= locked.most_points AND c.times <= locked.most_times"""  # noqa: S608  (constants only)
 
 
 def load_shared(
     connection: sa.Connection, windows: list[Window], *, lock: bool = False
 ) -> dict[Window, Usage]:
-    """What is used of these windows; with `lock`, their rows are locked in sorted order until the transaction
-    ends, also those that nobody has counted in before."""
+    """Return the usage of these windows.
+
+    `lock` creates missing rows and locks all in sorted order until the transaction ends.
+    """
     if not windows:
         return {}
     if lock:
         run(connection, _OPEN, **_arrays(windows))
     found = rows(connection, _READ + (" FOR UPDATE OF c" if lock else ""), **_arrays(windows))
     return {
-        Window(row.tenant_id, EVERYBODY, row.meter, row.period, row.starts_on): SharedUsage(
+        Window(row.tenant_id, ALL_USERS, row.meter, row.period, row.starts_on): SharedUsage(
             row.points, row.times, points_before=row.points, times_before=row.times
         )
         for row in found
     }
 
 
-def hold_shared(
+def confirm_shared(
     connection: sa.Connection, usage: dict[Window, SharedUsage], clamped: set[Window], passed: set[Window]
 ) -> bool:
-    """Keeps counters as they are until the transaction ends; False where one that held grants back has moved
-    since the batch read it, or one that let them through would not any more. So what rests on a counter
-    stands in the order of application behind all that had counted by then.
+    """Lock counters until the transaction ends, and check that the batch's decisions still hold.
 
-    Where the batch counts in any, all are locked now, in one order. Those that it only looks at are shared,
-    so that two who look do not wait for each other. Also those in which nobody has counted yet: somebody
-    might.
+    Return False if a counter that capped a grant has changed since the batch read it, or if one that let a
+    grant through would no longer do so. Because of the locks, the batch follows all batches that had counted
+    by then in the order of application.
+
+    If the batch counts in any window, it locks all rows now, in one order. Otherwise it takes share locks, so
+    batches that only read do not wait for each other. Rows of unused windows are created and locked too,
+    because another batch may count in them.
     """
     counts = {window for window, used in usage.items() if used.changed}
-    held = sorted(clamped | passed | counts)
-    if new := [window for window in held if not (usage[window].points_before or usage[window].times_before)]:
+    locked = sorted(clamped | passed | counts)
+    if new := [
+        window for window in locked if not (usage[window].points_before or usage[window].times_before)
+    ]:
         run(connection, _OPEN, **_arrays(new))
-    found = rows(connection, _READ + (" FOR UPDATE OF c" if counts else " FOR SHARE OF c"), **_arrays(held))
-    now = {Window(row[0], EVERYBODY, *row[1:4]): (row.points, row.times) for row in found}
+    found = rows(connection, _READ + (" FOR UPDATE OF c" if counts else " FOR SHARE OF c"), **_arrays(locked))
+    now = {Window(row[0], ALL_USERS, *row[1:4]): (row.points, row.times) for row in found}
     seen = {window: (usage[window].points_before, usage[window].times_before) for window in clamped}
     most = {window: (usage[window].most_points, usage[window].most_times) for window in passed - clamped}
     return all(now[window] == figures for window, figures in seen.items()) and all(
@@ -96,16 +102,16 @@ def hold_shared(
 
 
 def count_shared(connection: sa.Connection, usage: dict[Window, SharedUsage]) -> bool:
-    """Adds what the batch has granted and given back; False where others have used up what it counted on:
-    then this transaction must not commit.
+    """Add the points that the batch has granted and given back, locking the rows in sorted order.
 
-    Locks the rows in sorted order. To be called late, for others wait from here until the COMMIT.
+    Return False if other batches have used up a limit meanwhile; then the transaction must not commit. Call
+    it late, because other batches wait from here until the COMMIT.
     """
     changed = {window: used for window, used in usage.items() if used.changed}
     if not changed:
         return True
-    if unheard_of := [w for w, used in changed.items() if not (used.points_before or used.times_before)]:
-        run(connection, _OPEN, **_arrays(unheard_of))
+    if new := [w for w, used in changed.items() if not (used.points_before or used.times_before)]:
+        run(connection, _OPEN, **_arrays(new))
     counted = run(
         connection,
         _COUNT,
@@ -129,8 +135,10 @@ def _arrays(windows: list[Window]) -> dict[str, list[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class SharedLimit:
-    """A shared limit of a rule in its current window: points or times, whichever it counts. What is used of
-    one of scope `tenant` is what all rules with such a limit have granted."""
+    """A shared limit of a rule in its current window, in the limit's `unit`.
+
+    The usage of a limit of scope `tenant` includes the grants of all rules with such a limit.
+    """
 
     rule: str
     rule_id: str
@@ -147,11 +155,11 @@ class SharedLimit:
 def shared_limits(
     connection: sa.Connection, tenant: Tenant, rules: list[Rule], at: datetime
 ) -> list[SharedLimit]:
-    """Each shared limit of these rules, in the window that a moment lies in."""
+    """Return each shared limit of these rules, in the window of a moment."""
     limits = [
         (rule, limit, window)
         for rule in rules
-        for limit, window in rule_windows(tenant, EVERYBODY, rule, at)
+        for limit, window in rule_windows(tenant, ALL_USERS, rule, at)
         if limit.scope != "user"
     ]
     usage = load_shared(connection, sorted({window for _, _, window in limits}))

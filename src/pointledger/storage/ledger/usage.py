@@ -1,5 +1,7 @@
-"""How much of a user's limits is used. A user's windows change only under its own lane's row, so they need no
-locks of their own. Those that all users share: `shared_usage.py`."""
+"""Loads and saves the usage of a user's limits. `shared_usage.py` has the limits that all users share.
+
+A user's windows need no locks, because they change only under the row lock of the user's lane.
+"""
 
 from typing import Any
 
@@ -36,7 +38,7 @@ def _window_arrays(windows: list[Window]) -> dict[str, list[Any]]:
 
 
 def load_usage(connection: sa.Connection, windows: list[Window]) -> dict[Window, Usage]:
-    """What is used of these windows of users."""
+    """Return the usage of these windows of users."""
     if not windows:
         return {}
     found = rows(connection, _USAGE, **_window_arrays(windows))

@@ -1,7 +1,4 @@
-"""Wallets: those that a batch looks at, what it did to them, and what may be asked about them.
-
-Reads and writes nothing where a batch looks at no money.
-"""
+"""Loads the wallets that a batch uses, and saves the changes. A batch without money runs no statement."""
 
 from decimal import Decimal
 from typing import Any
@@ -24,11 +21,11 @@ SELECT {", ".join(f"w.{name}" for name in WALLET)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN wallets w ON w.tenant_id = wanted.tenant_id COLLATE "C" AND w.user_id = wanted.user_id COLLATE "C"
 ORDER BY w.tenant_id, w.user_id
-FOR UPDATE OF w"""  # noqa: S608  (column names of ours)
+FOR UPDATE OF w"""  # noqa: S608  (constants only)
 
 
 def load_wallets(connection: sa.Connection, batch: list[Accepted]) -> Wallets:
-    """The wallets that the batch looks at, locked in sorted order; after the accounts."""
+    """Lock and return the wallets that the batch uses, in sorted order; call it after locking accounts."""
     keys = sorted({(a.command.tenant_id, a.command.user_id) for a in batch if a.command.uses_wallet})
     if not keys:
         return Wallets()
@@ -40,7 +37,7 @@ def load_wallets(connection: sa.Connection, batch: list[Accepted]) -> Wallets:
 
 
 def _whole(value: Any) -> Any:
-    """Minor units come as decimals, for an int8 would be too small."""
+    """Convert minor units, which come as decimals because int8 is too small for them."""
     return int(value) if isinstance(value, Decimal) else value
 
 
@@ -54,7 +51,7 @@ FROM unnest(%(tenants)b::text[], %(users)b::text[], %(updated_at)b::timestamptz[
             %(version)b::int8[], {", ".join(f"%({name})s::numeric[]" for name in _MONEY)})
      AS new (tenant_id, user_id, updated_at, status, version, {", ".join(_MONEY)})
 WHERE wallets.tenant_id = new.tenant_id COLLATE "C" AND wallets.user_id = new.user_id COLLATE "C"
-"""  # noqa: S608  (column names of ours)
+"""  # noqa: S608  (constants only)
 
 
 WALLET_ENTRY = (
@@ -67,12 +64,12 @@ WALLET_LINE = ("tenant_id", "entry_id", "side", "currency", "amount")
 
 
 def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
-    """Writes what the decisions did to wallets."""
+    """Write new and changed wallets, their entries and lines."""
     new = [wallet for wallet in wallets.known.values() if wallet.is_new]
     copy(connection, "wallets", WALLET, [tuple(getattr(each, name) for name in WALLET) for each in new])
     changed = [wallet for wallet in wallets.known.values() if wallet.changed and not wallet.is_new]
     if changed:
-        touched = run(
+        updated = run(
             connection,
             _UPDATE_WALLETS,
             tenants=[wallet.tenant_id for wallet in changed],
@@ -82,7 +79,7 @@ def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
             version=[wallet.version for wallet in changed],
             **{name: [Decimal(getattr(wallet, name)) for wallet in changed] for name in _MONEY},
         )
-        assert touched == len(changed), "a locked wallet is there until the transaction ends"
+        assert updated == len(changed), "a locked wallet exists until the transaction ends"
     entries = [tuple(getattr(entry, name) for name in WALLET_ENTRY) for entry in wallets.entries]
     copy(connection, "wallet_entries", WALLET_ENTRY, entries)
     copy(connection, "wallet_lines", WALLET_LINE, [tuple(line) for line in wallets.lines])

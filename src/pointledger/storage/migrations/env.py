@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `storage/migrate.py` hands over."""
+"""Runs Alembic on the connection that `storage/migrate.py` passes."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""Reads for people. None of them changes anything."""
+"""Read-only queries for people: API, CLI, console and doctor."""

@@ -1,4 +1,4 @@
-"""Accounts and their entries, as they are kept and as they were at a past moment. Reads only."""
+"""Reads accounts and their entries, as recorded now and as recorded at a past moment."""
 
 from datetime import datetime
 from typing import Any
@@ -48,10 +48,10 @@ GROUP BY 1, 2, 3"""
 def account_as_of(
     connection: sa.Connection, tenant_id: str, user_id: str, moment: datetime
 ) -> dict[str, Any] | None:
-    """The account as it had been recorded by a moment; None if it was not there yet.
+    """Return the account as it was recorded at a moment, or None if it did not exist yet.
 
-    `created_at` decides, not `occurred_at`: what happened before but was recorded later is not in it, nor is
-    what was due by then. The status is null, for no entry tells it.
+    `created_at` decides, not `occurred_at`. So entries that were recorded later and points that were due by
+    then are not included. The status is null, because no entry has it.
     """
     found = rows(connection, _LAST, tenant=tenant_id, user=user_id, moment=moment)
     if not found:
@@ -74,8 +74,7 @@ FROM accounts a"""
 
 
 def account(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str, Any] | None:
-    """One account as it is recorded, in the API's fields; None if there is none. What is due by now is not in
-    it: `current.py` tells that."""
+    """Return an account as recorded, in the API's fields, or None. `current.py` adds what is due by now."""
     found = rows(
         connection,
         _ACCOUNT + " WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s",
@@ -92,7 +91,7 @@ def _shown_account(row: Any) -> dict[str, Any]:
     return account
 
 
-# Of a page that is cut out first, in the order of an index: the rest is looked up for it alone.
+# The page comes first, in the order of an index, so the joins run only for its rows.
 _ENTRY = """
 SELECT e.id, e.account_id, e.seq, a.user_id, e.type, e.subtype, e.amount, e.delta, e.delta_frozen,
        e.delta_pending, e.delta_debt, e.balance_after - e.delta AS balance_before, e.balance_after,
@@ -111,13 +110,13 @@ WITH page AS (
     SELECT * FROM entries
     WHERE tenant_id = %(tenant)s AND (%(type)s::text IS NULL OR type = %(type)s)
     ORDER BY id DESC LIMIT %(page)s OFFSET %(skip)s)
-{_ENTRY} ORDER BY e.id DESC"""  # noqa: S608  (ours)
+{_ENTRY} ORDER BY e.id DESC"""  # noqa: S608  (constants only)
 
 
 def entries_of_tenant(
     connection: sa.Connection, tenant_id: str, type: str | None, limit: int, skip: int
 ) -> list[dict[str, Any]]:
-    """A page of all the tenant's entries, of one type or all, the latest first."""
+    """Return a page of the tenant's entries, of one type or all, the latest first."""
     found = rows(connection, _ENTRIES_OF_TENANT, tenant=tenant_id, type=type, page=limit, skip=skip)
     return [shown(row) for row in found]
 
@@ -128,7 +127,7 @@ WITH page AS (
     WHERE tenant_id = %(tenant)s AND seq < %(before)s AND (%(type)s::text IS NULL OR type = %(type)s)
       AND account_id = (SELECT id FROM accounts WHERE tenant_id = %(tenant)s AND user_id = %(user)s)
     ORDER BY seq DESC LIMIT %(page)s OFFSET %(skip)s)
-{_ENTRY} ORDER BY e.seq DESC"""  # noqa: S608  (ours)
+{_ENTRY} ORDER BY e.seq DESC"""  # noqa: S608  (constants only)
 
 
 def entries(
@@ -141,10 +140,10 @@ def entries(
     limit: int = PAGE,
     skip: int = 0,
 ) -> list[dict[str, Any]]:
-    """A page of the account's entries, newest first: those whose seq is below `before`, of one type or all;
-    without the first `skip` of them.
+    """Return a page of the account's entries below the seq `before`, the latest first, after `skip` entries.
 
-    Of one type: reads on through the account's entries until the page is full."""
+    With a `type`, it reads the account's entries until the page is full.
+    """
     found = rows(
         connection,
         _ENTRIES,
@@ -160,11 +159,11 @@ def entries(
 
 _ONE_ENTRY = f"""
 WITH page AS (SELECT * FROM entries WHERE tenant_id = %(tenant)s AND id = %(id)s)
-{_ENTRY}"""  # noqa: S608  (ours)
+{_ENTRY}"""  # noqa: S608  (constants only)
 
 
 def entry(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> dict[str, Any] | None:
-    """One entry; None if this tenant has none of this id."""
+    """Return an entry, or None if this tenant has none with this id."""
     found = rows(connection, _ONE_ENTRY, tenant=tenant_id, id=entry_id)
     return shown(found[0]) if found else None
 
@@ -178,13 +177,13 @@ FROM accounts WHERE tenant_id = %(tenant)s"""
 
 
 def tenant_totals(connection: sa.Connection, tenant_id: str) -> dict[str, int]:
-    """What the tenant's accounts add up to, in points."""
+    """Return the sums of the tenant's accounts, in points."""
     found = rows(connection, _TOTALS, tenant=tenant_id)[0]
     return {name: int(value) for name, value in found._asdict().items()}
 
 
 def biggest_accounts(connection: sa.Connection, tenant_id: str, most: int) -> list[tuple[str, int]]:
-    """The users with the highest balances."""
+    """Return the users with the highest balances."""
     found = rows(
         connection,
         """SELECT user_id, balance FROM accounts WHERE tenant_id = %(tenant)s
@@ -196,7 +195,7 @@ def biggest_accounts(connection: sa.Connection, tenant_id: str, most: int) -> li
 
 
 def counts(connection: sa.Connection) -> dict[str, int]:
-    """How many commands were ever accepted, applied, refused (by reason) and are dead."""
+    """Count all commands: accepted, applied, refused (by reason) and dead."""
     found = rows(
         connection,
         """SELECT 'accepted', count(*) FROM journal

@@ -1,4 +1,4 @@
-"""What is going to expire: a user's lots, and what a sweep would find."""
+"""Finds the lots that are going to expire, of a user and of all users."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,18 +10,18 @@ from pointledger.storage.database import rows
 from pointledger.storage.queries.current import Current
 from pointledger.storage.queries.rows import shown
 
-MOST_LOTS = 10_000  # of one account that are told; the sums count all
+MOST_LOTS = 10_000  # of one account that are listed; the sums count all
 
 _RECORDED = """
 SELECT id, remaining, amount, earned_at, expires_at, entry_id, origin_id, seq, place
 FROM lots WHERE tenant_id = a.tenant_id AND account_id = a.id AND state = 'active' AND remaining > 0"""
 
-# What time has changed since stands in the place of what is recorded; a lot that is not recorded has no id.
+# Lots that have changed since replace the recorded ones. A lot that is not recorded yet has no id.
 _AS_OF_NOW = f"""{_RECORDED} AND id <> ALL(%(changed)s::uuid[])
 UNION ALL
 SELECT * FROM unnest(%(ids)s::uuid[], %(remaining)s::int8[], %(amounts)s::int8[], %(earned)s::timestamptz[],
                      %(expire)s::timestamptz[], %(entries)s::uuid[], %(origins)s::uuid[], %(seqs)s::int8[],
-                     %(places)s::int4[])"""  # noqa: S608  (ours)
+                     %(places)s::int4[])"""  # noqa: S608  (constants only)
 
 _LOTS = """
 SELECT l.id, l.remaining AS points, l.amount, l.earned_at, l.expires_at, l.entry_id, l.origin_id,
@@ -35,7 +35,7 @@ ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
 
 class ExpiringLots(NamedTuple):
-    """Points and number of all lots, and the first of them in the order in which they go."""
+    """The points and the number of all lots, and the first of them in the order of expiry."""
 
     points: int
     lots_in_all: int
@@ -45,15 +45,17 @@ class ExpiringLots(NamedTuple):
 def expiring_lots(
     connection: sa.Connection, tenant: Tenant, user_id: str, after: datetime, until: datetime
 ) -> ExpiringLots:
-    """The user's lots, as they are recorded, that expire after one moment and not after another, frozen
-    points not counted, and those that a notice holds back by when it ends."""
+    """Return the user's recorded lots that expire after `after`, up to `until`, without frozen points.
+
+    During a notice period, lots expire at its end.
+    """
     return _expiring(connection, _RECORDED, tenant, user_id, after, until)
 
 
 def expiring_now(
     connection: sa.Connection, tenant: Tenant, user_id: str, current: Current, until: datetime
 ) -> ExpiringLots:
-    """The same as of now, until a moment. A lot that is not recorded yet has neither `id` nor `entry_id`."""
+    """Return the same for lots as they are now. A lot that is not recorded yet has no `id` and `entry_id`."""
     if not current.lots and not current.new_lots:
         return expiring_lots(connection, tenant, user_id, current.now, until)
     lots = [lot for lot in (*current.lots.values(), *current.new_lots) if lot.remaining]
@@ -100,7 +102,8 @@ def _expiring(
     return ExpiringLots(points, count, shown_lots)
 
 
-# Whom the sweep finds (`jobs.due`), and what touching them then expires (`domain/decisions/guards.py`).
+# The accounts that the expiry job finds (`job_runs.due`), and what expires there when it advances their
+# clocks (`domain/decisions/guards.py`).
 _WOULD_EXPIRE = """
 WITH found AS (
     SELECT a.user_id, min(l.expires_at) AS expires_at, count(*) AS lots, sum(l.remaining)::bigint AS points
@@ -125,8 +128,10 @@ FROM found ORDER BY expires_at, user_id LIMIT %(most)s"""
 def would_expire(
     connection: sa.Connection, tenant_id: str, as_of: datetime, most: int, *, exempt: bool = False
 ) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """What a sweep of the tenant would expire: accounts, lots, points; and its first accounts, soonest
-    expiry first. `exempt`: what it leaves, on accounts from which time takes nothing."""
+    """Preview the tenant's expiry job: the sums, and the first accounts, the earliest expiry first.
+
+    `exempt` counts exempt accounts instead, which the job leaves alone.
+    """
     found = rows(connection, _WOULD_EXPIRE, tenant=tenant_id, as_of=as_of, most=most, exempt=exempt)
     members = [shown(row) for row in found]
     sums = {
@@ -156,13 +161,12 @@ GROUP BY a.next_expiry_at, a.user_id
 ORDER BY a.next_expiry_at, a.user_id LIMIT %(most)s"""
 
 
-class Soon(NamedTuple):
-    """A user of whose lots something expires within a window: the first of it then, and how much in all.
-    `next_expiry_at` and `user_id` go into the next look."""
+class ExpiringAccount(NamedTuple):
+    """A user whose lots expire within a window. The next page starts after `next_expiry_at` and `user_id`."""
 
     next_expiry_at: datetime
     user_id: str
-    expires_at: datetime
+    expires_at: datetime  # the first expiry within the window
     lots: int
     points: int
 
@@ -174,9 +178,11 @@ def accounts_expiring(
     until: datetime,
     reached: tuple[datetime | None, str] = (None, ""),
     most: int = 1_000,
-) -> list[Soon]:
-    """A page of the tenant's accounts with lots that expire after one moment and not after another: without
-    what is frozen, spent or exempt; what a notice holds back counts when that ends."""
+) -> list[ExpiringAccount]:
+    """Return a page of the tenant's accounts with lots that expire after `after`, up to `until`.
+
+    Frozen and spent points and exempt accounts do not count. During a notice period, lots expire at its end.
+    """
     found = rows(
         connection,
         _ACCOUNTS,
@@ -188,4 +194,4 @@ def accounts_expiring(
         reached_user=reached[1],
         most=most,
     )
-    return [Soon(*row) for row in found]
+    return [ExpiringAccount(*row) for row in found]

@@ -1,11 +1,11 @@
-"""The trace of an entry: its command, the rule, the lots. And everything about one user."""
+"""Reads what explains an entry: its command, rule and lots. Also reads all data of one user."""
 
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.ledger.outcome_data import complete
+from pointledger.domain.ledger.outcome_data import expand
 from pointledger.domain.program.tenant import Tenant
 from pointledger.ids import ids_of_same_millisecond, parse_id
 from pointledger.storage.database import rows
@@ -19,18 +19,18 @@ FROM journal j LEFT JOIN outcomes o ON o.id = j.id WHERE j.id = %(id)s"""
 
 
 def command(connection: sa.Connection, command_id: UUID) -> dict[str, Any] | None:
-    """A command with its outcome; None where the journal does not tell of it."""
+    """Return a command with its outcome, or None if the journal does not have it."""
     found = rows(connection, _COMMAND, id=command_id)
     if not found:
         return None
-    told = shown(found[0])
-    return told | {"data": complete(told["data"])}
+    fields = shown(found[0])
+    return fields | {"data": expand(fields["data"])}
 
 
 def rule_version(
     connection: sa.Connection, tenant_id: str, rule_id: UUID, version: int
 ) -> dict[str, Any] | None:
-    """A rule in one of its versions: name, body, from when it was in force."""
+    """Return a version of a rule: its name, its body, and since when it is in force."""
     found = rows(
         connection,
         """SELECT rule_id, name, version, in_force_from, body FROM rule_versions
@@ -51,7 +51,7 @@ ORDER BY c.lot_id, c.nth"""
 def expiry_changes(
     connection: sa.Connection, tenant_id: str, lots: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The lots, each with how its expiry was moved: `expiry_changes`, the first one first."""
+    """Return the lots, each with the changes of its expiry in order, in `expiry_changes`."""
     ids = [parse_id(lot["lot_id"]) for lot in lots]
     found = [shown(row) for row in rows(connection, _MOVED, tenant=tenant_id, lots=ids)] if ids else []
     return [
@@ -67,7 +67,7 @@ FROM lot_moves m LEFT JOIN lots l ON l.tenant_id = m.tenant_id AND l.id = m.lot_
 WHERE m.tenant_id = %(tenant)s AND m.entry_id = %(entry)s
 ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 
-# A lot is made with its entry, in the same millisecond, with which both ids begin: one short index range.
+# A lot's id begins with the millisecond of its entry's id, so its lots are one short index range.
 _ARRIVED = f"""
 SELECT l.id AS lot_id, l.amount, l.remaining, l.frozen, l.state, l.earned_at, l.expires_at,
        l.activates_at, l.origin_id,
@@ -76,13 +76,13 @@ SELECT l.id AS lot_id, l.amount, l.remaining, l.frozen, l.state, l.earned_at, l.
         WHERE e.tenant_id = %(tenant)s AND e.id = %(entry)s) AS may_be_due
 FROM lots l
 WHERE l.tenant_id = %(tenant)s AND l.id BETWEEN %(first)s AND %(last)s AND l.entry_id = %(entry)s
-ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""  # noqa: S608  (ours)
+ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""  # noqa: S608  (constants only)
 
-_MOST_LOTS = 1_000  # that one entry's trace tells; more cannot be read
+_MOST_LOTS = 1_000  # per entry; people cannot read more
 
 
 def lots_moved(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> list[dict[str, Any]]:
-    """What the entry took from which lots, or gave back to them, soonest expiry first."""
+    """Return the points that the entry took from lots or returned to them, the earliest expiry first."""
     found = rows(connection, _MOVES, tenant=tenant_id, entry=entry_id, most=_MOST_LOTS)
     return expiry_changes(connection, tenant_id, [shown(row) for row in found])
 
@@ -90,7 +90,7 @@ def lots_moved(connection: sa.Connection, tenant_id: str, entry_id: UUID) -> lis
 def lots_arrived(
     connection: sa.Connection, tenant: Tenant, user_id: str, entry_id: UUID
 ) -> list[dict[str, Any]]:
-    """The lots that came with an entry of the user's, as they are now, soonest expiry first."""
+    """Return the lots of an entry of the user as they are now, the earliest expiry first."""
     first, last = ids_of_same_millisecond(entry_id)
     found = rows(
         connection, _ARRIVED, tenant=tenant.tenant_id, entry=entry_id, first=first, last=last, most=_MOST_LOTS
@@ -113,7 +113,7 @@ ORDER BY l.seq, l.place, l.id"""
 
 
 def lots_of(connection: sa.Connection, tenant_id: str, entry_ids: list[UUID]) -> list[dict[str, Any]]:
-    """All lots that came with these entries, used ones, too; by id."""
+    """Return all lots of these entries, also used ones."""
     ranges = [ids_of_same_millisecond(entry_id) for entry_id in entry_ids]
     found = rows(
         connection,
@@ -126,7 +126,7 @@ def lots_of(connection: sa.Connection, tenant_id: str, entry_ids: list[UUID]) ->
     return [shown(row) for row in found]
 
 
-_JOURNAL_CHUNK = 20_000  # commands looked at in one statement
+_JOURNAL_CHUNK = 20_000  # commands that one statement reads
 
 _JOURNAL = """
 WITH chunk AS MATERIALIZED (
@@ -139,16 +139,16 @@ SELECT (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS reached,
 def commands_of(
     connection: sa.Connection, tenant_id: str, user_id: str, after: UUID | None
 ) -> tuple[list[UUID], UUID | None]:
-    """The user's commands in the next piece of the journal, and where that ends; None: at its end.
+    """Return the user's commands in the next piece of the journal, and where it ends (None: at the end).
 
-    The journal has no index by user, which each acceptance would pay for: so it is read as a whole, in
-    pieces. Whoever exports asks seldom.
+    It reads the whole journal in pieces, because an index by user would cost every acceptance, and exports
+    are rare.
     """
     found = rows(connection, _JOURNAL, tenant=tenant_id, user=user_id, after=after, chunk=_JOURNAL_CHUNK)[0]
     return found.ids, found.reached
 
 
-_TOLD = """
+_WITH_OUTCOMES = """
 SELECT j.id AS task_id, j.seq, j.kind, j.actor, j.idempotency_key, j.occurred_at, j.accepted_at, j.payload,
        j.extensions,
        coalesce(o.state, CASE WHEN f.dead_at IS NULL THEN 'pending' ELSE 'dead' END) AS state, o.reason,
@@ -157,7 +157,7 @@ FROM journal j LEFT JOIN outcomes o ON o.id = j.id LEFT JOIN failures f ON f.id 
 WHERE j.id = ANY(%(ids)s::uuid[]) ORDER BY j.seq"""
 
 
-def commands_told(connection: sa.Connection, ids: list[UUID]) -> list[dict[str, Any]]:
-    """Each command as it was accepted, and what came of it."""
-    told = [shown(row) for row in rows(connection, _TOLD, ids=ids)]
-    return [each | {"data": complete(each["data"])} for each in told]
+def commands_with_outcomes(connection: sa.Connection, ids: list[UUID]) -> list[dict[str, Any]]:
+    """Return each command with its outcome, in the order of acceptance."""
+    found = [shown(row) for row in rows(connection, _WITH_OUTCOMES, ids=ids)]
+    return [command | {"data": expand(command["data"])} for command in found]

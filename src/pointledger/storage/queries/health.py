@@ -1,4 +1,4 @@
-"""What a doctor asks of Postgres: how it is set up, who we are to it, and what waits in it."""
+"""Reads what the doctor and the metrics report of Postgres: settings, privileges and pending work."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -6,22 +6,21 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from pointledger.storage.database import rows
-from pointledger.storage.queue.journal import MAY_GO, WAITING_LINES
 from pointledger.storage.queue.pauses import PAUSED
+from pointledger.storage.queue.pending import PENDING_COMMANDS, RUNNABLE
 
 
 class Durability(NamedTuple):
-    """Postgres' settings, of which each has to be on for a commit to be there after a crash; and its version,
-    like 170004."""
+    """Settings that must be on for a commit to survive a crash, and the version of Postgres."""
 
     fsync: str
     full_page_writes: str
     synchronous_commit: str
-    version: int
+    version: int  # like 170004
 
 
 def durability(connection: sa.Connection) -> Durability:
-    """How this login's commits are kept: a database or a role may have settings of its own."""
+    """Read the settings of this login, because a database or a role may have its own."""
     found = rows(
         connection,
         """SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
@@ -32,13 +31,13 @@ def durability(connection: sa.Connection) -> Durability:
 
 
 class Role(NamedTuple):
-    """Who we are to the database. `changes`: append-only tables that we could change."""
+    """The login's role and its privileges."""
 
     name: str
     is_superuser: bool
     is_owner: bool
     may_work: bool
-    changes: list[str]
+    changes: list[str]  # the append-only tables that it may change
 
 
 _ROLE = """
@@ -55,30 +54,30 @@ FROM pg_roles r WHERE r.rolname = current_user"""
 
 
 def role(connection: sa.Connection) -> Role:
-    """What this login may do. The tables are there."""
+    """Read this login's privileges; the tables must exist."""
     return Role(*rows(connection, _ROLE)[0])
 
 
-# ------------------------------------------------------------------------------------------- what waits
+# ----------------------------------------------------------------------------------------- pending work
 
-# A dead command that is retried is as old as ever, but has a new place in the order: it tells nothing of how
-# far the workers are behind.
+# A retried command that was dead has a new place in the order but its old `accepted_at`. It is left out,
+# because its age does not show how far the workers are behind.
 _LAGS = f"""
 SELECT lanes.lane, extract(epoch FROM clock_timestamp() - first.accepted_at)::float8 AS seconds
 FROM lanes CROSS JOIN LATERAL (
-    SELECT j.accepted_at FROM {WAITING_LINES}
-    WHERE p.lane = lanes.lane AND j.seq = p.seq AND {MAY_GO}
+    SELECT j.accepted_at FROM {PENDING_COMMANDS}
+    WHERE p.lane = lanes.lane AND j.seq = p.seq AND {RUNNABLE}
     ORDER BY p.seq LIMIT 1) AS first
-ORDER BY lanes.lane"""  # noqa: S608  (ours)
+ORDER BY lanes.lane"""  # noqa: S608  (constants only)
 
 
 def lags(connection: sa.Connection) -> dict[int, float]:
-    """For each lane in which something waits that may go: for how many seconds the first of it has."""
+    """Return the age in seconds of the first runnable command of each lane that has one."""
     return dict(rows(connection, _LAGS))
 
 
 def waiting_count(connection: sa.Connection, most: int) -> int:
-    """How many commands wait, paused and failing ones too; counted up to `most`."""
+    """Count the pending commands, also paused and failing ones, up to `most`."""
     found = rows(
         connection, "SELECT count(*) FROM (SELECT FROM pending LIMIT %(most)s) AS counted", most=most
     )
@@ -86,20 +85,21 @@ def waiting_count(connection: sa.Connection, most: int) -> int:
 
 
 def accepted_count(connection: sa.Connection) -> int:
-    """How many commands were accepted since Postgres' statistics began, by those statistics: they are about a
-    second late, and count what was rolled back."""
+    """Return how many commands were accepted since Postgres began its statistics.
+
+    The statistics are about a second late, and they count rows that were rolled back.
+    """
     found = rows(connection, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = 'journal'::regclass")
     return int(found[0][0])
 
 
 class Troubles(NamedTuple):
-    """What somebody should look at: commands that are dead, and that fail and are tried again; letters by
-    state; paused tenants."""
+    """Counts of what an operator should check."""
 
     dead: int
-    failing: int
+    failing: int  # commands that failed and are retried
     dead_letters: int
-    held_letters: int
+    deferred_messages: int
     paused: int
 
 
@@ -108,31 +108,30 @@ SELECT (SELECT count(*) FROM failures WHERE dead_at IS NOT NULL) AS dead,
        (SELECT count(*) FROM failures
         WHERE dead_at IS NULL AND (attempts > 0 OR waits_until IS NULL)) AS failing,
        (SELECT count(*) FROM dead_letters WHERE state = 'dead') AS dead_letters,
-       (SELECT count(*) FROM dead_letters WHERE state = 'held') AS held_letters,
+       (SELECT count(*) FROM dead_letters WHERE state = 'deferred') AS deferred_messages,
        (SELECT count(*) FROM paused_tenants) AS paused"""
 
 
 def troubles(connection: sa.Connection) -> Troubles:
-    """How many of each there are."""
+    """Count dead and failing commands, dead letters, deferred messages and paused tenants."""
     return Troubles(*rows(connection, _TROUBLES)[0])
 
 
 class OpenRuns(NamedTuple):
-    """Runs of a periodic job that are not finished: how many, what they have found so far, and the moment as
-    of which the oldest runs."""
+    """The unfinished runs of a periodic job."""
 
     job: str
     open: int
-    found: int
+    found: int  # the sum of what they have found so far
     oldest_as_of: datetime
 
 
 def open_runs(connection: sa.Connection) -> list[OpenRuns]:
-    """Where the nightly jobs stand, those of paused tenants left out."""
+    """Return the unfinished runs by job, without those of paused tenants."""
     found = rows(
         connection,
         f"""SELECT job, count(*) AS open, coalesce(sum(found), 0)::bigint AS found, min(as_of) AS oldest
             FROM job_runs WHERE finished_at IS NULL AND tenant_id <> ALL ({PAUSED})
-            GROUP BY job ORDER BY job""",  # noqa: S608  (ours)
+            GROUP BY job ORDER BY job""",  # noqa: S608  (constants only)
     )
     return [OpenRuns(*row) for row in found]

@@ -1,5 +1,4 @@
-"""What people ask of holds, as they are now: those of a user, one of them, what it holds of which lots. Reads
-only."""
+"""Reads holds as they are now: those of a user, one hold, and its lots."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,10 +10,10 @@ from pointledger.storage.database import rows
 from pointledger.storage.queries.current import MAY_BE_DUE, Current
 from pointledger.storage.queries.rows import shown
 
-_MOST_LOTS = 1_000  # of one hold that are told; more cannot be read
+_MOST_LOTS = 1_000  # per hold; people cannot read more
 
-# A hold times out at its moment, whenever that is recorded (`domain/ledger/hold_lifecycle.py`). SQL says it
-# as well, because pages are cut by what a hold is now.
+# A hold times out at its `expires_at`, even if that is recorded later (`domain/ledger/hold_lifecycle.py`).
+# SQL repeats the rule because pages are filtered by the current state.
 _HAS_TIMED_OUT = "h.state = 'open' AND coalesce(h.expires_at <= greatest(a.as_of, now()), false)"
 _STATE = f"CASE WHEN {_HAS_TIMED_OUT} THEN 'timed_out' ELSE h.state END"
 _HELD = "h.amount - h.captured - h.released"
@@ -34,7 +33,7 @@ LEFT JOIN entries e ON e.tenant_id = h.tenant_id AND e.id = h.id
 LEFT JOIN journal j ON j.id = e.command_id
 WHERE a.tenant_id = %(tenant)s AND h.id = %(id)s"""
 
-# Open holds have an index of their own; the others are found by the entries that opened them.
+# Open holds have their own index; the entries that opened them lead to the others.
 _OPEN = f"""{_COLUMNS}
 FROM accounts a
 JOIN holds h ON h.tenant_id = a.tenant_id AND h.account_id = a.id
@@ -57,7 +56,7 @@ ORDER BY e.seq DESC LIMIT %(limit)s"""
 def holds_of(
     connection: sa.Connection, tenant_id: str, user_id: str, state: str | None, before: int, limit: int
 ) -> list[dict[str, Any]]:
-    """A page of the user's holds, the latest first: those below a `seq`, of one state or all."""
+    """Return a page of the user's holds below the seq `before`, of one state or all, the latest first."""
     values = {"tenant": tenant_id, "user": user_id, "before": before, "limit": limit}
     if state == "open":
         found = rows(connection, _OPEN, **values)
@@ -67,19 +66,19 @@ def holds_of(
 
 
 class FoundHold(NamedTuple):
-    """A hold as it is now. `may_be_due`: something of its account may be due that is not recorded."""
+    """A hold as it is now. `may_be_due`: its account may have something due that is not recorded."""
 
     shown: dict[str, Any]
     may_be_due: bool
 
 
 def hold(connection: sa.Connection, tenant_id: str, hold_id: UUID) -> FoundHold | None:
-    """One hold; None if this tenant has none of this id."""
+    """Return a hold, or None if this tenant has none with this id."""
     found = rows(connection, _HOLD, tenant=tenant_id, id=hold_id)
     if not found:
         return None
-    told = shown(found[0])
-    return FoundHold(told, bool(told.pop("may_be_due")))
+    fields = shown(found[0])
+    return FoundHold(fields, bool(fields.pop("may_be_due")))
 
 
 _LOTS = """
@@ -93,8 +92,10 @@ ORDER BY l.expires_at, l.earned_at, l.seq, l.place, l.id LIMIT %(most)s"""
 def lots_of_hold(
     connection: sa.Connection, tenant_id: str, hold_id: UUID, current: Current | None
 ) -> list[dict[str, Any]]:
-    """What the hold had of which lots, and still holds: soonest expiry first. `current`: its account, where
-    something of that is due."""
+    """Return the points that the hold took from lots and still holds, the earliest expiry first.
+
+    `current` is its account, if that has something due.
+    """
     found = rows(connection, _LOTS, tenant=tenant_id, id=hold_id, most=_MOST_LOTS)
     lots = [shown(row) for row in found]
     if current is None:

@@ -1,4 +1,4 @@
-"""Outcomes by task id, and what an entry point answers with. Reads only."""
+"""Reads outcomes by task id, and the results from which entry points build their responses."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,12 +8,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.domain.commands.outcomes import Outcome, State
-from pointledger.domain.ledger.outcome_data import complete
+from pointledger.domain.ledger.outcome_data import expand
 from pointledger.ids import show_id
 from pointledger.storage.database import rows
 
-_ANSWERS = """
-SELECT wanted.id AS asked_id, j.id, j.tenant_id, j.user_id, j.actor, j.kind, j.accepted_at,
+_RESULTS = """
+SELECT wanted.id AS requested_id, j.id, j.tenant_id, j.user_id, j.actor, j.kind, j.accepted_at,
        j.idempotency_key, j.payload ->> 'source' AS source, j.payload ->> 'reason' AS given_reason,
        j.payload ->> 'description' AS description,
        coalesce(o.state, CASE WHEN f.dead_at IS NOT NULL THEN 'dead' ELSE 'pending' END) AS state,
@@ -33,11 +33,13 @@ LEFT JOIN failures f ON f.id = j.id
 LEFT JOIN accounts a ON a.tenant_id = j.tenant_id AND a.user_id = j.user_id"""
 
 
-class Answered(NamedTuple):
-    """A command that was accepted, what came of it, and its user's account. `given_reason` is the command's
-    own field, `reason` why it was refused."""
+class Result(NamedTuple):
+    """An accepted command with its outcome and its user's account.
 
-    asked_id: UUID
+    `given_reason` is the command's own field; `reason` is why it was refused.
+    """
+
+    requested_id: UUID
     id: UUID
     tenant_id: str
     user_id: str
@@ -60,47 +62,48 @@ class Answered(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """True when waiting longer brings nothing."""
+        """Whether the result no longer changes."""
         return self.state != "pending"
 
 
-def answers(connection: sa.Connection, command_ids: list[UUID]) -> dict[UUID, Answered]:
-    """By the id that was asked for, also that of a repetition; without those that were never accepted."""
-    found = [Answered(*row) for row in rows(connection, _ANSWERS, ids=command_ids)]
-    return {answered.asked_id: answered._replace(data=complete(answered.data)) for answered in found}
+def results(connection: sa.Connection, command_ids: list[UUID]) -> dict[UUID, Result]:
+    """Return results by requested id, also of repetitions; ids that were not accepted are missing."""
+    found = [Result(*row) for row in rows(connection, _RESULTS, ids=command_ids)]
+    return {result.requested_id: result._replace(data=expand(result.data)) for result in found}
 
 
 _OUTCOMES = """
-WITH asked AS (
+WITH requested AS (
     SELECT id, coalesce((SELECT journal_id FROM aliases a WHERE a.id = wanted.id), id) AS journal_id
     FROM unnest(%(ids)s::uuid[]) AS wanted (id)
 )
-SELECT asked.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.message, o.applied_at, o.data,
+SELECT requested.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.message, o.applied_at, o.data,
        f.dead_at, f.error,
-       letter.state AS letter_state, letter.reason AS letter_reason, letter.error AS letter_error,
-       letter.tenant_id AS letter_tenant, letter.kind AS letter_kind
-FROM asked
-LEFT JOIN LATERAL (SELECT state, reason, error, tenant_id, kind FROM dead_letters d WHERE d.task_id = asked.id
-                   ORDER BY d.id DESC LIMIT 1) AS letter ON true
-LEFT JOIN journal j ON j.id = asked.journal_id
-LEFT JOIN outcomes o ON o.id = asked.journal_id
-LEFT JOIN failures f ON f.id = asked.journal_id"""
+       dead_letter.state AS dead_letter_state, dead_letter.reason AS dead_letter_reason,
+       dead_letter.error AS dead_letter_error,
+       dead_letter.tenant_id AS dead_letter_tenant, dead_letter.kind AS dead_letter_kind
+FROM requested
+LEFT JOIN LATERAL (SELECT state, reason, error, tenant_id, kind FROM dead_letters d
+                   WHERE d.task_id = requested.id ORDER BY d.id DESC LIMIT 1) AS dead_letter ON true
+LEFT JOIN journal j ON j.id = requested.journal_id
+LEFT JOIN outcomes o ON o.id = requested.journal_id
+LEFT JOIN failures f ON f.id = requested.journal_id"""
 
 
 def outcomes(connection: sa.Connection, task_ids: list[UUID]) -> dict[UUID, Outcome]:
-    """The outcome of each task id, also of those under which a command was sent again."""
+    """Return the outcome of each task id, also of repetitions."""
     return {row.id: _outcome(row) for row in rows(connection, _OUTCOMES, ids=task_ids)}
 
 
 def _outcome(row: Any) -> Outcome:
     task_id = show_id(row.id)
     if row.accepted_at is None:
-        if row.letter_state is None:
+        if row.dead_letter_state is None:
             return Outcome(task_id)
-        told = Outcome(task_id, row.letter_tenant, row.letter_kind, message=row.letter_error)
-        if row.letter_state == "held":
-            return replace(told, state="pending")
-        return replace(told, state="refused", reason=row.letter_reason)
+        found = Outcome(task_id, row.dead_letter_tenant, row.dead_letter_kind, message=row.dead_letter_error)
+        if row.dead_letter_state == "deferred":
+            return replace(found, state="pending")
+        return replace(found, state="refused", reason=row.dead_letter_reason)
     state: State = row.state or ("dead" if row.dead_at else "pending")
     return Outcome(
         task_id=task_id,
@@ -111,5 +114,5 @@ def _outcome(row: Any) -> Outcome:
         message=row.error if state == "dead" else row.message,
         accepted_at=row.accepted_at,
         applied_at=row.applied_at,
-        data=complete(row.data),
+        data=expand(row.data),
     )

@@ -1,4 +1,4 @@
-"""Pages by number, as the HTTP API has them, and how many there are in all."""
+"""Counts for the HTTP API's numbered pages, and the activity of an account."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from pointledger.storage.database import rows
 
 
 def user_of(connection: sa.Connection, tenant_id: str, account_id: UUID) -> str:
-    """Whose account it is. Raises AccountMissing."""
+    """Return the account's user. Raises AccountMissing."""
     found = rows(
         connection,
         "SELECT user_id FROM accounts WHERE tenant_id = %(tenant)s AND id = %(id)s",
@@ -23,7 +23,7 @@ def user_of(connection: sa.Connection, tenant_id: str, account_id: UUID) -> str:
 
 
 def version_of(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
-    """How many entries the user's account has: they are numbered without gaps. Raises AccountMissing."""
+    """Return the number of entries of the user's account, which is its version. Raises AccountMissing."""
     found = rows(
         connection,
         "SELECT version FROM accounts WHERE tenant_id = %(tenant)s AND user_id = %(user)s",
@@ -41,7 +41,7 @@ WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND e.type = %(type)s"""
 
 
 def entries_of_type(connection: sa.Connection, tenant_id: str, user_id: str, type: str) -> int:
-    """How many entries of a type the account has; reads all of its entries."""
+    """Count the account's entries of a type; it reads all entries of the account."""
     return int(rows(connection, _OF_TYPE, tenant=tenant_id, user=user_id, type=type)[0][0])
 
 
@@ -51,7 +51,7 @@ WHERE tenant_id = %(tenant)s AND (%(status)s::text IS NULL OR status = %(status)
 
 
 def count_of_accounts(connection: sa.Connection, tenant_id: str, status: str | None) -> tuple[int, int]:
-    """How many accounts of a status, or of any, the tenant has; and how many entries they have."""
+    """Count the tenant's accounts with a status, or any, and their entries."""
     accounts, entries = rows(connection, _ACCOUNTS_OF_STATUS, tenant=tenant_id, status=status)[0]
     return int(accounts), int(entries)
 
@@ -62,11 +62,11 @@ WHERE e.tenant_id = %(tenant)s AND e.type = %(type)s"""
 
 
 def entries_of_tenant(connection: sa.Connection, tenant_id: str, type: str) -> int:
-    """How many entries of a type the tenant has; reads them all."""
+    """Count the tenant's entries of a type; it reads them all."""
     return int(rows(connection, _ENTRIES_OF_TENANT, tenant=tenant_id, type=type)[0][0])
 
 
-# The latest entries of a busy account are enough to tell that it is busy.
+# The latest entries are enough to show that an account is busy.
 _ACTIVITY = """
 WITH latest AS (
     SELECT e.* FROM accounts a JOIN entries e ON e.tenant_id = a.tenant_id AND e.account_id = a.id
@@ -91,5 +91,5 @@ _MOST_ENTRIES = 1_000
 
 
 def activity(connection: sa.Connection, tenant_id: str, user_id: str) -> Activity:
-    """What the user's account, which there is, did of late: of its last thousand entries."""
+    """Return the recent activity of an existing account, from its last thousand entries."""
     return Activity(*rows(connection, _ACTIVITY, tenant=tenant_id, user=user_id, most=_MOST_ENTRIES)[0])

@@ -1,4 +1,4 @@
-"""Values of rows in the form in which people read them."""
+"""Converts rows into the form that every entry point returns."""
 
 from datetime import datetime
 from typing import Any
@@ -7,18 +7,16 @@ from uuid import UUID
 from pointledger.ids import show_id
 
 PAGE = 100  # entries or accounts at once
-
-
 BEYOND_ANY_SEQ = 2**62
 
 
 def shown(row: Any) -> dict[str, Any]:
-    """A row as every door gives it: ids as ULIDs, moments in ISO 8601 UTC."""
+    """Convert a row: ids to ULIDs, moments to ISO 8601 in UTC."""
     return {name: shown_value(value) for name, value in row._asdict().items()}
 
 
 def shown_value(value: object) -> object:
-    """One value of such a row."""
+    """Convert one value of a row."""
     if isinstance(value, list):
         return [shown_value(part) for part in value]
     if isinstance(value, UUID):

@@ -1,5 +1,7 @@
-"""Figures of a user and of a tenant. What would read a whole ledger is asked of a month only. Sums over many
-accounts may be larger than a bigint."""
+"""Statistics of a user and of a tenant.
+
+Queries that would read a whole ledger are limited to a month. Sums over many accounts may exceed a bigint.
+"""
 
 from collections import Counter
 from datetime import datetime
@@ -26,8 +28,10 @@ GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3"""
 def user_by_month(
     connection: sa.Connection, tenant_id: str, user_id: str, starts: list[datetime]
 ) -> list[tuple[int, dict[str, Any]]]:
-    """For each span between these moments (0 is the first): entries and points by type and subtype, by
-    when they happened; the newest span first."""
+    """Return entries and points by type and subtype for each span between these moments, the latest first.
+
+    `occurred_at` decides, and span 0 is the first one.
+    """
     found = rows(connection, _BY_MONTH, tenant=tenant_id, user=user_id, starts=starts, since=starts[0])
     return [
         (row.month - 1, {name: value for name, value in row._asdict().items() if name != "month"})
@@ -58,8 +62,10 @@ ORDER BY granted.points DESC, rule"""
 def user_by_rule(
     connection: sa.Connection, tenant_id: str, user_id: str, available: list[UUID]
 ) -> list[dict[str, Any]]:
-    """What each rule has granted the user, and what of it is still pending; most first. `available`: lots
-    that are recorded as pending, and are it no longer."""
+    """Return the points that each rule granted the user, and those still pending, most points first.
+
+    `available` are lots that are recorded as pending but no longer are.
+    """
     found = rows(connection, _USER_BY_RULE, tenant=tenant_id, user=user_id, available=available)
     return [_with_sums(row) for row in found]
 
@@ -75,20 +81,19 @@ SELECT status, EXISTS ({DUE_USERS}) AS any_due, count(*) AS accounts, sum(balanc
        sum(total_adjusted_in) AS total_adjusted_in,
        sum(total_adjusted_out) AS total_adjusted_out,
        sum(total_clawed_back) AS total_clawed_back
-FROM accounts WHERE tenant_id = %(tenant)s GROUP BY status ORDER BY status"""  # noqa: S608  (ours)
+FROM accounts WHERE tenant_id = %(tenant)s GROUP BY status ORDER BY status"""  # noqa: S608  (constants only)
 
 
 class Sums(NamedTuple):
-    """How many accounts of each status a tenant has, and what all of them add up to: as of now, and as it is
-    recorded."""
+    """A tenant's number of accounts by status, and the sums of all accounts."""
 
     accounts: dict[str, int]
-    totals: dict[str, int]
+    totals: dict[str, int]  # as of now
     recorded: dict[str, int]
 
 
 def tenant_accounts(connection: sa.Connection, tenant: Tenant, now: datetime) -> Sums:
-    """What the tenant's accounts add up to. Accounts with something due are looked at one by one."""
+    """Return the sums of the tenant's accounts; accounts with something due are loaded one by one."""
     expires = tenant.lets_expire(now)
     found = [_with_sums(row) for row in rows(connection, _ACCOUNTS, tenant=tenant.tenant_id, expires=expires)]
     accounts = {figures.pop("status"): figures.pop("accounts") for figures in found}
@@ -102,7 +107,7 @@ def tenant_accounts(connection: sa.Connection, tenant: Tenant, now: datetime) ->
     return Sums(accounts, dict(totals), dict(recorded))
 
 
-# An entry's id begins with the millisecond of its recording: one index range holds the month.
+# An entry's id begins with the millisecond of its recording, so a month is one index range.
 _SINCE_BY_KIND = """
 SELECT e.type, e.subtype, count(*) AS entries, sum(e.amount) AS points
 FROM entries e WHERE e.tenant_id = %(tenant)s AND e.id >= %(first)s
@@ -121,7 +126,7 @@ ORDER BY granted.points DESC, rule"""
 
 
 def tenant_by_kind_since(connection: sa.Connection, tenant_id: str, moment: datetime) -> list[dict[str, Any]]:
-    """Entries and points by type and subtype, of what was recorded since a moment."""
+    """Return entries and points by type and subtype, recorded since a moment."""
     return [
         _with_sums(row)
         for row in rows(connection, _SINCE_BY_KIND, tenant=tenant_id, first=first_id_of(moment))
@@ -129,7 +134,7 @@ def tenant_by_kind_since(connection: sa.Connection, tenant_id: str, moment: date
 
 
 def tenant_by_rule_since(connection: sa.Connection, tenant_id: str, moment: datetime) -> list[dict[str, Any]]:
-    """What each rule has granted since a moment, most first."""
+    """Return the points that each rule granted since a moment, most points first."""
     return [
         _with_sums(row)
         for row in rows(connection, _SINCE_BY_RULE, tenant=tenant_id, first=first_id_of(moment))
@@ -137,5 +142,5 @@ def tenant_by_rule_since(connection: sa.Connection, tenant_id: str, moment: date
 
 
 def _with_sums(row: Any) -> dict[str, Any]:
-    """The row as it is shown; its sums, which may be larger than a bigint, whole numbers."""
+    """Convert a row, and its sums, which may exceed a bigint, to whole numbers."""
     return {name: int(value) if isinstance(value, Decimal) else value for name, value in shown(row).items()}

@@ -1,4 +1,4 @@
-"""Wallets and their entries. Reads only."""
+"""Reads wallets and their entries."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -10,9 +10,7 @@ from pointledger.domain.values.money import show_money
 from pointledger.storage.database import rows
 from pointledger.storage.queries.rows import BEYOND_ANY_SEQ, PAGE, shown
 
-# -------------------------------------------------------------------------------------------- lookups
-
-_SHOWN_WALLET = """
+_WALLET = """
 SELECT id AS wallet_id, tenant_id, user_id, application_id, currency, scale, status, balance, frozen_balance,
        balance - frozen_balance AS available, total_deposited, total_withdrawn, total_exchanged, version,
        created_at, updated_at
@@ -20,13 +18,13 @@ FROM wallets WHERE tenant_id = %(tenant)s AND user_id = %(user)s"""
 
 
 def wallet(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str, Any] | None:
-    """One user's wallet, amounts as text; None if there is none."""
-    found = rows(connection, _SHOWN_WALLET, tenant=tenant_id, user=user_id)
+    """Return a user's wallet with amounts as text, or None."""
+    found = rows(connection, _WALLET, tenant=tenant_id, user=user_id)
     return _shown(found[0]) if found else None
 
 
 _ENTRIES = """
-WITH page AS (  -- cut out first, in the order of an index: the rest is looked up for it alone
+WITH page AS (  -- first, in the order of an index, so the joins run only for its rows
     SELECT * FROM wallet_entries
     WHERE tenant_id = %(tenant)s AND seq < %(before)s AND (%(type)s::text IS NULL OR type = %(type)s)
       AND wallet_id = (SELECT id FROM wallets WHERE tenant_id = %(tenant)s AND user_id = %(user)s)
@@ -51,7 +49,7 @@ def wallet_entries(
     limit: int = PAGE,
     skip: int = 0,
 ) -> list[dict[str, Any]]:
-    """A page of the wallet's entries, newest first, those whose seq is below `before`; amounts as text."""
+    """Return a page of the wallet's entries with a seq below `before`, the latest first; amounts are text."""
     found = rows(
         connection,
         _ENTRIES,
@@ -71,12 +69,12 @@ WHERE w.tenant_id = %(tenant)s AND w.user_id = %(user)s AND e.type = %(type)s"""
 
 
 def entries_of_type(connection: sa.Connection, tenant_id: str, user_id: str, type: str) -> int:
-    """How many entries of a type the wallet has; reads all of its entries."""
+    """Count the wallet's entries of a type; it reads all entries of the wallet."""
     return int(rows(connection, _OF_TYPE, tenant=tenant_id, user=user_id, type=type)[0][0])
 
 
 def all_entries(connection: sa.Connection, tenant_id: str, user_id: str) -> Iterator[dict[str, Any]]:
-    """All of the wallet's entries, newest first."""
+    """Yield all of the wallet's entries, the latest first."""
     before: int | None = None
     while page := wallet_entries(connection, tenant_id, user_id, before):
         yield from page

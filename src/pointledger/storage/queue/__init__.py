@@ -1,1 +1,1 @@
-"""The queue in Postgres: journal, lanes, failures, pauses, cancellations, batches, dead letters, job runs."""
+"""The command queue in Postgres, from acceptance to the outcome, and the queue of periodic jobs."""

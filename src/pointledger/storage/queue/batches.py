@@ -1,4 +1,4 @@
-"""Batches: many commands that came as one. A row tells which they are, for their ids follow from it."""
+"""Batches: many commands that one request enqueues. The ids of the commands follow from the batch's row."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from pointledger.storage.database import rows, run
 
 
 class Batch(NamedTuple):
-    """A batch as it was accepted; `accepted_at` is None before it is."""
+    """A batch as it was accepted; `accepted_at` is None before that."""
 
     id: UUID
     tenant_id: str
@@ -35,8 +35,10 @@ def note(
     fingerprint: bytes,
     size: int,
 ) -> bool:
-    """Notes a batch, unless there is one with its key; whether it is new. Waits for an open transaction that
-    notes the same key."""
+    """Record a batch unless its key is in use, and return whether it is new.
+
+    It waits for an open transaction that records the same key.
+    """
     written = run(
         connection,
         _NOTE,
@@ -54,13 +56,15 @@ _BATCH = "SELECT id, tenant_id, fingerprint, size, accepted_at FROM batches "
 
 
 def first(connection: sa.Connection, tenant_id: str, actor: str, key: str) -> Batch:
-    """The batch that holds the key. A statement of its own, after `note`: only so it sees what another
-    transaction has just committed."""
+    """Return the batch that holds the key.
+
+    It is a separate statement after `note`, so it sees what another transaction has just committed.
+    """
     where = "WHERE tenant_id = %(tenant)s AND actor = %(actor)s AND idempotency_key = %(key)s"
     return Batch(*rows(connection, _BATCH + where, tenant=tenant_id, actor=actor, key=key)[0])
 
 
 def batch(connection: sa.Connection, batch_id: UUID) -> Batch | None:
-    """The batch of this id."""
+    """Return the batch with this id."""
     found = rows(connection, _BATCH + "WHERE id = %(id)s", id=batch_id)
     return Batch(*found[0]) if found else None

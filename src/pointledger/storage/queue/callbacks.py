@@ -1,7 +1,8 @@
-"""Callbacks: what is to be sent when a command's outcome is final. Kept with the command, due with its
-outcome, in the same transactions; sent afterwards, at least once.
+"""Callbacks: messages to send when a command's outcome is final.
 
-A row waits (`due_at` and `sent_at` are null), is due (and tried at `try_at`), or is done with (`sent_at`).
+A callback is stored in the transaction that accepts its command. It becomes due in the transaction that
+writes the outcome, and is sent afterwards, at least once. A row is waiting (`due_at` and `sent_at` are null),
+due (tried at `try_at`) or finished (`sent_at`).
 """
 
 import json
@@ -14,36 +15,36 @@ import sqlalchemy as sa
 from pointledger.domain.events.celery_callbacks import Callback
 from pointledger.storage.database import rows, run
 
-_KEPT_DAYS = 2  # what is done with; of a dead command as long as it is dead
+_KEPT_DAYS = 2  # of finished callbacks; those of a dead command stay while it is dead
 _PRUNED_AT_ONCE = 1000
 _ERROR_CHARACTERS = 2_000
-_FIRST_WAIT_SECONDS = 1.0  # before what could not be sent is tried again; twice as long each time
-_MOST_WAIT_SECONDS = {True: 300.0, False: 15.0}  # by whether it failed, or only has no outcome yet
+_FIRST_WAIT_SECONDS = 1.0  # before a retry; it doubles each time
+_MOST_WAIT_SECONDS = {True: 300.0, False: 15.0}  # True: sending failed; False: there is no outcome yet
 
-# For statements that give commands their outcomes; `gone` has those commands' ids. Where nobody waits for a
-# callback, and that is nearly always, it costs one look.
+# Part of statements that write outcomes; `gone` has the ids of their commands. If no callback is waiting, as
+# is nearly always the case, it costs one index lookup.
 MARK_DUE = """
 UPDATE callbacks SET due_at = clock_timestamp(), try_at = clock_timestamp() FROM gone
 WHERE (SELECT EXISTS (SELECT FROM callbacks WHERE due_at IS NULL AND sent_at IS NULL))
   AND callbacks.command_id = gone.id AND callbacks.due_at IS NULL AND callbacks.sent_at IS NULL
 RETURNING 1"""
 
-# For statements that let dead commands try again; `gone` has their ids.
+# Part of statements that retry dead commands; `gone` has their ids.
 WAIT_AGAIN = """
 UPDATE callbacks SET due_at = NULL, try_at = NULL, sent_at = NULL, attempts = 0, error = NULL FROM gone
 WHERE callbacks.command_id = gone.id"""
 
 
-class Wanted(NamedTuple):
-    """A callback that a message asks for. `is_refused`: the message was no command."""
+class NewCallbacks(NamedTuple):
+    """A callback that a message requests. `is_refused`: the message was not a command."""
 
     task_id: UUID
     callback: Callback
     is_refused: bool
 
 
-# Of a message that repeats another command nobody marks the callbacks if the outcome is being written right
-# now; so they are due from the start, and looked at until it is there.
+# If a message repeats a command whose outcome another transaction is writing, that transaction does not see
+# its callbacks. So they are due from the start, and the sender polls until the outcome exists.
 _KEEP = """
 INSERT INTO callbacks (task_id, command_id, kind, place, message, due_at, try_at)
 SELECT wanted.task_id, first.id, wanted.kind, wanted.place, wanted.message::json, due.at, due.at
@@ -60,12 +61,12 @@ CROSS JOIN LATERAL (
 ) AS due
 ON CONFLICT (task_id, kind, place) DO UPDATE
 SET due_at = excluded.due_at, try_at = excluded.try_at, sent_at = NULL
--- who sends a message again may have forgotten its result; what else it asked for was sent, or will be
+-- a sender that repeats a message may have lost the result; its other callbacks are sent once
 WHERE callbacks.kind = 'result'"""
 
 
-def keep(connection: sa.Connection, wanted: Sequence[Wanted]) -> None:
-    """Keeps them with their commands, which this transaction has accepted or refused before."""
+def keep(connection: sa.Connection, wanted: Sequence[NewCallbacks]) -> None:
+    """Store callbacks of commands that this transaction has accepted or refused."""
     if not wanted:
         return
     run(
@@ -79,8 +80,8 @@ def keep(connection: sa.Connection, wanted: Sequence[Wanted]) -> None:
     )
 
 
-class Due(NamedTuple):
-    """A callback that is to be sent, if the outcome of its task is what it waits for."""
+class DueCallback(NamedTuple):
+    """A callback to send if its task has the outcome that it waits for."""
 
     id: int
     task_id: UUID
@@ -96,13 +97,15 @@ ORDER BY try_at LIMIT %(most)s FOR UPDATE SKIP LOCKED"""
 _TAKE_RESULTS, _TAKE_TASKS = _TAKE.format(which="="), _TAKE.format(which="<>")
 
 
-def take_due(connection: sa.Connection, most: int, *, results: bool) -> list[Due]:
-    """Some that are due, results or tasks; ours until the transaction ends."""
-    return [Due(*row) for row in rows(connection, _TAKE_RESULTS if results else _TAKE_TASKS, most=most)]
+def take_due(connection: sa.Connection, most: int, *, results: bool) -> list[DueCallback]:
+    """Lock and return some due callbacks, either results or tasks, until the transaction ends."""
+    return [
+        DueCallback(*row) for row in rows(connection, _TAKE_RESULTS if results else _TAKE_TASKS, most=most)
+    ]
 
 
 def done(connection: sa.Connection, ids: list[int]) -> None:
-    """They are sent, or their outcome asks for none."""
+    """Mark callbacks as finished: they are sent, or their outcome needs none."""
     run(
         connection,
         "UPDATE callbacks SET sent_at = clock_timestamp() WHERE id = ANY(%(ids)s::int8[])",
@@ -118,7 +121,7 @@ WHERE id = %(id)s"""
 
 
 def put_off(connection: sa.Connection, callback_id: int, error: str | None) -> None:
-    """It cannot be sent now, for this reason, or has no outcome yet; it waits longer each time."""
+    """Postpone a callback that could not be sent (`error`) or has no outcome yet, longer each time."""
     run(
         connection,
         _PUT_OFF,
@@ -144,19 +147,18 @@ DELETE FROM callbacks WHERE id IN (
 
 
 def prune(connection: sa.Connection, result_seconds: float) -> int:
-    """Forgets some of what is done with, and of results that nobody would wait for any more; how many."""
+    """Delete some finished callbacks and expired results, and return their number."""
     gone = run(connection, _PRUNE, days=_KEPT_DAYS, most=_PRUNED_AT_ONCE)
     return gone + run(connection, _PRUNE_RESULTS, seconds=result_seconds, most=_PRUNED_AT_ONCE)
 
 
 class CallbackStatus(NamedTuple):
-    """What is due and not sent: tasks and results, how many of them could not be sent when it was tried, and
-    for how long the oldest has been due (None: nothing is)."""
+    """The callbacks that are due and not sent."""
 
     tasks: int
     results: int
-    failing: int
-    oldest_seconds: float | None
+    failing: int  # of both kinds, those whose last attempt failed
+    oldest_seconds: float | None  # since the oldest became due; None if there are none
 
 
 _STATUS = """
@@ -167,5 +169,5 @@ FROM callbacks WHERE sent_at IS NULL AND due_at IS NOT NULL"""
 
 
 def status(connection: sa.Connection) -> CallbackStatus:
-    """How far those who send them are behind."""
+    """Return how far the senders of callbacks are behind."""
     return CallbackStatus(*rows(connection, _STATUS)[0])

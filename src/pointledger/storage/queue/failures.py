@@ -1,4 +1,4 @@
-"""Failures: commands that the machine could not apply, until they are applied or dead."""
+"""Failures: commands whose processing failed, until they are applied, and dead commands."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +11,9 @@ from pointledger.storage.database import rows, run
 from pointledger.storage.queue.callbacks import MARK_DUE, WAIT_AGAIN
 from pointledger.storage.queue.precedence import HASHES
 
-_ERROR_CHARACTERS = 2_000  # enough to tell, too little to fill a disk
+_ERROR_CHARACTERS = 2_000  # enough to diagnose, too little to fill a disk
 
-_CHARGE = """
+_RECORD_FAILURE = """
 INSERT INTO failures AS known (id, lane, tenant_id, user_id, attempts, error)
 SELECT id, lane, tenant_id, user_id, 1, %(error)s FROM journal
 WHERE id = %(id)s AND EXISTS (SELECT FROM pending p WHERE p.lane = %(lane)s AND p.id = journal.id)
@@ -21,23 +21,23 @@ ON CONFLICT (id) DO UPDATE SET attempts = known.attempts + 1, error = excluded.e
 RETURNING attempts, tenant_id, user_id"""
 
 
-class Charged(NamedTuple):
-    """How often a command has failed now, and whose it is."""
+class Failure(NamedTuple):
+    """How often a command has failed, its tenant and its user."""
 
     attempts: int
     tenant_id: str
     user_id: str
 
 
-def charge(connection: sa.Connection, lane: int, command_id: UUID, error: str) -> Charged | None:
-    """Counts a failed attempt; None if the command does not wait any more. The lane's row is held."""
+def record_failure(connection: sa.Connection, lane: int, command_id: UUID, error: str) -> Failure | None:
+    """Count a failed attempt; None if the command is not pending. The caller holds the lane's row lock."""
     text = error[:_ERROR_CHARACTERS].replace("\x00", "")
-    found = rows(connection, _CHARGE, lane=lane, id=command_id, error=text)
-    return Charged(*found[0]) if found else None
+    found = rows(connection, _RECORD_FAILURE, lane=lane, id=command_id, error=text)
+    return Failure(*found[0]) if found else None
 
 
 def back_off(connection: sa.Connection, command_id: UUID, seconds: float) -> None:
-    """Lets the command, and with it its user's followers, wait."""
+    """Delay the command and the later commands of its user."""
     run(
         connection,
         """UPDATE failures SET next_attempt_at = clock_timestamp() + %(seconds)s * interval '1 second'
@@ -47,20 +47,20 @@ def back_off(connection: sa.Connection, command_id: UUID, seconds: float) -> Non
     )
 
 
-_BURY = f"""
+_MARK_DEAD = f"""
 WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND id = %(id)s RETURNING id),
      due AS ({MARK_DUE})
 UPDATE failures SET dead_at = clock_timestamp(),
-    next_attempt_at = CASE WHEN %(hold)s THEN 'infinity'::timestamptz END
-WHERE id = %(id)s"""  # noqa: S608  (ours)
+    next_attempt_at = CASE WHEN %(block)s THEN 'infinity'::timestamptz END
+WHERE id = %(id)s"""  # noqa: S608  (constants only)
 
 
-def bury(connection: sa.Connection, lane: int, command_id: UUID, *, hold: bool) -> None:
-    """The command is dead. `hold`: its user's followers wait until somebody retries it."""
-    run(connection, _BURY, id=command_id, lane=lane, hold=hold)
+def mark_dead(connection: sa.Connection, lane: int, command_id: UUID, *, block: bool) -> None:
+    """Mark the command dead. With `block`, later commands of its user wait until an operator retries it."""
+    run(connection, _MARK_DEAD, id=command_id, lane=lane, block=block)
 
 
-_POSTPONE = """
+_DEFER = """
 INSERT INTO failures AS known (id, lane, tenant_id, user_id, attempts, error, next_attempt_at)
 SELECT id, lane, tenant_id, user_id, 0, %(error)s, clock_timestamp() + %(seconds)s * interval '1 second'
 FROM journal
@@ -68,8 +68,8 @@ WHERE id = %(id)s AND EXISTS (SELECT FROM pending p WHERE p.lane = %(lane)s AND 
 ON CONFLICT (id) DO UPDATE SET error = excluded.error, next_attempt_at = excluded.next_attempt_at"""
 
 
-def let_followers_go(connection: sa.Connection, tenant_id: str) -> None:
-    """Dead commands of the tenant hold nobody back any more."""
+def unblock(connection: sa.Connection, tenant_id: str) -> None:
+    """Stop dead commands of the tenant from blocking later commands of their users."""
     run(
         connection,
         """UPDATE failures SET next_attempt_at = NULL
@@ -78,13 +78,16 @@ def let_followers_go(connection: sa.Connection, tenant_id: str) -> None:
     )
 
 
-def postpone(connection: sa.Connection, lane: int, command_id: UUID, error: str, seconds: float) -> None:
-    """Lets a command wait that this program cannot read; charges it nothing. The lane's row is held."""
-    run(connection, _POSTPONE, lane=lane, id=command_id, error=error, seconds=seconds)
+def defer(connection: sa.Connection, lane: int, command_id: UUID, error: str, seconds: float) -> None:
+    """Delay a command that this version cannot read, without counting a failure.
+
+    The caller holds the lane's row lock.
+    """
+    run(connection, _DEFER, lane=lane, id=command_id, error=error, seconds=seconds)
 
 
-def forget(connection: sa.Connection, command_ids: list[UUID]) -> None:
-    """They have been applied or refused after all."""
+def clear(connection: sa.Connection, command_ids: list[UUID]) -> None:
+    """Delete the failures of commands that have been applied or refused."""
     run(connection, "DELETE FROM failures WHERE id = ANY(%(ids)s::uuid[])", ids=command_ids)
 
 
@@ -92,8 +95,8 @@ def forget(connection: sa.Connection, command_ids: list[UUID]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    """A dead command: what it was and what it died of."""
+class DeadCommand:
+    """A dead command and its last error."""
 
     id: UUID
     tenant_id: str
@@ -107,18 +110,17 @@ class Dead:
     extensions: dict[str, Any] | None
 
 
-class Which(NamedTuple):
-    """Which dead commands: of this tenant and kind, whose error has this text in it (in whatever case), that
-    died since and until these moments; None: whichever."""
+class DeadCommandFilter(NamedTuple):
+    """Selects dead commands; None matches all."""
 
     tenant: str | None = None
     kind: str | None = None
-    error: str | None = None
-    since: datetime | None = None
+    error: str | None = None  # part of the error's text, in any case
+    since: datetime | None = None  # of `dead_at`, inclusive like `until`
     until: datetime | None = None
 
 
-_OF_THESE = """
+_MATCHES = """
 f.dead_at IS NOT NULL
   AND (%(tenant)s::text IS NULL OR f.tenant_id = %(tenant)s) AND (%(kind)s::text IS NULL OR j.kind = %(kind)s)
   AND (%(error)s::text IS NULL OR position(lower(%(error)s) IN lower(f.error)) > 0)
@@ -129,29 +131,35 @@ _DEAD = f"""
 SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload,
        j.extensions
 FROM failures f JOIN journal j USING (id)
-WHERE {_OF_THESE}
+WHERE {_MATCHES}
   AND (%(id)s::uuid IS NULL
        OR f.id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s))
-ORDER BY f.dead_at DESC, f.id LIMIT %(limit)s"""  # noqa: S608  (ours)
+ORDER BY f.dead_at DESC, f.id LIMIT %(limit)s"""  # noqa: S608  (constants only)
 
 
-ALL_DEAD = Which()
+ALL_DEAD = DeadCommandFilter()
 
 
 def dead(
-    connection: sa.Connection, which: Which = ALL_DEAD, *, command_id: UUID | None = None, limit: int = 100
-) -> list[Dead]:
-    """Dead commands, the latest first."""
-    return [Dead(*row) for row in rows(connection, _DEAD, id=command_id, limit=limit, **which._asdict())]
+    connection: sa.Connection,
+    which: DeadCommandFilter = ALL_DEAD,
+    *,
+    command_id: UUID | None = None,
+    limit: int = 100,
+) -> list[DeadCommand]:
+    """Return dead commands, the latest first."""
+    return [
+        DeadCommand(*row) for row in rows(connection, _DEAD, id=command_id, limit=limit, **which._asdict())
+    ]
 
 
-def count_dead(connection: sa.Connection, which: Which) -> int:
-    """How many of them there are."""
-    counting = f"SELECT count(*) FROM failures f JOIN journal j USING (id) WHERE {_OF_THESE}"  # noqa: S608
+def count_dead(connection: sa.Connection, which: DeadCommandFilter) -> int:
+    """Count dead commands."""
+    counting = f"SELECT count(*) FROM failures f JOIN journal j USING (id) WHERE {_MATCHES}"  # noqa: S608
     return int(rows(connection, counting, **which._asdict())[0][0])
 
 
-_REVIVE = f"""
+_RETRY = f"""
 WITH gone AS (DELETE FROM failures
               WHERE id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s)
                 AND dead_at IS NOT NULL
@@ -159,39 +167,39 @@ WITH gone AS (DELETE FROM failures
      again AS ({WAIT_AGAIN})
 INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
 SELECT gone.lane, nextval('journal_seq'), gone.id, {HASHES.format(line="j")}
-FROM gone JOIN journal j USING (id) RETURNING lane"""  # noqa: S608  (ours)
+FROM gone JOIN journal j USING (id) RETURNING lane"""  # noqa: S608  (constants only)
 
 
-def revive(connection: sa.Connection, command_id: UUID) -> int | None:
-    """Puts a dead command at the end of what waits; its lane, or None if it is not dead."""
-    found = rows(connection, _REVIVE, id=command_id)
+def retry(connection: sa.Connection, command_id: UUID) -> int | None:
+    """Append a dead command to the pending ones; return its lane, or None if it is not dead."""
+    found = rows(connection, _RETRY, id=command_id)
     return found[0][0] if found else None
 
 
-class Revived(NamedTuple):
-    """A command that was dead and waits again."""
+class Retried(NamedTuple):
+    """A command that was dead and is pending again."""
 
     id: UUID
     lane: int
     tenant_id: str
 
 
-_REVIVE_SOME = f"""
+_RETRY_SOME = f"""
 WITH chosen AS MATERIALIZED (
     SELECT f.id, f.lane, j.seq, j.tenant_id, j.user_id, j.kind, j.payload
     FROM failures f JOIN journal j USING (id)
-    WHERE {_OF_THESE} ORDER BY j.seq LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
+    WHERE {_MATCHES} ORDER BY j.seq LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
 ), gone AS (DELETE FROM failures WHERE id IN (SELECT id FROM chosen) RETURNING id
 ), again AS ({WAIT_AGAIN}
 ), waiting AS (
-    -- numbered in the order in which they had been accepted
+    -- numbered in the order of their acceptance
     INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
     SELECT lane, nextval('journal_seq'), id, {HASHES.format(line="ordered")}
     FROM (SELECT * FROM chosen ORDER BY seq) AS ordered
 )
-SELECT id, lane, tenant_id FROM chosen ORDER BY seq"""  # noqa: S608  (ours)
+SELECT id, lane, tenant_id FROM chosen ORDER BY seq"""  # noqa: S608  (constants only)
 
 
-def revive_some(connection: sa.Connection, which: Which, limit: int) -> list[Revived]:
-    """Puts the earliest accepted of these at the end of what waits, in their order."""
-    return [Revived(*row) for row in rows(connection, _REVIVE_SOME, limit=limit, **which._asdict())]
+def retry_some(connection: sa.Connection, which: DeadCommandFilter, limit: int) -> list[Retried]:
+    """Append the first accepted of these dead commands to the pending ones, in the order of acceptance."""
+    return [Retried(*row) for row in rows(connection, _RETRY_SOME, limit=limit, **which._asdict())]

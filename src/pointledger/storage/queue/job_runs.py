@@ -1,5 +1,7 @@
-"""Periodic jobs: a row per job, tenant and local date, so that any number of beats may ask for them; and
-what they look for."""
+"""Runs of periodic jobs, and the queries that find what is due.
+
+There is one row per job, tenant and local date, so any number of beat processes create one run.
+"""
 
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -11,11 +13,11 @@ from pointledger.domain.program.tenant import Tenant
 from pointledger.storage.database import rows, run
 from pointledger.storage.queue.pauses import PAUSED
 
-_LEASE_SECONDS = 60  # a run whose worker died goes on with another one after this
+_LEASE_SECONDS = 60  # then another worker continues the run of one that died
 
 
 class Run(NamedTuple):
-    """A job for one tenant and local date, and how far it has come."""
+    """A job's run for one tenant and local date, and its progress."""
 
     job: str
     tenant_id: str
@@ -27,13 +29,13 @@ class Run(NamedTuple):
 
 
 def now(connection: sa.Connection) -> datetime:
-    """The database's clock: the only one that decides."""
+    """Read the database's clock, the only one that decides."""
     moment: datetime = rows(connection, "SELECT clock_timestamp()")[0][0]
     return moment
 
 
 def last_dates(connection: sa.Connection, job: str) -> dict[str, date]:
-    """The latest local date for which each tenant has a run of the job."""
+    """Return the latest local date for which each tenant has a run of the job."""
     found = rows(
         connection,
         "SELECT tenant_id, max(local_date) FROM job_runs WHERE job = %(job)s GROUP BY tenant_id",
@@ -43,7 +45,7 @@ def last_dates(connection: sa.Connection, job: str) -> dict[str, date]:
 
 
 def open_run(connection: sa.Connection, job: str, tenant_id: str, local_date: date, as_of: datetime) -> int:
-    """Notes that the job is to be done; 1, or 0 if it is noted already."""
+    """Create the run; return 1, or 0 if it exists."""
     return run(
         connection,
         """INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until)
@@ -63,11 +65,11 @@ FROM (SELECT job, tenant_id, local_date FROM job_runs
       ORDER BY as_of, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED) AS next
 WHERE (taken.job, taken.tenant_id, taken.local_date) = (next.job, next.tenant_id, next.local_date)
 RETURNING taken.job, taken.tenant_id, taken.local_date, taken.as_of,
-          nullif(taken.reached_expiry, '-infinity'), taken.reached_user, taken.found"""  # noqa: S608  (ours)
+          nullif(taken.reached_expiry, '-infinity'), taken.reached_user, taken.found"""  # noqa: S608  (constants only)
 
 
 def take_run(connection: sa.Connection, job: str) -> Run | None:
-    """The oldest run of the job that nobody is at, of a tenant that is not paused; ours for a minute."""
+    """Lease the job's oldest unfinished run that no worker has, skipping paused tenants, for a minute."""
     found = rows(connection, _TAKE_RUN, job=job, lease=_LEASE_SECONDS)
     return Run(*found[0]) if found else None
 
@@ -83,12 +85,12 @@ WHERE job = %(job)s AND tenant_id = %(tenant)s AND local_date = %(date)s"""
 def put_back(
     connection: sa.Connection,
     taken: Run,
-    reached: "Due | None" = None,
+    reached: "DueAccount | None" = None,
     *,
     found: int = 0,
     finished: bool = False,
 ) -> None:
-    """Gives a run back, having come so far, or finished."""
+    """Release a run with its progress, or mark it finished."""
     run(
         connection,
         _PUT_BACK,
@@ -105,8 +107,8 @@ def put_back(
 # ------------------------------------------------------------------------------------------ what is due
 
 
-class Due(NamedTuple):
-    """A user with a lot that expires then."""
+class DueAccount(NamedTuple):
+    """A user and the next expiry of the user's lots."""
 
     next_expiry_at: datetime
     user_id: str
@@ -126,16 +128,16 @@ def due(
     as_of: datetime,
     after: tuple[datetime | None, str],
     limit: int,
-) -> list[Due]:
-    """A page of users who have lots that are due, those after a point, soonest expiry first."""
+) -> list[DueAccount]:
+    """Return a page of users with due lots after this position, the earliest expiry first."""
     found = rows(
         connection, _DUE, tenant=tenant_id, as_of=as_of, after=after[0], after_user=after[1], limit=limit
     )
-    return [Due(*row) for row in found]
+    return [DueAccount(*row) for row in found]
 
 
 class ActivationDue(NamedTuple):
-    """A user with a pending lot that becomes available then."""
+    """A user and the next activation of the user's pending lots."""
 
     next_activation_at: datetime
     user_id: str
@@ -152,7 +154,7 @@ ORDER BY next_activation_at, user_id LIMIT %(limit)s"""
 def activations_due(
     connection: sa.Connection, tenant_id: str, after: tuple[datetime | None, str], limit: int
 ) -> list[ActivationDue]:
-    """A page of users with pending lots whose moment has come, those after a point, the earliest first."""
+    """Return a page of users with due pending lots after this position, the earliest first."""
     found = rows(
         connection, _ACTIVATIONS_DUE, tenant=tenant_id, after=after[0], after_user=after[1], limit=limit
     )
@@ -160,7 +162,7 @@ def activations_due(
 
 
 class HoldDue(NamedTuple):
-    """A hold that has timed out, and whose it is."""
+    """A hold that has timed out, with its tenant and user."""
 
     expires_at: datetime
     tenant_id: str
@@ -179,7 +181,7 @@ ORDER BY h.expires_at, h.tenant_id, h.id LIMIT %(limit)s"""
 
 
 def holds_due(connection: sa.Connection, after: tuple[Any, ...], limit: int) -> list[HoldDue]:
-    """A page of holds that have timed out, those after a point, the soonest first."""
+    """Return a page of holds that have timed out after this position, the earliest first."""
     moment, tenant, hold_id = after
     found = rows(connection, _HOLDS_DUE, moment=moment, tenant=tenant, id=hold_id, limit=limit)
     return [HoldDue(*row) for row in found]
@@ -194,12 +196,12 @@ SELECT %(tenant)s, %(day)s, count(DISTINCT user_id), coalesce(sum(points), 0),
                                  ORDER BY meter), '[]')
         FROM shared_usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on = %(day)s)
 FROM usage WHERE tenant_id = %(tenant)s AND period = 'day' AND starts_on = %(day)s
-  AND meter NOT IN ('earn', 'spend')  -- those count the same points once more, over all rules
+  AND meter NOT IN ('earn', 'spend')  -- these count the same points again, over all rules
 ON CONFLICT DO NOTHING"""
 
 
 def waits_since(connection: sa.Connection, tenant_id: str) -> datetime | None:
-    """When the tenant's oldest command that still waits, or is dead and may be retried, was accepted."""
+    """Return when the tenant's oldest command that is pending or dead was accepted."""
     found = rows(
         connection,
         """SELECT min(j.accepted_at) FROM journal j
@@ -212,7 +214,7 @@ def waits_since(connection: sa.Connection, tenant_id: str) -> datetime | None:
 
 
 def close_windows(connection: sa.Connection, tenant: Tenant, day: date) -> int:
-    """Closes the tenant's daily windows of a day that has ended; 1, or 0 if they were closed before."""
+    """Close the tenant's daily windows of a day that has ended; return 1, or 0 if they are closed."""
     return run(connection, _CLOSE, tenant=tenant.tenant_id, day=day)
 
 
@@ -221,12 +223,14 @@ tenant_id = %(tenant)s AND starts_on < %(before)s AND (
     period = 'day' OR (period = 'week' AND starts_on + 7 <= %(before)s)
     OR (period = 'month' AND starts_on + interval '1 month' <= %(before)s))"""
 
-_PRUNE = f"DELETE FROM usage WHERE {_ENDED}"  # noqa: S608  (a constant of ours)
-_PRUNE_SHARED = f"DELETE FROM shared_usage WHERE {_ENDED}"  # noqa: S608  (a constant of ours)
+_PRUNE = f"DELETE FROM usage WHERE {_ENDED}"  # noqa: S608  (constants only)
+_PRUNE_SHARED = f"DELETE FROM shared_usage WHERE {_ENDED}"  # noqa: S608  (constants only)
 
 
 def prune_usage(connection: sa.Connection, tenant: Tenant, before: date) -> int:
-    """Forgets usage of windows, shared ones too, that ended before a day, when no command can count in them
-    any more; how many rows."""
+    """Delete the usage of windows, also shared ones, that ended before a day; return the number of rows.
+
+    The caller makes sure that no command can count in them anymore.
+    """
     about = {"tenant": tenant.tenant_id, "before": before}
     return run(connection, _PRUNE, **about) + run(connection, _PRUNE_SHARED, **about)

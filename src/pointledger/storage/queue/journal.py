@@ -1,25 +1,18 @@
-"""The journal: what was accepted, what waits, what failed."""
+"""The journal: accepts commands, detects repetitions and looks commands up by id."""
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.commands.records import Line
+from pointledger.domain.commands.records import JournalRecord
 from pointledger.storage.database import AnyConnection, execute, rows
-from pointledger.storage.queue.callbacks import MARK_DUE
-from pointledger.storage.queue.pauses import PAUSED
 from pointledger.storage.queue.precedence import HASHES
-
-# ------------------------------------------------------------------------------------------- accepting
-
 
 _ACCEPT = f"""
 WITH numbered AS MATERIALIZED (
-    -- the order of the input is the order of application
+    -- commands are applied in the order of the input
     SELECT nextval('journal_seq') AS seq, line.*
     FROM (SELECT set_config('lock_timeout', '500ms', true)) AS patience,
          unnest(%(ids)b::uuid[], %(lanes)b::int2[], %(versions)b::int2[], %(occurred)b::timestamptz[],
@@ -29,8 +22,8 @@ WITH numbered AS MATERIALIZED (
                                   kind, idempotency_key, payload, extensions, ordinal)
     ORDER BY ordinal
 ), accepted AS (
-    -- sorted by key: two accepts that overlap must not wait for each other in a circle; of two in one call
-    -- the first is the command, the other its repetition
+    -- sorted by key, so two accepts that overlap cannot deadlock; of two equal ones in a call, the first is
+    -- the command and the second its repetition
     INSERT INTO journal (seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
                          idempotency_key, payload, extensions)
     SELECT seq, id, lane, version, occurred_at, fingerprint, tenant_id, user_id, actor, kind,
@@ -44,42 +37,36 @@ WITH numbered AS MATERIALIZED (
     RETURNING lane, seq, id, tenant_id, user_id, kind, payload
 )
 INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
-SELECT lane, seq, id, {HASHES.format(line="accepted")} FROM accepted"""  # noqa: S608  (ours)
+SELECT lane, seq, id, {HASHES.format(line="accepted")} FROM accepted"""  # noqa: S608  (constants only)
 
 
-def accept(connection: AnyConnection, lines: Sequence[Line], lane_count: int) -> int:
-    """Writes commands to the journal and to what waits, in one statement; how many were new.
+def accept(connection: AnyConnection, records: Sequence[JournalRecord], lane_count: int) -> int:
+    """Write commands to the journal and the pending ones, in one statement; return how many were new.
 
-    None, where the database is laid out for another number of lanes: they would stand where nobody looks.
-    For somebody's open transaction with one of the keys it waits half a second, and so does what follows in
-    the connection's transaction.
+    It writes none if the database has another number of lanes, because no worker would read them. It waits
+    half a second for an open transaction that holds one of the keys. That lock timeout also applies to later
+    statements in the connection's transaction.
     """
     values = {
-        "ids": [line.id for line in lines],
-        "lanes": [line.lane for line in lines],
-        "versions": [line.version for line in lines],
-        "occurred": [line.occurred_at for line in lines],
-        "fingerprints": [line.fingerprint for line in lines],
-        "tenants": [line.tenant_id for line in lines],
-        "users": [line.user_id for line in lines],
-        "actors": [line.actor for line in lines],
-        "kinds": [line.kind for line in lines],
-        "keys": [line.key for line in lines],
-        "payloads": [line.payload for line in lines],
-        "extensions": [line.extensions for line in lines],
+        **_identities(records),
+        "lanes": [record.lane for record in records],
+        "versions": [record.version for record in records],
+        "occurred": [record.occurred_at for record in records],
+        "users": [record.user_id for record in records],
+        "payloads": [record.payload for record in records],
+        "extensions": [record.extensions for record in records],
         "lane_count": lane_count,
     }
     return int(execute(connection, _ACCEPT, values).rowcount)
 
 
 def lane_count(connection: AnyConnection) -> int:
-    """How many lanes the database is laid out for."""
+    """Return the number of lanes in the database."""
     return int(execute(connection, "SELECT count(*) FROM lanes").fetchone()[0])
 
 
 _FIRST_OF_EACH = """
--- of a command that was stripped of an erased person nobody can tell any more what it asked for: a repetition
--- of its id is believed, and answered
+-- the content of a redacted command is gone, so any repetition of its id counts as the same command
 SELECT wanted.ordinal - 1, first.id,
        first.fingerprint IN (wanted.fingerprint, decode(repeat('00', 16), 'hex'))
 FROM unnest(%(ids)s::uuid[], %(fingerprints)s::bytea[], %(tenants)s::text[], %(actors)s::text[],
@@ -96,20 +83,24 @@ CROSS JOIN LATERAL (
 ) AS first"""
 
 
-def firsts(connection: AnyConnection, lines: Sequence[Line]) -> list[tuple[int, UUID, bool]]:
-    """For each line, the commands that hold its id or its key: (index, id, same content).
+def firsts(connection: AnyConnection, records: Sequence[JournalRecord]) -> list[tuple[int, UUID, bool]]:
+    """Return the commands that hold each record's id or key, as (index, id, same content).
 
-    A statement of its own, after `accept`: only so it sees what another transaction has just committed.
+    It is a separate statement after `accept`, so it sees what another transaction has just committed.
     """
-    values = {
-        "ids": [line.id for line in lines],
-        "fingerprints": [line.fingerprint for line in lines],
-        "tenants": [line.tenant_id for line in lines],
-        "actors": [line.actor for line in lines],
-        "kinds": [line.kind for line in lines],
-        "keys": [line.key for line in lines],
+    return [tuple(row) for row in execute(connection, _FIRST_OF_EACH, _identities(records)).fetchall()]
+
+
+def _identities(records: Sequence[JournalRecord]) -> dict[str, Any]:
+    """Return the columns by which repetitions are detected."""
+    return {
+        "ids": [record.id for record in records],
+        "fingerprints": [record.fingerprint for record in records],
+        "tenants": [record.tenant_id for record in records],
+        "actors": [record.actor for record in records],
+        "kinds": [record.kind for record in records],
+        "keys": [record.key for record in records],
     }
-    return [tuple(row) for row in execute(connection, _FIRST_OF_EACH, values).fetchall()]
 
 
 _ALIAS = """
@@ -119,181 +110,12 @@ ORDER BY id ON CONFLICT DO NOTHING"""
 
 
 def add_aliases(connection: AnyConnection, aliases: dict[UUID, UUID]) -> None:
-    """Lets each id answer with the outcome of the command that came first."""
+    """Map each id to the command that came first, so both have the same outcome."""
     execute(connection, _ALIAS, {"ids": list(aliases), "firsts": list(aliases.values())})
 
 
-# ------------------------------------------------------------------------------------------- what waits
-
-# What waits, `p`, each with its line `j`. `OFFSET 0`: Postgres goes from one to the other. Left to itself
-# it at times reads all that waits, or the whole journal, for the first few.
-WAITING_LINES = "pending p CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = p.id OFFSET 0) j"
-
-# Its user waits for no failing command, and for none that was accepted before. `statement_timestamp`, one
-# moment for all rows: with a clock that goes on while they are read, a user whose wait ends meanwhile would
-# keep the first commands back and let the later ones go.
-_HELD = """
-f.lane = p.lane AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
-AND (f.next_attempt_at > statement_timestamp()
-     OR (f.waits_until > statement_timestamp()
-         AND EXISTS (SELECT FROM pending w WHERE w.lane = f.waits_lane AND w.seq = f.waits_seq)))"""
-
-# Nobody has paused its tenant, and its user may go on.
-MAY_GO = f"""
-j.tenant_id <> ALL ({PAUSED}) AND NOT EXISTS (SELECT FROM failures f WHERE {_HELD} OFFSET 0)"""
-
-_NEXT = f"""
-SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
-       j.occurred_at, j.accepted_at, j.payload::text,
-       EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed,
-       (SELECT tries FROM lanes WHERE lane = %(lane)s) AS deaths,
-       (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS blamed
-FROM {WAITING_LINES}
-WHERE p.lane = %(lane)s AND {MAY_GO}
-ORDER BY p.seq LIMIT %(limit)s"""  # noqa: S608  (ours)
-
-
-class Waiting(NamedTuple):
-    """A command that waits, as it stands in the journal."""
-
-    seq: int
-    id: UUID
-    version: int
-    kind: str
-    tenant_id: str
-    user_id: str
-    actor: str
-    idempotency_key: str | None
-    occurred_at: datetime | None
-    accepted_at: datetime
-    payload: str
-    has_failed: bool  # it was charged before
-    deaths: int  # of processes over the lane's batches, since the last that ended well
-    blamed: UUID | None  # the command that the last of them worked on alone
-
-
-# With it, that a batch begins (`lanes.begin_try`): in one statement it costs no transaction of its own.
-_PEEK = f"""
-WITH waiting AS MATERIALIZED ({_NEXT}),
-     tried AS (UPDATE lanes SET tries = least(tries + 1, 100)
-               FROM set_config('synchronous_commit', 'off', true)
-               WHERE lane = %(lane)s AND EXISTS (SELECT FROM waiting))
-SELECT * FROM waiting ORDER BY seq"""  # noqa: S608  (ours)
-
-
-def peek(connection: sa.Connection, lane: int, limit: int) -> list[Waiting]:
-    """The lane's next commands in order, without those whose user must wait for a failing one and those of
-    paused tenants. If there are any, notes on the lane's row that a batch begins; `deaths` is without it.
-
-    Holds nothing: the journal does not change, and `claim` looks again.
-    """
-    return [Waiting(*row) for row in rows(connection, _PEEK, lane=lane, limit=limit)]
-
-
-_CLAIM = f"""
-SELECT p.seq
-FROM {WAITING_LINES}
-WHERE p.lane = %(lane)s AND p.seq = ANY(%(seqs)s::int8[]) AND {MAY_GO}"""  # noqa: S608  (ours)
-
-_CLAIM_ALL = """
-SELECT seq, EXISTS (SELECT FROM failures WHERE lane = %(lane)s) AS failed,
-       EXISTS (SELECT FROM paused_tenants) AS paused
-FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[])"""
-
-
-class Claimed(NamedTuple):
-    """Which commands may go now, by their place in the order; and whether any of the lane has failed before
-    and is not done with."""
-
-    seqs: set[int]
-    failed: bool
-
-
-def claim(connection: sa.Connection, lane: int, seqs: list[int]) -> Claimed:
-    """Which of these still wait and may go. The lane's row is held, so nobody else applies them."""
-    found = rows(connection, _CLAIM_ALL, lane=lane, seqs=seqs)
-    if not found:
-        return Claimed(set(), failed=False)
-    _, failed, paused = found[0]
-    if failed or paused:
-        found = rows(connection, _CLAIM, lane=lane, seqs=seqs)
-    return Claimed({row[0] for row in found}, failed)
-
-
-_DONE = f"""
-WITH gone AS (DELETE FROM pending WHERE lane = %(lane)s AND seq = ANY(%(seqs)s::int8[]) RETURNING id),
-     well AS (UPDATE lanes SET tries = 0, alone_id = NULL WHERE lane = %(lane)s),
-     due AS ({MARK_DUE})
-SELECT count(*) AS gone, EXISTS (SELECT FROM due) AS due,
-       ARRAY(SELECT DISTINCT lane FROM failures
-             WHERE waits_lane = %(lane)s AND waits_seq = ANY(%(seqs)s::int8[])) AS rings
-FROM gone"""  # noqa: S608  (ours)
-
-
-class Done(NamedTuple):
-    """What the end of commands sets free: whether callbacks are due now; lanes in which something waited for
-    them."""
-
-    callbacks_due: bool
-    lanes: set[int]
-
-
-def done(connection: sa.Connection, lane: int, seqs: list[int]) -> Done:
-    """What has an outcome waits no more; and the lane's try has ended well, with the commit that follows."""
-    gone, are_due, lanes = rows(connection, _DONE, lane=lane, seqs=seqs)[0]
-    assert gone == len(seqs), "a claimed command waits until this transaction ends"
-    return Done(are_due, set(lanes))
-
-
-_WAITING_LANES = f"""
-SELECT lane FROM lanes
-WHERE EXISTS (SELECT FROM {WAITING_LINES}
-              WHERE p.lane = lanes.lane AND j.accepted_at < clock_timestamp() - %(age)s * interval '1 second'
-                AND j.tenant_id <> ALL ({PAUSED}))
-ORDER BY lane"""  # noqa: S608  (ours)
-
-
-def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[int]:
-    """Lanes in which something has waited for so long that nobody has paused."""
-    return [row[0] for row in rows(connection, _WAITING_LANES, age=older_than_seconds)]
-
-
-_FULL_LANES = f"""
-SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM pending p
-              WHERE p.lane = wanted.lane
-                AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
-                                WHERE {_HELD} OFFSET 0)
-              OFFSET %(most)s)"""  # noqa: S608
-
-_STILL_FULL_LANES = f"""
-SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM {WAITING_LINES}
-              WHERE p.lane = wanted.lane AND {MAY_GO}
-              OFFSET %(most)s)"""  # noqa: S608
-
-
-def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[int]:
-    """Those of the lanes in which more than so many commands wait that may go: paused tenants' may not."""
-    full = [row[0] for row in rows(connection, _FULL_LANES, lanes=lanes, most=most)]
-    if not full:
-        return full
-    return [row[0] for row in rows(connection, _STILL_FULL_LANES, lanes=full, most=most)]
-
-
-_LANES_OF_WAITING = f"""
-SELECT p.lane, count(*) FROM journal j JOIN pending p ON p.lane = j.lane AND p.seq = j.seq
-WHERE j.id = ANY(%(ids)s::uuid[]) AND {MAY_GO}
-GROUP BY p.lane"""  # noqa: S608  (ours)
-
-
-def lanes_of_waiting(connection: sa.Connection, ids: list[UUID]) -> Counter[int]:
-    """How many of these commands wait in each lane that may go."""
-    return Counter(dict(tuple(row) for row in rows(connection, _LANES_OF_WAITING, ids=ids)))
-
-
 def lane_of(connection: sa.Connection, command_id: UUID) -> int | None:
-    """The lane a command was accepted into, also by its alias."""
+    """Return the lane of the command with this id or alias."""
     found = rows(
         connection,
         """SELECT lane FROM journal
@@ -304,12 +126,12 @@ def lane_of(connection: sa.Connection, command_id: UUID) -> int | None:
 
 
 def tenant_of(connection: sa.Connection, command_id: UUID) -> str:
-    """Whose command it is."""
+    """Return the command's tenant."""
     tenant_id: str = rows(connection, "SELECT tenant_id FROM journal WHERE id = %(id)s", id=command_id)[0][0]
     return tenant_id
 
 
 def first_id(connection: sa.Connection, command_id: UUID) -> UUID:
-    """The id under which the journal has a command; its own, or the one that an alias leads to."""
+    """Return the id of the command that an alias stands for, or the id itself."""
     found = rows(connection, "SELECT journal_id FROM aliases WHERE id = %(id)s", id=command_id)
     return found[0][0] if found else command_id

@@ -1,5 +1,7 @@
-"""Paused tenants: their commands are accepted, but wait. Who is paused is asked in each statement that finds
-work (`PAUSED`), once per statement and not per row: while nobody is, it costs nothing."""
+"""Pauses and resumes tenants. Commands of a paused tenant are accepted but stay pending.
+
+Each statement that finds work reads the paused tenants once (`PAUSED`), not once per row.
+"""
 
 from datetime import datetime
 
@@ -7,12 +9,12 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
 
-# Not correlated: Postgres asks it once, before the statement's first row.
+# Not correlated, so Postgres evaluates it once, before the statement's first row.
 PAUSED = "ARRAY(SELECT tenant_id FROM paused_tenants)"
 
 
 def pause(connection: sa.Connection, tenant_id: str) -> datetime:
-    """Lets the tenant's commands wait; since when they do."""
+    """Pause the tenant, and return since when it is paused."""
     found = rows(
         connection,
         """INSERT INTO paused_tenants AS known (tenant_id) VALUES (%(tenant)s)
@@ -25,18 +27,18 @@ def pause(connection: sa.Connection, tenant_id: str) -> datetime:
 
 
 def resume(connection: sa.Connection, tenant_id: str) -> bool:
-    """Lets the tenant's commands go on; whether it was paused."""
+    """Resume the tenant, and return whether it was paused."""
     return bool(run(connection, "DELETE FROM paused_tenants WHERE tenant_id = %(tenant)s", tenant=tenant_id))
 
 
 def paused(connection: sa.Connection) -> dict[str, datetime]:
-    """The paused tenants, and since when they are."""
+    """Return the paused tenants, and since when each is paused."""
     found = rows(connection, "SELECT tenant_id, paused_at FROM paused_tenants ORDER BY tenant_id")
     return {row[0]: row[1] for row in found}
 
 
 def lanes_of(connection: sa.Connection, tenant_id: str) -> list[int]:
-    """The lanes in which something of the tenant waits."""
+    """Return the lanes with pending commands of the tenant."""
     found = rows(
         connection,
         """SELECT lane FROM lanes
@@ -49,5 +51,5 @@ def lanes_of(connection: sa.Connection, tenant_id: str) -> list[int]:
 
 
 def all_lanes(connection: sa.Connection) -> list[int]:
-    """Every lane, sorted."""
+    """Return every lane, sorted."""
     return [row[0] for row in rows(connection, "SELECT lane FROM lanes ORDER BY lane")]

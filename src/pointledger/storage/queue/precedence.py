@@ -1,7 +1,7 @@
-"""What was accepted earlier and still waits: whether a refusal rests on something that may yet change.
+"""Finds earlier commands that are still pending, because they may change whether a command is refused.
 
-Asked only where something is about to be refused. `pending` has hashes of the users that a command touches,
-so that the journal is read only for those that may be meant; where there is none, an older program wrote it.
+The engine queries this only before a refusal. `pending` has hashes of the users whom a command concerns, so
+Postgres reads the journal only where a hash matches. Rows of older versions have no hash.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
 
-# A user's hash in `pending`. A tenant's id has no blank.
+# A user's hash in `pending`. It is unambiguous because a tenant's id has no blank.
 HASHES = """
 hashtext({line}.tenant_id || ' ' || {line}.user_id), CASE {line}.kind
     WHEN 'transfer' THEN hashtext({line}.tenant_id || ' ' || ({line}.payload ->> 'to_user_id')) END"""
 
 
-class Question(NamedTuple):
-    """About a command with this place in the order: what waits of a user, who is in that lane."""
+class PrecedenceQuery(NamedTuple):
+    """Asks which commands of a user, who is in this lane, are pending before and after a command's `seq`."""
 
     seq: int
     tenant_id: str
@@ -28,88 +28,91 @@ class Question(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where something waits."""
+    """The lane and `seq` of a pending command."""
 
     lane: int
     seq: int
 
 
-class Answer(NamedTuple):
-    """`before`: of what was accepted before the command, the last that waits; None: nothing does. `after`:
-    whether anything waits that was accepted after it. `is_there`: whether the user has an account."""
+class PrecedenceResult(NamedTuple):
+    """What is pending of a user."""
 
-    before: Place | None
-    after: bool = False
-    is_there: bool = False
+    before: Place | None  # the last pending command that was accepted before
+    after: bool = False  # whether a command that was accepted later is pending
+    is_there: bool = False  # whether the user has an account
 
 
 _OF_USER = """
-SELECT max(p.seq) FILTER (WHERE p.seq < asked.seq) AS before,
-       coalesce(bool_or(p.seq > asked.seq), false) AS after,
+SELECT max(p.seq) FILTER (WHERE p.seq < wanted.seq) AS before,
+       coalesce(bool_or(p.seq > wanted.seq), false) AS after,
        EXISTS (SELECT FROM accounts a
-               WHERE a.tenant_id = asked.tenant_id COLLATE "C" AND a.user_id = asked.user_id COLLATE "C")
+               WHERE a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C")
            AS is_there
 FROM unnest(%(seqs)b::int8[], %(tenants)b::text[], %(users)b::text[], %(lanes)b::int2[])
-     WITH ORDINALITY AS asked (seq, tenant_id, user_id, lane, place)
+     WITH ORDINALITY AS wanted (seq, tenant_id, user_id, lane, place)
 LEFT JOIN LATERAL (
     SELECT p.seq FROM pending p
-    WHERE p.lane = asked.lane AND NOT (p.lane = %(lane)s AND p.seq = ANY(%(deciding)b::int8[]))
-      AND (p.user_hash IS NULL OR p.user_hash = hashtext(asked.tenant_id || ' ' || asked.user_id))
-      AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = asked.tenant_id COLLATE "C"
-                    AND j.user_id = asked.user_id COLLATE "C" OFFSET 0)) AS p ON true
-GROUP BY asked.place, asked.seq, asked.tenant_id, asked.user_id, asked.lane
-ORDER BY asked.place"""
+    WHERE p.lane = wanted.lane AND NOT (p.lane = %(lane)s AND p.seq = ANY(%(deciding)b::int8[]))
+      AND (p.user_hash IS NULL OR p.user_hash = hashtext(wanted.tenant_id || ' ' || wanted.user_id))
+      AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = wanted.tenant_id COLLATE "C"
+                    AND j.user_id = wanted.user_id COLLATE "C" OFFSET 0)) AS p ON true
+GROUP BY wanted.place, wanted.seq, wanted.tenant_id, wanted.user_id, wanted.lane
+ORDER BY wanted.place"""
 
 _INCOMING = """
 SELECT p.seq AS before, p.lane
 FROM unnest(%(seqs)b::int8[], %(tenants)b::text[], %(users)b::text[])
-     WITH ORDINALITY AS asked (seq, tenant_id, user_id, place)
+     WITH ORDINALITY AS wanted (seq, tenant_id, user_id, place)
 LEFT JOIN LATERAL (
     SELECT p.seq, p.lane FROM pending p
-    WHERE p.recipient_hash = hashtext(asked.tenant_id || ' ' || asked.user_id) AND p.seq < asked.seq
+    WHERE p.recipient_hash = hashtext(wanted.tenant_id || ' ' || wanted.user_id) AND p.seq < wanted.seq
       AND NOT (p.lane = %(lane)s AND p.seq = ANY(%(deciding)b::int8[]))
-      AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = asked.tenant_id COLLATE "C"
-                    AND j.payload ->> 'to_user_id' = asked.user_id OFFSET 0)
+      AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = wanted.tenant_id COLLATE "C"
+                    AND j.payload ->> 'to_user_id' = wanted.user_id OFFSET 0)
     ORDER BY p.seq DESC LIMIT 1) AS p ON true
-ORDER BY asked.place"""
+ORDER BY wanted.place"""
 
 
 def of_users(
-    connection: sa.Connection, lane: int, deciding: list[int], asked: Sequence[Question]
-) -> list[Answer]:
-    """What of each user waits. `deciding`: what of the lane is being decided, and counts as done. In one
-    snapshot: whoever opens an account either still waits, or the account is there."""
+    connection: sa.Connection, lane: int, deciding: list[int], queries: Sequence[PrecedenceQuery]
+) -> list[PrecedenceResult]:
+    """Find the pending commands of each user. Commands of the lane in `deciding` count as done.
+
+    It is one statement, so one snapshot: a command that opens an account is pending, or the account exists.
+    """
     found = rows(
         connection,
         _OF_USER,
         lane=lane,
         deciding=deciding,
-        lanes=[question.lane for question in asked],
-        **_columns(asked),
+        lanes=[query.lane for query in queries],
+        **_columns(queries),
     )
     return [
-        Answer(None if row.before is None else Place(question.lane, row.before), row.after, row.is_there)
-        for question, row in zip(asked, found, strict=True)
+        PrecedenceResult(
+            None if row.before is None else Place(query.lane, row.before), row.after, row.is_there
+        )
+        for query, row in zip(queries, found, strict=True)
     ]
 
 
 def incoming(
-    connection: sa.Connection, lane: int, deciding: list[int], asked: Sequence[Question]
-) -> list[Answer]:
-    """Which transfer to each user waits that was accepted before the command."""
-    found = rows(connection, _INCOMING, lane=lane, deciding=deciding, **_columns(asked))
-    return [Answer(None if row.before is None else Place(row.lane, row.before)) for row in found]
+    connection: sa.Connection, lane: int, deciding: list[int], queries: Sequence[PrecedenceQuery]
+) -> list[PrecedenceResult]:
+    """Find the last pending transfer to each user that was accepted before the command."""
+    found = rows(connection, _INCOMING, lane=lane, deciding=deciding, **_columns(queries))
+    return [PrecedenceResult(None if row.before is None else Place(row.lane, row.before)) for row in found]
 
 
-def _columns(asked: Sequence[Question]) -> dict[str, list[object]]:
+def _columns(queries: Sequence[PrecedenceQuery]) -> dict[str, list[object]]:
     return {
-        "seqs": [question.seq for question in asked],
-        "tenants": [question.tenant_id for question in asked],
-        "users": [question.user_id for question in asked],
+        "seqs": [query.seq for query in queries],
+        "tenants": [query.tenant_id for query in queries],
+        "users": [query.user_id for query in queries],
     }
 
 
-# ----------------------------------------------------------------------------------------- who waits for it
+# ------------------------------------------------------------------------------------------------- waiting
 
 _WAIT = """
 INSERT INTO failures AS known
@@ -125,8 +128,10 @@ SET waits_lane = excluded.waits_lane, waits_seq = excluded.waits_seq,
 
 
 def let_wait(connection: sa.Connection, lane: int, waits: dict[UUID, Place], seconds: float) -> None:
-    """Lets commands, and their users, wait while something stands at these places; but not for longer than so
-    many seconds since they first had to. The lane's row is held."""
+    """Make commands, and their users' later commands, wait while a command is pending at these places.
+
+    Each command waits at most so many seconds, counted from its first wait. The caller holds the lane's row.
+    """
     run(
         connection,
         _WAIT,
@@ -143,5 +148,5 @@ SELECT id FROM failures WHERE id = ANY(%(ids)s::uuid[]) AND waits_until <= clock
 
 
 def overdue(connection: sa.Connection, command_ids: list[UUID]) -> set[UUID]:
-    """Those of the commands that have waited for as long as they had to."""
+    """Return those of the commands whose wait has reached its limit."""
     return {row.id for row in rows(connection, _OVERDUE, ids=command_ids)}

@@ -1,1 +1,1 @@
-"""What a replay reads, and where it keeps what does not fit into memory."""
+"""What a replay reads, and the files for data that does not fit into memory."""

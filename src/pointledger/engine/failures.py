@@ -1,0 +1,84 @@
+"""Records commands that cannot be applied now: they back off, wait for others, or are dead."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger import failpoints
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.engine.locks import User
+from pointledger.engine.precedence import LONGEST_SECONDS, sender
+from pointledger.logs import Log
+from pointledger.observability import counters
+from pointledger.settings import Settings
+from pointledger.storage.database import transaction
+from pointledger.storage.ledger import program
+from pointledger.storage.queue import failures, lanes, precedence
+from pointledger.storage.queue.precedence import Place
+
+_DEFER_SECONDS = 60.0  # until a worker can read the command: a rolling upgrade takes minutes
+
+_log = Log(__name__)
+
+
+def describe(error: BaseException | None) -> str:
+    """Return the exception's type and message, which is kept with the failed command."""
+    return f"{type(error).__name__}: {error}"
+
+
+class FailureRecorder:
+    """Writes to the journal's failures, each time in a transaction that holds the lane's row."""
+
+    def __init__(self, database: sa.Engine, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def record(self, lane: int, command_id: UUID, error: str, blocked: set[User]) -> None:
+        """Count the failure and block the user. The command backs off, or is dead after the last retry."""
+        with transaction(self._database, self._settings) as connection:
+            lanes.lock_lanes(connection, lane)
+            lanes.clear_attempts(connection, lane)  # the command failed, but this process lives
+            failure = failures.record_failure(connection, lane, command_id, error)
+            if failure is None:
+                return  # another worker has applied it meanwhile
+            blocked.add((failure.tenant_id, failure.user_id))
+            backoff_seconds = self._settings.backoff_seconds
+            is_dead = failure.attempts > len(backoff_seconds)
+            if is_dead:
+                block = program.blocks_users(connection, failure.tenant_id)
+                failures.mark_dead(connection, lane, command_id, block=block)
+            else:
+                failures.back_off(connection, command_id, backoff_seconds[failure.attempts - 1])
+            failpoints.before("failure-commit")
+        failpoints.after("failure-commit")
+        counters.FAILURES.inc()
+        counters.COMMANDS_DEAD.inc(is_dead)
+        _log.error(
+            "command_dead" if is_dead else "command_failed",
+            action="drain",
+            lane=lane,
+            command_id=str(command_id),
+            tenant_id=failure.tenant_id,
+            attempts=failure.attempts,
+            error=error,
+        )
+
+    def defer(self, lane: int, unreadable: dict[User, tuple[UUID, str]]) -> None:
+        """Defer commands that only a newer program can read, and block their users."""
+        with transaction(self._database, self._settings) as connection:
+            lanes.lock_lanes(connection, lane)
+            lanes.clear_attempts(connection, lane)
+            for command_id, error in unreadable.values():
+                failures.defer(connection, lane, command_id, error, _DEFER_SECONDS)
+
+    def defer_users(self, lane: int, batch: list[Accepted], error: Exception, blocked: set[User]) -> None:
+        """Defer each user's first command of the batch, which blocks the user's later ones."""
+        firsts = {sender(accepted): accepted.command.id for accepted in reversed(batch)}
+        self.defer(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
+        blocked.update(firsts)
+
+    def make_wait(self, lane: int, waits: dict[UUID, Place]) -> None:
+        """Make commands, and with them their users, wait for commands that were accepted earlier."""
+        with transaction(self._database, self._settings) as connection:
+            lanes.lock_lanes(connection, lane)
+            precedence.let_wait(connection, lane, waits, LONGEST_SECONDS)

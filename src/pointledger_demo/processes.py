@@ -1,0 +1,179 @@
+"""Runs the whole system as processes of this machine: servers, workers, beat and, on request, the HTTP API.
+
+It starts Postgres and Valkey (unless the settings name them), migrates, then starts workers, beat and the
+API. It stops them in reverse order. All of them end with this process, even if it is killed.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from pointledger.embedded import EmbeddedServers
+from pointledger.settings import Settings
+from pointledger.storage.migrate import migrate
+
+_PASSED_SETTINGS = (
+    "database_url",
+    "redis_url",
+    "broker_url",
+    "redis_prefix",
+    "commands_queue",
+    "result_url",
+    "lanes",
+    "batch_size",
+    "http_issuer",
+    "http_keys",
+)
+_DEFAULT_PORT = 8000
+_STOP_SECONDS = 15  # then it is killed; a worker needs a quarter of a second to finish its time slice
+_QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # events that no process uses
+
+
+class ProcessGroup:
+    """All processes of the system, for the length of `with ProcessGroup(root) as settings:`.
+
+    `root` is the checkout. `data` is the folder for the servers' data and all logs; default `root/.data`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        data: Path | None = None,
+        settings: Settings | None = None,
+        workers: int = 2,
+        beat: bool = True,
+        api_for: str | None = None,
+    ) -> None:
+        self._root = root
+        self._data = data or root / ".data"
+        self._worker_count = workers
+        self._with_beat = beat
+        self._api_for = api_for
+        self._servers: EmbeddedServers | None = None
+        self._logs: list[IO[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.beat: subprocess.Popen[bytes] | None = None
+        self.api: subprocess.Popen[bytes] | None = None
+        self.api_url = ""
+        self.settings = settings or Settings()
+
+    def delete_data(self) -> None:
+        """Delete the embedded servers' data. Servers that the settings name keep theirs."""
+        shutil.rmtree(EmbeddedServers(self._data).home, ignore_errors=True)
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def start(self) -> Settings:
+        """Start everything and return settings that name the servers. Call it from the main thread."""
+        if not (self.settings.database_url and self.settings.redis_url):
+            self._servers = EmbeddedServers(self._data)
+            urls = self._servers.up()
+            results = {"result_url": self.settings.result_url or urls.redis_url}
+            self.settings = self.settings.model_copy(update=urls.as_settings() | results)
+        migrate(self.settings.owner, self.settings.lanes, self.settings.database)
+        for number in range(1, self._worker_count + 1):
+            self.workers.append(self.start_worker(number))
+        if self._with_beat:
+            self.beat = self._celery("beat", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile=")
+        if self._api_for:
+            self._port = _free_port()
+            self.api_url = f"http://127.0.0.1:{self._port}"
+            self.start_api()
+        return self.settings
+
+    def __enter__(self) -> Settings:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_worker(self, number: int) -> subprocess.Popen[bytes]:
+        """Start another worker. `stop` ends it only if the caller adds it to `workers`."""
+        name = f"worker-{number}"
+        return self._celery(
+            name, "-A", "workers", "worker", "--loglevel=WARNING", f"--hostname={name}@%h", *_QUIET
+        )
+
+    def start_api(self) -> None:
+        """Start the API with a development key. Call it again when the API has ended."""
+        assert self._api_for, "the API needs a tenant"
+        from pointledger_demo.development_key import ISSUER, development_key  # noqa: PLC0415  of an extra
+
+        key = development_key(self._data / "http", self._api_for)
+        trusted = {"http_issuer": ISSUER, "http_keys": str(key.keys.absolute())}
+        self.settings = self.settings.model_copy(update=trusted)
+        self.token_file = key.token
+        self.api = self._child("api", "pointledger", "serve", "--port", str(self._port))
+
+    def stop(self) -> None:
+        """Stop every process that this object started: the API and beat first, the servers last."""
+        for process in [self.api, self.beat, *self.workers]:
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in [self.api, self.beat, *self.workers]:
+            if process is None:
+                continue
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._servers is not None:
+            self._servers.down()
+        for log in self._logs:
+            log.close()
+
+    def dead(self) -> list[int]:
+        """Return the positions of workers that have ended."""
+        return [position for position, worker in enumerate(self.workers) if worker.poll() is not None]
+
+    def _celery(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return self._child(name, "celery", *arguments)
+
+    def _child(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        logs = self._data / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        log = (logs / f"{name}.log").open("ab")
+        self._logs.append(log)
+        return subprocess.Popen(  # noqa: S603  (this interpreter and this project's apps)
+            [sys.executable, "-m", "pointledger_demo.supervised", *arguments],
+            cwd=self._root,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops them in order
+        )
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            f"POINTLEDGER_{name.upper()}": str(value)
+            for name in _PASSED_SETTINGS
+            if (value := getattr(self.settings, name)) is not None
+        }
+        # They run as a role that owns nothing, so they must not get the owner's URL.
+        others = {name: value for name, value in os.environ.items() if name != "POINTLEDGER_OWNER_URL"}
+        return others | given | {"C_FORCE_ROOT": "1"}
+
+
+def _free_port() -> int:
+    """Return the default port, or another if it is taken."""
+    for port in (_DEFAULT_PORT, 0):
+        with socket.socket() as trial, suppress(OSError):
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(("127.0.0.1", port))
+            return int(trial.getsockname()[1])
+    raise AssertionError("the system always has a free port")

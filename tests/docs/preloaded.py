@@ -1,0 +1,96 @@
+"""`pointledger`, started in a moment: the pages call it a hundred times, and its imports take a second each.
+
+This process imports it once. The program that `install` writes hands its arguments, environment, folder and
+files to it, over a Unix socket; a fork of this process then is that command, and answers its exit status.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.docs.blocks import ROOT
+from tests.waiting import wait_until
+
+_CLIENT = """#!{python} -SE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    socket.send_fds(server, [b"!"], [0, 1, 2])
+    server.sendall(json.dumps([sys.argv, dict(os.environ), os.getcwd()]).encode())
+    server.shutdown(socket.SHUT_WR)
+    sys.exit(int(server.recv(3) or b"1"))
+"""
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[None]:
+    """Within the block `pointledger` in this folder is that program."""
+    with tempfile.TemporaryDirectory() as near:  # a socket's path has at most 107 bytes
+        address, program = Path(near) / "socket", folder / "pointledger"
+        program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
+        program.chmod(0o755)
+        start = [sys.executable, "-m", "tests.docs.preloaded", str(address)]
+        server = subprocess.Popen(start, cwd=ROOT, start_new_session=True)
+        try:
+            wait_until(lambda: address.exists() or server.poll() is not None, "pointledger is loaded")
+            assert server.poll() is None
+            yield
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)  # with whatever a page has left running
+            server.wait()
+
+
+def serve(address: str) -> None:
+    """Until it is terminated."""
+    from pointledger.cli.app import app  # noqa: F401, PLC0415  so that each fork has it
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: the kernel buries them
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{address}.new")
+        server.listen()
+        os.rename(f"{address}.new", address)  # who finds it can connect
+        while True:
+            caller, _ = server.accept()
+            if not os.fork():
+                _become_a_command(caller)
+            caller.close()
+
+
+def _become_a_command(caller: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, files, _, _ = socket.recv_fds(caller, 1, 3)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    given = b""
+    while more := caller.recv(65536):
+        given += more
+    sys.argv, environ, folder = json.loads(given)
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(folder)
+    status = _run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    caller.sendall(str(status).encode())
+    os._exit(0)
+
+
+def _run() -> int:
+    from pointledger.cli import main  # noqa: PLC0415  loaded already
+
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
