@@ -1,6 +1,6 @@
 """An asynchronous, queue-driven points ledger.
 
-Services import their names from here; `src/README.md` explains the architecture.
+Services import their names from here; `src/README.md` is a map of the code.
 """
 
 from pointledger.client.batches import BatchOutcome, BatchReceipt

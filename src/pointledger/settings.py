@@ -1,7 +1,4 @@
-"""Reads settings from the environment (`POINTLEDGER_...`): the servers' addresses and the operator's limits.
-
-Each limit has its reason in its description.
-"""
+"""Reads settings from the environment (`POINTLEDGER_...`). The description of a limit gives its reason."""
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path

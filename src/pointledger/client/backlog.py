@@ -17,7 +17,7 @@ from pointledger.storage.database import INDEX_PLANS_ONLY, run
 from pointledger.storage.errors import DATABASE_ERRORS, TIMED_OUT, is_transient, sqlstate
 from pointledger.storage.queries import health
 
-_FRESH_SECONDS = 1.0  # how long a status is used; commands accepted meanwhile come on top
+_FRESH_SECONDS = 1.0  # how long a status is used; it misses the commands accepted since
 _SHARE = 50  # a slow query's status is used 50 times as long as it took, so queries cost 2 % at most
 _QUERY_MS = 2_000
 
@@ -26,7 +26,7 @@ _log = Log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BacklogStatus:
-    """The number of pending commands, up to the limit, and the age of the oldest that may go now."""
+    """The number of pending commands, up to the limit, and the age of the oldest runnable one."""
 
     waiting: int
     seconds: float
@@ -37,7 +37,7 @@ class BacklogStatus:
 
 
 class Backlog:
-    """Measures the backlog now and then for all threads of a process, not for every command."""
+    """Measures the backlog about once a second for all threads of a process, instead of for every command."""
 
     def __init__(self, database: sa.Engine, settings: Settings) -> None:
         self._database = database

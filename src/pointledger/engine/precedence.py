@@ -1,4 +1,4 @@
-"""Keeps the order of acceptance: a refusal is final when no command accepted earlier can change it.
+"""Keeps the order of acceptance: a refusal is final when no earlier pending command can change it.
 
 | the refusal depends on         | it is final when none of these is pending and earlier            |
 | ------------------------------ | ---------------------------------------------------------------- |
@@ -32,7 +32,7 @@ class Unsettled(Exception):
     """Some refusals are not final yet.
 
     `waits`: commands that must wait, each with the place of the earlier command. `lanes_to_lock`: lanes whose
-    rows must be locked for the next decision, because their later commands could change the result meanwhile.
+    rows the next decision must lock, so that no later command of theirs is applied first.
     """
 
     def __init__(self, waits: dict[UUID, Place], lanes_to_lock: set[int]) -> None:
@@ -92,7 +92,8 @@ def settle(
     """Return the decisions once all are final. Raise Unsettled if some are not.
 
     A refusal that has waited for `LONGEST_SECONDS` is final and its message says so. `some_have_waited`:
-    whether there can be one. Without a refusal that depends on other users it queries nothing.
+    whether any command of the batch has waited before. Without a refusal that depends on other users it
+    queries nothing.
     """
     refusals = [one for place, made in enumerate(decisions) if (one := _open(place, made, lanes.total))]
     if not refusals:
@@ -131,7 +132,7 @@ def _open(place: int, made: tuple[Accepted, Decision], lane_count: int) -> _Open
 def _obstacles(
     connection: sa.Connection, lanes: LaneScope, deciding: list[int], refusals: list[_OpenRefusal]
 ) -> tuple[dict[UUID, Place], set[int]]:
-    """Return the arguments of `Unsettled`."""
+    """Return the commands that must wait, and the lanes to lock, as `Unsettled` has them."""
     waits: dict[UUID, Place] = {}
     lanes_to_lock: set[int] = set()
     on_recipient = [one for one in refusals if one.refused.rests_on == "recipient"]

@@ -5,7 +5,7 @@
 Any number of relays can run, because one relay holds a slot at a time and all events of a user are in one
 slot. If a relay dies between publishing and marking, its lock ends with its connection. The next relay of the
 slot sends the same rows again, in the same order and with the same ids. While the broker is unavailable, the
-events stay in Postgres, and a relay holds one piece of them at most.
+events stay in Postgres, and a relay holds one batch of them at most.
 """
 
 import time
@@ -40,17 +40,17 @@ class RelayResult:
 
 
 class Relay:
-    """One relay. `run` continues until it is stopped; `send_all` ends when no free slot has rows."""
+    """A relay process. `run` continues until it is stopped; `send_all` ends when no free slot has rows."""
 
     def __init__(self, database: sa.Engine, publisher: Publisher, settings: Settings) -> None:
         self._database = database
         self._publisher = publisher
         self._settings = settings
-        self._slot = -1  # the last one; the next search begins after it
+        self._slot = -1  # of the last batch; the next search starts after it
         self._prune_at = 0.0
 
     def step(self) -> RelayResult | None:
-        """Send a piece of one slot. Return None if no free slot has rows.
+        """Send a batch of one slot's events. Return None if no free slot has rows.
 
         Raise BrokerAway and database errors; then no row is marked.
         """
@@ -96,7 +96,7 @@ class Relay:
         run_with_backoff(step, stopping, pause, transient=(BrokerAway,), report=report)
 
     def _prune(self) -> None:
-        """Prune old rows now and then, in a bounded piece."""
+        """Prune a bounded number of old rows from time to time."""
         if time.monotonic() < self._prune_at:
             return
         self._prune_at = time.monotonic() + _PRUNE_SECONDS

@@ -148,11 +148,8 @@ class Book:
         related_id: UUID | None = None,
         expires_at: datetime | None = None,
     ) -> Entry:
-        """Write an entry about `amount` points, and change the balances by its deltas.
-
-        Points that come to the available balance always repay debt first. The lots that bring them pay
-        (`make_available`).
-        """
+        """Write an entry about `amount` points, and change the balances by its deltas. Points that become
+        available repay debt first, out of the lots that bring them (`make_available`)."""
         entry_type, subtype = kind
         repaid = min(max(delta, 0), account.debt)
         delta -= repaid

@@ -31,7 +31,7 @@ def require_safe(database: sa.Engine, settings: Settings) -> None:
 
 
 def time_outs(settings: Settings) -> Finding:
-    """Check the time-outs: a stalled worker must lose its row locks before its Redis locks expire."""
+    """Check the timeouts: a stalled worker must lose its row locks before its Redis locks expire."""
     limits = {
         name: getattr(settings, name)
         for name in ("lock_timeout_ms", "statement_timeout_ms", "idle_timeout_ms")
@@ -40,14 +40,14 @@ def time_outs(settings: Settings) -> Finding:
     if unbounded:
         return danger(
             "time-outs",
-            f"{', '.join(unbounded)} is 0, so it is off: a stalled worker would block its users forever",
-            f"Set it below {settings.lock_ttl_ms}.",
+            f"off: {', '.join(unbounded)}. A stalled worker would block its users forever",
+            f"Set each below {settings.lock_ttl_ms}.",
         )
     longer = [name for name, limit in limits.items() if limit >= settings.lock_ttl_ms]
     if longer:
         return warning(
             "time-outs",
-            f"{', '.join(longer)} is not below lock_ttl_ms: other workers may wait for row locks",
-            f"Set it below {settings.lock_ttl_ms}.",
+            f"not below lock_ttl_ms: {', '.join(longer)}. Other workers may wait for row locks",
+            f"Set each below {settings.lock_ttl_ms}.",
         )
     return fine("time-outs", f"all are below lock_ttl_ms, {settings.lock_ttl_ms} ms")

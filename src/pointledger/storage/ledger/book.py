@@ -208,8 +208,8 @@ def confirm_counters(connection: sa.Connection, book: Book) -> bool:
     Return False if they changed, or if points that were taken back make room in a shared limit. The batch
     must then be decided with the counters locked.
 
-    A limit that let a grant through would also have let it through earlier. But a batch that counts usage or
-    was capped takes a later place in the order, so such limits must still be open there.
+    A batch that counts usage or was capped takes a later place in the order. So the limits that let a grant
+    through are checked there, too: other batches may have used them up meanwhile.
     """
     shared = _shared(book)
     if any(used.points < used.points_before for used in shared.values()):

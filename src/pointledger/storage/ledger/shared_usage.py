@@ -3,8 +3,8 @@
 A batch reads the counters without a lock and decides by them. It adds its grants at the very end, in one
 statement that checks the limits against what other batches have added meanwhile. So it locks a counter's row
 only for the length of a COMMIT. If other batches used up a limit first, the batch starts again with the rows
-locked from the beginning. A batch reserves nothing, so a crash leaves nothing behind. It only reads a limit
-that is used up, and does not lock it.
+locked from the beginning. A batch reserves nothing, so a crash leaves nothing behind. A batch
+that a limit has capped locks the counter until its COMMIT (`confirm_shared`).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Loads and saves the usage of a user's limits. `shared_usage.py` has the limits that all users share.
 
-A user's windows need no locks, because they change only under the row lock of the user's lane.
+A user's windows need no locks of their own: the row lock of the user's account protects them.
 """
 
 from typing import Any
