@@ -27,26 +27,28 @@ class Servers(BaseModel):
     """The servers that the ledger needs. Without them, the command line starts a pair in `.data/`."""
 
     database_url: str | None = Field(
-        None,
+        default=None,
         repr=False,
         description="Postgres 15 to 18, for workers and clients: `postgresql://user:password@host/database`.",
     )
     owner_url: str | None = Field(
-        None,
+        default=None,
         repr=False,
         description="The tables' owner, for `pointledger migrate` only. The database URL, if not given.",
     )
     redis_url: str | None = Field(
-        None,
+        default=None,
         repr=False,
         description="Redis 7, Valkey 8 or 9, for locks and doorbells: `redis://host:6379/0`.",
     )
     redis_prefix: str = Field(
-        "{pointledger}",
+        default="{pointledger}",
         description="Begins every key: two ledgers may share a Redis. The braces keep keys in one slot.",
     )
     broker_url: str | None = Field(
-        None, repr=False, description="Celery's broker, Redis or RabbitMQ. The Redis URL, if not given."
+        default=None,
+        repr=False,
+        description="Celery's broker, Redis or RabbitMQ. The Redis URL, if not given.",
     )
     pgbouncer: bool = Field(
         default=False,
@@ -58,20 +60,21 @@ class CommandsByName(BaseModel):
     """Commands that other services send by name through Celery."""
 
     commands_queue: str = Field(
-        "points.commands",
+        default="points.commands",
         min_length=1,
         description="The queue of these commands. Two ledgers that share a broker need one each.",
     )
     callback_queues: frozenset[str] | None = Field(
-        None, description='Queues to which callbacks may go, like `["shop"]`. Any but its own, if not given.'
+        default=None,
+        description='Queues to which callbacks may go, like `["shop"]`. Any but its own, if not given.',
     )
     result_url: str | None = Field(
-        None,
+        default=None,
         repr=False,
         description="A Redis for the outcomes of these commands in Celery's format. None, if not given.",
     )
     result_seconds: int = Field(
-        86_400, ge=1, description="How long such a result is kept. The outcome in Postgres stays."
+        default=86_400, ge=1, description="How long such a result is kept. The outcome in Postgres stays."
     )
 
 
@@ -79,17 +82,20 @@ class Batches(BaseModel):
     """How workers share the work."""
 
     lanes: int = Field(
-        16,
+        default=16,
         ge=1,
         le=1024,
         description="Slices of the journal, so at most as many workers apply commands at once. Fewer lanes "
         "make larger, faster batches. `pointledger migrate` changes the number while no command is pending.",
     )
     batch_size: int = Field(
-        1000, ge=1, le=10_000, description="Commands per transaction at most. A larger COPY gains nothing."
+        default=1000,
+        ge=1,
+        le=10_000,
+        description="Commands per transaction at most. A larger COPY gains nothing.",
     )
     backoff_seconds: tuple[float, ...] = Field(
-        (1, 2, 4, 8, 15),
+        default=(1, 2, 4, 8, 15),
         description="Waits before a failing command is tried again. After the last one it is dead: a fault "
         "that lasts for half a minute is no passing one.",
     )
@@ -99,32 +105,35 @@ class Events(BaseModel):
     """Events that the ledger sends and receives."""
 
     events_url: str | None = Field(
-        None, repr=False, description="The broker of events. Celery's broker, if not given."
+        default=None, repr=False, description="The broker of events. Celery's broker, if not given."
     )
     events_source: str = Field(
-        "/pointledger",
+        default="/pointledger",
         # a path or a URI, so that CloudEvents' SDKs can parse the source
         pattern=r"^(([A-Za-z][A-Za-z0-9+.-]*:|/)([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+)?$",
         description="Begins the `source` of outgoing events, a path or a URI. The tenant's id follows.",
     )
     events_exchange: str = Field(
-        "points.events", description="The topic exchange to which relays send events."
+        default="points.events", description="The topic exchange to which relays send events."
     )
     events_queues: tuple[str, ...] = Field(
-        ("points.events",), description="Queues that get every event. Without a queue, events would be lost."
+        default=("points.events",),
+        description="Queues that get every event. Without a queue, events would be lost.",
     )
-    ingest_queue: str = Field("points.ingest", description="The queue on which other services send events.")
+    ingest_queue: str = Field(
+        default="points.ingest", description="The queue on which other services send events."
+    )
     ingest_keys_file: Path | None = Field(
-        None, description="A file of JSON: which services may send events, and their keys."
+        default=None, description="A file of JSON: which services may send events, and their keys."
     )
-    ingest_keys: SecretStr | None = Field(None, description="The same JSON, where there is no file.")
+    ingest_keys: SecretStr | None = Field(default=None, description="The same JSON, where there is no file.")
 
 
 class Erasure(BaseModel):
     """The erasure of users."""
 
     erasure_key: SecretStr | None = Field(
-        None,
+        default=None,
         min_length=16,
         description="The secret behind the pseudonyms of erased users: 16 characters or more, the same for "
         "every worker and for good. No user can be erased without it.",
@@ -136,17 +145,17 @@ class Timeouts(BaseModel):
     Redis locks run out."""
 
     lock_timeout_ms: int = Field(
-        2_000,
+        default=2_000,
         description="How long a statement waits for a row lock. A stalled process must not stop others.",
     )
     statement_timeout_ms: int = Field(
-        5_000, description="How long a statement runs. The largest batch takes well under a second."
+        default=5_000, description="How long a statement runs. The largest batch takes well under a second."
     )
     idle_timeout_ms: int = Field(
-        5_000, description="How long a transaction stands still. Then its process has stalled."
+        default=5_000, description="How long a transaction stands still. Then its process has stalled."
     )
     lock_ttl_ms: int = Field(
-        10_000,
+        default=10_000,
         description="How long a Redis lock lasts unless it is prolonged. Longer than each of the above. The "
         "lane of a killed worker goes on after that.",
     )
@@ -156,18 +165,18 @@ class Protection(BaseModel):
     """What keeps the ledger from accepting more than it can apply or keep."""
 
     backlog_limit: int = Field(
-        2_000_000,
+        default=2_000_000,
         ge=1,
         description="Pending commands, beyond which the ledger accepts no more until there is room. So many "
         "are minutes of two cores' work and 1 GB of journal.",
     )
     backlog_seconds: float = Field(
-        86_400,
+        default=86_400,
         gt=0,
         description="Age of the oldest pending command beyond which none is accepted. A day is an accident.",
     )
     allow_unsafe: frozenset[str] = Field(
-        frozenset(),
+        default=frozenset(),
         description="Checks of `pointledger doctor` that may fail without keeping a process from starting, "
         "like "
         '`["redis-eviction"]`. Accepted commands can be lost then.',
@@ -178,43 +187,47 @@ class HttpApi(BaseModel):
     """The HTTP API, `pointledger serve`."""
 
     http_issuer: str | None = Field(
-        None, description="The issuer whose tokens are accepted: their `iss`, character by character."
+        default=None, description="The issuer whose tokens are accepted: their `iss`, character by character."
     )
-    http_audience: str = Field("pointledger", description="The `aud` of its tokens, character by character.")
+    http_audience: str = Field(
+        default="pointledger", description="The `aud` of its tokens, character by character."
+    )
     http_keys: str | None = Field(
-        None,
+        default=None,
         description="The issuer's public keys: a file with a JWK set or a PEM, or the https URL of a JWK "
         "set.",
     )
     http_token_seconds: int = Field(
-        86_400,
+        default=86_400,
         ge=60,
         description="Age at which a token ends, even if its `exp` is later: a stolen one ends, too.",
     )
     http_services: dict[str, ServiceRights] = Field(
-        {},
+        default={},
         description="What services may do, by the `sub` of their tokens: kinds of command, and `read`, for "
         'tenants. Like `{"svc:till": {"tenants": ["shop"], "kinds": ["apply-rule", "read"]}}`.',
     )
     http_wait_seconds: float = Field(
-        5.0,
+        default=5.0,
         ge=0,
         le=60,
         description="How long an answer waits for its outcome, then it is 202. A proxy must wait longer.",
     )
     http_user_rate: int = Field(
-        20, ge=1, description="Requests of one user per second, in bursts of twice as many: a person clicks."
+        default=20,
+        ge=1,
+        description="Requests of one user per second, in bursts of twice as many: a person clicks.",
     )
     http_service_rate: int = Field(
-        5_000,
+        default=5_000,
         ge=1,
         description="Requests per second of one service or administrator. One process can take more.",
     )
     http_stranger_rate: int = Field(
-        1, ge=1, description="Bad tokens per second from one address, in bursts of 20 times as many."
+        default=1, ge=1, description="Bad tokens per second from one address, in bursts of 20 times as many."
     )
     http_keep_alive_seconds: int = Field(
-        30,
+        default=30,
         ge=1,
         le=3_600,
         description="How long a connection without requests is kept: longer than a proxy in front keeps it, "
@@ -222,13 +235,15 @@ class HttpApi(BaseModel):
     )
     http_docs: bool = Field(default=True, description="Whether `/docs` shows the API to people.")
     http_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description='Networks of the proxies in front, like `["10.0.0.0/8"]`, which may name the caller.'
+        default=(),
+        description='Networks of the proxies in front, like `["10.0.0.0/8"]`, which may name the caller.',
     )
     http_proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
-        "x-forwarded-for", description="The header in which the proxies name it. They must set it themselves."
+        default="x-forwarded-for",
+        description="The header in which the proxies name it. They must set it themselves.",
     )
     http_concurrency: int = Field(
-        1_000,
+        default=1_000,
         ge=1,
         description="Requests in progress in one process. More are 503: longer waiting helps no caller.",
     )

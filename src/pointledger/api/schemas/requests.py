@@ -132,24 +132,24 @@ EVENT = model_of(
 _Unit = Literal["points", "times"]
 _BOUNDS: dict[str, Any] = {"ge": 0, "le": MAX_AMOUNT}
 _FLAT: dict[str, tuple[Any, Any]] = {
-    "points": (int, Field(None, **_BOUNDS, description="Points per event. Replaces `award`.")),
+    "points": (int, Field(default=None, **_BOUNDS, description="Points per event. Replaces `award`.")),
     "base": (
         Fixed | PerUnit | Table | Formula,
-        Field(None, discriminator="kind", description="Replaces `award.base`."),
+        Field(default=None, discriminator="kind", description="Replaces `award.base`."),
     ),
-    "multiplier": (Multiplier, Field(None, description="Replaces `award.multiplier`.")),
-    "daily_limit": (int | None, Field(None, **_BOUNDS, description="A user's limit per day.")),
+    "multiplier": (Multiplier, Field(default=None, description="Replaces `award.multiplier`.")),
+    "daily_limit": (int | None, Field(default=None, **_BOUNDS, description="A user's limit per day.")),
     "daily_limit_unit": (
         _Unit | None,
-        Field(None, description="The unit of `daily_limit`; by default points."),
+        Field(default=None, description="The unit of `daily_limit`; by default points."),
     ),
-    "total_limit": (int | None, Field(None, **_BOUNDS, description="A user's lifetime limit.")),
+    "total_limit": (int | None, Field(default=None, **_BOUNDS, description="A user's lifetime limit.")),
     "total_limit_unit": (
         _Unit | None,
-        Field(None, description="The unit of `total_limit`; by default points."),
+        Field(default=None, description="The unit of `total_limit`; by default points."),
     ),
-    "expiry_days": (Days | None, Field(None, description="Replaces `expiry`.")),
-    "pending_days": (Days | None, Field(None, description="Replaces `pending`.")),
+    "expiry_days": (Days | None, Field(default=None, description="Replaces `expiry`.")),
+    "pending_days": (Days | None, Field(default=None, description="Replaces `pending`.")),
 }
 
 

@@ -65,9 +65,9 @@ class OpeningLot(BaseModel):
 
     amount: Amount = Field(description="Points of the lot that are left.")
     earned_at: Moment | None = Field(
-        None, description="When they were earned. The moment of the command, if not given."
+        default=None, description="When they were earned. The moment of the command, if not given."
     )
-    expires_at: Moment | None = Field(None, description="When they expire. Never, if not given.")
+    expires_at: Moment | None = Field(default=None, description="When they expire. Never, if not given.")
 
 
 class ImportOpeningBalance(Command):
@@ -79,12 +79,13 @@ class ImportOpeningBalance(Command):
         tuple[OpeningLot, ...], Field(min_length=1, max_length=1000), BeforeValidator(as_tuple)
     ] = Field(description="The lots to bring.")
     expired: Literal["reject", "import"] = Field(
-        "reject",
+        default="reject",
         description="What becomes of lots that have expired: `reject` leaves them out, `import` brings them "
         "and lets them expire.",
     )
     control_sum: Amount | None = Field(
-        None, description="What the lots must add up to. Another sum is an error, and nothing is accepted."
+        default=None,
+        description="What the lots must add up to. Another sum is an error, and nothing is accepted.",
     )
     source: NoteOfSource = None
     description: NoteOfDescription = None

@@ -38,17 +38,18 @@ class Command(BaseModel):
     )
     tenant_id: EntityId = Field(description="The tenant whose program it is.")
     user_id: EntityId = Field(description="The user whose account it changes.")
-    actor: EntityId = Field("service", description="Who sends it: a service or an administrator.")
+    actor: EntityId = Field(default="service", description="Who sends it: a service or an administrator.")
     idempotency_key: Key | None = Field(
-        None,
+        default=None,
         description="A key of the sender's, unique per tenant, `actor` and kind. A command with the same key "
         "and content is the same command. The same key with other content is an error.",
     )
     occurred_at: Moment | None = Field(
-        None, description="When it happened. The moment of acceptance, if not given or later than that."
+        default=None,
+        description="When it happened. The moment of acceptance, if not given or later than that.",
     )
     extensions: Extensions | None = Field(
-        None,
+        default=None,
         description="Attributes for other programs, like `traceparent`: at most 64, and 16 KiB in all. The "
         "journal keeps them. No decision reads them.",
     )

@@ -20,15 +20,17 @@ class ExtendExpiry(Command):
     kind: ClassVar[str] = "extend-expiry"
 
     lots: Annotated[_Ids | None, BeforeValidator(as_tuple)] = Field(
-        None, description="The lots: their ids, or those of the entries that brought them."
+        default=None, description="The lots: their ids, or those of the entries that brought them."
     )
-    expiring_before: Moment | None = Field(None, description="All lots that expire before this moment.")
-    expires_at: Moment | None = Field(None, description="The new expiry.")
+    expiring_before: Moment | None = Field(
+        default=None, description="All lots that expire before this moment."
+    )
+    expires_at: Moment | None = Field(default=None, description="The new expiry.")
     days: Days | None = Field(
-        None, description="Calendar days of the tenant, counted from each lot's own expiry."
+        default=None, description="Calendar days of the tenant, counted from each lot's own expiry."
     )
     months: Months | None = Field(
-        None, description="Calendar months of the tenant, counted from each lot's own expiry."
+        default=None, description="Calendar months of the tenant, counted from each lot's own expiry."
     )
     never: bool = Field(default=False, description="The lots never expire.")
     reason: ReasonText = Field(description="Why. The audit log shows it.")
@@ -77,7 +79,7 @@ class LotExpiry(BaseModel):
     changes: Annotated[int, Field(ge=0)] = Field(
         description="How often the lot's expiry was moved before. A lot that was moved since stays as it is."
     )
-    expires_at: Moment | None = Field(None, description="The new expiry. Never, if not given.")
+    expires_at: Moment | None = Field(default=None, description="The new expiry. Never, if not given.")
 
 
 class ApplyExpiryPolicy(_EffectiveOnAcceptance):

@@ -17,7 +17,7 @@ class Freeze(Command):
     amount: Amount = Field(description="Points to hold.")
     reason: NoteOfReason = None
     expires_at: Moment | None = Field(
-        None, description="When the hold times out and releases its points. Never, if not given."
+        default=None, description="When the hold times out and releases its points. Never, if not given."
     )
 
     @property
@@ -39,8 +39,10 @@ class Unfreeze(Command):
     kind: ClassVar[str] = "unfreeze"
     model_config = ConfigDict(json_schema_extra={"allOf": [{"anyOf": _ONE_IS_GIVEN}]})
 
-    hold_id: TaskId | None = Field(None, description="The hold to release.")
-    amount: Amount | None = Field(None, description="Points to release. The whole hold, if not given.")
+    hold_id: TaskId | None = Field(default=None, description="The hold to release.")
+    amount: Amount | None = Field(
+        default=None, description="Points to release. The whole hold, if not given."
+    )
     reason: NoteOfReason = None
 
     @model_validator(mode="after")
@@ -56,5 +58,7 @@ class ConfirmDeduction(Command):
     kind: ClassVar[str] = "confirm-deduction"
 
     hold_id: TaskId = Field(description="The hold to capture.")
-    amount: Amount | None = Field(None, description="Points to spend. All that is held, if not given.")
+    amount: Amount | None = Field(
+        default=None, description="Points to spend. All that is held, if not given."
+    )
     reason: NoteOfReason = None

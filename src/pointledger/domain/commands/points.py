@@ -16,7 +16,7 @@ class ApplyRule(Command):
 
     event_type: Label = Field(description="The type of event, which selects the rules.")
     event_id: Key | None = Field(
-        None, description="The event's own id. It is the idempotency key, if no other is given."
+        default=None, description="The event's own id. It is the idempotency key, if no other is given."
     )
     metadata: Metadata = Field(
         default_factory=dict,
@@ -37,12 +37,12 @@ class Earn(Command):
 
     amount: Amount = Field(description="Points to grant.")
     expires_at: Moment | None = Field(
-        None,
+        default=None,
         description="When the points expire: after `activates_at`. By the tenant's policy, if not given, "
         "counted from when they are available.",
     )
     activates_at: Moment | None = Field(
-        None,
+        default=None,
         description="When the points become available. Until then they are pending: limits count them, but "
         "they cannot be spent.",
     )
@@ -99,7 +99,7 @@ class Expire(Command):
 
     amount: Amount = Field(description="Points to take at most.")
     strategy: Literal["soonest_first", "pro_rata"] = Field(
-        "soonest_first",
+        default="soonest_first",
         description="Which lots pay: `soonest_first` those with the soonest expiry, `pro_rata` every lot in "
         "proportion, by largest remainder.",
     )

@@ -15,7 +15,9 @@ class Refund(Command):
 
     kind: ClassVar[str] = "refund"
 
-    related_id: TaskId | None = Field(None, description="The entry of the spend or capture to give back.")
+    related_id: TaskId | None = Field(
+        default=None, description="The entry of the spend or capture to give back."
+    )
     amount: Amount = Field(description="Points to give back: all that was taken, or a part.")
     reason: NoteOfReason = None
     source: NoteOfSource = None
@@ -33,10 +35,10 @@ class Clawback(Command):
 
     related_id: TaskId = Field(description="The entry that earned the points.")
     amount: Amount | None = Field(
-        None, description="Points to take back. All that is left of the entry, if not given."
+        default=None, description="Points to take back. All that is left of the entry, if not given."
     )
     policy: Literal["only_pending", "within_balance", "arrears"] = Field(
-        "within_balance",
+        default="within_balance",
         description="How far it goes: `only_pending` takes points that are not available yet, "
         "`within_balance` also those that are, and `arrears` records the rest as debt, which later points "
         "repay first.",

@@ -31,10 +31,10 @@ class WalletAdjust(Command):
         "currency has."
     )
     currency: CurrencyCode | None = Field(
-        None, description="The currency that the sender means. Another than the wallet's is refused."
+        default=None, description="The currency that the sender means. Another than the wallet's is refused."
     )
     application_id: EntityId | None = Field(
-        None, description="A name for the wallet in other systems. The wallet keeps the first."
+        default=None, description="A name for the wallet in other systems. The wallet keeps the first."
     )
     reason: ReasonText = Field(description="Why. The audit log shows it.")
 

@@ -120,26 +120,28 @@ class IncomingEvent(BaseModel):
     source: Uri = Field(description="Where the event comes from.")
     type: Label = Field(description="Of `apply-rule`: the type of event, which selects the rules.")
     subject: EntityId = Field(description="The user.")
-    time: Moment | None = Field(None, description="When it happened. Now, if not given.")
+    time: Moment | None = Field(default=None, description="When it happened. Now, if not given.")
     datacontenttype: str | None = Field(
-        None, description="A JSON type, like `application/json`. JSON, if not given."
+        default=None, description="A JSON type, like `application/json`. JSON, if not given."
     )
-    dataschema: Uri | None = Field(None, description="Allowed, and not read.")
+    dataschema: Uri | None = Field(default=None, description="Allowed, and not read.")
     data: Any = Field(
-        None,
+        default=None,
         description="A JSON object: of `apply-rule` the `metadata`, of other kinds the command's fields. "
         "Text that holds a JSON object is taken, too.",
     )
-    data_base64: str | None = Field(None, description="The same as bytes in base64, instead of `data`.")
+    data_base64: str | None = Field(
+        default=None, description="The same as bytes in base64, instead of `data`."
+    )
     tenantid: EntityId = Field(description="The tenant.")
     iat: Moment = Field(
         description="When it was sent. Older than 24 hours, or ahead by more than 60 seconds, is rejected."
     )
-    kind: str = Field("apply-rule", description="The kind of command.")
+    kind: str = Field(default="apply-rule", description="The kind of command.")
     version: Annotated[int, BeforeValidator(_integer), Field(ge=VERSION, le=VERSION)] = Field(
-        VERSION, description="The version of the command's fields."
+        default=VERSION, description="The version of the command's fields."
     )
-    taskid: TaskId | None = Field(None, description="The id by which the outcome is looked up.")
+    taskid: TaskId | None = Field(default=None, description="The id by which the outcome is looked up.")
 
 
 _ATTRIBUTES = frozenset(IncomingEvent.model_fields)

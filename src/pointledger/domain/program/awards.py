@@ -134,13 +134,15 @@ class Award(StrictModel):
         description="Where the number comes from."
     )
     multiplier: Multiplier = Field(
-        Decimal(1), description='A factor of at most 6 decimals, best as text: `"1.15"` is exact.'
+        default=Decimal(1), description='A factor of at most 6 decimals, best as text: `"1.15"` is exact.'
     )
     rounding: Literal["floor", "ceil", "half_up", "half_even"] = Field(
-        "floor", description="How the product becomes an integer."
+        default="floor", description="How the product becomes an integer."
     )
-    min: Grantable = Field(0, description="The least that is wanted.")
-    max: Grantable | None = Field(None, description="The most that is wanted. No bound, if not given.")
+    min: Grantable = Field(default=0, description="The least that is wanted.")
+    max: Grantable | None = Field(
+        default=None, description="The most that is wanted. No bound, if not given."
+    )
 
     @model_validator(mode="after")
     def _min_is_below_max(self) -> "Award":

@@ -90,20 +90,21 @@ class Expiry(StrictModel):
     model_config = ConfigDict(json_schema_extra=policy_schema(_NAMES))
 
     mode: Mode = Field(
-        "rolling",
+        default="rolling",
         description="`rolling` after so many days or months, `fixed_date` through a day, or `never`.",
     )
-    days: Days | None = Field(None, description="With `rolling`: calendar days.")
+    days: Days | None = Field(default=None, description="With `rolling`: calendar days.")
     months: Months | None = Field(
-        None,
+        default=None,
         description="With `rolling`: calendar months instead of days. 31 January and one month is the last "
         "day of February.",
     )
     round: Round = Field(
-        "none", description="With `rolling`: the points live until the end of the month, quarter or year."
+        default="none",
+        description="With `rolling`: the points live until the end of the month, quarter or year.",
     )
     date: AnyDate | None = Field(
-        None,
+        default=None,
         description="With `fixed_date`: the last day. `12-31` is the next such day, today included. "
         "`2026-12-31` is one day, which needs a `valid.until` by which all points are available.",
     )

@@ -30,7 +30,7 @@ class Limit(StrictModel):
     is unspecified."""
 
     scope: Literal["user", "rule", "tenant"] = Field(
-        "user",
+        default="user",
         description="Who shares the window: `user` is each user under this rule, `rule` is all users under "
         "this rule, and `tenant` is a budget that all rules with such a limit of the same period share. A "
         "rule without it neither counts against the budget nor is bounded by it.",
@@ -38,7 +38,9 @@ class Limit(StrictModel):
     period: Literal["day", "week", "month", "lifetime"] = Field(
         description="The window, by the tenant's calendar. Weeks begin on Monday. `lifetime` never ends."
     )
-    unit: Literal["points", "times"] = Field("points", description="What is counted: points or grants.")
+    unit: Literal["points", "times"] = Field(
+        default="points", description="What is counted: points or grants."
+    )
     max: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = Field(description="The most per window.")
 
     @property
@@ -51,20 +53,20 @@ class Stacking(StrictModel):
     """How a rule combines with other rules of its group that match the same event."""
 
     mode: Literal["stack", "exclusive", "best_of"] = Field(
-        "stack",
+        default="stack",
         description="`stack` grants beside others. Of the `best_of` rules only the one that wants most "
         "grants. The `exclusive` rule of highest priority grants alone. Of equal rules the higher priority "
         "counts, then the older rule.",
     )
     group: Label | None = Field(
-        None, description="The group. Rules without a group are a group of their own."
+        default=None, description="The group. Rules without a group are a group of their own."
     )
 
 
 class Pending(StrictModel):
     """How long points wait before they are available. Limits count them at once."""
 
-    mode: Literal["period"] = Field("period", description="The only mode there is.")
+    mode: Literal["period"] = Field(default="period", description="The only mode there is.")
     days: Days = Field(description="Calendar days of the tenant.")
 
 
@@ -75,26 +77,26 @@ class RuleBody(StrictModel):
     event_type: Label = Field(description="The type of event that the rule takes.")
     enabled: bool = Field(default=True, description="Whether the rule grants anything.")
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
-        0, description="Rules of higher priority grant first. Of equal rules the older grants first."
+        default=0, description="Rules of higher priority grant first. Of equal rules the older grants first."
     )
-    valid: Validity | None = Field(None, description="When the rule holds. Always, if not given.")
+    valid: Validity | None = Field(default=None, description="When the rule holds. Always, if not given.")
     when: Condition | None = Field(
-        None, description="A condition on the event. Any event of the type, if not given."
+        default=None, description="A condition on the event. Any event of the type, if not given."
     )
     award: Award = Field(description="How many points the rule wants to grant.")
-    stacking: Stacking = Field(Stacking(), description="How it combines with other rules.")
+    stacking: Stacking = Field(default=Stacking(), description="How it combines with other rules.")
     limits: Annotated[tuple[Limit, ...], Field(max_length=_MAX_LIMITS), BeforeValidator(as_tuple)] = Field(
-        (), description="Bounds on what it grants."
+        default=(), description="Bounds on what it grants."
     )
     on_exceed: Literal["clamp", "refuse"] = Field(
-        "clamp",
+        default="clamp",
         description="Over a limit, `clamp` grants what is left, and `refuse` grants nothing.",
     )
     pending: Pending | None = Field(
-        None, description="How long the points wait. They are available at once, if not given."
+        default=None, description="How long the points wait. They are available at once, if not given."
     )
     expiry: Expiry | None = Field(
-        None,
+        default=None,
         description="When the points expire, counted from when they are available. By the tenant's policy, "
         "if not given.",
     )

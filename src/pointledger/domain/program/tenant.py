@@ -61,54 +61,55 @@ class Tenant(BaseModel):
 
     tenant_id: EntityId = Field(description="The tenant's id.")
     timezone: ZoneName = Field(
-        "UTC",
+        default="UTC",
         description="The zone of the tenant's days, limits and expiry, like `Europe/Berlin`. A new zone "
         "counts from its next midnight.",
     )
     former_zones: Annotated[tuple[FormerZone, ...], BeforeValidator(as_tuple)] = Field(
-        (), description="Earlier zones, and until when each counts. The ledger writes them."
+        default=(), description="Earlier zones, and until when each counts. The ledger writes them."
     )
     points_type: Literal["cash_equivalent", "expirable", "tier_points"] = Field(
-        "expirable",
+        default="expirable",
         description="What the points are: only `cash_equivalent` points can be exchanged for money, and "
         "`tier_points` cannot be transferred. An account keeps the type that it was opened with.",
     )
-    exchange_rate: Points = Field(100, description="Points per currency unit.")
+    exchange_rate: Points = Field(default=100, description="Points per currency unit.")
     currency: Annotated[str, AfterValidator(currency_code), WithJsonSchema(CURRENCY_SCHEMA)] = Field(
-        "CNY", description="The currency of wallets that are made from now on."
+        default="CNY", description="The currency of wallets that are made from now on."
     )
     expiry_mode: Mode = Field(
-        "never",
+        default="never",
         description="When points expire, unless a rule or a command says otherwise. With a number of days or "
         "months alone it is `rolling`.",
     )
     default_expiry_days: Days | None = Field(
-        None, description="With `rolling`: calendar days after the points are available."
+        default=None, description="With `rolling`: calendar days after the points are available."
     )
     default_expiry_months: Months | None = Field(
-        None,
+        default=None,
         description="With `rolling`: calendar months instead of days. 31 January and one month is the last "
         "day of February.",
     )
     expiry_round: Round = Field(
-        "none", description="With `rolling`: the points live until the end of the month, quarter or year."
+        default="none",
+        description="With `rolling`: the points live until the end of the month, quarter or year.",
     )
     expiry_date: YearlyDate | None = Field(
-        None,
+        default=None,
         description="With `fixed_date`: the points live through the next such day, today included. `02-29` "
         "is the last day of February in other years.",
     )
     max_balance: Points | None = Field(
-        None,
+        default=None,
         description="The most that an account holds. Grants of rules are clamped to it. `earn` and "
         "`transfer` beyond it are refused. No maximum, if not given.",
     )
-    min_spend_points: Points = Field(1, description="The least that a `spend` takes.")
+    min_spend_points: Points = Field(default=1, description="The least that a `spend` takes.")
     max_earn_per_day: Points | None = Field(
-        None, description="The most that a user earns on a local day. No maximum, if not given."
+        default=None, description="The most that a user earns on a local day. No maximum, if not given."
     )
     max_spend_per_day: Points | None = Field(
-        None, description="The most that a user spends on a local day. No maximum, if not given."
+        default=None, description="The most that a user spends on a local day. No maximum, if not given."
     )
     earn_enabled: bool = Field(default=True, description="Whether `earn` and `apply-rule` are allowed.")
     spend_enabled: bool = Field(
@@ -120,43 +121,43 @@ class Tenant(BaseModel):
         "it is switched on again, nothing expires before `expires_not_before`.",
     )
     expiry_notice_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
-        30,
+        default=30,
         description="Days of notice before points expire that were spared so far, because expiry was "
         "switched on, an exemption was lifted or a policy was applied.",
     )
     expires_not_before: Moment | None = Field(
-        None,
+        default=None,
         description="What is due waits until then. The ledger sets it when `expire_enabled` becomes true, "
         "and no change brings it forward. Of several bounds the latest holds.",
     )
     expire_accounts_per_run: Points | None = Field(
-        None,
+        default=None,
         description="Accounts whose points one nightly run expires, the soonest expiry first. The others "
         "wait for the next run. All accounts, if not given.",
     )
     exchange_enabled: bool = Field(default=True, description="Whether `exchange` is allowed.")
     transfer_enabled: bool = Field(default=False, description="Whether `transfer` is allowed.")
     refund_grace_days: Annotated[int, Field(ge=0, le=36_500)] = Field(
-        30,
+        default=30,
         description="Days that points live on if their expiry passed before their refund. 0: they expire at "
         "once.",
     )
     hold_grace_days: Annotated[int, Field(ge=0, le=36_500)] = Field(
-        7,
+        default=7,
         description="Days that points live on if their lot expired while they were held, counted from their "
         "release. 0: they expire at once.",
     )
     backdating_days: Annotated[int, Field(ge=0, le=36_500)] | None = Field(
-        None, description="How many days back `occurred_at` is believed. Any past, if not given."
+        default=None, description="How many days back `occurred_at` is believed. Any past, if not given."
     )
     dead_policy: Literal["skip", "block"] = Field(
-        "skip",
+        default="skip",
         description="What a dead command does to later commands of its user: `skip` lets them pass, `hold` "
         "keeps them pending until it is retried.",
     )
     # None by default: events without a consumer would pile up.
     events: Literal["all"] | Annotated[tuple[EventType, ...], BeforeValidator(as_tuple)] = Field(
-        (), description='Events that the ledger sends to other services: `"all"`, or a list of types.'
+        default=(), description='Events that the ledger sends to other services: `"all"`, or a list of types.'
     )
 
     @model_validator(mode="before")

@@ -63,11 +63,13 @@ class Validity(StrictModel):
     since: LocalTime | None = Field(
         default=None, alias="from", description="The first local time, like `2026-03-01T00:00:00`."
     )
-    until: LocalTime | None = Field(None, description="The local time at which the rule ends, exclusive.")
-    tz: Literal["tenant"] = Field("tenant", description="Whose clocks: there are no others.")
-    weekdays: Weekdays | None = Field(None, description="Days of the week. 1 is Monday.")
+    until: LocalTime | None = Field(
+        default=None, description="The local time at which the rule ends, exclusive."
+    )
+    tz: Literal["tenant"] = Field(default="tenant", description="Whose clocks: there are no others.")
+    weekdays: Weekdays | None = Field(default=None, description="Days of the week. 1 is Monday.")
     hours: Hours | None = Field(
-        None,
+        default=None,
         description="Spans of the day, like `10:00-22:00`, the end exclusive. A span over midnight belongs "
         "to the weekday on which it began.",
     )
