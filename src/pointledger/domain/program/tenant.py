@@ -152,7 +152,7 @@ class Tenant(BaseModel):
     )
     dead_policy: Literal["skip", "block"] = Field(
         default="skip",
-        description="What a dead command does to later commands of its user: `skip` lets them pass, `hold` "
+        description="What a dead command does to later commands of its user: `skip` lets them pass, `block` "
         "keeps them pending until it is retried.",
     )
     # None by default: events without a consumer would pile up.

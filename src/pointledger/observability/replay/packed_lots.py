@@ -74,7 +74,7 @@ class PackedLots(MutableSequence[Lot]):
     def _all(self) -> list[Lot]:
         """Unpack all lots, and return them."""
         if self._packed is not None:
-            plain = [each for bundle in self._packed.bundles for each in pickle.loads(bundle)]  # noqa: S301  (as in `packing`)
+            plain = [each for bundle in self._packed.bundles for each in pickle.loads(bundle)]  # noqa: S301  (as in `pack`)
             lots = list(map(self._whose.lot, plain))
             if self._last is not None:
                 lots[-1] = self._last
