@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Protocol
 
 from pointledger.domain.program.expressions import ACCOUNT, Facts
@@ -38,6 +39,12 @@ class AccountFacts(Protocol):
 
     @property
     def total_clawed_back(self) -> int: ...
+
+
+_NUMBERS = [name for name in ACCOUNT if name != "is_new"]
+_numbers_of = attrgetter(*_NUMBERS)
+_NUMBER_FACTS = [f"account.{name}" for name in _NUMBERS]
+_NEW_ACCOUNT = {"account.is_new": True} | dict.fromkeys(_NUMBER_FACTS, 0)
 
 
 @dataclass(slots=True)
@@ -84,10 +91,6 @@ class EvaluationContext:
         }
 
     def _account(self) -> Facts:
-        account = self.account
-        numbers = {
-            f"account.{name}": getattr(account, name) if account else 0
-            for name in ACCOUNT
-            if name != "is_new"
-        }
-        return {"account.is_new": account is None, **numbers}
+        if self.account is None:
+            return _NEW_ACCOUNT
+        return {"account.is_new": False, **dict(zip(_NUMBER_FACTS, _numbers_of(self.account), strict=True))}

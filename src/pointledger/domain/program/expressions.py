@@ -61,6 +61,7 @@ class _Engine(NamedTuple):
 
 class _Compiled(NamedTuple):
     program: Any
+    type: Any  # of its value
     roots: tuple[str, ...]  # that occur in its text
 
 
@@ -87,7 +88,7 @@ def _compile(source: str, wanted: Wanted) -> _Compiled:
     if found != getattr(cel.Type, wanted):
         hint = "; compare it, like event.vip == true" if wanted == "BOOL" else "; write int(...)"
         raise ValueError(f"it gives {found.name()}, not {wanted}{hint if found == cel.Type.DYN else ''}")
-    return _Compiled(program, tuple(root for root in ("event", "now", "account") if root in source))
+    return _Compiled(program, found, tuple(root for root in ("event", "now", "account") if root in source))
 
 
 def _first_error(error: str) -> str:
@@ -106,16 +107,16 @@ def evaluate(source: str, wanted: Wanted, facts: Callable[[Iterable[str]], Facts
     Raises ExpressionFailed.
     """
     try:
-        program, roots = _compile(source, wanted)
+        program, expected, roots = _compile(source, wanted)
     except ValueError:  # another version of the engine compiled it when it was saved
         raise ExpressionFailed("COMPILATION") from None
-    cel = _engine().cel
     try:
         value = program.eval(data=facts(roots))
     except RuntimeError as error:
         raise ExpressionFailed(_code(str(error))) from None
-    if value.type() != getattr(cel.Type, wanted):
-        raise ExpressionFailed(_code(str(value.value())) if value.type() == cel.Type.ERROR else "TYPE")
+    if value.type() != expected:
+        is_error = value.type() == _engine().cel.Type.ERROR
+        raise ExpressionFailed(_code(str(value.value())) if is_error else "TYPE")
     found: bool | int = value.value()
     return found
 

@@ -29,7 +29,7 @@ from pointledger.storage.ledger.shared_usage import confirm_shared, count_shared
 from pointledger.storage.ledger.usage import load_usage, save_usage
 from pointledger.storage.ledger.wallets import load_wallets, save_wallets
 
-ACCOUNT = (  # the columns of an account in the book
+ACCOUNT = (  # the columns of an account in the book, in the order of its fields
     "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
     "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
     "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
@@ -122,7 +122,7 @@ def _accounts(
 
 def account_of(columns: Iterable[Any]) -> Account:
     """Make the account of these columns (`ACCOUNT`), without its lots and holds."""
-    account = Account(**dict(zip(ACCOUNT, columns, strict=True)))
+    account = Account(*columns)
     account.others_expire_from = account.next_expiry_at
     account.others_activate_from = account.next_activation_at
     return account
