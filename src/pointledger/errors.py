@@ -79,6 +79,12 @@ class BacklogFull(LedgerError):
     seconds, with the same id or key. If this lasts, start more workers, and run: pointledger doctor."""
 
 
+class TenantBacklogFull(BacklogFull):
+    """The tenant has too many pending commands, so the ledger accepts no more of them for the moment. Send it
+    again in some seconds, with the same id or key. If this lasts, resume the tenant if it is paused, or start
+    more workers; see: pointledger doctor."""
+
+
 class AddressTaken(LedgerError):
     """Another program listens on this address. Choose another port, or end that program."""
 

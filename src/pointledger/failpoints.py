@@ -34,6 +34,9 @@ PLACES = (
     "acquire-users",
     "release-users",
     "release-lane",
+    "take-express",
+    "acquire-express",
+    "release-express",
     "abandon-lane",
     "notify",
     # a batch

@@ -170,10 +170,18 @@ class Protection(BaseModel):
         description="Pending commands, beyond which the ledger accepts no more until there is room. So many "
         "are minutes of two cores' work and 1 GB of journal.",
     )
+    backlog_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="The share of the limit that one tenant may fill, paused or not, so that the others have "
+        "room. A tenant with less than a batch of commands is let in even beyond the limit.",
+    )
     backlog_seconds: float = Field(
         default=86_400,
         gt=0,
-        description="Age of the oldest pending command beyond which none is accepted. A day is an accident.",
+        description="Age of a tenant's oldest pending command beyond which none of its commands is accepted. "
+        "A day is an accident.",
     )
     allow_unsafe: frozenset[str] = Field(
         default=frozenset(),
@@ -273,6 +281,12 @@ class Settings(
     def pseudonyms(self) -> Pseudonyms:
         """The pseudonyms of erased users. Without a key the ledger cannot erase users."""
         return Pseudonyms(self.erasure_key.get_secret_value().encode() if self.erasure_key else None)
+
+    @property
+    def tenant_backlog_limit(self) -> int:
+        """The most pending commands of one tenant: its share of the limit, but at least a batch."""
+        share = int(self.backlog_limit * self.backlog_share)
+        return min(self.backlog_limit, max(share, self.batch_size))
 
     @property
     def database(self) -> str:

@@ -70,7 +70,7 @@ def test_a_peek_returns_all_of_a_users_commands_or_none_while_the_clock_advances
         failures.record_failure(connection, 0, commands[0].id, "it failed before")
         failures.back_off(connection, commands[0].id, 2.5 * 3600)
         connection.exec_driver_sql(LEAPING_CLOCK.format(clock="clock_timestamp"))
-        found = [row.id for row in pending.peek(connection, 0, 100)]
+        found = [row.id for row in pending.peek(connection, 0, 100).commands]
         assert found in ([], [command.id for command in commands])
         connection.exec_driver_sql("SELECT setval('reads', 1)")
         seqs = [seq for (seq,) in connection.exec_driver_sql("SELECT seq FROM pending ORDER BY seq")]

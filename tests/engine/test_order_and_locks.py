@@ -182,7 +182,7 @@ def test_a_user_locked_by_another_worker_delays_only_commands_that_involve_the_u
     (transfer_id, later_id) = ledger.client.enqueue_many([transfer, later])
     (lane,) = ledger.waiting_lanes()
 
-    batch = ledger.engine._peek(lane).batch
+    batch = ledger.engine._peek(lane, 100).batch
     users = sorted({("shop", "anna"), ("shop", "ben")})
     busy = Locks(ledger.redis, ledger.settings).acquire_users(lane, users, "here")
     assert busy == {("shop", "ben")}

@@ -11,7 +11,7 @@ from pointledger import AnyCommand, Earn, PointsClient
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog, BacklogStatus
 from pointledger.domain.values.actor import Actor
-from pointledger.errors import BacklogFull
+from pointledger.errors import BacklogFull, TenantBacklogFull
 from pointledger.events.ingest import Ingest
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
@@ -39,8 +39,8 @@ def client(ledger: Ledger) -> Iterator[PointsClient]:
         yield opened
 
 
-def earns(count: int) -> list[AnyCommand]:
-    return [Earn(tenant_id="shop", user_id=f"user-{number}", amount=5) for number in range(count)]
+def earns(count: int, tenant_id: str = "shop") -> list[AnyCommand]:
+    return [Earn(tenant_id=tenant_id, user_id=f"user-{number}", amount=5) for number in range(count)]
 
 
 def accepts(client: PointsClient) -> bool:
@@ -51,9 +51,9 @@ def accepts(client: PointsClient) -> bool:
     return True
 
 
-def fill(ledger: Ledger) -> None:
+def fill(ledger: Ledger, tenant_id: str = "shop") -> None:
     """Fill the backlog through an acceptance without a limit."""
-    Acceptance(ledger.database, ledger.doorbells, ledger.settings).accept(earns(LIMIT))
+    Acceptance(ledger.database, ledger.doorbells, ledger.settings).accept(earns(LIMIT, tenant_id))
 
 
 def test_beyond_the_limit_the_client_raises_and_nothing_is_accepted(
@@ -74,12 +74,12 @@ def test_beyond_the_limit_the_client_raises_and_nothing_is_accepted(
 def test_a_backlog_that_is_too_old_is_full_too(ledger: Ledger) -> None:
     fill(ledger)
     settings = ledger.settings.model_copy(update={"backlog_limit": 100, "backlog_seconds": 60.0})
-    Backlog(ledger.database, settings).require_room()
+    assert Backlog(ledger.database, settings).status().refusal_of("shop") is None
     age_the_journal(ledger, 2)
-    with pytest.raises(BacklogFull):
-        Backlog(ledger.database, settings).require_room()
+    assert isinstance(Backlog(ledger.database, settings).status().refusal_of("shop"), TenantBacklogFull)
+    assert Backlog(ledger.database, settings).status().refusal_of("till") is None, "another tenant has room"
     ledger.client.pause("shop", Actor())
-    Backlog(ledger.database, settings).require_room()  # commands of a paused tenant do not count
+    assert Backlog(ledger.database, settings).status().refusal_of("shop") is None, "paused ones have no age"
 
 
 def test_the_backlog_is_not_read_for_each_command(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,13 +94,13 @@ def test_the_backlog_is_not_read_for_each_command(ledger: Ledger, monkeypatch: p
     monkeypatch.setattr(Backlog, "measure", staticmethod(counted))
     backlog = Backlog(ledger.database, ledger.settings)
     for _ in range(100):
-        backlog.require_room()
+        backlog.status()
     assert reads == 1
 
 
 def test_a_database_that_is_away_does_not_count_as_a_full_backlog(ledger: Ledger) -> None:
     nowhere = engine_for("postgresql://127.0.0.1:1/none")
-    Backlog(nowhere, ledger.settings).require_room()  # the acceptance itself will fail
+    assert Backlog(nowhere, ledger.settings).status().waiting == 0  # the acceptance itself will fail
 
 
 def test_jobs_are_not_limited_by_the_backlog(ledger: Ledger) -> None:
@@ -153,8 +153,8 @@ def test_commands_by_name_stay_in_celerys_queue_until_there_is_room(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.tenant(TENANT)
-    fill(ledger)
-    ledger.client.pause("shop", Actor())
+    ledger.client.pause(TENANT, Actor())
+    fill(ledger, TENANT)
     monkeypatch.setenv("POINTLEDGER_BACKLOG_LIMIT", str(LIMIT))
     running = ProcessGroup(ROOT, data=tmp_path, settings=ledger.settings, workers=1)
     running.start()
@@ -163,9 +163,9 @@ def test_commands_by_name_stay_in_celerys_queue_until_there_is_room(
             fields = {"tenant_id": TENANT, "user_id": "anna", "amount": 5}
             sent = app.send_task("points.earn", kwargs=fields, queue="points.commands")
             log = tmp_path / "logs" / "worker-1.log"
-            wait_until(lambda: "backlog_full" in log.read_text(), "a worker has met the full backlog")
+            wait_until(lambda: "tenant_backlog_full" in log.read_text(), "a worker met the full backlog")
             assert ledger.counts("journal", "dead_letters") == [LIMIT, 0]
-            ledger.client.resume("shop", Actor())
+            ledger.client.resume(TENANT, Actor())
             assert ledger.client.wait(sent.id, 30).state == "applied"
     finally:
         running.stop()

@@ -5,6 +5,7 @@ kind. A duplicate with the same content gets the outcome of the first command, a
 duplicate with other content is rejected, together with all commands of the same call.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -20,7 +21,13 @@ from pointledger.client.duplicates import describe, first_of_each, note_duplicat
 from pointledger.client.receipts import AcceptResult, Receipt, receipt_of
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.records import JournalRecord, encode
-from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers, LedgerError
+from pointledger.errors import (
+    AcceptanceBusy,
+    BacklogFull,
+    IdempotencyKeyReused,
+    LaneCountDiffers,
+    LedgerError,
+)
 from pointledger.ids import show_id
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
@@ -36,6 +43,7 @@ from pointledger.storage.errors import (
 from pointledger.storage.queue import journal, pending
 
 _AT_ONCE = 1000  # commands per statement: more are no faster and lock their keys longer
+_EXPRESS_COMMANDS = 20  # of one tenant in a call: more are a bulk
 _ATTEMPTS = 3  # when the connection is lost: another attempt is safe, because the ids stay the same
 
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
@@ -77,7 +85,7 @@ class Acceptance:
         commands again is always safe.
         """
         with translate_errors(_NOTHING, lambda: _maybe(commands)) as attempt:
-            self._require_room()
+            self._require_room(commands)
             records = [encode(command, self.lanes) for command in commands]
             try:
                 new = self._commit(records, attempt)
@@ -85,28 +93,29 @@ class Acceptance:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 new = self._commit_one_by_one(records, attempt)
-        receipt = receipt_of(records, new)
+        receipt = receipt_of(records, new, self._express_lanes(records))
         self.ring(receipt)
         return receipt
 
     def accept_each(self, commands: Sequence[AnyCommand]) -> list[AcceptResult | LedgerError]:
         """Accept independent commands in one transaction: an error of one does not affect the others.
 
-        Return each command's result, or its IdempotencyKeyReused or AcceptanceBusy. A duplicate returns the
-        first command's id; its own is not kept, because no caller has seen it. Raise DatabaseAway and
-        DatabaseFailed, as `accept` does.
+        Return each command's result, or its IdempotencyKeyReused, AcceptanceBusy or BacklogFull. A duplicate
+        returns the first command's id; its own is not kept, because no caller has seen it. Raise DatabaseAway
+        and DatabaseFailed, as `accept` does.
         """
         with translate_errors(_NOTHING, lambda: _maybe(commands)) as attempt:
-            self._require_room()
-            records = [encode(command, self.lanes) for command in commands]
+            refused = self._without_room(commands)
+            records = [encode(one, self.lanes) for one in commands if one.tenant_id not in refused]
             try:
-                results = self._commit_each(records, attempt)
+                results = self._commit_each(records, attempt) if records else []
             except DATABASE_ERRORS as error:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 results = [self._commit_one(record, attempt) for record in records]
-        self._doorbells.ring({record.lane for record in records})
-        return results
+        self._doorbells.ring({record.lane for record in records}, express=self._express_lanes(records))
+        in_order = iter(results)
+        return [refused.get(command.tenant_id) or next(in_order) for command in commands]
 
     def accept_within(
         self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None = None
@@ -118,7 +127,7 @@ class Acceptance:
         was, and the errors of the caller's connection.
         """
         with translate_errors(_NOTHING):
-            self._require_room()
+            self._require_room(commands)
         records = [encode(command, self.lanes) for command in commands]
         inner = connection.connection() if isinstance(connection, orm.Session) else connection
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
@@ -133,7 +142,7 @@ class Acceptance:
             raise
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
-        receipt = receipt_of(records, new)
+        receipt = receipt_of(records, new, self._express_lanes(records))
         if isinstance(connection, orm.Session):
             ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)
         return receipt
@@ -143,7 +152,7 @@ class Acceptance:
 
         Duplicates ring as well: an earlier call may have committed and failed before it rang.
         """
-        self.ring_lanes(receipt.lanes)
+        self._doorbells.ring(receipt.lanes, express=receipt.express_lanes)
 
     def ring_lanes(self, lanes: Iterable[int]) -> None:
         """Ring these lanes; best effort."""
@@ -267,9 +276,30 @@ class Acceptance:
             new += written
         return new
 
-    def _require_room(self) -> None:
-        if self._backlog is not None:
-            self._backlog.require_room()
+    def _require_room(self, commands: Sequence[AnyCommand]) -> None:
+        for error in self._without_room(commands).values():
+            raise error
+
+    def _without_room(self, commands: Sequence[AnyCommand]) -> dict[str, BacklogFull]:
+        """Return the error of each tenant whose commands are not accepted now."""
+        if self._backlog is None:
+            return {}
+        status = self._backlog.status()
+        errors = {one.tenant_id: status.refusal_of(one.tenant_id) for one in commands}
+        return {tenant_id: error for tenant_id, error in errors.items() if error}
+
+    def _express_lanes(self, records: Sequence[JournalRecord]) -> frozenset[int]:
+        """Return the lanes of commands that go before the backlog of others: few, of a tenant with few."""
+        status = self._backlog.status() if self._backlog else None
+        if status is None or not status.is_anyone_busy:
+            return frozenset()
+        sent = Counter(record.tenant_id for record in records)
+        few = {
+            tenant_id
+            for tenant_id, count in sent.items()
+            if count <= _EXPRESS_COMMANDS and not status.is_busy(tenant_id)
+        }
+        return frozenset(record.lane for record in records if record.tenant_id in few)
 
     def _require_lanes(self, connection: AnyConnection) -> None:
         if (found := journal.lane_count(connection)) != self.lanes:

@@ -1,39 +1,85 @@
-"""Limits the backlog: the ledger accepts no more commands while too many are pending.
+"""Limits the backlog: no tenant, and not all together, may have too many pending commands.
 
 Callers get BacklogFull at once, so pending commands do not fill the disk or time out unseen. Acceptance
 resumes when the workers have caught up. Periodic jobs are exempt, because each bounds its own commands.
+
+| refused are                         | while                                                               |
+| ----------------------------------- | ------------------------------------------------------------------- |
+| commands of one tenant              | more than its share of the limit is pending of it, or it is too old |
+| commands of all tenants with much   | the limit is reached; a tenant with less than a batch is let in     |
 """
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from pointledger.errors import BacklogFull
+from pointledger.errors import BacklogFull, TenantBacklogFull
 from pointledger.logs import Log
 from pointledger.settings import Settings
 from pointledger.storage.database import INDEX_PLANS_ONLY, run
 from pointledger.storage.errors import DATABASE_ERRORS, TIMED_OUT, is_transient, sqlstate
 from pointledger.storage.queries import health
+from pointledger.storage.queries.health import Waiting
 
 _FRESH_SECONDS = 1.0  # how long a status is used; it misses the commands accepted since
 _SHARE = 50  # a slow query's status is used 50 times as long as it took, so queries cost 2 % at most
 _QUERY_MS = 2_000
+_NONE = Waiting(0, 0.0)
 
 _log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class BacklogStatus:
-    """The number of pending commands, up to the limit, and the age of the oldest runnable one."""
+    """What is pending of each tenant. Counts end at the limit of the whole."""
 
-    waiting: int
-    seconds: float
+    settings: Settings
+    tenants: dict[str, Waiting] = field(default_factory=dict)
 
-    def is_full(self, settings: Settings) -> bool:
-        """Return whether the ledger accepts no more commands."""
-        return self.waiting >= settings.backlog_limit or self.seconds >= settings.backlog_seconds
+    @property
+    def waiting(self) -> int:
+        """The number of pending commands."""
+        return sum(tenant.commands for tenant in self.tenants.values())
+
+    @property
+    def seconds(self) -> float:
+        """The age of the oldest runnable command."""
+        return max((tenant.seconds for tenant in self.tenants.values()), default=0.0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether only tenants with little work are let in."""
+        return self.waiting >= self.settings.backlog_limit
+
+    @property
+    def full_tenants(self) -> dict[str, Waiting]:
+        """The tenants whose commands are not accepted because of their own backlog."""
+        return {tenant_id: tenant for tenant_id, tenant in self.tenants.items() if self._is_over(tenant)}
+
+    @property
+    def is_anyone_busy(self) -> bool:
+        """Return whether some tenant has at least a batch of pending commands."""
+        return any(tenant.commands >= self.settings.batch_size for tenant in self.tenants.values())
+
+    def is_busy(self, tenant_id: str) -> bool:
+        """Return whether the tenant has at least a batch of pending commands."""
+        return self.tenants.get(tenant_id, _NONE).commands >= self.settings.batch_size
+
+    def refusal_of(self, tenant_id: str) -> BacklogFull | None:
+        """Return the error with which the tenant's commands are refused now, or None."""
+        tenant, limit = self.tenants.get(tenant_id, _NONE), self.settings.tenant_backlog_limit
+        if self._is_over(tenant):
+            seen = f"{tenant.commands} pending, the oldest for {tenant.seconds:.0f} s"
+            return TenantBacklogFull(f"tenant {tenant_id}: {seen}; its limit is {limit}")
+        if self.is_full and self.is_busy(tenant_id):
+            return BacklogFull(f"{self.waiting} pending of at most {self.settings.backlog_limit}")
+        return None
+
+    def _is_over(self, tenant: Waiting) -> bool:
+        too_many = tenant.commands >= self.settings.tenant_backlog_limit
+        return too_many or tenant.seconds >= self.settings.backlog_seconds
 
 
 class Backlog:
@@ -44,23 +90,21 @@ class Backlog:
         self._settings = settings
         self._refreshing = threading.Lock()
         self._refresh_at = 0.0
-        self._full: BacklogStatus | None = None  # None: there is room, or it was not measured yet
+        self._status = BacklogStatus(settings)
 
-    def require_room(self) -> None:
-        """Raise BacklogFull if the last status is full."""
+    def status(self) -> BacklogStatus:
+        """Return the last status. Measure it first if it is too old and no other thread does."""
         if time.monotonic() >= self._refresh_at and self._refreshing.acquire(blocking=False):
             try:
                 self._refresh()
             finally:
                 self._refreshing.release()
-        if self._full is not None:
-            raise BacklogFull(f"{self._full.waiting} pending, the oldest for {self._full.seconds:.0f} s")
+        return self._status
 
     @staticmethod
     def measure(connection: sa.Connection, settings: Settings) -> BacklogStatus:
         """Query the current status."""
-        waiting = health.waiting_count(connection, settings.backlog_limit)
-        return BacklogStatus(waiting, max(health.lags(connection).values(), default=0.0))
+        return BacklogStatus(settings, health.waiting_by_tenant(connection, settings.backlog_limit))
 
     def _refresh(self) -> None:
         began = time.monotonic()
@@ -68,16 +112,23 @@ class Backlog:
             with self._database.begin() as connection:
                 run(connection, _SET_LOCAL, statement=str(_QUERY_MS))
                 status = self.measure(connection, self._settings)
-            full = status if status.is_full(self._settings) else None
-            if (full is None) != (self._full is None):
-                event = "backlog_full" if full else "backlog_has_room"
-                _log.warning(event, action="accept", waiting=status.waiting)
-            self._full = full
+            self._log_changes(self._status, status)
+            self._status = status
         except DATABASE_ERRORS as error:
             if not is_transient(error) and sqlstate(error) != TIMED_OUT:
                 raise
             # The last status stays valid. If the database is unavailable, acceptance fails by itself.
         self._refresh_at = time.monotonic() + max(_FRESH_SECONDS, _SHARE * (time.monotonic() - began))
+
+    @staticmethod
+    def _log_changes(before: BacklogStatus, now: BacklogStatus) -> None:
+        if before.is_full != now.is_full:
+            event = "backlog_full" if now.is_full else "backlog_has_room"
+            _log.warning(event, action="accept", waiting=now.waiting)
+        for tenant_id in before.full_tenants.keys() ^ now.full_tenants.keys():
+            event = "tenant_backlog_full" if tenant_id in now.full_tenants else "tenant_backlog_has_room"
+            waiting = now.tenants.get(tenant_id, _NONE).commands
+            _log.warning(event, action="accept", tenant_id=tenant_id, waiting=waiting)
 
 
 _SET_LOCAL = f"SELECT set_config('statement_timeout', %(statement)s, true), {INDEX_PLANS_ONLY}"

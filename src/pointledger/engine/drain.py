@@ -52,6 +52,9 @@ from pointledger.storage.errors import is_transient, sqlstate
 from pointledger.storage.queue import pending
 
 _TIME_SLICE_SECONDS = 0.25  # the longest that doorbells of other lanes wait behind a busy lane
+_EXPRESS_BATCH = 100  # commands: some milliseconds
+_SHARED_BATCH = 4  # so many times smaller are batches while others wait; this costs a long backlog a fifth
+_SHARED_SECONDS = 2.0  # after the last command that waited behind a backlog
 _USER_LOCKS_SECONDS = 0.05  # to wait for busy users; then the row locks decide, which queue fairly
 _ATTEMPTS = 3  # after a deadlock or a lost connection; then beat rings the lane again
 
@@ -77,6 +80,8 @@ class Engine:
         self._doorbells = doorbells
         self._settings = settings
         self._batches = Batches(database, settings, callbacks_due, doorbells.ring)
+        self._after: dict[int, int | None] = {}  # by lane: the tenants' queue after which a batch begins
+        self._shared_until = 0.0  # until then batches are small, because other tenants wait for their end
 
     def drain(self, lane: int) -> int:
         """Apply pending commands of the lane for one time slice, and return how many got their outcome.
@@ -90,17 +95,13 @@ class Engine:
         began, done, is_released = time.monotonic(), 0, False
         try:
             while time.monotonic() - began < _TIME_SLICE_SECONDS:
-                peeked = self._peek(lane)
-                applied = self._apply_locked(lane, peeked, token) if peeked.batch else 0
+                applied, is_all = self._next_batch(lane, token, self._batch_size())
                 done += applied
                 # A command accepted after the peek has rung the lane, so the release fails and we go on.
-                if (
-                    peeked.is_all
-                    and applied == len(peeked.batch)
-                    and self._locks.release_lane_if_idle(lane, token)
-                ):
+                if is_all and self._locks.release_lane_if_idle(lane, token):
                     is_released = True
                     break
+                done += self._serve_express(lane, token)
         except Exception:
             self._batches.attempt_failed(lane)
             raise
@@ -116,7 +117,42 @@ class Engine:
             self._doorbells.ring([lane], force=True)
         return done
 
-    def _peek(self, lane: int) -> Peeked:
+    def _next_batch(self, lane: int, token: str, limit: int) -> tuple[int, bool]:
+        """Apply the next batch. Return how many commands got their outcome, and whether none is left."""
+        peeked = self._peek(lane, limit)
+        applied = self._apply_locked(lane, peeked, token) if peeked.batch else 0
+        return applied, peeked.is_all and applied == len(peeked.batch)
+
+    def _batch_size(self) -> int:
+        """Return the size of the next batch: smaller while commands of other tenants wait for its end."""
+        is_shared = time.monotonic() < self._shared_until
+        return max(self._settings.batch_size // _SHARED_BATCH, 1) if is_shared else self._settings.batch_size
+
+    def _serve_express(self, own_lane: int, token: str) -> int:
+        """Apply a small batch of each lane in which a command waits behind a long backlog.
+
+        Return how many commands got their outcome.
+        """
+        lanes = self._locks.take_express()
+        if lanes:
+            self._shared_until = time.monotonic() + _SHARED_SECONDS
+        return sum(self._serve_lane(lane, own_lane, token) for lane in lanes)
+
+    def _serve_lane(self, lane: int, own_lane: int, token: str) -> int:
+        if lane == own_lane:
+            return self._next_batch(lane, token, _EXPRESS_BATCH)[0]
+        if not self._locks.acquire_express(lane, token):
+            return 0  # the lane's holder serves it after its batch
+        try:
+            return self._next_batch(lane, token, _EXPRESS_BATCH)[0]
+        except Exception:
+            self._batches.attempt_failed(lane)
+            raise
+        finally:
+            if not self._locks.release_express(lane, token):
+                self._doorbells.ring([lane], force=True)
+
+    def _peek(self, lane: int, limit: int) -> Peeked:
         """Read the lane's next commands and note on its row that a batch begins.
 
         A command of an unknown version is deferred; any other command that cannot be read has failed. Either
@@ -125,8 +161,10 @@ class Engine:
         self._batches.clear_crash(lane)
         with autocommit(self._database, self._settings) as connection:
             failpoints.before("peek")
-            queued = pending.peek(connection, lane, self._settings.batch_size)
+            found = pending.peek(connection, lane, limit, self._after.get(lane))
         failpoints.after("peek")
+        queued = found.commands
+        self._after[lane] = found.last_queue
         is_noted = bool(queued)
         batch: list[Accepted] = []
         crash_suspects: set[User] = set()
@@ -149,8 +187,7 @@ class Engine:
             self._batches.failures.defer(lane, unreadable)
             is_noted = False
         crashes, quarantined = (queued[0].crashes, queued[0].quarantined) if queued else (0, None)
-        is_all = len(queued) < self._settings.batch_size
-        return Peeked(batch, crash_suspects, crashes, quarantined, is_all, is_noted)
+        return Peeked(batch, crash_suspects, crashes, quarantined, found.is_all, is_noted)
 
     def _apply_locked(self, lane: int, peeked: Peeked, token: str) -> int:
         """Apply one batch under its users' locks, and return how many commands got their outcome."""

@@ -8,6 +8,7 @@ down, the ledger stays correct and gets slower.
 | lane:17        | the holder's token        | `acquire_lane`            | `release_lane_if_idle` |
 | dirty:17       | a doorbell rang meanwhile | `acquire_lane`, if locked | `release_lane_if_idle` |
 | door:17        | a doorbell is on its way  | `Doorbells.ring`          | `acquire_lane`         |
+| express        | lanes to look at next     | `Doorbells.ring`          | `take_express`         |
 | user:shop/anna | the holder's token        | `acquire_users`           | `release_users`        |
 
 Phases of a time slice: `acquire_lane`; for each batch `acquire_users` and `release_users`; at the end
@@ -32,7 +33,7 @@ from redis.commands.core import Script
 
 from pointledger import failpoints
 from pointledger.logs import Log, Outage
-from pointledger.messaging.contract import rung_key
+from pointledger.messaging.contract import express_key, rung_key
 from pointledger.settings import Settings
 
 # KEYS: lane, dirty, rung   ARGV: token, ttl
@@ -92,9 +93,36 @@ end
 return 1
 """
 
+# KEYS: express   ARGV: most
+_TAKE_EXPRESS = "return redis.call('SPOP', KEYS[1], ARGV[1])"
+
+
+# The lane's doorbell stays on its way, so its mark stays as well. A busy lane is left to its holder.
+# KEYS: lane, express   ARGV: token, ttl, lane
+_ACQUIRE_EXPRESS = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+    redis.call('SADD', KEYS[2], ARGV[3])
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
+    return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+
+# KEYS: lane, dirty   ARGV: token
+_RELEASE_EXPRESS = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
+redis.call('DEL', KEYS[1])
+return 1 - redis.call('DEL', KEYS[2])
+"""
+
 
 User = tuple[str, str]  # tenant and user
 
+
+_MOST_EXPRESS = 8  # taken at once: each costs a small batch, and other workers take the rest
 
 _log = Log(__name__)
 
@@ -117,6 +145,9 @@ class Locks:
         self._abandon_lane = client.register_script(_ABANDON_LANE)
         self._acquire_users = client.register_script(_ACQUIRE_USERS)
         self._release_users = client.register_script(_RELEASE_USERS)
+        self._take_express = client.register_script(_TAKE_EXPRESS)
+        self._acquire_express = client.register_script(_ACQUIRE_EXPRESS)
+        self._release_express = client.register_script(_RELEASE_EXPRESS)
 
     def acquire_lane(self, lane: int, token: str) -> bool:
         """Lock the lane and let its doorbell ring again. If it is locked, ask its holder to look again."""
@@ -139,6 +170,21 @@ class Locks:
     def release_users(self, users: list[User], token: str) -> None:
         """Unlock those users that the token holds."""
         self._run("release-users", self._release_users, [self._user_key(user) for user in users], 1, token)
+
+    def take_express(self) -> list[int]:
+        """Take the lanes in which a command of a tenant with little work waits behind other work."""
+        keys = [express_key(self._prefix)]
+        return [int(lane) for lane in self._run("take-express", self._take_express, keys, [], _MOST_EXPRESS)]
+
+    def acquire_express(self, lane: int, token: str) -> bool:
+        """Lock a lane that `take_express` returned. If it is locked, its holder takes it after its batch."""
+        keys = [self._lane_keys(lane)[0], express_key(self._prefix)]
+        return bool(self._run("acquire-express", self._acquire_express, keys, 0, token, self._ttl, lane))
+
+    def release_express(self, lane: int, token: str) -> bool:
+        """Unlock the lane. Return False if its doorbell rang meanwhile: the caller rings it again."""
+        keys = self._lane_keys(lane)[:2]
+        return bool(self._run("release-express", self._release_express, keys, 1, token))
 
     def _lane_keys(self, lane: int) -> list[str]:
         return [f"{self._prefix}:lane:{lane}", f"{self._prefix}:dirty:{lane}", rung_key(self._prefix, lane)]

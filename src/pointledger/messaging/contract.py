@@ -26,6 +26,11 @@ def rung_key(prefix: str, lane: int) -> str:
     return f"{prefix}:door:{lane}"
 
 
+def express_key(prefix: str) -> str:
+    """Return the Redis key of the lanes that a worker looks at before it goes on with a backlog."""
+    return f"{prefix}:express"
+
+
 DRAIN_TASK = "points.drain"
 
 

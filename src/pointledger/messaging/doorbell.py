@@ -4,7 +4,7 @@ A doorbell carries no work, so it can be lost, doubled or late. Beat rings every
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -61,13 +61,19 @@ class Doorbells:
         self._bell = Outage(_log, "ring", "doorbell_failed", "doorbell_works")
         self._redis = Outage(_log, "notify")
 
-    def ring(self, lanes: Iterable[int], *, force: bool = False) -> None:
-        """Send a doorbell for each lane, unless one is on its way. `force`: send it anyway."""
+    def ring(self, lanes: Iterable[int], *, force: bool = False, express: Collection[int] = ()) -> None:
+        """Send a doorbell for each lane, unless one is on its way. `force`: send it anyway.
+
+        A doorbell on its way may be behind a long backlog. Workers look at those of `express` as soon as they
+        end a batch.
+        """
         wanted = sorted(set(lanes))
         if not wanted or self._is_closed or time.monotonic() < self._quiet_until:
             return
         try:
             unrung = wanted if force else self._unrung(wanted)
+            if behind := {*express} - {*unrung}:
+                self._mark_express(behind)
             if unrung:
                 failpoints.before("publish")
                 self._publish(unrung)
@@ -140,6 +146,13 @@ class Doorbells:
         rung = pipeline.execute()
         failpoints.after("mark-rung")
         return [lane for lane, is_new in zip(lanes, rung, strict=True) if is_new]
+
+    def _mark_express(self, lanes: set[int]) -> None:
+        key = contract.express_key(self._settings.redis_prefix)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.sadd(key, *lanes)
+        pipeline.pexpire(key, _RUNG_TTL_MS)
+        pipeline.execute()
 
     def _publish(self, lanes: list[int]) -> None:
         # Not with `send_task`: it calls the program's signal handlers and makes a child of the current task.

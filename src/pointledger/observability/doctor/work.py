@@ -1,5 +1,6 @@
 """Checks pending, failing and dead work, and whether workers, beat and relays run."""
 
+import heapq
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from pointledger.storage.events import outbox
 from pointledger.storage.queries import health
 from pointledger.storage.queue import callbacks, job_runs
 
+_SHOWN_TENANTS = 3
 _LAG_SECONDS = 10.0  # a lost doorbell costs two seconds, a killed worker ten
 _LATE_SECONDS = 60.0  # the ledger does not recover from longer waits by itself
 _BEAT_SECONDS = 30.0  # beat sends every two seconds; a busy worker receives later
@@ -67,11 +69,21 @@ def _backlog(connection: sa.Connection, settings: Settings) -> Finding:
     status = Backlog.measure(connection, settings)
     limits = f"{settings.backlog_limit:,} or {settings.backlog_seconds:.0f} s"
     seen = f"{status.waiting:,} pending, oldest {status.seconds:.0f} s; limit {limits}"
-    if status.is_full(settings):
+    largest = heapq.nlargest(_SHOWN_TENANTS, status.tenants.items(), key=lambda item: item[1].commands)
+    if largest:
+        seen += f"; most of {', '.join(f'{tenant_id} ({of.commands:,})' for tenant_id, of in largest)}"
+    if status.is_full:
         return danger(
             "backlog",
-            f"{seen}: new commands are not accepted",
+            f"{seen}: new commands of tenants with a backlog are not accepted",
             "Start more workers and check their logs. Acceptance resumes when the backlog shrinks.",
+        )
+    if full := sorted(status.full_tenants):
+        names = ", ".join(full[:_SHOWN_TENANTS])
+        return danger(
+            "backlog",
+            f"{seen}: new commands of {names} are not accepted",
+            "Resume the tenant if it is paused, start more workers, or raise POINTLEDGER_BACKLOG_SHARE.",
         )
     if status.waiting > settings.backlog_limit // 2:
         return warning("backlog", seen, "Start more workers, or raise POINTLEDGER_BACKLOG_LIMIT.")

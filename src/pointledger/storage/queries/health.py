@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import rows
 from pointledger.storage.queue.pauses import PAUSED
-from pointledger.storage.queue.pending import PENDING_COMMANDS, RUNNABLE
+from pointledger.storage.queue.pending import OF_QUEUE, PENDING_COMMANDS, QUEUES, RUNNABLE, UNPAUSED
 
 
 class Durability(NamedTuple):
@@ -62,18 +62,53 @@ def role(connection: sa.Connection) -> Role:
 
 # A retried command that was dead has a new place in the order but its old `accepted_at`. It is left out,
 # because its age does not show how far the workers are behind.
+_FIRST_RUNNABLE = f"""
+SELECT j.tenant_id, j.accepted_at FROM {PENDING_COMMANDS}
+WHERE p.lane = queues.lane AND {OF_QUEUE.format(queue="queues")} AND j.seq = p.seq AND {RUNNABLE}
+ORDER BY p.tenant_hash, p.seq LIMIT 1"""  # noqa: S608  (constants only)
+
 _LAGS = f"""
-SELECT lanes.lane, extract(epoch FROM clock_timestamp() - first.accepted_at)::float8 AS seconds
-FROM lanes CROSS JOIN LATERAL (
-    SELECT j.accepted_at FROM {PENDING_COMMANDS}
-    WHERE p.lane = lanes.lane AND j.seq = p.seq AND {RUNNABLE}
-    ORDER BY p.seq LIMIT 1) AS first
-ORDER BY lanes.lane"""  # noqa: S608  (constants only)
+WITH RECURSIVE {QUEUES}
+SELECT queues.lane, max(extract(epoch FROM clock_timestamp() - first.accepted_at))::float8 AS seconds
+FROM queues CROSS JOIN LATERAL ({_FIRST_RUNNABLE}) AS first
+WHERE {UNPAUSED}
+GROUP BY queues.lane ORDER BY queues.lane"""  # noqa: S608  (constants only)
 
 
 def lags(connection: sa.Connection) -> dict[int, float]:
-    """Return the age in seconds of the first runnable command of each lane that has one."""
+    """Return the age in seconds of the oldest runnable command of each lane that has one."""
     return dict(rows(connection, _LAGS))
+
+
+class Waiting(NamedTuple):
+    """How many commands of a tenant are pending, and for how many seconds the first runnable one is."""
+
+    commands: int
+    seconds: float
+
+
+# The first row of a queue names its tenant, also if the tenant is paused.
+_BY_TENANT = f"""
+WITH RECURSIVE {QUEUES},
+counted AS (
+    SELECT tenant_hash, count(*) AS commands
+    FROM (SELECT tenant_hash FROM pending LIMIT %(most)s) AS counting GROUP BY tenant_hash),
+named AS (
+    SELECT queues.tenant_hash, head.tenant_id, first.accepted_at
+    FROM queues CROSS JOIN LATERAL (
+        SELECT j.tenant_id FROM {PENDING_COMMANDS}
+        WHERE p.lane = queues.lane AND {OF_QUEUE.format(queue="queues")}
+        ORDER BY p.tenant_hash, p.seq LIMIT 1) AS head
+    LEFT JOIN LATERAL ({_FIRST_RUNNABLE}) AS first ON {UNPAUSED})
+SELECT max(named.tenant_id) AS tenant_id, max(counted.commands) AS commands,
+       coalesce(max(extract(epoch FROM clock_timestamp() - named.accepted_at)), 0)::float8 AS seconds
+FROM counted JOIN named USING (tenant_hash) GROUP BY tenant_hash"""  # noqa: S608  (constants only)
+
+
+def waiting_by_tenant(connection: sa.Connection, most: int) -> dict[str, Waiting]:
+    """Return what is pending of each tenant, paused and failing commands included; counts at most `most`."""
+    found = rows(connection, _BY_TENANT, most=most)
+    return {row.tenant_id: Waiting(row.commands, row.seconds) for row in found}
 
 
 def waiting_count(connection: sa.Connection, most: int) -> int:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
 from pointledger.storage.queue.callbacks import MARK_DUE, WAIT_AGAIN
-from pointledger.storage.queue.precedence import HASHES
+from pointledger.storage.queue.pending import COLUMNS, columns_of
 
 _ERROR_CHARACTERS = 2_000  # enough to diagnose, too little to fill a disk
 
@@ -165,8 +165,8 @@ WITH gone AS (DELETE FROM failures
                 AND dead_at IS NOT NULL
               RETURNING id, lane),
      again AS ({WAIT_AGAIN})
-INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
-SELECT gone.lane, nextval('journal_seq'), gone.id, {HASHES.format(line="j")}
+INSERT INTO pending ({COLUMNS})
+SELECT gone.lane, nextval('journal_seq'), gone.id, {columns_of("j")}
 FROM gone JOIN journal j USING (id) RETURNING lane"""  # noqa: S608  (constants only)
 
 
@@ -193,8 +193,8 @@ WITH chosen AS MATERIALIZED (
 ), again AS ({WAIT_AGAIN}
 ), waiting AS (
     -- numbered in the order of their acceptance
-    INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
-    SELECT lane, nextval('journal_seq'), id, {HASHES.format(line="ordered")}
+    INSERT INTO pending ({COLUMNS})
+    SELECT lane, nextval('journal_seq'), id, {columns_of("ordered")}
     FROM (SELECT * FROM chosen ORDER BY seq) AS ordered
 )
 SELECT id, lane, tenant_id FROM chosen ORDER BY seq"""  # noqa: S608  (constants only)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pointledger.domain.commands.records import JournalRecord
 from pointledger.storage.database import AnyConnection, execute, rows
-from pointledger.storage.queue.precedence import HASHES
+from pointledger.storage.queue.pending import COLUMNS, columns_of
 
 _ACCEPT = f"""
 WITH numbered AS MATERIALIZED (
@@ -36,8 +36,8 @@ WITH numbered AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING lane, seq, id, tenant_id, user_id, kind, payload
 )
-INSERT INTO pending (lane, seq, id, user_hash, recipient_hash)
-SELECT lane, seq, id, {HASHES.format(line="accepted")} FROM accepted"""  # noqa: S608  (constants only)
+INSERT INTO pending ({COLUMNS})
+SELECT lane, seq, id, {columns_of("accepted")} FROM accepted"""  # noqa: S608  (constants only)
 
 
 def accept(connection: AnyConnection, records: Sequence[JournalRecord], lane_count: int) -> int:

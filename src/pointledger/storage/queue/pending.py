@@ -28,15 +28,62 @@ AND (f.next_attempt_at > statement_timestamp()
 RUNNABLE = f"""
 j.tenant_id <> ALL ({PAUSED}) AND NOT EXISTS (SELECT FROM failures f WHERE {_BLOCKED} OFFSET 0)"""
 
-_NEXT = f"""
-SELECT p.seq, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor, j.idempotency_key,
-       j.occurred_at, j.accepted_at, j.payload::text,
-       EXISTS (SELECT FROM failures f WHERE f.id = p.id AND f.attempts > 0) AS has_failed,
-       (SELECT attempts FROM lanes WHERE lane = %(lane)s) AS crashes,
-       (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS quarantined
+# A user's hash is unambiguous because a tenant's id has no blank. `cost` is the work in units of an ordinary
+# command: ten lots of an import cost about as much (measured).
+COLUMNS = "lane, seq, id, user_hash, recipient_hash, tenant_hash, cost"
+_COLUMNS_OF = """
+hashtext({line}.tenant_id || ' ' || {line}.user_id),
+CASE {line}.kind
+    WHEN 'transfer' THEN hashtext({line}.tenant_id || ' ' || ({line}.payload ->> 'to_user_id')) END,
+hashtextextended({line}.tenant_id, 0),
+CASE {line}.kind WHEN 'import-opening-balance'
+    THEN 1 + json_array_length({line}.payload::json -> 'lots') / 10 ELSE 1 END"""
+
+
+def columns_of(line: str) -> str:
+    """Return the SQL of the last four of `COLUMNS`, given the name of a journal row in the statement."""
+    return _COLUMNS_OF.format(line=line)
+
+
+# A lane has a queue for each tenant. Index probes find the queues, so the cost grows with their number and
+# not with their length. Queues of paused tenants are skipped as a whole.
+UNPAUSED = "tenant_hash <> ALL (ARRAY(SELECT hashtextextended(tenant_id, 0) FROM paused_tenants))"
+
+QUEUES = """
+queues (lane, tenant_hash) AS (
+    (SELECT p.lane, p.tenant_hash FROM pending p ORDER BY p.lane, p.tenant_hash LIMIT 1)
+    UNION ALL
+    SELECT next.lane, next.tenant_hash
+    FROM queues CROSS JOIN LATERAL (
+        SELECT p.lane, p.tenant_hash FROM pending p
+        WHERE (p.lane, p.tenant_hash) > (queues.lane, queues.tenant_hash)
+        ORDER BY p.lane, p.tenant_hash LIMIT 1) AS next)"""
+
+# The range in place of an equality keeps Postgres from reading the lane in the order of `seq` until rows of
+# the queue turn up.
+OF_QUEUE = "p.tenant_hash >= {queue}.tenant_hash AND p.tenant_hash <= {queue}.tenant_hash"
+
+_QUEUES_OF_LANE = f"""
+queues (tenant_hash) AS (
+    (SELECT p.tenant_hash FROM pending p
+     WHERE p.lane = %(lane)s AND p.tenant_hash > %(after)s ORDER BY p.tenant_hash LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.tenant_hash FROM pending p
+            WHERE p.lane = %(lane)s AND p.tenant_hash > queues.tenant_hash ORDER BY p.tenant_hash LIMIT 1)
+    FROM queues WHERE queues.tenant_hash IS NOT NULL
+), chosen AS MATERIALIZED (
+    SELECT tenant_hash FROM queues
+    WHERE tenant_hash IS NOT NULL AND {UNPAUSED}
+    LIMIT %(queues)s)"""  # noqa: S608  (constants only)
+
+# A queue offers at most twice its share, so the statement reads at most two batches.
+_OFFER = f"""
+SELECT p.seq, p.tenant_hash, p.cost, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor,
+       j.idempotency_key, j.occurred_at, j.accepted_at, j.payload
 FROM {PENDING_COMMANDS}
-WHERE p.lane = %(lane)s AND {RUNNABLE}
-ORDER BY p.seq LIMIT %(limit)s"""  # noqa: S608  (constants only)
+WHERE p.lane = %(lane)s AND {OF_QUEUE.format(queue="chosen")} AND {RUNNABLE}
+ORDER BY p.tenant_hash, p.seq
+LIMIT (SELECT least(%(limit)s, greatest(%(limit)s * 2 / count(*), 1)) FROM chosen)"""  # noqa: S608
 
 
 class QueuedCommand(NamedTuple):
@@ -58,22 +105,64 @@ class QueuedCommand(NamedTuple):
     quarantined: UUID | None  # the only command in the batch of the last crash
 
 
-# It also notes that a batch begins, as `lanes.note_attempt` does, which saves a transaction.
+# Queues take turns: `turn` is what the commands of a queue cost so far, so a batch has the same share of each
+# queue. The first command is in the batch whatever it costs. The statement also notes that a batch begins, as
+# `lanes.note_attempt` does, which saves a transaction.
 _PEEK = f"""
-WITH waiting AS MATERIALIZED ({_NEXT}),
+WITH RECURSIVE {_QUEUES_OF_LANE},
+     offered AS MATERIALIZED (
+         SELECT turns.*, sum(cost) OVER (ORDER BY turn, seq ROWS UNBOUNDED PRECEDING) AS total
+         FROM (SELECT one.*, sum(one.cost) OVER (PARTITION BY one.tenant_hash ORDER BY one.seq) AS turn
+               FROM chosen CROSS JOIN LATERAL ({_OFFER}) AS one) AS turns),
+     waiting AS MATERIALIZED (
+         SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occurred_at, accepted_at,
+                payload::text,
+                EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
+                (SELECT attempts FROM lanes WHERE lane = %(lane)s) AS crashes,
+                (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS quarantined,
+                tenant_hash
+         FROM offered WHERE total - cost < %(limit)s),
      tried AS (UPDATE lanes SET attempts = least(attempts + 1, 100)
                FROM set_config('synchronous_commit', 'off', true)
                WHERE lane = %(lane)s AND EXISTS (SELECT FROM waiting))
-SELECT * FROM waiting ORDER BY seq"""  # noqa: S608  (constants only)
+SELECT waiting.*, sizes.*
+FROM (SELECT (SELECT count(*) FROM offered) AS offered, count(*) AS queues, max(tenant_hash) AS last_queue
+      FROM chosen) AS sizes
+LEFT JOIN waiting ON true
+ORDER BY seq"""  # noqa: S608  (constants only)
 
 
-def peek(connection: sa.Connection, lane: int, limit: int) -> list[QueuedCommand]:
-    """Return the lane's next runnable commands in order, skipping blocked users and paused tenants.
+class Peek(NamedTuple):
+    """The next commands of a lane in the order of acceptance, and whether they are all that may run now.
 
-    If there are any, it notes on the lane's row that a batch begins; `crashes` does not count this batch. It
-    locks no command, because journal rows do not change and `claim` checks again.
+    `last_queue` is set if the lane has more queues than a batch serves: the next batch begins after it.
     """
-    return [QueuedCommand(*row) for row in rows(connection, _PEEK, lane=lane, limit=limit)]
+
+    commands: list[QueuedCommand]
+    is_all: bool
+    last_queue: int | None
+
+
+_MOST_QUEUES = 100  # a batch of ten commands of each is as good as a whole one
+_FIRST = -(2**63)  # before every queue
+
+
+def peek(connection: sa.Connection, lane: int, limit: int, after: int | None = None) -> Peek:
+    """Return the lane's next runnable commands, with the same share for each tenant that has some.
+
+    Blocked users and paused tenants are skipped. The commands cost `limit` ordinary ones together, or there
+    is only one. If there are any, it notes on the lane's row that a batch begins; `crashes` does not count
+    this batch. It locks no command, because journal rows do not change and `claim` checks again.
+    """
+    start = _FIRST if after is None else after
+    found = rows(connection, _PEEK, lane=lane, limit=limit, after=start, queues=_MOST_QUEUES)
+    offered, queues, last_queue = found[0][-3:]
+    commands = [QueuedCommand(*row[:-4]) for row in found if row.seq is not None]
+    share = min(limit, max(limit * 2 // max(queues, 1), 1))
+    per_queue = Counter(row.tenant_hash for row in found)
+    is_all = offered == len(commands) and max(per_queue.values()) < share
+    is_last = queues < _MOST_QUEUES
+    return Peek(commands, is_all and is_last and after is None, None if is_last else last_queue)
 
 
 _CLAIM = f"""
@@ -131,11 +220,14 @@ def done(connection: sa.Connection, lane: int, seqs: list[int]) -> Finished:
 
 
 _WAITING_LANES = f"""
-SELECT lane FROM lanes
-WHERE EXISTS (SELECT FROM {PENDING_COMMANDS}
-              WHERE p.lane = lanes.lane AND j.accepted_at < clock_timestamp() - %(age)s * interval '1 second'
-                AND j.tenant_id <> ALL ({PAUSED}))
-ORDER BY lane"""  # noqa: S608  (constants only)
+WITH RECURSIVE {QUEUES}
+SELECT DISTINCT queues.lane
+FROM queues CROSS JOIN LATERAL (
+    SELECT j.tenant_id, j.accepted_at FROM {PENDING_COMMANDS}
+    WHERE p.lane = queues.lane AND {OF_QUEUE.format(queue="queues")}
+    ORDER BY p.tenant_hash, p.seq LIMIT 1) AS first
+WHERE {UNPAUSED} AND first.accepted_at < clock_timestamp() - %(age)s * interval '1 second'
+ORDER BY queues.lane"""  # noqa: S608  (constants only)
 
 
 def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[int]:

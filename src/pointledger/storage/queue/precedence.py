@@ -12,11 +12,6 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
 
-# A user's hash in `pending`. It is unambiguous because a tenant's id has no blank.
-HASHES = """
-hashtext({line}.tenant_id || ' ' || {line}.user_id), CASE {line}.kind
-    WHEN 'transfer' THEN hashtext({line}.tenant_id || ' ' || ({line}.payload ->> 'to_user_id')) END"""
-
 
 class PrecedenceQuery(NamedTuple):
     """Asks which commands of a user, who is in this lane, are pending before and after a command's `seq`."""

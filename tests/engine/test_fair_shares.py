@@ -1,0 +1,178 @@
+"""Tenants share a lane fairly: the backlog of one delays another by a batch at most."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from pointledger import Earn, ImportOpeningBalance, PointsClient, Spend
+from pointledger.domain.commands.records import lane_of
+from pointledger.settings import Settings
+from pointledger.storage.database import limited_engine_for, transaction
+from pointledger.storage.queue import pending
+from tests.due import LATER
+from tests.ledger import Ledger
+
+BATCH = 10
+
+
+@pytest.fixture
+def shared(settings: Settings, one_lane: None) -> Iterator[Ledger]:
+    """A ledger with one lane and small batches, and two tenants."""
+    with Ledger(settings.model_copy(update={"lanes": 1, "batch_size": BATCH})) as ledger:
+        ledger.tenant("big")
+        ledger.tenant("shop")
+        yield ledger
+
+
+def earns(tenant_id: str, count: int) -> list[Earn]:
+    return [Earn(tenant_id=tenant_id, user_id=f"user-{number}", amount=1) for number in range(count)]
+
+
+def peek(ledger: Ledger, limit: int = BATCH, after: int | None = None) -> pending.Peek:
+    with transaction(limited_engine_for(ledger.settings), ledger.settings) as connection:
+        return pending.peek(connection, 0, limit, after)
+
+
+def tenants_of(found: pending.Peek) -> list[str]:
+    return [command.tenant_id for command in found.commands]
+
+
+def test_the_next_batch_takes_the_same_from_each_tenant_that_waits(shared: Ledger) -> None:
+    shared.client.enqueue_many(earns("big", 100))
+    shared.client.enqueue_many(earns("shop", 7))
+    assert sorted(tenants_of(peek(shared))) == ["big"] * 5 + ["shop"] * 5
+
+
+def test_what_a_tenant_does_not_need_goes_to_the_others(shared: Ledger) -> None:
+    shared.client.enqueue_many(earns("big", 100))
+    shared.client.enqueue_many(earns("shop", 2))
+    found = peek(shared)
+    assert tenants_of(found) == ["big"] * 8 + ["shop"] * 2, "in the order of acceptance"
+    assert not found.is_all
+
+
+def test_a_tenant_alone_gets_the_whole_batch(shared: Ledger) -> None:
+    shared.client.enqueue_many(earns("big", 100))
+    assert tenants_of(peek(shared)) == ["big"] * BATCH
+    assert peek(shared, 101).is_all
+    assert not peek(shared, 100).is_all, "another one may wait"
+
+
+def test_turns_count_what_commands_cost(shared: Ledger) -> None:
+    lots = [{"amount": 1, "expires_at": LATER}] * 40  # as much work as five commands
+    imports = [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=lots) for n in range(9)]
+    shared.client.enqueue_many(imports)
+    shared.client.enqueue_many(earns("shop", 100))
+    assert tenants_of(peek(shared)) == ["big"] + ["shop"] * 5, "an import is five earns"
+
+
+def test_a_command_that_costs_more_than_a_batch_is_a_batch_of_its_own(shared: Ledger) -> None:
+    lots = [{"amount": 1, "expires_at": LATER}] * 200
+    shared.client.enqueue(ImportOpeningBalance(tenant_id="big", user_id="anna", lots=lots))
+    shared.client.enqueue_many(earns("big", 3))
+    assert [command.kind for command in peek(shared).commands] == ["import-opening-balance"]
+    shared.drain()
+    assert shared.balance("anna", "big") == 200
+
+
+def test_a_users_commands_stay_in_order(shared: Ledger) -> None:
+    shared.client.enqueue_many(earns("big", 50))
+    fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "amount": 5}
+    ids = shared.client.enqueue_many([kind(**fields) for _ in range(20) for kind in (Earn, Spend)])
+    shared.drain()
+    assert {outcome.state for outcome in shared.client.outcomes(ids)} == {"applied"}
+
+
+def journal_rows_read(ledger: Ledger) -> int:
+    reads = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'journal'"
+    with transaction(limited_engine_for(ledger.settings), ledger.settings) as connection:
+        pending.peek(connection, 0, BATCH)
+        return int(connection.exec_driver_sql(reads).scalar_one())
+
+
+def test_a_paused_tenants_backlog_is_not_read(shared: Ledger) -> None:
+    shared.client.enqueue_many(earns("big", 500))
+    shared.client.enqueue_many(earns("shop", 3))
+    shared.client.pause("big")
+    found = peek(shared)
+    assert (tenants_of(found), found.is_all) == (["shop"] * 3, True)
+    assert journal_rows_read(shared) == 3
+
+
+def test_when_more_tenants_wait_than_a_batch_serves_each_gets_its_turn(
+    shared: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "_MOST_QUEUES", 2)
+    names = [f"tenant-{number}" for number in range(5)]
+    for name in names:
+        shared.client.enqueue_many(earns(name, 30))
+    served, after = set(), None
+    for _ in range(3):
+        found = peek(shared, after=after)
+        served |= {*tenants_of(found)}
+        after = found.last_queue
+    assert served == {*names}
+    shared.drain()
+    assert shared.counts("pending", "outcomes") == [0, 150]
+
+
+def user_in(lane: int, settings: Settings, tenant_id: str) -> str:
+    return next(u for u in map(str, range(1000)) if lane_of(tenant_id, u, settings.lanes) == lane)
+
+
+@pytest.mark.locks
+def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settings: Settings) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:
+        ledger.tenant("big")
+        ledger.tenant("shop")
+        mine, other = user_in(0, settings, "big"), user_in(1, settings, "shop")
+        ledger.client.enqueue_many([Earn(tenant_id="big", user_id=mine, amount=1) for _ in range(500)])
+        ledger.doorbells.ring([1])  # so that the command's own doorbell is behind this one
+        with PointsClient.connect(ledger.settings) as client:
+            task_id = client.enqueue(Earn(tenant_id="shop", user_id=other, amount=1))
+            ledger.engine.drain(0)
+            assert client.outcome(task_id).state == "applied"
+        assert lanes_held(ledger) == []
+
+
+@pytest.mark.locks
+def test_the_holder_of_a_lane_serves_its_own_express_commands(settings: Settings) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:
+        ledger.tenant("big")
+        ledger.tenant("shop")
+        big, small = user_in(0, settings, "big"), user_in(0, settings, "shop")
+        ledger.client.enqueue_many([Earn(tenant_id="big", user_id=big, amount=1) for _ in range(500)])
+        with PointsClient.connect(ledger.settings) as client:
+            task_id = client.enqueue(Earn(tenant_id="shop", user_id=small, amount=1))
+            ledger.engine.drain(0)
+            assert client.outcome(task_id).state == "applied"
+
+
+def lanes_held(ledger: Ledger) -> list[bytes]:
+    return list(ledger.redis.scan_iter(f"{ledger.settings.redis_prefix}:lane:*"))
+
+
+def test_a_busy_tenants_own_commands_are_not_express(ledger: Ledger) -> None:
+    ledger.tenant("big")
+    ledger.client.enqueue_many(earns("big", 100))
+    with PointsClient.connect(ledger.settings.model_copy(update={"batch_size": BATCH})) as client:
+        assert client.accept(earns("big", 1)).express_lanes == frozenset()
+        assert client.accept(earns("shop", 1)).express_lanes
+        assert client.accept(earns("shop", 21)).express_lanes == frozenset(), "many are a bulk"
+
+
+def test_without_a_backlog_no_command_is_express(ledger: Ledger) -> None:
+    assert ledger.client.accept(earns("shop", 1)).express_lanes == frozenset()
+
+
+def test_the_default_of_a_pending_row_is_a_queue_of_its_own(shared: Ledger) -> None:
+    """As a program of the version before writes it."""
+    shared.client.enqueue_many(earns("shop", 2))
+    with shared.owner.begin() as connection:
+        connection.execute(sa.text("UPDATE pending SET tenant_hash = DEFAULT, cost = DEFAULT"))
+    shared.client.enqueue_many(earns("shop", 2))
+    assert len(peek(shared).commands) == 4
+    shared.drain()
+    assert shared.counts("pending") == [0]
