@@ -34,6 +34,7 @@ PLACES = (
     "acquire-users",
     "release-users",
     "release-lane",
+    "note-busy",
     "take-express",
     "acquire-express",
     "release-express",

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pointledger import Earn, ImportOpeningBalance, PointsClient, Spend
+from pointledger import Earn, ImportOpeningBalance, Spend
+from pointledger.domain.commands.accounts import OpeningLot
 from pointledger.domain.commands.records import lane_of
+from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
 from pointledger.storage.database import limited_engine_for, transaction
 from pointledger.storage.queue import pending
@@ -61,7 +63,7 @@ def test_a_tenant_alone_gets_the_whole_batch(shared: Ledger) -> None:
 
 
 def test_turns_count_what_commands_cost(shared: Ledger) -> None:
-    lots = [{"amount": 1, "expires_at": LATER}] * 40  # as much work as five commands
+    lots = (OpeningLot(amount=1, expires_at=LATER),) * 40  # as much work as five commands
     imports = [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=lots) for n in range(9)]
     shared.client.enqueue_many(imports)
     shared.client.enqueue_many(earns("shop", 100))
@@ -69,7 +71,7 @@ def test_turns_count_what_commands_cost(shared: Ledger) -> None:
 
 
 def test_a_command_that_costs_more_than_a_batch_is_a_batch_of_its_own(shared: Ledger) -> None:
-    lots = [{"amount": 1, "expires_at": LATER}] * 200
+    lots = (OpeningLot(amount=1, expires_at=LATER),) * 200
     shared.client.enqueue(ImportOpeningBalance(tenant_id="big", user_id="anna", lots=lots))
     shared.client.enqueue_many(earns("big", 3))
     assert [command.kind for command in peek(shared).commands] == ["import-opening-balance"]
@@ -130,10 +132,10 @@ def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settin
         mine, other = user_in(0, settings, "big"), user_in(1, settings, "shop")
         ledger.client.enqueue_many([Earn(tenant_id="big", user_id=mine, amount=1) for _ in range(500)])
         ledger.doorbells.ring([1])  # so that the command's own doorbell is behind this one
-        with PointsClient.connect(ledger.settings) as client:
-            task_id = client.enqueue(Earn(tenant_id="shop", user_id=other, amount=1))
-            ledger.engine.drain(0)
-            assert client.outcome(task_id).state == "applied"
+        ledger.engine._peek(0, BATCH)
+        task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=other, amount=1))
+        ledger.engine.drain(0)
+        assert ledger.client.outcome(task_id).state == "applied"
         assert lanes_held(ledger) == []
 
 
@@ -144,27 +146,27 @@ def test_the_holder_of_a_lane_serves_its_own_express_commands(settings: Settings
         ledger.tenant("shop")
         big, small = user_in(0, settings, "big"), user_in(0, settings, "shop")
         ledger.client.enqueue_many([Earn(tenant_id="big", user_id=big, amount=1) for _ in range(500)])
-        with PointsClient.connect(ledger.settings) as client:
-            task_id = client.enqueue(Earn(tenant_id="shop", user_id=small, amount=1))
-            ledger.engine.drain(0)
-            assert client.outcome(task_id).state == "applied"
+        ledger.engine._peek(0, BATCH)
+        task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=small, amount=1))
+        ledger.engine.drain(0)
+        assert ledger.client.outcome(task_id).state == "applied"
 
 
 def lanes_held(ledger: Ledger) -> list[bytes]:
     return list(ledger.redis.scan_iter(f"{ledger.settings.redis_prefix}:lane:*"))
 
 
-def test_a_busy_tenants_own_commands_are_not_express(ledger: Ledger) -> None:
-    ledger.tenant("big")
-    ledger.client.enqueue_many(earns("big", 100))
-    with PointsClient.connect(ledger.settings.model_copy(update={"batch_size": BATCH})) as client:
-        assert client.accept(earns("big", 1)).express_lanes == frozenset()
-        assert client.accept(earns("shop", 1)).express_lanes
-        assert client.accept(earns("shop", 21)).express_lanes == frozenset(), "many are a bulk"
-
-
-def test_without_a_backlog_no_command_is_express(ledger: Ledger) -> None:
-    assert ledger.client.accept(earns("shop", 1)).express_lanes == frozenset()
+@pytest.mark.locks
+def test_only_few_commands_of_a_tenant_without_backlog_go_before_others(shared: Ledger) -> None:
+    locks = Locks(shared.redis, shared.settings)
+    shared.doorbells.ring([0])
+    shared.client.enqueue_many(earns("shop", 1))
+    assert locks.take_express() == [], "no tenant is busy yet"
+    shared.client.enqueue_many(earns("big", 30))
+    shared.engine._peek(0, BATCH)
+    for commands, expected in ((earns("big", 1), []), (earns("shop", 21), []), (earns("shop", 20), [0])):
+        shared.client.enqueue_many(commands)
+        assert locks.take_express() == expected
 
 
 def test_the_default_of_a_pending_row_is_a_queue_of_its_own(shared: Ledger) -> None:

@@ -43,7 +43,7 @@ from pointledger.storage.errors import (
 from pointledger.storage.queue import journal, pending
 
 _AT_ONCE = 1000  # commands per statement: more are no faster and lock their keys longer
-_EXPRESS_COMMANDS = 20  # of one tenant in a call: more are a bulk
+_LIVE_COMMANDS = 20  # of one tenant in a call: more are a bulk
 _ATTEMPTS = 3  # when the connection is lost: another attempt is safe, because the ids stay the same
 
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
@@ -93,7 +93,7 @@ class Acceptance:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 new = self._commit_one_by_one(records, attempt)
-        receipt = receipt_of(records, new, self._express_lanes(records))
+        receipt = receipt_of(records, new, _live(records))
         self.ring(receipt)
         return receipt
 
@@ -113,7 +113,7 @@ class Acceptance:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 results = [self._commit_one(record, attempt) for record in records]
-        self._doorbells.ring({record.lane for record in records}, express=self._express_lanes(records))
+        self._doorbells.ring({record.lane for record in records}, live=_live(records))
         in_order = iter(results)
         return [refused.get(command.tenant_id) or next(in_order) for command in commands]
 
@@ -142,7 +142,7 @@ class Acceptance:
             raise
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
-        receipt = receipt_of(records, new, self._express_lanes(records))
+        receipt = receipt_of(records, new, _live(records))
         if isinstance(connection, orm.Session):
             ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)
         return receipt
@@ -152,7 +152,7 @@ class Acceptance:
 
         Duplicates ring as well: an earlier call may have committed and failed before it rang.
         """
-        self._doorbells.ring(receipt.lanes, express=receipt.express_lanes)
+        self._doorbells.ring(receipt.lanes, live=receipt.live)
 
     def ring_lanes(self, lanes: Iterable[int]) -> None:
         """Ring these lanes; best effort."""
@@ -288,22 +288,17 @@ class Acceptance:
         errors = {one.tenant_id: status.refusal_of(one.tenant_id) for one in commands}
         return {tenant_id: error for tenant_id, error in errors.items() if error}
 
-    def _express_lanes(self, records: Sequence[JournalRecord]) -> frozenset[int]:
-        """Return the lanes of commands that go before the backlog of others: few, of a tenant with few."""
-        status = self._backlog.status() if self._backlog else None
-        if status is None or not status.is_anyone_busy:
-            return frozenset()
-        sent = Counter(record.tenant_id for record in records)
-        few = {
-            tenant_id
-            for tenant_id, count in sent.items()
-            if count <= _EXPRESS_COMMANDS and not status.is_busy(tenant_id)
-        }
-        return frozenset(record.lane for record in records if record.tenant_id in few)
-
     def _require_lanes(self, connection: AnyConnection) -> None:
         if (found := journal.lane_count(connection)) != self.lanes:
             raise LaneCountDiffers(f"the database has {found} lanes, this process {self.lanes}")
+
+
+def _live(records: Sequence[JournalRecord]) -> frozenset[tuple[int, str]]:
+    """Return lane and tenant of the commands that may go before the backlog of another tenant."""
+    sent = Counter(record.tenant_id for record in records)
+    return frozenset(
+        (record.lane, record.tenant_id) for record in records if sent[record.tenant_id] <= _LIVE_COMMANDS
+    )
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -58,11 +58,6 @@ class BacklogStatus:
         """The tenants whose commands are not accepted because of their own backlog."""
         return {tenant_id: tenant for tenant_id, tenant in self.tenants.items() if self._is_over(tenant)}
 
-    @property
-    def is_anyone_busy(self) -> bool:
-        """Return whether some tenant has at least a batch of pending commands."""
-        return any(tenant.commands >= self.settings.batch_size for tenant in self.tenants.values())
-
     def is_busy(self, tenant_id: str) -> bool:
         """Return whether the tenant has at least a batch of pending commands."""
         return self.tenants.get(tenant_id, _NONE).commands >= self.settings.batch_size

@@ -18,8 +18,8 @@ class Receipt:
     """How many of them were accepted by this call."""
     lanes: frozenset[int]
     """The lanes in which they are pending."""
-    express_lanes: frozenset[int] = frozenset()
-    """Those of the lanes at which workers look before they go on with the backlog of other tenants."""
+    live: frozenset[tuple[int, str]] = frozenset()
+    """Lane and tenant of commands that workers apply before they go on with the backlog of other tenants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class AcceptResult:
     is_new: bool
 
 
-def receipt_of(records: Sequence[JournalRecord], new: int, express_lanes: frozenset[int]) -> Receipt:
+def receipt_of(records: Sequence[JournalRecord], new: int, live: frozenset[tuple[int, str]]) -> Receipt:
     """Return the receipt of these records, `new` of which were not in the journal before."""
     task_ids = [show_id(record.id) for record in records]
-    return Receipt(task_ids, new, frozenset(record.lane for record in records), express_lanes)
+    return Receipt(task_ids, new, frozenset(record.lane for record in records), live)

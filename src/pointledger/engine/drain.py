@@ -165,6 +165,8 @@ class Engine:
         failpoints.after("peek")
         queued = found.commands
         self._after[lane] = found.last_queue
+        if found.busy:
+            self._locks.note_busy(found.busy)
         is_noted = bool(queued)
         batch: list[Accepted] = []
         crash_suspects: set[User] = set()

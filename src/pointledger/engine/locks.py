@@ -9,6 +9,8 @@ down, the ledger stays correct and gets slower.
 | dirty:17       | a doorbell rang meanwhile | `acquire_lane`, if locked | `release_lane_if_idle` |
 | door:17        | a doorbell is on its way  | `Doorbells.ring`          | `acquire_lane`         |
 | express        | lanes to look at next     | `Doorbells.ring`          | `take_express`         |
+| busy           | a tenant fills batches    | `note_busy`               | its expiry             |
+| busy:shop      | this tenant does          | `note_busy`               | its expiry             |
 | user:shop/anna | the holder's token        | `acquire_users`           | `release_users`        |
 
 Phases of a time slice: `acquire_lane`; for each batch `acquire_users` and `release_users`; at the end
@@ -25,6 +27,7 @@ The caller passes the token to every script, and every script can run twice. So 
 client library repeats the call, no lock remains that its holder does not know of.
 """
 
+from collections.abc import Collection
 from secrets import token_hex
 from typing import Any
 
@@ -33,7 +36,7 @@ from redis.commands.core import Script
 
 from pointledger import failpoints
 from pointledger.logs import Log, Outage
-from pointledger.messaging.contract import express_key, rung_key
+from pointledger.messaging.contract import busy_key, express_key, rung_key
 from pointledger.settings import Settings
 
 # KEYS: lane, dirty, rung   ARGV: token, ttl
@@ -93,6 +96,13 @@ end
 return 1
 """
 
+# KEYS: busy tenants   ARGV: ttl
+_NOTE_BUSY = """
+for i = 1, #KEYS do redis.call('SET', KEYS[i], '1', 'PX', ARGV[1]) end
+return 1
+"""
+
+
 # KEYS: express   ARGV: most
 _TAKE_EXPRESS = "return redis.call('SPOP', KEYS[1], ARGV[1])"
 
@@ -122,6 +132,7 @@ return 1 - redis.call('DEL', KEYS[2])
 User = tuple[str, str]  # tenant and user
 
 
+_BUSY_MS = 1_000  # longer than a tenant's backlog takes to fill the next batch
 _MOST_EXPRESS = 8  # taken at once: each costs a small batch, and other workers take the rest
 
 _log = Log(__name__)
@@ -145,6 +156,7 @@ class Locks:
         self._abandon_lane = client.register_script(_ABANDON_LANE)
         self._acquire_users = client.register_script(_ACQUIRE_USERS)
         self._release_users = client.register_script(_RELEASE_USERS)
+        self._note_busy = client.register_script(_NOTE_BUSY)
         self._take_express = client.register_script(_TAKE_EXPRESS)
         self._acquire_express = client.register_script(_ACQUIRE_EXPRESS)
         self._release_express = client.register_script(_RELEASE_EXPRESS)
@@ -170,6 +182,11 @@ class Locks:
     def release_users(self, users: list[User], token: str) -> None:
         """Unlock those users that the token holds."""
         self._run("release-users", self._release_users, [self._user_key(user) for user in users], 1, token)
+
+    def note_busy(self, tenant_ids: Collection[str]) -> None:
+        """Note that these tenants fill whole batches, so that commands of others go before theirs."""
+        keys = [busy_key(self._prefix, tenant_id) for tenant_id in (None, *tenant_ids)]
+        self._run("note-busy", self._note_busy, keys, 1, _BUSY_MS)
 
     def take_express(self) -> list[int]:
         """Take the lanes in which a command of a tenant with little work waits behind other work."""

@@ -31,6 +31,11 @@ def express_key(prefix: str) -> str:
     return f"{prefix}:express"
 
 
+def busy_key(prefix: str, tenant_id: str | None = None) -> str:
+    """Return the Redis key that exists while the tenant, or any tenant, fills whole batches."""
+    return f"{prefix}:busy" if tenant_id is None else f"{prefix}:busy:{tenant_id}"
+
+
 DRAIN_TASK = "points.drain"
 
 

@@ -61,19 +61,19 @@ class Doorbells:
         self._bell = Outage(_log, "ring", "doorbell_failed", "doorbell_works")
         self._redis = Outage(_log, "notify")
 
-    def ring(self, lanes: Iterable[int], *, force: bool = False, express: Collection[int] = ()) -> None:
+    def ring(
+        self, lanes: Iterable[int], *, force: bool = False, live: Collection[tuple[int, str]] = ()
+    ) -> None:
         """Send a doorbell for each lane, unless one is on its way. `force`: send it anyway.
 
-        A doorbell on its way may be behind a long backlog. Workers look at those of `express` as soon as they
-        end a batch.
+        While a tenant is busy, doorbells are behind its backlog. Then workers look at the lanes of `live` as
+        soon as they end a batch, unless their own tenant is busy.
         """
         wanted = sorted(set(lanes))
         if not wanted or self._is_closed or time.monotonic() < self._quiet_until:
             return
         try:
-            unrung = wanted if force else self._unrung(wanted)
-            if behind := {*express} - {*unrung}:
-                self._mark_express(behind)
+            unrung = wanted if force else self._unrung(wanted, live)
             if unrung:
                 failpoints.before("publish")
                 self._publish(unrung)
@@ -137,17 +137,28 @@ class Doorbells:
         self._client.close()
         self._app.close()
 
-    def _unrung(self, lanes: list[int]) -> list[int]:
+    def _unrung(self, lanes: list[int], live: Collection[tuple[int, str]]) -> list[int]:
         """Return the lanes that have no doorbell on its way, and mark them as rung."""
+        prefix, tenants = self._settings.redis_prefix, sorted({tenant_id for _, tenant_id in live})
         pipeline = self._client.pipeline(transaction=False)
         for lane in lanes:
-            pipeline.set(contract.rung_key(self._settings.redis_prefix, lane), "1", nx=True, px=_RUNG_TTL_MS)
+            pipeline.set(contract.rung_key(prefix, lane), "1", nx=True, px=_RUNG_TTL_MS)
+        for tenant_id in (None, *tenants) if live else ():
+            pipeline.exists(contract.busy_key(prefix, tenant_id))
         failpoints.before("mark-rung")
-        rung = pipeline.execute()
+        results = pipeline.execute()
         failpoints.after("mark-rung")
-        return [lane for lane, is_new in zip(lanes, rung, strict=True) if is_new]
+        unrung = [lane for lane, is_new in zip(lanes, results, strict=False) if is_new]
+        if live and results[len(lanes)]:
+            calm = {
+                tenant for tenant, busy in zip(tenants, results[len(lanes) + 1 :], strict=True) if not busy
+            }
+            self._mark_express({lane for lane, tenant_id in live if tenant_id in calm})
+        return unrung
 
     def _mark_express(self, lanes: set[int]) -> None:
+        if not lanes:
+            return
         key = contract.express_key(self._settings.redis_prefix)
         pipeline = self._client.pipeline(transaction=False)
         pipeline.sadd(key, *lanes)

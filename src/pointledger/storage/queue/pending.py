@@ -135,11 +135,13 @@ ORDER BY seq"""  # noqa: S608  (constants only)
 class Peek(NamedTuple):
     """The next commands of a lane in the order of acceptance, and whether they are all that may run now.
 
-    `last_queue` is set if the lane has more queues than a batch serves: the next batch begins after it.
+    `busy`: the tenants that fill their share of the batch. `last_queue` is set if the lane has more queues
+    than a batch serves: the next batch begins after it.
     """
 
     commands: list[QueuedCommand]
     is_all: bool
+    busy: set[str]
     last_queue: int | None
 
 
@@ -162,7 +164,12 @@ def peek(connection: sa.Connection, lane: int, limit: int, after: int | None = N
     per_queue = Counter(row.tenant_hash for row in found)
     is_all = offered == len(commands) and max(per_queue.values()) < share
     is_last = queues < _MOST_QUEUES
-    return Peek(commands, is_all and is_last and after is None, None if is_last else last_queue)
+    return Peek(
+        commands,
+        is_all and is_last and after is None,
+        {row.tenant_id for row in found if per_queue[row.tenant_hash] * queues >= limit},
+        None if is_last else last_queue,
+    )
 
 
 _CLAIM = f"""
