@@ -63,7 +63,7 @@ def test_a_tenant_alone_gets_the_whole_batch(shared: Ledger) -> None:
 
 
 def test_turns_count_what_commands_cost(shared: Ledger) -> None:
-    lots = (OpeningLot(amount=1, expires_at=LATER),) * 40  # as much work as five commands
+    lots = (OpeningLot(amount=1, expires_at=LATER),) * 5
     imports = [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=lots) for n in range(9)]
     shared.client.enqueue_many(imports)
     shared.client.enqueue_many(earns("shop", 100))

@@ -10,7 +10,7 @@ from celery import Celery
 from pointledger import Earn
 from pointledger.domain.values.actor import Actor
 from pointledger.ids import parse_id
-from pointledger.observability.doctor import Severity, examine
+from pointledger.observability.doctor import Severity, examine, work
 from pointledger.observability.doctor.work import beat
 from pointledger.settings import Settings
 from pointledger.storage.queue import dead_letters, failures, journal
@@ -145,3 +145,26 @@ def test_late_and_failing_callbacks_are_reported(ledger: Ledger) -> None:
         late = found(ledger.settings, "callbacks")
         assert late.verdict is verdict, late
     assert late.seen == "1 tasks and 0 results due, oldest 0 s; 1 failed"
+
+
+def test_a_session_that_holds_rows_for_long_is_named(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_LOCK_SECONDS", 0.0)
+    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=9))
+    assert found(ledger.settings, "row-locks").verdict is FINE
+    with ledger.owner.begin() as stranger:
+        stranger.exec_driver_sql("SET application_name = 'a person in psql'")
+        stranger.exec_driver_sql("SELECT * FROM accounts FOR UPDATE")
+        finding = found(ledger.settings, "row-locks")
+        assert finding.verdict is WARNING
+        assert "a person in psql" in finding.seen
+
+
+def test_the_tenants_with_the_largest_backlogs_are_named(ledger: Ledger) -> None:
+    settings = ledger.settings.model_copy(update={"backlog_limit": 20, "batch_size": 1})
+    for tenant_id, count in (("big", 10), ("shop", 1)):
+        ledger.client.enqueue_many(
+            [Earn(tenant_id=tenant_id, user_id=f"u{number}", amount=1) for number in range(count)]
+        )
+    finding = found(settings, "backlog")
+    assert "most of big (10), shop (1): new commands of big are not accepted" in finding.seen
+    assert finding.verdict is DANGER

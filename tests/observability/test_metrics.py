@@ -191,3 +191,19 @@ def test_a_lost_doorbell_is_counted_and_an_answered_one_is_not(
         task_id = ledger.client.enqueue(earn("ben"), connection)
     ledger.client.wait(task_id, 30)
     wait_until(lambda: read(exporter)["pointledger_lost_doorbells_total"] == 1, "beat rang")
+
+
+def test_tenants_have_labels_of_their_own_up_to_a_bound(
+    ledger: Ledger, exporter: Exporter, flusher: CounterFlusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "_tenants", {"shop"})
+    monkeypatch.setattr(counters, "_MOST_TENANTS", 1)
+    others = [Earn(tenant_id=tenant_id, user_id="anna", amount=5) for tenant_id in ("till", "bank")]
+    ledger.apply(earn("anna"), earn("ben"), *others)
+    flusher.flush()
+    metrics = read(exporter)
+    assert metrics['pointledger_tenant_commands_total{tenant="shop"}'] == 2
+    assert metrics['pointledger_tenant_commands_total{tenant="(others)"}'] == 2
+    assert metrics['pointledger_tenant_seconds_total{tenant="shop"}'] > 0
+    ledger.client.enqueue(Earn(tenant_id="till", user_id="ben", amount=5))
+    assert read(exporter)['pointledger_tenant_commands_waiting{tenant="till"}'] == 1

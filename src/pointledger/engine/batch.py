@@ -3,7 +3,10 @@
 | what went wrong                       | what happens to the batch                        | failed command |
 | ------------------------------------- | ------------------------------------------------ | -------------- |
 | deciding raised                       | it is rebuilt without the command and its user   | that one       |
-| saving failed                         | it is halved, again and again                    | the last one   |
+| saving failed or timed out            | it is halved, again and again                    | the last one   |
+| a command timed out alone             | it waits; the failure counts if others go on     | that one       |
+| another session has locked a user     | it goes on without the user (`held_users.py`)    | none           |
+| deciding takes too long               | what is decided is saved, and the rest goes back | none           |
 | a newer program wrote the command     | its user waits for a minute                      | none           |
 | the erasure key is missing            | the users of the batch wait for a minute         | none           |
 | a transient error (`is_transient`)    | the caller tries again                           | none           |
@@ -28,13 +31,16 @@ from pointledger.domain.decisions.audit import AuditRecord, decide_audited
 from pointledger.domain.ledger.book import Book
 from pointledger.engine import report
 from pointledger.engine.failures import FailureRecorder, describe
+from pointledger.engine.held_users import HeldUsers
 from pointledger.engine.locks import User
 from pointledger.engine.precedence import LaneScope, Unsettled, sender, settle, without
+from pointledger.engine.timeouts import Timeouts
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.logs import Log
+from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import transaction
-from pointledger.storage.errors import is_transient
+from pointledger.storage.errors import LOCK_TIMED_OUT, is_timeout, is_transient, sqlstate
 from pointledger.storage.ledger import book as books
 from pointledger.storage.ledger import erasures
 from pointledger.storage.ledger.audit_log import save_audit_records
@@ -43,6 +49,7 @@ from pointledger.storage.queue import failures, lanes, pending
 from pointledger.storage.queue.precedence import Place
 
 _MAX_CRASHES = 2  # in one lane; from then on its commands go one at a time
+_DECIDE_SHARE = 0.5  # of the idle time-out: then the batch saves what is decided, and the rest goes back
 _MAX_REBUILDS = 10  # each poison command costs one; then the rest waits for the next batch
 
 _log = Log(__name__)
@@ -96,6 +103,9 @@ class Batches:
         self._programs = Programs()
         self._pseudonyms = settings.pseudonyms
         self.failures = FailureRecorder(database, settings)
+        self._held = HeldUsers(database, settings, self.failures)
+        self._timeouts = Timeouts()
+        self._decide_seconds = settings.idle_timeout_ms / 1000 * _DECIDE_SHARE
         self._failed_lanes: set[int] = set()  # lanes whose last attempt raised, but did not end this process
         self._is_noted = False  # whether the peek has noted the next attempt on the lane's row
 
@@ -135,6 +145,7 @@ class Batches:
 
         `alone`: note the command's id on the lane's row, so that a crash identifies it.
         """
+        self._held.exclude(lane, batch, blocked)
         for _ in range(_MAX_REBUILDS):
             batch = [accepted for accepted in batch if sender(accepted) not in blocked]
             if not batch:
@@ -146,19 +157,30 @@ class Batches:
                 self.failures.record(lane, failure.accepted.command.id, describe(failure.__cause__), blocked)
             except TenantUnreadable as error:
                 affected = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
-                self.failures.defer_users(lane, affected, error, blocked)
+                self.failures.defer_users(lane, affected, str(error), blocked)
             except ErasureKeyMissing as error:  # a user without an account may be an erased one
-                self.failures.defer_users(lane, batch, error, blocked)
+                self.failures.defer_users(lane, batch, str(error), blocked)
             except Exception as error:
-                if is_transient(error):
+                if sqlstate(error) == LOCK_TIMED_OUT and self._held.find(lane, batch, blocked):
+                    continue
+                if is_transient(error) and not is_timeout(error):
                     raise
                 if len(batch) > 1:
                     middle = len(batch) // 2
                     first = self._apply_together(lane, batch[:middle], blocked)
                     return first + self._apply_together(lane, batch[middle:], blocked)
-                self.failures.record(lane, batch[0].command.id, describe(error), blocked)
+                self._failed_alone(lane, batch[0], error, blocked)
         blocked.update(sender(accepted) for accepted in batch)  # the rest waits for the next batch, in order
         return 0
+
+    def _failed_alone(self, lane: int, accepted: Accepted, error: Exception, blocked: set[User]) -> None:
+        """Count the failure, or defer a command that timed out and may not be the cause."""
+        pause = self._timeouts.pause_after(accepted.command.id) if is_timeout(error) else None
+        if pause is None:
+            self.failures.record(lane, accepted.command.id, describe(error), blocked)
+            return
+        counters.TIMED_OUT.inc()
+        self.failures.defer_users(lane, [accepted], describe(error), blocked, pause)
 
     def _note_attempt(self, lane: int, alone_id: UUID | None) -> None:
         is_noted, self._is_noted = self._is_noted, False
@@ -211,7 +233,8 @@ class Batches:
             book = books.load(connection, batch, self._programs, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions, audit_records = _decided(book, batch)
+            decisions, audit_records = _decided(book, batch, self._decide_seconds)
+            batch = batch[: len(decisions)]
             if not lock_counters and not books.confirm_counters(connection, book):
                 raise _LimitMoved
             scope = LaneScope(lane, locked_lanes, self._settings.lanes)
@@ -231,6 +254,7 @@ class Batches:
             self._callbacks_due()
         if ended.lanes:
             self._ring(ended.lanes)
+        self._timeouts.note_applied(accepted.command.id for accepted in batch)
         report.rule_errors(lane, book)
         report.count(decisions, time.monotonic() - began)
         return len(batch)
@@ -252,11 +276,19 @@ def _claim(
     return [accepted for accepted in batch if accepted.seq in claimed.seqs], claimed.failed
 
 
-def _decided(book: Book, batch: list[Accepted]) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
-    """Decide the commands one after the other; return also their audit records. Raise _CommandFailed."""
+def _decided(
+    book: Book, batch: list[Accepted], seconds: float
+) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
+    """Decide the commands one after the other, for so long; return also their audit records.
+
+    Raise _CommandFailed.
+    """
     decisions: list[tuple[Accepted, Decision]] = []
     audit_records: list[AuditRecord] = []
+    ends_at = time.monotonic() + seconds
     for accepted in batch:
+        if decisions and time.monotonic() > ends_at:
+            break
         try:
             failpoints.before("decide")
             decisions.append((accepted, decide_audited(book, accepted, audit_records)))

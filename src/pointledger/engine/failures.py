@@ -63,18 +63,27 @@ class FailureRecorder:
             error=error,
         )
 
-    def defer(self, lane: int, unreadable: dict[User, tuple[UUID, str]]) -> None:
-        """Defer commands that only a newer program can read, and block their users."""
+    def defer(
+        self, lane: int, unreadable: dict[User, tuple[UUID, str]], seconds: float = _DEFER_SECONDS
+    ) -> None:
+        """Defer commands that cannot be applied now, such as those that only a newer program can read."""
         with transaction(self._database, self._settings) as connection:
             lanes.lock_lanes(connection, lane)
             lanes.clear_attempts(connection, lane)
             for command_id, error in unreadable.values():
-                failures.defer(connection, lane, command_id, error, _DEFER_SECONDS)
+                failures.defer(connection, lane, command_id, error, seconds)
 
-    def defer_users(self, lane: int, batch: list[Accepted], error: Exception, blocked: set[User]) -> None:
+    def defer_users(
+        self,
+        lane: int,
+        batch: list[Accepted],
+        error: str,
+        blocked: set[User],
+        seconds: float = _DEFER_SECONDS,
+    ) -> None:
         """Defer each user's first command of the batch, which blocks the user's later ones."""
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(batch)}
-        self.defer(lane, {user: (command_id, str(error)) for user, command_id in firsts.items()})
+        self.defer(lane, {user: (command_id, error) for user, command_id in firsts.items()}, seconds)
         blocked.update(firsts)
 
     def make_wait(self, lane: int, waits: dict[UUID, Place]) -> None:

@@ -18,6 +18,7 @@ def count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
         return
     counters.BATCH_SIZE.observe(len(decisions))
     counters.BATCH_SECONDS.observe(seconds)
+    counters.count_tenants(Counter(accepted.command.tenant_id for accepted, _ in decisions), seconds)
     reasons = Counter(None if isinstance(made, Applied) else made.reason for _, made in decisions)
     for reason, commands in reasons.items():
         counters.OUTCOMES.labels("refused" if reason else "applied", reason or "").inc(commands)

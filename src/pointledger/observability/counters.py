@@ -9,6 +9,7 @@ knows are in `metrics.py`.
 
 import json
 import threading
+from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,11 +43,28 @@ BATCH_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=_SECONDS,
 )
+TENANT_COMMANDS = Counter(
+    "pointledger_tenant_commands", "Commands that got their outcome, by tenant", ["tenant"], registry=REGISTRY
+)
+TENANT_SECONDS = Counter(
+    "pointledger_tenant_seconds",
+    "Time of workers for the tenant's commands: each batch's time, shared by their number",
+    ["tenant"],
+    registry=REGISTRY,
+)
 LOCK_WAITS = Histogram(
     "pointledger_user_lock_wait_seconds",
     "Waits for users that another worker has locked",
     registry=REGISTRY,
     buckets=_SECONDS,
+)
+HELD_USERS = Counter(
+    "pointledger_locked_users", "Users whose rows another session has locked for long", registry=REGISTRY
+)
+TIMED_OUT = Counter(
+    "pointledger_timed_out_alone",
+    "Commands that timed out alone and are tried again, without a failed attempt",
+    registry=REGISTRY,
 )
 LANE_CONTENTIONS = Counter(
     "pointledger_lane_contentions", "Doorbells for a lane that another worker drains", registry=REGISTRY
@@ -70,7 +88,22 @@ RECEIVED = Counter(
     registry=REGISTRY,
 )
 
+_MOST_TENANTS = 100  # with labels of their own in one process: each label costs memory wherever it is kept
+OTHER_TENANTS = "(others)"  # no tenant's id has parentheses
+_tenants: set[str] = set()
+
 _log = Log(__name__)
+
+
+def count_tenants(commands: Counts[str], seconds: float) -> None:
+    """Count a batch: its commands by tenant, and the time that it took."""
+    share = seconds / max(commands.total(), 1)
+    for tenant_id, count in commands.items():
+        if len(_tenants) < _MOST_TENANTS:
+            _tenants.add(tenant_id)
+        label = tenant_id if tenant_id in _tenants else OTHER_TENANTS
+        TENANT_COMMANDS.labels(label).inc(count)
+        TENANT_SECONDS.labels(label).inc(count * share)
 
 
 class CounterFlusher:

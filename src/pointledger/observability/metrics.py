@@ -1,10 +1,11 @@
 """Exports metrics to Prometheus: figures from the database, and the totals of the processes' counters.
 
 Any one exporter returns the metrics of all processes: the API's /metrics, or `pointledger metrics`. Labels
-are lanes, jobs, states and reasons, never tenants or users. `GAUGES` and `ACCEPTED` come from the servers;
-`counters.py` has what processes count.
+are lanes, jobs, states, reasons and a bounded number of tenants, never users. `GAUGES` and `ACCEPTED` come
+from the servers; `counters.py` has what processes count.
 """
 
+import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from pointledger.storage.events import outbox
 from pointledger.storage.queries import health
 from pointledger.storage.queue import job_runs
 
+_MOST_TENANTS = 20  # labels of their own
+
 
 class Gauge(NamedTuple):
     """A current figure."""
@@ -38,6 +41,12 @@ class Gauge(NamedTuple):
 UP = Gauge("pointledger_up", "1 if the server answers, else 0", ("server",))
 WAITING = Gauge("pointledger_commands_waiting", "Pending commands, counted up to the limit")
 WAITING_LIMIT = Gauge("pointledger_commands_waiting_limit", "Pending commands above which none is accepted")
+TENANT_WAITING = Gauge(
+    "pointledger_tenant_commands_waiting", "Pending commands of the tenants that have the most", ("tenant",)
+)
+TENANT_LIMIT = Gauge(
+    "pointledger_tenant_commands_waiting_limit", "Pending commands of a tenant above which none is accepted"
+)
 LANE_LAG = Gauge("pointledger_lane_lag_seconds", "How long the lane's next command has waited", ("lane",))
 DEAD = Gauge("pointledger_commands_dead", "Dead commands")
 FAILING = Gauge("pointledger_commands_failing", "Failed commands that will be retried")
@@ -51,7 +60,7 @@ OUTBOX_SECONDS = Gauge("pointledger_outbox_oldest_age_seconds", "Age of the olde
 BEAT_SECONDS = Gauge("pointledger_beat_age_seconds", "Age of beat's last heartbeat; missing before the first")
 
 GAUGES = (
-    UP, WAITING, WAITING_LIMIT, LANE_LAG, DEAD, FAILING, DEAD_LETTERS, PAUSED,
+    UP, WAITING, WAITING_LIMIT, TENANT_WAITING, TENANT_LIMIT, LANE_LAG, DEAD, FAILING, DEAD_LETTERS, PAUSED,
     RUNS_OPEN, RUNS_FOUND, RUNS_SECONDS, OUTBOX, OUTBOX_SECONDS, BEAT_SECONDS,
 )  # fmt: skip
 ACCEPTED = ("pointledger_commands_accepted", "Commands accepted since Postgres' statistics were reset")
@@ -103,10 +112,15 @@ def exposition(exporter: Exporter) -> bytes:
 
 
 def _backlog(connection: sa.Connection, settings: Settings) -> Iterator[Metric]:
-    waiting = health.waiting_count(connection, settings.backlog_limit)
+    tenants = health.waiting_by_tenant(connection, settings.backlog_limit)
     lags = health.lags(connection)
-    yield WAITING.metric(waiting)
+    yield WAITING.metric(sum(waiting.commands for waiting in tenants.values()))
     yield WAITING_LIMIT.metric(settings.backlog_limit)
+    by_tenant = TENANT_WAITING.metric()
+    for tenant_id, waiting in heapq.nlargest(_MOST_TENANTS, tenants.items(), key=lambda item: item[1]):
+        by_tenant.add_metric([tenant_id], waiting.commands)
+    yield by_tenant
+    yield TENANT_LIMIT.metric(settings.tenant_backlog_limit)
     lag = LANE_LAG.metric()
     for lane in range(settings.lanes):
         lag.add_metric([str(lane)], lags.get(lane, 0.0))

@@ -11,6 +11,7 @@ from pointledger.errors import DatabaseAway, DatabaseFailed, InvalidCommand, Led
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error)  # the pool raises the one, statements the other
 RAW_ERRORS = (*DATABASE_ERRORS, UnicodeEncodeError)  # callers of the library never see these
 TIMED_OUT = "57014"  # the statement exceeded its timeout
+IDLE_TIMED_OUT = "25P03"  # the transaction stood still for too long
 LOCK_TIMED_OUT = "55P03"  # another open transaction holds a row or a key
 
 # No command causes these errors, so the worker retries the transaction and records no failure.
@@ -18,7 +19,7 @@ LOCK_TIMED_OUT = "55P03"  # another open transaction holds a row or a key
 # deadlock; 55P03: lock timeout; 25P03: idle timeout. The statement timeout (57014) is missing because the
 # same statement would exceed it again.
 _TRANSIENT_CLASSES = ("08", "53", "57P")
-_TRANSIENT_STATES = ("40001", "40P01", LOCK_TIMED_OUT, "25P03")
+_TRANSIENT_STATES = ("40001", "40P01", LOCK_TIMED_OUT, IDLE_TIMED_OUT)
 _LOST_CLASSES = ("08", "57P")  # the connection ends, and the result of its last statement is unknown
 
 
@@ -37,6 +38,11 @@ def is_transient(error: BaseException) -> bool:
     if state := sqlstate(cause):
         return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
     return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether the transaction took too long, so that a smaller one may succeed."""
+    return sqlstate(error) in (TIMED_OUT, IDLE_TIMED_OUT)
 
 
 class Attempt:

@@ -13,6 +13,7 @@ from pointledger.storage.queries import health
 from pointledger.storage.queue import callbacks, job_runs
 
 _SHOWN_TENANTS = 3
+_LOCK_SECONDS = 10.0  # far longer than a batch holds a row
 _LAG_SECONDS = 10.0  # a lost doorbell costs two seconds, a killed worker ten
 _LATE_SECONDS = 60.0  # the ledger does not recover from longer waits by itself
 _BEAT_SECONDS = 30.0  # beat sends every two seconds; a busy worker receives later
@@ -25,6 +26,7 @@ def examine(connection: sa.Connection, settings: Settings, beat_seconds: float |
     return [
         _backlog(connection, settings),
         _lag(health.lags(connection)),
+        _locks(connection),
         beat(beat_seconds),
         _counted(
             "dead-commands",
@@ -99,6 +101,19 @@ def _lag(lags: dict[int, float]) -> Finding:
         return fine("oldest-waiting", seen)
     finding = danger if seconds > _LATE_SECONDS else warning
     return finding("oldest-waiting", seen, "Check that workers (celery -A workers worker) and beat run.")
+
+
+def _locks(connection: sa.Connection) -> Finding:
+    found = health.locking_sessions(connection, _LOCK_SECONDS)
+    if not found:
+        return fine("row-locks", "no session holds the ledger's rows for long")
+    sessions = "; ".join(
+        f"pid {one.pid}, role {one.role}, {one.application or 'without a name'}"
+        + ("" if one.seconds is None else f", for {one.seconds:.0f} s")
+        for one in found
+    )
+    remedy = "End that transaction, or: SELECT pg_terminate_backend(pid). Commands of its users wait."
+    return warning("row-locks", sessions, remedy)
 
 
 def _counted(check: str, count: int, what: str, remedy: str) -> Finding:

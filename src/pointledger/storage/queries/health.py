@@ -111,14 +111,6 @@ def waiting_by_tenant(connection: sa.Connection, most: int) -> dict[str, Waiting
     return {row.tenant_id: Waiting(row.commands, row.seconds) for row in found}
 
 
-def waiting_count(connection: sa.Connection, most: int) -> int:
-    """Count the pending commands, also paused and failing ones, up to `most`."""
-    found = rows(
-        connection, "SELECT count(*) FROM (SELECT FROM pending LIMIT %(most)s) AS counted", most=most
-    )
-    return int(found[0][0])
-
-
 def accepted_count(connection: sa.Connection) -> int:
     """Return how many commands were accepted since Postgres began its statistics.
 
@@ -126,6 +118,33 @@ def accepted_count(connection: sa.Connection) -> int:
     """
     found = rows(connection, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = 'journal'::regclass")
     return int(found[0][0])
+
+
+class LockingSession(NamedTuple):
+    """A session that holds locks on the ledger's tables. `seconds` of its transaction; None if Postgres hides
+    them, as it does of other roles from a role without `pg_read_all_stats`."""
+
+    pid: int
+    role: str
+    application: str
+    seconds: float | None
+
+
+_LOCKING = """
+SELECT DISTINCT s.pid, s.usename, s.application_name,
+       extract(epoch FROM clock_timestamp() - s.xact_start)::float8 AS seconds
+FROM pg_stat_activity s JOIN pg_locks l ON l.pid = s.pid AND l.granted AND l.locktype = 'relation'
+WHERE s.datname = current_database() AND s.pid <> pg_backend_pid()
+  AND coalesce(s.xact_start < clock_timestamp() - %(seconds)s * interval '1 second', true)
+  AND l.relation IN ('accounts'::regclass, 'lots'::regclass, 'lanes'::regclass, 'journal'::regclass,
+                     'pending'::regclass, 'outcomes'::regclass)
+  AND l.mode <> 'AccessShareLock'
+ORDER BY seconds DESC LIMIT 5"""
+
+
+def locking_sessions(connection: sa.Connection, seconds: float) -> list[LockingSession]:
+    """Return sessions that may delay commands: their transactions have held locks for so long."""
+    return [LockingSession(*row) for row in rows(connection, _LOCKING, seconds=seconds)]
 
 
 class Troubles(NamedTuple):

@@ -29,7 +29,7 @@ RUNNABLE = f"""
 j.tenant_id <> ALL ({PAUSED}) AND NOT EXISTS (SELECT FROM failures f WHERE {_BLOCKED} OFFSET 0)"""
 
 # A user's hash is unambiguous because a tenant's id has no blank. `cost` is the work in units of an ordinary
-# command: ten lots of an import cost about as much (measured).
+# command. A lot of an import costs about as much (measured).
 COLUMNS = "lane, seq, id, user_hash, recipient_hash, tenant_hash, cost"
 _COLUMNS_OF = """
 hashtext({line}.tenant_id || ' ' || {line}.user_id),
@@ -37,7 +37,7 @@ CASE {line}.kind
     WHEN 'transfer' THEN hashtext({line}.tenant_id || ' ' || ({line}.payload ->> 'to_user_id')) END,
 hashtextextended({line}.tenant_id, 0),
 CASE {line}.kind WHEN 'import-opening-balance'
-    THEN 1 + json_array_length({line}.payload::json -> 'lots') / 10 ELSE 1 END"""
+    THEN greatest(json_array_length({line}.payload::json -> 'lots'), 1) ELSE 1 END"""
 
 
 def columns_of(line: str) -> str:
