@@ -170,7 +170,7 @@ def test_every_command_of_the_command_line_has_help_for_all_that_it_takes() -> N
 
 def test_every_error_of_the_package_is_on_the_page() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "src" / "pointledger").rglob("*.py"))
-    named = re.findall(r"^class (\w+)\(LedgerError\b", source, re.MULTILINE)
+    named = re.findall(r"^class (\w+)\((?:LedgerError|BacklogFull)\b", source, re.MULTILINE)
     assert {error.__name__ for error in errors()} == {*named, LedgerError.__name__}
 
 

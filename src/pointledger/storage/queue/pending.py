@@ -106,7 +106,7 @@ class QueuedCommand(NamedTuple):
 
 
 # Queues take turns: `turn` is what the commands of a queue cost so far, so a batch has the same share of each
-# queue. The first command is in the batch whatever it costs. The statement also notes that a batch begins, as
+# queue. The first command is always in the batch. The statement also notes that a batch begins, as
 # `lanes.note_attempt` does, which saves a transaction.
 _PEEK = f"""
 WITH RECURSIVE {_QUEUES_OF_LANE},
