@@ -8,6 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn, Spend
+from pointledger.engine import batch
+from pointledger.engine.batch_sizes import BatchSizes
 from pointledger.engine.timeouts import Timeouts
 from pointledger.settings import Settings
 from tests.ledger import Ledger
@@ -117,12 +119,30 @@ def test_a_row_lock_of_another_session_holds_back_only_that_user(quick: Ledger) 
     assert failures_of(quick) == []
 
 
-def test_a_batch_that_takes_too_long_saves_what_is_decided(quick: Ledger) -> None:
-    quick.engine._batches._decide_seconds = 0.0
+def test_a_batch_that_takes_too_long_saves_what_is_decided(
+    quick: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_DECIDE_SECONDS", 0.0)
     task_ids = quick.client.enqueue_many(
         [Earn(tenant_id="shop", user_id=user, amount=n) for n in range(1, 6) for user in ("anna", "ben")]
     )
     quick.drain()
     assert {outcome.state for outcome in quick.client.outcomes(task_ids)} == {"applied"}
     assert [int(batches) for (batches,) in quick.rows("SELECT count(DISTINCT batch) FROM outcomes")] == [10]
-    assert quick.rows("SELECT count(*) FROM failures")[0][0] == 0
+    assert failures_of(quick) == []
+
+
+def test_after_a_batch_that_took_too_long_the_lanes_batches_grow_again() -> None:
+    sizes = BatchSizes(most=1000)
+    sizes.note_decided(0, given=1000, decided=300)
+    assert (sizes.next(0), sizes.next(1)) == (300, 1000)
+    sizes.note_decided(0, given=300, decided=300)
+    assert sizes.next(0) == 600
+    sizes.note_decided(0, given=600, decided=600)
+    assert sizes.next(0) == 1000
+
+
+def test_batches_are_smaller_while_another_tenant_waits() -> None:
+    sizes = BatchSizes(most=1000)
+    sizes.note_waiting()
+    assert sizes.next(0) == 250

@@ -53,8 +53,6 @@ from pointledger.storage.queue import pending
 
 _TIME_SLICE_SECONDS = 0.25  # the longest that doorbells of other lanes wait behind a busy lane
 _EXPRESS_BATCH = 100  # commands: some milliseconds
-_SHARED_BATCH = 4  # so many times smaller are batches while others wait; this costs a long backlog a fifth
-_SHARED_SECONDS = 2.0  # after the last command that waited behind a backlog
 _USER_LOCKS_SECONDS = 0.05  # to wait for busy users; then the row locks decide, which queue fairly
 _ATTEMPTS = 3  # after a deadlock or a lost connection; then beat rings the lane again
 
@@ -81,7 +79,6 @@ class Engine:
         self._settings = settings
         self._batches = Batches(database, settings, callbacks_due, doorbells.ring)
         self._after: dict[int, int | None] = {}  # by lane: the tenants' queue after which a batch begins
-        self._shared_until = 0.0  # until then batches are small, because other tenants wait for their end
 
     def drain(self, lane: int) -> int:
         """Apply pending commands of the lane for one time slice, and return how many got their outcome.
@@ -95,7 +92,7 @@ class Engine:
         began, done, is_released = time.monotonic(), 0, False
         try:
             while time.monotonic() - began < _TIME_SLICE_SECONDS:
-                applied, is_all = self._next_batch(lane, token, self._batch_size())
+                applied, is_all = self._next_batch(lane, token, self._batches.sizes.next(lane))
                 done += applied
                 # A command accepted after the peek has rung the lane, so the release fails and we go on.
                 if is_all and self._locks.release_lane_if_idle(lane, token):
@@ -123,11 +120,6 @@ class Engine:
         applied = self._apply_locked(lane, peeked, token) if peeked.batch else 0
         return applied, peeked.is_all and applied == len(peeked.batch)
 
-    def _batch_size(self) -> int:
-        """Return the size of the next batch: smaller while commands of other tenants wait for its end."""
-        is_shared = time.monotonic() < self._shared_until
-        return max(self._settings.batch_size // _SHARED_BATCH, 1) if is_shared else self._settings.batch_size
-
     def _serve_express(self, own_lane: int, token: str) -> int:
         """Apply a small batch of each lane in which a command waits behind a long backlog.
 
@@ -135,7 +127,7 @@ class Engine:
         """
         lanes = self._locks.take_express()
         if lanes:
-            self._shared_until = time.monotonic() + _SHARED_SECONDS
+            self._batches.sizes.note_waiting()
         return sum(self._serve_lane(lane, own_lane, token) for lane in lanes)
 
     def _serve_lane(self, lane: int, own_lane: int, token: str) -> int:
