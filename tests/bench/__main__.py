@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import backlog, expiry, growth, http, latency, restart, throughput, transfer
+from tests.bench import backlog, expiry, growth, http, latency, neighbours, restart, throughput, transfer
 from tests.bench.harness import Benchmark, Choice, DifferentWork, Report
 from tests.bench.plots import draw
 from tests.bench.stage import BenchmarkStuck, Stage, open_stage
@@ -39,6 +39,7 @@ BENCHMARKS: dict[str, Known] = {
     backlog.NAME: Known(backlog.run, 45, "what was accepted without workers, applied by 1, 2 and 4"),
     restart.NAME: Known(restart.run, 15, "a rolling restart of the workers, while commands arrive"),
     http.NAME: Known(http.run, 45, "apply-rule through the gateway, from request to outcome"),
+    neighbours.NAME: Known(neighbours.run, 30, "a tenant's single commands beside another tenant's load"),
 }
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -65,8 +65,9 @@ def _measured(stage: Stage, size: Size, lanes: int) -> dict[str, float]:
     events = workload.events("http", size.warm_up + size.requests + steady, user_ids)
     with new_ledger(stage, lanes=lanes) as ledger:
         opening = open_accounts(ledger, size.users)
-        with at_work(stage, ledger), _api(ledger) as (port, token):
-            requests = [_request(event, token) for event in events]
+        rates = {"POINTLEDGER_HTTP_SERVICE_RATE": str(_RATE_LIMIT)}
+        with at_work(stage, ledger), api_for(ledger, [TENANT], rates) as (port, tokens):
+            requests = [_request(event, tokens[TENANT]) for event in events]
             found = [
                 at_once(port, requests[: size.warm_up], _CONNECTIONS),
                 at_once(port, requests[size.warm_up : -steady], _CONNECTIONS),
@@ -106,14 +107,19 @@ def _request(event: Event, token: str) -> Request:
 
 
 @contextmanager
-def _api(ledger: Ledger) -> Iterator[tuple[int, str]]:
-    """A gateway of the ledger: its port, and a token that it believes."""
+def api_for(
+    ledger: Ledger, tenants: Sequence[str], settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """An API of the ledger: its port, and an administrator's token for each tenant."""
     with tempfile.TemporaryDirectory(prefix="pointledger-bench-") as folder:
-        key = development_key(Path(folder), TENANT)
+        tokens = {}
+        for tenant_id in tenants:
+            key = development_key(Path(folder), tenant_id)  # the same one, with another token
+            tokens[tenant_id] = key.token.read_text()
         environment = ledger.environment | {
             "POINTLEDGER_HTTP_ISSUER": ISSUER,
             "POINTLEDGER_HTTP_KEYS": str(key.keys),
-            "POINTLEDGER_HTTP_SERVICE_RATE": str(_RATE_LIMIT),
+            **(settings or {}),
         }
         log = Path(folder, "gateway.log")
         with log.open("wb") as sink:
@@ -127,7 +133,7 @@ def _api(ledger: Ledger) -> Iterator[tuple[int, str]]:
                 start_new_session=True,  # Ctrl-C is for us
             )
         try:
-            yield _port(process, log), key.token.read_text()
+            yield _port(process, log), tokens
         finally:
             process.terminate()
             try:
