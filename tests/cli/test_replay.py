@@ -267,9 +267,9 @@ def test_a_stuck_lane_is_skipped_after_the_first_wait(
     queried: list[frozenset[int]] = []
     has_room = ledger.client.has_room
 
-    def recording(lanes: Any) -> bool:
+    def recording(lanes: Any, tenant_id: str) -> bool:
         queried.append(frozenset(lanes))
-        return has_room(lanes)
+        return has_room(lanes, tenant_id)
 
     monkeypatch.setattr(ledger.client, "has_room", recording)
     lines = [json.dumps(earn(idempotency_key=f"k{number}")) for number in range(5000)]

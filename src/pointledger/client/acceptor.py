@@ -158,13 +158,13 @@ class Acceptance:
         """Ring these lanes; best effort."""
         self._doorbells.ring(lanes)
 
-    def has_room(self, lanes: Collection[int]) -> bool:
-        """Return whether each lane has less than a batch pending.
+    def has_room(self, lanes: Collection[int], tenant_id: str | None = None) -> bool:
+        """Return whether each lane has less than a batch pending, of all tenants or of one.
 
         A bulk caller checks it between calls, so a live command waits behind one batch at most.
         """
         with translate_errors(), self._database.connect() as connection:
-            return not pending.full_lanes(connection, sorted(lanes), self._batch_size)
+            return not pending.full_lanes(connection, sorted(lanes), self._batch_size, tenant_id)
 
     def _commit_each(
         self, records: Sequence[JournalRecord], attempt: Attempt

@@ -222,7 +222,7 @@ class _Replay:
         lanes = self._accept(chunk) if chunk else frozenset()
         self._poll()
         self._report_progress()
-        self._wait_for_room(lanes)
+        self._wait_for_room(lanes, {command.tenant_id for _, command in chunk})
 
     def _accept(self, chunk: list[tuple[int, AnyCommand]]) -> frozenset[int]:
         """Accept the commands, and return their lanes.
@@ -256,13 +256,17 @@ class _Replay:
                 time.sleep(_BUSY_SECONDS)
         raise AssertionError("the last try returns or raises")
 
-    def _wait_for_room(self, lanes: frozenset[int]) -> None:
-        """Wait for the workers, so that a live command is behind one batch at most."""
+    def _wait_for_room(self, lanes: frozenset[int], tenant_ids: set[str]) -> None:
+        """Wait for the workers, so that a live command of these tenants is behind one batch at most."""
+
+        def has_room(lanes: Iterable[int]) -> bool:
+            return all(self._client.has_room({*lanes}, tenant_id) for tenant_id in tenant_ids)
+
         began = time.monotonic()
         wanted = {lane for lane in lanes if self._skipped.get(lane, 0.0) < began}
-        while wanted and not self._client.has_room(wanted):
+        while wanted and not has_room(wanted):
             if time.monotonic() - began > _STANDSTILL_SECONDS:
-                full = (lane for lane in wanted if not self._client.has_room([lane]))
+                full = (lane for lane in wanted if not has_room([lane]))
                 self._skipped |= dict.fromkeys(full, time.monotonic() + _SKIP_SECONDS)
                 return
             time.sleep(_PAUSE_SECONDS)

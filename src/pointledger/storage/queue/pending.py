@@ -28,7 +28,7 @@ AND (f.next_attempt_at > statement_timestamp()
 RUNNABLE = f"""
 j.tenant_id <> ALL ({PAUSED}) AND NOT EXISTS (SELECT FROM failures f WHERE {_BLOCKED} OFFSET 0)"""
 
-# A user's hash is unambiguous because a tenant's id has no blank. `cost` is the work in units of an ordinary
+# Hashes only find candidates; the journal's row decides. `cost` is the work in units of an ordinary
 # command. A lot of an import costs about as much (measured).
 COLUMNS = "lane, seq, id, user_hash, recipient_hash, tenant_hash, cost"
 _COLUMNS_OF = """
@@ -242,27 +242,32 @@ def waiting_lanes(connection: sa.Connection, older_than_seconds: float) -> list[
     return [row[0] for row in rows(connection, _WAITING_LANES, age=older_than_seconds)]
 
 
-_FULL_LANES = f"""
+_FULL_LANES = """
 SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM pending p
-              WHERE p.lane = wanted.lane
-                AND NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id
-                                WHERE {_BLOCKED} OFFSET 0)
-              OFFSET %(most)s)"""  # noqa: S608
+WHERE EXISTS (SELECT FROM {rows}
+              WHERE p.lane = wanted.lane AND {queue} AND {runnable}
+              OFFSET %(most)s)"""
 
-_STILL_FULL_LANES = f"""
-SELECT lane FROM unnest(%(lanes)s::int2[]) AS wanted (lane)
-WHERE EXISTS (SELECT FROM {PENDING_COMMANDS}
-              WHERE p.lane = wanted.lane AND {RUNNABLE}
-              OFFSET %(most)s)"""  # noqa: S608
+_NOT_BLOCKED = f"""
+NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id WHERE {_BLOCKED} OFFSET 0)"""  # noqa: S608
+
+_ALL_QUEUES = "true"
+_ONE_QUEUE = """
+p.tenant_hash >= hashtextextended(%(tenant)s, 0) AND p.tenant_hash <= hashtextextended(%(tenant)s, 0)"""
 
 
-def full_lanes(connection: sa.Connection, lanes: list[int], most: int) -> list[int]:
-    """Return those of the lanes that have more than `most` runnable commands."""
-    full = [row[0] for row in rows(connection, _FULL_LANES, lanes=lanes, most=most)]
+def full_lanes(
+    connection: sa.Connection, lanes: list[int], most: int, tenant_id: str | None = None
+) -> list[int]:
+    """Return those of the lanes that have more than `most` runnable commands, of all tenants or of one."""
+    queue = _ALL_QUEUES if tenant_id is None else _ONE_QUEUE
+    values = {"most": most} | ({} if tenant_id is None else {"tenant": tenant_id})
+    cheap = _FULL_LANES.format(rows="pending p", queue=queue, runnable=_NOT_BLOCKED)
+    full = [row[0] for row in rows(connection, cheap, lanes=lanes, **values)]
     if not full:
         return full
-    return [row[0] for row in rows(connection, _STILL_FULL_LANES, lanes=full, most=most)]
+    exact = _FULL_LANES.format(rows=PENDING_COMMANDS, queue=queue, runnable=RUNNABLE)
+    return [row[0] for row in rows(connection, exact, lanes=full, **values)]
 
 
 _LANES_OF_WAITING = f"""
