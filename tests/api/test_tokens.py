@@ -180,7 +180,18 @@ def test_a_valid_token_is_accepted(api: ApiEnvironment, protected_path: str, giv
     assert api.get(protected_path, token).status_code == 200
 
 
-STRICTER_CHECKS = ("iat 1970", "thousand years", "sub not", "sub with", "sub too", "tenant", "scopes", "typ of", "aud with", "long")
+STRICTER_CHECKS = (
+    "iat 1970",
+    "thousand years",
+    "sub not",
+    "sub with",
+    "sub too",
+    "tenant",
+    "scopes",
+    "typ of",
+    "aud with",
+    "long",
+)
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
