@@ -1,4 +1,4 @@
-"""Makes files and folders that other users of the machine cannot read, whatever the umask."""
+"""Makes files and folders that other users of the host cannot read, even under a lax umask."""
 
 import os
 from pathlib import Path

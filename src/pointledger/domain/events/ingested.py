@@ -231,7 +231,7 @@ def _command(fields: dict[str, Any], producer: Producer, now: datetime | None, w
         "extensions": extensions or None,
     }
     if "sender" in KINDS[event.kind].model_fields:
-        attributes["sender"] = "service"  # a producer is a machine, whatever it is called
+        attributes["sender"] = "service"  # as every producer is, by any name
     payload = {"event_type": event.type, "metadata": data} if event.kind == "apply-rule" else data
     if duplicates := sorted(set(attributes) & set(payload)):
         raise InvalidEvent(
