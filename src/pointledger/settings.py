@@ -199,7 +199,8 @@ class HttpApi(BaseModel):
         default=None, description="The issuer whose tokens are accepted: their `iss`, character by character."
     )
     http_audience: str = Field(
-        default="pointledger", description="The `aud` of its tokens, character by character."
+        default="pointledger",
+        description="The `aud` of its tokens, or one of a list, character by character.",
     )
     http_keys: str | None = Field(
         default=None,
