@@ -81,8 +81,11 @@ class TaskMessage:
             raise Rejected(TaskReject.INVALID_COMMAND, "id: the message's task id is the command's id")
         try:
             check_actor(self.kwargs.get("actor"))
+        except ValueError as error:
+            raise Rejected(TaskReject.INVALID_COMMAND, str(error)) from None
+        try:
             return command_from(self.kind, {**self.kwargs, "id": self.task_id})
-        except (InvalidCommand, ValueError) as error:
+        except InvalidCommand as error:
             raise Rejected(TaskReject.INVALID_COMMAND, str(error.args[0])) from None
 
     def as_json(self) -> bytes:
