@@ -24,7 +24,8 @@ error, and so is a value out of bounds: such a command is never accepted."""
 
 _TYPES = (
     "**id**: a ULID or a UUID, as text.",
-    "**name**: 1 to 64 of the characters `A-Z a-z 0-9 _ . : @ -`. The first is a letter or a digit.",
+    "**name**: 1 to 255 characters. Control characters are refused, and so are Unicode's that break a line, "
+    "turn the direction of text or have no width.",
     "**key**: 1 to 255 printable ASCII characters.",
     "**moment**: ISO 8601 with an offset, like `2026-03-01T10:00:00Z`, from the year 1900 to 9000. In Python "
     "an aware `datetime`.",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pointledger.domain.values.actor import is_own_name
 from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.domain.values.validation import describe
 from pointledger.errors import NotConfigured, SettingsInvalid
@@ -198,7 +199,8 @@ class HttpApi(BaseModel):
         default=None, description="The issuer whose tokens are accepted: their `iss`, character by character."
     )
     http_audience: str = Field(
-        default="pointledger", description="The `aud` of its tokens, character by character."
+        default="pointledger",
+        description="The `aud` of its tokens, or one of a list, character by character.",
     )
     http_keys: str | None = Field(
         default=None,
@@ -213,7 +215,8 @@ class HttpApi(BaseModel):
     http_services: dict[str, ServiceRights] = Field(
         default={},
         description="What services may do, by the `sub` of their tokens: kinds of command, and `read`, for "
-        'tenants. Like `{"svc:till": {"tenants": ["shop"], "kinds": ["apply-rule", "read"]}}`.',
+        'tenants. Like `{"svc:till": {"tenants": ["shop"], "kinds": ["apply-rule", "read"]}}`.'
+        " The ledger's own names, like `job` and `cli:...`, are refused.",
     )
     http_wait_seconds: float = Field(
         default=5.0,
@@ -269,6 +272,13 @@ class Settings(
     def _is_a_redis(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(_RESULT_SCHEMES):
             raise ValueError(f"a URL that begins with {', '.join(_RESULT_SCHEMES)}")
+        return value
+
+    @field_validator("http_services")
+    @classmethod
+    def _are_not_the_ledgers(cls, value: dict[str, ServiceRights]) -> dict[str, ServiceRights]:
+        if taken := sorted(filter(is_own_name, value)):
+            raise ValueError(f"the ledger itself uses the name {taken[0]}; name services like svc:till")
         return value
 
     @field_validator("erasure_key", "result_url", mode="before")

@@ -1,6 +1,5 @@
 """Makes a signing key for `./dev run`. Any process that can read its folder can sign tokens for the API."""
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from jwt.algorithms import OKPAlgorithm
+
+from pointledger.embedded.private_files import make_private_folder, write_private
 
 ISSUER = "pointledger-development"
 _KID = "development"
@@ -31,12 +32,12 @@ class DevelopmentKey:
 
 def development_key(folder: Path, tenant_id: str) -> DevelopmentKey:
     """Load or create the folder's key; write a new administrator's token for the tenant."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(folder)
     files = DevelopmentKey(folder / "jwks.json", folder / "token")
     private = _private_key(folder / "private.pem")
     public = OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)
     jwk = public | {"kid": _KID, "use": "sig", "alg": "EdDSA"}
-    _write(files.keys, orjson.dumps({"keys": [jwk]}))
+    write_private(files.keys, orjson.dumps({"keys": [jwk]}))
     now = int(time.time())
     claims = {
         "iss": ISSUER,
@@ -47,7 +48,7 @@ def development_key(folder: Path, tenant_id: str) -> DevelopmentKey:
         "iat": now,
         "exp": now + _TOKEN_SECONDS,
     }
-    _write(files.token, jwt.encode(claims, private, "EdDSA", {"kid": _KID}).encode())
+    write_private(files.token, jwt.encode(claims, private, "EdDSA", {"kid": _KID}).encode())
     return files
 
 
@@ -57,11 +58,5 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
         assert isinstance(found, Ed25519PrivateKey), "only this module writes the key"
         return found
     created = Ed25519PrivateKey.generate()
-    _write(path, created.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_private(path, created.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return created
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)

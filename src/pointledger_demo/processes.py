@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import IO
 
 from pointledger.embedded import EmbeddedServers
+from pointledger.embedded.private_files import PRIVATE_UMASK, make_private_folder, open_private
 from pointledger.settings import Settings
 from pointledger.storage.migrate import migrate
 
@@ -144,9 +145,8 @@ class ProcessGroup:
         return self._child(name, "celery", *arguments)
 
     def _child(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        logs = self._data / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        log = (logs / f"{name}.log").open("ab")
+        logs = make_private_folder(self._data / "logs")
+        log = open_private(logs / f"{name}.log", os.O_APPEND)
         self._logs.append(log)
         return subprocess.Popen(  # noqa: S603  (this interpreter and this project's apps)
             [sys.executable, "-m", "pointledger_demo.supervised", *arguments],
@@ -155,6 +155,7 @@ class ProcessGroup:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            umask=PRIVATE_UMASK,
             start_new_session=True,  # Ctrl-C reaches only this process, which stops them in order
         )
 

@@ -174,35 +174,25 @@ def test_80_a_reason_has_at_most_two_hundred_characters(
 
 
 PATHS = [
-    "%2e%2e",
     ".",
     "%00",
     "%0d%0a",
     "%u0041",
     "%c0%af",
-    "a" * 300,
-    "usr_1%2f..",
-    "usr_1%20",
-    "%20usr_1",
+    "%",
+    "%ff",
+    "a" * 256,
+    "%D0%B0" * 256,
     "a%E2%80%8Bb",
     "a%EF%BB%BF",
     "%E2%80%AEa",
-    "%D0%B0nna",
-    "%EF%BC%A1",
-    "anna%27%20OR%201=1--",
-    "anna;select%20pg_sleep(5)",
-    "%24%24",
-    "%25",
-    "_anna",
-    "{{7*7}}",
-    "$%7Bjndi:ldap:%2F%2Fx%7D",
 ]
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_95_96_97_an_invalid_user_id_is_400_or_404(api: ApiEnvironment, path: str) -> None:
     for address in (f"/points/{path}", f"/points/{path}/transactions"):
-        assert api.get(address, api.admin).status_code in (400, 404)
+        assert api.get(address, api.admin).status_code in (400, 404)  # httpx sends a lone % as %25
     answer = send(api, b'{"amount": 5}', f"/points/{path}/earn")
     assert answer.status_code in (400, 404, 405)  # some clients remove the dot, which makes another path
     assert api.get("/points/", api.admin).status_code == 404

@@ -46,9 +46,9 @@ REQUESTS: list[Callable[[str], tuple[str, str, dict[str, Any]]]] = [
     lambda text: (
         "POST",
         "/admin/points/apply-rule",
-        EVENT | {"user_id": f"{text}!", "metadata": {text: text}},
+        EVENT | {"user_id": f"{text}\n", "metadata": {text: text}},
     ),
-    lambda text: ("POST", "/points/canary/transfer", {"to_user_id": f" {text}", "amount": 1}),
+    lambda text: ("POST", "/points/canary/transfer", {"to_user_id": f"\t{text}", "amount": 1}),
     lambda text: ("POST", "/points/canary/refund", {"related_id": text, "amount": 1}),
     lambda text: ("POST", "/points/canary/earn", {"amount": text, "expires_at": text}),
     lambda text: (

@@ -9,6 +9,7 @@ import pytest
 from pointledger.api.auth.permissions import ADMIN, TABLE, WRITE, Permission, Principal, check
 from pointledger.api.routes import ROUTERS, openapi
 from pointledger.api.schemas.envelope import Problem
+from pointledger.client.batches import BatchAcceptor
 from pointledger.ids import new_id, show_id
 from tests.api.environment import ApiEnvironment
 from tests.api.issuer import Issuer
@@ -134,11 +135,12 @@ def test_26_the_tenant_comes_only_from_the_token(api: ApiEnvironment) -> None:
     assert api.post("/points/solo/earn", api.till, body).status_code == 400
 
 
-def test_22_an_unlisted_service_and_a_service_of_another_tenant_are_forbidden(api: ApiEnvironment) -> None:
-    for token in (api.issuer.token("svc:unlisted"), api.issuer.token("svc:till", "other")):
-        assert api.get("/points/anna", token).status_code == 403
-    scoped = api.issuer.token("svc:unlisted", scope="points:admin points:read")
+def test_22_an_unlisted_service_is_unauthenticated_and_one_of_another_tenant_forbidden(
+    api: ApiEnvironment,
+) -> None:
+    assert api.get("/points/anna", api.issuer.token("svc:unlisted")).status_code == 401
     # The settings decide a service's rights, not its scopes.
+    scoped = api.issuer.token("svc:till", "other", scope="points:admin points:read")
     assert api.get("/points/anna", scoped).status_code == 403
 
 
@@ -190,3 +192,20 @@ def test_a_task_is_visible_to_its_users_and_administrators_only(api: ApiEnvironm
     for token in (api.issuer.user("taker"), api.issuer.user("giver", "other")):
         assert api.get(address, token).status_code == 404
     assert api.get(address, api.issuer.admin("other")).status_code == 404
+
+
+def test_another_tenants_batch_is_not_even_counted(
+    api: ApiEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"items": [{"user_id": "counted", "amount": 1}] * 3}
+    sent = api.post("/admin/points/batch-earn", api.admin, body, key="counted")
+    batch_id = sent.json()["data"]["batch_id"]
+    assert api.get(f"/tasks/{batch_id}", api.admin).json()["data"]["size"] == 3
+
+    def counts(*_: object) -> None:
+        raise AssertionError("a stranger could measure the time of counting")
+
+    monkeypatch.setattr(BatchAcceptor, "pages", counts)
+    others = [api.get(f"/tasks/{each}", api.issuer.admin("other")) for each in (batch_id, show_id(new_id()))]
+    one, none = (answer.json() | {"timestamp": None} for answer in others)
+    assert (others[0].status_code, one) == (404, none)

@@ -90,7 +90,8 @@ BAD: dict[str, Callable[[Issuer], str]] = {
     "12 wrong aud": _claims(aud="somebody"),
     "13 iss with more behind": _claims(iss=ISSUER + "/evil"),
     "13 iss with less": _claims(iss=ISSUER[:-1]),
-    "14 aud with another": _claims(aud=[AUDIENCE, "somebody"]),
+    "14 aud of others": _claims(aud=["somebody", AUDIENCE + "/"]),
+    "14 aud with a number": _claims(aud=[AUDIENCE, 7]),
     "15 iat 1970": _claims(iat=0),
     "15 iat 1e309": lambda issuer: _signed_raw(
         issuer, orjson.dumps(issuer.claims("anna")).replace(b'"iat":', b'"iat":1e309,"old":')
@@ -98,9 +99,17 @@ BAD: dict[str, Callable[[Issuer], str]] = {
     "15 iat text": _claims(iat="x"),
     "exp true": _claims(exp=True),
     "exp in a thousand years": _claims(exp=NOW + 31_557_600_000),
-    "sub not an id": _claims(sub="an/na"),
+    "sub not an id": _claims(sub="an\nna"),
+    "sub with a lone surrogate": lambda issuer: _signed_raw(
+        issuer, orjson.dumps(issuer.claims("anna")).replace(b'"anna"', b'"\\ud800"')
+    ),
+    "sub too long": _claims(sub="x" * 256),
+    **{
+        f"sub not a person's: {name}": _claims(sub=name, scope="points:admin")
+        for name in ("service", "job", "policy", "sweep", "operator", "svc:unlisted", "cli:root", "erased:00")
+    },
     "sub a number": _claims(sub=7),
-    "tenant not an id": _claims(tenant_id="shop' --"),
+    "tenant not an id": _claims(tenant_id="shop\x00"),
     "scopes not a list": _claims(scopes={"points:admin": True}),
     "typ of another token": _header(typ="id+jwt"),
     "16 a long one": _claims(more="x" * 8192),
@@ -171,7 +180,18 @@ def test_a_valid_token_is_accepted(api: ApiEnvironment, protected_path: str, giv
     assert api.get(protected_path, token).status_code == 200
 
 
-STRICTER_CHECKS = ("iat 1970", "thousand years", "sub not", "tenant", "scopes", "typ of", "aud with", "long")
+STRICTER_CHECKS = (
+    "iat 1970",
+    "thousand years",
+    "sub not",
+    "sub with",
+    "sub too",
+    "tenant",
+    "scopes",
+    "typ of",
+    "aud with",
+    "long",
+)
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")

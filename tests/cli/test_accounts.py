@@ -32,7 +32,7 @@ def test_an_unknown_user_or_tenant_is_reported_with_status_1(run: Run, points: N
         assert "no such tenant" in run(command, "nowhere", "anna").stderr
 
 
-@pytest.mark.parametrize("user_id", ["", "..", "a b", "a\n", "аnna", "\udcff", "a" * 65, "' OR 1=1--"])
+@pytest.mark.parametrize("user_id", ["", "a\n", "a\x85", "\u202eanna", "a\u200b", "\udcff", "a" * 256])
 def test_an_invalid_user_id_is_bad_input(run: Run, ledger: Ledger, user_id: str) -> None:
     for command in (("account", "shop", user_id), ("entries", "shop", user_id), ("accounts", user_id)):
         failed = run(*command, "--json")

@@ -22,4 +22,4 @@ def test_a_user_is_erased_and_redacted_in_the_journal(run: Run, ledger: Ledger, 
 def test_the_confirmation_can_be_typed(run: Run, ledger: Ledger) -> None:
     assert run("erase", "shop", "anna", stdin="y\n").status == 0
     assert ledger.counts("journal") == [1]
-    assert run("erase", "shop", "an na", "--yes").status == 2
+    assert run("erase", "shop", "an\nna", "--yes").status == 2

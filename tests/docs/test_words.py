@@ -20,7 +20,8 @@ FORBIDDEN = {
     r"\bintakes?\b": "ingest",
     r"\bmisfits?\b|\bunfit\b": "invalid event, reject reason",
     r"(?<!dead[ _-])\bletters\b(?! (and|or|of|to) )|\ba letter\b(?! or)": "dead letter",
-    r"\bsweeps?\b|\bsweeping\b|\bswept\b": "job",
+    # in quotes it is the actor of jobs in old journals, which stays a reserved name
+    r"(?<![`\"])\bsweeps?\b|\bsweeping\b|\bswept\b": "job",
     r"\blook-ups?\b|\blookups\b": "query",
     r"\bgateways?\b": "API",
     r"\bannounce(ments?|s|d)?\b": "notification",

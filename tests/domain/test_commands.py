@@ -70,7 +70,7 @@ def test_a_directly_constructed_command_is_equally_strict() -> None:
     with pytest.raises(ValidationError, match="amount"):
         Earn(tenant_id="shop", user_id="anna", amount=0)
     with pytest.raises(ValidationError, match="user_id"):
-        Spend(tenant_id="shop", user_id="anna ", amount=1)
+        Spend(tenant_id="shop", user_id="anna\n", amount=1)
 
 
 @pytest.mark.parametrize("kind", ["", "EARN", "barter", "earn ", None, 5, ["earn"], {"kind": "earn"}, True])
@@ -95,9 +95,7 @@ def test_an_amount_is_stored_exactly(amount: int) -> None:
     assert Earn(tenant_id="shop", user_id="anna", amount=amount).amount == amount
 
 
-@pytest.mark.parametrize(
-    "user_id", ["a", "A", "0", "a" * 64, "usr_1", "a.b:c@d-e", "anna@example.com", "0x10"]
-)
+@pytest.mark.parametrize("user_id", ["a", "A", "0", "a" * 255, "usr_1", "0x10", *corpus.GOOD_IDS.values()])
 def test_a_user_id_is_stored_unchanged(user_id: str) -> None:
     assert Earn(tenant_id="shop", user_id=user_id, amount=1).user_id == user_id
 

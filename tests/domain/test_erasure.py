@@ -115,7 +115,7 @@ def test_a_pseudonym_depends_on_key_tenant_and_user_and_is_a_valid_user_id() -> 
 
 # Fields that a command keeps when its user is erased. `erased_payload` removes all other texts.
 HARMLESS = {"event_type", "strategy", "policy", "status", "expired", "hold_id", "related_id", "to_user_id"}
-HARMLESS |= {"type", "amount", "currency", "application_id", "exchange_type", "lots"}
+HARMLESS |= {"sender", "type", "amount", "currency", "application_id", "exchange_type", "lots"}
 HARMLESS |= {"expires_at", "expiring_before", "activates_at"}  # moments
 GO = {"event_id", "metadata", "source", "description", "reason"}
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
+from stat import S_ISSOCK
 from urllib.parse import urlsplit
 
 import psycopg
@@ -190,6 +191,23 @@ def test_files_with_a_password_are_private(server_home: Path):
 
         assert {path.name for path in secret} == {"state.json", "password"}
         assert all(path.stat().st_mode & 0o777 == 0o600 for path in secret)
+
+
+def test_other_users_can_read_no_file_of_the_servers_under_a_lax_umask(server_home: Path) -> None:
+    home = server_home / "a" / "b"
+    before = os.umask(0)
+    try:
+        with EmbeddedServers(home) as urls:
+            _write(urls)
+            made = EmbeddedServers(home).home
+            modes = {path: path.lstat().st_mode for path in [made, *made.rglob("*")]}
+    finally:
+        os.umask(before)
+    assert {"postgres.log", "valkey.log", "start.lock", "state.json"} <= {path.name for path in modes}
+    assert any(path.suffix == ".aof" for path in modes), "Valkey's data"
+    others = {str(path): oct(mode) for path, mode in modes.items() if mode & 0o007 and not S_ISSOCK(mode)}
+    assert others == {}
+    assert home.parent.stat().st_mode & 0o777 == 0o711
 
 
 def _write(urls: ServerUrls) -> None:

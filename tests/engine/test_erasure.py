@@ -10,6 +10,7 @@ from pointledger import Adjust, ApplyRule, Earn, EraseUser, Freeze, Spend, Trans
 from pointledger.errors import AccountMissing, IdempotencyKeyReused
 from pointledger.ids import new_id, parse_id
 from pointledger.observability.verify import verify
+from pointledger.storage.database import run
 from pointledger.storage.ledger import erasures
 from pointledger.storage.queue import dead_letters, failures
 from pointledger.storage.queue.dead_letters import DeadLetter
@@ -57,7 +58,7 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=["an object", "text", "base64", "a batch"])
-@pytest.mark.parametrize("slash", ["/", "\\/"], ids=["plain", "escaped"])
+@pytest.mark.parametrize("slash", ["/", "\\/", "\\u002F"], ids=["plain", "escaped", "escaped as a number"])
 def test_a_dead_letter_is_redacted_in_every_form_in_which_an_event_names_the_person(
     ledger: Ledger, event: Any, slash: str
 ) -> None:
@@ -65,6 +66,8 @@ def test_a_dead_letter_is_redacted_in_every_form_in_which_an_event_names_the_per
     others = json.dumps({"tenantid": "shop", "data_base64": b64encode(b'"anna.smith2"').decode()})
     broken = json.dumps({"tenantid": "shop", "data_base64": "e30"})
     raw = json.dumps({"tenantid": "shop", "event": event}).replace("/", slash)
+    if slash == "\\u002F":
+        raw = raw.replace("anna", "\\u0061n\\u006Ea").replace("shop", "\\u0073hop")
     with ledger.database.begin() as connection:
         for stored in (raw, others, broken, "\x00\\ \xff"):
             dead_letters.keep(
@@ -92,6 +95,30 @@ def test_a_dead_letter_in_binary_mode_has_no_tenant_and_is_redacted_by_user_id(
     erase(ledger)
     search(ledger)
     assert_redacted(ledger)
+
+
+def test_a_sent_callback_that_names_the_person_is_deleted_whatever_the_escaping(ledger: Ledger) -> None:
+    live(ledger)
+    command_id = ledger.rows("SELECT id FROM journal WHERE user_id = 'ben' LIMIT 1")[0][0]
+    messages = {
+        "theirs": json.dumps({"kwargs": {"user_id": PERSON}}).replace("anna", "\\u0061nna"),
+        "as text": json.dumps({"args": [json.dumps({"user": PERSON})]}),
+        "another's": json.dumps({"kwargs": {"user_id": f"{PERSON}2", "note": "\x00"}}),
+    }
+    with ledger.database.begin() as connection:
+        for place, message in enumerate(messages.values()):
+            run(
+                connection,
+                """INSERT INTO callbacks (task_id, command_id, kind, place, message, sent_at)
+                   VALUES (%(task)s, %(command)s, 'link', %(place)s, %(message)s, clock_timestamp())""",
+                task=new_id(),
+                command=command_id,
+                place=place,
+                message=message,
+            )
+    erase(ledger)
+    search(ledger)
+    assert ledger.rows("SELECT place FROM callbacks") == [(2,)]
 
 
 def dead_letters_in(ledger: Ledger) -> list[DeadLetter]:

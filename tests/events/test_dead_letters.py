@@ -55,8 +55,7 @@ INVALID: dict[str, tuple[object, str, str]] = {
     "Q16 exponent": (json.dumps(earn()).replace(": 5", ": 1e309").encode(), "INVALID_EVENT", "amount:"),
     **{
         f"Q17 user {user!r}": (earn(subject=user), "INVALID_EVENT", "subject:")
-        for user in ("", ".", "..", "%2e", "a/b", "a\u200bb", "а", "ａ", "a ",
-            "' OR 1=1--", "a" * 65, 7, None)
+        for user in ("", "a\n", "a\u200bb", "\u202ea", "a\u2028", "\x7f", "a" * 256, 7, None)
     },
     "Q20 unknown": (earn(newBalance=9), "INVALID_EVENT", "newBalance: an attribute's name has 1 to 64"),
     "Q20 in data": (event(kind="earn", data={"amount": 1, "vip": 1}), "INVALID_EVENT", "vip: Extra inputs"),

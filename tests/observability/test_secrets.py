@@ -122,6 +122,9 @@ def test_logs_of_running_processes_contain_no_secret(
         running.stop()
     lines = "".join(log.read_text() for log in (tmp_path / "logs").iterdir())
     assert "drained" in lines
+    assert {path.stat().st_mode & 0o077 for path in [tmp_path / "logs", *(tmp_path / "logs").iterdir()]} == {
+        0
+    }
     assert found(lines) + [secret for secret in secrets if secret in lines] == []
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from pointledger import Earn, Transfer
 from pointledger.engine.locks import Locks
-from pointledger.messaging.contract import LANES_QUEUE
+from pointledger.messaging.contract import LANES_QUEUE, joined
 from pointledger.settings import Settings
 from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import TENANT
@@ -23,7 +23,7 @@ def test_two_workers_lock_a_shared_user_one_after_the_other(ledger: Ledger, syst
     wait_until(
         lambda: all(outcome.is_final for outcome in ledger.client.outcomes(earned)), "all users have points"
     )
-    key = f"{ledger.settings.redis_prefix}:user:{TENANT}/hot"
+    key = f"{ledger.settings.redis_prefix}:user:{joined(TENANT, 'hot')}"
     holders: dict[str, int] = defaultdict(int)
     stop = threading.Event()
 

@@ -5,9 +5,11 @@ from fastapi import Request
 from pointledger.api.auth import permissions
 from pointledger.api.auth.permissions import Principal
 from pointledger.api.auth.tokens import Unauthenticated
+from pointledger.api.paths import segment_text
 from pointledger.api.schemas.envelope import Problem
 from pointledger.api.state import ApiState, state_of
 from pointledger.domain.values.actor import Actor
+from pointledger.messaging.contract import joined
 
 
 async def guard(request: Request) -> None:
@@ -19,10 +21,11 @@ async def guard(request: Request) -> None:
     principal = await _principal(api, request)
     is_trusted = principal.is_service or principal.is_admin
     limits = api.limits.services if is_trusted else api.limits.users
-    seconds = await limits.take(f"{principal.tenant_id}:{principal.subject}")
+    seconds = await limits.take(joined(principal.tenant_id, principal.subject))
     if seconds is not None:
         raise _too_many(seconds)
-    permissions.check(principal, method, path, request.path_params.get("user_id"))
+    user_id = request.path_params.get("user_id")
+    permissions.check(principal, method, path, None if user_id is None else segment_text(user_id))
     if len(names := [name for name, _ in request.query_params.multi_items()]) > len(set(names)):
         raise Problem(400, "query: each parameter must be given once")
     request.state.principal = principal

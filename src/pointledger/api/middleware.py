@@ -5,6 +5,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointledger.api import metrics
+from pointledger.api.paths import path_for_routing
 from pointledger.api.schemas.envelope import Problem
 from pointledger.logs import Log
 
@@ -35,7 +36,7 @@ class Middleware:
         status = _SERVER_ERROR
         began = time.monotonic()
         is_head = scope["method"] == "HEAD"
-        inner = {**scope, "method": "GET"} if is_head else scope
+        inner = {**scope, "method": "GET"} if is_head else {**scope}
 
         async def send_counted(message: Message) -> None:
             nonlocal status
@@ -48,7 +49,7 @@ class Middleware:
         self._under_way += 1
         metrics.UNDER_WAY.set(self._under_way)
         try:
-            if problem := self._problem(scope):
+            if problem := self._problem(inner):
                 await problem.response()(scope, receive, send_counted)
             else:
                 await self._app(inner, receive, send_counted)
@@ -65,7 +66,7 @@ class Middleware:
             return Problem(431, f"the headers are larger than {MOST_HEADER_BYTES} bytes")
         if self._under_way > self._concurrency and scope["path"] not in _UNLIMITED:
             return Problem(503, "too many concurrent requests", retry_after=1)
-        return None
+        return _route_by_segments(scope)
 
     def _count(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -75,3 +76,15 @@ class Middleware:
         if status >= _SERVER_ERROR:
             duration_ms = round(seconds * 1000)
             _log.warning("answered", action="http", route=route, status=status, duration_ms=duration_ms)
+
+
+def _route_by_segments(scope: Scope) -> Problem | None:
+    """Let the router see the borders of the segments that the client has sent."""
+    raw_path = scope.get("raw_path") or b""
+    if b"%" not in raw_path:
+        return None
+    try:
+        scope["path"] = path_for_routing(raw_path)
+    except ValueError:  # UnicodeDecodeError
+        return Problem(400, "path: must be UTF-8, percent-encoded")
+    return None

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from pointledger.domain.values.actor import Actor
+from pointledger.domain.values.actor import CLI_PREFIX, Actor, check_actor
 from pointledger.domain.values.fields import EntityId, Moment
 from pointledger.domain.values.json_values import read_json
 from pointledger.errors import LedgerError
@@ -106,12 +106,21 @@ ReasonOption = Annotated[
 def actor(reason: str | None) -> Actor:
     """Return the actor: the operating system's user name, and the reason."""
     name = re.sub(r"[^A-Za-z0-9_.:@-]", "_", getpass.getuser())
-    return Actor(f"cli:{name}"[:64], reason[:_MAX_REASON].replace("\x00", "") if reason else None)
+    return Actor(f"{CLI_PREFIX}{name}"[:64], reason[:_MAX_REASON].replace("\x00", "") if reason else None)
 
 
 def entity_id(text: str) -> str:
     """Validate a tenant's or user's id. Raises BadParameter."""
     return str(_checked(EntityId, text))
+
+
+def sender_id(text: str) -> str:
+    """Validate the id of a sender of commands. Raises BadParameter."""
+    try:
+        check_actor(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return entity_id(text)
 
 
 def moment(text: str) -> datetime:

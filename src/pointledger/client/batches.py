@@ -166,9 +166,14 @@ class BatchAcceptor:
             found = outcomes.outcomes(connection, page)
         return [found[command_id] for command_id in page]
 
-    def outcome(self, batch_id: str) -> BatchOutcome:
-        """Count the outcomes of the whole batch. Raise BatchMissing."""
+    def outcome(self, batch_id: str, tenant_id: str | None = None) -> BatchOutcome:
+        """Count the outcomes of the whole batch. Raise BatchMissing.
+
+        With `tenant_id`, a batch of another tenant is missing, and that takes no longer to find out.
+        """
         batch = self._batch(batch_id)
+        if tenant_id not in (None, batch.tenant_id):
+            raise BatchMissing(batch_id)
         assert batch.accepted_at, "a batch in the table has the moment of its acceptance"
         states = {"applied": 0, "refused": 0, "dead": 0, "pending": 0}
         refused: dict[str, int] = {}

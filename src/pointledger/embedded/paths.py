@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from pointledger.embedded.binaries import wheel_folder
+from pointledger.embedded.private_files import create_private_folder
 from pointledger.embedded.processes import Launcher, ServerUser
 from pointledger.errors import ServersUnavailable
 
@@ -22,13 +23,14 @@ _NOT_NEEDED = shutil.ignore_patterns("include", "pgxs", "*.a", "*.py", "__pycach
 def reachable_home(home: Path, user: ServerUser | None) -> Path:
     """Return the home folder, or a substitute under `SHARED` if the user cannot enter it. Create either."""
     home = home.resolve()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_private_folder(home)
     if user is None:
         return home
     if not all(parent.stat().st_mode & _OTHERS_MAY_ENTER for parent in home.parents):
         home = _shared() / f"home-{hashlib.sha256(bytes(home)).hexdigest()[:12]}"
-        home.mkdir(exist_ok=True)
-    home.chmod(0o711)  # others may enter it, but not list it
+        create_private_folder(home)
+    os.chown(home, -1, user.gid)
+    home.chmod(0o710)  # the servers' user may enter it, but not list it
     return home
 
 

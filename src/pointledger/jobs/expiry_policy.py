@@ -21,6 +21,7 @@ from pointledger.domain.commands import ApplyExpiryPolicy, LotExpiry
 from pointledger.domain.program.policy_expiry import DatedLot, policy_expiry
 from pointledger.domain.program.rule import Rules
 from pointledger.domain.program.tenant import Tenant
+from pointledger.domain.values.actor import POLICY
 from pointledger.errors import InvalidCommand
 from pointledger.storage.database import read_only
 from pointledger.storage.ledger import expiry_changes, program
@@ -28,7 +29,6 @@ from pointledger.storage.queue import job_runs
 
 _PAGE = 200  # accounts per query
 _LOTS_AT_ONCE = 1_000  # per command
-_ACTOR = "policy"
 
 
 @dataclass(slots=True)
@@ -141,5 +141,5 @@ def _command(tenant: Tenant, user_id: str, moves: list[LotExpiry]) -> ApplyExpir
     text = "".join(move.model_dump_json() for move in moves)
     key = f"{user_id}/{blake2b(text.encode(), digest_size=16).hexdigest()}"
     return ApplyExpiryPolicy(
-        tenant_id=tenant.tenant_id, user_id=user_id, actor=_ACTOR, idempotency_key=key, lots=tuple(moves)
+        tenant_id=tenant.tenant_id, user_id=user_id, actor=POLICY, idempotency_key=key, lots=tuple(moves)
     )

@@ -20,6 +20,7 @@ from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import ActivateDue, AnyCommand, ExpireDue, ReleaseHoldsDue
 from pointledger.domain.commands.records import lane_of
 from pointledger.domain.program.tenant import Tenant
+from pointledger.domain.values.actor import JOB
 from pointledger.errors import InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of, parse_id
 from pointledger.storage.database import IDLE_TIMEOUT_MS, bounded_transaction
@@ -40,7 +41,6 @@ _LEAST_SECONDS = 0.1  # without workers the wait is halved each time, down to th
 _ACTIVATION_SECONDS = 10.0  # per call; the next call continues where it stopped
 _RELEASE_SECONDS = 10.0  # per call; the next call begins after 15 s, from the start
 _SEARCH_SECONDS = 10.0  # per call; the next call continues where it stopped
-_ACTOR = "job"
 
 
 def _pause(_lanes: list[int]) -> None:
@@ -243,7 +243,7 @@ class JobScheduler:
 
 
 def _expiries(tenant_id: str, as_of: datetime, page: list[job_runs.DueAccount]) -> list[AnyCommand]:
-    return [ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=_ACTOR) for due in page]
+    return [ExpireDue(tenant_id=tenant_id, user_id=due.user_id, as_of=as_of, actor=JOB) for due in page]
 
 
 def _activation(tenant_id: str, due: job_runs.ActivationDue) -> ActivateDue:
@@ -254,7 +254,7 @@ def _activation(tenant_id: str, due: job_runs.ActivationDue) -> ActivateDue:
         tenant_id=tenant_id,
         user_id=due.user_id,
         as_of=moment,
-        actor=_ACTOR,
+        actor=JOB,
     )
 
 
@@ -267,7 +267,7 @@ def _releases(page: list[job_runs.HoldDue]) -> list[AnyCommand]:
             tenant_id=due.tenant_id,
             user_id=due.user_id,
             as_of=due.expires_at,
-            actor=_ACTOR,
+            actor=JOB,
         )
         for due in reversed(first.values())
     ]

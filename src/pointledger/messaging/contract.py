@@ -21,6 +21,11 @@ def lists_of_commands(settings: Settings) -> list[str]:
     return [queue, *urgent, older]
 
 
+def joined(*parts: str) -> str:
+    """Join texts of any characters to a part of a Redis key, with their lengths: no two lists share one."""
+    return "".join(f"{len(part)}:{part}" for part in parts)
+
+
 def rung_key(prefix: str, lane: int) -> str:
     """Return the Redis key that exists while a doorbell of the lane is on its way."""
     return f"{prefix}:door:{lane}"

@@ -19,7 +19,7 @@ def test_q6_three_invalid_rows_of_ten_thousand_do_not_affect_the_others(
     with ledger.database.begin() as connection:
         connection.exec_driver_sql("UPDATE accounts SET status = 'closed'")
     rows: list[Any] = [(f"u{number}", 5) for number in range(10_000)]
-    rows[17], rows[4_000], rows[9_999] = ("closed", 5), ("no such id!", 5), ("u9999", -5)
+    rows[17], rows[4_000], rows[9_999] = ("closed", 5), ("no id\n", 5), ("u9999", -5)
 
     sent = ledger.client.batch_earn("shop", rows, idempotency_key="bonus-2026-03")
     assert ledger.client.batch_outcome(sent.batch_id).state == "pending"
@@ -81,7 +81,7 @@ def test_a_batch_can_have_only_invalid_rows(ledger: Ledger) -> None:
 
 
 def test_a_malformed_batch_is_rejected_as_a_whole(ledger: Ledger) -> None:
-    for tenant, rows, key in (("shop", [], "k"), ("no shop!", [("a", 1)], "k"), ("shop", [("a", 1)], "")):
+    for tenant, rows, key in (("shop", [], "k"), ("no shop\n", [("a", 1)], "k"), ("shop", [("a", 1)], "")):
         with pytest.raises(InvalidCommand):
             ledger.client.batch_earn(tenant, rows, idempotency_key=key)
     with pytest.raises(BatchMissing):

@@ -19,10 +19,13 @@ from pointledger.logs import Log
 ALGORITHMS = ("EdDSA", "ES256", "RS256")  # asymmetric: this server can verify but not sign
 _MIN_RSA_BITS = 2048
 _MAX_BYTES = 256 * 1024
-_FETCH_SECONDS = 4
+_CONNECT_SECONDS = 4  # for each read of the connection, too
+_FETCH_SECONDS = 10.0  # for the whole answer, so that a slow issuer cannot keep callers waiting
 _REFETCH_SECONDS = 30.0  # between fetches, so that tokens with unknown key ids cannot cause more
-_FRESH_SECONDS = 300.0  # after this the keys are fetched again, and meanwhile still used
-_STALE_SECONDS = 86_400.0  # after this the keys are no longer used
+BELIEVED_SECONDS = 300.0  # how long a key that the issuer has withdrawn is believed at most
+RECHECK_SECONDS = 60.0  # how long a verified token passes before its key is looked up again
+_FRESH_SECONDS = 120.0  # after this the keys are fetched again, and meanwhile still used
+_STALE_SECONDS = BELIEVED_SECONDS - RECHECK_SECONDS  # after this the keys are no longer used
 
 _log = Log(__name__)
 
@@ -67,16 +70,28 @@ class KeySet:
         return next((key for key in self._keys if key.kid == kid), None)
 
     async def _refetch(self) -> None:
-        """Fetch the keys, one fetch at a time. Concurrent callers use the first one's result."""
+        """Fetch the keys, one fetch at a time. Concurrent callers use the first one's result.
+
+        If it fails, the keys stay in use until they are stale. Their age counts from the fetch's begin,
+        because the issuer can withdraw a key while the answer is on its way.
+        """
         async with self._fetching:
-            if self._clock() - self._tried_at < _REFETCH_SECONDS:
+            began = self._clock()
+            if began - self._tried_at < _REFETCH_SECONDS:
                 return
-            self._tried_at = self._clock()
+            self._tried_at = began
             try:
-                self._keys = read_keys(await asyncio.to_thread(self._fetch, self._source))
-                self._fetched_at = self._clock()
-            except (OSError, ValueError) as error:
-                _log.warning("keys_not_fetched", action="fetch_keys", error=type(error).__name__)
+                fetching = asyncio.to_thread(self._fetch, self._source)
+                self._keys = read_keys(await asyncio.wait_for(fetching, _FETCH_SECONDS))
+                self._fetched_at = began
+            except (OSError, ValueError) as error:  # TimeoutError is an OSError
+                left = max(0.0, self._fetched_at + _STALE_SECONDS - self._clock())
+                _log.warning(
+                    "keys_not_fetched",
+                    action="fetch_keys",
+                    error=type(error).__name__,
+                    used_for_seconds=round(left),
+                )
 
 
 def read_keys(raw: bytes) -> tuple[VerifyingKey, ...]:
@@ -124,6 +139,6 @@ def _fetch(source: str) -> bytes:
         return Path(source).read_bytes()[:_MAX_BYTES]
     if not source.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
         raise NotConfigured("POINTLEDGER_HTTP_KEYS must be an https URL or a file")
-    with urllib.request.urlopen(source, timeout=_FETCH_SECONDS) as response:  # noqa: S310  (the scheme is checked above)
+    with urllib.request.urlopen(source, timeout=_CONNECT_SECONDS) as response:  # noqa: S310  (the scheme is checked above)
         content: bytes = response.read(_MAX_BYTES)
         return content

@@ -6,6 +6,7 @@ from pointledger.api.schemas.envelope import Problem
 from pointledger.domain.commands.outcomes import Reason
 
 READ, WRITE, ADMIN = "points:read", "points:write", "points:admin"  # scopes; ADMIN implies the others
+SCOPES = frozenset({READ, WRITE, ADMIN})
 KIND_READ = "read"  # what a service needs for routes that are not commands
 
 
@@ -13,7 +14,7 @@ KIND_READ = "read"  # what a service needs for routes that are not commands
 class Principal:
     """The authenticated caller.
 
-    A user has scopes. A service (`svc:`) has the command kinds that the settings allow it for this tenant.
+    A user has scopes. A service has the command kinds that the settings allow it for this tenant.
     """
 
     subject: str
@@ -25,6 +26,13 @@ class Principal:
     @property
     def is_admin(self) -> bool:
         return not self.is_service and ADMIN in self.scopes
+
+    @property
+    def kind(self) -> str:
+        """What the caller is, as a command's `sender` says it. Its name says nothing about that."""
+        if self.is_service:
+            return "service"
+        return "administrator" if self.is_admin else "user"
 
 
 @dataclass(frozen=True, slots=True)

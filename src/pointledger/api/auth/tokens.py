@@ -7,19 +7,20 @@ from typing import Any
 
 import jwt
 
-from pointledger.api.auth.jwks import ALGORITHMS, KeySet
-from pointledger.api.auth.permissions import Principal
+from pointledger.api.auth.jwks import ALGORITHMS, RECHECK_SECONDS, KeySet
+from pointledger.api.auth.permissions import SCOPES, Principal
 from pointledger.api.schemas.envelope import Problem
-from pointledger.domain.values.fields import ENTITY_ID
+from pointledger.domain.values.actor import is_machine_name
+from pointledger.domain.values.fields import entity_id
 from pointledger.errors import NotConfigured
-from pointledger.settings import ServiceRights, Settings
+from pointledger.settings import Settings
 
 MOST_TOKEN_BYTES = 8 * 1024  # checked before decoding
 LEEWAY_SECONDS = 30  # for clocks that differ
-_TYPES = ("at+jwt", "application/at+jwt", "jwt")
-_SERVICE = "svc:"
+_TYPES = ("at+jwt", "application/at+jwt", "jwt", "application/jwt")  # or none, as many issuers send
 _CACHE_SIZE = 10_000  # tokens; verifying a signature takes a fifth of a millisecond
-_CACHE_SECONDS = 60.0  # how long the tokens of a withdrawn key can still pass
+_CACHE_SECONDS = RECHECK_SECONDS  # how long the tokens of a key that is gone can still pass
+_SCOPE_CLAIMS = ("scope", "scp", "scopes")
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
@@ -63,7 +64,7 @@ class Tokens:
     async def _claims(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
-            if str(header.get("typ", "")).lower() not in _TYPES or "crit" in header:
+            if str(header.get("typ", "jwt")).lower() not in _TYPES or "crit" in header:
                 raise Unauthenticated
             kid = header.get("kid")
             key = await self._keys.key(kid) if isinstance(kid, str | None) else None
@@ -84,27 +85,32 @@ class Tokens:
         return claims
 
     def _check_claims(self, claims: dict[str, Any]) -> None:
-        """Check what PyJWT does not: a single audience, finite numbers, a bounded lifetime."""
+        """Check what PyJWT does not: finite numbers, a bounded lifetime."""
         moments = [claims["exp"], claims["iat"], claims.get("nbf", 0)]
         is_valid = (
-            claims["aud"] in (self._audience, [self._audience])
-            and all(type(moment) in (int, float) and math.isfinite(moment) for moment in moments)
+            all(type(moment) in (int, float) and math.isfinite(moment) for moment in moments)
             and 0 < claims["exp"] - claims["iat"] <= self._most_seconds
         )
         if not is_valid:
             raise Unauthenticated
 
     def _principal(self, claims: dict[str, Any]) -> Principal:
-        subject, tenant_id = claims["sub"], claims.get("tenant_id")
-        for name in (subject, tenant_id):
-            if not isinstance(name, str) or not ENTITY_ID.fullmatch(name):
-                raise Unauthenticated
-        assert isinstance(tenant_id, str)
-        if subject.startswith(_SERVICE):
-            rights = self._services.get(subject, ServiceRights(tenants=frozenset(), kinds=frozenset()))
+        """Return who the claims name. The settings alone decide who is a service, and what it may do."""
+        subject, tenant_id = _id(claims["sub"]), _id(claims.get("tenant_id"))
+        rights = self._services.get(subject)
+        if rights is not None:
             kinds = rights.kinds if tenant_id in rights.tenants else frozenset()
             return Principal(subject, tenant_id, kinds=kinds, is_service=True)
+        if is_machine_name(subject):  # issuers sign names that their users may choose
+            raise Unauthenticated
         return Principal(subject, tenant_id, scopes=_scopes(claims))
+
+
+def _id(claim: object) -> str:
+    try:
+        return entity_id(claim if isinstance(claim, str) else "")
+    except ValueError:
+        raise Unauthenticated from None
 
 
 def _token(headers: list[str]) -> str:
@@ -115,9 +121,16 @@ def _token(headers: list[str]) -> str:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """Return the scopes from `scope`, a string (RFC 9068), and `scopes`, a list."""
-    scope_list = claims.get("scopes", [])
-    scope_text = claims.get("scope", "")
-    if not isinstance(scope_text, str) or not isinstance(scope_list, list):
-        raise Unauthenticated
-    return frozenset(scope_text.split()) | {scope for scope in scope_list if isinstance(scope, str)}
+    """Return the known scopes from `scope` (RFC 9068), `scp` and `scopes`: text or a list, as issuers differ.
+
+    Only a space separates two scopes of a text. An entry of a list is one scope.
+    """
+    found: set[str] = set()
+    for name in _SCOPE_CLAIMS:
+        given = claims.get(name)
+        if isinstance(given, str):
+            given = given.split(" ")
+        if not isinstance(given, list | None):
+            raise Unauthenticated
+        found.update(scope for scope in given or () if isinstance(scope, str))
+    return SCOPES & found

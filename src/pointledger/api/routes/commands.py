@@ -174,6 +174,8 @@ async def _run(request: Request, route: CommandRoute, user_id: str | None) -> Re
     }
     if user_id is not None:
         fields["user_id"] = user_id
+    if "sender" in route.command.model_fields:
+        fields["sender"] = principal.kind
     if route.command is WalletAdjust:
         _check_money(body)
     command = command_from(route.command.kind, fields)

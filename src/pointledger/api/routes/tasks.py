@@ -40,9 +40,8 @@ async def task(request: Request, task_id: Id) -> Response:
         sent = await api.run_in_thread(api.queries.sent_by_name, command_id)
         if sent and sent.tenant_id == principal.tenant_id:
             return data_response(sent.as_json())
-        batch = await api.run_in_thread(api.batches.outcome, task_id)
-        if batch.tenant_id == principal.tenant_id:
-            return data_response(batch.as_json())
+        batch = await api.run_in_thread(api.batches.outcome, task_id, principal.tenant_id)
+        return data_response(batch.as_json())
     if result is None or not _may_read(principal, result):
         raise Problem(404, "no such task")
     return data_response(task_data(result))

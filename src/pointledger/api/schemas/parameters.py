@@ -7,6 +7,7 @@ from fastapi import Path, Query
 from pydantic import BeforeValidator, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from pointledger.api.paths import segment_text
 from pointledger.domain.values.fields import ENTITY_PATTERN, ID_PATTERN
 
 MOST_PAGE_SIZE = 100
@@ -26,7 +27,11 @@ def _plain_number(value: Any) -> Any:
 
 PLAIN = BeforeValidator(_plain_number)
 
-UserId = Annotated[str, Path(pattern=ENTITY_PATTERN, description="The user's id.", examples=["anna"])]
+UserId = Annotated[
+    str,
+    Path(pattern=ENTITY_PATTERN, description="The user's id, percent-encoded.", examples=["anna"]),
+    BeforeValidator(segment_text),
+]
 Entity = Annotated[str, Field(pattern=ENTITY_PATTERN)]
 EntityParam = Annotated[
     Entity | Nothing, Query(description="Only transactions of this user.", examples=["anna"])

@@ -6,7 +6,7 @@ import typer
 
 from pointledger.cli.arguments import TenantId, UserId, Wait
 from pointledger.cli.commands.enqueue import show_outcome, status_of, wait_for_outcome
-from pointledger.cli.input import entity_id
+from pointledger.cli.input import sender_id
 from pointledger.cli.output import DONE, Json
 from pointledger.cli.session import opened_client, opened_settings
 from pointledger.domain.commands import EraseUser
@@ -17,7 +17,7 @@ def erase(
     user_id: UserId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     actor: Annotated[
-        str, typer.Option("--actor", metavar="ACTOR", parser=entity_id, help="The actor, for the audit log.")
+        str, typer.Option("--actor", metavar="ACTOR", parser=sender_id, help="The actor, for the audit log.")
     ] = "admin",
     wait: Wait = None,
     json: Json = False,

@@ -11,6 +11,7 @@ from pointledger.cli.session import opened_client, opened_settings
 from pointledger.client.client import PointsClient
 from pointledger.domain.commands import KINDS, AnyCommand, command_from
 from pointledger.domain.commands.outcomes import Outcome
+from pointledger.domain.values.actor import check_actor
 from pointledger.errors import InvalidCommand, WaitTimedOut
 
 
@@ -74,6 +75,7 @@ def cancel(
 def _command(kind: str, fields: str) -> AnyCommand:
     try:
         given = read_document(fields) if fields == "-" else parse(fields)
+        check_actor(given.get("actor") if isinstance(given, dict) else None)
     except ValueError as error:
         raise InvalidCommand(str(error)) from None
     if not isinstance(given, dict):

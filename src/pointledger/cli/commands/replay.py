@@ -26,6 +26,7 @@ from pointledger.cli.progress import Tally
 from pointledger.client.client import PointsClient
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import AnyCommand, command_from
+from pointledger.domain.values.actor import check_actor
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import derive_id, milliseconds_of
 
@@ -189,6 +190,7 @@ class _Replay:
             raise InvalidCommand(f"longer than {MAX_LINE_BYTES} bytes")
         try:
             fields = parse(raw)
+            check_actor(fields.get("actor") if isinstance(fields, dict) else None)
         except ValueError as error:
             raise InvalidCommand(str(error)) from None
         if not isinstance(fields, dict):

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pointledger.domain.values.actor import DEFAULT_SERVICE
 from pointledger.domain.values.extensions import Extensions
 from pointledger.domain.values.fields import EntityId, Key, Moment, ShortText, TaskId, Text
 from pointledger.ids import new_id
@@ -38,7 +39,11 @@ class Command(BaseModel):
     )
     tenant_id: EntityId = Field(description="The tenant whose program it is.")
     user_id: EntityId = Field(description="The user whose account it changes.")
-    actor: EntityId = Field(default="service", description="Who sends it: a service or an administrator.")
+    actor: EntityId = Field(
+        default=DEFAULT_SERVICE,
+        description="Who sends it: a service or an administrator. The ledger keeps `job`, `policy`, "
+        "`operator`, `sweep`, `cli:...` and `erased:...` for itself.",
+    )
     idempotency_key: Key | None = Field(
         default=None,
         description="A key of the sender's, unique per tenant, `actor` and kind. A command with the same key "

@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from pointledger.domain.commands.base import Command, NoteOfReason
+from pointledger.domain.values.actor import SenderKind
 from pointledger.domain.values.fields import Amount, Moment, TaskId
 
 
@@ -13,12 +14,14 @@ class Freeze(Command):
     has the hold's id, as `hold_id`."""
 
     kind: ClassVar[str] = "freeze"
+    version: ClassVar[int] = 2  # with `sender`
 
     amount: Amount = Field(description="Points to hold.")
     reason: NoteOfReason = None
     expires_at: Moment | None = Field(
         default=None, description="When the hold times out and releases its points. Never, if not given."
     )
+    sender: SenderKind = None
 
     @property
     def debit(self) -> int:
@@ -37,6 +40,7 @@ class Unfreeze(Command):
     `hold_id`, `amount` or both."""
 
     kind: ClassVar[str] = "unfreeze"
+    version: ClassVar[int] = 2  # with `sender`
     model_config = ConfigDict(json_schema_extra={"allOf": [{"anyOf": _ONE_IS_GIVEN}]})
 
     hold_id: TaskId | None = Field(default=None, description="The hold to release.")
@@ -44,6 +48,7 @@ class Unfreeze(Command):
         default=None, description="Points to release. The whole hold, if not given."
     )
     reason: NoteOfReason = None
+    sender: SenderKind = None
 
     @model_validator(mode="after")
     def _check_choice(self) -> "Unfreeze":

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule, checked
+from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule, Freeze, Unfreeze, checked
 from pointledger.domain.values.json_values import CHECKED_BEFORE
 
 
@@ -62,12 +62,14 @@ def encode(command: AnyCommand, lanes: int) -> JournalRecord:
 
 
 def _fingerprint(command: AnyCommand, payload: str) -> bytes:
-    """Digest what a command requests: its kind and fields, without id, actor, key and extensions.
+    """Digest what a command requests: its kind and fields, without id, actor, sender, key and extensions.
 
     The order of keys in metadata does not matter, at any depth.
     """
     if isinstance(command, ApplyRule) and command.metadata:
         payload = orjson.dumps(orjson.loads(payload), option=orjson.OPT_SORT_KEYS).decode()
+    if isinstance(command, Freeze | Unfreeze) and command.sender:
+        payload = command.model_dump_json(exclude=_COLUMNS | {"sender"}, exclude_none=True)
     occurred = command.occurred_at.timestamp() if command.occurred_at else ""
     text = "\x00".join((command.kind, command.tenant_id, command.user_id, str(occurred), payload))
     return blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).digest()

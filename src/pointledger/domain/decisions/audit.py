@@ -16,6 +16,7 @@ from pointledger.domain.decisions.decide import decide
 from pointledger.domain.decisions.wallets import wallet_data
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.outcome_data import account_data
+from pointledger.domain.values.actor import DEFAULT_SERVICE, JOB, SERVICE_PREFIX
 from pointledger.ids import id_in_order
 
 # Kinds that are audited for every sender.
@@ -35,7 +36,7 @@ ALWAYS = frozenset(
 )
 
 _SOMETIMES = frozenset({"freeze", "unfreeze", "refund"})
-_SERVICES = ("service", "job")  # the default actor, and the actor of periodic jobs
+_MACHINES = (DEFAULT_SERVICE, JOB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,14 @@ def is_audited(command: AnyCommand) -> bool:
         return False
     if isinstance(command, Refund):
         return command.related_id is None
-    return isinstance(command, Freeze | Unfreeze) and _is_for_another(command)
+    return isinstance(command, Freeze | Unfreeze) and _is_administrators(command)
 
 
-def _is_for_another(command: AnyCommand) -> bool:
-    """Return whether the actor is neither a service nor the user."""
-    return command.actor not in (*_SERVICES, command.user_id) and not command.actor.startswith("svc:")
+def _is_administrators(command: Freeze | Unfreeze) -> bool:
+    """Return whether an administrator sent it: as the entry point has found, or else by the actor's name."""
+    if command.sender is not None:
+        return command.sender == "administrator"
+    return command.actor not in (*_MACHINES, command.user_id) and not command.actor.startswith(SERVICE_PREFIX)
 
 
 def decide_audited(book: Book, accepted: Accepted, audit_records: list[AuditRecord]) -> Decision:

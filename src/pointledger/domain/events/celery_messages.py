@@ -23,6 +23,7 @@ from pointledger.domain.events.celery_rejections import (
     quoted,
     unreadable,
 )
+from pointledger.domain.values.actor import check_actor
 from pointledger.domain.values.fields import EARLIEST, LATEST
 from pointledger.errors import InvalidCommand
 
@@ -78,6 +79,10 @@ class TaskMessage:
             )
         if "id" in self.kwargs:
             raise Rejected(TaskReject.INVALID_COMMAND, "id: the message's task id is the command's id")
+        try:
+            check_actor(self.kwargs.get("actor"))
+        except ValueError as error:
+            raise Rejected(TaskReject.INVALID_COMMAND, str(error)) from None
         try:
             return command_from(self.kind, {**self.kwargs, "id": self.task_id})
         except InvalidCommand as error:

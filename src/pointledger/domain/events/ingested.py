@@ -230,6 +230,8 @@ def _command(fields: dict[str, Any], producer: Producer, now: datetime | None, w
         "occurred_at": event.time,
         "extensions": extensions or None,
     }
+    if "sender" in KINDS[event.kind].model_fields:
+        attributes["sender"] = "service"  # as every producer is, by any name
     payload = {"event_type": event.type, "metadata": data} if event.kind == "apply-rule" else data
     if duplicates := sorted(set(attributes) & set(payload)):
         raise InvalidEvent(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import blake2b
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 from uuid import UUID
 
 from pointledger.ids import milliseconds_of, show_id
@@ -55,6 +56,7 @@ EVENT_OF_ENTRY: dict[tuple[str, str], EventType] = {
 
 EXPIRY_THRESHOLDS = (30, 7, 1)  # days before an expiry at which the ledger sends a reminder
 
+_IN_PATHS = "!$&'()*+,;=:@"  # characters that a URI's path may have as they are, in a tenant's id, too
 _RANDOM_BYTES = 10  # the rest of an id, after its milliseconds
 
 
@@ -95,7 +97,7 @@ class Event:
         event = {
             "specversion": "1.0",
             "id": show_id(self.id),
-            "source": f"{source}/{self.tenant_id}",
+            "source": f"{source}/{quote(self.tenant_id, safe=_IN_PATHS)}",
             "type": self.type,
             "time": self.time,
             "datacontenttype": "application/json",

@@ -11,10 +11,12 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from pointledger.domain.commands import KINDS
+from pointledger.domain.values.actor import is_own_name
 from pointledger.domain.values.fields import EntityId
 from pointledger.domain.values.models import as_tuple
 from pointledger.domain.values.validation import describe
@@ -43,6 +45,13 @@ class Producer(BaseModel):
     tenants: Annotated[tuple[EntityId, ...], BeforeValidator(as_tuple)] | Literal["all"]
     kinds: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("apply-rule",)
     per_minute: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_the_ledgers(cls, name: str) -> str:
+        if is_own_name(name):
+            raise ValueError("the ledger itself uses this name; choose another, like svc:till")
+        return name
 
     @model_validator(mode="after")
     def _kinds_are_known(self) -> "Producer":

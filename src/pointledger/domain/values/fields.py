@@ -13,11 +13,15 @@ from pointledger.ids import parse_id
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a hundred years: longer is "never"
 Months = Annotated[int, Field(ge=1, le=1_200)]
 MAX_AMOUNT = 10**15  # a bigint holds 9 * 10^18: the sum of a thousand such amounts still fits
-ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}")
+MAX_ID = 255  # characters, as OpenID Connect allows a subject; two of them and a key fit into an index row
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _OUT_OF_RANGE = "a moment lies between the years 1900 and 9000; leave it out for never"
 _LEAP_SECOND = re.compile(r"(T\d\d:\d\d):60")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters: those of ASCII, and Unicode's that break a line, turn the direction of text or have no
+# width. With them two ids could look the same.
+_CONTROLS_OF_IDS = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+_NOT_IN_IDS = re.compile(rf"[{_CONTROLS_OF_IDS}\ud800-\udfff]")  # Postgres cannot store a lone surrogate
 
 
 def _one_id(value: object) -> object:
@@ -73,9 +77,10 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 @lru_cache(maxsize=10_000)  # the same few thousand users, actors and tenants come again and again
-def _entity_id(value: str) -> str:
-    if not ENTITY_ID.fullmatch(value):
-        raise ValueError("1 to 64 of the characters A-Z a-z 0-9 _ . : @ -, the first a letter or digit")
+def entity_id(value: str) -> str:
+    """Return a valid id of a tenant, user or actor. Raises ValueError."""
+    if not 1 <= len(value) <= MAX_ID or _NOT_IN_IDS.search(value):
+        raise ValueError(f"an id has 1 to {MAX_ID} characters, and no control characters or lone surrogates")
     return value
 
 
@@ -106,7 +111,7 @@ def _not_zero(value: int) -> int:
 # What the validators check, as JSON schema, for the OpenAPI document.
 ULID_PATTERN = "[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
 ID_PATTERN = f"^({ULID_PATTERN}|[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}})$"
-ENTITY_PATTERN = f"^{ENTITY_ID.pattern}$"
+ENTITY_PATTERN = rf"^[^{_CONTROLS_OF_IDS}]{{1,{MAX_ID}}}$"
 KEY_PATTERN = "^[ -~]+$"
 _MOMENT_PATTERN = r"^(19|[2-8][0-9])[0-9]{2}-"  # 1900 to 8999; `format` covers the rest
 _NO_NUL_PATTERN = r"^[^\x00]*$"
@@ -131,7 +136,7 @@ Moment = Annotated[
     _schema(_MOMENT_PATTERN, format="date-time"),
 ]
 
-EntityId = Annotated[str, AfterValidator(_entity_id), _schema(ENTITY_PATTERN)]
+EntityId = Annotated[str, AfterValidator(entity_id), _schema(ENTITY_PATTERN)]
 
 Key = Annotated[
     str, Field(min_length=1, max_length=255), AfterValidator(_key), _text(KEY_PATTERN, 255, min_length=1)

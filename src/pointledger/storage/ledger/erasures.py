@@ -16,6 +16,7 @@ from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.errors import ErasureKeyDiffers, ErasureKeyMissing
 from pointledger.storage.database import rows, run
 from pointledger.storage.ledger.book import ACCOUNT
+from pointledger.storage.ledger.erased_messages import redact_messages
 
 _SEARCHED_AT_ONCE = 20_000  # commands of the journal in one statement: a tenth of a second
 _BEFORE_ANY = UUID(int=0)
@@ -202,35 +203,14 @@ def search_next(connection: sa.Connection) -> bool | None:
     return False
 
 
-# A dead letter names the person in JSON, in JSON inside a text, as an event's `data` may be, or encoded in an
-# event's `data_base64`. It decodes only valid base64, because Postgres raises an error for anything else.
-_NAMES_THE_PERSON = r"""(
-    position(convert_to('"' || %(user)s || '"', 'UTF8') IN raw) > 0
-    OR position(convert_to('"' || %(user)s || '\"', 'UTF8') IN raw) > 0
-    OR EXISTS (
-        SELECT FROM regexp_matches(
-            replace(encode(raw, 'escape'), '\\/', '/'),  -- some writers put a backslash before each /
-            '"data_base64"\s*:\s*"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"', 'g'
-        ) AS found
-        WHERE position(convert_to('"' || %(user)s || '"', 'UTF8') IN decode(found[1], 'base64')) > 0))"""
-
-# An error's text may quote the person, so only its type stays. A rejected row of a batch and an event in
-# binary mode do not name their tenant. There the user id alone decides, and a match in another tenant loses
-# only the text of an error.
+# An error's text may quote the person, so only its type stays. Callbacks are about the person, too, if the
+# command is; `redact_messages` finds those that name the person elsewhere.
 _ELSEWHERE = (
     """UPDATE failures SET user_id = %(pseudonym)s, error = split_part(error, ':', 1)
        WHERE tenant_id = %(tenant)s AND user_id = %(user)s""",
-    f"""UPDATE dead_letters
-       SET raw = '', reason = CASE reason WHEN 'DEFERRED' THEN 'CANCELLED' ELSE reason END,
-           error = CASE reason WHEN 'INVALID_COMMAND' THEN error ELSE 'erased' END,
-           headers = NULL, digest = NULL, deferred_until = NULL,
-           state = CASE state WHEN 'deferred' THEN 'dead' ELSE state END
-       WHERE {_NAMES_THE_PERSON}
-         AND (entry_point = 'batch-earn' OR reason = 'BINARY_MODE'
-              OR position(convert_to('"' || %(tenant)s || '"', 'UTF8') IN raw) > 0)""",  # noqa: S608  (constants only)
     """DELETE FROM callbacks c USING journal j
        WHERE c.sent_at IS NOT NULL AND j.id = c.command_id AND j.tenant_id = %(tenant)s
-         AND (j.user_id = %(pseudonym)s OR position('"' || %(user)s || '"' IN c.message::text) > 0)""",
+         AND j.user_id = %(pseudonym)s""",
     """UPDATE job_runs SET reached_user = ''
        WHERE tenant_id = %(tenant)s AND reached_user = %(user)s AND finished_at IS NOT NULL""",
 )
@@ -245,5 +225,6 @@ def _finish(connection: sa.Connection, person: Person, command_id: UUID) -> None
     values = {"tenant": person.tenant_id, "user": person.user_id, "pseudonym": person.pseudonym}
     for statement in _ELSEWHERE:
         run(connection, statement, **values)
+    redact_messages(connection, person.tenant_id, person.user_id)
     _redact(connection, person, [command_id])
     run(connection, _FINISH, tenant=person.tenant_id, pseudonym=person.pseudonym)
