@@ -139,8 +139,10 @@ class PointsClient(LedgerQueries):
         return self._own.batches.accept(tenant_id, rows, idempotency_key, actor)
 
     def has_room(self, lanes: Collection[int], tenant_id: str | None = None) -> bool:
-        """Say whether each lane has less than a batch of pending commands, of all tenants or of one. A program
-        that sends much waits until it has, so that live commands of its tenant wait for a batch at most."""
+        """Say whether each lane has less than a batch of pending commands, of all tenants or of one.
+
+        A program that sends much waits until it has, so that live commands wait for a batch at most.
+        """
         return self._own.acceptance.has_room(lanes, tenant_id)
 
     def ring(self, receipt: Receipt) -> None:

@@ -249,7 +249,7 @@ WHERE EXISTS (SELECT FROM {rows}
               OFFSET %(most)s)"""
 
 _NOT_BLOCKED = f"""
-NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id WHERE {_BLOCKED} OFFSET 0)"""  # noqa: S608
+NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id WHERE {_BLOCKED} OFFSET 0)"""
 
 _ALL_QUEUES = "true"
 _ONE_QUEUE = """
