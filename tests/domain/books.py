@@ -40,7 +40,8 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.entry import Entry
 from pointledger.domain.ledger.holds import Hold
 from pointledger.domain.ledger.lots import Lot
-from pointledger.domain.program.rule import Rule, Rules, rule_from
+from pointledger.domain.program.rule import Rule, rule_from
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.domain.values.pseudonyms import Pseudonyms
 

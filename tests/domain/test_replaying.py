@@ -21,7 +21,8 @@ from pointledger.domain.commands.outcomes import Applied, Decision, Refused
 from pointledger.domain.decisions.replay import DecidedBatch, TenantBatch, TenantState, decide_batch
 from pointledger.domain.program.limits import ALL_USERS
 from pointledger.domain.program.matching import Match
-from pointledger.domain.program.rule import Rule, Rules, rule_from
+from pointledger.domain.program.rule import Rule, rule_from
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import tenant_from
 from pointledger.ids import new_id
 from tests.domain.books import NOON, SHOP

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.program.rule import Rule, RuleBody, Rules
+from pointledger.domain.program.rule import Rule, RuleBody
+from pointledger.domain.program.rules import Rules
 from tests.domain.books import Shop, data_of, moment, reason_of
 
 

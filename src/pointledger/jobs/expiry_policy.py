@@ -19,7 +19,7 @@ from pointledger.client.acceptor import Acceptance
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import ApplyExpiryPolicy, LotExpiry
 from pointledger.domain.program.policy_expiry import DatedLot, policy_expiry
-from pointledger.domain.program.rule import Rules
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.actor import POLICY
 from pointledger.errors import InvalidCommand
@@ -75,7 +75,7 @@ class PolicyChange:
         """
         with read_only(self._database) as connection:
             tenant, now = program.tenant(connection, tenant_id), job_runs.now(connection)
-            rules = program.Programs().current(connection, [tenant_id]).rules.get(tenant_id, Rules())
+            rules = Rules(tuple(program.every_rule(connection, tenant_id)))
         not_before = not_before or tenant.notice_ends(now)
         if not_before < (earliest := tenant.notice_ends(now, days=1)):
             raise InvalidCommand(f"not_before: is before {earliest.isoformat()}, the tenant's next midnight")

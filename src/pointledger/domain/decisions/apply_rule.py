@@ -159,9 +159,9 @@ def _too_large(
 
 
 def _note_errors(book: Book, tenant: Tenant, skipped: list[Match]) -> None:
-    """Count failing rules for the operator, because the event's sender cannot fix them."""
+    """Count failing and too dear rules for the operator, because the event's sender cannot fix them."""
     for match in skipped:
-        if match.skipped == "error":
+        if match.skipped in ("error", "cost"):
             error = RuleError(tenant.tenant_id, match.rule.id, match.rule.version, match.detail or "ERROR")
             book.rule_errors[error] += 1
 

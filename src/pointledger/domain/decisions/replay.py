@@ -26,7 +26,7 @@ from pointledger.domain.ledger.reversible import Reversible, Share
 from pointledger.domain.ledger.wallets import Wallet
 from pointledger.domain.program.limits import SharedUsage, Usage, Window
 from pointledger.domain.program.matching import Match
-from pointledger.domain.program.rule import Rules
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.pseudonyms import Pseudonyms
 

@@ -162,8 +162,7 @@ def windows_of(book: Book, tenant: Tenant, user_id: str, earned: Reversible, at:
 
 def _rule_of(book: Book, tenant: Tenant, earned: Reversible) -> Rule | None:
     """Return the version of the rule that granted the points."""
-    versions = book.rules_of(tenant).versions
-    return next((rule for rule in versions if (rule.id, rule.version) == earned.rule), None)
+    return book.rules_of(tenant).version(*earned.rule) if earned.rule else None
 
 
 def related(book: Book, tenant_id: str, entry_id: UUID) -> Reversible | None:

@@ -25,7 +25,8 @@ from pointledger.domain.ledger.reversible import Reversible
 from pointledger.domain.ledger.wallets import Wallets
 from pointledger.domain.program.limits import ALL_USERS, SharedUsage, Usage, Window
 from pointledger.domain.program.matching import Match
-from pointledger.domain.program.rule import Rule, RuleError, Rules
+from pointledger.domain.program.rule import Rule, RuleError
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.ids import milliseconds_of, thing_id
@@ -36,8 +37,9 @@ class Book:
     """The state that a batch's decisions read and change.
 
     `recorded_at` is the database's clock, read once per batch. `batch` is the batch's number in the order of
-    application. `tenants` lacks unknown tenants. `rules` has all versions of each tenant's rules. `versions`
-    has, per tenant, the version of its configuration and the number of its rule versions.
+    application. `tenants` lacks unknown tenants. `rules` has the versions of each tenant's rules that the
+    batch needs. `versions` has, per tenant, the version of its configuration and the number of its rule
+    versions.
     """
 
     recorded_at: datetime

@@ -1,7 +1,8 @@
 """Compiles and evaluates expressions in CEL: a rule's condition (`when`) and the formula of an award.
 
 CEL is pure and always terminates: no clock, no IO, at most 10,000 loop iterations, regular expressions
-without backtracking. This module handles the pitfalls of its engine:
+without backtracking. `cost.py` estimates what an evaluation costs. This module handles the pitfalls of the
+engine:
 
 | pitfall                                    | handling                                                    |
 | ------------------------------------------ | ----------------------------------------------------------- |
@@ -11,6 +12,7 @@ without backtracking. This module handles the pitfalls of its engine:
 | a loop beyond its budget raises            | the same                                                    |
 | compiling costs as much as 100 evaluations | compiled expressions are cached by their text               |
 | passing all facts costs five times more    | only the roots that occur in the text are passed            |
+| `filter` and `map` copy what they collect  | `size(list.filter(...))` counts instead (`with_counts`)     |
 """
 
 from collections.abc import Callable, Iterable
@@ -19,11 +21,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
+from pointledger.domain.program.cost import Cost, estimate
+from pointledger.domain.program.syntax_tree import Tree, tree_of, with_counts
 from pointledger.domain.values.json_values import CHECKED_BEFORE
 
 _NO_CONTROL_PATTERN = r"^[^\x00-\x08\x0b-\x1f]*$"  # the check of `_checked`
 MAX_CHARACTERS = 2_000  # longer conditions belong in several rules
 _CACHE_SIZE = 5_000  # compiled expressions, a few kilobytes each
+_COST_STEP_BYTES = 256  # events are rounded up to this size for estimates, so that few sizes are cached
 _ERROR_CHARACTERS = 200  # of the compiler's message
 
 # The names in expressions. `event` is the event's metadata. The names below `now` and `account` are declared,
@@ -63,6 +68,7 @@ class _Compiled(NamedTuple):
     program: Any
     type: Any  # of its value
     roots: tuple[str, ...]  # that occur in its text
+    tree: Tree
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +94,12 @@ def _compile(source: str, wanted: Wanted) -> _Compiled:
     if found != getattr(cel.Type, wanted):
         hint = "; compare it, like event.vip == true" if wanted == "BOOL" else "; write int(...)"
         raise ValueError(f"it gives {found.name()}, not {wanted}{hint if found == cel.Type.DYN else ''}")
-    return _Compiled(program, found, tuple(root for root in ("event", "now", "account") if root in source))
+    serialized = program.serialize()
+    counting = with_counts(serialized)
+    if counting != serialized:
+        program = environment.deserialize(counting)
+    roots = tuple(root for root in ("event", "now", "account") if root in source)
+    return _Compiled(program, found, roots, tree_of(counting))
 
 
 def _first_error(error: str) -> str:
@@ -101,13 +112,28 @@ def _first_error(error: str) -> str:
     return first.encode("unicode_escape").decode()[:_ERROR_CHARACTERS]
 
 
+def cost_of(source: str, wanted: Wanted, event_bytes: int) -> Cost:
+    """Estimate what an evaluation costs over an event of this size. An expression that does not compile is
+    free: it fails before it runs."""
+    return _cost(source, wanted, -(-event_bytes // _COST_STEP_BYTES) * _COST_STEP_BYTES)
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _cost(source: str, wanted: Wanted, event_bytes: int) -> Cost:
+    try:
+        compiled = _compile(source, wanted)
+    except ValueError:
+        return Cost(0, 0)
+    return estimate(compiled.tree, event_bytes if "event" in compiled.roots else 0)
+
+
 def evaluate(source: str, wanted: Wanted, facts: Callable[[Iterable[str]], Facts]) -> bool | int:
     """Evaluate an expression. `facts` returns the values under the given roots.
 
     Raises ExpressionFailed.
     """
     try:
-        program, expected, roots = _compile(source, wanted)
+        program, expected, roots, _ = _compile(source, wanted)
     except ValueError:  # another version of the engine compiled it when it was saved
         raise ExpressionFailed("COMPILATION") from None
     try:

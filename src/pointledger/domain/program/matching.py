@@ -1,8 +1,8 @@
 """Determines which rules grant points for an event, and why the others are skipped.
 
-Each rule is checked in this order: its validity (`window`), its condition (`condition`), and its award. A
-field that the award counts can be missing (`field`), and an expression can fail (`error`). These checks do
-not depend on other rules.
+Each rule is checked in this order: its validity (`window`), what it would cost (`cost`), its condition
+(`condition`), and its award. A field that the award counts can be missing (`field`), and an expression can
+fail (`error`). Only the cost depends on other rules: on those before it (`budget.py`).
 
 Then the matching rules of each group are combined (`stacking`):
 
@@ -21,11 +21,12 @@ from collections import defaultdict
 from typing import Any, Literal, NamedTuple
 
 from pointledger.domain.program.awards import PerUnit, Table
+from pointledger.domain.program.budget import Budget, budget_for
 from pointledger.domain.program.context import EvaluationContext
 from pointledger.domain.program.expressions import ExpressionFailed, evaluate
 from pointledger.domain.program.rule import Rule
 
-Skip = Literal["disabled", "window", "condition", "field", "error", "stacking"]
+Skip = Literal["disabled", "window", "cost", "condition", "field", "error", "stacking"]
 
 
 class Match(NamedTuple):
@@ -34,7 +35,7 @@ class Match(NamedTuple):
     rule: Rule
     wanted: int = 0
     skipped: Skip | None = None
-    detail: str | None = None  # the field, CEL's error code, or the rule that won
+    detail: str | None = None  # the limit of cost, the field, CEL's error code, or the rule that won
 
     def as_data(self) -> dict[str, Any]:
         """Return the outcome's line about a skipped rule."""
@@ -44,16 +45,19 @@ class Match(NamedTuple):
 
 def matches(rules: list[Rule], context: EvaluationContext) -> list[Match]:
     """Match each rule with the event, in the order of the rules."""
-    found = [_match(rule, context) for rule in rules]
+    budget = budget_for([rule.body.worst_cost for rule in rules])
+    found = [_match(rule, context, budget) for rule in rules]
     if len(found) > 1 and any(rule.body.stacking.mode != "stack" for rule in rules):
         return _stacked(found)
     return found
 
 
-def _match(rule: Rule, context: EvaluationContext) -> Match:
+def _match(rule: Rule, context: EvaluationContext, budget: Budget | None) -> Match:
     body = rule.body
     if body.valid is not None and not body.valid.holds(context):
         return Match(rule, skipped="window")
+    if budget is not None and (excess := budget.excess(body.expressions, context)):
+        return Match(rule, skipped="cost", detail=excess)
     try:
         if body.when is not None and not evaluate(body.when, "BOOL", context.facts):
             return Match(rule, skipped="condition")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from pointledger.domain.program.rule import Rule, Rules
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant
 
 
@@ -39,9 +39,8 @@ def policy_expiry(tenant: Tenant, rules: Rules, lot: DatedLot, not_before: datet
 def _by_policy(tenant: Tenant, rules: Rules, lot: DatedLot) -> datetime | None:
     if lot.rule is None:
         return tenant.default_expiry(max(lot.activates_at or lot.occurred_at, lot.occurred_at))
-    versions: list[Rule] = [rule for rule in rules.versions if rule.id == lot.rule[0]]
-    granted_by = next(rule for rule in versions if rule.version == lot.rule[1])
-    today = max(versions, key=lambda rule: rule.version)
+    granted_by, today = rules.version(*lot.rule), rules.latest(lot.rule[0])
+    assert granted_by is not None, "versions of rules are never deleted"
     pending = granted_by.body.pending
     starts_at = tenant.days_later(lot.occurred_at, pending.days) if pending else lot.occurred_at
     return tenant.expires_at(starts_at, today.body.expiry)

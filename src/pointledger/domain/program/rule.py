@@ -6,12 +6,14 @@ normalized when a rule is saved. `awards.py` computes the points that a rule gra
 
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from pointledger.domain.program.awards import Award
+from pointledger.domain.program.awards import Award, Formula
+from pointledger.domain.program.budget import Expression, RuleCost, check_expressions, worst_cost
 from pointledger.domain.program.expiry_policy import Expiry
 from pointledger.domain.program.expressions import Condition
 from pointledger.domain.program.validity import Validity
@@ -115,6 +117,27 @@ class RuleBody(StrictModel):
             raise ValueError("expiry.date lies before the last points become available")
         return self
 
+    @model_validator(mode="after")
+    def _check_cost(self, info: ValidationInfo) -> "RuleBody":
+        """Refuse an expression that could cost too much. A disabled rule costs nothing."""
+        if self.enabled and info.context is not CHECKED_BEFORE:
+            check_expressions(self.expressions)
+        return self
+
+    @cached_property
+    def expressions(self) -> list[Expression]:
+        """The rule's condition and formula."""
+        found = [] if self.when is None else [Expression("when", self.when, "BOOL")]
+        base = self.award.base
+        if isinstance(base, Formula):
+            found.append(Expression("award.base.formula.expr", base.expr, "INT"))
+        return found
+
+    @cached_property
+    def worst_cost(self) -> RuleCost:
+        """What the rule costs over the largest event."""
+        return worst_cost(self.expressions)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -131,49 +154,13 @@ class Rule:
 
 
 class RuleError(NamedTuple):
-    """A rule that was skipped because its expression failed. `detail` is CEL's error code."""
+    """A rule that was skipped because its expression failed or would cost too much. `detail` is CEL's error
+    code, or the limit of cost."""
 
     tenant_id: str
     rule_id: UUID
     rule_version: int
     detail: str  # without event data
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """All versions of all rules of a tenant, in the order in which they were saved.
-
-    The first version of a rule is always in force, so that it applies to last year's events. A later version
-    is in force from the moment when it was saved. The value can be cached until a rule changes.
-    """
-
-    versions: tuple[Rule, ...] = ()
-    _timeless: dict[str, list[Rule]] = field(default_factory=dict, init=False, compare=False, repr=False)
-
-    def for_event(self, event_type: str, effective_at: datetime) -> list[Rule]:
-        """Return the enabled rules for an event type, each in the version in force then.
-
-        The rule of highest priority is first; of equals, the oldest.
-        """
-        if event_type in self._timeless:
-            return self._timeless[event_type]
-        found = [rule for rule in self.in_force(event_type, effective_at) if rule.body.enabled]
-        # No rule has changed, so the result is the same for any moment.
-        if all(rule.in_force_from is None for rule in self.versions):
-            self._timeless[event_type] = found
-        return found
-
-    def in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:
-        """Return the rules for an event type like `for_event`, including disabled ones."""
-        newest: dict[UUID, Rule] = {}  # oldest first, because a rule's first version is always in force
-        for rule in self.versions:
-            if rule.in_force_from is not None and rule.in_force_from > effective_at:
-                continue
-            known = newest.get(rule.id)
-            if known is None or known.version < rule.version:
-                newest[rule.id] = rule
-        matching = [rule for rule in newest.values() if rule.body.event_type == event_type]
-        return sorted(matching, key=lambda rule: -rule.body.priority)
 
 
 def rule_from(fields: Any) -> RuleBody:
@@ -189,9 +176,13 @@ def rule_from(fields: Any) -> RuleBody:
 def rule_as_saved(fields: dict[str, Any]) -> RuleBody:
     """Build a rule from its stored form, without compiling its expressions again.
 
-    They compiled when the rule was saved, and compile again when an event needs them.
+    They compiled when the rule was saved, and compile again when an event needs them. Raises InvalidRule
+    for a rule that a newer program saved.
     """
-    return RuleBody.model_validate(fields, context=CHECKED_BEFORE)
+    try:
+        return RuleBody.model_validate(fields, context=CHECKED_BEFORE)
+    except ValidationError as error:
+        raise InvalidRule(describe(error)) from None
 
 
 # The flat names of the API pages, and where what they say belongs in the nested form.

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from pointledger.domain.commands import Transfer
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.records import UnknownPayload, decode
 from pointledger.domain.program.matching import Match
-from pointledger.domain.program.rule import Rule, Rules
+from pointledger.domain.program.rule import Rule
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant
 from pointledger.storage.ledger import program
@@ -36,7 +36,7 @@ class Versions:
                 self.unreadable.append(f"version {version} of the tenant: {error}")
         try:
             self._rules = program.every_rule(connection, tenant_id)
-        except (InvalidRule, ValidationError) as error:
+        except InvalidRule as error:
             self._rules = []
             self.unreadable.append(f"rules: {error}")
         self._counted: dict[int, Rules] = {}

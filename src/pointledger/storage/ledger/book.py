@@ -76,7 +76,10 @@ def _load(
     keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
     accounts = _accounts(connection, sql, sorted(keys))
     wallets = load_wallets(connection, batch)
-    found = programs.current(connection, sorted({tenant_id for tenant_id, _ in keys}), draws=draws)
+    reversibles, reversed_lots = load_reversibles(connection, batch)
+    granted_by = [(tenant_id, entry.rule) for (tenant_id, _), entry in reversibles.items() if entry.rule]
+    tenant_ids = sorted({tenant_id for tenant_id, _ in keys})
+    found = programs.current(connection, tenant_ids, batch, granted_by, draws=draws)
     book = Book(
         found.moment,
         found.batch,
@@ -85,8 +88,8 @@ def _load(
         versions=found.versions,
         accounts=accounts,
         wallets=wallets,
+        reversibles=reversibles,
     )
-    book.reversibles, reversed_lots = load_reversibles(connection, batch)
     read_set = read_set_of(batch, book)
     load_pending(connection, book, read_set.accounts, reversed_lots)
     load_lots(connection, book, read_set.accounts, reversed_lots)

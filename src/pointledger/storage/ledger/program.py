@@ -1,8 +1,11 @@
 """Loads and saves tenants and rules: each change is a new version, and versions never change.
 
-So a process caches the versions that it has read, and only queries which versions exist.
+So a process caches the versions that it has read, and only queries which versions exist. `rule_versions.py`
+reads the versions of rules that a batch needs.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,17 +15,23 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.program.rule import Rule, RuleBody, Rules, rule_as_saved
+from pointledger.domain.commands import ApplyRule
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.decisions.decide import effective_at
+from pointledger.domain.program.budget import Together, refused_together
+from pointledger.domain.program.rule import Rule, RuleBody, rule_as_saved
+from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.domain.values.actor import Actor
 from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
 from pointledger.storage.database import rows
 from pointledger.storage.ledger import audit_log
+from pointledger.storage.ledger.rule_versions import RuleVersions, VersionId
 from pointledger.storage.queue import failures
 
 _OPERATOR = Actor()
-_CACHED_VERSIONS = 5_000  # of tenants and of rules each; a cache that reaches it is cleared
+_CACHED_VERSIONS = 5_000  # of tenants; a cache that reaches it is cleared
 
 _CURRENT_TENANTS = """
 SELECT DISTINCT ON (tenant_id) tenant_id, version, config
@@ -55,7 +64,8 @@ ORDER BY saved_at, version"""
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The tenants' current configurations, and every version of their rules. Unknown tenants are missing."""
+    """The tenants' current configurations, and the versions of their rules that a batch needs. Unknown
+    tenants are missing."""
 
     moment: datetime  # the database's clock
     batch: int | None  # the number drawn, if any
@@ -69,21 +79,42 @@ class Programs:
 
     def __init__(self) -> None:
         self._tenants: dict[tuple[str, int], Tenant] = {}
-        self._rules: dict[tuple[str, int], Rules] = {}
+        self._rules = RuleVersions()
 
-    def current(self, connection: sa.Connection, tenant_ids: list[str], *, draws: bool = False) -> Program:
-        """Return the program of these tenants; `draws` draws a batch's number. Raises TenantUnreadable."""
+    def current(
+        self,
+        connection: sa.Connection,
+        tenant_ids: list[str],
+        batch: Iterable[Accepted],
+        granted_by: Iterable[tuple[str, VersionId]] = (),
+        *,
+        draws: bool = False,
+    ) -> Program:
+        """Return the program of these tenants, with the rules that the batch needs; `draws` draws its number.
+
+        `granted_by` has the versions, with their tenants, that granted what the batch reverses.
+        Raises TenantUnreadable.
+        """
         _make_room(self._tenants)
-        _make_room(self._rules)
         found = rows(connection, _WHICH_VERSIONS, tenants=tenant_ids, draws=draws)
         program = Program(found[0].moment, found[0].batch, {}, {}, {})
+        events = defaultdict(list)
+        for accepted in batch:
+            if isinstance(accepted.command, ApplyRule):
+                events[accepted.command.tenant_id].append(accepted)
+        others = defaultdict(list)
+        for tenant_id, version_id in granted_by:
+            others[tenant_id].append(version_id)
         for _, _, tenant_id, version, count in found:
             if tenant_id is None:
                 continue
             program.versions[tenant_id] = version, count
             try:
-                program.tenants[tenant_id] = self._tenant(connection, tenant_id, version)
-                program.rules[tenant_id] = self._rules_of(connection, tenant_id, count)
+                tenant = program.tenants[tenant_id] = self._tenant(connection, tenant_id, version)
+                moments = {effective_at(tenant, accepted) for accepted in events[tenant_id]}
+                if moments or others[tenant_id]:
+                    rules = self._rules.rules(connection, tenant_id, count, moments, others[tenant_id])
+                    program.rules[tenant_id] = rules
             except (InvalidTenant, InvalidRule):
                 raise TenantUnreadable(tenant_id) from None
         return program
@@ -93,12 +124,6 @@ class Programs:
             config = rows(connection, _CONFIG, tenant=tenant_id, version=version)[0].config
             self._tenants[tenant_id, version] = tenant_from(config)
         return self._tenants[tenant_id, version]
-
-    def _rules_of(self, connection: sa.Connection, tenant_id: str, count: int) -> Rules:
-        """Return the tenant's rules. Versions are only added, so the same count means the same versions."""
-        if (tenant_id, count) not in self._rules:
-            self._rules[tenant_id, count] = Rules(tuple(every_rule(connection, tenant_id)))
-        return self._rules[tenant_id, count]
 
 
 def every_rule(connection: sa.Connection, tenant_id: str) -> list[Rule]:
@@ -191,11 +216,17 @@ FROM clock_timestamp() AS moment"""
 
 
 def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, actor: Actor = _OPERATOR) -> Rule:
-    """Save a rule and its audit record, unless it is the current one; return the current version."""
+    """Save a rule and its audit record, unless it is the current one; return the current version.
+
+    Raises InvalidRule if the enabled rules of its event type would be too many or cost too much together.
+    """
     lock_program(connection, tenant_id)
-    current = {rule.body.name: rule for rule in current_rules(connection, tenant_id)}.get(body.name)
+    known = current_rules(connection, tenant_id)
+    current = next((rule for rule in known if rule.body.name == body.name), None)
     if current and current.body == body:
         return current
+    if body.enabled:
+        _check_together(known, body)
     rows_of_new = {
         "tenant": tenant_id,
         "name": body.name,
@@ -208,6 +239,21 @@ def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, actor: A
     after = body.model_dump(mode="json")
     audit_log.record(connection, tenant_id, "rule-put", actor, before=before, after=after)
     return next(rule for rule in current_rules(connection, tenant_id) if rule.body.name == body.name)
+
+
+def _check_together(known: list[Rule], body: RuleBody) -> None:
+    """Refuse a rule that makes the enabled rules of its event type too many or too dear."""
+    others = [rule.body for rule in known if rule.body.name != body.name]
+    same = [rule.body for rule in known if rule.body.name == body.name]
+    before, after = _together([*others, *same], body.event_type), _together([*others, body], body.event_type)
+    if refused := refused_together(before, after, body.event_type):
+        raise InvalidRule(refused)
+
+
+def _together(bodies: list[RuleBody], event_type: str) -> Together:
+    found = [body for body in bodies if body.enabled and body.event_type == event_type]
+    cost = sum(body.worst_cost.microseconds for body in found)
+    return Together(len(found), sum(len(body.limits) for body in found), cost)
 
 
 def current_rules(connection: sa.Connection, tenant_id: str) -> list[Rule]:
