@@ -163,8 +163,10 @@ class RuleGrant(BaseModel):
         str, Field(description="The limit that capped the grant.", examples=["user/day/points"])
     ] = OPTIONAL
     activates_at: Annotated[Moment, Field(description="The points are pending until this time.")] = OPTIONAL
-    skipped: Literal["disabled", "window", "condition", "field", "error", "stacking"] = OPTIONAL
-    detail: Annotated[str, Field(description="The field, error or rule that caused the skip.")] = OPTIONAL
+    skipped: Literal["disabled", "window", "cost", "condition", "field", "error", "stacking"] = OPTIONAL
+    detail: Annotated[
+        str, Field(description="The field, error, rule or limit of cost that caused the skip.")
+    ] = OPTIONAL
 
 
 class Coupon(BaseModel):

@@ -86,8 +86,9 @@ def _limitations(report: ReplayReport) -> list[str]:
     ]
     if report.on_trust:
         lines.append(
-            f"The data of {report.on_trust:,} events was erased with a user. For these, the replay took what "
-            "the rules would grant from their outcomes."
+            f"{report.on_trust:,} events were not matched with rules again, because their data was erased "
+            "with a user, or because the rules could cost too much. For these, the replay took what the "
+            "rules would grant from their outcomes."
         )
     if report.moved_on:
         lines.append(

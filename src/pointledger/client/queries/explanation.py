@@ -106,11 +106,14 @@ def _failed(command: dict[str, Any] | None) -> list[str]:
     """Name the rules that could not be evaluated, because an operator must correct them."""
     grants = ((command or {}).get("data") or {}).get("grants") or []
     return [
-        f"Rule “{grant['rule']}”, version {grant['rule_version']}, could not be evaluated: its expression "
-        f"failed ({grant.get('detail', 'ERROR')})."
+        f"Rule “{grant['rule']}”, version {grant['rule_version']}, could not be evaluated: "
+        f"{_WHY[grant['skipped']].format(grant.get('detail', 'ERROR'))}."
         for grant in grants
-        if grant.get("skipped") == "error"
+        if grant.get("skipped") in _WHY
     ]
+
+
+_WHY = {"error": "its expression failed ({})", "cost": "it would have cost too much ({})"}
 
 
 def _lot(lot: dict[str, Any]) -> str:

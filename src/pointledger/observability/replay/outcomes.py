@@ -3,12 +3,12 @@
 from typing import Any
 
 from pointledger.domain.commands.outcomes import Decision, Reason
-from pointledger.observability.replay.records import is_on_trust, parsed
+from pointledger.observability.replay.records import parsed
 from pointledger.observability.replay.report import Check, ReplayReport
 from pointledger.storage.ledger.book import outcome_text
 from pointledger.storage.replay.reads import KeptOutcome, Recorded
 
-# An event whose facts were erased is refused for one of these, by the recorded matches.
+# An event that is taken on trust is refused for one of these, by the recorded matches.
 _BY_RULES = {Reason.NO_MATCHING_RULE.value, Reason.LIMIT_REACHED.value, Reason.FIGURE_TOO_LARGE.value}
 
 
@@ -19,8 +19,11 @@ def compare_outcome(
     kept: KeptOutcome,
     decision: Decision | Exception,
     names: dict[str, str],
+    *,
+    is_on_trust: bool,
 ) -> None:
-    """Report where the two differ. `names`: as in `records.accepted`.
+    """Report where the two differ. `names`: as in `records.accepted`. `is_on_trust`: what the rules wanted
+    for the event is as recorded.
 
     Messages are not compared, because a later version may word them otherwise.
     """
@@ -32,7 +35,7 @@ def compare_outcome(
     if decided == kept[1:]:
         return
     one, other = _without_message(*kept[1:]), _without_message(*decided)
-    _forgive(recorded, names, one, other)
+    _forgive(names, one, other, is_on_trust=is_on_trust)
     if one != other:
         report.add(Check.OUTCOME, _about(tenant_id, recorded), one, other)
 
@@ -53,10 +56,11 @@ def _without_message(
 
 
 def _forgive(
-    recorded: Recorded, names: dict[str, str], kept: dict[str, Any], decided: dict[str, Any]
+    names: dict[str, str], kept: dict[str, Any], decided: dict[str, Any], *, is_on_trust: bool
 ) -> None:
-    """Remove what an erasure has changed, because it may differ."""
-    if is_on_trust(recorded):
+    """Remove what may differ: what an erasure has changed, and what rules did that are not evaluated
+    again."""
+    if is_on_trust:
         for data in (kept, decided):
             data.pop("grants", None)
             data.pop("more_skipped", None)

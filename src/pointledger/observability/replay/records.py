@@ -1,4 +1,5 @@
-"""Builds the domain's commands from journal rows, and marks what is on trust because a person was erased."""
+"""Builds the domain's commands from journal rows, and marks what is on trust: what rests on erased data,
+and what would cost too much."""
 
 import re
 from datetime import UTC, datetime
@@ -8,9 +9,11 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.commands import Transfer
+from pointledger.domain.commands import ApplyRule, Transfer
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.records import UnknownPayload, decode
+from pointledger.domain.decisions.decide import effective_at
+from pointledger.domain.program.budget import budget_for
 from pointledger.domain.program.matching import Match
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.rules import Rules
@@ -101,8 +104,21 @@ def is_on_trust(recorded: Recorded) -> bool:
     return recorded.is_erased and recorded.kind == "apply-rule"
 
 
+def may_be_too_dear(accepted: Accepted, tenant: Tenant | None, rules: Rules) -> bool:
+    """Return whether the rules of an event could cost too much for some event.
+
+    Only versions of pointledger that did not estimate costs saved such rules. Whether one of them was skipped
+    depends on the version that applied the event, and its evaluation could take minutes.
+    """
+    command = accepted.command
+    if tenant is None or not isinstance(command, ApplyRule):
+        return False
+    found = rules.for_event(command.event_type, effective_at(tenant, accepted))
+    return budget_for([rule.body.worst_cost for rule in found]) is not None
+
+
 def recorded_matches(kept: KeptOutcome, versions: Versions) -> list[Match]:
-    """Return the recorded matches of an event whose facts were erased; none if it was refused."""
+    """Return the recorded matches of an event that is taken on trust; none if it was refused."""
     grants: list[dict[str, Any]] = orjson.loads(kept.data)["grants"] if kept.data else []
     found = []
     for line in grants:

@@ -44,9 +44,10 @@ class Found:
 class ReplayReport:
     """What a replay has decided again, and what it found.
 
-    `on_trust`: commands of which an erasure has taken what they rest on; what the rules wanted for them is as
-    recorded. `without_order`: by tenant, outcomes from before the order was recorded; such a tenant is not
-    replayed. `moved_on`: users whom workers went on with meanwhile; what stands of them was not compared.
+    `on_trust`: commands of which an erasure has taken what they rest on, or whose rules would cost too much;
+    what the rules wanted for them is as recorded. `without_order`: by tenant, outcomes from before the
+    order was recorded; such a tenant is not replayed. `moved_on`: users whom workers went on with
+    meanwhile; what stands of them was not compared.
     """
 
     limit_rows: int

@@ -1,6 +1,6 @@
 """Replays one tenant: decides and compares its commands in chunks, then compares the final state."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from uuid import UUID
@@ -31,7 +31,7 @@ from pointledger.observability.replay.chunks import (
 from pointledger.observability.replay.final_state import Standing
 from pointledger.observability.replay.order import Step, in_pieces
 from pointledger.observability.replay.outcomes import compare_outcome
-from pointledger.observability.replay.records import Versions, accepted, recorded_matches
+from pointledger.observability.replay.records import Versions, accepted, may_be_too_dear, recorded_matches
 from pointledger.observability.replay.report import Check, ReplayReport
 from pointledger.observability.replay.state import Shelves
 from pointledger.storage.invariants.base import LAST_ID
@@ -94,26 +94,23 @@ class TenantReplay:
     def _decide(self, batch: Batch, recorded: list[Recorded], outcomes: dict[UUID, KeptOutcome]) -> None:
         """Decide the tenant's part of a batch as it was decided the first time."""
         commands, errors = self._commands(recorded)
+        tenant, rules = self._versions.tenant(batch.tenant_version), self._versions.rules(batch.rule_versions)
+        dear = [each.command.id for each in commands if may_be_too_dear(each, tenant, rules)]
+        if dear:
+            with reads.reading(self._engine) as connection:
+                outcomes = outcomes | reads.outcomes(connection, dear)
         wanted = {
             each.id: recorded_matches(outcomes[each.id], self._versions)
             for each in recorded
             if outcomes and each.id in outcomes and each.id not in errors
         }
-        part = TenantBatch(
-            self._tenant_id,
-            batch.number,
-            batch.applied_at,
-            self._versions.tenant(batch.tenant_version),
-            self._versions.rules(batch.rule_versions),
-            commands,
-            wanted,
-        )
+        part = TenantBatch(self._tenant_id, batch.number, batch.applied_at, tenant, rules, commands, wanted)
         decided = decide_batch(self._shelves.state, part)
         self._report.on_trust += len(wanted)
         self._take(decided, recorded)
         decisions = iter(decided.made)
         results = [errors[each.id] if each.id in errors else next(decisions) for each in recorded]
-        self._compare_outcomes(batch, recorded, results)
+        self._compare_outcomes(batch, recorded, results, wanted.keys())
 
     def _commands(self, recorded: list[Recorded]) -> tuple[list[Accepted], dict[UUID, Exception]]:
         """Return the commands, and the errors of those that cannot be read."""
@@ -127,15 +124,25 @@ class TenantReplay:
         return commands, errors
 
     def _compare_outcomes(
-        self, batch: Batch, recorded: list[Recorded], made: list[Decision | Exception]
+        self,
+        batch: Batch,
+        recorded: list[Recorded],
+        made: list[Decision | Exception],
+        on_trust: Set[UUID],
     ) -> None:
-        """Compare the outcomes of a batch by their digest, and one by one only if that differs."""
+        """Compare the outcomes of a batch by their digest, and one by one only if that differs.
+
+        What the rules wanted for the commands `on_trust` is as recorded.
+        """
         if of_outcomes(made) == batch.outcomes:
             return
         with reads.reading(self._engine) as connection:
             kept = reads.outcomes(connection, [each.id for each in recorded])
         for each, decision in zip(recorded, made, strict=True):
-            compare_outcome(self._report, self._tenant_id, each, kept[each.id], decision, self._names)
+            outcome, is_trusted = kept[each.id], each.id in on_trust
+            compare_outcome(
+                self._report, self._tenant_id, each, outcome, decision, self._names, is_on_trust=is_trusted
+            )
 
     def _take(self, decided: DecidedBatch, recorded: list[Recorded]) -> None:
         """Add the decided rows of the part."""
