@@ -8,6 +8,13 @@ from docs.generate.fields import bullet, fields_of
 from docs.generate.markdown import anchor, code, heading, items, link, page, paragraphs, table
 from docs.generate.models import models_in
 from docs.generate.prose_files import prose
+from pointledger.domain.program.budget import (
+    MAX_LIMITS,
+    MAX_MEMORY_BYTES,
+    MAX_MICROSECONDS,
+    MAX_RULES,
+    MAX_TOGETHER_MICROSECONDS,
+)
 from pointledger.domain.program.expressions import ACCOUNT, MAX_CHARACTERS, NOW
 from pointledger.domain.program.rule import FLAT_LIMITS, FLAT_NAMES, RuleBody
 
@@ -26,7 +33,15 @@ def rules_page() -> str:
         paragraphs("A rule may also be written with these short names. The ledger saves the nested form."),
         table(("Name", "Stands for"), _flat_names()),
         heading(2, "Expressions"),
-        prose("expressions.md", characters=MAX_CHARACTERS),
+        prose(
+            "expressions.md",
+            characters=MAX_CHARACTERS,
+            rules=MAX_RULES,
+            limits=MAX_LIMITS,
+            milliseconds=MAX_MICROSECONDS // 1000,
+            megabytes=MAX_MEMORY_BYTES // 1024**2,
+            together=MAX_TOGETHER_MICROSECONDS // 1000,
+        ),
         items(f"{code(f'now.{name}')}: {_OF_CEL[kind]}, {_NOW[name]}" for name, kind in NOW.items()),
         paragraphs("The account, as it is before any rule grants. Without an account every number is 0."),
         items(f"{code(f'account.{name}')}: {_OF_CEL[kind]}" for name, kind in ACCOUNT.items()),

@@ -170,6 +170,7 @@ def test_rules_are_added_read_changed_tried_and_disabled(api: ApiEnvironment, us
         {"points": 10**16},
         {"points": 1.5},
         {"when": "event.x >"},
+        {"when": "event.l.all(x, x in event.l)"},
         {"event_type": ""},
         {"surprise": 1},
         {"name": "a\x00b"},
@@ -179,6 +180,17 @@ def test_rules_are_added_read_changed_tried_and_disabled(api: ApiEnvironment, us
 def test_103_an_invalid_rule_is_400(api: ApiEnvironment, invalid: dict[str, object]) -> None:
     body = {"name": "invalid", "event_type": "x", "points": 1} | invalid
     assert api.post("/admin/point-rules", api.admin, body).status_code == 400
+
+
+def test_a_rule_that_could_be_too_dear_is_400_with_the_estimate_and_the_limit(api: ApiEnvironment) -> None:
+    rule = {"name": "dear", "event_type": "x", "points": 1, "when": "event.l.all(x, event.l == event.l)"}
+
+    refused = api.post("/admin/point-rules", api.admin, rule)
+
+    assert refused.status_code == 400
+    message = refused.json()["message"]
+    assert "when: an event of 16384 bytes could cost" in message and "the limit is 10 ms" in message
+    assert "most of it is ==" in message
 
 
 def test_104_a_daily_limit_grants_what_is_left_even_to_concurrent_events(

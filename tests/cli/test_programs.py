@@ -157,6 +157,15 @@ def test_an_invalid_rule_is_reported_and_saves_nothing(
     assert list(ledger.counts("rule_versions")) == [0]
 
 
+def test_a_rule_that_could_be_too_dear_is_reported_with_its_dearest_part(run: Run, ledger: Ledger) -> None:
+    failed = put(run, RULE | {"when": "event.items.map(i, i.sku).exists(s, s == 'a')"}, "--json")
+
+    assert failed.status == 2
+    assert "most of it is filter or map" in failed.json["error"]
+    assert "Test with exists(x, ...)" in failed.json["error"]
+    assert ledger.counts("rule_versions") == [0]
+
+
 def test_a_tenant_is_paused_and_resumed(run: Run, ledger: Ledger) -> None:
     paused = run("tenant", "pause", "shop", "--json")
     assert (paused.status, paused.json["paused"]) == (0, True)

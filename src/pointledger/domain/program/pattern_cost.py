@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     rb"|.",
     re.DOTALL,
 )
-_UNICODE_STEPS = 2_500  # \pL compiles in 0.8 ms, 2,500 times as long as a letter
+_UNICODE_STEPS = 2_500  # \pL compiles in 0.8 ms, 2,500 times as long as a plain character
 _UNICODE_MATCHED = 20  # few of them are tried for a byte
 _WIDE_STEPS = 5  # `.` and [^...] have a branch for each length of UTF-8
 MAX_STEPS = 20_000  # RE2 refuses larger programs, after about 20 ms

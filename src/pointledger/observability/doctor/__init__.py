@@ -6,6 +6,7 @@ start      the time-outs; refuses to start a process with a dangerous configurat
 redis      Redis and the brokers
 postgres   Postgres
 work       pending and dead work, and the processes that should do it
+rules      what rules cost, and those that cost most
 findings   defines a finding
 """
 

@@ -8,6 +8,7 @@ from pointledger.messaging.doorbell import seconds_since_beat
 from pointledger.messaging.redis_client import connect
 from pointledger.observability.doctor import postgres, redis, versions, work
 from pointledger.observability.doctor.findings import Finding, Severity, danger
+from pointledger.observability.doctor.rules import dear_rules
 from pointledger.observability.doctor.start import time_outs
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for, read_only
@@ -70,7 +71,8 @@ def _examine_postgres(settings: Settings) -> list[Finding]:
             found += [*fits, role]
             if role.verdict is Severity.DANGER:  # the role may lack the rights for the other checks
                 return found
-            return found + work.examine(connection, settings, _beat_age(settings))
+            found += work.examine(connection, settings, _beat_age(settings))
+            return [*found, dear_rules(connection)]
     except (*DATABASE_ERRORS, DatabaseAway, DatabaseFailed) as error:
         if sqlstate(error) == _INSUFFICIENT_PRIVILEGE:
             return [*found, danger("postgres-role", "this login may not read the tables", postgres.GRANT)]
