@@ -69,6 +69,7 @@ def per_element(*conditions: str, joined: str = "&&", times: int = 1) -> str:
         ("event.l.filter(x, x > 1).exists(y, y == 2)", "filter or map"),
         ("event.l.map(x, x.price).exists(y, y == 2)", "filter or map"),
         ("event.l.exists(x, event.m.exists(y, x + y < 0))", "+"),
+        ("google.protobuf.ListValue{values: event.l} == event.l", "a message"),
     ],
 )
 def test_an_expression_that_could_be_too_dear_is_refused_with_its_dearest_part(when: str, part: str) -> None:

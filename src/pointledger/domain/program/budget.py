@@ -76,6 +76,7 @@ _ADVICE = {
     "matches": "Use contains or startsWith, or a constant pattern with small repetitions outside of loops",
     "+": "Write int(event.x) for each number, and do not concatenate in loops",
     "getHours": "Write the time zone as text",
+    "a message": "Use lists, maps and texts instead",
 }
 _OTHER_ADVICE = "Compare with constants instead of whole lists, and avoid loops within loops"
 

@@ -35,11 +35,14 @@ from pointledger.domain.program.prices import (
     NODE,
     SELECT,
     STEP,
+    UNKNOWN,
     Amount,
     Value,
     price_of,
 )
 
+_ELEMENT_BYTES = 2  # of the shortest element of a list: `1,`
+_ENTRY_BYTES = 6  # of the shortest entry of a map: `"a":1,`
 _BRACKETS = 2  # bytes that a list adds, and that separate its elements
 _NUMBER_TEXT = 32  # bytes of a number or a moment as text, at most
 _SCALAR = 8  # bytes of a number, as a key or an element of a list
@@ -47,7 +50,8 @@ _LOOP_STEPS = 10_000  # the engine's budget per evaluation
 
 # Memory in bytes. The engine releases it after the evaluation, not before.
 _TEXT_MEMORY, _ELEMENT_MEMORY, _ENTRY_MEMORY = 1.0, 32, 128
-_GROWN_MEMORY = 18  # per pair of elements, as above
+_GROWN_MEMORY = 18  # per pair of elements that `filter` and `map` collect
+_OBJECT_MEMORY = 64  # per list or text
 
 _SHOWN = {"@in": "in", "_[_]": "[]", "_?_:_": "?:", "!_": "!", "-_": "-"}
 
@@ -101,7 +105,7 @@ class _Estimate:
 
     def cost(self) -> Cost:
         size = Amount(self._event_bytes, self._event_bytes)
-        event = Value(size, size.scaled(1 / 6), tree.Type("map"))  # `"a":1,` is the shortest entry
+        event = Value(size, size.scaled(1 / _ENTRY_BYTES), tree.Type("map"))
         outermost = _Scope(1, {"event": event})
         self._charge(outermost, tree.Node(0, 0, {}), "the event", BASE, CONVERTED * self._event_bytes)
         self._scopes.append(outermost)
@@ -164,14 +168,16 @@ class _Estimate:
         return _small(scope) if is_test else _inside(value)
 
     def _built(self, node: tree.Node, scope: _Scope) -> Value:
-        """A list or a map in the expression."""
+        """A list or a map in the expression, or a message of protocol buffers, whose copies have no price."""
         is_list = node.kind == tree.LIST
+        if tree.is_message(node):
+            self._charge(scope, node, "a message", UNKNOWN)
         parts = tree.elements_of(node.fields) if is_list else tree.entries_of(node.fields)
         size = _constant_amount(scope, _BRACKETS)
         for part in parts:
             size = size.plus(self._visit(part, scope).size).plus(_constant_amount(scope, _BRACKETS))
         price, memory = (ELEMENT, _ELEMENT_MEMORY) if is_list else (ENTRY, _ENTRY_MEMORY)
-        memory_bytes = (64 + memory * len(parts)) * scope.runs
+        memory_bytes = (_OBJECT_MEMORY + memory * len(parts)) * scope.runs
         self._charge(scope, node, "a list", CALL + price * len(parts), memory=memory_bytes)
         return Value(size, _constant_amount(scope, len(parts)), tree.Type("list" if is_list else "map"))
 
@@ -194,7 +200,11 @@ class _Estimate:
             sizes = inner.appended[0].size if inner.appended else over.size
             size = Amount(sizes.total, min(sizes.total, sizes.most * max(over.items.most, 1)))
             result = Value(size.plus(over.items.scaled(2)), over.items, tree.Type("list"))
-        return self._visit(loop.result, _with(outer, loop.accumulator, result))
+        known = outer.variables
+        outer.variables = known | {loop.accumulator: result}
+        found = self._visit(loop.result, outer)
+        outer.variables = known
+        return found
 
     def _entered(
         self, loop: tree.Loop, over: Value, start: Value, outer: _Scope, *, collects: bool
@@ -211,7 +221,7 @@ class _Estimate:
             for name, value in outer.variables.items()
         }
         size = over.size.least(Amount(over.size.most * runs, over.size.most))
-        element = Value(size, size.scaled(1 / 2), tree.Type(over.type.element))
+        element = Value(size, size.scaled(1 / _ELEMENT_BYTES), tree.Type(over.type.element))
         variables[loop.variable] = element
         variables[loop.accumulator] = start
         inner = _Scope(runs, variables, growing=loop.accumulator if collects else None)
@@ -249,8 +259,7 @@ class _Estimate:
         return node.kind == tree.IDENTIFIER and tree.name_of(node.fields) == scope.growing
 
     def _added(self, node: tree.Node, scope: _Scope, left: Value, right: Value) -> Value:
-        """Numbers are added, texts and lists are concatenated. What comes from the event may be any of
-        them."""
+        """Numbers are added, texts and lists are concatenated. A value of the event may be any of them."""
         kinds = {left.type.kind, right.type.kind}
         if "scalar" in kinds:
             self._charge(scope, node, "+", CALL)
@@ -261,7 +270,7 @@ class _Estimate:
         else:
             copied = items.total * COPIED
             memory = items.total * _ELEMENT_MEMORY
-        self._charge(scope, node, "+", CALL * 2, copied, memory + 64 * scope.runs)
+        self._charge(scope, node, "+", CALL * 2, copied, memory + _OBJECT_MEMORY * scope.runs)
         return Value(size, items, tree.Type("dyn"))
 
 
@@ -270,7 +279,7 @@ def _constant_amount(scope: _Scope, each: float) -> Amount:
 
 
 def _small(scope: _Scope) -> Value:
-    """A number, a boolean or a moment: nothing that depends on its size costs anything."""
+    """A number, a boolean or a moment: no operation costs more for a larger one."""
     return Value(_constant_amount(scope, _SCALAR), Amount(0, 0), tree.Type("scalar"))
 
 
@@ -280,15 +289,9 @@ def _copy(value: Value, scope: _Scope) -> Value:
 
 
 def _inside(value: Value) -> Value:
-    """A field or an element: `1,` is the shortest element of a list in it."""
-    return Value(value.size, value.size.scaled(1 / 2), tree.Type(value.type.element))
+    """A field or an element."""
+    return Value(value.size, value.size.scaled(1 / _ELEMENT_BYTES), tree.Type(value.type.element))
 
 
 def _either(one: Value, other: Value) -> Value:
     return Value(one.size.greatest(other.size), one.items.greatest(other.items), one.type)
-
-
-def _with(scope: _Scope, name: str, value: Value) -> _Scope:
-    """The scope after a loop, in which its result has a name."""
-    scope.variables[name] = value
-    return scope

@@ -30,7 +30,7 @@ GROWN = 10  # per pair of elements: `filter` and `map` copy the list for each el
 _PATTERN, _PATTERN_STEP, _MATCHED = 1_200, 350, 6  # per pattern, its step, and step times byte
 _CLOCK = 250  # a field of a moment in a time zone
 _UNKNOWN_ZONE = 40_000  # the zone's name comes from the event: looked up in files
-_UNKNOWN = 1e9  # a function that has no price here
+UNKNOWN = 1e9  # what has no price here
 
 _LOGIC = {"_&&_", "_||_", "!_", "@not_strictly_false", "bool"}
 _ARITHMETIC = {"-_", "_-_", "_*_", "_/_", "_%_", "type", "dyn"}
@@ -98,7 +98,7 @@ def price_of(function: str, values: list[Value]) -> tuple[float, float]:
     if function.startswith("get"):
         is_unknown = len(values) > 1 and values[1].text is None
         return _UNKNOWN_ZONE if is_unknown else _CLOCK, 0
-    return _UNKNOWN, 0
+    return UNKNOWN, 0
 
 
 def _compared(one: Amount, other: Amount, kinds: set[Kind]) -> float:

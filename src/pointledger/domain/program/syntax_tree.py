@@ -101,6 +101,11 @@ def elements_of(fields: Fields) -> list[bytes]:
     return [each for each in fields.get(1, []) if isinstance(each, bytes)]
 
 
+def is_message(node: Node) -> bool:
+    """Return whether a map is a message of protocol buffers, like `google.protobuf.ListValue{...}`."""
+    return node.kind == STRUCT and bool(message(node.fields, 1))
+
+
 def entries_of(fields: Fields) -> list[bytes]:
     """Return the keys and values of a map."""
     return [
