@@ -17,9 +17,9 @@ from pointledger.domain.program.rule import Rule, rule_as_saved
 from pointledger.domain.program.rules import Rules, Timeline
 from pointledger.storage.database import rows
 
-_CACHED_BODIES = 5_000  # some kilobytes each
+_CACHED_BODIES = 20_000  # some kilobytes each, for a thousand tenants with twenty rules
 _CACHED_HEADS = 500_000  # some 100 bytes each
-_CACHED_RULES = 500  # of combinations of versions: few, unless very many events are of the past
+_CACHED_RULES = 5_000  # of combinations of versions: one per tenant, unless its events are of the past
 
 VersionId = tuple[UUID, int]  # of a rule, and of its version
 
