@@ -52,6 +52,25 @@ def _check(when: str) -> None:
 
 
 _ALL_CHECKS = list(HealthCheck)
+_NEAR_THE_LIMIT = (
+    "event.l.all(x, " + " && ".join(["x != 2"] * 12) + ")",
+    "event.l.all(x, " + " || ".join(f"x.a{number} == 1" for number in range(6)) + " || true)",
+    "event.l.all(x, !(x in [" + ", ".join(f"'a{number}'" for number in range(20)) + "]))",
+    "event.l.all(x, string(timestamp('2024-01-01T00:00:00Z')) != '')",
+    "event.o.all(x, x.l.all(y, x.l == [1, 1] || true))",
+    "(" + " + ".join(["event.l"] * 8) + ").size() > 0",
+    " && ".join(["event.o == event.o"] * 20),
+    " && ".join(["size(event.t) > 0"] * 80),
+    " || ".join(f"event.t.contains('{'a' * 60}{number}b')" for number in range(20)),
+    "event.t.contains('" + "a" * 1_800 + "b')",
+    "event.t.matches('(a?){30}b')",
+)
+
+
+@pytest.mark.parametrize("when", _NEAR_THE_LIMIT)
+def test_what_is_known_to_be_expensive_takes_no_longer_than_five_times_its_estimate(when: str) -> None:
+    rule_from({"name": "r", "event_type": "e", "points": 1, "when": when})
+    _check(when)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=_ALL_CHECKS)

@@ -34,7 +34,8 @@ UNKNOWN = 1e9  # what has no price here
 
 _LOGIC = {"_&&_", "_||_", "!_", "@not_strictly_false", "bool"}
 _ARITHMETIC = {"-_", "_-_", "_*_", "_/_", "_%_", "type", "dyn"}
-_COMPARISONS = {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith"}
+_EQUALITIES = {"_==_", "_!=_"}
+_OF_TEXTS = {"_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith"}  # or of numbers, never of lists
 _PARSERS = {"int", "uint", "double", "timestamp", "duration"}
 
 
@@ -74,7 +75,9 @@ def price_of(function: str, values: list[Value]) -> tuple[float, float]:
     """Return what one call costs, and what the sizes of all its arguments cost together."""
     if function in _LOGIC | _ARITHMETIC:
         return CALL, 0
-    if function in _COMPARISONS:
+    if function in _OF_TEXTS:
+        return CALL, _COMPARED_TEXT * values[0].size.least(values[1].size).total
+    if function in _EQUALITIES:
         return CALL, _compared(values[0].size, values[1].size, {value.type.kind for value in values})
     match function:
         case "@in":
