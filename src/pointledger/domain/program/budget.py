@@ -17,9 +17,7 @@ from pointledger.domain.values.json_values import METADATA_BYTES
 MAX_MICROSECONDS = 10_000  # of one expression: the time in which a worker applies a hundred ordinary commands
 MAX_TOGETHER_MICROSECONDS = 50_000  # of one event: a fifth of what a neighbor may wait (250 ms)
 MAX_MEMORY_BYTES = 16 * 1024 * 1024  # of one expression: sixteen evaluations at once fit a small worker
-MAX_RULES = (
-    100  # enabled, of one event type: each is matched with every event and fills a line of the outcome
-)
+MAX_RULES = 100  # enabled, of one event type: each is matched with every such event
 MAX_LIMITS = 200  # of all of them together: each is a counter that every event reads and locks
 
 _MILLISECOND = 1_000  # microseconds
