@@ -21,7 +21,7 @@ app.conf.update(celery_settings(settings))
 app.conf.update(
     beat_schedule=timetable(),
     # In memory, because Postgres records the runs, and a schedule file could get lost.
-    beat_scheduler="celery.beat:Scheduler",
+    beat_scheduler="schedules.scheduler:Scheduler",
     # Beat must not sleep longer than the shortest interval, which is two seconds.
     beat_max_loop_interval=1,
 )

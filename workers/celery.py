@@ -43,9 +43,11 @@ app.conf.update(
     task_store_errors_even_if_ignored=False,
     # Messages with an eta stay in a worker's memory; the ledger sends none.
     worker_eta_task_limit=1000,
-    # A broker that is unavailable for an hour must not stop the worker.
+    # A broker that is unavailable for an hour must not stop the worker, also if it answers with errors.
+    # `workers/consumer.py` adds the errors that Celery does not know, and the pauses.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
     # After a lost connection the broker delivers the message again, so cancel the task that runs.
     worker_cancel_long_running_tasks_on_connection_loss=True,
     # On SIGTERM the worker finishes its task; a time slice takes a quarter of a second.

@@ -55,13 +55,23 @@ class Outage:
         self._away = away
         self._back = back
         self._is_on = False
+        self._bug: type[BaseException] | None = None
 
-    def noticed(self, error: BaseException) -> None:
-        if not self._is_on:
-            self._is_on = True
-            self._log.warning(self._away, action=self._action, error=type(error).__name__)
+    def noticed(self, error: BaseException, *, bug: BaseException | None = None, detail: str = "") -> None:
+        """Log the begin of the outage.
+
+        `bug` is logged as an error with its traceback, also if it comes during an outage. `detail` is text of
+        the error that names no person.
+        """
+        if self._is_on and (bug is None or type(bug) is self._bug):
+            return
+        self._is_on, self._bug = True, None if bug is None else type(bug)
+        fields = {"detail": detail} if detail else {}
+        log = self._log.warning if bug is None else self._log.error
+        log(self._away, action=self._action, error=type(error).__name__, **fields, exc_info=bug)
 
     def over(self) -> None:
+        """Log the end of the outage."""
         if self._is_on:
             self._is_on = False
             self._log.warning(self._back, action=self._action)

@@ -18,7 +18,7 @@ from pointledger import failpoints
 from pointledger.errors import BrokerAway
 from pointledger.events.broker import Publisher
 from pointledger.events.retry import run_with_backoff
-from pointledger.logs import Log
+from pointledger.logs import Log, Outage
 from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import transaction
@@ -90,10 +90,8 @@ class Relay:
             else:
                 _log.info("relayed", action="relay", slot=self._slot, events=sent.events)
 
-        def report(error: Exception, seconds: float) -> None:
-            _log.warning("relay_waits", action="relay", error=str(error), seconds=seconds)
-
-        run_with_backoff(step, stopping, pause, transient=(BrokerAway,), report=report)
+        outage = Outage(_log, "relay", "relay_waits", "relay_continues")
+        run_with_backoff(step, stopping, pause, outage=outage, expected=(BrokerAway,))
 
     def _prune(self) -> None:
         """Prune a bounded number of old rows from time to time."""

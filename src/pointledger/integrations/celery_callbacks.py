@@ -30,7 +30,7 @@ from pointledger.events import broker
 from pointledger.events.retry import run_with_backoff
 from pointledger.ids import is_id
 from pointledger.integrations.celery_results import ResultWriter
-from pointledger.logs import Log
+from pointledger.logs import Log, Outage
 from pointledger.messaging.celery_app import tls_options
 from pointledger.settings import Settings
 from pointledger.storage.database import transaction
@@ -175,11 +175,9 @@ class CallbackSender:
             if not self.step():
                 idle()
 
-        def report(error: Exception, seconds: float) -> None:
-            _log.warning("callbacks_wait", action="callbacks", error=str(error), seconds=seconds)
-
+        outage = Outage(_log, "callbacks", "callbacks_wait", "callbacks_continue")
         # This is the only sender to its destination in this process, so it must survive every error.
-        run_with_backoff(step, stopping, pause, transient=(Exception,), report=report)
+        run_with_backoff(step, stopping, pause, outage=outage, expected=(BrokerAway,), survives_bugs=True)
 
     def close(self) -> None:
         """Close its connections."""

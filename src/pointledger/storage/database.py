@@ -81,7 +81,23 @@ def engine_for(
     )
     if ping:
         _ping_idle(engine)
+    sa.event.listen(engine, "checkin", _drop_read_only)
     return engine
+
+
+# Postgres reports these settings of a session without a round trip (pgbouncer does not).
+_READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
+
+
+def _drop_read_only(connection: Any, record: Any) -> None:
+    """Close a connection to a read-only server instead of keeping it.
+
+    After a failover the pool would otherwise keep its connections to the former primary.
+    """
+    if connection is None:  # the pool has closed it already
+        return
+    if any(connection.info.parameter_status(name) == "on" for name in _READ_ONLY_SETTINGS):
+        record.invalidate()
 
 
 def _ping_idle(engine: sa.Engine) -> None:

@@ -15,11 +15,12 @@ IDLE_TIMED_OUT = "25P03"  # the transaction stood still for too long
 LOCK_TIMED_OUT = "55P03"  # another open transaction holds a row or a key
 
 # No command causes these errors, so the worker retries the transaction and records no failure.
-# Class 08: connection; 53: disk, memory, connections; 57P: shutdowns. 40001, 40P01: serialization,
-# deadlock; 55P03: lock timeout; 25P03: idle timeout. The statement timeout (57014) is missing because the
-# same statement would exceed it again.
-_TRANSIENT_CLASSES = ("08", "53", "57P")
-_TRANSIENT_STATES = ("40001", "40P01", LOCK_TIMED_OUT, IDLE_TIMED_OUT)
+# Class 08: connection; 40: serialization, deadlock; 53: disk, memory, connections; 57P: shutdowns; 58: the
+# server's disk. 25006: read-only, a standby or by configuration; 25P03, 25P04: time-outs of the transaction;
+# 55P03: lock timeout. The statement timeout (57014) is missing because the same statement would exceed it
+# again.
+_TRANSIENT_CLASSES = ("08", "40", "53", "57P", "58")
+_TRANSIENT_STATES = (LOCK_TIMED_OUT, "25006", IDLE_TIMED_OUT, "25P04")
 _LOST_CLASSES = ("08", "57P")  # the connection ends, and the result of its last statement is unknown
 
 
@@ -43,6 +44,15 @@ def is_transient(error: BaseException) -> bool:
 def is_timeout(error: BaseException) -> bool:
     """Whether the transaction took too long, so that a smaller one may succeed."""
     return sqlstate(error) in (TIMED_OUT, IDLE_TIMED_OUT)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a process that repeats its work can wait until the error passes.
+
+    That is so for transient errors, and for a statement that was canceled: later the tables have statistics,
+    the disk is faster, or the person who canceled it has gone.
+    """
+    return is_transient(error) or sqlstate(error) == TIMED_OUT
 
 
 class Attempt:
@@ -89,8 +99,7 @@ def failure_of(error: BaseException, effect: str = "", *, maybe_done: bool = Fal
     is_from_driver = isinstance(cause, psycopg.DataError) and not sqlstate(cause)  # Postgres did not see it
     if is_from_driver or isinstance(cause, UnicodeEncodeError):
         return InvalidCommand("a text has characters that Postgres cannot hold")
-    may_pass = is_transient(error) or sqlstate(error) == TIMED_OUT
-    kind = DatabaseAway if may_pass else DatabaseFailed
+    kind = DatabaseAway if may_pass(error) else DatabaseFailed
     return kind("; ".join(filter(None, (effect, _summary(error)))), maybe_done=maybe_done)
 
 
