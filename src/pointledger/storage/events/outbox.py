@@ -136,9 +136,10 @@ class UnsentRow(NamedTuple):
     events: int
 
 
+# OFFSET 0 makes Postgres look into one slot after the other. Without statistics it reads all unsent rows.
 _TAKE_SLOT = """
 SELECT slot FROM outbox_slots s
-WHERE EXISTS (SELECT FROM outbox o WHERE o.slot = s.slot AND o.sent_at IS NULL)
+WHERE EXISTS (SELECT FROM outbox o WHERE o.slot = s.slot AND o.sent_at IS NULL OFFSET 0)
 ORDER BY slot <= %(after)s, slot LIMIT 1 FOR UPDATE SKIP LOCKED"""
 
 
@@ -178,10 +179,15 @@ SELECT o.seq AS place, named.ordinal, o.tenant_id, a.user_id, o.type AS event_ty
 FROM unnest(%(seqs)s::int8[]) AS wanted (seq)
 JOIN outbox o ON o.seq = wanted.seq
 LEFT JOIN LATERAL unnest(o.entry_ids) WITH ORDINALITY AS named (id, ordinal) ON true
-LEFT JOIN entries e ON e.tenant_id = o.tenant_id AND e.id = named.id
-LEFT JOIN accounts a ON a.tenant_id = o.tenant_id AND a.id = coalesce(e.account_id, o.account_id)
--- one by one, because Postgres may otherwise read the whole journal for a thousand commands; the event id of
--- a status change is its command's id
+-- One by one, because with wrong statistics Postgres reads all entries, accounts and commands of a tenant for
+-- each event. OFFSET 0 keeps it from joining them in another way.
+LEFT JOIN LATERAL (
+    SELECT * FROM entries WHERE entries.tenant_id = o.tenant_id AND entries.id = named.id OFFSET 0) e ON true
+LEFT JOIN LATERAL (
+    SELECT user_id FROM accounts
+    WHERE accounts.tenant_id = o.tenant_id AND accounts.id = coalesce(e.account_id, o.account_id) OFFSET 0
+) a ON true
+-- the event id of a status change is its command's id
 LEFT JOIN LATERAL (
     SELECT extensions ->> 'traceparent' AS traceparent FROM journal
     WHERE journal.id = coalesce(e.command_id, o.event_id) OFFSET 0) j ON true
@@ -225,9 +231,10 @@ def mark_sent(connection: sa.Connection, seqs: list[int]) -> None:
     )
 
 
+# With clock_timestamp(), which is volatile, Postgres could not use the index on sent_at.
 _PRUNE = """
 DELETE FROM outbox WHERE seq IN (
-    SELECT seq FROM outbox WHERE sent_at < clock_timestamp() - %(days)s * interval '1 day'
+    SELECT seq FROM outbox WHERE sent_at < statement_timestamp() - %(days)s * interval '1 day'
     ORDER BY sent_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)"""
 
 
@@ -236,15 +243,24 @@ def prune(connection: sa.Connection) -> int:
     return run(connection, _PRUNE, days=KEPT_DAYS, most=_PRUNED_AT_ONCE)
 
 
+_COUNTED = 100_000  # rows: beyond this the exact number does not matter, and counting takes too long
+
 _STATUS = """
-SELECT count(*) AS waiting_rows, coalesce(sum(coalesce(cardinality(entry_ids), 1)), 0)::bigint AS waiting,
-       count(DISTINCT slot) AS slots,
-       round(extract(epoch FROM clock_timestamp() - min(recorded_at)), 3)::float8 AS oldest_seconds
-FROM outbox WHERE sent_at IS NULL"""
+SELECT counted.*, waiting.slots, round(extract(epoch FROM clock_timestamp() - waiting.oldest), 3)::float8
+FROM (SELECT count(*), coalesce(sum(events), 0)::bigint
+      FROM (SELECT coalesce(cardinality(entry_ids), 1) AS events
+            FROM outbox WHERE sent_at IS NULL LIMIT %(most)s) AS found) AS counted,
+     (SELECT count(*) AS slots, min(first.recorded_at) AS oldest
+      FROM outbox_slots s CROSS JOIN LATERAL (
+          SELECT recorded_at FROM outbox o WHERE o.slot = s.slot AND o.sent_at IS NULL
+          ORDER BY o.seq LIMIT 1) AS first) AS waiting"""
 
 
 class OutboxStatus(NamedTuple):
-    """The unsent rows, their events and slots, and the age of the oldest row; None if there are none."""
+    """The unsent rows, their events and slots, and the age of the oldest row; None if there are none.
+
+    Rows and their events are counted up to 100,000 rows.
+    """
 
     rows: int
     events: int
@@ -254,4 +270,4 @@ class OutboxStatus(NamedTuple):
 
 def status(connection: sa.Connection) -> OutboxStatus:
     """Return how far the relays are behind."""
-    return OutboxStatus(*rows(connection, _STATUS)[0])
+    return OutboxStatus(*rows(connection, _STATUS, most=_COUNTED)[0])

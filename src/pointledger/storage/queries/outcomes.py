@@ -83,8 +83,10 @@ SELECT requested.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.me
        dead_letter.error AS dead_letter_error,
        dead_letter.tenant_id AS dead_letter_tenant, dead_letter.kind AS dead_letter_kind
 FROM requested
-LEFT JOIN LATERAL (SELECT state, reason, error, tenant_id, kind FROM dead_letters d
-                   WHERE d.task_id = requested.id ORDER BY d.id DESC LIMIT 1) AS dead_letter ON true
+-- OFFSET 0, because otherwise Postgres may search all dead letters in the order of their ids
+LEFT JOIN LATERAL (SELECT * FROM (SELECT id, state, reason, error, tenant_id, kind FROM dead_letters d
+                                  WHERE d.task_id = requested.id OFFSET 0) AS of_task
+                   ORDER BY of_task.id DESC LIMIT 1) AS dead_letter ON true
 LEFT JOIN journal j ON j.id = requested.journal_id
 LEFT JOIN outcomes o ON o.id = requested.journal_id
 LEFT JOIN failures f ON f.id = requested.journal_id"""

@@ -146,7 +146,7 @@ class ActivationDue(NamedTuple):
 
 _ACTIVATIONS_DUE = """
 SELECT next_activation_at, user_id, id FROM accounts
-WHERE tenant_id = %(tenant)s AND status <> 'closed' AND next_activation_at <= clock_timestamp()
+WHERE tenant_id = %(tenant)s AND status <> 'closed' AND next_activation_at <= statement_timestamp()
   AND (next_activation_at, user_id) > (coalesce(%(after)s::timestamptz, '-infinity'), %(after_user)s)
 ORDER BY next_activation_at, user_id LIMIT %(limit)s"""
 
@@ -175,7 +175,7 @@ BEFORE_ANY_HOLD = (datetime.min.replace(tzinfo=UTC), "", UUID(int=0))
 _HOLDS_DUE = """
 SELECT h.expires_at, h.tenant_id, h.id, a.user_id
 FROM holds h JOIN accounts a ON a.tenant_id = h.tenant_id AND a.id = h.account_id
-WHERE h.state = 'open' AND h.expires_at <= clock_timestamp()
+WHERE h.state = 'open' AND h.expires_at <= statement_timestamp()
   AND (h.expires_at, h.tenant_id, h.id) > (%(moment)s, %(tenant)s, %(id)s)
 ORDER BY h.expires_at, h.tenant_id, h.id LIMIT %(limit)s"""
 
