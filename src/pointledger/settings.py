@@ -128,6 +128,18 @@ class Events(BaseModel):
         default=None, description="A file of JSON: which services may send events, and their keys."
     )
     ingest_keys: SecretStr | None = Field(default=None, description="The same JSON, where there is no file.")
+    dead_letters_signed: int = Field(
+        default=100_000,
+        ge=1,
+        description="Dead letters, and deferred messages, of one producer that are kept. Beyond it the "
+        "oldest are dropped and counted. So many survive a bad release of the producer.",
+    )
+    dead_letters_unsigned: int = Field(
+        default=1_000,
+        ge=1,
+        description="The same for messages without a valid signature, and for commands by name: anyone who "
+        "may write to the queue can send them. So many show what is wrong.",
+    )
 
 
 class Erasure(BaseModel):

@@ -33,13 +33,14 @@ from pointledger.errors import (
 from pointledger.events.ingest_queue import IngestQueue, Message
 from pointledger.events.reader import SIGNATURE_HEADERS, EventReader, ReadMessage
 from pointledger.events.retry import run_with_backoff
-from pointledger.logs import Log
+from pointledger.logs import Log, Outage
 from pointledger.observability import counters
 from pointledger.storage.database import IDLE_TIMEOUT_MS, bounded_transaction
 from pointledger.storage.queue import dead_letters, job_runs
-from pointledger.storage.queue.dead_letters import DeadLetter
+from pointledger.storage.queue.dead_letters import Bounds, DeadLetter
 
 ENTRY_POINT = "events"
+BOUNDS = Bounds(signed=100_000, unsigned=1_000)  # the defaults of the settings, for callers without settings
 AT_ONCE = 200  # messages: their commands fill a statement or two
 _DEFER_SECONDS = {RejectReason.QUOTA: 1.0, RejectReason.UNKNOWN_VERSION: 60.0}  # until the next attempt
 _DEFERRED_AT_ONCE = 200
@@ -60,8 +61,10 @@ class Ingest:
         producers: Producers,
         *,
         idle_ms: int = IDLE_TIMEOUT_MS,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._database = database
+        self._bounds = bounds
         self._idle_ms = idle_ms
         self._acceptance = acceptance
         self._reader = EventReader(producers)
@@ -76,10 +79,9 @@ class Ingest:
             now = job_runs.now(connection)
         batch = self._within_quotas([self._reader.read(message, now) for message in messages])
         batch = self._accept(batch)
-        counts: Counter[str] = Counter()
+        counts: Counter[str] = Counter(accepted=sum(one.invalid is None for one in batch))
         with bounded_transaction(self._database, self._idle_ms) as connection:
-            for one in batch:
-                counts[self._keep(connection, one)] += 1
+            counts += self._keep_all(connection, [one for one in batch if one.invalid])
             failpoints.before("dead-letters-commit")
         failpoints.after("dead-letters-commit")
         return counts
@@ -134,10 +136,8 @@ class Ingest:
             self.step(ingest_queue, wait_seconds=1.0)
             self._retry_now_and_then()
 
-        def report(error: Exception, seconds: float) -> None:
-            _log.warning("ingest_waits", action="ingest", error=type(error).__name__, seconds=seconds)
-
-        run_with_backoff(step, stopping, pause, transient=_TRANSIENT, report=report)
+        outage = Outage(_log, "ingest", "ingest_waits", "ingest_continues")
+        run_with_backoff(step, stopping, pause, outage=outage, expected=_TRANSIENT)
 
     def step(self, ingest_queue: IngestQueue, *, wait_seconds: float = 0.0) -> Counter[str]:
         """Receive up to a batch of messages, and acknowledge them when their results are committed."""
@@ -189,27 +189,50 @@ class Ingest:
         except IdempotencyKeyReused as error:
             return _rejected(one, RejectReason.KEY_REUSED, str(error))
 
-    def _keep(self, connection: sa.Connection, one: ReadMessage) -> str:
-        """Keep an invalid message as a dead letter, and return the state of the message."""
-        if one.invalid is None:
-            return "accepted"
-        invalid, message = one.invalid, one.message
-        producer = one.producer.name if one.producer else None
+    def _keep_all(self, connection: sa.Connection, invalid: list[ReadMessage]) -> Counter[str]:
+        """Keep invalid messages, drop the oldest of sources that have too many, and count the states."""
+        deferred = [one for one in invalid if one.invalid and one.invalid.reject_reason in DEFERRED]
+        producers = sorted({one.producer.name for one in deferred if one.producer})
+        full = dead_letters.full_producers(connection, producers, self._bounds.signed) if producers else set()
+        lines: Counter[tuple[str, str, str | None]] = Counter()
+        for one in invalid:
+            lines[self._keep(connection, one, full)] += 1
+        for (state, reason, producer), count in lines.items():
+            _log.warning(
+                "no_command", action="ingest", state=state, reason=reason, producer=producer, messages=count
+            )
+        for source in {producer for _, _, producer in lines}:
+            self._drop_oldest(connection, source)
+        counts: Counter[str] = Counter()
+        for (state, _, _), count in lines.items():
+            counts[state] += count
+        return counts
+
+    def _keep(
+        self, connection: sa.Connection, one: ReadMessage, full: set[str]
+    ) -> tuple[str, str, str | None]:
+        """Keep one message, and return its state, its reason and its producer."""
+        assert one.invalid is not None, "the message is invalid"
+        reason, producer = one.invalid.reject_reason, one.producer.name if one.producer else None
+        seconds = None if producer in full else _DEFER_SECONDS.get(reason)
         dead_letters.keep(
             connection,
             entry_point=ENTRY_POINT,
-            raw=message.raw[: MAX_BYTES + 1],  # one byte more shows that it was too large
-            reason=invalid.reject_reason,
-            error=str(invalid),
+            raw=one.message.raw[: MAX_BYTES + 1],  # one byte more shows that it was too large
+            reason=reason,
+            error=str(one.invalid),
             producer=producer,
-            headers={name: text for name, text in message.text_headers.items() if name in SIGNATURE_HEADERS},
-            defer_seconds=_DEFER_SECONDS.get(invalid.reject_reason),
+            headers={
+                name: text for name, text in one.message.text_headers.items() if name in SIGNATURE_HEADERS
+            },
+            defer_seconds=seconds,
         )
-        state = "deferred" if invalid.reject_reason in DEFERRED else "dead"
-        _log.warning(
-            "no_command", action="ingest", state=state, reason=invalid.reject_reason, producer=producer
-        )
-        return state
+        return "dead" if seconds is None else "deferred", reason, producer
+
+    def _drop_oldest(self, connection: sa.Connection, producer: str | None) -> None:
+        if dropped := dead_letters.drop_oldest(connection, ENTRY_POINT, producer, self._bounds.of(producer)):
+            counters.DROPPED.labels(ENTRY_POINT).inc(dropped)
+            _log.warning("dead_letters_dropped", action="ingest", producer=producer, messages=dropped)
 
     # ----------------------------------------------------------------------------- deferred messages
 

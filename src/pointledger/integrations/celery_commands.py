@@ -31,12 +31,12 @@ from pointledger.events.ingest_queue import AmqpIngestQueue, IngestQueue, Messag
 from pointledger.events.retry import run_with_backoff
 from pointledger.ids import parse_id, show_id
 from pointledger.integrations.received_task import ReceivedTask, read_task
-from pointledger.logs import Log
+from pointledger.logs import Log, Outage
 from pointledger.messaging.contract import lists_of_commands
 from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import IDLE_TIMEOUT_MS, bounded_transaction
-from pointledger.storage.errors import is_transient
+from pointledger.storage.errors import may_pass
 from pointledger.storage.queue import callbacks, dead_letters, job_runs
 from pointledger.storage.queue.dead_letters import DeadLetter
 
@@ -93,13 +93,9 @@ class CommandsByName:
             if time.monotonic() >= self._next_deferred_check and not self.accept_deferred():
                 self._next_deferred_check = time.monotonic() + _DEFERRED_CHECK_SECONDS
 
-        def report(error: Exception, seconds: float) -> None:
-            bug = None if isinstance(error, _TRANSIENT) or is_transient(error) else error
-            log = _log.warning if bug is None else _log.error
-            log("commands_wait", action="accept", error=type(error).__name__, seconds=seconds, exc_info=bug)
-
+        outage = Outage(_log, "accept", "commands_wait", "commands_continue")
         # This is the only reader of the queue in this process, so it must survive every error.
-        run_with_backoff(step, stopping, pause, transient=(Exception,), report=report)
+        run_with_backoff(step, stopping, pause, outage=outage, expected=_TRANSIENT, survives_bugs=True)
 
     def step(self, ingest_queue: IngestQueue, *, wait_seconds: float = 0.0) -> Counter[str]:
         """Receive one batch, commit it, then ack it. Returns the number of messages by state."""
@@ -128,7 +124,7 @@ class CommandsByName:
         except (IdempotencyKeyReused, AcceptanceBusy):
             received = self._commit_each(received)
         except Exception as error:
-            if is_transient(error) or isinstance(error, BacklogFull):
+            if may_pass(error) or isinstance(error, BacklogFull):
                 raise
             received = self._commit_each(received)
         return Counter(one.state for one in received)
@@ -175,6 +171,8 @@ class CommandsByName:
             for one in received:
                 if not one.command:
                     self._store_dead_letter(connection, one)
+            if any(one.rejection for one in received):
+                self._drop_oldest(connection)
             requested = [callback for one in received for callback in one.callbacks(self._settings)]
             callbacks.keep(connection, requested)
             failpoints.before("by-name-commit")
@@ -206,7 +204,7 @@ class CommandsByName:
         except IdempotencyKeyReused as error:
             return self._refuse(one, TaskReject.IDEMPOTENCY_KEY_REUSED, str(error))
         except Exception as error:
-            if is_transient(error) or isinstance(error, AcceptanceBusy | BacklogFull):
+            if may_pass(error) or isinstance(error, AcceptanceBusy | BacklogFull):
                 raise
             _log.error("command_not_accepted", action="accept", task_id=one.task.task_id, exc_info=error)
             message = f"could not be accepted: {type(error).__name__}"
@@ -239,6 +237,13 @@ class CommandsByName:
         if one.rejection:
             shown = show_id(one.task_id) if one.task_id else None
             _log.warning("no_command", action="accept", task=one.task.name, task_id=shown, reason=reason)
+
+    def _drop_oldest(self, connection: sa.Connection) -> None:
+        """Drop dead letters beyond the bound. Their senders have had their answers, if they wanted any."""
+        kept = self._settings.dead_letters_unsigned
+        if dropped := dead_letters.drop_oldest(connection, ENTRY_POINT, None, kept):
+            counters.DROPPED.labels(ENTRY_POINT).inc(dropped)
+            _log.warning("dead_letters_dropped", action="accept", messages=dropped)
 
     def _accept_dead_letter(
         self, connection: sa.Connection, dead_letter: DeadLetter, task: TaskMessage, now: datetime

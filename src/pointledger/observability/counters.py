@@ -87,6 +87,12 @@ RECEIVED = Counter(
     ["entry_point", "state"],
     registry=REGISTRY,
 )
+DROPPED = Counter(
+    "pointledger_dead_letters_dropped",
+    "Old dead letters dropped because their source has sent too many, by entry point",
+    ["entry_point"],
+    registry=REGISTRY,
+)
 
 _MOST_TENANTS = 100  # with labels of their own in one process: each label costs memory wherever it is kept
 OTHER_TENANTS = "(others)"  # no tenant's id has parentheses

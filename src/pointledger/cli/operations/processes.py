@@ -23,6 +23,7 @@ from pointledger.observability.counters import flushing
 from pointledger.observability.doctor import require_safe
 from pointledger.settings import Settings
 from pointledger.storage.events import outbox as storage
+from pointledger.storage.queue.dead_letters import Bounds
 
 
 def relay(
@@ -79,7 +80,8 @@ def opened_ingest() -> Iterator[tuple[Settings, Ingest]]:
         require_safe(database, settings)
         producers = load_producers(settings)
         with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
-            yield settings, Ingest(database, acceptance, producers)
+            bounds = Bounds(settings.dead_letters_signed, settings.dead_letters_unsigned)
+            yield settings, Ingest(database, acceptance, producers, bounds=bounds)
 
 
 @contextmanager

@@ -147,8 +147,11 @@ def locking_sessions(connection: sa.Connection, seconds: float) -> list[LockingS
     return [LockingSession(*row) for row in rows(connection, _LOCKING, seconds=seconds)]
 
 
+_COUNTED = 100_000  # beyond this the exact number does not matter, and counting takes too long
+
+
 class Troubles(NamedTuple):
-    """Counts of what an operator should check."""
+    """Counts of what an operator should check, each up to 100,000."""
 
     dead: int
     failing: int  # commands that failed and are retried
@@ -161,14 +164,16 @@ _TROUBLES = """
 SELECT (SELECT count(*) FROM failures WHERE dead_at IS NOT NULL) AS dead,
        (SELECT count(*) FROM failures
         WHERE dead_at IS NULL AND (attempts > 0 OR waits_until IS NULL)) AS failing,
-       (SELECT count(*) FROM dead_letters WHERE state = 'dead') AS dead_letters,
-       (SELECT count(*) FROM dead_letters WHERE state = 'deferred') AS deferred_messages,
+       (SELECT count(*) FROM (SELECT FROM dead_letters WHERE state = 'dead' LIMIT %(most)s) AS found)
+           AS dead_letters,
+       (SELECT count(*) FROM (SELECT FROM dead_letters WHERE state = 'deferred' LIMIT %(most)s) AS found)
+           AS deferred_messages,
        (SELECT count(*) FROM paused_tenants) AS paused"""
 
 
 def troubles(connection: sa.Connection) -> Troubles:
     """Count dead and failing commands, dead letters, deferred messages and paused tenants."""
-    return Troubles(*rows(connection, _TROUBLES)[0])
+    return Troubles(*rows(connection, _TROUBLES, most=_COUNTED)[0])
 
 
 class OpenRuns(NamedTuple):

@@ -1,12 +1,15 @@
 """Dead letters: messages that are not commands, stored once each, exactly as received.
 
 A dead letter waits for a person. A deferred message waits for its time, and then an entry point retries it.
+
+The number of each source's messages is bounded, so that a flood of messages fills neither table nor disk. A
+source is a producer that has signed its messages, or all others of an entry point together.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -15,6 +18,17 @@ import sqlalchemy as sa
 from pointledger.storage.database import rows, run
 
 _ERROR_CHARACTERS = 2_000  # enough to diagnose, too little to fill a disk
+
+
+class Bounds(NamedTuple):
+    """How many messages of one source the ledger keeps: dead letters, and as many deferred messages."""
+
+    signed: int
+    unsigned: int
+
+    def of(self, producer: str | None) -> int:
+        """Return the bound for a producer that has signed its messages, or for those without one."""
+        return self.unsigned if producer is None else self.signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +149,45 @@ def producers_with_deferred(connection: sa.Connection, producers: list[str], rea
     """Return the producers with messages deferred for this reason: their new messages queue behind those."""
     found = rows(
         connection,
-        """SELECT DISTINCT producer FROM dead_letters
-           WHERE state = 'deferred' AND reason = %(reason)s AND producer = ANY(%(producers)s)""",
+        """SELECT producer FROM unnest(%(producers)s::text[]) AS wanted (producer)
+           WHERE EXISTS (SELECT FROM dead_letters d
+                         WHERE d.state = 'deferred' AND d.producer = wanted.producer
+                           AND d.reason = %(reason)s OFFSET 0)""",
         reason=reason,
         producers=producers,
     )
     return {row[0] for row in found}
+
+
+_FULL = """
+SELECT producer FROM unnest(%(producers)s::text[]) AS wanted (producer)
+WHERE EXISTS (SELECT FROM dead_letters d
+              WHERE d.state = 'deferred' AND d.producer = wanted.producer OFFSET %(most)s - 1)"""
+
+
+def full_producers(connection: sa.Connection, producers: list[str], most: int) -> set[str]:
+    """Return the producers with so many deferred messages that no more are deferred."""
+    return {row[0] for row in rows(connection, _FULL, producers=producers, most=most)}
+
+
+_DROP = """
+DELETE FROM dead_letters WHERE id IN (
+    SELECT id FROM dead_letters
+    WHERE entry_point = %(entry_point)s AND coalesce(producer, '') = %(producer)s AND state <> 'deferred'
+    ORDER BY id DESC LIMIT %(most)s OFFSET %(kept)s FOR UPDATE SKIP LOCKED)"""
+_DROPPED_AT_ONCE = 1_000  # more than a batch adds
+
+
+def drop_oldest(connection: sa.Connection, entry_point: str, producer: str | None, kept: int) -> int:
+    """Delete the source's oldest dead letters, so that `kept` remain, and return how many are deleted."""
+    return run(
+        connection,
+        _DROP,
+        entry_point=entry_point,
+        producer=producer or "",
+        kept=kept,
+        most=_DROPPED_AT_ONCE,
+    )
 
 
 _WITHDRAW = """
