@@ -11,6 +11,7 @@ from typing import Any
 
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.state import maybe_shutdown
+from kombu import compression
 from kombu.exceptions import KombuError
 from kombu.message import Message
 from redis.exceptions import RedisError
@@ -34,8 +35,30 @@ _STEADY_SECONDS = (
 # Their loggers repeat each error of the broker, some with a traceback, for as long as an outage lasts.
 _REPEATING = ("kombu.asynchronous.hub", "celery.worker.consumer.consumer")
 
+# Those that kombu knows if their libraries are there.
+_COMPRESSIONS = (
+    "application/x-gzip",
+    "application/x-bz2",
+    "application/x-lzma",
+    "application/x-brotli",
+    "application/zstd",
+)
+
 _NAME = "pointledger.workers"
 _log = Log(_NAME)
+
+
+def refuse_compressed_messages() -> None:
+    """Make kombu refuse compressed messages before it unpacks them: a megabyte can become a gigabyte.
+
+    The ledger compresses no message. Only a worker calls this, because it is for the whole process.
+    """
+    for name in {*compression.encoders(), *_COMPRESSIONS}:
+        compression.register(_refuse, _refuse, name)
+
+
+def _refuse(_body: bytes) -> bytes:
+    raise ValueError("compressed messages are refused")
 
 
 class Consumer(CelerysConsumer):
@@ -43,6 +66,7 @@ class Consumer(CelerysConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        refuse_compressed_messages()
         known: tuple[type[BaseException], ...] = self.conninfo.channel_errors
         self.channel_errors = (*known, *_BROKER_ERRORS)
         self._outage = Outage(_log, "receive", "broker_is_away", "broker_is_back")

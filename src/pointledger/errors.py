@@ -149,6 +149,11 @@ class ClientNotCopied(LedgerError, TypeError):
     that."""
 
 
+class EventsQueueFull(LedgerError):
+    """Consumers are behind, so the relay sends no more events. They stay in the database, in order, and are
+    sent when there is room. Start consumers of the queue, or set the tenant's events to those it needs."""
+
+
 class BrokerAway(LedgerError):
     """The broker of events does not answer. Pending events stay in the database and are sent when it is
     back. Check that it runs, and the server that POINTLEDGER_EVENTS_URL, or else POINTLEDGER_BROKER_URL,

@@ -121,6 +121,12 @@ class Events(BaseModel):
         default=("points.events",),
         description="Queues that get every event. Without a queue, events would be lost.",
     )
+    events_queue_limit: int = Field(
+        default=100_000,
+        ge=1,
+        description="Events in one of the broker's queues beyond which relays wait until consumers have "
+        "taken some. So many need about 120 MB of Redis; the rest stays in Postgres.",
+    )
     ingest_queue: str = Field(
         default="points.ingest", description="The queue on which other services send events."
     )

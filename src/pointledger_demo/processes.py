@@ -108,6 +108,10 @@ class ProcessGroup:
             name, "-A", "workers", "worker", "--loglevel=WARNING", f"--hostname={name}@%h", *_QUIET
         )
 
+    def start_command(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        """Start a command that runs until it is stopped, like `relay`. The caller stops it."""
+        return self._child(name, "pointledger", name, *options)
+
     def start_api(self) -> None:
         """Start the API with a development key. Call it again when the API has ended."""
         assert self._api_for, "the API needs a tenant"

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu import Connection, Exchange, Queue
 
 from pointledger import Earn, Freeze, SetStatus, Spend, Transfer
-from pointledger.errors import BrokerAway
-from pointledger.events.broker import Publisher
+from pointledger.errors import BrokerAway, EventsQueueFull
+from pointledger.events.broker import Publisher, QueueLength
 from pointledger.events.relay import Relay
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.events import outbox
+from tests import logged
 from tests.cli.conftest import Run
 from tests.events.listener import Listener, relay_all
 from tests.ledger import Ledger, data_of
@@ -162,10 +164,10 @@ def test_a_relay_continues_after_its_broker_was_unavailable(
     paused: list[float] = []
     prepare, failures = publisher.prepare, iter([True, True])
 
-    def flaky() -> None:
+    def flaky() -> QueueLength:
         if next(failures, False):
             raise BrokerAway("a cable")
-        prepare()
+        return prepare()
 
     publisher.prepare = flaky  # type: ignore[method-assign]
     relay.run(lambda: ledger.rows("SELECT count(sent_at) FROM outbox") == [(1,)], paused.append)
@@ -329,3 +331,53 @@ def test_the_command_line_sends_and_shows_unsent_events(
     assert run("relay", "--once", "--json").json == {"sent": 2, "waiting": 0}
     assert run("outbox", "--json").json == {"waiting": 0, "rows": 0, "slots": 0, "oldest_seconds": None}
     assert len(listener.listen(2)) == 2
+
+
+def test_a_relay_stops_at_a_full_queue_and_goes_on_when_consumers_have_made_room(
+    ledger: Ledger, listener: Listener, shop: Shop
+) -> None:
+    bounded = ledger.settings.model_copy(update={"events_queue_limit": 3})
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(3)))
+    assert relay_all(bounded).events == 3
+    ledger.apply(*(Earn(**shop, amount=1) for _ in range(3)))
+    with pytest.raises(
+        EventsQueueFull, match=r"points\.events has reached POINTLEDGER_EVENTS_QUEUE_LIMIT, 3"
+    ):
+        relay_all(bounded)
+    with ledger.database.connect() as connection:
+        assert outbox.status(connection).events == 3, "they wait in Postgres"
+
+    listener.listen(3)
+    assert relay_all(bounded).events == 3
+    assert [event["data"]["seq"] for event in listener.listen(6)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_relay_that_waits_for_room_says_so_once(ledger: Ledger, listener: Listener, shop: Shop) -> None:
+    bounded = ledger.settings.model_copy(update={"events_queue_limit": 1})
+    ledger.apply(Earn(**shop, amount=1))
+    relay_all(bounded)
+    ledger.apply(Earn(**shop, amount=1))
+    publisher = Publisher(bounded)
+    rounds = iter([False] * 4 + [True])
+    with logged.records() as records:
+        Relay(ledger.database, publisher, bounded).run(rounds.__next__, lambda _: None)
+    publisher.close()
+    assert [vars(record)["event"] for record in records] == ["relay_waits"]
+
+
+def test_on_redis_the_queue_of_another_service_also_stops_a_relay(
+    ledger: Ledger, listener: Listener, shop: Shop, redis_url: str
+) -> None:
+    if not ledger.settings.events.startswith("redis"):
+        pytest.skip("RabbitMQ does not tell which queues others have bound")
+    exchange = Exchange(ledger.settings.events_exchange, type="topic", durable=True)
+    with Connection(redis_url) as connection:
+        queue = Queue("of-the-shop", exchange, routing_key="points.*")
+        queue(connection.default_channel).declare()
+        bounded = ledger.settings.model_copy(update={"events_queue_limit": 1, "events_queues": ()})
+        ledger.apply(Earn(**shop, amount=1))
+        relay_all(bounded)
+        ledger.apply(Earn(**shop, amount=1))
+        with pytest.raises(EventsQueueFull, match="of-the-shop"):
+            relay_all(bounded)
+        queue(connection.default_channel).delete()

@@ -4,6 +4,7 @@ and the ledger continues when the worker is restarted."""
 import base64
 import json
 import uuid
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -68,6 +69,7 @@ MESSAGES: dict[str, bytes] = {
     "an invalid eta": _message(eta="tomorrow"),
     "an eta in the year 9999": _message(eta="9999-12-31T00:00:00"),
     "a negative time limit": _message(timelimit=[-1, -1]),
+    "a compressed body": _message(zlib.compress(b" " * 10_000_000).decode("latin-1"), compression="zlib"),
     "callbacks": _message([[0], {}, {"callbacks": [_EVIL]}]),
     "errbacks": _message([["x"], {}, {"errbacks": [_EVIL]}]),
 }

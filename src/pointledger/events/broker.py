@@ -4,11 +4,12 @@ These are not Celery's queues: other services can reach them, so their messages 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ChannelError, NotFound
 from kombu import Connection, Exchange, Producer, Queue
-from kombu.exceptions import KombuError
+from kombu.exceptions import InconsistencyError, KombuError
 
 from pointledger.domain.events.outgoing import Event
 from pointledger.domain.values.json_values import write_json
@@ -38,8 +39,13 @@ def is_redis(url: str) -> bool:
 
 def options(url: str) -> dict[str, Any]:
     if not is_redis(url):
-        # RabbitMQ confirms each message once it is safe; without this a publish returns before that.
-        return {"confirm_publish": True}
+        return {
+            # RabbitMQ confirms each message once it is safe; without this a publish returns before that.
+            "confirm_publish": True,
+            # RabbitMQ stops to read from a publisher when its memory or disk is full, and confirms nothing.
+            "read_timeout": _REPLY_SECONDS,
+            "write_timeout": _REPLY_SECONDS,
+        }
     return {
         "visibility_timeout": _UNACKED_SECONDS,
         "unacked_restore_interval": _RESTORE_SECONDS,
@@ -76,11 +82,27 @@ def away(connection: Connection) -> tuple[type[BaseException], ...]:
     return (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)
 
 
+class QueueLength(NamedTuple):
+    """The number of messages in a queue."""
+
+    messages: int
+    queue: str
+
+
+def _length(channel: Any, queue: str) -> int:
+    """Return the number of messages in a queue, 0 if there is no such queue, as on Redis if it is empty."""
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0
+
+
 class Publisher:
     """Sends events to the exchange, and declares the queues that get every event."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.events
+        self._url = url
         self._source = settings.events_source
         self._exchange = Exchange(settings.events_exchange, type="topic", durable=True)
         self._queues = [
@@ -90,10 +112,11 @@ class Publisher:
         self._connection = connect(url)
         self._producer: Producer | None = None
 
-    def prepare(self) -> None:
-        """Connect if necessary, and declare exchange and queues. Raise BrokerAway.
+    def prepare(self) -> QueueLength:
+        """Connect if necessary, declare exchange and queues, and return the longest queue.
 
-        It declares them each time, because a broker that has lost them would accept events and drop them.
+        It declares them each time, because a broker that has lost them would accept events and drop them. On
+        Redis it also measures the queues that others have bound to the exchange. Raise BrokerAway.
         """
         try:
             if self._producer is None:
@@ -106,8 +129,19 @@ class Publisher:
             self._exchange(channel).declare()
             for queue in self._queues:
                 queue(channel).declare()
+            lengths = [QueueLength(_length(channel, name), name) for name in self._names(channel)]
+            return max(lengths, default=QueueLength(0, ""))
         except away(self._connection) as error:
             raise self._lost(error) from error
+
+    def _names(self, channel: Any) -> set[str]:
+        """Return the queues that get events. RabbitMQ does not tell which ones others have bound."""
+        own = {queue.name for queue in self._queues}
+        if not is_redis(self._url):
+            return own
+        with suppress(InconsistencyError):  # no queue is bound
+            own |= {queue for _, _, queue in channel.get_table(self._exchange.name)}
+        return own
 
     def publish(self, events: Sequence[Event]) -> None:
         """Send all events in order. Raise BrokerAway; then the broker may have some of them."""

@@ -4,8 +4,8 @@
 
 Any number of relays can run, because one relay holds a slot at a time and all events of a user are in one
 slot. If a relay dies between publishing and marking, its lock ends with its connection. The next relay of the
-slot sends the same rows again, in the same order and with the same ids. While the broker is unavailable, the
-events stay in Postgres, and a relay holds one batch of them at most.
+slot sends the same rows again, in the same order and with the same ids. While the broker is unavailable, or
+its queue is full because no one consumes, the events stay in Postgres, and a relay holds one batch at most.
 """
 
 import time
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pointledger import failpoints
-from pointledger.errors import BrokerAway
+from pointledger.errors import BrokerAway, EventsQueueFull
 from pointledger.events.broker import Publisher
 from pointledger.events.retry import run_with_backoff
 from pointledger.logs import Log, Outage
@@ -52,13 +52,16 @@ class Relay:
     def step(self) -> RelayResult | None:
         """Send a batch of one slot's events. Return None if no free slot has rows.
 
-        Raise BrokerAway and database errors; then no row is marked.
+        Raise BrokerAway, EventsQueueFull and database errors; then no row is marked.
         """
-        self._publisher.prepare()
+        limit = self._settings.events_queue_limit
+        longest = self._publisher.prepare()
         with transaction(self._database, self._settings) as connection:
             slot = outbox.take_slot(connection, self._slot)
             if slot is None:
                 return None
+            if longest.messages >= limit:
+                raise EventsQueueFull(f"{longest.queue} has reached POINTLEDGER_EVENTS_QUEUE_LIMIT, {limit}")
             self._slot = slot
             # A separate statement, so that it sees the marks of the slot's previous relay.
             seqs = [row.seq for row in outbox.unsent(connection, slot, _EVENTS_AT_ONCE)]
@@ -91,7 +94,7 @@ class Relay:
                 _log.info("relayed", action="relay", slot=self._slot, events=sent.events)
 
         outage = Outage(_log, "relay", "relay_waits", "relay_continues")
-        run_with_backoff(step, stopping, pause, outage=outage, expected=(BrokerAway,))
+        run_with_backoff(step, stopping, pause, outage=outage, expected=(BrokerAway, EventsQueueFull))
 
     def _prune(self) -> None:
         """Prune a bounded number of old rows from time to time."""

@@ -49,6 +49,7 @@ def examine(settings: Settings) -> Report:
     for server in redis.servers(settings):
         findings += redis.examine(server)
     findings += redis.doorbells(settings)
+    findings += redis.events_queues(settings)
     findings += redis.stray_commands(settings)
     return Report([_as_allowed(finding, settings) for finding in findings])
 

@@ -85,6 +85,23 @@ def doorbells(settings: Settings) -> list[Finding]:
     return [warning("doorbells", seen, "Start more workers: celery -A workers worker.")]
 
 
+def events_queues(settings: Settings) -> list[Finding]:
+    """Check that consumers take the events. Empty if the broker of events is away or not Redis."""
+    broker = Server("events-broker", "events", settings.events)
+    if not broker.is_redis or not settings.events_queues:
+        return []
+    try:
+        with _connected(broker) as connection:
+            longest = max((int(connection.llen(name)), name) for name in settings.events_queues)
+    except (client.RedisError, OSError, ValueError):
+        return []
+    seen = f"{longest[0]:,} events in {longest[1]}; limit {settings.events_queue_limit:,}"
+    if longest[0] < settings.events_queue_limit:
+        return [fine("events-queue", seen)]
+    remedy = "Start consumers of the queue, or set each tenant's events to those that it needs."
+    return [warning("events-queue", f"{seen}: relays wait", remedy)]
+
+
 def stray_commands(settings: Settings) -> list[Finding]:
     """Find commands in lists that no worker reads, where a client's Celery options put them.
 

@@ -127,7 +127,12 @@ def _outbox(connection: sa.Connection) -> Finding:
     seconds = found.oldest_seconds or 0
     seen = f"{found.events:,} events pending, oldest {seconds:.0f} s"
     if seconds > _LATE_SECONDS:
-        return warning("outbox", seen, "Check that a relay (pointledger relay) and the events broker run.")
+        return warning(
+            "outbox",
+            seen,
+            "Check that a relay (pointledger relay) and the events broker run, and that "
+            "consumers take events from its queue.",
+        )
     return fine("outbox", seen)
 
 
