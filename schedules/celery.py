@@ -17,6 +17,7 @@ from schedules.timetable import timetable
 settings = Settings()
 
 app = Celery("schedules")
+app.Beat = app.subclass_with_self("schedules.beat:Beat")  # by name, as Celery's own
 app.conf.update(celery_settings(settings))
 app.conf.update(
     beat_schedule=timetable(),

@@ -7,12 +7,12 @@ workers only, each below the failure that it prevents.
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import celeryd_init, setup_logging, worker_init
 
 from pointledger.errors import LedgerError
 from pointledger.messaging.celery_app import celery_settings
 from pointledger.observability.doctor import require_safe
-from pointledger.observability.log_lines import log_in_lines
+from pointledger.observability.log_lines import log_in_lines, survive_full_disks
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger.erasures import require_key
@@ -59,6 +59,12 @@ app.conf.update(
 
 
 app.steps["worker"].add("workers.threads:Threads")  # by name, because it imports this module
+
+
+@celeryd_init.connect
+def keep_stdout_from_ending_the_worker(**_: Any) -> None:
+    """Drop what cannot be written. Celery sends this signal before it prints its banner."""
+    survive_full_disks()
 
 
 @setup_logging.connect

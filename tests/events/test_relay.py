@@ -340,9 +340,7 @@ def test_a_relay_stops_at_a_full_queue_and_goes_on_when_consumers_have_made_room
     ledger.apply(*(Earn(**shop, amount=1) for _ in range(3)))
     assert relay_all(bounded).events == 3
     ledger.apply(*(Earn(**shop, amount=1) for _ in range(3)))
-    with pytest.raises(
-        EventsQueueFull, match=r"points\.events has reached POINTLEDGER_EVENTS_QUEUE_LIMIT, 3"
-    ):
+    with pytest.raises(EventsQueueFull, match="POINTLEDGER_EVENTS_QUEUE_LIMIT, 3"):
         relay_all(bounded)
     with ledger.database.connect() as connection:
         assert outbox.status(connection).events == 3, "they wait in Postgres"

@@ -108,8 +108,8 @@ class World:
 
 
 @contextmanager
-def world(home: Path, *, logs_are_full: bool = False, **more: Any) -> Iterator[World]:
-    """Run everything until the block ends. `more` are settings.
+def world(home: Path, *, logs_are_full: bool = False, broker_url: str | None = None) -> Iterator[World]:
+    """Run everything until the block ends, on Redis or on this broker.
 
     `logs_are_full`: every write to a log fails with ENOSPC.
     """
@@ -120,7 +120,8 @@ def world(home: Path, *, logs_are_full: bool = False, **more: Any) -> Iterator[W
     servers = EmbeddedServers(home / "servers", durable=False)
     with servers as urls:
         migrate(urls.database_url, app_url=urls.worker_url)
-        settings = settings_of(urls, urls.database_url, urls.redis_url, **more)
+        settings = settings_of(urls, urls.database_url, urls.redis_url)
+        settings = settings.model_copy(update={"broker_url": broker_url})
         group = ProcessGroup(ROOT, data=home, settings=settings, workers=1, api_for="shop")
         with Ledger(settings) as ledger, group:
             ledger.tenant(events="all")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -39,8 +40,9 @@ def print_json(value: object) -> None:
 
 
 def note(message: str, style: str = "") -> None:
-    """Print a line for people to stderr."""
-    stderr().print(plain(message, style), soft_wrap=True)
+    """Print a line for people to stderr. A full disk there does not end the process."""
+    with suppress(OSError):
+        stderr().print(plain(message, style), soft_wrap=True)
 
 
 def stderr() -> Console:

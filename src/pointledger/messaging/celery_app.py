@@ -83,9 +83,10 @@ def tls_options(url: str) -> dict[str, Any] | None:
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
-    """Return the options of kombu's Redis transport; RabbitMQ accepts none of them."""
+    """Return the options of kombu's transport; most of those of Redis do not exist on RabbitMQ."""
     if not settings.broker.startswith(("redis", "valkey", "unix")):
-        return {}
+        # RabbitMQ stops to read when its memory or disk is full. A publish must not wait for that.
+        return {"write_timeout": 4}
     return {
         # If a worker dies, its doorbell is delivered again after this; the longest task is far shorter.
         "visibility_timeout": 120,

@@ -6,6 +6,7 @@ their lines are masked, also those of other libraries: secrets in the settings a
 stars.
 """
 
+import io
 import logging
 import re
 import sys
@@ -40,6 +41,29 @@ def log_in_lines(settings: Settings, level: int = logging.INFO) -> None:
     logger.handlers[:] = [_LineHandler(mask)]
     logger.setLevel(level)
     logger.propagate = False
+
+
+def survive_full_disks() -> None:
+    """Make stdout and stderr drop what cannot be written, for a program that both are only a log of.
+
+    Otherwise a print of another library, like Celery's banner, ends the process when the disk is full.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        raw = io.BufferedWriter(_LossyFile(stream.fileno(), "w", closefd=False))
+        kept = io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True)
+        setattr(sys, name, kept)
+        setattr(sys, f"__{name}__", kept)
+
+
+class _LossyFile(io.FileIO):
+    """A file that drops what cannot be written."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
 
 
 def masking(settings: Settings) -> Mask:

@@ -1,0 +1,14 @@
+"""Runs Celery's beat, also while the disk with its log is full."""
+
+from celery.apps.beat import Beat as CelerysBeat
+
+from pointledger.observability.log_lines import survive_full_disks
+
+
+class Beat(CelerysBeat):
+    """Celery's beat, whose banner does not end it."""
+
+    def run(self) -> None:
+        """Run until stopped."""
+        survive_full_disks()
+        super().run()
