@@ -11,12 +11,13 @@ from typing import Any
 
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.state import maybe_shutdown
-from kombu import compression
 from kombu.exceptions import KombuError
 from kombu.message import Message
 from redis.exceptions import RedisError
 
 from pointledger.logs import Log, Outage
+from workers.compressed import refuse_compressed_messages
+from workers.lookout import Lookout
 
 # Celery raises these for a message whose parts have unexpected types. It handles the errors of tasks itself.
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError)
@@ -35,30 +36,8 @@ _STEADY_SECONDS = (
 # Their loggers repeat each error of the broker, some with a traceback, for as long as an outage lasts.
 _REPEATING = ("kombu.asynchronous.hub", "celery.worker.consumer.consumer")
 
-# Those that kombu knows if their libraries are there.
-_COMPRESSIONS = (
-    "application/x-gzip",
-    "application/x-bz2",
-    "application/x-lzma",
-    "application/x-brotli",
-    "application/zstd",
-)
-
 _NAME = "pointledger.workers"
 _log = Log(_NAME)
-
-
-def refuse_compressed_messages() -> None:
-    """Make kombu refuse compressed messages before it unpacks them: a megabyte can become a gigabyte.
-
-    The ledger compresses no message. Only a worker calls this, because it is for the whole process.
-    """
-    for name in {*compression.encoders(), *_COMPRESSIONS}:
-        compression.register(_refuse, _refuse, name)
-
-
-def _refuse(_body: bytes) -> bytes:
-    raise ValueError("compressed messages are refused")
 
 
 class Consumer(CelerysConsumer):
@@ -70,6 +49,7 @@ class Consumer(CelerysConsumer):
         known: tuple[type[BaseException], ...] = self.conninfo.channel_errors
         self.channel_errors = (*known, *_BROKER_ERRORS)
         self._outage = Outage(_log, "receive", "broker_is_away", "broker_is_back")
+        self._lookout = Lookout()
         self._failures = 0
         self._failed_at = 0.0
         for name in _REPEATING:
@@ -78,10 +58,12 @@ class Consumer(CelerysConsumer):
     def register_with_event_loop(self, hub: Any) -> None:
         """Wake the loop now and then. On RabbitMQ it sleeps until a message arrives, so SIGTERM took 10 s.
 
-        Celery cancels both timers when the connection fails.
+        The worker also looks for commands whose doorbells do not arrive. Celery cancels all timers when the
+        connection fails.
         """
         super().register_with_event_loop(hub)
         hub.call_repeatedly(_WAKE_SECONDS, lambda: None)
+        hub.call_repeatedly(_POLL_SECONDS, self._lookout.look)
         hub.call_repeatedly(_STEADY_SECONDS, self._end_outage_if_steady)
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -92,7 +74,11 @@ class Consumer(CelerysConsumer):
 
         first, *_, longest = _BACKOFF_SECONDS
         conn.ensure_connection(
-            noticed, interval_start=first, interval_step=first, interval_max=longest, callback=maybe_shutdown
+            noticed,
+            interval_start=first,
+            interval_step=first,
+            interval_max=longest,
+            callback=self._continue_without_broker,
         )
         self.first_connection_attempt = False
         return conn
@@ -112,6 +98,7 @@ class Consumer(CelerysConsumer):
         handle = super().create_task_handler(*args, **kwargs)
 
         def handle_or_drop(message: Message) -> None:
+            self._lookout.heard()
             try:
                 handle(message)
             except _MALFORMED as error:
@@ -127,8 +114,12 @@ class Consumer(CelerysConsumer):
         end_at = time.monotonic() + _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
         self._failures += 1
         while time.monotonic() < end_at:
-            maybe_shutdown()
+            self._continue_without_broker()
             time.sleep(_POLL_SECONDS)
+
+    def _continue_without_broker(self) -> None:
+        maybe_shutdown()
+        self._lookout.look()
 
     def _notice(self, error: BaseException) -> None:
         self._failed_at = time.monotonic()

@@ -1,8 +1,10 @@
 """Nothing that servers do ends a process: it waits, says so once, and goes on by itself."""
 
+import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager as Block
 from contextlib import contextmanager, suppress
@@ -145,12 +147,16 @@ def test_processes_wait_for_a_redis_that_is(everything: World, spoil: Spoil) -> 
         noticing = {"relay": "relay_waits"} | ({} if spoil is frozen else {"beat": "broker_is_away"})
         for name, line in noticing.items():
             everything.wait_for_line(name, line)
+        if spoil is not frozen:  # then each lock waits for its time-out
+            outcome = everything.ledger.client.wait(task_id, timeout=20)
+            assert outcome.state == "applied", "a worker finds it without a doorbell"
     everything.require_work(task_id)
     for name, line in noticing.items():
         everything.wait_for_line(name, {"relay_waits": "relay_continues"}.get(line, "broker_is_back"))
     for name in everything.processes:
         log = everything.new_lines(name)
-        assert log.count('_is_away"') <= 3, "each part of a process tells it once"
+        told = Counter(json.loads(line)["action"] for line in log.splitlines() if '_is_away"' in line)
+        assert not told or max(told.values()) <= 2, "each part tells it once, or twice if Redis wavers"
         assert "Traceback" not in log
 
 

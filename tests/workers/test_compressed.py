@@ -8,7 +8,7 @@ import pytest
 from kombu import compression
 from kombu.message import Message
 
-from workers.consumer import refuse_compressed_messages
+from workers.compressed import refuse_compressed_messages
 
 _BOMB = b" " * (64 << 20)
 
