@@ -1,4 +1,4 @@
-"""Keeps beat running whatever the broker does, and logs an outage once instead of every two seconds."""
+"""Keeps beat running when the broker fails, and logs an outage once instead of every two seconds."""
 
 from typing import Any
 

@@ -40,6 +40,7 @@ LONGEST_FIRST = (
     "api/test_openapi.py",
     "observability/verify/test_verify.py",
     "bench/test_bench.py",
+    "faults/test_surroundings.py",
     "faults/test_crashes.py",
     "faults/test_deploys.py",
     "faults/test_without.py",

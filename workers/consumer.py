@@ -1,4 +1,4 @@
-"""Keeps a worker alive whatever the broker does, and drops and logs malformed messages.
+"""Keeps a worker alive when its broker fails, and drops and logs malformed messages.
 
 Celery itself would end the worker at an error like READONLY, and would return a malformed message to the
 queue, where it would stop the next worker.
@@ -98,7 +98,7 @@ class Consumer(CelerysConsumer):
         handle = super().create_task_handler(*args, **kwargs)
 
         def handle_or_drop(message: Message) -> None:
-            self._lookout.heard()
+            self._lookout.note_message()
             try:
                 handle(message)
             except _MALFORMED as error:

@@ -11,7 +11,7 @@ from pointledger.storage.errors import DATABASE_ERRORS
 from pointledger.storage.queue import pending
 from workers.runtime import runtime
 
-_QUIET_SECONDS = 2.0  # as often as beat rings, so a worker that hears nothing for longer may be cut off
+_QUIET_SECONDS = 2.0  # as often as beat rings, so a worker without a message for longer may be cut off
 _LOOK_SECONDS = 0.1  # between looks while it finds commands
 _WATCHFUL_SECONDS = 10.0  # after the last find
 
@@ -22,19 +22,19 @@ class Lookout:
     """Looks for commands whose doorbells do not arrive. It belongs to the thread that runs the tasks."""
 
     def __init__(self) -> None:
-        self._heard_at = self._looked_at = time.monotonic()
+        self._message_at = self._looked_at = time.monotonic()
         self._found_at = float("-inf")
         self._database = Outage(_log, "look", "database_is_away", "database_is_back")
 
-    def heard(self) -> None:
-        """Note that a message has arrived."""
-        self._heard_at = time.monotonic()
+    def note_message(self) -> None:
+        """Note that a message has arrived, so doorbells work."""
+        self._message_at = time.monotonic()
 
     def look(self) -> None:
         """Drain the lanes with old commands, if it is time."""
         now = time.monotonic()
         is_watchful = now - self._found_at < _WATCHFUL_SECONDS
-        if now - self._heard_at < _QUIET_SECONDS:
+        if now - self._message_at < _QUIET_SECONDS:
             return
         if now - self._looked_at < (_LOOK_SECONDS if is_watchful else _QUIET_SECONDS):
             return

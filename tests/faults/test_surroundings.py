@@ -192,7 +192,7 @@ def database_is_locked(world: World) -> Iterator[None]:
 
 @contextmanager
 def statements_are_canceled(world: World) -> Iterator[None]:
-    """57014: an operator, or a time-out of the database, cancels whatever the event processes ask."""
+    """57014: an operator, or a time-out of the database, cancels the statements of event processes."""
     stop = threading.Event()
 
     def cancel() -> None:

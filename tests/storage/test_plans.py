@@ -50,14 +50,9 @@ _GROWING = (
 _FEW = 5_000  # some statements work on a thousand commands at once and read a few rows for each
 _STATEMENTS = 60  # that are recorded at least; fewer mean that the recorder misses some
 
-# A monitor's figures count rows up to a bound.
+# A monitor's figures, and the backlog's, count rows up to a bound.
 _COUNTED = 1_000_000
-_COUNTING = (
-    outbox._STATUS,
-    callbacks._STATUS,
-    health._TROUBLES,
-    "SELECT count(*) FROM (SELECT FROM pending LIMIT %(most)s) AS counted",
-)
+_COUNTING = (outbox._STATUS, callbacks._STATUS, health._TROUBLES, health._BY_TENANT)
 
 # The copies are all in the state of the first row.
 _IN_EVERY_STATE = (

@@ -21,7 +21,7 @@ LOCK_TIMED_OUT = "55P03"  # another open transaction holds a row or a key
 # again.
 _TRANSIENT_CLASSES = ("08", "40", "53", "57P", "58")
 _TRANSIENT_STATES = (LOCK_TIMED_OUT, "25006", IDLE_TIMED_OUT, "25P04")
-_LOST_CLASSES = ("08", "57P")  # the connection ends, and the result of its last statement is unknown
+_LOST_CLASSES = ("08", "40003", "57P")  # the connection ends, and the result of its last statement is unknown
 
 
 def sqlstate(error: BaseException) -> str:
