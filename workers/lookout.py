@@ -7,7 +7,7 @@ some, it keeps looking, ten times a second, until messages arrive again or nothi
 import time
 
 from pointledger.logs import Log, Outage
-from pointledger.storage.errors import DATABASE_ERRORS
+from pointledger.storage.errors import may_pass
 from pointledger.storage.queue import pending
 from workers.runtime import runtime
 
@@ -40,8 +40,8 @@ class Lookout:
             return
         try:
             done = self._drain(0.0 if is_watchful else _QUIET_SECONDS)
-        except DATABASE_ERRORS as error:
-            self._database.noticed(error)
+        except Exception as error:  # like an error in a task, it must not end the worker
+            self._database.noticed(error, bug=None if may_pass(error) else error)
             done = 0
         else:
             self._database.over()
