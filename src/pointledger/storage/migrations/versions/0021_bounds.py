@@ -1,11 +1,11 @@
 """Dead letters are found, counted and dropped by their source. A tenant always counts as large.
 
-Revision ID: 0023
+Revision ID: 0021
 """
 
 from alembic import op
 
-revision = "0023"
+revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None
