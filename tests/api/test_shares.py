@@ -48,7 +48,7 @@ def slots_taken() -> float:
 
 
 def connections() -> float:
-    return float(metrics.CONNECTIONS._value.get())
+    return float(metrics.CONNECTIONS.labels("api")._value.get())
 
 
 def is_open(connection: socket.socket) -> bool:

@@ -38,9 +38,10 @@ class _Address:
 
 
 class Connections:
-    """The connections of one event loop."""
+    """The connections of one event loop. `port` is what metrics call it: `api` or `operators`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, port: str) -> None:
+        self._gauge = metrics.CONNECTIONS.labels(port)
         self._most = settings.http_connections
         self._most_idle = settings.http_idle_connections_per_address
         self._client_addresses = ClientAddresses(settings)
@@ -62,7 +63,7 @@ class Connections:
         address.count += 1
         self._open[connection] = address
         self.idle(connection)
-        metrics.CONNECTIONS.set(len(self._open))
+        self._gauge.set(len(self._open))
         return True
 
     def busy(self, connection: Connection) -> None:
@@ -87,7 +88,7 @@ class Connections:
         address.count -= 1
         if not address.count:
             del self._addresses[address.name]
-        metrics.CONNECTIONS.set(len(self._open))
+        self._gauge.set(len(self._open))
 
     def _make_room(self, address: _Address) -> bool:
         biggest = max(self._addresses.values(), key=lambda each: each.count)

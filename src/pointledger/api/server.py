@@ -71,7 +71,7 @@ def serve(settings: Settings, bound: socket.socket, for_operators: socket.socket
 def server_of(settings: Settings) -> uvicorn.Server:
     """Create the server without starting it. Raises NotConfigured without an issuer and its keys."""
     Tokens(settings)
-    return _server(create_app(settings), settings)
+    return _server(create_app(settings), settings, "api")
 
 
 def admin_server_of(settings: Settings) -> uvicorn.Server:
@@ -80,11 +80,11 @@ def admin_server_of(settings: Settings) -> uvicorn.Server:
         "http_connections": admin.MOST_CONNECTIONS,
         "http_idle_connections_per_address": admin.MOST_CONNECTIONS,
     }
-    return _server(admin.create_admin_app(settings), settings.model_copy(update=few))
+    return _server(admin.create_admin_app(settings), settings.model_copy(update=few), "operators")
 
 
-def _server(app: Any, settings: Settings) -> uvicorn.Server:
-    protocol: Any = partial(Protocol, Connections(settings))
+def _server(app: Any, settings: Settings, port: str) -> uvicorn.Server:
+    protocol: Any = partial(Protocol, Connections(settings, port))
     config = uvicorn.Config(
         app,
         http=protocol,
