@@ -228,7 +228,7 @@ class HttpApi(BaseModel):
         default=20,
         ge=1,
         description="Rate tokens of one user per second, in bursts of twice as many: a person clicks. "
-        "A command or a look-up costs one.",
+        "A command or a query by key costs one.",
     )
     http_service_rate: int = Field(
         default=5_000,

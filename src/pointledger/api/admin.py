@@ -1,8 +1,8 @@
 """What operators ask: liveness, readiness and metrics, on a port of its own.
 
 It has an event loop, threads and connections to the servers of its own. So it answers while the API is busy
-or stands still, and it takes nothing from the API. It needs no token, so it listens on loopback only, unless
-told otherwise.
+or stands still, and it takes nothing from the API. It needs no token, so it listens on loopback, unless the
+settings say otherwise.
 """
 
 import threading

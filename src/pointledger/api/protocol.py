@@ -22,7 +22,7 @@ class Protocol(HttpToolsProtocol):
 
     A timer runs whenever no request is in progress: for the headers after the first byte of a request, else
     for keeping the connection alive. Bytes that begin no request do not stop it, such as an empty line, or
-    the rest of a body that nobody reads.
+    the rest of a body that the server does not read.
 
     Java's HttpClient sends `Upgrade: h2c` with its first request. RFC 9110 (7.8) allows a server to ignore
     it. The parser, however, treats it as the end of HTTP and drops the body. So a request with `Upgrade` is

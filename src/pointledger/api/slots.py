@@ -3,9 +3,10 @@
 A request takes a slot when its body has arrived, and gives it back when its response begins. While slots are
 free, anyone may take one, so a tenant alone may have all of them. When none is free, a tenant or caller that
 has fewer than another gets the slot of a request of the other that only waits: for its outcome (it gets 202
-now, because its command is durable) or for a thread (it gets 429). So nobody's slots have to stay empty for
-the others. If none of them only waits, there is a reserve: a tenth more slots for tenants that have fewer
-than another, the first half of them also for callers that have fewer than another of their tenant.
+now, because its command is durable) or for a thread (it gets 429). So no slot has to stay empty for others.
+
+If no request only waits, there is a reserve: a tenth more slots for tenants that have fewer than another, the
+first half of them also for callers that have fewer than another of their tenant.
 """
 
 from collections.abc import Callable, Iterable

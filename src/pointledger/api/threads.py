@@ -3,7 +3,7 @@
 A call that runs cannot be stopped, so no tenant may use the last free thread of a pool that it alone has
 filled: the next tenant's call starts at once. Tenants take turns, and so do the callers of a tenant.
 
-Each kind of work has a pool of its own, so a look-up by key never waits for a report.
+Each kind of work has a pool of its own, so a query by key never waits for a report.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ Result = TypeVar("Result")
 class Pool(Enum):
     """A kind of work."""
 
-    LOOKUPS = "lookups"
+    QUERIES = "queries"
     REPORTS = "reports"
     WRITES = "writes"
 
 
 # With 2 threads that accept, 1 for outcomes and 1 that measures the backlog, fewer than the connections of
 # the database's pool (15). Reports: each can keep a core of the database busy.
-THREADS = {Pool.LOOKUPS: 5, Pool.REPORTS: 2, Pool.WRITES: 2}
+THREADS = {Pool.QUERIES: 5, Pool.REPORTS: 2, Pool.WRITES: 2}
 
 
 @dataclass(eq=False, slots=True)

@@ -1,6 +1,6 @@
 """The price of every route, in rate tokens.
 
-A token stands for about a fifth of a millisecond of a core: what one command, or one look-up by key, costs.
+A token stands for about a fifth of a millisecond of a core: what one command, or one query by key, costs.
 The price is known before the request is served. So a request pays for what it brings or asks for: the rows of
 a batch, the items of a page, the months of a statistic.
 
@@ -17,7 +17,7 @@ from pointledger.api.auth.permissions import TABLE as PERMISSIONS
 from pointledger.api.threads import Pool
 from pointledger.client.queries.ledger import MONTHS
 
-PAGE_ITEMS = 20  # a default page is one look-up
+PAGE_ITEMS = 20  # a default page costs as much as a query by key
 _NUMBER = re.compile(r"[0-9]{1,10}")  # more digits than these are invalid
 SKIPPED_ROWS = 1_000  # an index walks over them in a fifth of a millisecond
 
@@ -32,7 +32,7 @@ class Price:
     """
 
     tokens: int = 1
-    pool: Pool = Pool.LOOKUPS
+    pool: Pool = Pool.QUERIES
     is_page: bool = False
     skips: bool = False
     by_type: int = 0
@@ -63,7 +63,7 @@ class Price:
 
 _ONE = Price()
 
-# Only prices above that of one command or one look-up by key.
+# Only prices above that of one command or one query by key.
 _DEARER: dict[tuple[str, str], Price] = {
     ("GET", "/points/{user_id}/transactions"): Price(is_page=True, by_type=4),
     ("GET", "/wallets/{user_id}/transactions"): Price(is_page=True, by_type=4),
