@@ -1,6 +1,7 @@
 """Shares of a process: what one tenant, caller or address does must not disturb another's request."""
 
 import asyncio
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pointledger.api.schemas.envelope import Problem
 from pointledger.api.slots import ShareTaken, Slot, Slots
 from pointledger.api.threads import FairThreads
 from pointledger.settings import Settings
+from pointledger.storage.ledger import program
 from tests.api.environment import ApiEnvironment, http_settings, open_api
 from tests.api.issuer import Issuer
 from tests.waiting import wait_until
@@ -270,6 +272,16 @@ def test_a_query_beyond_its_time_is_canceled_with_a_reason(opened: OpenApi) -> N
         assert api.get("/admin/points/stats", api.admin).status_code == 200
 
 
+def test_a_change_of_rules_that_waits_for_a_strangers_lock_gives_up(opened: OpenApi) -> None:
+    rule = {"name": "visit", "event_type": "visit", "points": 1}
+    with opened(lock_timeout_ms=200) as api:
+        with api.ledger.owner.begin() as connection:
+            program.lock_program(connection, "shop")
+            refused = api.post("/admin/point-rules", api.admin, rule)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert api.post("/admin/point-rules", api.admin, rule).status_code == 201
+
+
 # -------------------------------------------------------------------------------------------- connections
 
 
@@ -368,6 +380,19 @@ def test_a_client_that_reads_nothing_loses_its_connection(
         wait_until(lambda: under_way() > 0, "the API writes")
         wait_until(lambda: connections() == 0, "its connection is gone", 30)
         wait_until(lambda: under_way() == 0, "its request has ended", 30)
+
+
+@pytest.mark.parametrize(
+    ("hard", "connections", "limit"), [(100_000, 4_000, 4_128), (1_024, 896, 1_024), (64, 2, 64)]
+)
+def test_the_process_opens_as_many_connections_as_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch, hard: int, connections: int, limit: int
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, given: limits.append(given))
+    assert server._with_descriptors(Settings()).http_connections == connections
+    assert limits == [(limit, hard)]
 
 
 # ------------------------------------------------------------------------------------------------- bodies
