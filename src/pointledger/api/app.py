@@ -29,6 +29,7 @@ from pointledger.errors import (
     InvalidTenant,
     LedgerError,
     QueryTimeout,
+    TenantBacklogFull,
 )
 from pointledger.logs import Log
 from pointledger.settings import Settings
@@ -105,6 +106,9 @@ async def _http(request: Request, error: Any) -> Response:
 
 
 async def _failure(request: Request, error: Any) -> Response:
+    if isinstance(error, TenantBacklogFull):
+        message = "this tenant has too many pending commands; retry with the same key"
+        return Problem(429, message, retry_after=_BACKLOG_FULL_SECONDS).response()
     if isinstance(error, BacklogFull):
         message = "too many commands are pending; retry with the same key"
         return Problem(UNAVAILABLE, message, retry_after=_BACKLOG_FULL_SECONDS).response()
