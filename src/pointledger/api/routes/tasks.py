@@ -41,7 +41,8 @@ async def task(request: Request, task_id: Id) -> Response:
         sent = await api.run_in_thread(api.queries.sent_by_name, command_id)
         if sent and sent.tenant_id == principal.tenant_id:
             return data_response(sent.as_json())
-        batch = await api.of_pool(Pool.REPORTS).run_in_thread(api.batches.outcome, task_id, principal.tenant_id)
+        reports = api.of_pool(Pool.REPORTS)  # a batch has up to 50,000 outcomes
+        batch = await reports.run_in_thread(api.batches.outcome, task_id, principal.tenant_id)
         return data_response(batch.as_json())
     if result is None or not _may_read(principal, result):
         raise Problem(404, "no such task")
