@@ -38,6 +38,8 @@ LONGEST_FIRST = (
     "api/test_proxies.py",
     "api/test_http_clients.py",
     "api/test_openapi.py",
+    "api/test_shares.py",
+    "api/test_operators_port.py",
     "observability/verify/test_verify.py",
     "bench/test_bench.py",
     "faults/test_surroundings.py",

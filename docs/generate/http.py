@@ -10,6 +10,7 @@ from docs.generate.fields import bullet, fields_in
 from docs.generate.markdown import anchor, code, codes, heading, items, link, page, paragraphs, table
 from docs.generate.prose_files import prose
 from pointledger.api.app import create_app
+from pointledger.api.auth import prices
 from pointledger.api.auth.permissions import ADMIN, TABLE
 from pointledger.settings import Settings
 
@@ -32,7 +33,7 @@ def http_page() -> str:
         prose("http.md"),
         heading(2, "Routes"),
         prose("routes.md", admin=ADMIN),
-        table(("Route", "Scope", "Service's kind"), _overview(operations)),
+        table(("Route", "Scope", "Service's kind", "Rate tokens"), _overview(operations)),
         heading(2, "Statuses"),
         "Every route that needs a token may answer:",
         _told(operations, everywhere),
@@ -56,11 +57,13 @@ def _operations(document: dict[str, Any]) -> Iterator[Operation]:
             yield method.upper(), path, operation
 
 
-def _overview(operations: list[Operation]) -> Iterator[tuple[str, str, str]]:
+def _overview(operations: list[Operation]) -> Iterator[tuple[str, str, str, str]]:
     for method, path, _ in operations:
         need = TABLE[method, path]
         route = link(code(f"{method} {path}"), f"#{anchor(f'{method} {path}')}")
-        yield route, code(need.scope) if need else "no token", code(need.kind) if need and need.kind else ""
+        price = prices.TABLE[method, path].in_words() if need else ""
+        kind = code(need.kind) if need and need.kind else ""
+        yield route, code(need.scope) if need else "no token", kind, price
 
 
 def _tag(tag: dict[str, str], operations: list[Operation], everywhere: set[str]) -> Iterator[str]:

@@ -245,12 +245,14 @@ class HttpApi(BaseModel):
     http_user_rate: int = Field(
         default=20,
         ge=1,
-        description="Requests of one user per second, in bursts of twice as many: a person clicks.",
+        description="Rate tokens of one user per second, in bursts of twice as many: a person clicks. "
+        "A command or a query by key costs one.",
     )
     http_service_rate: int = Field(
         default=5_000,
         ge=1,
-        description="Requests per second of one service or administrator. One process can take more.",
+        description="Rate tokens per second of one service or administrator, in bursts of twice as many. One "
+        "process can take more requests.",
     )
     http_stranger_rate: int = Field(
         default=1, ge=1, description="Bad tokens per second from one address, in bursts of 20 times as many."
@@ -274,7 +276,38 @@ class HttpApi(BaseModel):
     http_concurrency: int = Field(
         default=1_000,
         ge=1,
-        description="Requests in progress in one process. More are 503: longer waiting helps no caller.",
+        description="Requests in progress in one process, shared fairly between tenants and their callers. "
+        "Beyond it, some are 429 or 503: longer waiting helps no caller.",
+    )
+    http_connections: int = Field(
+        default=4_000,
+        ge=2,
+        description="Open connections of one process. Each takes 20 KB, and up to 128 KiB while a body "
+        "arrives. Beyond it, a new one takes the place of the one that has been idle longest.",
+    )
+    http_idle_connections_per_address: int = Field(
+        default=1_000,
+        ge=1,
+        description="Connections of one client address on which no request is in progress; beyond it, the "
+        "oldest is closed. As many as a process works on. `http_proxies` may have more.",
+    )
+    http_query_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        le=30,
+        description="How long a query of one request may run: a page or a statistic of a large tenant takes "
+        "well under a second.",
+    )
+    http_admin_host: str = Field(
+        default="127.0.0.1",
+        description="The address on which `/metrics` and `/readyz` are served to operators. They need no "
+        "token.",
+    )
+    http_admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Their port. 0 chooses a free one. If not given: 9101, or a free one if that is taken.",
     )
 
 

@@ -73,6 +73,7 @@ def _serve(processes: ProcessGroup, stop: threading.Event) -> None:
     console.print("or over HTTP, as an administrator:")
     for line in curl_lines(processes.api_url, os.path.relpath(processes.token_file)):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"Prometheus finds the metrics at {processes.metrics_url}", soft_wrap=True)
     console.print("Other programs connect with these URLs. Celery clients need only the second.")
     console.print("Your own migrations connect as the owner of the tables, with the third:")
     for name in ("database_url", "redis_url", "owner_url"):

@@ -33,6 +33,7 @@ _PASSED_SETTINGS = (
     "http_keys",
 )
 _DEFAULT_PORT = 8000
+_ADMIN_PORT = 9101
 _STOP_SECONDS = 15  # then it is killed; a worker needs a quarter of a second to finish its time slice
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # events that no process uses
 
@@ -64,6 +65,7 @@ class ProcessGroup:
         self.beat: subprocess.Popen[bytes] | None = None
         self.api: subprocess.Popen[bytes] | None = None
         self.api_url = ""
+        self.metrics_url = ""
         self.settings = settings or Settings()
 
     def delete_data(self) -> None:
@@ -84,8 +86,9 @@ class ProcessGroup:
         if self._with_beat:
             self.beat = self._celery("beat", "-A", "schedules", "beat", "--loglevel=WARNING", "--pidfile=")
         if self._api_for:
-            self._port = _free_port()
+            self._port, self._admin_port = _free_port(_DEFAULT_PORT), _free_port(_ADMIN_PORT)
             self.api_url = f"http://127.0.0.1:{self._port}"
+            self.metrics_url = f"http://127.0.0.1:{self._admin_port}/metrics"
             self.start_api()
         return self.settings
 
@@ -121,7 +124,8 @@ class ProcessGroup:
         trusted = {"http_issuer": ISSUER, "http_keys": str(key.keys.absolute())}
         self.settings = self.settings.model_copy(update=trusted)
         self.token_file = key.token
-        self.api = self._child("api", "pointledger", "serve", "--port", str(self._port))
+        ports = "--port", str(self._port), "--admin-port", str(self._admin_port)
+        self.api = self._child("api", "pointledger", "serve", *ports)
 
     def stop(self) -> None:
         """Stop every process that this object started: the API and beat first, the servers last."""
@@ -174,9 +178,9 @@ class ProcessGroup:
         return others | given | {"C_FORCE_ROOT": "1"}
 
 
-def _free_port() -> int:
-    """Return the default port, or another if it is taken."""
-    for port in (_DEFAULT_PORT, 0):
+def _free_port(usual: int) -> int:
+    """Return the usual port, or another if it is taken."""
+    for port in (usual, 0):
         with socket.socket() as trial, suppress(OSError):
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(("127.0.0.1", port))

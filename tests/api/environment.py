@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from pointledger.api import server
+from pointledger.api import admin, server
 from pointledger.domain.commands import KINDS
 from pointledger.settings import ServiceRights, Settings
 from tests.api.issuer import ISSUER, Issuer
@@ -27,10 +27,11 @@ _POLL_SECONDS = 0.002
 class ApiEnvironment:
     """A running API: its URL, a client, tokens, and the ledger behind it."""
 
-    def __init__(self, ledger: Ledger, issuer: Issuer, url: str) -> None:
+    def __init__(self, ledger: Ledger, issuer: Issuer, url: str, for_operators: str = "") -> None:
         self.ledger = ledger
         self.issuer = issuer
         self.url = url
+        self.for_operators = for_operators  # the URL of their port
         self.port = int(url.rpartition(":")[2])
         # Every response is checked against the OpenAPI document.
         self.client = httpx.Client(base_url=url, timeout=30, event_hooks={"response": [check_response]})
@@ -76,6 +77,16 @@ class ApiEnvironment:
 def http_settings(settings: Settings, issuer: Issuer, folder: Path, **more: Any) -> Settings:
     given = {"http_issuer": ISSUER, "http_keys": issuer.write(folder), "http_services": SERVICES}
     return settings.model_copy(update=given | {"http_user_rate": 10_000, "http_stranger_rate": 10_000} | more)
+
+
+@contextmanager
+def open_for_operators(settings: Settings) -> Iterator[str]:
+    """Serve what operators ask, in this process, and yield the URL."""
+    with server.listening("127.0.0.1", 0) as bound:
+        uvicorn_server = server.admin_server_of(settings)
+        with admin.serving(uvicorn_server, bound):
+            wait_until(lambda: uvicorn_server.started, "the operators' port is served")
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 _STOP_SECONDS = 20
-_LISTENING = re.compile(r"listening on (http://\S+?:(\d+))")
+_LISTENING = re.compile(r"listening on (http://\S+)\nmetrics on (http://\S+)/metrics")
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
@@ -60,11 +60,11 @@ def environ_of(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def api_process(settings: Settings, folder: Path, port: int = 0) -> Iterator[str]:
-    """Run the API as a process, and yield its URL."""
+def api_process(settings: Settings, folder: Path, port: int = 0) -> Iterator[tuple[str, str]]:
+    """Run the API as a process, and yield its URL, and that of the operators' port."""
     log = folder / "api.log"
     log.write_bytes(b"")
-    command = [sys.executable, "-m", "pointledger.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "pointledger.cli", "serve", "--port", str(port), "--admin-port", "0"]
     with process(command, log, environ_of(settings)) as child:
 
         def is_listening() -> bool:
@@ -75,7 +75,7 @@ def api_process(settings: Settings, folder: Path, port: int = 0) -> Iterator[str
         found = _LISTENING.search(log.read_text())
         assert found
         wait_until(lambda: _is_ready(found[1]), "the API is ready")
-        yield found[1]
+        yield found[1], found[2]
 
 
 def _is_ready(url: str) -> bool:
@@ -104,7 +104,7 @@ def api_and_worker(
             ]
             stack.enter_context(process(command, folder / "worker.log", environ_of(settings)))
         ledger = stack.enter_context(Ledger(settings))
-        api = ApiEnvironment(ledger, issuer, stack.enter_context(api_process(settings, folder)))
+        api = ApiEnvironment(ledger, issuer, *stack.enter_context(api_process(settings, folder)))
         stack.callback(api.client.close)
         yield api
 

@@ -44,7 +44,6 @@ def test_only_operators_routes_and_docs_need_no_token() -> None:
     assert {path for (_, path), required in TABLE.items() if required is None} == {
         "/healthz",
         "/readyz",
-        "/metrics",
         "/openapi.json",
         "/docs",
         "/docs/{asset}",

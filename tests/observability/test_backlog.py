@@ -109,10 +109,13 @@ def test_jobs_are_not_limited_by_the_backlog(ledger: Ledger) -> None:
     assert unbounded.accept(earns(1)).new == 1
 
 
-def test_the_api_answers_503_with_retry_after_until_there_is_room(settings: Settings, tmp_path: Path) -> None:
+def test_the_api_answers_429_to_a_tenant_over_its_share_until_there_is_room(
+    settings: Settings, tmp_path: Path
+) -> None:
     issuer = Issuer()
     with open_api(http_settings(settings, issuer, tmp_path), issuer) as api:
         api.ledger.tenant("shop")
+        api.ledger.tenant("other")
         api.ledger.client.pause("shop", Actor())
         fill(api.ledger)
 
@@ -120,11 +123,27 @@ def test_the_api_answers_503_with_retry_after_until_there_is_room(settings: Sett
             return api.post("/points/anna/earn", api.till, {"amount": 5}).status_code
 
         full = api.post("/points/anna/earn", api.till, {"amount": 5})
-        assert (full.status_code, full.headers["Retry-After"]) == (503, "5")
-        assert "too many commands are pending" in full.json()["message"]
+        assert (full.status_code, full.headers["Retry-After"]) == (429, "5")
+        assert "this tenant has too many pending commands" in full.json()["message"]
+        rows = {"items": [{"user_id": "anna", "amount": 5}]}
+        assert api.post("/admin/points/batch-earn", api.till, rows, key="bonus").status_code == 429
         assert api.get("/readyz").status_code == 200, "queries still work"
+        assert api.post("/points/anna/earn", issuer.admin("other"), {"amount": 5}).status_code == 200
         api.ledger.client.resume("shop", Actor())
         wait_until(lambda: status() == 200, "it accepts again")
+
+
+def test_the_api_answers_503_while_the_whole_backlog_is_full(settings: Settings, tmp_path: Path) -> None:
+    issuer = Issuer()
+    limits = {"backlog_limit": 6, "backlog_share": 0.9, "batch_size": 1}
+    given = http_settings(settings.model_copy(update=limits), issuer, tmp_path)
+    with open_api(given, issuer, worker=False) as api:
+        for tenant_id in ("shop", "other"):
+            api.ledger.tenant(tenant_id)
+            fill(api.ledger, tenant_id)
+        full = api.post("/points/anna/earn", api.till, {"amount": 5})
+        assert (full.status_code, full.headers["Retry-After"]) == (503, "5")
+        assert "too many commands are pending" in full.json()["message"]
 
 
 def test_ingest_leaves_messages_with_the_broker_until_there_is_room(ledger: Ledger) -> None:

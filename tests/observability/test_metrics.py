@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pointledger import AnyCommand, Earn, Spend
@@ -19,7 +20,7 @@ from pointledger.observability.metrics import Exporter, exposition
 from pointledger.settings import Settings
 from pointledger.storage.queue import failures, journal
 from pointledger_demo.processes import ProcessGroup
-from tests.api.environment import http_settings, open_api
+from tests.api.environment import http_settings, open_api, open_for_operators
 from tests.api.issuer import Issuer
 from tests.cli.conftest import Run
 from tests.faults.conftest import ROOT
@@ -157,15 +158,16 @@ def test_metrics_are_served_until_sigterm(environment: None, ledger: Ledger) -> 
             process.kill()
 
 
-def test_the_api_exports_the_ledgers_metrics_and_its_own(settings: Settings, tmp_path: Path) -> None:
+def test_operators_get_the_ledgers_metrics_and_those_of_the_api(settings: Settings, tmp_path: Path) -> None:
     issuer = Issuer()
-    with open_api(http_settings(settings, issuer, tmp_path), issuer) as api:
+    given = http_settings(settings, issuer, tmp_path)
+    with open_api(given, issuer) as api, open_for_operators(given) as url:
         api.get("/healthz")
-        metrics = api.get("/metrics").text
-        assert "pointledger_http_requests_total" in metrics
-        assert "pointledger_commands_waiting 0.0" in metrics
-        with urllib.request.urlopen(f"{api.url}/metrics") as answer:
-            assert answer.headers["Content-Type"].startswith("text/plain")
+        answer = httpx.get(f"{url}/metrics")
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert "pointledger_http_requests_total" in answer.text
+        assert "pointledger_commands_waiting 0.0" in answer.text
+        assert api.client.get("/metrics").status_code == 404
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from pointledger.errors import (
     InvalidRule,
     InvalidTenant,
     LedgerError,
+    QueryTimeout,
+    TenantBacklogFull,
 )
 from pointledger.logs import Log
 from pointledger.settings import Settings
@@ -66,7 +68,7 @@ def create_app(settings: Settings, open_state: OpenState = open_state) -> FastAP
         redirect_slashes=False,  # a trailing slash makes a different path
         dependencies=[Depends(guard)],
     )
-    app.add_middleware(Middleware, concurrency=settings.http_concurrency)
+    app.add_middleware(Middleware)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -104,6 +106,9 @@ async def _http(request: Request, error: Any) -> Response:
 
 
 async def _failure(request: Request, error: Any) -> Response:
+    if isinstance(error, TenantBacklogFull):
+        message = "this tenant has too many pending commands; retry with the same key"
+        return Problem(429, message, retry_after=_BACKLOG_FULL_SECONDS).response()
     if isinstance(error, BacklogFull):
         message = "too many commands are pending; retry with the same key"
         return Problem(UNAVAILABLE, message, retry_after=_BACKLOG_FULL_SECONDS).response()
@@ -112,6 +117,10 @@ async def _failure(request: Request, error: Any) -> Response:
     )
     if isinstance(error, DatabaseAway | DatabaseFailed):
         return await _database(request, error)
+    if isinstance(error, QueryTimeout):
+        return _unavailable(
+            "the query took too long and was canceled; ask for one page, one user or fewer items, or retry"
+        )
     if status == UNAVAILABLE:
         _log.warning("failed", action="http", error=type(error).__name__)
         return _unavailable()

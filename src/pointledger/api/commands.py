@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from pointledger.api.responses import REPLAYED, accepted_response, outcome_response
 from pointledger.api.schemas.envelope import Problem
+from pointledger.api.slots import Slot
 from pointledger.api.state import state_of
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.records import lane_of
@@ -63,7 +64,7 @@ async def accept_and_respond(request: Request, command: AnyCommand, status: int 
             command_id = accepted.command_id
             future = api.waiting.expect(command_id, lane)
             api.waiting.check(command_id)
-        result = await _within(future, seconds)
+        result = await _within(future, seconds, api.slot)
     finally:
         api.waiting.forget(command_id, lane, future)
     if result is None:
@@ -71,13 +72,26 @@ async def accept_and_respond(request: Request, command: AnyCommand, status: int 
     return outcome_response(result, headers, status)
 
 
-async def _within(future: "asyncio.Future[Result]", seconds: float) -> Result | None:
+async def _within(future: "asyncio.Future[Result]", seconds: float, slot: Slot) -> Result | None:
+    """Return the result, or None after so many seconds, or as soon as another request needs the slot."""
     if not seconds:
         return None
+    slot.give_up = lambda: _stop_waiting(future)
     try:
         return await asyncio.wait_for(future, seconds)
-    except TimeoutError:
+    except (TimeoutError, _SlotNeeded):
         return None
+    finally:
+        slot.give_up = None
+
+
+class _SlotNeeded(Exception):
+    """Another request needs the slot."""
+
+
+def _stop_waiting(future: "asyncio.Future[Result]") -> None:
+    if not future.done():
+        future.set_exception(_SlotNeeded())
 
 
 def preferred_wait(request: Request, most_seconds: float) -> tuple[float, dict[str, str]]:

@@ -16,6 +16,14 @@ SECONDS = Histogram(
     buckets=_BUCKETS,
 )
 UNDER_WAY = Gauge("pointledger_http_requests_under_way", "Requests in progress", registry=REGISTRY)
+SLOTS = Gauge("pointledger_http_slots_taken", "Requests that hold a slot", registry=REGISTRY)
+CONNECTIONS = Gauge("pointledger_http_connections", "Open connections", ["port"], registry=REGISTRY)
+OVER_SHARE = Counter(
+    "pointledger_http_over_share",
+    "Connections and requests that were refused or ended early because others needed their share",
+    ["what"],
+    registry=REGISTRY,
+)
 GROUP_SIZE = Histogram(
     "pointledger_http_accepted_together",
     "Commands accepted per statement",

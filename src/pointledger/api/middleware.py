@@ -1,6 +1,7 @@
-"""Middleware: size and concurrency limits before the application, metrics and logs after it."""
+"""Middleware: size limits before the application; metrics, logs and the request's slot after it."""
 
 import time
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,7 +12,6 @@ from pointledger.logs import Log
 
 MOST_ADDRESS_BYTES = 8 * 1024
 MOST_HEADER_BYTES = 32 * 1024  # a token may have 8 KiB
-_UNLIMITED = ("/healthz", "/readyz", "/metrics")  # probes and Prometheus must get through under load
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR = 500
 
@@ -19,14 +19,14 @@ _log = Log(__name__)
 
 
 class Middleware:
-    """Limits sizes and concurrent requests, records metrics and logs failures.
+    """Limits sizes, records metrics, logs failures, and gives back the slot that `guard` has taken.
 
+    The slot ends with the beginning of the response, so that a client that reads slowly holds none.
     Answers HEAD as GET without the body.
     """
 
-    def __init__(self, app: ASGIApp, concurrency: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._concurrency = concurrency
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,11 +37,13 @@ class Middleware:
         began = time.monotonic()
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else {**scope}
+        state = inner.setdefault("state", {})
 
         async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                _release(state)
             elif is_head:
                 message = {**message, "body": b""}
             await send(message)
@@ -54,6 +56,7 @@ class Middleware:
             else:
                 await self._app(inner, receive, send_counted)
         finally:
+            _release(state)
             self._under_way -= 1
             metrics.UNDER_WAY.set(self._under_way)
             self._count(scope["method"], inner, status, time.monotonic() - began)
@@ -64,8 +67,6 @@ class Middleware:
             return Problem(414, f"the URL is longer than {MOST_ADDRESS_BYTES} bytes")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
             return Problem(431, f"the headers are larger than {MOST_HEADER_BYTES} bytes")
-        if self._under_way > self._concurrency and scope["path"] not in _UNLIMITED:
-            return Problem(503, "too many concurrent requests", retry_after=1)
         return _route_by_segments(scope)
 
     def _count(self, method: str, scope: Scope, status: int, seconds: float) -> None:
@@ -88,3 +89,9 @@ def _route_by_segments(scope: Scope) -> Problem | None:
     except ValueError:  # UnicodeDecodeError
         return Problem(400, "path: must be UTF-8, percent-encoded")
     return None
+
+
+def _release(state: dict[str, Any]) -> None:
+    """Give back the slot. It knows its place, so a second call does nothing."""
+    if "release" in state:
+        state.pop("release")()

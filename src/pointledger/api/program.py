@@ -14,15 +14,17 @@ from pointledger.domain.program.rule import Rule, RuleBody
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.actor import Actor
 from pointledger.ids import show_id
-from pointledger.storage.database import read_only
+from pointledger.settings import Settings
+from pointledger.storage.database import read_only, transaction
 from pointledger.storage.ledger import program
 
 
 class ProgramAdmin:
     """The tenant's program in one database."""
 
-    def __init__(self, database: sa.Engine) -> None:
+    def __init__(self, database: sa.Engine, settings: Settings) -> None:
         self._database = database
+        self._settings = settings
 
     def config(self, tenant_id: str) -> Tenant:
         """Return the tenant's configuration. Raises TenantMissing."""
@@ -34,7 +36,7 @@ class ProgramAdmin:
 
         Raises TenantMissing, because only the operator creates tenants.
         """
-        with self._database.begin() as connection:
+        with transaction(self._database, self._settings) as connection:
             program.tenant(connection, tenant.tenant_id)
             version = program.put_tenant(connection, tenant, actor)
             return program.tenant(connection, tenant.tenant_id), version
@@ -55,7 +57,7 @@ class ProgramAdmin:
 
         Raises Problem 409 if another rule has this name.
         """
-        with self._database.begin() as connection:
+        with transaction(self._database, self._settings) as connection:
             program.lock_program(connection, tenant_id)
             program.tenant(connection, tenant_id)
             for known in program.current_rules(connection, tenant_id):
@@ -67,7 +69,7 @@ class ProgramAdmin:
 
     def put_rule(self, tenant_id: str, rule_id: UUID, body: RuleBody, actor: Actor) -> Rule:
         """Save the rule's next version. Raises Problem 404, and 409 if its name would change."""
-        with self._database.begin() as connection:
+        with transaction(self._database, self._settings) as connection:
             program.lock_program(connection, tenant_id)
             if _rule(connection, tenant_id, rule_id).body.name != body.name:
                 raise Problem(409, "name: the name of a rule cannot change")
@@ -75,7 +77,7 @@ class ProgramAdmin:
 
     def disable_rule(self, tenant_id: str, rule_id: UUID, actor: Actor) -> Rule:
         """Disable the rule with a new version, so that its past grants can still be explained."""
-        with self._database.begin() as connection:
+        with transaction(self._database, self._settings) as connection:
             program.lock_program(connection, tenant_id)
             body = _rule(connection, tenant_id, rule_id).body
             return program.put_rule(connection, tenant_id, body.model_copy(update={"enabled": False}), actor)

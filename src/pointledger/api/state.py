@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 import redis.asyncio
@@ -15,9 +15,12 @@ from pointledger.api import group_commit
 from pointledger.api.auth.client_address import ClientAddresses
 from pointledger.api.auth.rate_limits import RateLimits
 from pointledger.api.auth.tokens import Tokens
+from pointledger.api.cached import Cached
 from pointledger.api.group_commit import GroupCommit
 from pointledger.api.program import ProgramAdmin
 from pointledger.api.queries import ApiQueries
+from pointledger.api.slots import Slot, Slots
+from pointledger.api.threads import Pool, Pools
 from pointledger.api.waiting import OutcomeWaiter
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
@@ -27,12 +30,10 @@ from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.observability.doctor import require_safe
-from pointledger.observability.metrics import Exporter
 from pointledger.settings import Settings
-from pointledger.storage.database import engine_for
+from pointledger.storage.database import engine_for, limited_queries
 from pointledger.storage.migrate import require_current
 
-_QUERY_THREADS = 8  # with the threads for accepting and for outcomes: fewer than the pool has connections
 _REDIS_SECONDS = 0.5  # the longest that a request waits for Redis
 _BURST_SECONDS = 2  # of a principal's rate
 _UNAUTHENTICATED_BURST_SECONDS = 20  # of an address' rate
@@ -51,8 +52,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose request it is, its slot, and the pool of threads that serves its route."""
+
+    tenant_id: str
+    caller: str
+    slot: Slot
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
 class ApiState:
-    """The state of one API process."""
+    """The state of one API process. Each request has a copy of its own, with its `turn`."""
 
     settings: Settings
     database: sa.Engine
@@ -64,20 +75,38 @@ class ApiState:
     waiting: OutcomeWaiter
     limits: Limits
     client_addresses: ClientAddresses
-    exporter: Exporter
-    threads: ThreadPoolExecutor
+    readiness: Cached[bool]
+    slots: Slots
+    pools: Pools
+    turn: Turn | None = None
+
+    @property
+    def slot(self) -> Slot:
+        """Return the request's slot."""
+        return self._turn.slot
+
+    @property
+    def _turn(self) -> Turn:
+        assert self.turn is not None, "`guard` sets it for every route that needs a token"
+        return self.turn
 
     async def run_in_thread(
         self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        """Run a blocking function in a thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, lambda: function(*args, **kwargs))
+        """Run a blocking function in a thread, when it is the caller's turn. Raises ShareTaken."""
+        turn = self._turn
+        return await self.pools[turn.pool].run(
+            turn.tenant_id, turn.caller, turn.slot, lambda: function(*args, **kwargs)
+        )
+
+    def of_pool(self, pool: Pool) -> "ApiState":
+        """Return this state with another pool of threads."""
+        return replace(self, turn=replace(self._turn, pool=pool))
 
 
 def state_of(request: Request) -> ApiState:
-    """Return the state of the process that serves the request."""
-    api: ApiState = request.app.state.api
+    """Return the request's copy of the state, or before `guard` has made it, that of the process."""
+    api: ApiState = getattr(request.state, "api", None) or request.app.state.api
     return api
 
 
@@ -94,10 +123,11 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
     doorbells = Doorbells(client, producer_app(settings), settings)
     redis_requests = _redis(settings, _REDIS_SECONDS)
     acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
-    queries = ApiQueries(database)
+    queries = ApiQueries(limited_queries(database, settings.http_query_seconds))
     with (
         ThreadPoolExecutor(group_commit.AT_ONCE, "accept") as accept_threads,
-        ThreadPoolExecutor(_QUERY_THREADS, "query") as query_threads,
+        ThreadPoolExecutor(1, "readiness") as readiness_thread,
+        Pools() as pools,
     ):
         try:
             async with _open_waiter(settings, queries) as waiting:
@@ -106,14 +136,15 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                     database=database,
                     queries=queries,
                     batches=BatchAcceptor(database, acceptance, settings),
-                    program=ProgramAdmin(database),
+                    program=ProgramAdmin(database, settings),
                     tokens=tokens,
                     group_commit=GroupCommit(acceptance.accept_each, accept_threads),
                     waiting=waiting,
                     limits=_limits(redis_requests, settings),
                     client_addresses=ClientAddresses(settings),
-                    exporter=Exporter(database, client, settings),
-                    threads=query_threads,
+                    readiness=Cached(queries.ping, readiness_thread),
+                    slots=Slots(settings.http_concurrency),
+                    pools=pools,
                 )
         finally:
             await redis_requests.aclose()

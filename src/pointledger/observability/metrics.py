@@ -1,8 +1,8 @@
 """Exports metrics to Prometheus: figures from the database, and the totals of the processes' counters.
 
-Any one exporter returns the metrics of all processes: the API's /metrics, or `pointledger metrics`. Labels
-are lanes, jobs, states, reasons and a bounded number of tenants, never users. `GAUGES` and `ACCEPTED` come
-from the servers; `counters.py` has what processes count.
+Any one exporter returns the metrics of all processes: /metrics on the operators' port of an API process, or
+`pointledger metrics`. Labels are lanes, jobs, states, reasons and a bounded number of tenants, never users.
+`GAUGES` and `ACCEPTED` come from the servers; `counters.py` has what processes count.
 """
 
 import heapq

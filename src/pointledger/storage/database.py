@@ -249,9 +249,20 @@ def bounded_transaction(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_M
 
 _QUERY_TIMEOUT_MS = 30_000  # people wait no longer, and it bounds the age of a snapshot
 
+_QUERY_MS = "pointledger_query_ms"  # marks an engine whose queries have a time limit of their own
+
 _BEGIN_READ_ONLY = f"""
     SELECT set_config('statement_timeout', %(statement)s, true),
            {INDEX_PLANS_ONLY}"""
+_BEGIN_LIMITED = f"{_BEGIN_READ_ONLY}, set_config('max_parallel_workers_per_gather', '0', true)"
+
+
+def limited_queries(engine: sa.Engine, seconds: float) -> sa.Engine:
+    """Return the same pool for `read_only` queries of a server that many callers share.
+
+    A statement has so many seconds, on one core.
+    """
+    return engine.execution_options(**{_QUERY_MS: round(seconds * 1000)})
 
 
 @contextmanager
@@ -261,11 +272,13 @@ def read_only(engine: sa.Engine) -> Iterator[sa.Connection]:
     It forces index plans for the reason given at `transaction`. Raises QueryTimeout, DatabaseAway and
     DatabaseFailed.
     """
+    limit_ms = engine.get_execution_options().get(_QUERY_MS)
+    begin = _BEGIN_LIMITED if limit_ms else _BEGIN_READ_ONLY
     try:
         with engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                run(connection, _BEGIN_READ_ONLY, statement=str(_QUERY_TIMEOUT_MS))
+                run(connection, begin, statement=str(limit_ms or _QUERY_TIMEOUT_MS))
                 yield connection
     except RAW_ERRORS as error:
         if sqlstate(error) == TIMED_OUT:

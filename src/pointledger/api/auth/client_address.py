@@ -43,6 +43,11 @@ class ClientAddresses:
             address = previous
         return _rate_limit_key(address)
 
+    def is_proxy(self, peer: str) -> bool:
+        """Return whether this is the address of a known proxy."""
+        address = _address(peer)
+        return address is not None and self._is_proxy(address)
+
     def _is_proxy(self, address: Address) -> bool:
         return any(address in network for network in self._proxies if network.version == address.version)
 

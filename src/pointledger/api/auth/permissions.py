@@ -51,7 +51,6 @@ PUBLIC = None
 TABLE: dict[tuple[str, str], Permission | None] = {
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
-    ("GET", "/metrics"): PUBLIC,
     ("GET", "/openapi.json"): PUBLIC,
     ("GET", "/docs"): PUBLIC,
     ("GET", "/docs/{asset}"): PUBLIC,

@@ -19,22 +19,22 @@ _MAX_BUCKETS = 10_000  # principals in memory; Redis keeps the tokens of the oth
 _PORTIONS = 20  # per burst; a process that ends loses at most one portion
 _PAUSE_SECONDS = 1.0  # without requests to Redis, after an error
 
-# KEYS[1]: the bucket. ARGV: tokens per second, burst, tokens wanted. Returns the number of tokens granted
-# and, if it is 0, the milliseconds until the next token.
+# KEYS[1]: the bucket. ARGV: tokens per second, burst, tokens wanted, tokens needed at least. Returns the
+# number of tokens granted, 0 if there are too few, and as text those that are left.
 _DRAW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local rate, most, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local rate, most, wanted, least = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = most
 if kept[1] then
   tokens = math.min(most, tonumber(kept[1]) + math.max(0, now - tonumber(kept[2])) * rate / 1000)
 end
 local granted = math.min(wanted, math.floor(tokens))
+if granted < least then granted = 0 end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens - granted), 'at', now)
 redis.call('PEXPIRE', KEYS[1], math.ceil(most / rate * 1000) + 1000)
-if granted > 0 then return {granted, 0} end
-return {0, math.ceil((1 - tokens) / rate * 1000)}
+return {granted, tostring(tokens - granted)}
 """
 
 _log = Log(__name__)
@@ -45,7 +45,8 @@ class _Bucket:
     """One principal in this process: tokens drawn from Redis, and a local bucket for when Redis is down."""
 
     drawn: int = 0
-    empty_until: float = 0.0
+    in_redis: float = math.inf  # tokens at most in Redis at `in_redis_at`; other processes draw them, too
+    in_redis_at: float = 0.0
     local: float = math.inf  # tokens left while Redis is down; capped by the burst
     local_at: float = 0.0
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -65,54 +66,61 @@ class RateLimits:
         self._client = client
         self._draw = client.register_script(_DRAW)
         self._prefix = prefix
-        self._rate = rate
-        self._burst = burst
+        self.rate = rate
+        self.burst = burst
         self._clock = clock
         self._portion = max(1, burst // _PORTIONS)
         self._buckets: dict[str, _Bucket] = {}
         self._without_redis_until = 0.0
         self._redis = Outage(_log, "rate_limit")
 
-    async def take(self, name: str) -> int | None:
-        """Take one token. Returns None, or the seconds until a retry can succeed."""
+    async def take(self, name: str, cost: int = 1) -> int | None:
+        """Take tokens, all or none. Returns None, or the seconds until a retry can succeed."""
+        assert cost <= self.burst, "a bucket can never hold more"
         bucket = self._buckets.get(name)
         if bucket is None:
             if len(self._buckets) >= _MAX_BUCKETS:
                 self._buckets.clear()
             bucket = self._buckets[name] = _Bucket()
-        if not bucket.drawn:
+        if bucket.drawn < cost:
             async with bucket.drawing:  # one request draws for all; a portion for each would waste tokens
-                return await self._take(name, bucket)
-        bucket.drawn -= 1
+                return await self._take(name, bucket, cost)
+        bucket.drawn -= cost
         return None
 
-    async def _take(self, name: str, bucket: _Bucket) -> int | None:
-        if bucket.drawn:  # by the request that held the lock
-            bucket.drawn -= 1
+    async def _take(self, name: str, bucket: _Bucket, cost: int) -> int | None:
+        if bucket.drawn >= cost:  # drawn by the request that held the lock
+            bucket.drawn -= cost
             return None
         now = self._clock()
-        if now < bucket.empty_until:
-            return math.ceil(bucket.empty_until - now)
         if now < self._without_redis_until:
-            return self._take_local(bucket, now)
+            return self._take_local(bucket, cost, now)
+        least = cost - bucket.drawn
+        if (at_most := bucket.in_redis + (now - bucket.in_redis_at) * self.rate) < least:
+            return self._seconds_until(least - at_most)
         try:
             key = f"{self._prefix}:{name}"
-            granted, wait_ms = await self._draw(keys=[key], args=[self._rate, self._burst, self._portion])
+            wanted = max(self._portion, least)
+            granted, left = await self._draw(keys=[key], args=[self.rate, self.burst, wanted, least])
         except (RedisError, OSError) as error:
             self._without_redis_until = self._clock() + _PAUSE_SECONDS
             self._redis.noticed(error)
-            return self._take_local(bucket, now)
+            return self._take_local(bucket, cost, now)
         self._redis.over()
         if granted:
-            bucket.drawn += int(granted) - 1
+            bucket.drawn += int(granted) - cost
+            bucket.in_redis = math.inf
             return None
-        bucket.empty_until = now + int(wait_ms) / 1000
-        return max(1, math.ceil(int(wait_ms) / 1000))
+        bucket.in_redis, bucket.in_redis_at = float(left), now
+        return self._seconds_until(least - float(left))
 
-    def _take_local(self, bucket: _Bucket, now: float) -> int | None:
-        bucket.local = min(self._burst, bucket.local + (now - bucket.local_at) * self._rate)
+    def _take_local(self, bucket: _Bucket, cost: int, now: float) -> int | None:
+        bucket.local = min(self.burst, bucket.local + (now - bucket.local_at) * self.rate)
         bucket.local_at = now
-        if bucket.local < 1:
-            return math.ceil((1 - bucket.local) / self._rate)
-        bucket.local -= 1
+        if bucket.local < cost:
+            return self._seconds_until(cost - bucket.local)
+        bucket.local -= cost
         return None
+
+    def _seconds_until(self, missing: float) -> int:
+        return max(1, math.ceil(missing / self.rate))

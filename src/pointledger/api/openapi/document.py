@@ -55,7 +55,8 @@ _DESCRIPTIONS = {
     414: "The URL is longer than 8 KiB",
     415: "The body is not JSON in UTF-8",
     422: "The idempotency key was used before with other content, or the amount is not valid money",
-    429: "Too many requests; retry after `Retry-After` seconds",
+    429: "The caller has too few rate tokens, or the tenant has too many pending commands, or it has its "
+    "share of the server and others need the rest; retry after `Retry-After` seconds",
     431: "The headers are larger than 32 KiB",
     503: "A required service is unavailable; retry after `Retry-After` seconds. Or processing of the command "
     "failed for good: `Location` names its task, which shows the outcome if an operator retries it",

@@ -1,22 +1,18 @@
-"""Routes for operators: liveness, readiness and metrics."""
+"""Routes for load balancers: liveness and readiness. `admin` serves them and the metrics to operators."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from pointledger.api import metrics
 from pointledger.api.schemas.envelope import data_response
 from pointledger.api.schemas.points import SimpleResponse
 from pointledger.api.schemas.queries import HealthResponse
 from pointledger.api.state import state_of
-from pointledger.observability.metrics import exposition
 
 router = APIRouter(tags=["operation"])
 
 _UNAVAILABLE = {
     "model": SimpleResponse,
-    "description": "The database is unavailable, or there are too many concurrent requests",
+    "description": "The database is unavailable",
 }
 
 
@@ -38,17 +34,9 @@ async def healthz() -> Response:
     summary="Check readiness",
 )
 async def readyz(request: Request) -> Response:
-    """Returns 200 if the database answers, so that the server can accept commands. It does not need Redis."""
-    api = state_of(request)
-    await api.run_in_thread(api.queries.ping)
+    """Returns 200 if the database answers, so that the server can accept commands. It does not need Redis.
+
+    The answer is at most a second old.
+    """
+    await state_of(request).readiness.get()
     return data_response({"status": "ok"})
-
-
-@router.get(
-    "/metrics", operation_id="get_metrics", response_class=PlainTextResponse, summary="Get Prometheus metrics"
-)
-async def prometheus(request: Request) -> Response:
-    """Returns the metrics of this process and of the whole ledger, in Prometheus' text format."""
-    api = state_of(request)
-    ledger = await api.run_in_thread(exposition, api.exporter)
-    return Response(metrics.exposition() + ledger, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -11,6 +11,7 @@ from pointledger.api.schemas.commands import TaskResponse
 from pointledger.api.schemas.envelope import Problem, data_response
 from pointledger.api.schemas.parameters import Id
 from pointledger.api.state import state_of
+from pointledger.api.threads import Pool
 from pointledger.ids import parse_id
 from pointledger.storage.queries.outcomes import Result
 
@@ -40,7 +41,8 @@ async def task(request: Request, task_id: Id) -> Response:
         sent = await api.run_in_thread(api.queries.sent_by_name, command_id)
         if sent and sent.tenant_id == principal.tenant_id:
             return data_response(sent.as_json())
-        batch = await api.run_in_thread(api.batches.outcome, task_id, principal.tenant_id)
+        reports = api.of_pool(Pool.REPORTS)  # a batch has up to 50,000 outcomes
+        batch = await reports.run_in_thread(api.batches.outcome, task_id, principal.tenant_id)
         return data_response(batch.as_json())
     if result is None or not _may_read(principal, result):
         raise Problem(404, "no such task")

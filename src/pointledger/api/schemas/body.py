@@ -21,12 +21,13 @@ async def read_object(
 ) -> dict[str, Any]:
     """Read the body's object. Raises Problem 400, 408, 413, 415.
 
+    `guard` has received the body before.
+
     `fields` are the allowed fields; None if the caller checks them. With `decimals`, numbers with a decimal
     point become Decimal.
     """
-    _check_headers(request)
     try:
-        content = (await _read(request)).removeprefix(codecs.BOM_UTF8)  # .NET writes a byte order mark
+        content = (await receive(request)).removeprefix(codecs.BOM_UTF8)  # .NET writes a byte order mark
         found = read_json(content, decimals=decimals)
     except ValueError:  # its message may contain parts of the body
         raise Problem(
@@ -39,13 +40,27 @@ async def read_object(
     return found
 
 
+async def receive(request: Request) -> bytes:
+    """Receive the body, once. Raises Problem 400, 408, 413, 415, the last two before a byte of it is read."""
+    content: bytes | None = getattr(request.state, "content", None)
+    if content is None:
+        _check_headers(request)
+        content = request.state.content = await _read(request)
+    return content
+
+
 def _check_headers(request: Request) -> None:
     given = request.headers.getlist("content-type")
     kind = given[0].replace(" ", "").replace('"', "").lower() if len(given) == 1 else ""
     if kind not in _JSON_TYPES:
         raise Problem(415, "Content-Type: must be application/json in UTF-8")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(415, "Content-Encoding: compressed bodies are not supported")
+    for name, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
+        if any(value.strip().lower() != plain for value in request.headers.getlist(name)):
+            raise Problem(
+                415,
+                f"{name.title()}: compressed bodies are not supported; send it as it is",
+                headers={"Connection": "close"},  # the body is not read
+            )
     length = request.headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise Problem(400, "Content-Length: must be a number")

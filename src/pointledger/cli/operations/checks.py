@@ -74,7 +74,7 @@ def metrics(
 ) -> None:
     """Print or serve the metrics of the whole ledger in Prometheus' text format.
 
-    The API's /metrics includes them.
+    /metrics on the operators' port of `pointledger serve` includes them.
     """
     with opened_settings() as settings, opened_database(settings) as database:
         exporter = Exporter(database, redis_client.connect(settings), settings)
