@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn, Spend
-from pointledger.engine import batch
+from pointledger.engine import batch_sizes
 from pointledger.engine.batch_sizes import BatchSizes
 from pointledger.engine.timeouts import Timeouts
 from pointledger.settings import Settings
@@ -122,7 +122,7 @@ def test_a_row_lock_of_another_session_holds_back_only_that_user(quick: Ledger) 
 def test_a_batch_that_takes_too_long_saves_what_is_decided(
     quick: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_DECIDE_SECONDS", 0.0)
+    monkeypatch.setattr(batch_sizes, "_DECIDE_SECONDS", 0.0)
     task_ids = quick.client.enqueue_many(
         [Earn(tenant_id="shop", user_id=user, amount=n) for n in range(1, 6) for user in ("anna", "ben")]
     )

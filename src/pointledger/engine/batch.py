@@ -50,7 +50,6 @@ from pointledger.storage.queue import failures, lanes, pending
 from pointledger.storage.queue.precedence import Place
 
 _MAX_CRASHES = 2  # in one lane; from then on its commands go one at a time
-_DECIDE_SECONDS = 0.1  # of CPU; then the batch saves what is decided, because other tenants wait for its end
 _MAX_REBUILDS = 10  # each poison command costs one; then the rest waits for the next batch
 
 _log = Log(__name__)
@@ -234,7 +233,7 @@ class Batches:
             book = books.load(connection, batch, self._programs, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions, audit_records = _decided(book, batch)
+            decisions, audit_records = _decided(book, batch, self.sizes.decide_seconds)
             self.sizes.note_decided(lane, len(batch), len(decisions))
             batch = batch[: len(decisions)]
             if not lock_counters and not books.confirm_counters(connection, book):
@@ -278,14 +277,16 @@ def _claim(
     return [accepted for accepted in batch if accepted.seq in claimed.seqs], claimed.failed
 
 
-def _decided(book: Book, batch: list[Accepted]) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
+def _decided(
+    book: Book, batch: list[Accepted], cpu_seconds: float
+) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
     """Decide commands one after the other until the time is up; return also their audit records.
 
     Raise _CommandFailed.
     """
     decisions: list[tuple[Accepted, Decision]] = []
     audit_records: list[AuditRecord] = []
-    ends_at = time.thread_time() + _DECIDE_SECONDS
+    ends_at = time.thread_time() + cpu_seconds
     for accepted in batch:
         if decisions and time.thread_time() > ends_at:
             break

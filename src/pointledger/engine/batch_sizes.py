@@ -3,6 +3,8 @@
 import time
 
 _SHARED_SHARE = 4  # so many times smaller while others wait; this costs a long backlog a fifth of its speed
+_EXPRESS_COMMANDS = 100  # some milliseconds
+_DECIDE_SECONDS = 0.1  # some times what a full batch of ordinary commands takes
 _SHARED_SECONDS = 2.0  # after the last command that waited behind a backlog
 
 
@@ -17,9 +19,21 @@ class BatchSizes:
 
     def next(self, lane: int) -> int:
         """Return the size of the lane's next batch."""
-        is_shared = time.monotonic() < self._shared_until
-        most = max(self._most // _SHARED_SHARE, 1) if is_shared else self._most
+        most = max(self._most // _SHARED_SHARE, 1) if self._is_shared else self._most
         return min(self._fitting.get(lane, most), most)
+
+    def express(self, lane: int) -> int:
+        """Return the size of a batch that others do not wait for."""
+        return min(self.next(lane), _EXPRESS_COMMANDS)
+
+    @property
+    def decide_seconds(self) -> float:
+        """The CPU time after which a batch saves what is decided."""
+        return _DECIDE_SECONDS / _SHARED_SHARE if self._is_shared else _DECIDE_SECONDS
+
+    @property
+    def _is_shared(self) -> bool:
+        return time.monotonic() < self._shared_until
 
     def note_waiting(self) -> None:
         """Note that a command of another tenant has waited for the end of a batch."""

@@ -52,7 +52,6 @@ from pointledger.storage.errors import is_transient, sqlstate
 from pointledger.storage.queue import pending
 
 _TIME_SLICE_SECONDS = 0.25  # the longest that doorbells of other lanes wait behind a busy lane
-_EXPRESS_BATCH = 100  # commands: some milliseconds
 _USER_LOCKS_SECONDS = 0.05  # to wait for busy users; then the row locks decide, which queue fairly
 _ATTEMPTS = 3  # after a deadlock or a lost connection; then beat rings the lane again
 
@@ -132,11 +131,11 @@ class Engine:
 
     def _serve_lane(self, lane: int, own_lane: int, token: str) -> int:
         if lane == own_lane:
-            return self._next_batch(lane, token, _EXPRESS_BATCH)[0]
+            return self._next_batch(lane, token, self._batches.sizes.express(lane))[0]
         if not self._locks.acquire_express(lane, token):
             return 0  # the lane's holder serves it after its batch
         try:
-            return self._next_batch(lane, token, _EXPRESS_BATCH)[0]
+            return self._next_batch(lane, token, self._batches.sizes.express(lane))[0]
         except Exception:
             self._batches.attempt_failed(lane)
             raise

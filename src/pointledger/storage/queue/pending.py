@@ -120,7 +120,7 @@ WITH RECURSIVE {_QUEUES_OF_LANE},
                 EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
                 (SELECT attempts FROM lanes WHERE lane = %(lane)s) AS crashes,
                 (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS quarantined,
-                tenant_hash
+                turn, tenant_hash
          FROM offered WHERE total - cost < %(limit)s),
      tried AS (UPDATE lanes SET attempts = least(attempts + 1, 100)
                FROM set_config('synchronous_commit', 'off', true)
@@ -129,14 +129,15 @@ SELECT waiting.*, sizes.*
 FROM (SELECT (SELECT count(*) FROM offered) AS offered, count(*) AS queues, max(tenant_hash) AS last_queue
       FROM chosen) AS sizes
 LEFT JOIN waiting ON true
-ORDER BY seq"""  # noqa: S608  (constants only)
+ORDER BY turn, seq"""  # noqa: S608  (constants only)
 
 
 class Peek(NamedTuple):
-    """The next commands of a lane in the order of acceptance, and whether they are all that may run now.
+    """The next commands of a lane, and whether they are all that may run now.
 
-    `busy`: the tenants that fill their share of the batch. `last_queue` is set if the lane has more queues
-    than a batch serves: the next batch begins after it.
+    In `commands` tenants take turns, and those of one tenant are in the order of acceptance. `busy`: the
+    tenants that fill their share of the batch. `last_queue` is set if the lane has more queues than a batch
+    serves: the next batch begins after it.
     """
 
     commands: list[QueuedCommand]
@@ -159,7 +160,7 @@ def peek(connection: sa.Connection, lane: int, limit: int, after: int | None = N
     start = _FIRST if after is None else after
     found = rows(connection, _PEEK, lane=lane, limit=limit, after=start, queues=_MOST_QUEUES)
     offered, queues, last_queue = found[0][-3:]
-    commands = [QueuedCommand(*row[:-4]) for row in found if row.seq is not None]
+    commands = [QueuedCommand(*row[:-5]) for row in found if row.seq is not None]
     share = min(limit, max(limit * 2 // max(queues, 1), 1))
     per_queue = Counter(row.tenant_hash for row in found)
     is_all = offered == len(commands) and max(per_queue.values()) < share
