@@ -107,8 +107,8 @@ class TenantUnreadable(LedgerError):
 
 
 class NotConfigured(LedgerError):
-    """A server's address is missing. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL, or run ./dev
-    run, which brings its own servers."""
+    """A server's address is missing or malformed. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL, or
+    run ./dev run, which brings its own servers."""
 
 
 class SettingsInvalid(LedgerError, ValueError):

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, RoleNotMade
 from pointledger.storage.database import engine_for
 from pointledger.storage.roles import APP, grant_app, grant_login
+from pointledger.storage.urls import effective
 
 DEFAULT_LANES = 16
 _MIGRATION_LOCK = 7_205_759_403  # an advisory lock, because two migrations must not race
@@ -24,7 +25,7 @@ def migrate(owner_url: str, lanes: int = DEFAULT_LANES, app_url: str | None = No
     is missing. Raises RoleNotMade, and LaneCountDiffers if the lane count would change while commands are
     pending.
     """
-    engine = engine_for(owner_url)
+    engine = engine_for(owner_url, setting="POINTLEDGER_OWNER_URL")
     try:
         with engine.begin() as connection:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -32,19 +33,20 @@ def migrate(owner_url: str, lanes: int = DEFAULT_LANES, app_url: str | None = No
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             _create_lanes(connection, lanes)
-            _grant(connection, engine.url, app_url)
+            _grant(connection, owner_url, app_url)
     finally:
         engine.dispose()
 
 
-def _grant(connection: sa.Connection, owner: sa.URL, app_url: str | None) -> None:
-    app = sa.make_url(app_url) if app_url else owner
+def _grant(connection: sa.Connection, owner_url: str, app_url: str | None) -> None:
+    owner = effective(owner_url, "POINTLEDGER_OWNER_URL")
+    app = effective(app_url, "POINTLEDGER_DATABASE_URL") if app_url else owner
     has_role = grant_app(connection)
-    if app.username is None or app.username == owner.username:
+    if app["user"] == owner["user"]:
         return
     if not has_role:
         raise RoleNotMade(APP)
-    grant_login(connection, app.username, app.password)
+    grant_login(connection, app["user"], app.get("password"))
 
 
 def require_current(engine: sa.Engine, lanes: int) -> None:
