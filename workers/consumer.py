@@ -5,6 +5,7 @@ Celery itself would stop the worker and return the message to the queue, where i
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer as CelerysConsumer
@@ -34,6 +35,7 @@ class Consumer(CelerysConsumer):
         handle = super().create_task_handler(*args, **kwargs)
 
         def handle_or_drop(message: Message) -> None:
+            message.ack_log_error = partial(_ack, message)
             try:
                 handle(message)
             except _MALFORMED as error:
@@ -42,3 +44,16 @@ class Consumer(CelerysConsumer):
                     message.ack_log_error(logging.getLogger(_NAME), self.connection_errors)
 
         return handle_or_drop
+
+
+def _ack(message: Message, _log_of_celery: Any, errors: tuple[type[Exception], ...], **options: Any) -> None:
+    """Acknowledge a message. If that fails, raise, so that Celery connects again.
+
+    kombu would only log it and count the message as being worked on. A worker takes one at a time, so it
+    would never take another.
+    """
+    try:
+        message.ack(**options)
+    except errors as error:
+        _log.warning("ack_failed", action="task", error=type(error).__name__)
+        raise

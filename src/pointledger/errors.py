@@ -175,6 +175,12 @@ class DatabaseNotMigrated(LedgerError):
     """The database does not have this version's tables. Run: pointledger migrate."""
 
 
+class MigrationBlocked(LedgerError):
+    """Another session has used a table of the ledger for ten minutes, so the migration gave up. What it had
+    done stays done. End that session, which pg_stat_activity shows by its xact_start, and run again:
+    pointledger migrate."""
+
+
 class LaneCountDiffers(LedgerError):
     """The database is laid out for another number of lanes. Set POINTLEDGER_LANES to that number, or let
     every command be applied and then run: pointledger migrate."""

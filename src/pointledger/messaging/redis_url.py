@@ -156,6 +156,7 @@ def _sentinel(rest: str, setting: str) -> RedisUrl:
     """Read a URL of Sentinels. Its login, database and options are those of the Redis behind them."""
     end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     login, _, hosts = rest[:end].rpartition("@")
+    sentinels = tuple(_host_and_port(one, setting) for one in hosts.split(","))
     options = _options(f"redis://{login}@sentinels{rest[end:]}", setting)
     del options["host"]
     service = options.pop("service", "")
@@ -170,7 +171,6 @@ def _sentinel(rest: str, setting: str) -> RedisUrl:
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     if tls or str(options.pop("ssl", "")).lower() in ("1", "true", "yes"):
         tls["ssl"] = options["ssl"] = True
-    sentinels = tuple(_host_and_port(one, setting) for one in hosts.split(","))
     return RedisUrl(options, sentinels, service, {**own, **tls})
 
 

@@ -204,15 +204,19 @@ def _limits(settings: Settings) -> Mapping[str, str]:
 IDLE_TIMEOUT_MS = 5_000  # the default of the settings, for callers without settings
 
 
+_BOUNDED = """
+SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true),
+       set_config('statement_timeout', '0', true)"""
+
+
 @contextmanager
 def bounded_transaction(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
     """Open a transaction that Postgres ends if the process stalls between statements, freeing its locks.
 
-    Its statements have no timeout.
+    Its statements have no timeout, whatever the login's default.
     """
     with engine.begin() as connection:
-        setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
-        rows(connection, setting, timeout=str(idle_timeout_ms))
+        rows(connection, _BOUNDED, timeout=str(idle_timeout_ms))
         yield connection
 
 
