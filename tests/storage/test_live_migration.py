@@ -1,4 +1,4 @@
-"""`migrate` upgrades a ledger in use: nobody waits for it, and it continues after a kill.
+"""`migrate` upgrades a ledger in use: no command waits for it, and it continues after a kill.
 
 The load does to the tables of the older version what its clients and workers did, in plain SQL: an older
 version's own programs do not run beside this one.

@@ -168,7 +168,7 @@ def strange(settings: Settings) -> Iterator[Settings]:
     yield settings
 
 
-def test_a_ledger_works_with_whatever_settings_a_database_gives_its_sessions(strange: Settings) -> None:
+def test_a_ledger_works_with_any_settings_that_a_database_gives_its_sessions(strange: Settings) -> None:
     with Ledger(strange) as ledger:
         ledger.tenant()
         (outcome,) = ledger.apply(Earn(tenant_id="shop", user_id="zoe", amount=5, reason="Łódź ✓"))

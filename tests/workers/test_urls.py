@@ -1,4 +1,4 @@
-"""One command goes through client, worker, beat, relay, ingest and HTTP API, whatever the URLs look like.
+"""One command goes through client, worker, beat, relay, ingest and HTTP API, for each kind of URL.
 
 Postgres and Redis are Debian's or the embedded ones: nothing in between is ours.
 """

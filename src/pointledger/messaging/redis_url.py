@@ -231,7 +231,7 @@ def _timeouts(options: Mapping[str, Any]) -> Options:
 
 
 def _ssl(url: RedisUrl) -> Options | None:
-    """Return the TLS options. kombu checks no certificate unless told to; redis-py does by default."""
+    """Return the TLS options. By default redis-py checks the certificate, and kombu does not."""
     if not url.is_encrypted:
         return None
     given = {name: value for name, value in url.options.items() if name.startswith("ssl_")}

@@ -213,7 +213,7 @@ SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true),
 def bounded_transaction(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
     """Open a transaction that Postgres ends if the process stalls between statements, freeing its locks.
 
-    Its statements have no timeout, whatever the login's default.
+    Its statements have no timeout, also if the login has one.
     """
     with engine.begin() as connection:
         rows(connection, _BOUNDED, timeout=str(idle_timeout_ms))

@@ -99,7 +99,7 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
 
 
 def _wait_briefly(connection: sa.Connection) -> None:
-    """Bound what each transaction waits for a lock. An index that is built beside others locks out nobody."""
+    """Bound what each transaction waits for a lock. The build of an index locks no writer out."""
     if not driver(connection).autocommit:
         driver(connection).execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
         driver(connection).execute("SET LOCAL statement_timeout = 0")

@@ -51,7 +51,7 @@ def connection_parameters(url: str, setting: str) -> Parameters:
     found: Parameters = {**given, **missing, "fallback_application_name": APPLICATION_NAME}
     if "service" in complete:
         found |= {name: complete[name] for name in _OF_PSYCOPG if name in complete}
-    # Texts travel as UTF-8, whatever the login's default: other encodings lack characters.
+    # Texts travel as UTF-8, also if the login has another default: other encodings lack characters.
     return found | {"client_encoding": "UTF8"}
 
 
@@ -86,7 +86,7 @@ def _unknown_parameter(text: str) -> str | None:
 def _complete(given: Mapping[str, str], setting: str) -> dict[str, str]:
     """Return the parameters as libpq completes them with variables, a service file and its own defaults.
 
-    libpq tells them of a connection only. This one ends before it opens a socket, because of its value for
+    libpq shows them for a connection only. This one ends before it opens a socket, because of its value for
     channel_binding, a parameter that nothing here needs.
     """
     refused = make_conninfo(**{**given, "channel_binding": "none"})
