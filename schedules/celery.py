@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
+from pointledger.errors import LedgerError
 from pointledger.messaging.celery_app import celery_settings
 from pointledger.observability.log_lines import log_in_lines
 from pointledger.settings import Settings
@@ -18,7 +19,10 @@ settings = Settings()
 
 app = Celery("schedules")
 app.Beat = app.subclass_with_self("schedules.beat:Beat")  # by name, as Celery's own
-app.conf.update(celery_settings(settings))
+try:
+    app.conf.update(celery_settings(settings))
+except LedgerError as error:  # a URL is missing or malformed; a traceback would not say more
+    raise SystemExit(str(error)) from None
 app.conf.update(
     beat_schedule=timetable(),
     # In memory, because Postgres records the runs, and a schedule file could get lost.

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,20 @@ def server_home() -> Iterator[Path]:
 def servers() -> Iterator[ServerUrls]:
     """This process' Postgres and Valkey, or the shared ones in POINTLEDGER_TEST_*.
 
+    With POINTLEDGER_TEST_POOLER, workers and clients reach Postgres through PgBouncer, as its users do.
     The tests flush every Valkey database from 1 up."""
+    with _direct_servers() as urls:
+        if not os.environ.get("POINTLEDGER_TEST_POOLER"):
+            yield urls
+            return
+        from tests.debian import pgbouncer  # noqa: PLC0415  long tests only
+
+        with _temporary_home() as home, pgbouncer(home, urls.worker_url, size=20) as (pooled,):
+            yield replace(urls, worker_url=pooled)
+
+
+@contextmanager
+def _direct_servers() -> Iterator[ServerUrls]:
     database_url = os.environ.get("POINTLEDGER_TEST_DATABASE_URL")
     redis_url = os.environ.get("POINTLEDGER_TEST_REDIS_URL")
     if database_url and redis_url:

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 # Each takes more than ten seconds on an idle machine.
 LONGEST_FIRST = (
     "chaos/test_chaos.py",
+    "acceptance/test_pooler.py",
     "docs/test_stranger.py",
     "docs/test_install.py",
     "docs/test_guides.py",
@@ -53,6 +54,8 @@ LONGEST_FIRST = (
     "observability/test_secrets.py",
     "observability/test_metrics.py",
     "workers/test_poison.py",
+    "workers/test_urls.py",
+    "storage/test_live_migration.py",
 )
 _PURE = HERE / "domain"
 

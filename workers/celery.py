@@ -21,7 +21,10 @@ from pointledger.storage.migrate import require_current
 settings = Settings()
 
 app = Celery("workers", include=["workers.tasks"])
-app.conf.update(celery_settings(settings))
+try:
+    app.conf.update(celery_settings(settings))
+except LedgerError as error:  # a URL is missing or malformed; a traceback would not say more
+    raise SystemExit(str(error)) from None
 app.conf.update(
     # One worker process per core. Prefork would add nothing, and Celery would handle the death of a child by
     # its own rules.
@@ -80,7 +83,7 @@ def require_matching_servers(**_: Any) -> None:
     That is so with another schema version, lane count or erasure key, or with servers that can lose data.
     """
     try:
-        database = engine_for(settings.database)
+        database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
         require_current(database, settings.lanes)
         with database.connect() as connection:
             require_key(connection, settings.pseudonyms)

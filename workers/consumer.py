@@ -7,6 +7,7 @@ queue, where it would stop the next worker.
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer as CelerysConsumer
@@ -99,6 +100,7 @@ class Consumer(CelerysConsumer):
 
         def handle_or_drop(message: Message) -> None:
             self._lookout.note_message()
+            message.ack_log_error = partial(_ack, message)
             try:
                 handle(message)
             except _MALFORMED as error:
@@ -138,3 +140,16 @@ class Consumer(CelerysConsumer):
         if found is not None:
             self._notice(found)
         return found is None
+
+
+def _ack(message: Message, _log_of_celery: Any, errors: tuple[type[Exception], ...], **options: Any) -> None:
+    """Acknowledge a message. If that fails, raise, so that Celery connects again.
+
+    kombu would only log it and count the message as being worked on. A worker takes one at a time, so it
+    would never take another.
+    """
+    try:
+        message.ack(**options)
+    except errors as error:
+        _log.warning("ack_failed", action="task", error=type(error).__name__)
+        raise

@@ -107,8 +107,8 @@ class TenantUnreadable(LedgerError):
 
 
 class NotConfigured(LedgerError):
-    """A server's address is missing. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL, or run ./dev
-    run, which brings its own servers."""
+    """A server's address is missing or malformed. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL, or
+    run ./dev run, which brings its own servers."""
 
 
 class SettingsInvalid(LedgerError, ValueError):
@@ -178,6 +178,12 @@ class ReplayCannotBegin(LedgerError):
 
 class DatabaseNotMigrated(LedgerError):
     """The database does not have this version's tables. Run: pointledger migrate."""
+
+
+class MigrationBlocked(LedgerError):
+    """Another session has used a table of the ledger for ten minutes, so the migration gave up. What it had
+    done stays done. End that session, which pg_stat_activity shows by its xact_start, and run again:
+    pointledger migrate."""
 
 
 class LaneCountDiffers(LedgerError):

@@ -12,7 +12,7 @@ from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.domain.values.validation import describe
 from pointledger.errors import NotConfigured, SettingsInvalid
 
-_RESULT_SCHEMES = ("redis://", "rediss://", "sentinel://", "socket://")  # those of Celery's result backend
+_RESULT_SCHEMES = ("redis://", "rediss://", "unix://", "socket://", "sentinel://", "valkey://", "valkeys://")
 
 
 class ServiceRights(BaseModel):
@@ -30,7 +30,8 @@ class Servers(BaseModel):
     database_url: str | None = Field(
         default=None,
         repr=False,
-        description="Postgres 15 to 18, for workers and clients: `postgresql://user:password@host/database`.",
+        description="Postgres 15 to 18, for workers and clients: `postgresql://user:password@host/database`. "
+        "Everything that libpq accepts in a URL works.",
     )
     owner_url: str | None = Field(
         default=None,
@@ -40,7 +41,8 @@ class Servers(BaseModel):
     redis_url: str | None = Field(
         default=None,
         repr=False,
-        description="Redis 7, Valkey 8 or 9, for locks and doorbells: `redis://host:6379/0`.",
+        description="Redis 7, Valkey 8 or 9, for locks and doorbells: `redis://host:6379/0`, `rediss://`, "
+        "`unix:///path?db=0`, or `sentinel://host:26379,host:26379/0?service=name`.",
     )
     redis_prefix: str = Field(
         default="{pointledger}",
@@ -53,7 +55,7 @@ class Servers(BaseModel):
     )
     pgbouncer: bool = Field(
         default=False,
-        description="Whether pgbouncer in transaction mode is in front: then nothing is prepared.",
+        description="Whether a pooler in transaction mode is in front that is not recognized. PgBouncer is.",
     )
 
 
@@ -377,6 +379,14 @@ class Settings(
     def events(self) -> str:
         """The URL of the broker of events. Raises NotConfigured."""
         return self.events_url or self.broker
+
+    def setting_of(self, server: Literal["redis", "broker", "events"]) -> str:
+        """Return the name of the environment variable that names this server."""
+        if server == "events" and self.events_url:
+            return "POINTLEDGER_EVENTS_URL"
+        if server != "redis" and self.broker_url:
+            return "POINTLEDGER_BROKER_URL"
+        return "POINTLEDGER_REDIS_URL"
 
 
 def from_environment() -> Settings:

@@ -64,7 +64,7 @@ def test_without_urls_the_embedded_servers_of_the_current_folder_are_used(
 
 
 def test_ctrl_c_exits_without_output(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pointledger.storage.migrate.migrate", interrupted)

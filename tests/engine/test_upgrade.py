@@ -4,13 +4,12 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 
 from pointledger.embedded import ServerUrls
 from pointledger.observability.verify import verify
 from pointledger.storage.database import engine_for, rows
 from pointledger.storage.ledger import program
-from pointledger.storage.migrate import _config, migrate
+from pointledger.storage.migrate import migrate
 from pointledger.storage.queries import audit_log
 from pointledger.storage.queries.audit_log import AuditLogFilter
 from pointledger.storage.queue import dead_letters
@@ -22,10 +21,8 @@ LOT, ACCOUNT, COMMAND = UUID(int=1), UUID(int=2), UUID(int=3)
 def test_a_migration_counts_the_points_of_a_lot_that_expired_before(servers: ServerUrls) -> None:
     with fresh_database(servers, "upgraded_reversals") as url:
         database = engine_for(url)
+        migrate(url, revision="0001")
         with database.begin() as connection:
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0001")
             connection.execute(
                 sa.text(
                     """INSERT INTO lots (tenant_id, id, account_id, entry_id, origin_id, amount, remaining,
@@ -65,10 +62,8 @@ OLD_NAMES = (
 def test_a_migration_keeps_recorded_values_under_their_new_names(servers: ServerUrls) -> None:
     with fresh_database(servers, "upgraded_names") as url:
         database = engine_for(url)
+        migrate(url, revision="0018")
         with database.begin() as connection:
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0018")
             for statement in OLD_NAMES:
                 connection.exec_driver_sql(statement)
         migrate(url)

@@ -8,8 +8,11 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import redis
+from kombu.message import Message
 from redis import Redis
 
 from pointledger import Earn
@@ -18,6 +21,7 @@ from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import TENANT
 from tests.ledger import Ledger
 from tests.waiting import wait_until
+from workers.consumer import _ack
 
 
 def _message(body: object = "[[0], {}, {}]", *, body_encoding: str = "base64", **headers: Any) -> bytes:
@@ -116,3 +120,12 @@ def test_the_ledger_continues_after_raw_bytes_in_a_queue(
     ledger: Ledger, system: ProcessGroup, client: Redis
 ) -> None:
     assert restarts_during(ledger, system, client, "ben", RAW) <= len(RAW)
+
+
+def test_a_worker_that_cannot_acknowledge_a_message_connects_again() -> None:
+    """kombu would log it, and a worker that takes one message at a time would never take another."""
+    channel = Mock()
+    channel.basic_ack.side_effect = redis.TimeoutError
+    message = Message(body="{}", delivery_tag="1", channel=channel)
+    with pytest.raises(redis.TimeoutError):
+        _ack(message, None, (redis.TimeoutError,))

@@ -25,7 +25,6 @@ from pointledger.api.waiting import OutcomeWaiter
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
 from pointledger.client.batches import BatchAcceptor
-from pointledger.errors import NotConfigured
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
 from pointledger.messaging.doorbell import Doorbells
@@ -187,13 +186,4 @@ def _limits(client: redis.asyncio.Redis, settings: Settings) -> Limits:
 
 
 def _redis(settings: Settings, seconds: float | None) -> redis.asyncio.Redis:
-    try:
-        return redis.asyncio.Redis.from_url(
-            settings.redis,
-            decode_responses=True,
-            socket_timeout=seconds,
-            socket_connect_timeout=_REDIS_SECONDS,
-            socket_keepalive=True,
-        )
-    except ValueError:
-        raise NotConfigured("POINTLEDGER_REDIS_URL is not like redis://host:6379/0") from None
+    return redis_client.connect_asyncio(settings, seconds, _REDIS_SECONDS)

@@ -14,10 +14,12 @@ from kombu.exceptions import InconsistencyError, KombuError
 from pointledger.domain.events.outgoing import Event
 from pointledger.domain.values.json_values import write_json
 from pointledger.errors import BrokerAway
-from pointledger.messaging.celery_app import tls_options
+from pointledger.messaging.celery_app import broker_for_kombu
+from pointledger.messaging.redis_url import is_redis
 from pointledger.settings import Settings
 
 CONTENT_TYPE = "application/cloudevents+json"
+_SETTING = "POINTLEDGER_EVENTS_URL, or else POINTLEDGER_BROKER_URL or POINTLEDGER_REDIS_URL,"
 _CONNECT_SECONDS = 4
 _REPLY_SECONDS = 4  # less than Postgres' idle time-out, because a relay waits inside a transaction
 _HEALTH_SECONDS = 10
@@ -27,14 +29,14 @@ _MESSAGES_PER_PIPELINE = 100  # kombu's default
 
 
 def connect(url: str) -> Connection:
-    """Return a connection that opens on first use."""
+    """Return a connection that opens on first use. Raises NotConfigured for a malformed URL of a Redis."""
+    broker = broker_for_kombu(url, _SETTING)
     return Connection(
-        url, connect_timeout=_CONNECT_SECONDS, transport_options=options(url), ssl=tls_options(url) or False
+        broker.url,
+        connect_timeout=_CONNECT_SECONDS,
+        transport_options=options(url) | broker.transport_options,
+        ssl=broker.ssl or False,
     )
-
-
-def is_redis(url: str) -> bool:
-    return url.startswith(("redis", "valkey", "unix", "sentinel"))
 
 
 def options(url: str) -> dict[str, Any]:

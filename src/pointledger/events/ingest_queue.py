@@ -22,6 +22,7 @@ from kombu.utils.encoding import bytes_to_str
 
 from pointledger.errors import BrokerAway
 from pointledger.events import broker
+from pointledger.messaging.redis_url import is_redis
 
 _ALIVE_MS = 30_000  # far longer than a batch takes
 _RECOVER_SECONDS = 10.0  # between searches for messages of dead receivers
@@ -64,7 +65,7 @@ def open_ingest_queue(url: str, queue: str, *, quorum: bool = False) -> IngestQu
 
     `quorum`: if the queue does not exist on RabbitMQ, declare a quorum queue instead of a classic one.
     """
-    if broker.is_redis(url):
+    if is_redis(url):
         return RedisIngestQueue(url, [queue], own=queue)
     return AmqpIngestQueue(url, [queue], quorum)
 

@@ -31,7 +31,8 @@ from pointledger.events.retry import run_with_backoff
 from pointledger.ids import is_id
 from pointledger.integrations.celery_results import ResultWriter
 from pointledger.logs import Log, Outage
-from pointledger.messaging.celery_app import tls_options
+from pointledger.messaging.celery_app import broker_for_kombu
+from pointledger.messaging.redis_url import is_redis
 from pointledger.settings import Settings
 from pointledger.storage.database import transaction
 from pointledger.storage.queries import outcomes as outcome_queries
@@ -64,14 +65,15 @@ class TaskDestination:
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.broker
+        kombu = broker_for_kombu(settings.broker, settings.setting_of("broker"))
         self._app = Celery("pointledger.integrations.celery_callbacks", set_as_current=False)
         self._app.conf.update(
-            broker_url=settings.broker,
-            broker_use_ssl=tls_options(settings.broker),
+            broker_url=kombu.url,
+            broker_use_ssl=kombu.ssl,
             broker_connection_timeout=_TIMEOUT_SECONDS,
             broker_pool_limit=10,  # each chain uses another connection
             broker_pool_acquire_timeout=_TIMEOUT_SECONDS,
-            broker_transport_options=broker.options(settings.broker),
+            broker_transport_options=broker.options(settings.broker) | kombu.transport_options,
             task_publish_retry=False,  # the row remains, so the sender retries
             task_serializer="json",
             # A task without a queue goes to Celery's default queue, a command to the commands queue.
@@ -99,7 +101,7 @@ class TaskDestination:
 
     def _declare_queues(self, signature: dict[str, Any]) -> None:
         """Declare the queues, because RabbitMQ silently drops messages to a queue that does not exist."""
-        if broker.is_redis(self._url):
+        if is_redis(self._url):
             return
         with self._app.pool.acquire(block=True, timeout=_TIMEOUT_SECONDS) as connection:
             for task in first_tasks(signature):

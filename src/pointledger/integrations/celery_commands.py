@@ -26,13 +26,13 @@ from pointledger.errors import (
     DeadLetterNotReplayable,
     IdempotencyKeyReused,
 )
-from pointledger.events import broker
 from pointledger.events.ingest_queue import AmqpIngestQueue, IngestQueue, Message, RedisIngestQueue
 from pointledger.events.retry import run_with_backoff
 from pointledger.ids import parse_id, show_id
 from pointledger.integrations.received_task import ReceivedTask, read_task
 from pointledger.logs import Log, Outage
 from pointledger.messaging.contract import lists_of_commands
+from pointledger.messaging.redis_url import is_redis
 from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import IDLE_TIMEOUT_MS, bounded_transaction
@@ -55,7 +55,7 @@ _log = Log(__name__)
 def open_commands(settings: Settings) -> IngestQueue:
     """Open the commands queue."""
     url, queue = settings.broker, settings.commands_queue
-    if not broker.is_redis(url):
+    if not is_redis(url):
         # A classic queue, as Celery clients declare it. A RabbitMQ policy may dead-letter expired messages.
         return AmqpIngestQueue(url, [queue, f"{queue}.expired"], quorum=False)
     return RedisIngestQueue(url, lists_of_commands(settings), own=f"{settings.redis_prefix}:{queue}")

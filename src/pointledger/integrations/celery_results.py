@@ -11,6 +11,8 @@ from redis.exceptions import RedisError
 
 from pointledger.domain.commands.outcomes import Outcome
 from pointledger.errors import BrokerAway, CommandDead
+from pointledger.messaging import redis_url
+from pointledger.messaging.redis_url import KombuUrl
 from pointledger.settings import Settings
 
 _TIMEOUT_SECONDS = 4.0
@@ -27,6 +29,12 @@ def state_and_result(outcome: Outcome) -> tuple[str, Result]:
     return states.PENDING, None
 
 
+def _backend(url: str) -> KombuUrl:
+    """Return the URL for Celery's Redis backend, which names a Unix socket without `redis+`."""
+    redis = redis_url.for_kombu(redis_url.read(url, "POINTLEDGER_RESULT_URL"))
+    return redis._replace(url=redis.url.removeprefix("redis+"))
+
+
 class ResultWriter:
     """Writes outcomes to Redis in the format of Celery's Redis backend.
 
@@ -35,13 +43,16 @@ class ResultWriter:
 
     def __init__(self, settings: Settings) -> None:
         self._app = Celery("pointledger.results", set_as_current=False)
+        redis = _backend(settings.result_url) if settings.result_url else KombuUrl("", {}, None)
         self._app.conf.update(
-            result_backend=settings.result_url,
+            result_backend=redis.url or None,
+            redis_backend_use_ssl=redis.ssl,
             result_expires=settings.result_seconds,
             result_serializer="json",
             # No retries here, because the callback sender retries.
             result_backend_transport_options={
-                "retry_policy": {"max_retries": 0, "timeout": _TIMEOUT_SECONDS}
+                "retry_policy": {"max_retries": 0, "timeout": _TIMEOUT_SECONDS},
+                **redis.transport_options,
             },
             redis_socket_timeout=_TIMEOUT_SECONDS,
             redis_socket_connect_timeout=_TIMEOUT_SECONDS,

@@ -4,8 +4,10 @@ import ssl
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Connection, Queue
 
+from pointledger.errors import NotConfigured
+from pointledger.messaging import redis_url
 from pointledger.messaging.contract import (
     ACTIVATE_POINTS_TASK,
     DRAIN_TASK,
@@ -18,6 +20,7 @@ from pointledger.messaging.contract import (
     RING_TASK,
     SEND_EXPIRY_REMINDERS_TASK,
 )
+from pointledger.messaging.redis_url import KombuUrl
 from pointledger.settings import Settings
 
 
@@ -55,9 +58,10 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _broker_settings(settings: Settings) -> dict[str, Any]:
+    broker = broker_for_kombu(settings.broker, settings.setting_of("broker"))
     return {
-        "broker_url": settings.broker,
-        "broker_use_ssl": tls_options(settings.broker),
+        "broker_url": broker.url,
+        "broker_use_ssl": broker.ssl,
         # A publish must not wait without limit on a dead connection.
         "broker_connection_timeout": 4,
         "broker_pool_limit": 10,
@@ -68,23 +72,36 @@ def _broker_settings(settings: Settings) -> dict[str, Any]:
             "interval_step": 0.2,
             "interval_max": 0.5,
         },
-        "broker_transport_options": _transport_options(settings),
+        "broker_transport_options": _transport_options(settings) | broker.transport_options,
     }
 
 
-def tls_options(url: str) -> dict[str, Any] | None:
-    """Return kombu's TLS options, because with `amqps:` alone it accepts the certificate of any host.
+def broker_for_kombu(url: str, setting: str) -> KombuUrl:
+    """Return a broker's URL in kombu's terms, with its TLS options. Raises NotConfigured.
 
-    The options of Redis are part of its URL.
+    `amqps:` needs options, too: with the URL alone kombu accepts the certificate of any host.
     """
+    if redis_url.is_redis(url):
+        return redis_url.for_kombu(redis_url.read(url, setting))
+    _require_transport(url, setting)
     if not url.startswith("amqps:"):
-        return None
-    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # None: kombu takes the URL's host
+        return KombuUrl(url, {}, None)
+    # None: kombu takes the URL's host
+    return KombuUrl(url, {}, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None})
+
+
+def _require_transport(url: str, setting: str) -> None:
+    try:
+        Connection(url).get_transport_cls()
+    except ImportError as error:
+        raise NotConfigured(f"{setting} needs another library: {error}") from error
+    except (ValueError, LookupError) as error:  # its text can contain a part of the password
+        raise NotConfigured(f"{setting} is not like redis://host:6379/0 or amqp://host:5672//") from error
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
     """Return the options of kombu's transport; most of those of Redis do not exist on RabbitMQ."""
-    if not settings.broker.startswith(("redis", "valkey", "unix")):
+    if not redis_url.is_redis(settings.broker):
         # RabbitMQ stops to read when its memory or disk is full. A publish must not wait for that.
         return {"write_timeout": 4}
     return {

@@ -1,26 +1,38 @@
 """Connects to Redis with bounded timeouts and retries."""
 
 import redis
+import redis.asyncio
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from pointledger.errors import NotConfigured
+from pointledger.messaging import redis_url
 from pointledger.settings import Settings
 
 _TIMEOUT_SECONDS = 1.0  # the ledger works without Redis, so it does not wait for a slow one
 _RETRIES = 2
+_SETTING = "POINTLEDGER_REDIS_URL"
 
 
 def connect(settings: Settings) -> redis.Redis:
     """Return a client that gives up soon, because the ledger works without Redis. Raise NotConfigured."""
-    try:
-        return redis.Redis.from_url(
-            settings.redis,
-            decode_responses=True,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            health_check_interval=10,
-            retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), _RETRIES),
-        )
-    except ValueError:
-        raise NotConfigured("POINTLEDGER_REDIS_URL is not like redis://host:6379/0") from None
+    return redis_url.client(
+        redis_url.read(settings.redis, _SETTING),
+        decode_responses=True,
+        socket_timeout=_TIMEOUT_SECONDS,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        health_check_interval=10,
+        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), _RETRIES),
+    )
+
+
+def connect_asyncio(
+    settings: Settings, timeout_seconds: float | None, connect_seconds: float
+) -> redis.asyncio.Redis:
+    """Return a client for asyncio. `timeout_seconds` is None for a subscription. Raise NotConfigured."""
+    return redis_url.asyncio_client(
+        redis_url.read(settings.redis, _SETTING),
+        decode_responses=True,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=connect_seconds,
+        socket_keepalive=True,
+    )

@@ -22,6 +22,7 @@ from pointledger.settings import Settings
 _STARS = "***"
 _SHORTEST = 4  # masking a shorter secret would put stars everywhere
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s@]+@")
+_PASSWORD_IN_QUERY = re.compile(r"(?i)(?:^|&)\w*password=([^&]+)")  # of a key file or of the Sentinels, too
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 _PRODUCERS_SECRET = re.compile(r'"secret"\s*:\s*"([^"]+)"')
 
@@ -129,9 +130,11 @@ def _secrets(settings: Settings) -> set[str]:
 
 
 def _passwords(url: str) -> set[str]:
-    """Return the URL's password, both percent-encoded and decoded."""
+    """Return the URL's passwords, both percent-encoded and decoded."""
     try:
-        password = urlsplit(url).password
+        parts = urlsplit(url)
+        found = {parts.password, *_PASSWORD_IN_QUERY.findall(parts.query)}
     except ValueError:
         return set()
-    return {password, unquote(password)} if password else set()
+    encoded = {password for password in found if password}
+    return encoded | {unquote(password) for password in encoded}

@@ -12,73 +12,58 @@ import psycopg
 import psycopg.rows
 import sqlalchemy as sa
 
-from pointledger.errors import NotConfigured, QueryTimeout
+from pointledger.errors import QueryTimeout
 from pointledger.settings import Settings
 from pointledger.storage.errors import RAW_ERRORS, TIMED_OUT, failure_of, sqlstate
+from pointledger.storage.sessions import is_limited, prepare_sessions
+from pointledger.storage.urls import connection_parameters, parse
 
 _POOL_SIZE = 15  # bounds concurrent threads; connections open on demand and stay, because opening costs 5 ms
 _POOL_TIMEOUT_SECONDS = 5  # then the caller gets an error instead of a connection
 _IDLE_SECONDS = 0.1  # Postgres cannot restart within that
-_CONNECT_TIMEOUT_SECONDS = 4
-
-# Only the kernel can detect a server that vanishes silently. It probes after 10 s of silence, three times,
-# and gives up on unacknowledged data after 25 s. The defaults would take two hours.
-_LIVENESS = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
-
-
-APPLICATION_NAME = "pointledger"
-
-_LIMITED = "pointledger_limited"  # marks an engine whose sessions start with the limits of `transaction`
+_DATABASE_URL = "POINTLEDGER_DATABASE_URL"
 
 
 def limited_engine_for(settings: Settings) -> sa.Engine:
-    """Return a pool for a worker's `transaction`s, whose limits the session has from the start.
+    """Return a pool for a worker's `transaction`s, whose sessions have its limits from the start.
 
-    This saves a statement per transaction. Behind pgbouncer clients share sessions, so each transaction still
+    This saves a statement per transaction. Behind a pooler clients share sessions, so there each transaction
     sets its limits. Raises NotConfigured.
     """
-    if settings.pgbouncer:
-        return engine_for(settings.database, pgbouncer=True, ping=False)
     limits = {**_limits(settings), **dict.fromkeys(_NOT_BY_INDEX, "off")}
-    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    engine = engine_for(settings.database, ping=False, options=options)
-    return engine.execution_options(**{_LIMITED: True})
+    return engine_for(settings.database, pgbouncer=settings.pgbouncer, ping=False, limits=limits)
 
 
 def engine_for(
-    database_url: str, *, pgbouncer: bool = False, ping: bool = True, options: str | None = None
+    database_url: str,
+    *,
+    pgbouncer: bool = False,
+    ping: bool = True,
+    limits: Mapping[str, str] | None = None,
+    setting: str = _DATABASE_URL,
 ) -> sa.Engine:
-    """Return a pool of connections. `pgbouncer` disables prepared statements, as its transaction mode needs.
+    """Return a pool of connections. `pgbouncer`: a pooler is in front, even if none can be recognized.
 
     `ping` tests an idle connection before use, so after a restart of Postgres callers reconnect without an
-    error. Workers skip it because they retry failures anyway.
+    error. Workers skip it because they retry failures anyway. `limits` are settings for sessions that no
+    pooler shares. `setting` names the URL in NotConfigured, which connecting
+    raises if the URL's service does not exist.
     """
-    try:
-        url = sa.make_url(database_url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise NotConfigured("POINTLEDGER_DATABASE_URL must look like postgresql://user@host/name") from None
-    arguments: dict[str, Any] = {
-        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
-        "fallback_application_name": APPLICATION_NAME,
-        **_LIVENESS,
-    }
-    if pgbouncer:
-        arguments["prepare_threshold"] = None
-    if options:
-        arguments["options"] = options
     engine = sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        "postgresql+psycopg://",  # the parameters are libpq's, because SQLAlchemy's URLs can say less
         isolation_level="READ COMMITTED",  # each statement sees the commits that it waited for
         pool_size=_POOL_SIZE,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
-        connect_args=arguments,
+        connect_args=parse(database_url, setting),
     )
+    sa.event.listen(
+        engine,
+        "do_connect",
+        # now, because a service file and variables may change until then
+        lambda _dialect, _record, _args, given: given.update(connection_parameters(database_url, setting)),
+    )
+    prepare_sessions(engine, pooled=pgbouncer, limits=limits)
     if ping:
         _ping_idle(engine)
     sa.event.listen(engine, "checkin", _drop_read_only)
@@ -184,11 +169,11 @@ def driver(connection: sa.Connection) -> psycopg.Connection[Any]:
 def transaction(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
     """Open a transaction with timeouts, so a stalled process cannot keep its locks, and index plans only.
 
-    It uses SET LOCAL because only that works behind pgbouncer. It forces index plans because the worker reads
+    It uses SET LOCAL because only that works behind a pooler. It forces index plans because the worker reads
     by key. While tables are still small, the statistics sometimes favor a scan of the whole journal.
     """
     with engine.begin() as connection:
-        if not engine.get_execution_options().get(_LIMITED):
+        if not is_limited(connection):
             run(connection, _SET_LOCAL, **_limits(settings))
         yield connection
 
@@ -196,11 +181,11 @@ def transaction(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection
 @contextmanager
 def autocommit(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]:
     """Open a `transaction` for one statement, without BEGIN and COMMIT if the session has its limits."""
-    if not engine.get_execution_options().get(_LIMITED):
-        with transaction(engine, settings) as connection:
-            yield connection
-        return
     with _cached_autocommit_engine(engine).connect() as connection:
+        if is_limited(connection):
+            yield connection
+            return
+    with transaction(engine, settings) as connection:
         yield connection
 
 
@@ -235,15 +220,19 @@ def _limits(settings: Settings) -> Mapping[str, str]:
 IDLE_TIMEOUT_MS = 5_000  # the default of the settings, for callers without settings
 
 
+_BOUNDED = """
+SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true),
+       set_config('statement_timeout', '0', true)"""
+
+
 @contextmanager
 def bounded_transaction(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
     """Open a transaction that Postgres ends if the process stalls between statements, freeing its locks.
 
-    Its statements have no timeout.
+    Its statements have no timeout, also if the login has one.
     """
     with engine.begin() as connection:
-        setting = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
-        rows(connection, setting, timeout=str(idle_timeout_ms))
+        rows(connection, _BOUNDED, timeout=str(idle_timeout_ms))
         yield connection
 
 

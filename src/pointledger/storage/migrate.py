@@ -1,7 +1,16 @@
-"""Migrates a database to this version and creates its lanes."""
+"""Migrates a database to this version and creates its lanes, while processes use it.
 
+Each migration commits by itself, so a killed `migrate` continues where it stopped. A statement waits for a
+table's lock only briefly, because everyone else queues behind it; then it gives way and tries again.
+`migrations/steps.py` has what large tables need.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -9,42 +18,115 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, RoleNotMade
-from pointledger.storage.database import engine_for
+from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, MigrationBlocked, RoleNotMade
+from pointledger.storage.database import driver, engine_for
+from pointledger.storage.errors import DATABASE_ERRORS, LOCK_TIMED_OUT, sqlstate
 from pointledger.storage.roles import APP, grant_app, grant_login
+from pointledger.storage.urls import effective
 
 DEFAULT_LANES = 16
 _MIGRATION_LOCK = 7_205_759_403  # an advisory lock, because two migrations must not race
 
+# While a statement waits for a table, commands queue behind it. A migration locks a handful of tables.
+_LOCK_TIMEOUT_MS = 300
+_PAUSES_SECONDS = (0.2, 0.5, 1, 2, 5)  # then 5 again: commands that have queued are applied meanwhile
+_MOST_ATTEMPTS = 120  # ten minutes: no transaction of the ledger is open for that long
+_DEADLOCK = "40P01"
+_NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
-def migrate(owner_url: str, lanes: int = DEFAULT_LANES, app_url: str | None = None) -> None:
+Report = Callable[[str], object]
+
+
+def migrate(
+    owner_url: str,
+    lanes: int = DEFAULT_LANES,
+    app_url: str | None = None,
+    report: Report = lambda _line: None,
+    revision: str = "head",
+) -> list[str]:
     """Create or upgrade the tables, and grant their use to the role of workers and clients.
 
-    Running it again changes nothing. Workers and clients connect with `app_url`, whose login is created if it
-    is missing. Raises RoleNotMade, and LaneCountDiffers if the lane count would change while commands are
-    pending.
+    Returns the revisions that it has applied. `report` gets a line for each, and for each wait. Running it
+    again changes nothing. Workers and clients connect with `app_url`, whose login is created if it is
+    missing. Tests migrate to an older `revision`, which gets neither lanes nor rights.
+
+    Raises RoleNotMade, MigrationBlocked, and LaneCountDiffers if the lane count would change while commands
+    are pending.
     """
-    engine = engine_for(owner_url)
-    try:
+    engine = engine_for(owner_url, setting="POINTLEDGER_OWNER_URL", limits=_NO_LIMITS)
+    sa.event.listen(engine, "begin", _wait_briefly)
+    applied: list[str] = []
+
+    def note(step: Any, **_: Any) -> None:
+        applied.append(step.up_revision_id)
+        report(f"{step.up_revision_id} {' '.join(step.up_revision.doc.split())}")
+
+    def finish() -> None:
         with engine.begin() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
             _create_lanes(connection, lanes)
-            _grant(connection, engine.url, app_url)
+            _grant(connection, owner_url, app_url)
+
+    try:
+        with _alone(engine):
+            _until_unlocked(lambda: _upgrade(engine, revision, note), report)
+            if revision == "head":
+                _until_unlocked(finish, report)
     finally:
         engine.dispose()
+    return applied
 
 
-def _grant(connection: sa.Connection, owner: sa.URL, app_url: str | None) -> None:
-    app = sa.make_url(app_url) if app_url else owner
+def _upgrade(engine: sa.Engine, revision: str, note: Callable[..., None]) -> None:
+    config = _config()
+    with engine.connect() as connection:
+        config.attributes.update(connection=connection, on_version_apply=note)
+        command.upgrade(config, revision)
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Iterator[None]:
+    """Wait for other migrations, and keep them away.
+
+    The lock belongs to a transaction that stands still, because a session's lock would fail behind a pooler.
+    Its last statement has no parameters: Postgres keeps the snapshot of one that has some, and the build of
+    an index would wait for that snapshot.
+    """
+    with engine.begin() as connection:
+        unlimited = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _NO_LIMITS.items())
+        connection.execute(sa.text(f"SELECT {unlimited}"))
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        yield
+
+
+def _wait_briefly(connection: sa.Connection) -> None:
+    """Bound what each transaction waits for a lock. The build of an index locks no writer out."""
+    if not driver(connection).autocommit:
+        driver(connection).execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+        driver(connection).execute("SET LOCAL statement_timeout = 0")
+
+
+def _until_unlocked(step: Callable[[], None], report: Report) -> None:
+    for attempt in range(_MOST_ATTEMPTS):
+        try:
+            return step()
+        except DATABASE_ERRORS as error:
+            if sqlstate(error) not in (LOCK_TIMED_OUT, _DEADLOCK):
+                raise
+        seconds = _PAUSES_SECONDS[min(attempt, len(_PAUSES_SECONDS) - 1)]
+        report(f"another session uses a table; the next attempt is in {seconds:g} s")
+        time.sleep(seconds)
+    raise MigrationBlocked
+
+
+def _grant(connection: sa.Connection, owner_url: str, app_url: str | None) -> None:
+    owner = effective(owner_url, "POINTLEDGER_OWNER_URL")
+    app = effective(app_url, "POINTLEDGER_DATABASE_URL") if app_url else owner
     has_role = grant_app(connection)
-    if app.username is None or app.username == owner.username:
+    if app["user"] == owner["user"]:
         return
     if not has_role:
         raise RoleNotMade(APP)
-    grant_login(connection, app.username, app.password)
+    grant_login(connection, app["user"], app.get("password"))
 
 
 def require_current(engine: sa.Engine, lanes: int) -> None:

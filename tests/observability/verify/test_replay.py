@@ -48,7 +48,7 @@ def test_a_full_history_replays_without_differences(eventful: Ledger) -> None:
 
 
 def test_the_sessions_time_zone_does_not_matter(eventful: Ledger, settings: Settings) -> None:
-    database = engine_for(settings.database, options="-c TimeZone=Asia/Tokyo")
+    database = engine_for(f"{settings.database}?options=-c%20TimeZone%3DAsia/Tokyo")
     assert rows_of(replay(database)) == []
     database.dispose()
 

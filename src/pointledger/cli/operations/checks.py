@@ -22,15 +22,19 @@ from pointledger.storage import migrate as migrations
 
 
 def migrate(json: Json = False) -> None:
-    """Create the tables, or upgrade them to this version. Running it again changes nothing.
+    """Create the tables, or upgrade them to this version, while processes use them.
+
+    Running it again changes nothing, or continues where it was interrupted.
 
     If POINTLEDGER_OWNER_URL is set, this connects with it as the tables' owner. It then grants the login of
     POINTLEDGER_DATABASE_URL access to the tables, and creates that login if it does not exist.
     """
     with opened_settings() as settings:
-        migrations.migrate(settings.owner, settings.lanes, settings.database)
+        applied = migrations.migrate(
+            settings.owner, settings.lanes, settings.database, report=lambda line: note(line, "dim")
+        )
     if json:
-        print_json({"migrated": True, "lanes": settings.lanes})
+        print_json({"migrated": True, "lanes": settings.lanes, "revisions": applied})
         return
     note(f"The database is ready, with {settings.lanes} lanes.", "green")
 

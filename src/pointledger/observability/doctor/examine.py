@@ -62,6 +62,7 @@ def _examine_postgres(settings: Settings) -> list[Finding]:
             found = [
                 postgres.version(connection),
                 postgres.durability(connection),
+                postgres.sessions(connection),
                 postgres.clock(connection),
             ]
         fits = postgres.fits(database, settings)

@@ -1,4 +1,4 @@
-"""Checks Postgres: durability, migrations, the role's rights, version and clock."""
+"""Checks Postgres: durability, sessions, migrations, the role's rights, version and clock."""
 
 import time
 from datetime import UTC, datetime
@@ -13,11 +13,13 @@ from pointledger.storage.ledger.erasures import require_key
 from pointledger.storage.migrate import require_current
 from pointledger.storage.queries import health
 from pointledger.storage.queue import job_runs
+from pointledger.storage.sessions import is_own_session
 
 GRANT = (
     "Set POINTLEDGER_OWNER_URL to the tables' owner and POINTLEDGER_DATABASE_URL to another login, then run: "
     "pointledger migrate."
 )
+RESET = "Remove the settings: ALTER ROLE ... RESET ALL; ALTER DATABASE ... RESET ALL; options= in the URL."
 _MOST_SKEW_SECONDS = 2.0  # a larger skew is visible: tokens are not valid yet, ages are negative
 
 
@@ -34,6 +36,27 @@ def durability(connection: sa.Connection) -> Finding:
             "ALTER ROLE ... RESET ALL; ALTER DATABASE ... RESET ALL.",
         )
     return fine("postgres-durability", ", ".join(f"{name}={value}" for name, value in settings.items()))
+
+
+def sessions(connection: sa.Connection) -> Finding:
+    """Check what sessions start with. The ledger sets what it can, but a pooler shares sessions."""
+    check, found = "postgres-sessions", health.session_defaults(connection)
+    if found.encoding not in ("UTF8", "SQL_ASCII"):
+        seen = f"the database's encoding is {found.encoding}, which lacks characters"
+        return warning(
+            check, seen, "Restore the ledger into a database that is created with ENCODING 'UTF8'."
+        )
+    if found.limits_ms:
+        limits = ", ".join(f"{name}={ms} ms" for name, ms in found.limits_ms.items())
+        seen = f"the login, the database or the URL sets {limits}, so long queries can fail"
+        return warning(check, seen, RESET)
+    is_own = is_own_session(connection)
+    if found.settings and not is_own:
+        settings = ", ".join(f"{name}={value}" for name, value in found.settings.items())
+        return warning(check, f"a pooler is in front, so the ledger cannot change {settings}", RESET)
+    if not is_own:
+        return fine(check, "a pooler is in front: nothing is prepared, and each transaction sets its limits")
+    return fine(check, "the login's settings suit the ledger")
 
 
 def fits(database: sa.Engine, settings: Settings) -> list[Finding]:

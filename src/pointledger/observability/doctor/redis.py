@@ -3,18 +3,20 @@
 import time
 from itertools import islice
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import redis as client
-import sqlalchemy as sa
 from kombu import Connection
 
+from pointledger.messaging import redis_url
+from pointledger.messaging.celery_app import broker_for_kombu
 from pointledger.messaging.contract import lists_of_commands
 from pointledger.messaging.doorbell import queued_doorbells
 from pointledger.observability.doctor import versions
 from pointledger.observability.doctor.findings import Finding, danger, fine, warning
 from pointledger.observability.doctor.postgres import skew
 from pointledger.settings import Settings
+from pointledger.storage.urls import effective
 
 _TIMEOUT_SECONDS = 2.0  # a slower server counts as away
 _MOST_KEYS = 1000  # keys to scan
@@ -23,25 +25,30 @@ _LATE_RING_SECONDS = 10.0  # a worker spends up to a quarter of a second on each
 
 
 class Server(NamedTuple):
-    """A server other than Postgres: its name in findings, its purpose and its URL."""
+    """A server other than Postgres: its name in findings, its purpose, its URL and the setting of that."""
 
     check: str
     purpose: str
     url: str
+    setting: str
 
     @property
     def is_redis(self) -> bool:
-        return self.url.startswith(("redis", "valkey", "unix"))
+        return redis_url.is_redis(self.url)
 
 
 def servers(settings: Settings) -> list[Server]:
     """List each server once. The first is the one for locks."""
     named = [
-        Server("redis", "locks and doorbells", settings.redis),
-        Server("broker", "Celery", settings.broker),
-        Server("events-broker", "events", settings.events),
+        Server("redis", "locks and doorbells", settings.redis, settings.setting_of("redis")),
+        _broker(settings),
+        Server("events-broker", "events", settings.events, settings.setting_of("events")),
     ]
     return [one for at, one in enumerate(named) if one.url not in [other.url for other in named[:at]]]
+
+
+def _broker(settings: Settings) -> Server:
+    return Server("broker", "Celery", settings.broker, settings.setting_of("broker"))
 
 
 def examine(server: Server) -> list[Finding]:
@@ -66,7 +73,7 @@ def examine(server: Server) -> list[Finding]:
 
 def doorbells(settings: Settings) -> list[Finding]:
     """Check the age of the oldest doorbell in Celery's queue. Empty if the broker is away or not Redis."""
-    broker = Server("broker", "Celery", settings.broker)
+    broker = _broker(settings)
     if not broker.is_redis:
         return []
     try:
@@ -87,7 +94,7 @@ def doorbells(settings: Settings) -> list[Finding]:
 
 def events_queues(settings: Settings) -> list[Finding]:
     """Check that consumers take the events. Empty if the broker of events is away or not Redis."""
-    broker = Server("events-broker", "events", settings.events)
+    broker = Server("events-broker", "events", settings.events, settings.setting_of("events"))
     if not broker.is_redis or not settings.events_queues:
         return []
     try:
@@ -107,7 +114,7 @@ def stray_commands(settings: Settings) -> list[Finding]:
 
     Empty if the broker is away or not Redis.
     """
-    broker = Server("broker", "Celery", settings.broker)
+    broker = _broker(settings)
     if not broker.is_redis:
         return []
     known, queue = set(lists_of_commands(settings)), settings.commands_queue
@@ -134,8 +141,8 @@ def stray_commands(settings: Settings) -> list[Finding]:
 
 
 def _connected(server: Server) -> client.Redis:
-    return client.Redis.from_url(
-        server.url,
+    return redis_url.client(
+        redis_url.read(server.url, server.setting),
         decode_responses=True,
         socket_timeout=_TIMEOUT_SECONDS,
         socket_connect_timeout=_TIMEOUT_SECONDS,
@@ -180,7 +187,8 @@ def _persistence(server: Server, info: dict[str, Any]) -> Finding:
 
 def _connection(server: Server) -> Finding:
     try:
-        with Connection(server.url, connect_timeout=_TIMEOUT_SECONDS) as connection:
+        broker = broker_for_kombu(server.url, server.setting)
+        with Connection(broker.url, connect_timeout=_TIMEOUT_SECONDS, ssl=broker.ssl or False) as connection:
             connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_SECONDS)
     except Exception as error:  # each transport raises its own errors
         return _away(server, error)
@@ -208,10 +216,10 @@ def transports(settings: Settings) -> list[Finding]:
 
 
 def _postgres_transport(text: str) -> Finding:
-    url = sa.make_url(text)
-    check, mode = "postgres-tls", str(url.query.get("sslmode", "prefer"))
-    host = url.host or str(url.query.get("host", ""))
-    if host in _LOOPBACK or host.startswith("/"):
+    url = effective(text, "POINTLEDGER_DATABASE_URL")
+    check, mode = "postgres-tls", url.get("sslmode", "prefer")
+    hosts = url.get("host", url.get("hostaddr", "")).split(",")
+    if all(host in _LOOPBACK or host.startswith(("/", "@")) for host in hosts):
         return fine(check, "the connection stays on this machine")
     if mode in _CHECKED_MODES:
         return fine(check, f"sslmode={mode}")
@@ -221,14 +229,27 @@ def _postgres_transport(text: str) -> Finding:
 
 def _transport(server: Server) -> Finding:
     check = f"{server.check}-tls"
-    url = urlsplit(server.url)
-    if url.scheme.startswith("unix") or (url.hostname or "") in _LOOPBACK:
+    scheme = server.url.partition("://")[0]
+    if all(host in _LOOPBACK for host in _hosts(server)):
         return fine(check, "the connection stays on this machine")
-    verification = parse_qs(url.query).get("ssl_cert_reqs", ["required"])[0].lower().removeprefix("cert_")
-    if url.scheme in ("rediss", "valkeys", "amqps") and verification == "required":
-        return fine(check, f"{url.scheme}, and the server's certificate is verified")
+    if _is_verified(server):
+        return fine(check, f"{scheme}, and the server's certificate is verified")
     return warning(
         check,
-        f"{url.scheme}: an attacker on the network could read and change the traffic",
-        "Use rediss://...?ssl_cert_reqs=required&ssl_ca_certs=FILE, or amqps://.",
+        f"{scheme}: an attacker on the network could read and change the traffic",
+        "Use rediss://...?ssl_ca_certs=FILE, sentinel://...&ssl_ca_certs=FILE, or amqps://.",
     )
+
+
+def _hosts(server: Server) -> list[str]:
+    if server.is_redis:
+        return redis_url.read(server.url, server.setting).hosts
+    return [urlsplit(server.url).hostname or ""]
+
+
+def _is_verified(server: Server) -> bool:
+    if not server.is_redis:
+        return server.url.startswith("amqps:")
+    url = redis_url.read(server.url, server.setting)
+    checked = str(url.options.get("ssl_cert_reqs", "required")).lower().removeprefix("cert_")
+    return url.is_encrypted and checked == "required"

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from pointledger.storage.database import rows
 from pointledger.storage.queue.pauses import PAUSED
 from pointledger.storage.queue.pending import OF_QUEUE, PENDING_COMMANDS, QUEUES, RUNNABLE, UNPAUSED
+from pointledger.storage.sessions import QUIET
 
 
 class Durability(NamedTuple):
@@ -28,6 +29,39 @@ def durability(connection: sa.Connection) -> Durability:
                   current_setting('server_version_num')::int AS version""",
     )
     return Durability(*found[0])
+
+
+class SessionDefaults(NamedTuple):
+    """What a session of this login has before the ledger changes it."""
+
+    encoding: str  # of the database
+    settings: dict[str, str]  # those that disturb the ledger, with their values
+    limits_ms: dict[str, int]  # time-outs of the login or the database that are not off
+
+
+_DEFAULTS = """
+SELECT name, reset_val FROM pg_settings
+WHERE name = ANY(%(quiet)s)
+   OR (name = ANY(%(limits)s) AND reset_val <> '0')"""
+
+_LIMITS = [
+    "statement_timeout",
+    "transaction_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+]
+
+
+def session_defaults(connection: sa.Connection) -> SessionDefaults:
+    """Read the settings that this login, its database or its URL gives to a session."""
+    encoding = str(rows(connection, "SHOW server_encoding")[0][0])
+    found = dict(rows(connection, _DEFAULTS, quiet=list(QUIET), limits=_LIMITS))
+    return SessionDefaults(
+        encoding,
+        {name: found[name] for name, value in QUIET.items() if found.get(name, value) != value},
+        {name: int(found[name]) for name in _LIMITS if name in found},
+    )
 
 
 class Role(NamedTuple):

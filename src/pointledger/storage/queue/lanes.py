@@ -5,7 +5,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.storage.database import APPLICATION_NAME, rows, run
+from pointledger.storage.database import rows, run
+from pointledger.storage.urls import APPLICATION_NAME
 
 _NOTE_ATTEMPT = """
 UPDATE lanes SET attempts = least(attempts + %(more)s, 100), alone_id = %(alone_id)s
@@ -47,7 +48,8 @@ def clear_attempts(connection: sa.Connection, lane: int) -> None:
 
 _TERMINATE_STALLED = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
+WHERE datname = current_database() AND usename = current_user
+  AND application_name IN (%(name)s, current_setting('application_name'))  -- the URL may name another
   AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'
   AND xact_start < clock_timestamp() - %(ms)s * interval '1 millisecond'"""
 

@@ -5,6 +5,8 @@ Revision ID: 0018
 
 from alembic import op
 
+from pointledger.storage.migrations.steps import build_index
+
 revision = "0018"
 down_revision = "0017"
 branch_labels = None
@@ -13,9 +15,10 @@ depends_on = None
 # Hashes of whom a command is about and, if it is a transfer, of whom it goes to. Null in what an older
 # program has accepted. Only transfers pay for the index.
 HASHES = """
-ALTER TABLE pending ADD COLUMN user_hash integer, ADD COLUMN recipient_hash integer;
-CREATE INDEX pending_transfers ON pending (recipient_hash) WHERE recipient_hash IS NOT NULL;
+ALTER TABLE pending ADD COLUMN IF NOT EXISTS user_hash integer,
+                    ADD COLUMN IF NOT EXISTS recipient_hash integer
 """
+TRANSFERS = "pending (recipient_hash) WHERE recipient_hash IS NOT NULL"
 
 # A command that waits for what was accepted before it: for what is at this place, and until when at most.
 WAITS = """
@@ -26,4 +29,5 @@ ALTER TABLE failures ADD COLUMN waits_lane smallint, ADD COLUMN waits_seq bigint
 
 def upgrade() -> None:
     op.execute(HASHES)
+    build_index("pending_transfers", TRANSFERS)
     op.execute(WAITS)

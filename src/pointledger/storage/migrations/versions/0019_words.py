@@ -5,6 +5,8 @@ Revision ID: 0019
 
 from alembic import op
 
+from pointledger.storage.migrations.steps import commit, has_column, rewrite_rows
+
 revision = "0019"
 down_revision = "0018"
 branch_labels = None
@@ -66,27 +68,25 @@ BEGIN
 END $$;
 """
 
-# Recorded values change their names, not their meaning. The owner lifts the guards for this transaction.
-VALUES = (
-    (
-        "outcomes",
-        """UPDATE outcomes
-           SET data = replace(replace(data::text, '"held_by":', '"limited_by":'),
-                              '"because":', '"detail":')::json
-           WHERE data::text LIKE '%"held_by":%' OR data::text LIKE '%"because":%'""",
-    ),
-    (
-        "tenant_versions",
-        """UPDATE tenant_versions SET config = jsonb_set(config::jsonb, '{dead_policy}', '"block"')::json
-           WHERE config ->> 'dead_policy' = 'hold'""",
-    ),
+# Recorded values change their names, not their meaning.
+OUTCOMES = (
+    """data = replace(replace(data::text, '"held_by":', '"limited_by":'), '"because":', '"detail":')::json"""
 )
+OLD_OUTCOMES = """(data::text LIKE '%"held_by":%' OR data::text LIKE '%"because":%')"""
+
+TENANTS = """
+ALTER TABLE tenant_versions DISABLE TRIGGER tenant_versions_rows_stay;
+UPDATE tenant_versions SET config = jsonb_set(config::jsonb, '{dead_policy}', '"block"')::json
+WHERE config ->> 'dead_policy' = 'hold';
+ALTER TABLE tenant_versions ENABLE ALWAYS TRIGGER tenant_versions_rows_stay;
+"""
 
 
 def upgrade() -> None:
-    for part in (AUDIT_LOG, LANES, DEAD_LETTERS, REDACTION):
-        op.execute(part)
-    for table, update in VALUES:
-        op.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_rows_stay")
-        op.execute(update)
-        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_rows_stay")
+    """Rename first, and rewrite outcomes then: no older worker can add one with old names after that."""
+    if not has_column("lanes", "attempts"):
+        for part in (AUDIT_LOG, LANES, DEAD_LETTERS, REDACTION):
+            op.execute(part)
+        commit()
+    rewrite_rows("outcomes", "id", OUTCOMES, OLD_OUTCOMES)
+    op.execute(TENANTS)

@@ -5,18 +5,19 @@ Revision ID: 0021
 
 from alembic import op
 
+from pointledger.storage.migrations.steps import build_index
+
 revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None
 
-INDEXES = """
--- The newest dead letters of a source are kept; without this index each drop would read all of them.
-CREATE INDEX dead_letters_of_source ON dead_letters (entry_point, coalesce(producer, ''), id)
-    WHERE state <> 'deferred';
-CREATE INDEX dead_letters_deferred_of_producer ON dead_letters (producer, reason) WHERE state = 'deferred';
-CREATE INDEX dead_letters_dead ON dead_letters (id) WHERE state = 'dead';
-"""
+# The newest dead letters of a source are kept; without the first index each drop would read all of them.
+INDEXES = {
+    "dead_letters_of_source": "dead_letters (entry_point, coalesce(producer, ''), id) WHERE state <> 'deferred'",
+    "dead_letters_deferred_of_producer": "dead_letters (producer, reason) WHERE state = 'deferred'",
+    "dead_letters_dead": "dead_letters (id) WHERE state = 'dead'",
+}
 
 # If each tenant had one row when a table was analyzed, Postgres believes that a tenant's id is as good as a
 # key, and reads all rows of a tenant that has grown since. Whatever the sample says, a tenant has many rows.
@@ -37,5 +38,6 @@ END $$;
 
 
 def upgrade() -> None:
-    op.execute(INDEXES)
+    for name, definition in INDEXES.items():
+        build_index(name, definition)
     op.execute(TENANTS)
