@@ -17,6 +17,7 @@ from kombu.message import Message
 from redis.exceptions import RedisError
 
 from pointledger.logs import Log, Outage
+from workers.ack import ack
 from workers.compressed import refuse_compressed_messages
 from workers.lookout import Lookout
 
@@ -100,7 +101,7 @@ class Consumer(CelerysConsumer):
 
         def handle_or_drop(message: Message) -> None:
             self._lookout.note_message()
-            message.ack_log_error = partial(_ack, message)
+            message.ack_log_error = partial(ack, message)
             try:
                 handle(message)
             except _MALFORMED as error:
@@ -140,16 +141,3 @@ class Consumer(CelerysConsumer):
         if found is not None:
             self._notice(found)
         return found is None
-
-
-def _ack(message: Message, _log_of_celery: Any, errors: tuple[type[Exception], ...], **options: Any) -> None:
-    """Acknowledge a message. If that fails, raise, so that Celery connects again.
-
-    kombu would only log it and count the message as being worked on. A worker takes one at a time, so it
-    would never take another.
-    """
-    try:
-        message.ack(**options)
-    except errors as error:
-        _log.warning("ack_failed", action="task", error=type(error).__name__)
-        raise

@@ -21,7 +21,7 @@ from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import TENANT
 from tests.ledger import Ledger
 from tests.waiting import wait_until
-from workers.consumer import _ack
+from workers.ack import ack
 
 
 def _message(body: object = "[[0], {}, {}]", *, body_encoding: str = "base64", **headers: Any) -> bytes:
@@ -128,4 +128,4 @@ def test_a_worker_that_cannot_acknowledge_a_message_connects_again() -> None:
     channel.basic_ack.side_effect = redis.TimeoutError
     message = Message(body="{}", delivery_tag="1", channel=channel)
     with pytest.raises(redis.TimeoutError):
-        _ack(message, None, (redis.TimeoutError,))
+        ack(message, None, (redis.TimeoutError,))
