@@ -11,7 +11,8 @@ import httpx
 
 from pointledger.api import admin, server
 from pointledger.domain.commands import KINDS
-from pointledger.settings import ServiceRights, Settings
+from pointledger.settings import Settings
+from pointledger.settings.http_api import ServiceRights
 from tests.api.issuer import ISSUER, Issuer
 from tests.api.openapi import check_response
 from tests.ledger import Ledger

@@ -15,7 +15,8 @@ from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from pointledger.api.auth import jwks
 from pointledger.api.auth.permissions import Principal
 from pointledger.api.auth.tokens import Tokens, Unauthenticated
-from pointledger.settings import ServiceRights, Settings
+from pointledger.settings import Settings
+from pointledger.settings.http_api import ServiceRights
 
 AUDIENCE = "pointledger"
 NOW = int(time.time())

@@ -5,7 +5,6 @@ kind. A duplicate with the same content gets the outcome of the first command, a
 duplicate with other content is rejected, together with all commands of the same call.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ from pointledger import failpoints
 from pointledger.client.after_commit import Ring, ring_after_commit
 from pointledger.client.backlog import Backlog
 from pointledger.client.duplicates import describe, first_of_each, note_duplicates
-from pointledger.client.receipts import AcceptResult, Receipt, receipt_of
+from pointledger.client.receipts import AcceptResult, Receipt, live, receipt_of
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.records import JournalRecord, encode
 from pointledger.errors import (
@@ -43,7 +42,6 @@ from pointledger.storage.errors import (
 from pointledger.storage.queue import journal, pending
 
 _AT_ONCE = 1000  # commands per statement: more are no faster and lock their keys longer
-_LIVE_COMMANDS = 20  # of one tenant in a call: more are a bulk
 _ATTEMPTS = 3  # when the connection is lost: another attempt is safe, because the ids stay the same
 
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
@@ -93,7 +91,7 @@ class Acceptance:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 new = self._commit_one_by_one(records, attempt)
-        receipt = receipt_of(records, new, _live(records))
+        receipt = receipt_of(records, new)
         self.ring(receipt)
         return receipt
 
@@ -113,7 +111,7 @@ class Acceptance:
                 if sqlstate(error) != LOCK_TIMED_OUT:
                     raise
                 results = [self._commit_one(record, attempt) for record in records]
-        self._doorbells.ring({record.lane for record in records}, live=_live(records))
+        self._doorbells.ring({record.lane for record in records}, live=live(records))
         in_order = iter(results)
         return [refused.get(command.tenant_id) or next(in_order) for command in commands]
 
@@ -142,7 +140,7 @@ class Acceptance:
             raise
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
-        receipt = receipt_of(records, new, _live(records))
+        receipt = receipt_of(records, new)
         if isinstance(connection, orm.Session):
             ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)
         return receipt
@@ -291,14 +289,6 @@ class Acceptance:
     def _require_lanes(self, connection: AnyConnection) -> None:
         if (found := journal.lane_count(connection)) != self.lanes:
             raise LaneCountDiffers(f"the database has {found} lanes, this process {self.lanes}")
-
-
-def _live(records: Sequence[JournalRecord]) -> frozenset[tuple[int, str]]:
-    """Return lane and tenant of the commands that may go before the backlog of another tenant."""
-    sent = Counter(record.tenant_id for record in records)
-    return frozenset(
-        (record.lane, record.tenant_id) for record in records if sent[record.tenant_id] <= _LIVE_COMMANDS
-    )
 
 
 def _is_lost(error: BaseException) -> bool:

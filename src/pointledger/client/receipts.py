@@ -1,5 +1,6 @@
 """Defines the results of accepting commands."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -30,7 +31,18 @@ class AcceptResult:
     is_new: bool
 
 
-def receipt_of(records: Sequence[JournalRecord], new: int, live: frozenset[tuple[int, str]]) -> Receipt:
+_LIVE_COMMANDS = 20  # of one tenant in a call: more are a bulk
+
+
+def live(records: Sequence[JournalRecord]) -> frozenset[tuple[int, str]]:
+    """Return lane and tenant of the commands that may go before the backlog of another tenant."""
+    sent = Counter(record.tenant_id for record in records)
+    return frozenset(
+        (record.lane, record.tenant_id) for record in records if sent[record.tenant_id] <= _LIVE_COMMANDS
+    )
+
+
+def receipt_of(records: Sequence[JournalRecord], new: int) -> Receipt:
     """Return the receipt of these records, `new` of which were not in the journal before."""
     task_ids = [show_id(record.id) for record in records]
-    return Receipt(task_ids, new, frozenset(record.lane for record in records), live)
+    return Receipt(task_ids, new, frozenset(record.lane for record in records), live(records))
