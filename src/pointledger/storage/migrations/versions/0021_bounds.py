@@ -14,7 +14,8 @@ depends_on = None
 
 # The newest dead letters of a source are kept; without the first index each drop would read all of them.
 INDEXES = {
-    "dead_letters_of_source": "dead_letters (entry_point, coalesce(producer, ''), id) WHERE state <> 'deferred'",
+    "dead_letters_of_source": "dead_letters (entry_point, coalesce(producer, ''), id) "
+    "WHERE state <> 'deferred'",
     "dead_letters_deferred_of_producer": "dead_letters (producer, reason) WHERE state = 'deferred'",
     "dead_letters_dead": "dead_letters (id) WHERE state = 'dead'",
 }
