@@ -42,7 +42,11 @@ OF_OTHERS = (
     "ack-commands",
     "callbacks-send",
     "callbacks-commit",
-)  # tested in test_failpoints_elsewhere.py
+    "note-busy",
+    "take-express",
+    "acquire-express",
+    "release-express",
+)  # tested in test_failpoints_elsewhere.py and test_failpoints_express.py
 OF_COMMANDS = [place for place in failpoints.PLACES if place not in OF_OTHERS]
 
 
