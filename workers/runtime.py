@@ -80,7 +80,7 @@ def _runtime_of(_process: int) -> WorkerRuntime:
     return WorkerRuntime(
         database,
         doorbells,
-        Acceptance(database, doorbells, settings, Backlog(database, settings)),
+        Acceptance(database, doorbells, settings, Backlog(database, settings, shares=False)),
         engine,
         JobScheduler(database, unlimited, help_on=partial(_help_on, engine)),
         ExpiryReminders(database),

@@ -10,6 +10,7 @@ from celery import Celery
 from pointledger import AnyCommand, Earn, PointsClient
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog, BacklogStatus
+from pointledger.client.receipts import AcceptResult
 from pointledger.domain.values.actor import Actor
 from pointledger.errors import BacklogFull, TenantBacklogFull
 from pointledger.events.ingest import Ingest
@@ -30,7 +31,7 @@ LIMIT = 3
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"backlog_limit": LIMIT})
+    return settings.model_copy(update={"backlog_limit": LIMIT, "batch_size": 1})
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_the_api_answers_503_while_the_whole_backlog_is_full(settings: Settings,
 
 def test_ingest_leaves_messages_with_the_broker_until_there_is_room(ledger: Ledger) -> None:
     ledger.rule(name="visits", event_type="visit", points=3)
-    backlog = Backlog(ledger.database, ledger.settings)
+    backlog = Backlog(ledger.database, ledger.settings, shares=False)
     acceptance = Acceptance(ledger.database, ledger.doorbells, ledger.settings, backlog)
     ingest, ingest_queue = (
         Ingest(ledger.database, acceptance, producers()),
@@ -175,6 +176,7 @@ def test_commands_by_name_stay_in_celerys_queue_until_there_is_room(
     ledger.client.pause(TENANT, Actor())
     fill(ledger, TENANT)
     monkeypatch.setenv("POINTLEDGER_BACKLOG_LIMIT", str(LIMIT))
+    monkeypatch.setenv("POINTLEDGER_BATCH_SIZE", "1")
     running = ProcessGroup(ROOT, data=tmp_path, settings=ledger.settings, workers=1)
     running.start()
     try:
@@ -182,9 +184,40 @@ def test_commands_by_name_stay_in_celerys_queue_until_there_is_room(
             fields = {"tenant_id": TENANT, "user_id": "anna", "amount": 5}
             sent = app.send_task("points.earn", kwargs=fields, queue="points.commands")
             log = tmp_path / "logs" / "worker-1.log"
-            wait_until(lambda: "tenant_backlog_full" in log.read_text(), "a worker met the full backlog")
+            wait_until(lambda: "backlog_full" in log.read_text(), "a worker met the full backlog")
             assert ledger.counts("journal", "dead_letters") == [LIMIT, 0]
             ledger.client.resume(TENANT, Actor())
             assert ledger.client.wait(sent.id, 30).state == "applied"
     finally:
         running.stop()
+
+
+def test_a_queue_of_all_tenants_has_no_limit_per_tenant(ledger: Ledger) -> None:
+    """A message that stayed there would hold up the messages of other tenants behind it."""
+    settings = ledger.settings.model_copy(update={"backlog_limit": 2 * LIMIT})
+    fill(ledger)
+    with pytest.raises(TenantBacklogFull, match="tenant shop: 3 pending"):
+        Acceptance(ledger.database, ledger.doorbells, settings, Backlog(ledger.database, settings)).accept(
+            earns(1)
+        )
+    backlog = Backlog(ledger.database, settings, shares=False)
+    assert Acceptance(ledger.database, ledger.doorbells, settings, backlog).accept(earns(1)).new == 1
+
+
+def test_beyond_the_whole_limit_a_tenant_with_few_commands_is_let_in(ledger: Ledger) -> None:
+    settings = ledger.settings.model_copy(update={"backlog_share": 1.0, "batch_size": 2})
+    fill(ledger)
+    acceptance = Acceptance(ledger.database, ledger.doorbells, settings, Backlog(ledger.database, settings))
+    with pytest.raises(BacklogFull):
+        acceptance.accept(earns(1))
+    assert acceptance.accept(earns(1, "till")).new == 1
+
+
+def test_a_full_tenant_does_not_fail_the_commands_of_others_in_the_same_call(ledger: Ledger) -> None:
+    fill(ledger)
+    acceptance = Acceptance(
+        ledger.database, ledger.doorbells, ledger.settings, Backlog(ledger.database, ledger.settings)
+    )
+    full, accepted = acceptance.accept_each([*earns(1), *earns(1, "till")])
+    assert isinstance(full, TenantBacklogFull)
+    assert isinstance(accepted, AcceptResult)

@@ -282,9 +282,7 @@ class Acceptance:
         """Return the error of each tenant whose commands are not accepted now."""
         if self._backlog is None:
             return {}
-        status = self._backlog.status()
-        errors = {one.tenant_id: status.refusal_of(one.tenant_id) for one in commands}
-        return {tenant_id: error for tenant_id, error in errors.items() if error}
+        return self._backlog.refusals({command.tenant_id for command in commands})
 
     def _require_lanes(self, connection: AnyConnection) -> None:
         if (found := journal.lane_count(connection)) != self.lanes:

@@ -7,10 +7,14 @@ resumes when the workers have caught up. Periodic jobs are exempt, because each 
 | ----------------------------------- | ------------------------------------------------------------------- |
 | commands of one tenant              | more than its share of the limit is pending of it, or it is too old |
 | commands of all tenants with much   | the limit is reached; a tenant with less than a batch is let in     |
+
+Entry points that read a queue of all tenants have no limit per tenant: a message that stays there would hold
+up the messages of all tenants behind it.
 """
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -62,10 +66,13 @@ class BacklogStatus:
         """Return whether the tenant has at least a batch of pending commands."""
         return self.tenants.get(tenant_id, _NONE).commands >= self.settings.batch_size
 
-    def refusal_of(self, tenant_id: str) -> BacklogFull | None:
-        """Return the error with which the tenant's commands are refused now, or None."""
+    def refusal_of(self, tenant_id: str, *, shares: bool = True) -> BacklogFull | None:
+        """Return the error with which the tenant's commands are refused now, or None.
+
+        Without `shares`, only the limit of all tenants together counts.
+        """
         tenant, limit = self.tenants.get(tenant_id, _NONE), self.settings.tenant_backlog_limit
-        if self._is_over(tenant):
+        if shares and self._is_over(tenant):
             seen = f"{tenant.commands} pending, the oldest for {tenant.seconds:.0f} s"
             return TenantBacklogFull(f"tenant {tenant_id}: {seen}; its limit is {limit}")
         if self.is_full and self.is_busy(tenant_id):
@@ -80,9 +87,11 @@ class BacklogStatus:
 class Backlog:
     """Measures the backlog about once a second for all threads of a process, instead of for every command."""
 
-    def __init__(self, database: sa.Engine, settings: Settings) -> None:
+    def __init__(self, database: sa.Engine, settings: Settings, *, shares: bool = True) -> None:
+        """`shares`: whether tenants have limits of their own."""
         self._database = database
         self._settings = settings
+        self._shares = shares
         self._refreshing = threading.Lock()
         self._refresh_at = 0.0
         self._status = BacklogStatus(settings)
@@ -95,6 +104,12 @@ class Backlog:
             finally:
                 self._refreshing.release()
         return self._status
+
+    def refusals(self, tenant_ids: Iterable[str]) -> dict[str, BacklogFull]:
+        """Return the error of each tenant whose commands are not accepted now."""
+        status = self.status()
+        errors = {tenant_id: status.refusal_of(tenant_id, shares=self._shares) for tenant_id in tenant_ids}
+        return {tenant_id: error for tenant_id, error in errors.items() if error}
 
     @staticmethod
     def measure(connection: sa.Connection, settings: Settings) -> BacklogStatus:

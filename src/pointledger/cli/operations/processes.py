@@ -79,7 +79,7 @@ def opened_ingest() -> Iterator[tuple[Settings, Ingest]]:
     with opened_settings() as settings, opened_database(settings) as database:
         require_safe(database, settings)
         producers = load_producers(settings)
-        with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
+        with opened_acceptance(database, settings, Backlog(database, settings, shares=False)) as acceptance:
             bounds = Bounds(settings.dead_letters_signed, settings.dead_letters_unsigned)
             yield settings, Ingest(database, acceptance, producers, bounds=bounds)
 
@@ -89,7 +89,7 @@ def opened_celery_commands() -> Iterator[CommandsByName]:
     """Open the entry point for commands from Celery. Raises UnsafeConfiguration."""
     with opened_settings() as settings, opened_database(settings) as database:
         require_safe(database, settings)
-        with opened_acceptance(database, settings, Backlog(database, settings)) as acceptance:
+        with opened_acceptance(database, settings, Backlog(database, settings, shares=False)) as acceptance:
             yield CommandsByName(database, acceptance, settings)
 
 
