@@ -1,4 +1,4 @@
-"""The page about installing, followed on servers on which nothing of the ledger is yet."""
+"""The commands of the page about installing work on servers without a ledger."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from tests.databases import fresh_database, settings_of
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "install.md").read_text()
 PROCESSES = re.findall(r"^\| [\w ]+ \| `([^`]+)` \|", PAGE, re.MULTILINE)
-_ON = [
+_PORT_OPTIONS = [
     ["--port", "0"] if "serve" in command else [] for command in PROCESSES
-]  # others may have the usual one
+]  # because another process may use the default port
 _SECONDS = 60
 
 
@@ -55,7 +55,7 @@ def test_the_processes_of_the_page_start_on_migrated_servers_and_apply_a_command
         _run("pointledger migrate", env | {"POINTLEDGER_OWNER_URL": owner_url})
         started = [
             stack.enter_context(
-                process([*shlex.split(command), *_ON[number]], tmp_path / f"log-{number}", env)
+                process([*shlex.split(command), *_PORT_OPTIONS[number]], tmp_path / f"log-{number}", env)
             )
             for number, command in enumerate(PROCESSES)
         ]
