@@ -15,7 +15,7 @@ from rich.table import Table
 
 from tests.bench import backlog, expiry, growth, http, latency, neighbours, restart, throughput, transfer
 from tests.bench.environment import BenchmarkEnvironment, BenchmarkStuck, open_environment
-from tests.bench.harness import Benchmark, BenchmarkOptions, DifferentWork, Report
+from tests.bench.harness import Benchmark, BenchmarkOptions, BenchmarkReport, DifferentWork
 from tests.bench.plots import draw
 
 _INTERRUPTED_STATUS = 130  # the status of shells after Ctrl-C
@@ -134,14 +134,16 @@ def _time_is_up(_number: int, _frame: FrameType | None) -> None:
     raise BenchmarkStuck("not done within its time limit; see ./dev bench --list")
 
 
-def _reports(name: str, environment: BenchmarkEnvironment, options: BenchmarkOptions) -> list[Report]:
+def _reports(
+    name: str, environment: BenchmarkEnvironment, options: BenchmarkOptions
+) -> list[BenchmarkReport]:
     """Run a benchmark within its time limit. If a side did different work, report only that."""
     benchmark = BENCHMARKS[name]
     signal.alarm(60 * benchmark.minutes)
     try:
         return list(benchmark.run(environment, options))
     except DifferentWork as error:
-        return [Report(name, "", 0, {}, {}, str(error))]
+        return [BenchmarkReport(name, "", 0, {}, {}, str(error))]
     finally:
         signal.alarm(0)
 
@@ -167,7 +169,7 @@ def _show_progress(progress: Progress, text: str, done: int, total: int) -> None
     progress.update(progress.task_ids[0], description=text, completed=done, total=total)
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: BenchmarkReport, *, as_json: bool) -> None:
     if report.failure:
         print(f"bench: {report.name}: {report.failure}", file=sys.stderr)
     if as_json:

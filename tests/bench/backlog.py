@@ -10,7 +10,7 @@ from pointledger import PointsClient
 from pointledger.messaging import celery_app, contract
 from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
 from tests.bench.ledger import (
     MINIMUM_RATE,
     enqueue,
@@ -38,7 +38,7 @@ FULL = BacklogSize(rounds=3, users=100_000, commands=500_000, workers=(1, 2, 4))
 QUICK = BacklogSize(rounds=1, users=200, commands=1_000, workers=(1, 2))
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Accept all commands first, then start the workers."""
     size = QUICK if options.quick else FULL
     sides = [Side(_label(count), partial(_measure, environment, size, count)) for count in size.workers]

@@ -13,7 +13,7 @@ from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment
 from tests.bench.history import BasketHistory, HistoryRows, rows_of, write
 from tests.bench.ledger import CHUNK_COMMANDS, new_ledger, open_accounts
-from tests.bench.workload import PER_MINOR, TENANT, Event
+from tests.bench.workload import PER_MINOR, TENANT, BasketEvent
 
 _AMOUNT_MINOR = 100 * PER_MINOR  # the average of the other benchmarks' events
 
@@ -54,7 +54,7 @@ def commands_per_second(environment: BenchmarkEnvironment, user_count: int, comm
         rate = commands / (time.perf_counter() - began)
         user_ids = workload.users(user_count)
         applied = [
-            Event(f"event-{number}", user_ids[number % user_count], history.began_at, _AMOUNT_MINOR)
+            BasketEvent(f"event-{number}", user_ids[number % user_count], history.began_at, _AMOUNT_MINOR)
             for number in range(commands)
         ]
         ledger.verify(lambda connection: workload.verify(connection, user_ids, applied, opening.per_user))

@@ -14,7 +14,7 @@ from tests.bench.conventional import celery as conventional
 from tests.bench.conventional import tables
 from tests.bench.conventional.celery import APPLY_RULE, TRANSFER
 from tests.bench.conventional.producer import send_many
-from tests.bench.environment import BenchmarkEnvironment, Workers
+from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers
 from tests.bench.ledger import WORKERS
 from tests.bench.transfer_load import PlannedTransfer
 from tests.bench.workload import (
@@ -24,7 +24,7 @@ from tests.bench.workload import (
     OPENING_POINTS,
     PER_MINOR,
     TENANT,
-    Event,
+    BasketEvent,
 )
 
 # The rows of a basket that each user paid yesterday, as on our side.
@@ -54,10 +54,10 @@ class ConventionalSystem:
 
     database: sa.Engine
     app: Celery
-    workers: Workers
+    workers: CeleryWorkers
     broker: Redis
 
-    def send(self, events: Sequence[Event]) -> None:
+    def send(self, events: Sequence[BasketEvent]) -> None:
         """Send a task for each event."""
         send_many(self.app, APPLY_RULE, [_event_fields(event) for event in events])
 
@@ -106,7 +106,7 @@ def _fill(database: sa.Engine, users: int) -> None:
         connection.exec_driver_sql("ANALYZE")
 
 
-def _event_fields(event: Event) -> dict[str, Any]:
+def _event_fields(event: BasketEvent) -> dict[str, Any]:
     return {
         "tenant_id": TENANT,
         "user_id": event.user_id,

@@ -46,7 +46,7 @@ class Curve:
     ys: list[float]
 
 
-class Workers:
+class CeleryWorkers:
     """Celery worker processes of one side."""
 
     def __init__(self, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
@@ -109,7 +109,9 @@ class BenchmarkEnvironment:
         return url
 
     @contextmanager
-    def workers(self, app: str, count: int, redis_url: str, env: Mapping[str, str]) -> Iterator[Workers]:
+    def workers(
+        self, app: str, count: int, redis_url: str, env: Mapping[str, str]
+    ) -> Iterator[CeleryWorkers]:
         """Start this many workers of the app. All of them wait for messages when the block begins."""
         log = self._folder / f"{app}.log"
         processes: list[subprocess.Popen[bytes]] = []
@@ -118,7 +120,7 @@ class BenchmarkEnvironment:
                 for number in range(1, count + 1):
                     name = f"--hostname=bench-{number}@%h"
                     processes.append(_start(app, ["worker", name, *_QUIET], env, sink.fileno()))
-            workers = Workers(processes, log)
+            workers = CeleryWorkers(processes, log)
             with Redis.from_url(redis_url) as client:
                 workers.wait_until(
                     lambda: _waiting_connections(client) >= count, _START_SECONDS, f"{app} starts"
@@ -127,7 +129,9 @@ class BenchmarkEnvironment:
         finally:
             _stop(processes)
 
-    def replace_oldest(self, workers: Workers, app: str, redis_url: str, env: Mapping[str, str]) -> None:
+    def replace_oldest(
+        self, workers: CeleryWorkers, app: str, redis_url: str, env: Mapping[str, str]
+    ) -> None:
         """Replace a worker as a deployment does.
 
         Start another worker, wait until it waits for messages, then stop the oldest and wait for its end.

@@ -16,13 +16,13 @@ from pointledger.messaging import celery_app, contract
 from pointledger.storage.queue import job_runs
 from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, DifferentWork, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, DifferentWork, Side, compare
 from tests.bench.history import BasketHistory, load
 from tests.bench.latency import SHARES
-from tests.bench.ledger import Ledger, apply_one, new_ledger, running_workers
+from tests.bench.ledger import BenchmarkLedger, apply_one, new_ledger, running_workers
 from tests.bench.open_loop import percentile, quiet_and_busy
 from tests.bench.plots import latency_curve
-from tests.bench.workload import EXPIRY_DAYS, PER_MINOR, TENANT, Event
+from tests.bench.workload import EXPIRY_DAYS, PER_MINOR, TENANT, BasketEvent
 
 NAME = "expiry"
 _RATE = 100  # live commands per second
@@ -46,7 +46,7 @@ FULL = ExpirySize(rounds=3, users=100_000, lots_per_user=10, quiet_seconds=15)
 QUICK = ExpirySize(rounds=1, users=300, lots_per_user=5, quiet_seconds=1)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Run the job once, and measure it and the live commands."""
     size = QUICK if options.quick else FULL
     sides = [Side("pointledger", partial(_measure, environment, size))]
@@ -83,7 +83,7 @@ def _measure(environment: BenchmarkEnvironment, size: ExpirySize) -> dict[str, f
     return figures | {"writing": 1000 * longest[0]}
 
 
-def _last_year(ledger: Ledger, size: ExpirySize) -> BasketHistory:
+def _last_year(ledger: BenchmarkLedger, size: ExpirySize) -> BasketHistory:
     """Create lots that expired in the course of yesterday, and the run that beat opens after midnight."""
     with ledger.database.begin() as connection:
         midnight = job_runs.now(connection).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -109,7 +109,7 @@ SELECT finished_at IS NOT NULL AND NOT EXISTS (
 FROM job_runs WHERE job = %s"""
 
 
-def _run_job(ledger: Ledger) -> float:
+def _run_job(ledger: BenchmarkLedger) -> float:
     """Start the job as beat does. Return the seconds until its last command is applied."""
     app = celery_app.producer_app(ledger.settings)
     began = time.perf_counter()
@@ -160,7 +160,9 @@ def _watch_transactions(database: sa.Engine) -> Iterator[list[float]]:
 _ACCOUNTS = "SELECT user_id, balance, expired_points, version FROM accounts"
 
 
-def verify(connection: sa.Connection, history: BasketHistory, user_ids: list[str], live: list[Event]) -> None:
+def verify(
+    connection: sa.Connection, history: BasketHistory, user_ids: list[str], live: list[BasketEvent]
+) -> None:
     """Check that each lot of last year has expired with its own entry, and that each live command is applied.
 
     Raises DifferentWork.

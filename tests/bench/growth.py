@@ -19,12 +19,12 @@ from pointledger import PointsClient
 from pointledger.storage.queries.rows import PAGE
 from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, DifferentWork, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, DifferentWork, Side, compare
 from tests.bench.history import BasketHistory, load
 from tests.bench.latency import SHARES
-from tests.bench.ledger import Ledger, enqueue, new_ledger, running_workers, timed
+from tests.bench.ledger import BenchmarkLedger, enqueue, new_ledger, running_workers, timed
 from tests.bench.open_loop import percentile
-from tests.bench.workload import PER_MINOR, TENANT, Event
+from tests.bench.workload import PER_MINOR, TENANT, BasketEvent
 
 NAME = "growth"
 _AMOUNT_MINOR = 10 * PER_MINOR
@@ -55,12 +55,12 @@ QUICK = GrowthSize(1, 100, (100, 5_000), commands=500, warm_up=50, page_reads=50
 class _LoadedLedger:
     """A ledger with a history, and the events that were applied since."""
 
-    ledger: Ledger
+    ledger: BenchmarkLedger
     history: BasketHistory
-    applied: list[Event] = field(default_factory=list)
+    applied: list[BasketEvent] = field(default_factory=list)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Load all ledgers, then measure them in turn."""
     size = QUICK if options.quick else FULL
     with ExitStack() as stack:

@@ -28,7 +28,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class FigureSpread:
     """The median, minimum and maximum of a figure over the rounds."""
 
     median: float
@@ -37,13 +37,13 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchmarkReport:
     """The result of a benchmark. `ratios` has our median divided by each other side's."""
 
     name: str
     unit: str
     rounds: int
-    sides: dict[str, Spread]
+    sides: dict[str, FigureSpread]
     ratios: dict[str, float]
     failure: str | None = None  # why there is no result
 
@@ -87,7 +87,9 @@ class BenchmarkOptions:
 class Benchmark(Protocol):
     """A benchmark. It yields a report for each unit that it measures. Raises DifferentWork."""
 
-    def __call__(self, environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]: ...
+    def __call__(
+        self, environment: BenchmarkEnvironment, options: BenchmarkOptions
+    ) -> Iterator[BenchmarkReport]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class MeasuredRounds:
 
     def report(
         self, name: str, unit: str, about: str = "", beside: Mapping[str, str] | None = None
-    ) -> Report:
+    ) -> BenchmarkReport:
         """Report the figures whose name begins with `about`.
 
         Each figure of another side is compared with our figure of the same name, else with the first figure.
@@ -116,7 +118,7 @@ class MeasuredRounds:
         }
         pairs |= beside or {}
         ratios = {label: spreads[ours].median / spreads[label].median for label, ours in pairs.items()}
-        return Report(name, unit, self.count, spreads, ratios)
+        return BenchmarkReport(name, unit, self.count, spreads, ratios)
 
     def _is_ours(self, key: tuple[str, str]) -> bool:
         return key[0] == self.ours or key[0].startswith(f"{self.ours}, ")
@@ -150,8 +152,8 @@ def _label(key: tuple[str, str], about: str) -> str:
     return f"{side}, {rest}" if rest else side
 
 
-def _spread(figures: list[float]) -> Spread:
-    return Spread(median(figures), min(figures), max(figures))
+def _spread(figures: list[float]) -> FigureSpread:
+    return FigureSpread(median(figures), min(figures), max(figures))
 
 
 def _rounded(figure: float) -> float:

@@ -76,7 +76,7 @@ class BasketHistory:
         rounds = self.entries // self.users
         return self.entries_before + rounds, self.balance_before + rounds * self.points
 
-    def moment(self, number: int) -> datetime:
+    def paid_at(self, number: int) -> datetime:
         """Return when the basket of this number was paid."""
         # A product of span and number first would overflow timedelta.
         return self.began_at + self.span * (number / self.entries)
@@ -123,7 +123,7 @@ def rows_of(history: BasketHistory, rule: Rule, lanes: int, chunk_size: int) -> 
         for number in range(start, min(start + chunk_size, history.entries)):
             user, seq = number % history.users, history.entries_before + number // history.users + 1
             balance = history.balance_before + (number // history.users + 1) * points
-            moment = history.moment(number)
+            moment = history.paid_at(number)
             expires_at, milliseconds = moment + history.lifetime, milliseconds_of(moment)
             command_id = UUID(int=milliseconds << _ID_BITS | number_space | number)
             entry_id = derive_id(command_id, 1, milliseconds)
@@ -164,7 +164,7 @@ def _granted_json(rule: Rule, points: int) -> str:
 def _accounts(history: BasketHistory) -> Iterator[tuple[Any, ...]]:
     version, balance = history.per_user
     for number, user_id in enumerate(users(history.users)):
-        first, last = history.moment(number), history.moment(history.entries - history.users + number)
+        first, last = history.paid_at(number), history.paid_at(history.entries - history.users + number)
         yield (
             TENANT, user_id, _account_id(user_id), "expirable", "active", balance, balance, version, last,
             first + history.lifetime, first, last, *(0 for _ in _ZERO_FIGURES),

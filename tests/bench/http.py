@@ -19,11 +19,11 @@ from pointledger.settings import Settings
 from pointledger_demo.development_key import ISSUER, development_key
 from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment, BenchmarkStuck
-from tests.bench.harness import BenchmarkOptions, DifferentWork, Report, Side, compare
-from tests.bench.http_load import LoadResult, Request, send_at_rate, send_concurrently
-from tests.bench.ledger import Ledger, new_ledger, open_accounts, running_workers
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, DifferentWork, Side, compare
+from tests.bench.http_load import LoadRequest, LoadResult, send_at_rate, send_concurrently
+from tests.bench.ledger import BenchmarkLedger, new_ledger, open_accounts, running_workers
 from tests.bench.open_loop import percentile
-from tests.bench.workload import EVENT_TYPE, TENANT, Event
+from tests.bench.workload import EVENT_TYPE, TENANT, BasketEvent
 
 NAME = "http"
 _ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ FULL = HttpSize(rounds=3, users=100_000, requests=30_000, steady_seconds=20, war
 QUICK = HttpSize(rounds=1, users=200, requests=300, steady_seconds=0.5, warm_up=50)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Measure the highest rate, and latencies at that rate and at 100 per second."""
     size = QUICK if options.quick else FULL
     default = Settings().lanes
@@ -98,7 +98,7 @@ def _latencies(result: LoadResult, when: str) -> dict[str, float]:
     }
 
 
-def _request(event: Event, token: str) -> Request:
+def _request(event: BasketEvent, token: str) -> LoadRequest:
     """Return the bytes of a request, with the expected status and part of the body."""
     fields = {
         "user_id": event.user_id,
@@ -111,12 +111,12 @@ def _request(event: Event, token: str) -> Request:
         "POST /admin/points/apply-rule HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    return Request(head.encode() + body, b"HTTP/1.1 200 ", b'"points_earned":%d,' % event.points)
+    return LoadRequest(head.encode() + body, b"HTTP/1.1 200 ", b'"points_earned":%d,' % event.points)
 
 
 @contextmanager
 def api_for(
-    ledger: Ledger, tenants: Sequence[str], settings: Mapping[str, str] | None = None
+    ledger: BenchmarkLedger, tenants: Sequence[str], settings: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Start an API for the ledger. Yield its port, and an administrator's token for each tenant."""
     with tempfile.TemporaryDirectory(prefix="pointledger-bench-") as folder:

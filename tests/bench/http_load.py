@@ -17,7 +17,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 
 
-class Request(NamedTuple):
+class LoadRequest(NamedTuple):
     """The bytes of a request. The expected response begins with `status` and contains `body_part`."""
 
     content: bytes
@@ -38,18 +38,18 @@ class LoadResult(NamedTuple):
     sender_seconds: float
 
 
-def send_concurrently(port: int, requests: Sequence[Request], connections: int) -> LoadResult:
+def send_concurrently(port: int, requests: Sequence[LoadRequest], connections: int) -> LoadResult:
     """Send the next request on a connection as soon as it has its response."""
     return _run(port, requests, [0.0] * len(requests), connections)
 
 
-def send_at_rate(port: int, requests: Sequence[Request], rate: float, connections: int) -> LoadResult:
+def send_at_rate(port: int, requests: Sequence[LoadRequest], rate: float, connections: int) -> LoadResult:
     """Send requests at a rate per second, whether or not responses come. Latencies count from the plan."""
     return _run(port, requests, [number / rate for number in range(len(requests))], connections)
 
 
 def _run(
-    port: int, requests: Sequence[Request], planned_times: Sequence[float], connections: int
+    port: int, requests: Sequence[LoadRequest], planned_times: Sequence[float], connections: int
 ) -> LoadResult:
     return uvloop.run(_Load(requests, planned_times).run(port, connections))
 
@@ -57,7 +57,7 @@ def _run(
 class _Load:
     """Requests with their planned times, in seconds after the start. If all are 0, there is no plan."""
 
-    def __init__(self, requests: Sequence[Request], planned_times: Sequence[float]) -> None:
+    def __init__(self, requests: Sequence[LoadRequest], planned_times: Sequence[float]) -> None:
         self._requests = requests
         self._planned_times = planned_times
         self._next = 0
@@ -109,7 +109,7 @@ class _Connection(asyncio.Protocol):
     """Sends one request at a time and reads its response."""
 
     _transport: Any
-    _request: Request
+    _request: LoadRequest
 
     def __init__(self, load: _Load) -> None:
         self._load = load
@@ -119,7 +119,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def send(self, request: Request, planned_at: float) -> None:
+    def send(self, request: LoadRequest, planned_at: float) -> None:
         self._request, self._planned_at = request, planned_at
         self._transport.write(request.content)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from tests.bench import noop, workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
 from tests.bench.ledger import apply_one, new_ledger, open_accounts, running_workers
 from tests.bench.open_loop import OpenLoop, percentile
 from tests.bench.plots import latency_curve
@@ -35,7 +35,7 @@ FULL = LatencySize(3, 100_000, {1: 30, 10: 30, 100: 20, 500: 20}, warm_up_second
 QUICK = LatencySize(1, 100, {1: 1, 10: 1, 100: 1, 500: 1}, warm_up_seconds=0.2)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Measure both sides at each rate."""
     size = QUICK if options.quick else FULL
     sides = [

@@ -17,7 +17,7 @@ from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import program
 from pointledger.storage.migrate import migrate
-from tests.bench.environment import BenchmarkEnvironment, Curve, Workers
+from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers, Curve
 from tests.bench.harness import DifferentWork
 from tests.bench.history import BasketHistory, load, opening_rule
 from tests.bench.workload import (
@@ -27,7 +27,7 @@ from tests.bench.workload import (
     OPENING_MINOR,
     PER_MINOR,
     TENANT,
-    Event,
+    BasketEvent,
 )
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ RULE: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class BenchmarkLedger:
     """A ledger in a database, without workers."""
 
     database_url: str
@@ -87,7 +87,7 @@ def new_ledger(
     rules: Sequence[dict[str, Any]] = (RULE,),
     template: str | None = None,
     lanes: int | None = None,
-) -> Iterator[Ledger]:
+) -> Iterator[BenchmarkLedger]:
     """Create a ledger with these rules, or a copy of the one at the template's URL. Valkey is empty."""
     redis_url = environment.valkey(0)
     with environment.database(template) as database_url:
@@ -103,12 +103,12 @@ def new_ledger(
                 program.put_rule(connection, TENANT, rule_from(rule))
             opening = program.put_rule(connection, TENANT, rule_from(opening_rule()))
         try:
-            yield Ledger(database_url, settings, database, opening)
+            yield BenchmarkLedger(database_url, settings, database, opening)
         finally:
             database.dispose()
 
 
-def open_accounts(ledger: Ledger, users: int) -> BasketHistory:
+def open_accounts(ledger: BenchmarkLedger, users: int) -> BasketHistory:
     """Create an account with points for each user, from a basket that was paid yesterday."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     lifetime = timedelta(EXPIRY_DAYS)
@@ -119,8 +119,11 @@ def open_accounts(ledger: Ledger, users: int) -> BasketHistory:
 
 @contextmanager
 def running_workers(
-    environment: BenchmarkEnvironment, ledger: Ledger, workers: int = WORKERS, warm_up: Sequence[Event] = ()
-) -> Iterator[tuple[PointsClient, Workers]]:
+    environment: BenchmarkEnvironment,
+    ledger: BenchmarkLedger,
+    workers: int = WORKERS,
+    warm_up: Sequence[BasketEvent] = (),
+) -> Iterator[tuple[PointsClient, CeleryWorkers]]:
     """Start the ledger's workers, warm them up with these events, and open a client."""
     with (
         environment.workers("workers", workers, ledger.settings.redis, ledger.env) as started,
@@ -131,18 +134,18 @@ def running_workers(
         yield client, started
 
 
-def enqueue(client: PointsClient, events: Sequence[Event]) -> list[str]:
+def enqueue(client: PointsClient, events: Sequence[BasketEvent]) -> list[str]:
     """Enqueue the events in one call, and return their task ids."""
     return client.enqueue_many([command_of(event) for event in events])
 
 
-def apply_one(client: PointsClient, event: Event) -> bool:
+def apply_one(client: PointsClient, event: BasketEvent) -> bool:
     """Enqueue one event and wait for its outcome. Return whether the outcome is as expected."""
     outcome = client.wait(client.enqueue(command_of(event)), timeout=_WAIT_SECONDS)
     return outcome.state == "applied" and (outcome.data or {})["points_earned"] == event.points
 
 
-def command_of(event: Event) -> ApplyRule:
+def command_of(event: BasketEvent) -> ApplyRule:
     """Build the command of an event. Benchmarks time this, too."""
     return ApplyRule(
         tenant_id=TENANT,
@@ -155,7 +158,10 @@ def command_of(event: Event) -> ApplyRule:
 
 
 def timed(
-    workers: Workers, produce: Callable[[Sequence[T]], object], is_done: Callable[[], bool], work: Sequence[T]
+    workers: CeleryWorkers,
+    produce: Callable[[Sequence[T]], object],
+    is_done: Callable[[], bool],
+    work: Sequence[T],
 ) -> float:
     """Send the work and wait for the last outcome. Return commands per second, for any side."""
     began = time.perf_counter()

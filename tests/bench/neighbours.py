@@ -24,8 +24,8 @@ from pointledger.errors import BacklogFull
 from pointledger.storage.ledger import program
 from tests.bench import http as bench_http
 from tests.bench.environment import BenchmarkEnvironment, BenchmarkStuck
-from tests.bench.harness import BenchmarkOptions, Report, Side, compare
-from tests.bench.ledger import Ledger, new_ledger, produce_in_chunks, running_workers
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
+from tests.bench.ledger import BenchmarkLedger, new_ledger, produce_in_chunks, running_workers
 from tests.bench.open_loop import OpenLoop, percentile
 from tests.bench.workload import EVENT_TYPE, TENANT
 
@@ -56,10 +56,10 @@ FULL = NeighboursSize(rounds=1, backlog=300_000, rate=5_000, expensive=20_000, e
 QUICK = NeighboursSize(rounds=1, backlog=2_000, rate=200, expensive=200, expensive_rate=20, seconds=1)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Measure B alone, and beside each of A's loads."""
     size = QUICK if options.quick else FULL
-    by_client: dict[str, Callable[[ExitStack, Ledger, PointsClient, NeighboursSize], None]] = {
+    by_client: dict[str, Callable[[ExitStack, BenchmarkLedger, PointsClient, NeighboursSize], None]] = {
         "B alone": lambda *_: None,
         "B beside a backlog of A": _backlog,
         "B beside a paused A": _paused,
@@ -89,7 +89,7 @@ def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterato
 def _measure_client(
     environment: BenchmarkEnvironment,
     size: NeighboursSize,
-    load: Callable[[ExitStack, Ledger, PointsClient, NeighboursSize], None],
+    load: Callable[[ExitStack, BenchmarkLedger, PointsClient, NeighboursSize], None],
 ) -> Mapping[str, float]:
     with ExitStack() as stack:
         ledger = stack.enter_context(_two_tenants(environment))
@@ -117,7 +117,7 @@ def _measure_http(
 
 
 @contextmanager
-def _two_tenants(environment: BenchmarkEnvironment) -> Iterator[Ledger]:
+def _two_tenants(environment: BenchmarkEnvironment) -> Iterator[BenchmarkLedger]:
     with new_ledger(environment) as ledger:
         rule = {"name": "visits", "event_type": EVENT_TYPE, "points": 3}
         with ledger.database.begin() as connection:
@@ -129,7 +129,7 @@ def _two_tenants(environment: BenchmarkEnvironment) -> Iterator[Ledger]:
 def _measure(
     stack: ExitStack,
     environment: BenchmarkEnvironment,
-    ledger: Ledger,
+    ledger: BenchmarkLedger,
     size: NeighboursSize,
     round_trip: RoundTrip,
 ) -> Mapping[str, float]:
@@ -170,17 +170,19 @@ class _HttpTrip:
 # ------------------------------------------------------------------------------------------- A's loads
 
 
-def _backlog(stack: ExitStack, ledger: Ledger, client: PointsClient, size: NeighboursSize) -> None:
+def _backlog(stack: ExitStack, ledger: BenchmarkLedger, client: PointsClient, size: NeighboursSize) -> None:
     _fill(client, size.backlog, {})
     stack.enter_context(_flood(ledger, "commands", A, str(size.rate), "{}"))
 
 
-def _paused(stack: ExitStack, ledger: Ledger, client: PointsClient, size: NeighboursSize) -> None:
+def _paused(stack: ExitStack, ledger: BenchmarkLedger, client: PointsClient, size: NeighboursSize) -> None:
     client.pause(A)
     _backlog(stack, ledger, client, size)
 
 
-def _expensive_rules(stack: ExitStack, ledger: Ledger, client: PointsClient, size: NeighboursSize) -> None:
+def _expensive_rules(
+    stack: ExitStack, ledger: BenchmarkLedger, client: PointsClient, size: NeighboursSize
+) -> None:
     """Give A the most expensive rule that is accepted, and events that cause its full cost."""
     metadata = {"l": list(range(_EXPENSIVE_LIST))}
     with ledger.database.begin() as connection:
@@ -223,7 +225,7 @@ def _fill(client: PointsClient, count: int, metadata: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _flood(ledger: Ledger, *arguments: str) -> Iterator[None]:
+def _flood(ledger: BenchmarkLedger, *arguments: str) -> Iterator[None]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.flood", *arguments],
         cwd=Path(__file__).parents[2],

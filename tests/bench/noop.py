@@ -12,7 +12,7 @@ from celery import Celery
 from redis import Redis
 
 from tests.bench.conventional.celery import LEAN
-from tests.bench.environment import BenchmarkEnvironment, Workers
+from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers
 from tests.bench.harness import DifferentWork
 from tests.bench.ledger import WORKERS, timed
 
@@ -48,7 +48,7 @@ def answer(number: int) -> int:
 
 
 @contextmanager
-def running_workers(environment: BenchmarkEnvironment) -> Iterator[tuple[Celery, Workers, Redis]]:
+def running_workers(environment: BenchmarkEnvironment) -> Iterator[tuple[Celery, CeleryWorkers, Redis]]:
     """Start the workers. Yield a sending app, the workers, and the client of the results' database."""
     broker_url, results_url = environment.valkey(2), environment.valkey(3)
     sender = app_for(broker_url, results_url)

@@ -6,7 +6,7 @@ from functools import partial
 
 from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
 from tests.bench.latency import SHARES
 from tests.bench.ledger import WORKERS, apply_one, new_ledger, open_accounts, running_workers
 from tests.bench.open_loop import percentile, quiet_and_busy
@@ -32,7 +32,7 @@ FULL = RestartSize(rounds=3, users=10_000, quiet_seconds=15, times=3)
 QUICK = RestartSize(rounds=1, users=100, quiet_seconds=0.5, times=1)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Measure latencies before and during the restarts."""
     size = QUICK if options.quick else FULL
     sides = [Side("pointledger", partial(_measure, environment, size))]

@@ -20,8 +20,8 @@ from tests.bench.conventional.apply_rule import Command, apply_rule
 from tests.bench.conventional.transfer import Transfer, transfer
 from tests.bench.harness import DifferentWork
 from tests.bench.history import BasketHistory, load, opening_rule
-from tests.bench.ledger import Ledger
-from tests.bench.workload import OPENING_POINTS, TENANT, Event, verify
+from tests.bench.ledger import BenchmarkLedger
+from tests.bench.workload import OPENING_POINTS, TENANT, BasketEvent, verify
 
 NOTHING = 0, 0  # entries and points that a user had before
 
@@ -65,7 +65,7 @@ def test_the_conventional_design_applies_a_command_and_an_event_once(conventiona
 
     assert _balances(conventional) == [28]
     with conventional.connect() as connection:
-        verify(connection, ["anna"], [Event("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
+        verify(connection, ["anna"], [BasketEvent("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
         for user, amount_minor, before in (
             ("anna", 2100, NOTHING),
             ("ben", 1999, NOTHING),
@@ -73,7 +73,10 @@ def test_the_conventional_design_applies_a_command_and_an_event_once(conventiona
         ):
             with pytest.raises(DifferentWork):
                 verify(
-                    connection, ["anna"], [Event("basket-1", user, first.occurred_at, amount_minor)], before
+                    connection,
+                    ["anna"],
+                    [BasketEvent("basket-1", user, first.occurred_at, amount_minor)],
+                    before,
                 )
 
 
@@ -135,13 +138,13 @@ def test_a_task_without_its_result_is_detected(redis_url: str):
 
 
 @pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
+def ledger(settings: Settings) -> Iterator[BenchmarkLedger]:
     """Yield a ledger with only a tenant and the rule of the history."""
     database = engine_for(settings.owner)
     with database.begin() as connection:
         program.put_tenant(connection, tenant_from({"tenant_id": TENANT}))
         opening = program.put_rule(connection, TENANT, rule_from(opening_rule()))
-    yield Ledger(settings.owner, settings, database, opening)
+    yield BenchmarkLedger(settings.owner, settings, database, opening)
     database.dispose()
 
 
@@ -150,7 +153,7 @@ def _history(entries: int) -> BasketHistory:
     return BasketHistory("history", 10, entries, 1000, began_at, timedelta(days=1), timedelta(days=365))
 
 
-def test_a_copied_history_equals_an_applied_one(ledger: Ledger):
+def test_a_copied_history_equals_an_applied_one(ledger: BenchmarkLedger):
     history, user_ids = _history(30), workload.users(10)
     load(ledger.database, history, ledger.opening, ledger.settings.lanes)
 
@@ -161,22 +164,25 @@ def test_a_copied_history_equals_an_applied_one(ledger: Ledger):
 def test_the_last_of_ten_million_baskets_has_a_valid_time() -> None:
     began_at, span = datetime(2025, 3, 1, tzinfo=UTC), timedelta(days=1000)
     history = BasketHistory("history", 10, 10_000_000, 1000, began_at, span, span)
-    assert timedelta() < began_at + span - history.moment(9_999_999) < timedelta(seconds=10)
+    assert timedelta() < began_at + span - history.paid_at(9_999_999) < timedelta(seconds=10)
 
 
-def test_commands_that_were_not_applied_are_detected(ledger: Ledger):
+def test_commands_that_were_not_applied_are_detected(ledger: BenchmarkLedger):
     history, user_ids = _history(30), workload.users(10)
     load(ledger.database, history, ledger.opening, ledger.settings.lanes)
 
     with pytest.raises(DifferentWork, match="31 commands, 30 outcomes"):
         ledger.verify(
             lambda connection: verify(
-                connection, user_ids, [Event("x", user_ids[0], datetime.now(UTC), 100)], history.per_user
+                connection,
+                user_ids,
+                [BasketEvent("x", user_ids[0], datetime.now(UTC), 100)],
+                history.per_user,
             )
         )
 
 
-def test_lots_that_did_not_expire_are_detected(ledger: Ledger):
+def test_lots_that_did_not_expire_are_detected(ledger: BenchmarkLedger):
     history, user_ids = _history(10), workload.users(10)
     load(ledger.database, history, ledger.opening, ledger.settings.lanes)
 
@@ -184,7 +190,7 @@ def test_lots_that_did_not_expire_are_detected(ledger: Ledger):
         ledger.verify(lambda connection: expiry.verify(connection, history, user_ids, []))
 
 
-def test_a_ledger_that_fails_verification_has_no_figures(ledger: Ledger):
+def test_a_ledger_that_fails_verification_has_no_figures(ledger: BenchmarkLedger):
     load(ledger.database, _history(10), ledger.opening, ledger.settings.lanes)
     with ledger.database.begin() as connection:
         connection.exec_driver_sql("UPDATE accounts SET balance = 99, total_earned = 99")

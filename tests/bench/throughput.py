@@ -10,7 +10,7 @@ from functools import partial
 
 from tests.bench import ceiling, conventional_side, mixed, noop, workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
 from tests.bench.ledger import enqueue, keep_outcome_curve, new_ledger, open_accounts, running_workers, timed
 from tests.bench.workload import OPENING_POINTS, USER_DISTRIBUTIONS
 
@@ -37,7 +37,7 @@ FULL = ThroughputSize(
 QUICK = ThroughputSize(rounds=1, users=500, pointledger=600, conventional=100, tasks=100, warm_up=20)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Measure every side; pointledger and the conventional design with three distributions of users."""
     size = QUICK if options.quick else FULL
     sides = [
@@ -98,7 +98,7 @@ def _measure_mixed_load(environment: BenchmarkEnvironment, size: ThroughputSize)
 def _measure_conventional(environment: BenchmarkEnvironment, size: ThroughputSize) -> dict[str, float]:
     user_ids, rates = workload.users(size.users), {}
     with conventional_side.running_system(environment, size.users) as system:
-        applied = list[workload.Event]()
+        applied = list[workload.BasketEvent]()
         for name in ("warm-up", *USER_DISTRIBUTIONS):
             distribution, count = (
                 ("uniform", size.warm_up) if name == "warm-up" else (name, size.conventional)

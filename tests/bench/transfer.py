@@ -12,7 +12,7 @@ from pathlib import Path
 from pointledger import Transfer
 from tests.bench import conventional_side, pgledger, transfer_load, workload
 from tests.bench.environment import BenchmarkEnvironment
-from tests.bench.harness import BenchmarkOptions, Report, Side, compare
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
 from tests.bench.ledger import (
     MINIMUM_RATE,
     keep_outcome_curve,
@@ -47,7 +47,7 @@ FULL = TransferSize(
 QUICK = TransferSize(rounds=1, users=200, pointledger=400, conventional=60, pgledger=200, warm_up=20)
 
 
-def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[Report]:
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
     """Measure each side, between random users and into one user."""
     size = QUICK if options.quick else FULL
     sides = [Side("pointledger", partial(_measure_pointledger, environment, size))]

@@ -25,7 +25,7 @@ _SEED = 20170101  # the same events in every round and on every machine
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class BasketEvent:
     """A basket that was paid."""
 
     id: str
@@ -66,12 +66,12 @@ def _one_user(_chance: random.Random, user_ids: list[str], count: int) -> Sequen
 USER_DISTRIBUTIONS: dict[str, Draw] = {"uniform": _uniform, "Zipf 1.0": _zipf, "one user": _one_user}
 
 
-def events(name: str, count: int, user_ids: list[str], distribution: str = "uniform") -> list[Event]:
+def events(name: str, count: int, user_ids: list[str], distribution: str = "uniform") -> list[BasketEvent]:
     """Return events that happen now, to users of the distribution. `name` makes their ids unique."""
     chance = random.Random(_SEED)
     now = datetime.now(UTC).replace(microsecond=0)
     return [
-        Event(f"{name}-{number}", user_id, now, chance.randrange(PER_MINOR, 200 * PER_MINOR))
+        BasketEvent(f"{name}-{number}", user_id, now, chance.randrange(PER_MINOR, 200 * PER_MINOR))
         for number, user_id in enumerate(USER_DISTRIBUTIONS[distribution](chance, user_ids, count))
     ]
 
@@ -92,7 +92,7 @@ _OUTCOMES = "SELECT count(*) FILTER (WHERE state = 'applied'), count(*) FROM out
 
 
 def verify(
-    connection: sa.Connection, user_ids: list[str], applied: Sequence[Event], before: tuple[int, int]
+    connection: sa.Connection, user_ids: list[str], applied: Sequence[BasketEvent], before: tuple[int, int]
 ) -> None:
     """Check that each event has an applied outcome, an entry and a lot, and each user the expected points.
 

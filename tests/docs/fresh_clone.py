@@ -41,7 +41,7 @@ class FreshClone:
     @staticmethod
     def script(program: Path | str, text: str, *arguments: str, folder: Path, **given: str) -> str:
         """Run a program that reads the text as its script, in a clean environment. Return its output."""
-        return _run([str(program), *arguments, "-"], folder, environments.clean_environ(**given), text)
+        return run_program([str(program), *arguments, "-"], folder, environments.clean_environ(**given), text)
 
     def start(self, text: str, **given: str) -> subprocess.Popen[str]:
         """Start a shell command that runs until `stop`. Its output goes to a file."""
@@ -91,7 +91,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = "", status: int = 0) -> str:
+def run_program(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = "") -> str:
+    """Run a program until it ends, and return its output."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -102,7 +103,7 @@ def _run(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = 
         text=True,
         timeout=_SECONDS,
     )
-    assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 

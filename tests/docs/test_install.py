@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shlex
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from pointledger.embedded import ServerUrls
 from tests.api.issuer import ISSUER, Issuer
 from tests.api.processes import environ_of, process
 from tests.databases import fresh_database, settings_of
+from tests.docs.fresh_clone import run_program
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "install.md").read_text()
@@ -27,18 +27,7 @@ _SECONDS = 60
 
 
 def _run(command: str, env: dict[str, str], stdin: str = "") -> str:
-    done = subprocess.run(
-        shlex.split(command),
-        input=stdin,
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        env=env,
-        text=True,
-        timeout=_SECONDS,
-    )
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
-    return done.stdout
+    return run_program(shlex.split(command), ROOT, env, stdin)
 
 
 @pytest.mark.long

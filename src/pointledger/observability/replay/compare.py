@@ -115,25 +115,25 @@ class DigestMatcher:
         self._by_row.report(kept, decided)
 
 
-One = TypeVar("One")
-Other = TypeVar("Other")
+Stored = TypeVar("Stored")
+Decided = TypeVar("Decided")
 
 
-def pairs(
-    kept: Iterator[One],
-    decided: Iterator[Other],
-    key: Callable[[One], Any],
-    other_key: Callable[[Other], Any],
-) -> Iterator[tuple[One | None, Other | None]]:
+def pair_by_key(
+    stored: Iterator[Stored],
+    decided: Iterator[Decided],
+    stored_key: Callable[[Stored], Any],
+    decided_key: Callable[[Decided], Any],
+) -> Iterator[tuple[Stored | None, Decided | None]]:
     """Yield pairs of rows with the same key, or a row and None. Both sides are sorted by key."""
-    one, other = next(kept, None), next(decided, None)
+    one, other = next(stored, None), next(decided, None)
     while one is not None or other is not None:
-        if other is None or (one is not None and key(one) < other_key(other)):
+        if other is None or (one is not None and stored_key(one) < decided_key(other)):
             yield one, None
-            one = next(kept, None)
-        elif one is None or other_key(other) < key(one):
+            one = next(stored, None)
+        elif one is None or decided_key(other) < stored_key(one):
             yield None, other
             other = next(decided, None)
         else:
             yield one, other
-            one, other = next(kept, None), next(decided, None)
+            one, other = next(stored, None), next(decided, None)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.program.limits import DAY, MONTH, WEEK
 from pointledger.observability.replay import rows as row_format
-from pointledger.observability.replay.compare import pairs
+from pointledger.observability.replay.compare import pair_by_key
 from pointledger.observability.replay.pack import window_of
 from pointledger.observability.replay.report import ReplayCheck, ReplayReport
 from pointledger.observability.replay.rows import Row
@@ -89,7 +89,7 @@ class FinalStateComparison:
         decided = ((key.decode(), account) for key, account in spilled.accounts.in_order())
         differing = {UUID(bytes=key) for key, _ in spilled.lots.differing.in_order()}
         open_again: set[UUID] = set()
-        for stored, replayed in pairs(kept, decided, lambda stored: stored[0][0], itemgetter(0)):
+        for stored, replayed in pair_by_key(kept, decided, lambda stored: stored[0][0], itemgetter(0)):
             account = replayed[1] if replayed else None
             if account:
                 spilled.holds.update(account.holds)
@@ -144,7 +144,7 @@ class FinalStateComparison:
         kept = self._in_order("holds", row_format.HOLD_COLUMNS, (FIRST_ID,))
         decided = (row_format.hold_row(hold) for _, hold in spilled.holds.in_order())
         columns = (*row_format.HOLD_COLUMNS[:-1], "lots")
-        for stored, replayed in pairs(kept, decided, itemgetter(0), itemgetter(0)):
+        for stored, replayed in pair_by_key(kept, decided, itemgetter(0), itemgetter(0)):
             yield from _unequal(
                 ReplayCheck.HOLD, columns, stored, replayed, ("id", "account_id"), "account_id"
             )
@@ -152,8 +152,8 @@ class FinalStateComparison:
     def _wallets(self, spilled: SpilledState) -> Iterator[_Difference]:
         kept = self._in_order("wallets", row_format.WALLET_COLUMNS, ("",))
         decided = (row_format.wallet_row(wallet) for _, wallet in spilled.wallets.in_order())
-        for one, other in pairs(kept, decided, itemgetter(0), itemgetter(0)):
-            yield from _unequal(ReplayCheck.WALLET, row_format.WALLET_COLUMNS, one, other, ("user_id",))
+        for stored, replayed in pair_by_key(kept, decided, itemgetter(0), itemgetter(0)):
+            yield from _unequal(ReplayCheck.WALLET, row_format.WALLET_COLUMNS, stored, replayed, ("user_id",))
 
     def _usage(self, spilled: SpilledState) -> Iterator[_Difference]:
         with reads.utc_snapshot(self._engine) as connection:
@@ -166,11 +166,11 @@ class FinalStateComparison:
             for key, used in spilled.usage.in_order()
         )
         key = itemgetter(slice(4))
-        for one, other in pairs(_counted(kept), _counted(decided), key, key):
-            if one is None and other and _may_be_pruned(other, closed):
+        for stored, replayed in pair_by_key(_counted(kept), _counted(decided), key, key):
+            if stored is None and replayed and _may_be_pruned(replayed, closed):
                 continue
             yield from _unequal(
-                ReplayCheck.USAGE, row_format.USAGE_COLUMNS, one, other, row_format.USAGE_COLUMNS[:4]
+                ReplayCheck.USAGE, row_format.USAGE_COLUMNS, stored, replayed, row_format.USAGE_COLUMNS[:4]
             )
 
     def _in_order(self, table: str, columns: tuple[str, ...], first: tuple[Any, ...]) -> Iterator[Row]:

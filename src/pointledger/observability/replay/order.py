@@ -40,11 +40,13 @@ class ApplicationOrder:
     def by_tenant(self) -> Iterator[tuple[str, Iterator[OrderedCommand]]]:
         """Yield each tenant with its commands. Consume them before the next tenant."""
         lines = (line.split() for line in self._file)
-        for tenant_id, own in groupby(lines, key=itemgetter(0)):
-            yield (
-                tenant_id,
-                (OrderedCommand(None if batch == _UNKNOWN else batch, id) for _, batch, id in own),
-            )
+        for tenant_id, tenant_lines in groupby(lines, key=itemgetter(0)):
+            yield tenant_id, map(_ordered_command, tenant_lines)
+
+
+def _ordered_command(line: list[str]) -> OrderedCommand:
+    _, batch, command_id = line
+    return OrderedCommand(None if batch == _UNKNOWN else batch, command_id)
 
 
 def in_chunks(commands: Iterator[OrderedCommand], size: int) -> Iterator[list[OrderedCommand]]:
