@@ -36,7 +36,7 @@ class SpilledDict(MutableMapping[K, V], Generic[K, V]):
     ) -> None:
         self._most = max(most // 2, 1)  # in each of two generations
         self._key, self._encode, self._decode, self._weigh = key, encode, decode, weigh
-        # Of the younger generation, approximately: values count with their weight when they enter it.
+        # Estimate for the younger generation: a value adds its weight as it enters, and 1 for each later put.
         self._weight = 0
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
