@@ -1,4 +1,4 @@
-"""`./dev bench`: measures the ledger beside other ways to do the same, in one run."""
+"""Runs `./dev bench`: measures the ledger beside other designs, in one run on one machine."""
 
 import argparse
 import json
@@ -14,56 +14,64 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from tests.bench import backlog, expiry, growth, http, latency, neighbours, restart, throughput, transfer
-from tests.bench.harness import Benchmark, Choice, DifferentWork, Report
+from tests.bench.environment import BenchmarkEnvironment, BenchmarkStuck, open_environment
+from tests.bench.harness import Benchmark, BenchmarkOptions, BenchmarkReport, DifferentWork
 from tests.bench.plots import draw
-from tests.bench.stage import BenchmarkStuck, Stage, open_stage
 
-_INTERRUPTED_STATUS = 130  # as a shell says it
-_REDRAWS_PER_SECOND = 2  # the machine has other things to do
+_INTERRUPTED_STATUS = 130  # the status of shells after Ctrl-C
+_REDRAWS_PER_SECOND = 2  # few, because drawing takes time from the benchmark
 
 
-class Known(NamedTuple):
-    """A benchmark that there is. After so many minutes it is stuck: three times what it takes."""
+class BenchmarkEntry(NamedTuple):
+    """A benchmark of the command. `minutes` is its time limit, three times what it takes."""
 
     run: Benchmark
     minutes: int
     summary: str
 
 
-BENCHMARKS: dict[str, Known] = {
-    throughput.NAME: Known(throughput.run, 45, "apply-rule, accepted to applied, beside three other ways"),
-    transfer.NAME: Known(transfer.run, 30, "points from user to user, beside pgledger and the conventional"),
-    latency.NAME: Known(latency.run, 30, "from one command to its outcome, beside a Celery no-op task"),
-    expiry.NAME: Known(expiry.run, 45, "a nightly sweep, while commands arrive"),
-    growth.NAME: Known(growth.run, 90, "the same load on ever larger ledgers"),
-    backlog.NAME: Known(backlog.run, 45, "what was accepted without workers, applied by 1, 2 and 4"),
-    restart.NAME: Known(restart.run, 15, "a rolling restart of the workers, while commands arrive"),
-    http.NAME: Known(http.run, 45, "apply-rule through the gateway, from request to outcome"),
-    neighbours.NAME: Known(neighbours.run, 30, "a tenant's single commands beside another tenant's load"),
+BENCHMARKS: dict[str, BenchmarkEntry] = {
+    throughput.NAME: BenchmarkEntry(
+        throughput.run, 45, "apply-rule, accepted to applied, beside three other designs"
+    ),
+    transfer.NAME: BenchmarkEntry(
+        transfer.run, 30, "points between users, beside pgledger and the conventional"
+    ),
+    latency.NAME: BenchmarkEntry(
+        latency.run, 30, "from one command to its outcome, beside a Celery no-op task"
+    ),
+    expiry.NAME: BenchmarkEntry(expiry.run, 45, "the nightly expiry job, while commands arrive"),
+    growth.NAME: BenchmarkEntry(growth.run, 90, "the same load on larger and larger ledgers"),
+    backlog.NAME: BenchmarkEntry(backlog.run, 45, "commands accepted without workers, applied by 1, 2 and 4"),
+    restart.NAME: BenchmarkEntry(restart.run, 15, "a rolling restart of the workers, while commands arrive"),
+    http.NAME: BenchmarkEntry(http.run, 45, "apply-rule over HTTP, from request to outcome"),
+    neighbours.NAME: BenchmarkEntry(
+        neighbours.run, 30, "a tenant's single commands beside another tenant's load"
+    ),
 }
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 1 when a side did not do its work."""
-    asked = _parser().parse_args(arguments)
-    if asked.list:
-        for name, known in BENCHMARKS.items():
-            print(f"{name:12} {known.summary}; stopped after {known.minutes} minutes")
+    """Run the benchmarks. The exit status is 1 if a side did not do its work."""
+    parsed = _parser().parse_args(arguments)
+    if parsed.list:
+        for name, entry in BENCHMARKS.items():
+            print(f"{name:12} {entry.summary}; stopped after {entry.minutes} minutes")
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _time_is_up)
-    choice = Choice(quick=asked.quick, rounds=asked.rounds, pgledger=asked.pgledger)
+    options = BenchmarkOptions(quick=parsed.quick, rounds=parsed.rounds, pgledger=parsed.pgledger)
     failed = False
     try:
-        with _progress() as progress, open_stage(partial(_tell, progress)) as stage:
-            for name in asked.names or BENCHMARKS:
-                for report in _reports(name, stage, choice):
-                    progress.stop()  # or it would be drawn across the table
-                    _show(report, as_json=asked.json)
+        with _progress() as progress, open_environment(partial(_show_progress, progress)) as environment:
+            for name in parsed.names or BENCHMARKS:
+                for report in _reports(name, environment, options):
+                    progress.stop()  # so the bar is not drawn across the table
+                    _show(report, as_json=parsed.json)
                     progress.start()
                     failed |= not report.verified
-            if asked.plot:
-                draw(stage.traces, asked.plot)
+            if parsed.plot:
+                draw(environment.curves, parsed.plot)
     except BenchmarkStuck as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -75,26 +83,38 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which; all if none: {', '.join(BENCHMARKS)}", type=_known
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"benchmarks to run: {', '.join(BENCHMARKS)}; default: all",
+        type=_benchmark_name,
     )
-    parser.add_argument("--quick", action="store_true", help="a fraction of the work: to see that it works")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="instead of a benchmark's own number")
-    parser.add_argument("--json", action="store_true", help="one JSON object per report, a line each")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="throughput over time, latencies")
-    parser.add_argument("--pgledger", type=_folder, metavar="FOLDER", help="its checkout: a side more")
-    parser.add_argument("--list", action="store_true", help="what there is")
+    parser.add_argument(
+        "--quick", action="store_true", help="do a fraction of the work, to check that it runs"
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, metavar="N", help="rounds instead of a benchmark's own number"
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per report")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw throughput over time and latencies"
+    )
+    parser.add_argument(
+        "--pgledger", type=_folder, metavar="FOLDER", help="also measure pgledger from this checkout"
+    )
+    parser.add_argument("--list", action="store_true", help="list the benchmarks")
     return parser
 
 
-def _known(name: str) -> str:
+def _benchmark_name(name: str) -> str:
     if name not in BENCHMARKS:
-        raise argparse.ArgumentTypeError(f"no benchmark {name!r}; there is {', '.join(BENCHMARKS)}")
+        raise argparse.ArgumentTypeError(f"unknown benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
     return name
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError("a number from 1")
+        raise argparse.ArgumentTypeError("must be a whole number of 1 or more")
     return int(text)
 
 
@@ -106,28 +126,30 @@ def _folder(text: str) -> Path:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a run as Ctrl-C does: everything that was started is stopped."""
+    """Treat SIGTERM like Ctrl-C, so every started process is stopped."""
     raise KeyboardInterrupt
 
 
 def _time_is_up(_number: int, _frame: FrameType | None) -> None:
-    raise BenchmarkStuck("not done within its time: see ./dev bench --list")
+    raise BenchmarkStuck("not done within its time limit; see ./dev bench --list")
 
 
-def _reports(name: str, stage: Stage, choice: Choice) -> list[Report]:
-    """What the benchmark finds, in its time; if the work was not the same, nothing but that."""
-    known = BENCHMARKS[name]
-    signal.alarm(60 * known.minutes)
+def _reports(
+    name: str, environment: BenchmarkEnvironment, options: BenchmarkOptions
+) -> list[BenchmarkReport]:
+    """Run a benchmark within its time limit. If a side did different work, report only that."""
+    benchmark = BENCHMARKS[name]
+    signal.alarm(60 * benchmark.minutes)
     try:
-        return list(known.run(stage, choice))
+        return list(benchmark.run(environment, options))
     except DifferentWork as error:
-        return [Report(name, "", 0, {}, {}, str(error))]
+        return [BenchmarkReport(name, "", 0, {}, {}, str(error))]
     finally:
         signal.alarm(0)
 
 
 def _progress() -> Progress:
-    """A progress bar on a terminal; nothing elsewhere."""
+    """Return a progress bar, which is shown only on a terminal."""
     console = Console(stderr=True)
     progress = Progress(
         SpinnerColumn(),
@@ -143,11 +165,11 @@ def _progress() -> Progress:
     return progress
 
 
-def _tell(progress: Progress, text: str, done: int, total: int) -> None:
+def _show_progress(progress: Progress, text: str, done: int, total: int) -> None:
     progress.update(progress.task_ids[0], description=text, completed=done, total=total)
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: BenchmarkReport, *, as_json: bool) -> None:
     if report.failure:
         print(f"bench: {report.name}: {report.failure}", file=sys.stderr)
     if as_json:

@@ -1,5 +1,7 @@
-"""The ceiling: the rows of commands that were applied, written with COPY by one process, without queue, locks
-and decisions. No ledger in this database can be faster than that, process for process."""
+"""Measures the ceiling: one process writes the rows of applied commands with COPY.
+
+It uses no queue, locks or decisions, so no ledger in this database can be faster per process.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -8,14 +10,14 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import run
 from tests.bench import workload
-from tests.bench.ledger import AT_ONCE, new_ledger, open_accounts
-from tests.bench.past import Past, Rows, rows_of, write
-from tests.bench.stage import Stage
-from tests.bench.workload import PER_MINOR, TENANT, Event
+from tests.bench.environment import BenchmarkEnvironment
+from tests.bench.history import BasketHistory, HistoryRows, rows_of, write
+from tests.bench.ledger import CHUNK_COMMANDS, new_ledger, open_accounts
+from tests.bench.workload import PER_MINOR, TENANT, BasketEvent
 
-_AMOUNT_MINOR = 100 * PER_MINOR  # what events have on average
+_AMOUNT_MINOR = 100 * PER_MINOR  # the average of the other benchmarks' events
 
-# Rows that are there cannot be copied: this is how the ledger writes them, too.
+# COPY cannot update rows, so this uses the ledger's own form of update.
 _UPDATE_ACCOUNTS = """
 UPDATE accounts SET balance = new.balance, total_earned = new.balance, version = new.version,
                     as_of = new.moment, updated_at = new.moment
@@ -24,13 +26,15 @@ FROM unnest(%(users)b::text[], %(versions)b::int8[], %(balances)b::int8[], %(mom
 WHERE accounts.tenant_id = %(tenant)b AND accounts.user_id = new.user_id COLLATE "C" """
 
 
-def commands_per_second(stage: Stage, user_count: int, commands: int) -> float:
-    """How fast the rows of so many commands are written, a transaction for each thousand. The rows are made
-    before the clock starts; afterwards they are verified and audited like everybody's."""
-    with new_ledger(stage) as ledger:
+def commands_per_second(environment: BenchmarkEnvironment, user_count: int, commands: int) -> float:
+    """Return how fast the rows of these commands are written, with one transaction per thousand.
+
+    The rows are built before the clock starts, and verified afterwards like those of every other side.
+    """
+    with new_ledger(environment) as ledger:
         opening = open_accounts(ledger, user_count)
-        entries, points = opening.of_each
-        past = Past(
+        entries, points = opening.per_user
+        history = BasketHistory(
             name="event",
             users=user_count,
             entries=commands,
@@ -41,7 +45,7 @@ def commands_per_second(stage: Stage, user_count: int, commands: int) -> float:
             entries_before=entries,
             balance_before=points,
         )
-        batches = list(rows_of(past, ledger.opening, ledger.settings.lanes, AT_ONCE))
+        batches = list(rows_of(history, ledger.opening, ledger.settings.lanes, CHUNK_COMMANDS))
         began = time.perf_counter()
         for rows in batches:
             with ledger.database.begin() as connection:
@@ -49,16 +53,16 @@ def commands_per_second(stage: Stage, user_count: int, commands: int) -> float:
                 _update_accounts(connection, rows)
         rate = commands / (time.perf_counter() - began)
         user_ids = workload.users(user_count)
-        done = [
-            Event(f"event-{number}", user_ids[number % user_count], past.began_at, _AMOUNT_MINOR)
+        applied = [
+            BasketEvent(f"event-{number}", user_ids[number % user_count], history.began_at, _AMOUNT_MINOR)
             for number in range(commands)
         ]
-        ledger.verify(lambda connection: workload.verify(connection, user_ids, done, opening.of_each))
+        ledger.verify(lambda connection: workload.verify(connection, user_ids, applied, opening.per_user))
     return rate
 
 
-def _update_accounts(connection: sa.Connection, rows: Rows) -> None:
-    last = {user: (user, version, balance, moment) for user, version, balance, moment in rows.stands}
+def _update_accounts(connection: sa.Connection, rows: HistoryRows) -> None:
+    last = {user: (user, version, balance, moment) for user, version, balance, moment in rows.account_states}
     users, versions, balances, moments = (list(column) for column in zip(*last.values(), strict=True))
     run(
         connection,

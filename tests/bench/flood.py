@@ -1,7 +1,7 @@
-"""A tenant that sends as much as it can, in a process of its own: `python -m tests.bench.flood KIND ...`.
+"""Sends as much as one tenant can, in its own process: `python -m tests.bench.flood KIND ...`.
 
-It prints `ready` when it begins and ends with SIGTERM. Refusals because of its backlog or its rate are part
-of the load.
+It prints `ready` when it begins, and ends with SIGTERM. Refusals because of the backlog or the rate belong to
+the load.
 """
 
 import http.client
@@ -21,12 +21,12 @@ _CALLS_PER_SECOND = 20
 _PAUSE_SECONDS = 0.1  # after a refusal
 _SENDERS = 4
 _BATCH_ROWS = 2_000
-_MOST_CONNECTIONS = 3_000  # beyond it this process has no more files
+_MOST_CONNECTIONS = 3_000  # this process cannot open many more files
 
 
 def send_commands(tenant_id: str, rate: int, metadata: dict[str, Any]) -> None:
     """Send events at a rate per second."""
-    at_once, number = max(rate // _CALLS_PER_SECOND, 1), 0
+    chunk_size, number = max(rate // _CALLS_PER_SECOND, 1), 0
     with PointsClient.connect(Settings()) as client:
         print("ready", flush=True)
         began = time.monotonic()
@@ -38,9 +38,9 @@ def send_commands(tenant_id: str, rate: int, metadata: dict[str, Any]) -> None:
                     event_type=EVENT_TYPE,
                     metadata=metadata,
                 )
-                for one in range(at_once)
+                for one in range(chunk_size)
             ]
-            number += at_once
+            number += chunk_size
             try:
                 client.enqueue_many(commands)
             except BacklogFull:
@@ -49,7 +49,7 @@ def send_commands(tenant_id: str, rate: int, metadata: dict[str, Any]) -> None:
 
 
 def send_batches(port: int, token: str) -> None:
-    """Send batch-earns of 2,000 rows, on some connections at once, as fast as they are taken."""
+    """Send batch-earns of 2,000 rows on several connections, as fast as the API accepts them."""
     rows = json.dumps({"items": [{"user_id": f"u{n}", "amount": 1} for n in range(_BATCH_ROWS)]})
 
     def send(sender: int) -> None:
@@ -81,7 +81,7 @@ def send_batches(port: int, token: str) -> None:
 
 
 def hold_connections(port: int, token: str) -> None:
-    """Hold as many connections as there are to get, each with a request that waits for its outcome."""
+    """Hold as many connections as possible, each with a request that waits for its outcome."""
     body = json.dumps({"amount": 1})
     head = f"Host: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
     request = f"POST /points/anna/earn HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> None:
         case ["connections", port, token]:
             hold_connections(int(port), token)
         case _:
-            raise SystemExit(f"flood: no such load: {arguments[:1]}")
+            raise SystemExit(f"flood: unknown load: {arguments[:1]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Comparing: the sides take turns in the same run, round after round, and only verified work counts."""
+"""Compares sides: they take turns in one run, round after round, and only verified work counts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,28 +6,30 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
-from tests.bench.stage import Stage
+from tests.bench.environment import BenchmarkEnvironment
 
-_FINE_BELOW = 100  # a figure below it is shown with two decimals, else with one: no measurement tells more
+_TWO_DECIMALS_BELOW = 100  # larger figures get one decimal, because no measurement is more precise
 
 
 class DifferentWork(Exception):
-    """A side did not do what was asked of it, so its time says nothing."""
+    """A side did not do the requested work, so its time means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of those compared. `measure` does one round from scratch and returns its figures, each by what it
-    is a figure of ("" for the only one); it raises DifferentWork when the work that it timed was not what
-    was asked."""
+    """One of the compared designs.
+
+    `measure` does one round from scratch and returns its figures by name, "" if there is only one. It raises
+    DifferentWork if the timed work was not the requested work.
+    """
 
     label: str
     measure: Callable[[], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over the rounds."""
+class FigureSpread:
+    """The median, minimum and maximum of a figure over the rounds."""
 
     median: float
     min: float
@@ -35,23 +37,23 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a benchmark found. `ratios`: the median of ours to each of theirs."""
+class BenchmarkReport:
+    """The result of a benchmark. `ratios` has our median divided by each other side's."""
 
     name: str
     unit: str
     rounds: int
-    sides: dict[str, Spread]
+    sides: dict[str, FigureSpread]
     ratios: dict[str, float]
-    failure: str | None = None  # why nothing was found
+    failure: str | None = None  # why there is no result
 
     @property
     def verified(self) -> bool:
-        """Whether every side did the same work in every round."""
+        """Return whether every side did the same work in every round."""
         return self.failure is None
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded to what such measurements can tell."""
+        """Return the report as JSON values, rounded to a plausible precision."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -70,9 +72,12 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What the caller wants. `quick`: a fraction of the work; `rounds`: so many, if given; `pgledger`: the
-    folder that has pgledger's SQL, if there is one."""
+class BenchmarkOptions:
+    """The options of a run.
+
+    `quick` does a fraction of the work, `rounds` replaces each benchmark's own number, and `pgledger` is a
+    checkout of pgledger.
+    """
 
     quick: bool = False
     rounds: int | None = None
@@ -80,15 +85,16 @@ class Choice:
 
 
 class Benchmark(Protocol):
-    """One benchmark. It may find several things, each with a unit of its own. Raises DifferentWork."""
+    """A benchmark. It yields a report for each unit that it measures. Raises DifferentWork."""
 
-    def __call__(self, stage: Stage, choice: Choice) -> Iterator[Report]: ...
+    def __call__(
+        self, environment: BenchmarkEnvironment, options: BenchmarkOptions
+    ) -> Iterator[BenchmarkReport]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Rounds:
-    """What the sides measured: by side, and by what it is a figure of, one for each round. Ours is the first
-    side."""
+class MeasuredRounds:
+    """The measured figures by side and name, one for each round. The first side is ours."""
 
     count: int
     ours: str
@@ -96,9 +102,12 @@ class Rounds:
 
     def report(
         self, name: str, unit: str, about: str = "", beside: Mapping[str, str] | None = None
-    ) -> Report:
-        """The figures of what begins with `about`. Each of theirs is compared with ours of the same thing,
-        else with the first; `beside` has other pairs of labels: a figure, and ours for it."""
+    ) -> BenchmarkReport:
+        """Report the figures whose name begins with `about`.
+
+        Each figure of another side is compared with our figure of the same name, else with the first figure.
+        `beside` maps further labels to the labels they are compared with.
+        """
         shown = {key: _label(key, about) for key in self.figures if key[1].startswith(about)}
         spreads = {label: _spread(self.figures[key]) for key, label in shown.items()}
         first = next(iter(shown.values()))
@@ -109,23 +118,24 @@ class Rounds:
         }
         pairs |= beside or {}
         ratios = {label: spreads[ours].median / spreads[label].median for label, ours in pairs.items()}
-        return Report(name, unit, self.count, spreads, ratios)
+        return BenchmarkReport(name, unit, self.count, spreads, ratios)
 
     def _is_ours(self, key: tuple[str, str]) -> bool:
         return key[0] == self.ours or key[0].startswith(f"{self.ours}, ")
 
 
-def compare(name: str, sides: Sequence[Side], rounds: int, tell: Callable[[str, int, int], None]) -> Rounds:
-    """Measures each side once a round; ours is the first. `tell` hears what goes on: text, done, of all.
-    Raises DifferentWork.
+def compare(
+    name: str, sides: Sequence[Side], rounds: int, on_progress: Callable[[str, int, int], None]
+) -> MeasuredRounds:
+    """Measure each side once per round. The first side is ours. Raises DifferentWork.
 
-    Every other round goes backwards, so that neither side always has the other's remains before it.
+    Every second round runs in reverse order, so no side always runs after the same other side.
     """
     figures: dict[tuple[str, str], list[float]] = {}
     done = 0
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
-            tell(f"{name}: round {number + 1}, {side.label}", done, rounds * len(sides))
+            on_progress(f"{name}: round {number + 1}, {side.label}", done, rounds * len(sides))
             try:
                 measured = side.measure()
             except DifferentWork as error:
@@ -133,7 +143,7 @@ def compare(name: str, sides: Sequence[Side], rounds: int, tell: Callable[[str, 
             for what, figure in measured.items():
                 figures.setdefault((side.label, what), []).append(figure)
             done += 1
-    return Rounds(rounds, sides[0].label, figures)
+    return MeasuredRounds(rounds, sides[0].label, figures)
 
 
 def _label(key: tuple[str, str], about: str) -> str:
@@ -142,9 +152,9 @@ def _label(key: tuple[str, str], about: str) -> str:
     return f"{side}, {rest}" if rest else side
 
 
-def _spread(figures: list[float]) -> Spread:
-    return Spread(median(figures), min(figures), max(figures))
+def _spread(figures: list[float]) -> FigureSpread:
+    return FigureSpread(median(figures), min(figures), max(figures))
 
 
 def _rounded(figure: float) -> float:
-    return round(figure, 2 if figure < _FINE_BELOW else 1)
+    return round(figure, 2 if figure < _TWO_DECIMALS_BELOW else 1)

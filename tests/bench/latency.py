@@ -1,5 +1,7 @@
-"""latency: from handing over one command to its outcome, at several rates; beside the round trip of a Celery
-task that does nothing. One client process and two workers on either side."""
+"""Measures the latency from enqueueing one command to its outcome, beside a Celery task that does nothing.
+
+It uses several rates. Each side has one client process and two workers.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.bench import noop, workload
-from tests.bench.harness import Choice, Report, Side, compare
-from tests.bench.ledger import apply_one, at_work, new_ledger, open_accounts
+from tests.bench.environment import BenchmarkEnvironment
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
+from tests.bench.ledger import apply_one, new_ledger, open_accounts, running_workers
 from tests.bench.open_loop import OpenLoop, percentile
-from tests.bench.plots import distribution
-from tests.bench.stage import Stage
+from tests.bench.plots import latency_curve
 
 NAME = "latency"
 SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
@@ -19,8 +21,8 @@ _PLOTTED_RATE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much: at each rate per second, for so many seconds."""
+class LatencySize:
+    """The size of the load: seconds for each rate per second."""
 
     rounds: int
     users: int
@@ -28,59 +30,61 @@ class Size:
     warm_up_seconds: float
 
 
-# At one a second the highest percentiles are but the slowest of thirty.
-FULL = Size(3, 100_000, {1: 30, 10: 30, 100: 20, 500: 20}, warm_up_seconds=3)
-QUICK = Size(1, 100, {1: 1, 10: 1, 100: 1, 500: 1}, warm_up_seconds=0.2)
+# At 1/s the highest percentiles are only the slowest of thirty commands.
+FULL = LatencySize(3, 100_000, {1: 30, 10: 30, 100: 20, 500: 20}, warm_up_seconds=3)
+QUICK = LatencySize(1, 100, {1: 1, 10: 1, 100: 1, 500: 1}, warm_up_seconds=0.2)
 
 
-def run(stage: Stage, choice: Choice) -> Iterator[Report]:
-    """Ours and Celery's, at each rate."""
-    size = QUICK if choice.quick else FULL
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
+    """Measure both sides at each rate."""
+    size = QUICK if options.quick else FULL
     sides = [
-        Side("pointledger", partial(_ours, stage, size)),
-        Side("Celery no-op task", partial(_theirs, stage, size)),
+        Side("pointledger", partial(_measure_pointledger, environment, size)),
+        Side("Celery no-op task", partial(_measure_noop_task, environment, size)),
     ]
-    rounds = compare(NAME, sides, choice.rounds or size.rounds, stage.tell)
+    rounds = compare(NAME, sides, options.rounds or size.rounds, environment.on_progress)
     yield rounds.report(NAME, "milliseconds")
 
 
-def _ours(stage: Stage, size: Size) -> dict[str, float]:
+def _measure_pointledger(environment: BenchmarkEnvironment, size: LatencySize) -> dict[str, float]:
     user_ids = workload.users(size.users)
-    with new_ledger(stage) as ledger:
+    with new_ledger(environment) as ledger:
         opening = open_accounts(ledger, size.users)
         most = 1000 + round(2 * sum(rate * seconds for rate, seconds in size.seconds.items()))
         events = workload.events("event", most, user_ids)
-        with at_work(stage, ledger) as (client, _):
-            figures, done = _measured(stage, "pointledger", size, lambda n: apply_one(client, events[n]))
-        ledger.verify(lambda found: workload.verify(found, user_ids, events[:done], opening.of_each))
+        with running_workers(environment, ledger) as (client, _):
+            figures, done = _measure_rates(
+                environment, "pointledger", size, lambda n: apply_one(client, events[n])
+            )
+        ledger.verify(lambda found: workload.verify(found, user_ids, events[:done], opening.per_user))
     return figures
 
 
-def _theirs(stage: Stage, size: Size) -> dict[str, float]:
-    with noop.at_work(stage) as (sender, _, _):
-        figures, _ = _measured(stage, "Celery no-op task", size, partial(noop.round_trip, sender))
+def _measure_noop_task(environment: BenchmarkEnvironment, size: LatencySize) -> dict[str, float]:
+    with noop.running_workers(environment) as (sender, _, _):
+        figures, _ = _measure_rates(environment, "Celery no-op task", size, partial(noop.round_trip, sender))
     return figures
 
 
-def _measured(
-    stage: Stage, label: str, size: Size, trip: Callable[[int], bool]
+def _measure_rates(
+    environment: BenchmarkEnvironment, label: str, size: LatencySize, round_trip: Callable[[int], bool]
 ) -> tuple[dict[str, float], int]:
-    """The percentiles at each rate, in milliseconds; and how many round trips there were, numbered from 0."""
+    """Return the percentiles at each rate, in milliseconds, and the number of round trips."""
     figures: dict[str, float] = {}
-    done = _looped(_PLOTTED_RATE, size.warm_up_seconds, trip, 0).begun
+    done = _run_loop(_PLOTTED_RATE, size.warm_up_seconds, round_trip, 0).begun
     for rate, seconds in size.seconds.items():
-        loop = _looped(rate, seconds, trip, done)
+        loop = _run_loop(rate, seconds, round_trip, done)
         done += loop.begun
         took = [1000 * latency for latency in loop.latencies]
         for name, share in SHARES.items():
             figures[f"{rate}/s {name}"] = percentile(took, share)
         if rate == _PLOTTED_RATE:
-            stage.keep(distribution(f"Latency at {rate} per second", label, took))
+            environment.keep_curve(latency_curve(f"Latency at {rate} per second", label, took))
     return figures, done
 
 
-def _looped(rate: float, seconds: float, trip: Callable[[int], bool], first: int) -> OpenLoop:
-    with OpenLoop(rate, lambda number: trip(first + number)) as loop:
+def _run_loop(rate: float, seconds: float, round_trip: Callable[[int], bool], first: int) -> OpenLoop:
+    with OpenLoop(rate, lambda number: round_trip(first + number)) as loop:
         time.sleep(seconds)
     loop.verify()
     return loop

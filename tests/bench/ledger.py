@@ -1,4 +1,4 @@
-"""Our side: a ledger of its own for each round, its workers, and handing commands over."""
+"""Provides our side: a new ledger for each round, its workers, and functions that enqueue commands."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +17,9 @@ from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import program
 from pointledger.storage.migrate import migrate
+from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers, Curve
 from tests.bench.harness import DifferentWork
-from tests.bench.past import Past, load, opening_rule
-from tests.bench.stage import Stage, Trace, Workers
+from tests.bench.history import BasketHistory, load, opening_rule
 from tests.bench.workload import (
     EVENT_TYPE,
     EXPIRY_DAYS,
@@ -27,16 +27,16 @@ from tests.bench.workload import (
     OPENING_MINOR,
     PER_MINOR,
     TENANT,
-    Event,
+    BasketEvent,
 )
 
 T = TypeVar("T")
 
-WORKERS = 2  # of every side: one per core of the machine from which the figures are
-AT_ONCE = 1000  # commands that a producer hands over in one call, on every side
-LEAST_RATE = 20  # commands per second; slower than that is stuck
-_WAIT_SECONDS = 30.0  # for one outcome; then it is no latency any more
-_TRACE_SECONDS = 0.25  # a point of the curve: some batches
+WORKERS = 2  # of every side: one per core of the machine on which the published figures were measured
+CHUNK_COMMANDS = 1000  # that a producer sends in one call, on every side
+MINIMUM_RATE = 20  # commands per second; a slower side counts as stuck
+_WAIT_SECONDS = 30.0  # for one outcome; a longer wait counts as a failure
+_CURVE_POINT_SECONDS = 0.25  # several batches per point
 
 RULE: dict[str, Any] = {
     "name": "baskets",
@@ -47,7 +47,7 @@ RULE: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class BenchmarkLedger:
     """A ledger in a database, without workers."""
 
     database_url: str
@@ -56,8 +56,8 @@ class Ledger:
     opening: Rule
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What its processes are started with."""
+    def env(self) -> dict[str, str]:
+        """The environment variables of the ledger's processes."""
         return {
             "POINTLEDGER_DATABASE_URL": self.settings.database,
             "POINTLEDGER_REDIS_URL": self.settings.redis,
@@ -66,32 +66,31 @@ class Ledger:
         }
 
     def verify(self, check: Callable[[sa.Connection], None]) -> None:
-        """Checks what came of it, in the way given, and audits it. Raises DifferentWork."""
+        """Run the check and verify every invariant. Raises DifferentWork."""
         with self.database.connect() as connection:
             check(connection)
         found = verify(self.database)
         if found.violations:
             broken = [finding.invariant.id for finding in found.findings if finding.violations]
-            raise DifferentWork(f"the audit found {found.violations} violations of {', '.join(broken)}")
+            raise DifferentWork(f"verify found {found.violations} violations of {', '.join(broken)}")
 
-    def nothing_waits(self) -> bool:
-        """Whether all that was accepted is applied."""
+    def is_drained(self) -> bool:
+        """Return whether no command is pending."""
         with self.database.connect() as connection:
             return not connection.exec_driver_sql("SELECT EXISTS (SELECT FROM pending)").scalar_one()
 
 
 @contextmanager
 def new_ledger(
-    stage: Stage,
+    environment: BenchmarkEnvironment,
     *,
     rules: Sequence[dict[str, Any]] = (RULE,),
     template: str | None = None,
     lanes: int | None = None,
-) -> Iterator[Ledger]:
-    """A new ledger with these rules, or a copy of the one at the template's URL; Valkey is empty. `lanes`: if
-    not the usual number."""
-    redis_url = stage.valkey(0)
-    with stage.database(template) as database_url:
+) -> Iterator[BenchmarkLedger]:
+    """Create a ledger with these rules, or a copy of the one at the template's URL. Valkey is empty."""
+    redis_url = environment.valkey(0)
+    with environment.database(template) as database_url:
         settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
         if lanes is not None:
             settings = settings.model_copy(update={"lanes": lanes})
@@ -104,47 +103,50 @@ def new_ledger(
                 program.put_rule(connection, TENANT, rule_from(rule))
             opening = program.put_rule(connection, TENANT, rule_from(opening_rule()))
         try:
-            yield Ledger(database_url, settings, database, opening)
+            yield BenchmarkLedger(database_url, settings, database, opening)
         finally:
             database.dispose()
 
 
-def open_accounts(ledger: Ledger, users: int) -> Past:
-    """Each user has paid a basket yesterday: all accounts exist, and have points."""
+def open_accounts(ledger: BenchmarkLedger, users: int) -> BasketHistory:
+    """Create an account with points for each user, from a basket that was paid yesterday."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     lifetime = timedelta(EXPIRY_DAYS)
-    past = Past("opening", users, users, OPENING_MINOR, yesterday, timedelta(hours=1), lifetime)
-    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
-    return past
+    history = BasketHistory("opening", users, users, OPENING_MINOR, yesterday, timedelta(hours=1), lifetime)
+    load(ledger.database, history, ledger.opening, ledger.settings.lanes)
+    return history
 
 
 @contextmanager
-def at_work(
-    stage: Stage, ledger: Ledger, workers: int = WORKERS, warm_up: Sequence[Event] = ()
-) -> Iterator[tuple[PointsClient, Workers]]:
-    """The ledger's workers, warmed up with these events, and a client."""
+def running_workers(
+    environment: BenchmarkEnvironment,
+    ledger: BenchmarkLedger,
+    workers: int = WORKERS,
+    warm_up: Sequence[BasketEvent] = (),
+) -> Iterator[tuple[PointsClient, CeleryWorkers]]:
+    """Start the ledger's workers, warm them up with these events, and open a client."""
     with (
-        stage.workers("workers", workers, ledger.settings.redis, ledger.environment) as started,
+        environment.workers("workers", workers, ledger.settings.redis, ledger.env) as started,
         PointsClient.connect(ledger.settings) as client,
     ):
         if warm_up:
-            timed(started, lambda events: enqueue(client, events), ledger.nothing_waits, warm_up)
+            timed(started, lambda events: enqueue(client, events), ledger.is_drained, warm_up)
         yield client, started
 
 
-def enqueue(client: PointsClient, events: Sequence[Event]) -> list[str]:
-    """Hands the events over, in one call; their task ids."""
+def enqueue(client: PointsClient, events: Sequence[BasketEvent]) -> list[str]:
+    """Enqueue the events in one call, and return their task ids."""
     return client.enqueue_many([command_of(event) for event in events])
 
 
-def apply_one(client: PointsClient, event: Event) -> bool:
-    """Hands one over and waits for its outcome; whether that was right."""
+def apply_one(client: PointsClient, event: BasketEvent) -> bool:
+    """Enqueue one event and wait for its outcome. Return whether the outcome is as expected."""
     outcome = client.wait(client.enqueue(command_of(event)), timeout=_WAIT_SECONDS)
     return outcome.state == "applied" and (outcome.data or {})["points_earned"] == event.points
 
 
-def command_of(event: Event) -> ApplyRule:
-    """The command of an event; making it is timed, too."""
+def command_of(event: BasketEvent) -> ApplyRule:
+    """Build the command of an event. Benchmarks time this, too."""
     return ApplyRule(
         tenant_id=TENANT,
         user_id=event.user_id,
@@ -156,19 +158,22 @@ def command_of(event: Event) -> ApplyRule:
 
 
 def timed(
-    workers: Workers, produce: Callable[[Sequence[T]], object], is_done: Callable[[], bool], work: Sequence[T]
+    workers: CeleryWorkers,
+    produce: Callable[[Sequence[T]], object],
+    is_done: Callable[[], bool],
+    work: Sequence[T],
 ) -> float:
-    """Hands the work over and waits for the last outcome; commands per second, on any side."""
+    """Send the work and wait for the last outcome. Return commands per second, for any side."""
     began = time.perf_counter()
-    hand_over(produce, work)
-    workers.wait_until(is_done, 10 + len(work) / LEAST_RATE, f"{len(work)} commands")
+    produce_in_chunks(produce, work)
+    workers.wait_until(is_done, 10 + len(work) / MINIMUM_RATE, f"{len(work)} commands")
     return len(work) / (time.perf_counter() - began)
 
 
-def hand_over(produce: Callable[[Sequence[T]], object], work: Sequence[T]) -> None:
-    """Hands the work over, so much at once."""
-    for start in range(0, len(work), AT_ONCE):
-        produce(work[start : start + AT_ONCE])
+def produce_in_chunks(produce: Callable[[Sequence[T]], object], work: Sequence[T]) -> None:
+    """Send the work in chunks."""
+    for start in range(0, len(work), CHUNK_COMMANDS):
+        produce(work[start : start + CHUNK_COMMANDS])
 
 
 _PER_SPAN = """
@@ -176,19 +181,21 @@ SELECT floor(extract(epoch FROM applied_at - %s) / %s)::int AS span, count(*) FR
 WHERE applied_at >= %s GROUP BY span ORDER BY span"""
 
 
-def trace_outcomes(stage: Stage, database: sa.Engine, since: datetime, title: str, label: str) -> None:
-    """Keeps the curve of outcomes per second, of any side: both write when they applied what."""
+def keep_outcome_curve(
+    environment: BenchmarkEnvironment, database: sa.Engine, since: datetime, title: str, label: str
+) -> None:
+    """Keep the curve of outcomes per second. Both sides have `outcomes.applied_at`."""
     with database.connect() as connection:
-        found = connection.exec_driver_sql(_PER_SPAN, (since, _TRACE_SECONDS, since)).all()
+        found = connection.exec_driver_sql(_PER_SPAN, (since, _CURVE_POINT_SECONDS, since)).all()
     counts = {row[0]: row[1] for row in found}
     spans = range(max(counts, default=0) + 1)
-    stage.keep(
-        Trace(
+    environment.keep_curve(
+        Curve(
             title,
             label,
             "seconds",
             "applied per second",
-            [span * _TRACE_SECONDS for span in spans],
-            [counts.get(span, 0) / _TRACE_SECONDS for span in spans],
+            [span * _CURVE_POINT_SECONDS for span in spans],
+            [counts.get(span, 0) / _CURVE_POINT_SECONDS for span in spans],
         )
     )

@@ -1,5 +1,7 @@
-"""neighbours: how long tenant B's single commands take beside tenant A, which sends as much as it can. By the
-client and over HTTP; two workers and one API."""
+"""Measures the latency of tenant B's single commands while tenant A sends as much as it can.
+
+B uses the client and HTTP. Two workers and one API serve both tenants.
+"""
 
 import http.client
 import json
@@ -21,56 +23,60 @@ from pointledger.domain.program.tenant import tenant_from
 from pointledger.errors import BacklogFull
 from pointledger.storage.ledger import program
 from tests.bench import http as bench_http
-from tests.bench.harness import Choice, Report, Side, compare
-from tests.bench.ledger import Ledger, at_work, hand_over, new_ledger
+from tests.bench.environment import BenchmarkEnvironment, BenchmarkStuck
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
+from tests.bench.ledger import BenchmarkLedger, new_ledger, produce_in_chunks, running_workers
 from tests.bench.open_loop import OpenLoop, percentile
-from tests.bench.stage import BenchmarkStuck, Stage
 from tests.bench.workload import EVENT_TYPE, TENANT
 
 NAME = "neighbours"
 A = "big"  # B is the tenant of the other benchmarks
-_RATE = 20  # B's commands a second
+_RATE = 20  # B's commands per second
 _WAIT_SECONDS = 30.0  # for one outcome
 _READY_SECONDS = 60.0
-_DEAR_LIST = 1000  # elements of A's events whose rules cost as much as a tenant's may
+_EXPENSIVE_LIST = 1000  # elements in A's events, over which its most expensive rule iterates
 _SHARES = {"p50": 0.5, "p99": 0.99}
 
-Trip = Callable[[int], bool]
+RoundTrip = Callable[[int], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much: A's pending commands, how many it sends a second, and for how many seconds B is measured."""
+class NeighboursSize:
+    """The size of the load: A's pending commands, its rate per second, and the seconds of measuring B."""
 
     rounds: int
     backlog: int
     rate: int
-    dear: int  # pending events with dear rules
-    dear_rate: int
+    expensive: int  # pending events with expensive rules
+    expensive_rate: int
     seconds: float
 
 
-FULL = Size(rounds=1, backlog=300_000, rate=5_000, dear=20_000, dear_rate=500, seconds=20)
-QUICK = Size(rounds=1, backlog=2_000, rate=200, dear=200, dear_rate=20, seconds=1)
+FULL = NeighboursSize(rounds=1, backlog=300_000, rate=5_000, expensive=20_000, expensive_rate=500, seconds=20)
+QUICK = NeighboursSize(rounds=1, backlog=2_000, rate=200, expensive=200, expensive_rate=20, seconds=1)
 
 
-def run(stage: Stage, choice: Choice) -> Iterator[Report]:
-    """B alone, and beside each of A's loads."""
-    size = QUICK if choice.quick else FULL
-    by_client: dict[str, Callable[[ExitStack, Ledger, PointsClient, Size], None]] = {
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
+    """Measure B alone, and beside each of A's loads."""
+    size = QUICK if options.quick else FULL
+    by_client: dict[str, Callable[[ExitStack, BenchmarkLedger, PointsClient, NeighboursSize], None]] = {
         "B alone": lambda *_: None,
         "B beside a backlog of A": _backlog,
         "B beside a paused A": _paused,
-        "B beside dear rules of A": _dear_rules,
+        "B beside dear rules of A": _expensive_rules,
     }
     over_http = {
         "B over HTTP alone": None,
         "B over HTTP beside A's batches": "batches",
         "B over HTTP beside A's connections": "connections",
     }
-    sides = [Side(label, partial(_by_client, stage, size, load)) for label, load in by_client.items()]
-    sides += [Side(label, partial(_over_http, stage, size, load)) for label, load in over_http.items()]
-    rounds = compare(NAME, sides, choice.rounds or size.rounds, stage.tell)
+    sides = [
+        Side(label, partial(_measure_client, environment, size, load)) for label, load in by_client.items()
+    ]
+    sides += [
+        Side(label, partial(_measure_http, environment, size, load)) for label, load in over_http.items()
+    ]
+    rounds = compare(NAME, sides, options.rounds or size.rounds, environment.on_progress)
     shares = {
         f"{label}, {share}": f"{'B over HTTP alone' if label in over_http else 'B alone'}, {share}"
         for label in (*by_client, *over_http)
@@ -80,35 +86,39 @@ def run(stage: Stage, choice: Choice) -> Iterator[Report]:
     yield rounds.report(NAME, "milliseconds", beside=shares)
 
 
-def _by_client(
-    stage: Stage, size: Size, load: Callable[[ExitStack, Ledger, PointsClient, Size], None]
+def _measure_client(
+    environment: BenchmarkEnvironment,
+    size: NeighboursSize,
+    load: Callable[[ExitStack, BenchmarkLedger, PointsClient, NeighboursSize], None],
 ) -> Mapping[str, float]:
     with ExitStack() as stack:
-        ledger = stack.enter_context(_two_tenants(stage))
+        ledger = stack.enter_context(_two_tenants(environment))
         client = stack.enter_context(PointsClient.connect(ledger.settings))
         load(stack, ledger, client, size)
-        figures = _measured(stack, stage, ledger, size, partial(_applied, client))
+        figures = _measure(stack, environment, ledger, size, partial(_applied, client))
         ledger.verify(lambda _: None)
     return figures
 
 
-def _over_http(stage: Stage, size: Size, load: str | None) -> Mapping[str, float]:
+def _measure_http(
+    environment: BenchmarkEnvironment, size: NeighboursSize, load: str | None
+) -> Mapping[str, float]:
     with ExitStack() as stack:
-        ledger = stack.enter_context(_two_tenants(stage))
+        ledger = stack.enter_context(_two_tenants(environment))
         port, tokens = stack.enter_context(bench_http.api_for(ledger, [A, TENANT]))
         if load == "connections":
             with PointsClient.connect(ledger.settings) as client:
-                client.pause(A)  # so that its requests wait for their outcomes
+                client.pause(A)  # so its requests wait for their outcomes
         if load:
             stack.enter_context(_flood(ledger, load, str(port), tokens[A]))
-        figures = _measured(stack, stage, ledger, size, _HttpTrip(port, tokens[TENANT]))
+        figures = _measure(stack, environment, ledger, size, _HttpTrip(port, tokens[TENANT]))
         ledger.verify(lambda _: None)
     return figures
 
 
 @contextmanager
-def _two_tenants(stage: Stage) -> Iterator[Ledger]:
-    with new_ledger(stage) as ledger:
+def _two_tenants(environment: BenchmarkEnvironment) -> Iterator[BenchmarkLedger]:
+    with new_ledger(environment) as ledger:
         rule = {"name": "visits", "event_type": EVENT_TYPE, "points": 3}
         with ledger.database.begin() as connection:
             program.put_tenant(connection, tenant_from({"tenant_id": A}))
@@ -116,12 +126,18 @@ def _two_tenants(stage: Stage) -> Iterator[Ledger]:
         yield ledger
 
 
-def _measured(stack: ExitStack, stage: Stage, ledger: Ledger, size: Size, trip: Trip) -> Mapping[str, float]:
-    """B's percentiles in milliseconds, with the workers started only now."""
-    stack.enter_context(at_work(stage, ledger))
-    with OpenLoop(_RATE, trip) as warm_up:
+def _measure(
+    stack: ExitStack,
+    environment: BenchmarkEnvironment,
+    ledger: BenchmarkLedger,
+    size: NeighboursSize,
+    round_trip: RoundTrip,
+) -> Mapping[str, float]:
+    """Start the workers, and return B's percentiles in milliseconds."""
+    stack.enter_context(running_workers(environment, ledger))
+    with OpenLoop(_RATE, round_trip) as warm_up:
         time.sleep(size.seconds / 10)
-    with OpenLoop(_RATE, lambda number: trip(warm_up.begun + number)) as loop:
+    with OpenLoop(_RATE, lambda number: round_trip(warm_up.begun + number)) as loop:
         time.sleep(size.seconds)
     loop.verify()
     took = [1000 * latency for latency in loop.latencies]
@@ -134,17 +150,17 @@ def _applied(client: PointsClient, number: int) -> bool:
 
 
 class _HttpTrip:
-    """An earn over HTTP, on a connection of its own for each thread."""
+    """An earn over HTTP, with one connection per thread."""
 
     def __init__(self, port: int, token: str) -> None:
         self._port = port
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._own = threading.local()
+        self._local = threading.local()
 
     def __call__(self, number: int) -> bool:
-        connection = getattr(self._own, "connection", None)
+        connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._own.connection = http.client.HTTPConnection("127.0.0.1", self._port)
+            connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self._port)
         connection.request("POST", f"/points/user-{number}/earn", json.dumps({"amount": 5}), self._headers)
         response = connection.getresponse()
         response.read()
@@ -154,41 +170,43 @@ class _HttpTrip:
 # ------------------------------------------------------------------------------------------- A's loads
 
 
-def _backlog(stack: ExitStack, ledger: Ledger, client: PointsClient, size: Size) -> None:
+def _backlog(stack: ExitStack, ledger: BenchmarkLedger, client: PointsClient, size: NeighboursSize) -> None:
     _fill(client, size.backlog, {})
     stack.enter_context(_flood(ledger, "commands", A, str(size.rate), "{}"))
 
 
-def _paused(stack: ExitStack, ledger: Ledger, client: PointsClient, size: Size) -> None:
+def _paused(stack: ExitStack, ledger: BenchmarkLedger, client: PointsClient, size: NeighboursSize) -> None:
     client.pause(A)
     _backlog(stack, ledger, client, size)
 
 
-def _dear_rules(stack: ExitStack, ledger: Ledger, client: PointsClient, size: Size) -> None:
-    """A's rules cost as much as they may, and its events make them cost it."""
-    metadata = {"l": list(range(_DEAR_LIST))}
+def _expensive_rules(
+    stack: ExitStack, ledger: BenchmarkLedger, client: PointsClient, size: NeighboursSize
+) -> None:
+    """Give A the most expensive rule that is accepted, and events that cause its full cost."""
+    metadata = {"l": list(range(_EXPENSIVE_LIST))}
     with ledger.database.begin() as connection:
-        program.put_rule(connection, A, rule_from(_dearest_rule()))
-    _fill(client, size.dear, metadata)
-    load = "commands", A, str(size.dear_rate), json.dumps(metadata)
+        program.put_rule(connection, A, rule_from(_most_expensive_rule()))
+    _fill(client, size.expensive, metadata)
+    load = "commands", A, str(size.expensive_rate), json.dumps(metadata)
     stack.enter_context(_flood(ledger, *load))
 
 
-def _dearest_rule() -> dict[str, Any]:
-    """The largest condition of its form that is accepted."""
+def _most_expensive_rule() -> dict[str, Any]:
+    """Return a rule with the largest condition of this form that is accepted."""
     for terms in range(100, 0, -1):
         condition = "event.l.all(x, " + " && ".join(["x < 100000"] * terms) + ")"
-        rule = {"name": "dear", "event_type": EVENT_TYPE, "points": 1, "when": condition}
+        rule = {"name": "expensive", "event_type": EVENT_TYPE, "points": 1, "when": condition}
         try:
             rule_from(rule)
         except ValueError:
             continue
         return rule
-    raise BenchmarkStuck("no dear rule is accepted")
+    raise BenchmarkStuck("no expensive rule is accepted")
 
 
 def _fill(client: PointsClient, count: int, metadata: dict[str, Any]) -> None:
-    """Let so many events of A wait. Workers do not run yet."""
+    """Accept events of A before the workers start."""
 
     def accept(numbers: Any) -> None:
         try:
@@ -203,18 +221,18 @@ def _fill(client: PointsClient, count: int, metadata: dict[str, Any]) -> None:
         except BacklogFull as full:
             raise BenchmarkStuck(f"{count} events of one tenant are too many: {full}") from full
 
-    hand_over(accept, range(count))
+    produce_in_chunks(accept, range(count))
 
 
 @contextmanager
-def _flood(ledger: Ledger, *arguments: str) -> Iterator[None]:
+def _flood(ledger: BenchmarkLedger, *arguments: str) -> Iterator[None]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.flood", *arguments],
         cwd=Path(__file__).parents[2],
-        env=os.environ | ledger.environment,
+        env=os.environ | ledger.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for us
+        start_new_session=True,  # so Ctrl-C reaches only this process
     )
     try:
         assert process.stdout

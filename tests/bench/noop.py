@@ -1,5 +1,7 @@
-"""A Celery task that does nothing and says so: what Celery on Valkey costs by itself, results included.
-`celery -A tests.bench.noop worker`; set as the ledger's own workers are, but for the result."""
+"""Measures a Celery task that does nothing: the cost of Celery on Valkey alone, including results.
+
+Its workers (`celery -A tests.bench.noop worker`) have the settings of the ledger's own, except for results.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,20 +12,20 @@ from celery import Celery
 from redis import Redis
 
 from tests.bench.conventional.celery import LEAN
+from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers
 from tests.bench.harness import DifferentWork
 from tests.bench.ledger import WORKERS, timed
-from tests.bench.stage import Stage, Workers
 
 BROKER_URL = "NOOP_BROKER_URL"
-RESULTS_URL = "NOOP_RESULTS_URL"  # a database of their own: there, each key is a result
+RESULTS_URL = "NOOP_RESULTS_URL"  # a separate database, in which each key is a result
 TASK = "noop.answer"
 _QUEUE = "noop"
-_RESULTS_AT_ONCE = 1000
+_RESULT_CHUNK = 1000
 _WAIT_SECONDS = 30.0
 
 
 def app_for(broker_url: str | None, results_url: str | None) -> Celery:
-    """The app, for workers and producers alike."""
+    """Return the app, for workers and producers."""
     made = Celery("noop", broker=broker_url, backend=results_url, set_as_current=False)
     made.conf.update(
         task_default_queue=_QUEUE,
@@ -41,18 +43,18 @@ app = app_for(os.environ.get(BROKER_URL), os.environ.get(RESULTS_URL))
 
 @app.task(name=TASK)
 def answer(number: int) -> int:
-    """What it was given."""
+    """Return the argument."""
     return number
 
 
 @contextmanager
-def at_work(stage: Stage) -> Iterator[tuple[Celery, Workers, Redis]]:
-    """An app that sends, its workers, and where the results are."""
-    broker_url, results_url = stage.valkey(2), stage.valkey(3)
+def running_workers(environment: BenchmarkEnvironment) -> Iterator[tuple[Celery, CeleryWorkers, Redis]]:
+    """Start the workers. Yield a sending app, the workers, and the client of the results' database."""
+    broker_url, results_url = environment.valkey(2), environment.valkey(3)
     sender = app_for(broker_url, results_url)
-    environment = {BROKER_URL: broker_url, RESULTS_URL: results_url}
+    env = {BROKER_URL: broker_url, RESULTS_URL: results_url}
     with (
-        stage.workers("tests.bench.noop", WORKERS, broker_url, environment) as workers,
+        environment.workers("tests.bench.noop", WORKERS, broker_url, env) as workers,
         Redis.from_url(results_url) as results,
     ):
         yield sender, workers, results
@@ -60,17 +62,17 @@ def at_work(stage: Stage) -> Iterator[tuple[Celery, Workers, Redis]]:
 
 
 def round_trip(sender: Celery, number: int) -> bool:
-    """Sends one and waits for its result; whether that was right."""
+    """Send one task and wait for its result. Return whether the result is as expected."""
     result = sender.send_task(TASK, (number,), argsrepr="-", kwargsrepr="-")
     found = result.get(timeout=_WAIT_SECONDS)
     result.forget()
     return bool(found == number)
 
 
-def tasks_per_second(stage: Stage, count: int) -> float:
-    """From the first one sent to the last result written. Every result is read afterwards."""
+def tasks_per_second(environment: BenchmarkEnvironment, count: int) -> float:
+    """Measure from the first sent task to the last written result, then check every result."""
     ids = [str(uuid4()) for _ in range(count)]
-    with at_work(stage) as (sender, workers, results):
+    with running_workers(environment) as (sender, workers, results):
 
         def send(numbers: Sequence[int]) -> None:
             with sender.producer_pool.acquire(block=True) as producer, producer.batch():
@@ -85,10 +87,10 @@ def tasks_per_second(stage: Stage, count: int) -> float:
 
 
 def verify(sender: Celery, ids: list[str]) -> None:
-    """Every task has the result that it must have. Raises DifferentWork."""
-    for start in range(0, len(ids), _RESULTS_AT_ONCE):
-        wanted = ids[start : start + _RESULTS_AT_ONCE]
-        keys = [sender.backend.get_key_for_task(task_id) for task_id in wanted]
+    """Check that each task has its expected result. Raises DifferentWork."""
+    for start in range(0, len(ids), _RESULT_CHUNK):
+        chunk = ids[start : start + _RESULT_CHUNK]
+        keys = [sender.backend.get_key_for_task(task_id) for task_id in chunk]
         for number, stored in enumerate(sender.backend.mget(keys), start):
             if stored is None or sender.backend.decode(stored).get("result") != number:
-                raise DifferentWork(f"task {number} has no result, or another's")
+                raise DifferentWork(f"task {number} has no result, or another task's")

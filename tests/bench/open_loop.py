@@ -1,5 +1,7 @@
-"""Commands that come when they come: each has its moment in a timetable that does not wait for the ones
-before it, and its latency counts from that moment. So a slow answer cannot hide those that it made late."""
+"""Runs round trips at a fixed rate, whether or not earlier ones have returned (an open loop).
+
+A latency counts from the planned time. So a slow round trip also counts for those that it delays.
+"""
 
 import threading
 import time
@@ -9,23 +11,26 @@ from math import ceil
 
 from tests.bench.harness import DifferentWork
 
-_MOST_THREADS = 12  # round trips under way, fewer than a client has connections; who waits for one is late
-_CATCH_UP_SECONDS = 30.0  # for those whose moment came before the end; then the rest stays undone
-_END_SECONDS = 60.0  # more, for round trips under way: longer than any of them waits
+_MOST_THREADS = 12  # round trips in flight, fewer than a client's connections; a wait for a thread counts
+_CATCH_UP_SECONDS = 30.0  # for round trips that were planned before the end; later the rest is not started
+_END_SECONDS = 60.0  # on top, for round trips in flight: longer than any of them waits
 
 
 class OpenLoop:
-    """Round trips at a rate per second, from entering to leaving. `trip` does one by its number and says
-    whether what came back was right. Leaving raises DifferentWork where one failed."""
+    """Runs round trips at a rate per second within its block.
 
-    def __init__(self, rate: float, trip: Callable[[int], bool]) -> None:
-        self.latencies: list[float] = []  # seconds, in no order; of those left undone, what they had waited
+    `round_trip` gets a number and returns whether its result is as expected. Leaving the block raises
+    DifferentWork if a round trip failed.
+    """
+
+    def __init__(self, rate: float, round_trip: Callable[[int], bool]) -> None:
+        self.latencies: list[float] = []  # seconds, unordered; of round trips not started, the wait so far
         self.begun = 0
-        self.wrong = 0
+        self.unexpected = 0
         self._returned = 0
         self._failure: Exception | None = None
         self._rate = rate
-        self._trip = trip
+        self._round_trip = round_trip
         self._began = 0.0
         self._ends = float("inf")
         self._lock = threading.Lock()
@@ -42,9 +47,9 @@ class OpenLoop:
     def __exit__(self, *_: object) -> None:
         self._ends = time.perf_counter()
         self._end.set()
-        give_up_at = time.monotonic() + _CATCH_UP_SECONDS + _END_SECONDS
+        deadline = time.monotonic() + _CATCH_UP_SECONDS + _END_SECONDS
         for thread in self._threads:
-            thread.join(max(give_up_at - time.monotonic(), 0))
+            thread.join(max(deadline - time.monotonic(), 0))
         if self._failure:
             raise DifferentWork(f"a round trip failed: {self._failure!r}") from self._failure
         now, number = time.perf_counter(), self.begun
@@ -53,26 +58,28 @@ class OpenLoop:
             number += 1
 
     def verify(self) -> None:
-        """Every round trip that began came back, and right. Raises DifferentWork."""
-        if self.wrong or self._returned != self.begun:
-            raise DifferentWork(f"{self.begun} round trips, {self._returned} came back, {self.wrong} wrong")
+        """Check that each started round trip returned the expected result. Raises DifferentWork."""
+        if self.unexpected or self._returned != self.begun:
+            raise DifferentWork(
+                f"{self.begun} round trips, {self._returned} returned, {self.unexpected} unexpected"
+            )
 
     def _run(self) -> None:
         while (number := self._next()) is not None:
             try:
-                right = self._trip(number)
-            except Exception as error:  # whoever leaves the block hears of it
+                is_expected = self._round_trip(number)
+            except Exception as error:  # raised again when the block ends
                 self._failure = error
                 return
             took = time.perf_counter() - self._planned(number)
             with self._lock:
                 self.latencies.append(took)
                 self._returned += 1
-                self.wrong += not right
+                self.unexpected += not is_expected
 
     def _next(self) -> int | None:
-        """Waits for the moment of the next one, and takes it; None when it is over."""
-        with self._lock:  # who waits here would wait for a later moment
+        """Wait for the planned time of the next round trip and claim it; None at the end."""
+        with self._lock:  # a thread that waits for the lock would wait for a later time anyway
             planned = self._planned(self.begun)
             self._end.wait(max(planned - time.perf_counter(), 0))
             over = planned >= self._ends or time.perf_counter() > self._ends + _CATCH_UP_SECONDS
@@ -86,18 +93,20 @@ class OpenLoop:
 
 
 def quiet_and_busy(
-    rate: float, quiet_seconds: float, trip: Callable[[int], bool], work: Callable[[], object]
+    rate: float, quiet_seconds: float, round_trip: Callable[[int], bool], work: Callable[[], object]
 ) -> tuple[OpenLoop, OpenLoop, int]:
-    """Round trips for so many seconds with nothing else, and while `work` is done; and how many there were in
-    all, with those that warmed up. Raises DifferentWork."""
+    """Run round trips without other work, then while `work` runs, after a warm-up.
 
-    def numbered_on(first: int, number: int) -> bool:
-        return trip(first + number)
+    Return both loops and the number of all round trips. Raises DifferentWork.
+    """
+
+    def numbered_round_trip(first: int, number: int) -> bool:
+        return round_trip(first + number)
 
     done, loops = 0, []
-    for deed in (partial(time.sleep, quiet_seconds / 5), partial(time.sleep, quiet_seconds), work):
-        with OpenLoop(rate, partial(numbered_on, done)) as loop:
-            deed()
+    for activity in (partial(time.sleep, quiet_seconds / 5), partial(time.sleep, quiet_seconds), work):
+        with OpenLoop(rate, partial(numbered_round_trip, done)) as loop:
+            activity()
         loop.verify()
         loops.append(loop)
         done += loop.begun
@@ -105,6 +114,6 @@ def quiet_and_busy(
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The least of them that so large a share, from 0 to 1, does not exceed."""
+    """Return the lowest value that a share of the values, from 0 to 1, does not exceed."""
     ordered = sorted(values)
     return ordered[max(ceil(share * len(ordered)) - 1, 0)]

@@ -1,4 +1,4 @@
-"""The benchmark works and compares like with like. No test here asserts a time."""
+"""The benchmarks run and compare the same work. No test here asserts a time."""
 
 import json
 import subprocess
@@ -10,27 +10,26 @@ from pathlib import Path
 import pytest
 
 from tests.bench.__main__ import BENCHMARKS
+from tests.bench.environment import Curve
 from tests.bench.harness import DifferentWork, Side, compare
 from tests.bench.open_loop import OpenLoop, percentile
-from tests.bench.plots import distribution, draw
-from tests.bench.stage import Trace
+from tests.bench.plots import draw, latency_curve
 from tests.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
-_PATIENCE_SECONDS = 900  # all take less than a minute; others may use the machine, too
-NOTHING = 0, 0  # entries and points that somebody had before
+_TIMEOUT_SECONDS = 900  # far above the usual minute, because other processes may use the machine
 
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.bench", *arguments]
     return subprocess.run(
-        command, cwd=_ROOT, check=False, capture_output=True, text=True, timeout=_PATIENCE_SECONDS
+        command, cwd=_ROOT, check=False, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
     )
 
 
 @pytest.fixture(scope="module")
 def quick() -> subprocess.CompletedProcess[str]:
-    """All benchmarks, a fraction of the work each; on the same servers, as `./dev bench` runs them."""
+    """Run a fraction of every benchmark on the same servers, as `./dev bench` does."""
     return _bench("--quick", "--json")
 
 
@@ -97,7 +96,7 @@ def test_sides_take_turns_and_ratios_are_of_medians():
     }
 
 
-def test_like_is_compared_with_like_and_the_rest_with_the_first():
+def test_figures_are_compared_by_name_and_others_with_the_first():
     ours = _side("ours", {"few": 10.0, "many": 40.0}, order=[])
     theirs = _side("theirs", {"few": 5.0, "many": 4.0}, order=[])
     other = _side("other", {"": 20.0}, order=[])
@@ -112,7 +111,7 @@ def test_like_is_compared_with_like_and_the_rest_with_the_first():
     }
 
 
-def test_a_round_that_did_other_work_leaves_no_figures():
+def test_a_round_with_different_work_has_no_figures():
     def skip_work() -> dict[str, float]:
         raise DifferentWork("nothing was written")
 
@@ -125,36 +124,36 @@ def test_a_round_that_did_other_work_leaves_no_figures():
 # ------------------------------------------------------------------------------------------ latencies
 
 
-def test_every_round_trip_that_began_comes_back_and_wrong_ones_are_counted():
+def test_every_started_round_trip_returns_and_unexpected_results_are_counted():
     numbers: list[int] = []
     enough = threading.Event()
 
-    def trip(number: int) -> bool:
+    def round_trip(number: int) -> bool:
         numbers.append(number)
         if number == 9:
             enough.set()
         return number % 2 == 0
 
-    with OpenLoop(1000, trip) as loop:
+    with OpenLoop(1000, round_trip) as loop:
         assert enough.wait(60)
 
     assert sorted(numbers) == list(range(loop.begun))
     assert len(loop.latencies) == loop.begun
-    assert loop.wrong == loop.begun // 2
-    with pytest.raises(DifferentWork, match="wrong"):
+    assert loop.unexpected == loop.begun // 2
+    with pytest.raises(DifferentWork, match="unexpected"):
         loop.verify()
 
 
-def test_those_whose_moment_came_while_others_took_long_count_too():
+def test_round_trips_that_were_due_while_others_were_slow_count_too():
     slow, planned = threading.Event(), 50
 
-    def trip(_number: int) -> bool:
+    def round_trip(_number: int) -> bool:
         return slow.wait(60)
 
-    with OpenLoop(1000, trip) as loop:
+    with OpenLoop(1000, round_trip) as loop:
         wait_until(lambda: loop.begun >= 2, "round trips begin")
         began = time.perf_counter()
-        wait_until(lambda: time.perf_counter() - began > planned / 1000, "moments pass")
+        wait_until(lambda: time.perf_counter() - began > planned / 1000, "planned times pass")
         slow.set()
 
     assert loop.begun >= planned
@@ -165,11 +164,11 @@ def test_those_whose_moment_came_while_others_took_long_count_too():
 def test_a_round_trip_that_fails_ends_the_loop():
     broken = threading.Event()
 
-    def trip(_number: int) -> bool:
+    def round_trip(_number: int) -> bool:
         broken.set()
         raise ConnectionError("gone")
 
-    with pytest.raises(DifferentWork, match="gone"), OpenLoop(1000, trip):
+    with pytest.raises(DifferentWork, match="gone"), OpenLoop(1000, round_trip):
         assert broken.wait(60)
 
 
@@ -180,9 +179,9 @@ def test_a_percentile_is_a_value_that_was_measured():
     assert percentile([7.0], 0.5) == 7.0
 
 
-def test_curves_are_drawn_into_a_picture(tmp_path: Path):
+def test_curves_are_drawn_into_a_png_file(tmp_path: Path):
     target = tmp_path / "curves.png"
 
-    draw([distribution("Latency", "ours", [2.0, 1.0]), Trace("Rate", "x", "s", "n", [0.0], [1.0])], target)
+    draw([latency_curve("Latency", "ours", [2.0, 1.0]), Curve("Rate", "x", "s", "n", [0.0], [1.0])], target)
 
     assert target.read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""A side that did other work is seen, whatever it left undone. And the conventional design does its own."""
+"""Different work is detected on every side. And the conventional design does its work."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,16 +14,16 @@ from pointledger.embedded import ServerUrls
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import program
-from tests.bench import expiry, moves, noop, workload
+from tests.bench import expiry, noop, transfer_load, workload
 from tests.bench.conventional import tables
 from tests.bench.conventional.apply_rule import Command, apply_rule
 from tests.bench.conventional.transfer import Transfer, transfer
 from tests.bench.harness import DifferentWork
-from tests.bench.ledger import Ledger
-from tests.bench.past import Past, load, opening_rule
-from tests.bench.workload import OPENING_POINTS, TENANT, Event, verify
+from tests.bench.history import BasketHistory, load, opening_rule
+from tests.bench.ledger import BenchmarkLedger
+from tests.bench.workload import OPENING_POINTS, TENANT, BasketEvent, verify
 
-NOTHING = 0, 0  # entries and points that somebody had before
+NOTHING = 0, 0  # entries and points that a user had before
 
 
 # ------------------------------------------------------------------------------ the conventional design
@@ -31,7 +31,7 @@ NOTHING = 0, 0  # entries and points that somebody had before
 
 @pytest.fixture
 def conventional(servers: ServerUrls) -> Iterator[sa.Engine]:
-    """Its tables, in a database of their own, with a rule whose daily limit is 40 points."""
+    """Yield a new database with the design's tables and a rule with a daily limit of 40 points."""
     name = f"conventional_{uuid4().hex[:8]}"
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
@@ -65,7 +65,7 @@ def test_the_conventional_design_applies_a_command_and_an_event_once(conventiona
 
     assert _balances(conventional) == [28]
     with conventional.connect() as connection:
-        verify(connection, ["anna"], [Event("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
+        verify(connection, ["anna"], [BasketEvent("basket-1", "anna", first.occurred_at, 1999)], NOTHING)
         for user, amount_minor, before in (
             ("anna", 2100, NOTHING),
             ("ben", 1999, NOTHING),
@@ -73,11 +73,14 @@ def test_the_conventional_design_applies_a_command_and_an_event_once(conventiona
         ):
             with pytest.raises(DifferentWork):
                 verify(
-                    connection, ["anna"], [Event("basket-1", user, first.occurred_at, amount_minor)], before
+                    connection,
+                    ["anna"],
+                    [BasketEvent("basket-1", user, first.occurred_at, amount_minor)],
+                    before,
                 )
 
 
-def test_the_conventional_design_keeps_the_daily_limit(conventional: sa.Engine):
+def test_the_conventional_design_enforces_the_daily_limit(conventional: sa.Engine):
     rules = tables.Rules()
     for number in range(3):
         with conventional.begin() as connection:
@@ -90,7 +93,7 @@ def _transfer(amount: int) -> Transfer:
     return Transfer(uuid4(), "shop", "anna", "ben", amount)
 
 
-def test_the_conventional_design_moves_points_with_their_lots_and_no_more_than_there_are(
+def test_the_conventional_design_transfers_points_with_their_lots_up_to_the_balance(
     conventional: sa.Engine,
 ):
     rules, granted = tables.Rules(), _command("basket-1", 1999)
@@ -110,21 +113,21 @@ def test_the_conventional_design_moves_points_with_their_lots_and_no_more_than_t
         assert sorted(states) == ["applied", "applied", "refused"]
 
 
-# ------------------------------------------------------------------------------------------- wrong sides
+# --------------------------------------------------------------------------------- different work
 
 
-def test_transfers_that_were_not_made_are_seen():
-    user_ids, move = ["anna", "ben"], moves.Move("anna", "ben", 7)
-    books = moves.books_after(user_ids, [move])
+def test_missing_transfers_are_detected():
+    user_ids, planned = ["anna", "ben"], transfer_load.PlannedTransfer("anna", "ben", 7)
+    expected = transfer_load.expected_accounts(user_ids, [planned])
 
-    assert books["anna"] == (OPENING_POINTS - 7, 2)
-    moves.compare_books(books, dict(books))
-    for wrong in (moves.books_after(user_ids, []), {"anna": books["anna"]}):
+    assert expected["anna"] == (OPENING_POINTS - 7, 2)
+    transfer_load.compare_accounts(expected, dict(expected))
+    for different in (transfer_load.expected_accounts(user_ids, []), {"anna": expected["anna"]}):
         with pytest.raises(DifferentWork):
-            moves.compare_books(books, wrong)
+            transfer_load.compare_accounts(expected, different)
 
 
-def test_a_task_without_its_result_is_seen(redis_url: str):
+def test_a_task_without_its_result_is_detected(redis_url: str):
     sender = noop.app_for(redis_url, redis_url)
     sender.backend.store_result("first", 0, "SUCCESS")
 
@@ -135,59 +138,62 @@ def test_a_task_without_its_result_is_seen(redis_url: str):
 
 
 @pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    """A ledger of ours that has nothing but a tenant and the rule of the past."""
+def ledger(settings: Settings) -> Iterator[BenchmarkLedger]:
+    """Yield a ledger with only a tenant and the rule of the history."""
     database = engine_for(settings.owner)
     with database.begin() as connection:
         program.put_tenant(connection, tenant_from({"tenant_id": TENANT}))
         opening = program.put_rule(connection, TENANT, rule_from(opening_rule()))
-    yield Ledger(settings.owner, settings, database, opening)
+    yield BenchmarkLedger(settings.owner, settings, database, opening)
     database.dispose()
 
 
-def _past(entries: int) -> Past:
+def _history(entries: int) -> BasketHistory:
     began_at = datetime(2025, 3, 1, tzinfo=UTC)
-    return Past("past", 10, entries, 1000, began_at, timedelta(days=1), timedelta(days=365))
+    return BasketHistory("history", 10, entries, 1000, began_at, timedelta(days=1), timedelta(days=365))
 
 
-def test_a_past_that_was_copied_is_as_if_it_had_been_applied(ledger: Ledger):
-    past, user_ids = _past(30), workload.users(10)
-    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
+def test_a_copied_history_equals_an_applied_one(ledger: BenchmarkLedger):
+    history, user_ids = _history(30), workload.users(10)
+    load(ledger.database, history, ledger.opening, ledger.settings.lanes)
 
-    assert past.of_each == (3, 45)
-    ledger.verify(lambda connection: verify(connection, user_ids, [], past.of_each))
+    assert history.per_user == (3, 45)
+    ledger.verify(lambda connection: verify(connection, user_ids, [], history.per_user))
 
 
-def test_the_last_of_ten_million_baskets_has_its_moment_too() -> None:
+def test_the_last_of_ten_million_baskets_has_a_valid_time() -> None:
     began_at, span = datetime(2025, 3, 1, tzinfo=UTC), timedelta(days=1000)
-    past = Past("past", 10, 10_000_000, 1000, began_at, span, span)
-    assert timedelta() < began_at + span - past.moment(9_999_999) < timedelta(seconds=10)
+    history = BasketHistory("history", 10, 10_000_000, 1000, began_at, span, span)
+    assert timedelta() < began_at + span - history.paid_at(9_999_999) < timedelta(seconds=10)
 
 
-def test_commands_that_were_not_applied_are_seen(ledger: Ledger):
-    past, user_ids = _past(30), workload.users(10)
-    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
+def test_commands_that_were_not_applied_are_detected(ledger: BenchmarkLedger):
+    history, user_ids = _history(30), workload.users(10)
+    load(ledger.database, history, ledger.opening, ledger.settings.lanes)
 
     with pytest.raises(DifferentWork, match="31 commands, 30 outcomes"):
         ledger.verify(
             lambda connection: verify(
-                connection, user_ids, [Event("x", user_ids[0], datetime.now(UTC), 100)], past.of_each
+                connection,
+                user_ids,
+                [BasketEvent("x", user_ids[0], datetime.now(UTC), 100)],
+                history.per_user,
             )
         )
 
 
-def test_lots_that_did_not_expire_are_seen(ledger: Ledger):
-    past, user_ids = _past(10), workload.users(10)
-    load(ledger.database, past, ledger.opening, ledger.settings.lanes)
+def test_lots_that_did_not_expire_are_detected(ledger: BenchmarkLedger):
+    history, user_ids = _history(10), workload.users(10)
+    load(ledger.database, history, ledger.opening, ledger.settings.lanes)
 
     with pytest.raises(DifferentWork, match="expired"):
-        ledger.verify(lambda connection: expiry.verify(connection, past, user_ids, []))
+        ledger.verify(lambda connection: expiry.verify(connection, history, user_ids, []))
 
 
-def test_a_ledger_that_the_audit_objects_to_has_no_figures(ledger: Ledger):
-    load(ledger.database, _past(10), ledger.opening, ledger.settings.lanes)
+def test_a_ledger_that_fails_verification_has_no_figures(ledger: BenchmarkLedger):
+    load(ledger.database, _history(10), ledger.opening, ledger.settings.lanes)
     with ledger.database.begin() as connection:
         connection.exec_driver_sql("UPDATE accounts SET balance = 99, total_earned = 99")
 
-    with pytest.raises(DifferentWork, match="the audit found"):
+    with pytest.raises(DifferentWork, match="verify found"):
         ledger.verify(lambda _: None)

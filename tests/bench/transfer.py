@@ -1,5 +1,7 @@
-"""transfer: points from one user to another, lots and all, between random users and into a single one; beside
-the conventional design and, where its SQL is given, pgledger."""
+"""Measures transfers with their lots, between random users and into a single user.
+
+The other sides are the conventional design and, if the caller names a checkout, pgledger.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,101 +10,116 @@ from functools import partial
 from pathlib import Path
 
 from pointledger import Transfer
-from tests.bench import moves, pgledger, theirs, workload
-from tests.bench.harness import Choice, Report, Side, compare
-from tests.bench.ledger import LEAST_RATE, at_work, new_ledger, open_accounts, timed, trace_outcomes
-from tests.bench.moves import DRAWS, Move
-from tests.bench.stage import Stage
+from tests.bench import conventional_side, pgledger, transfer_load, workload
+from tests.bench.environment import BenchmarkEnvironment
+from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
+from tests.bench.ledger import (
+    MINIMUM_RATE,
+    keep_outcome_curve,
+    new_ledger,
+    open_accounts,
+    running_workers,
+    timed,
+)
+from tests.bench.transfer_load import USER_DISTRIBUTIONS, PlannedTransfer
 from tests.bench.workload import TENANT
 
 NAME = "transfer"
-_AT_ONCE = 100  # of pgledger's, where it makes several: more takes longer for each, with locks held
+_PGLEDGER_BATCH = 100  # transfers in one call; larger calls take longer per transfer and hold their locks
 _TITLE = "Transfers between random users"
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much. The slower sides get fewer transfers, or a round would take minutes."""
+class TransferSize:
+    """The size of the load. Slower sides get fewer transfers, so a round does not take minutes."""
 
     rounds: int
     users: int
-    ours: int
-    theirs: int
+    pointledger: int
+    conventional: int
     pgledger: int
     warm_up: int
 
 
-FULL = Size(rounds=3, users=10_000, ours=50_000, theirs=3_000, pgledger=20_000, warm_up=2_000)
-QUICK = Size(rounds=1, users=200, ours=400, theirs=60, pgledger=200, warm_up=20)
+FULL = TransferSize(
+    rounds=3, users=10_000, pointledger=50_000, conventional=3_000, pgledger=20_000, warm_up=2_000
+)
+QUICK = TransferSize(rounds=1, users=200, pointledger=400, conventional=60, pgledger=200, warm_up=20)
 
 
-def run(stage: Stage, choice: Choice) -> Iterator[Report]:
-    """Each side, between random users and into one."""
-    size = QUICK if choice.quick else FULL
-    sides = [Side("pointledger", partial(_ours, stage, size))]
-    if choice.pgledger:
-        for label, at_once in (("pgledger", 1), (f"pgledger {_AT_ONCE} at once", _AT_ONCE)):
-            sides.append(Side(label, partial(_pgledger, stage, size, choice.pgledger, at_once)))
-    sides.append(Side("conventional", partial(_theirs, stage, size)))
-    rounds = compare(NAME, sides, choice.rounds or size.rounds, stage.tell)
+def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:
+    """Measure each side, between random users and into one user."""
+    size = QUICK if options.quick else FULL
+    sides = [Side("pointledger", partial(_measure_pointledger, environment, size))]
+    if options.pgledger:
+        for label, batch_size in (("pgledger", 1), (f"pgledger {_PGLEDGER_BATCH} at once", _PGLEDGER_BATCH)):
+            sides.append(
+                Side(label, partial(_measure_pgledger, environment, size, options.pgledger, batch_size))
+            )
+    sides.append(Side("conventional", partial(_measure_conventional, environment, size)))
+    rounds = compare(NAME, sides, options.rounds or size.rounds, environment.on_progress)
     yield rounds.report(NAME, "transfers per second")
 
 
-def _ours(stage: Stage, size: Size) -> dict[str, float]:
+def _measure_pointledger(environment: BenchmarkEnvironment, size: TransferSize) -> dict[str, float]:
     user_ids = workload.users(size.users)
-    made, rates = list[Move](), dict[str, float]()
-    with new_ledger(stage) as ledger:
+    made, rates = list[PlannedTransfer](), dict[str, float]()
+    with new_ledger(environment) as ledger:
         open_accounts(ledger, size.users)
-        with at_work(stage, ledger) as (client, workers):
-            for drawn, count in _loads(size.warm_up, size.ours):
-                load = moves.moves(drawn, count, user_ids)
+        with running_workers(environment, ledger) as (client, workers):
+            for distribution, count in _loads(size.warm_up, size.pointledger):
+                load = transfer_load.planned_transfers(distribution, count, user_ids)
                 began = datetime.now(UTC)
-                rates[drawn] = timed(
+                rates[distribution] = timed(
                     workers,
-                    lambda some: client.enqueue_many([_command(move) for move in some]),
-                    ledger.nothing_waits,
+                    lambda some: client.enqueue_many([_command(each) for each in some]),
+                    ledger.is_drained,
                     load,
                 )
                 made += load
-                if drawn == "random users":  # the warm-up's curve gives way to the load's
-                    trace_outcomes(stage, ledger.database, began, _TITLE, "pointledger")
-        ledger.verify(lambda connection: moves.verify(connection, user_ids, made))
+                if distribution == "random users":  # the curve of the load replaces that of the warm-up
+                    keep_outcome_curve(environment, ledger.database, began, _TITLE, "pointledger")
+        ledger.verify(lambda connection: transfer_load.verify(connection, user_ids, made))
     return rates
 
 
-def _command(move: Move) -> Transfer:
-    return Transfer(tenant_id=TENANT, user_id=move.source, to_user_id=move.destination, amount=move.amount)
+def _command(transfer: PlannedTransfer) -> Transfer:
+    return Transfer(
+        tenant_id=TENANT, user_id=transfer.source, to_user_id=transfer.destination, amount=transfer.amount
+    )
 
 
-def _theirs(stage: Stage, size: Size) -> dict[str, float]:
+def _measure_conventional(environment: BenchmarkEnvironment, size: TransferSize) -> dict[str, float]:
     user_ids = workload.users(size.users)
-    made, rates = list[Move](), dict[str, float]()
-    with theirs.at_work(stage, size.users) as system:
-        for drawn, count in _loads(min(size.warm_up, size.theirs), size.theirs):
-            load = moves.moves(drawn, count, user_ids)
+    made, rates = list[PlannedTransfer](), dict[str, float]()
+    with conventional_side.running_system(environment, size.users) as system:
+        for distribution, count in _loads(min(size.warm_up, size.conventional), size.conventional):
+            load = transfer_load.planned_transfers(distribution, count, user_ids)
             made += load
             is_done = partial(system.has_outcomes, size.users + len(made))
-            rates[drawn] = timed(system.workers, system.send_moves, is_done, load)
+            rates[distribution] = timed(system.workers, system.send_transfers, is_done, load)
         with system.database.connect() as connection:
-            moves.verify(connection, user_ids, made)
+            transfer_load.verify(connection, user_ids, made)
     return rates
 
 
-def _pgledger(stage: Stage, size: Size, checkout: Path, at_once: int) -> dict[str, float]:
+def _measure_pgledger(
+    environment: BenchmarkEnvironment, size: TransferSize, checkout: Path, batch_size: int
+) -> dict[str, float]:
     user_ids = workload.users(size.users)
-    made, rates = list[Move](), dict[str, float]()
-    with pgledger.accounts(stage, checkout, size.users) as (database_url, ids):
-        for drawn, count in _loads(size.warm_up, size.pgledger):
-            load = moves.moves(drawn, count, user_ids)
-            seconds = 10 + count / LEAST_RATE
-            rates[drawn] = pgledger.transfers_per_second(database_url, ids, load, seconds, at_once)
+    made, rates = list[PlannedTransfer](), dict[str, float]()
+    with pgledger.accounts(environment, checkout, size.users) as (database_url, ids):
+        for distribution, count in _loads(size.warm_up, size.pgledger):
+            load = transfer_load.planned_transfers(distribution, count, user_ids)
+            seconds = 10 + count / MINIMUM_RATE
+            rates[distribution] = pgledger.transfers_per_second(database_url, ids, load, seconds, batch_size)
             made += load
         pgledger.verify(database_url, user_ids, made)
     return rates
 
 
 def _loads(warm_up: int, count: int) -> Iterator[tuple[str, int]]:
-    """How users are drawn, and how many transfers; the first ones warm up, and their rate is overwritten."""
+    """Yield distributions and numbers of transfers. The first is the warm-up, and its rate is overwritten."""
     yield "random users", warm_up
-    for drawn in DRAWS:
-        yield drawn, count
+    for distribution in USER_DISTRIBUTIONS:
+        yield distribution, count

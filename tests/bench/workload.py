@@ -1,5 +1,4 @@
-"""The work that all sides are given, and the proof that they did it: events, and what must come of them,
-calculated here from the rule alone."""
+"""Creates the events that all sides apply, and checks the results against the rule."""
 
 import random
 from collections import Counter
@@ -19,14 +18,14 @@ MULTIPLIER = "1.5"
 EXPIRY_DAYS = 365
 
 OPENING_EVENT_TYPE = "opening"
-OPENING_MINOR = 10_000_000  # the basket that everybody has paid before: nobody's points run out
+OPENING_MINOR = 10_000_000  # the basket that each user has paid before, so no user runs out of points
 OPENING_POINTS = OPENING_MINOR // PER_MINOR * 3 // 2
 
 _SEED = 20170101  # the same events in every round and on every machine
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class BasketEvent:
     """A basket that was paid."""
 
     id: str
@@ -36,16 +35,16 @@ class Event:
 
     @property
     def points(self) -> int:
-        """What the rule grants for it."""
+        """The points that the rule grants."""
         return self.amount_minor // PER_MINOR * 3 // 2
 
 
 def users(count: int) -> list[str]:
-    """The users' ids."""
+    """Return the users' ids."""
     return [f"user-{number:06}" for number in range(count)]
 
 
-# ------------------------------------------------------------------------------------------- who comes
+# --------------------------------------------------------------------------------- distributions
 
 Draw = Callable[[random.Random, list[str], int], Sequence[str]]
 
@@ -55,7 +54,7 @@ def _uniform(chance: random.Random, user_ids: list[str], count: int) -> Sequence
 
 
 def _zipf(chance: random.Random, user_ids: list[str], count: int) -> Sequence[str]:
-    """The n-th user comes a n-th as often as the first."""
+    """Draw the n-th user 1/n as often as the first."""
     weights = list(accumulate(1 / number for number in range(1, len(user_ids) + 1)))
     return chance.choices(user_ids, cum_weights=weights, k=count)
 
@@ -64,23 +63,23 @@ def _one_user(_chance: random.Random, user_ids: list[str], count: int) -> Sequen
     return user_ids[:1] * count
 
 
-DRAWS: dict[str, Draw] = {"uniform": _uniform, "Zipf 1.0": _zipf, "one user": _one_user}
+USER_DISTRIBUTIONS: dict[str, Draw] = {"uniform": _uniform, "Zipf 1.0": _zipf, "one user": _one_user}
 
 
-def events(name: str, count: int, user_ids: list[str], drawn: str = "uniform") -> list[Event]:
-    """Events that happen now, to users drawn so. `name` tells these events from others."""
+def events(name: str, count: int, user_ids: list[str], distribution: str = "uniform") -> list[BasketEvent]:
+    """Return events that happen now, to users of the distribution. `name` makes their ids unique."""
     chance = random.Random(_SEED)
     now = datetime.now(UTC).replace(microsecond=0)
     return [
-        Event(f"{name}-{number}", user_id, now, chance.randrange(PER_MINOR, 200 * PER_MINOR))
-        for number, user_id in enumerate(DRAWS[drawn](chance, user_ids, count))
+        BasketEvent(f"{name}-{number}", user_id, now, chance.randrange(PER_MINOR, 200 * PER_MINOR))
+        for number, user_id in enumerate(USER_DISTRIBUTIONS[distribution](chance, user_ids, count))
     ]
 
 
-# ------------------------------------------------------------------------------------------- the proof
+# ---------------------------------------------------------------------------------- verification
 
-# Both sides name these columns alike, so both are asked the same.
-_BOOKS = """
+# Both sides have these columns, so one query checks both.
+_ACCOUNTS = """
 SELECT a.user_id, a.balance, coalesce(e.entries, 0), coalesce(e.points, 0)::bigint,
        coalesce(l.lots, 0), coalesce(l.points, 0)::bigint
 FROM accounts a
@@ -93,11 +92,13 @@ _OUTCOMES = "SELECT count(*) FILTER (WHERE state = 'applied'), count(*) FROM out
 
 
 def verify(
-    connection: sa.Connection, user_ids: list[str], applied: Sequence[Event], before: tuple[int, int]
+    connection: sa.Connection, user_ids: list[str], applied: Sequence[BasketEvent], before: tuple[int, int]
 ) -> None:
-    """Every event has an applied outcome, an entry and a lot; every user has the points of theirs, in the
-    balance, in the entries and in the lots. `before`: entries and points that each user had, a lot and an
-    outcome for each entry. Raises DifferentWork."""
+    """Check that each event has an applied outcome, an entry and a lot, and each user the expected points.
+
+    `before` has the entries and points that each user had, with a lot and an outcome for each entry. Raises
+    DifferentWork.
+    """
     entries_before, points_before = before
     commands = len(applied) + entries_before * len(user_ids)
     done, outcomes = connection.exec_driver_sql(_OUTCOMES).one()
@@ -107,12 +108,12 @@ def verify(
     points: Counter[str] = Counter()
     for event in applied:
         points[event.user_id] += event.points
-    found = {row[0]: tuple(row[1:]) for row in connection.exec_driver_sql(_BOOKS)}
+    found = {row[0]: tuple(row[1:]) for row in connection.exec_driver_sql(_ACCOUNTS)}
     if found.keys() != set(user_ids):
-        raise DifferentWork(f"{len(found)} accounts, not those of {len(user_ids)} users")
-    for user_id, books in found.items():
+        raise DifferentWork(f"{len(found)} accounts are not those of {len(user_ids)} users")
+    for user_id, figures in found.items():
         has, lots = points_before + points[user_id], entries_before + counts[user_id]
-        if books != (has, lots, has, lots, has):
+        if figures != (has, lots, has, lots, has):
             raise DifferentWork(
-                f"{user_id}: balance, entries and lots are {books}, not {(has, lots, has, lots, has)}"
+                f"{user_id}: balance, entries and lots are {figures}, not {(has, lots, has, lots, has)}"
             )

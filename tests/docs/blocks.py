@@ -1,4 +1,4 @@
-"""The fenced blocks of a page, by Sybil: what each holds, and the words that say what it is for."""
+"""Parses the fenced blocks of a page with Sybil."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ _ANY_FENCE = RawFencedCodeBlockLexer(re.compile(r"(?P<info>[^\n]*)\n"))
 
 
 class Block(NamedTuple):
-    """`info`: the words after the fence, like `python no-run`."""
+    """A fenced block. `info` has the words after the fence, like `python no-run`."""
 
     info: str
     text: str
@@ -26,22 +26,22 @@ class Block(NamedTuple):
 
     @property
     def purpose(self) -> str:
-        """The word after the language, if there is one."""
+        """Return the words after the language, if any."""
         return self.info.partition(" ")[2]
 
 
 def pages(folder: str) -> list[str]:
-    """The pages below a folder of `docs`, as paths from the top level."""
+    """Return the pages below a folder of `docs`, as paths from the top level."""
     return sorted(str(path.relative_to(ROOT)) for path in (DOCS / folder).rglob("*.md"))
 
 
 def every_page() -> list[str]:
-    """The README, then all of `docs`."""
+    """Return the README and all pages of `docs`."""
     return ["README.md", *pages("")]
 
 
 def document_of(page: str, evaluate: Callable[[Example], str | None] = lambda _: None) -> Document:
-    """A page whose examples are its blocks, from top to bottom; `evaluate` says what is wrong with one."""
+    """Parse a page into examples, one per block. `evaluate` returns what is wrong with a block, or None."""
 
     def blocks(document: Document) -> Iterable[Region]:
         for region in _ANY_FENCE(document):
@@ -57,7 +57,7 @@ def blocks_of(page: str) -> list[Block]:
 
 
 def block(info: str, containing: str = "") -> str:
-    """The text of the one block with this info that contains something, on whichever pages it stands."""
+    """Return the text of the only block with this info that contains a text, on any pages."""
     found = {
         each.text
         for page in every_page()

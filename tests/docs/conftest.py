@@ -1,4 +1,4 @@
-"""The command line and a worker, as the readers of the docs have them; and a system for each page."""
+"""Provides the command line and a worker as a reader of the docs has them, and a system for each page."""
 
 import os
 import sys
@@ -16,24 +16,24 @@ from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
 from tests import environments
 from tests.cli.conftest import environment, ledger, run, working
 from tests.docs.blocks import ROOT, blocks_of, pages
+from tests.docs.fresh_clone import free_port
 from tests.docs.preloaded import installed
-from tests.docs.session import Session
-from tests.docs.stranger import free_port
+from tests.docs.session import PageSession
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
 __all__ = ["environment", "ledger", "run", "working"]
 
-_PROGRAM = "docs/tutorial/first-points.md"  # its shop is there for later pages
+_PROGRAM = "docs/tutorial/first-points.md"  # later pages use its shop
 _INTEGRATION = "docs/tutorial/first-integration.md"
-_FRIEND = "household-906"  # of the demonstration: the pages give points to it
+_FRIEND = "household-906"  # a user of the demonstration, to whom the pages give points
 
-Read = Callable[..., None]
+ReadPage = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with `pointledger`, for a reader's PATH."""
+    """Yield a folder with `pointledger`, for a reader's PATH."""
     folder = tmp_path_factory.mktemp("programs")
     with installed(folder):
         yield folder
@@ -42,22 +42,24 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def read(
     settings: Settings, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Read]:
-    """Reads a page as somebody does for whom `./dev run` serves next door: with its servers, a worker and the
-    API. `python`: the reader's interpreter, else this one."""
+) -> Iterator[ReadPage]:
+    """Yield a function that follows a page while `./dev run` serves: servers, a worker and the API.
+
+    `python` is the reader's interpreter; the default is this one.
+    """
     secret = settings.erasure_key
     assert secret
     monkeypatch.setenv("POINTLEDGER_ERASURE_KEY", secret.get_secret_value())
-    monkeypatch.setenv("POINTLEDGER_HTTP_WAIT_SECONDS", "60")  # a busy machine answers late, but it answers
+    monkeypatch.setenv("POINTLEDGER_HTTP_WAIT_SECONDS", "60")  # a busy host responds late
     with ExitStack() as stack:
 
-        def do(page: str, python: Path | None = None) -> None:
+        def read_page(page: str, python: Path | None = None) -> None:
             system = _system(settings, tmp_path, with_api="127.0.0.1:8000" in (ROOT / page).read_text())
             stack.callback(system.stop)
-            _put_programs(system.start())
+            _put_program(system.start())
             if system.api_url:
                 wait_until(lambda: _is_ready(system.api_url), "the API is ready")
-            session = Session(
+            session = PageSession(
                 tmp_path, _environ(system.settings, programs), _addresses(system), python or sys.executable
             )
             stack.callback(session.close)
@@ -67,7 +69,7 @@ def read(
                         session.run_shell(each)
             session.read(page)
 
-        yield do
+        yield read_page
 
 
 def _system(settings: Settings, folder: Path, *, with_api: bool) -> ProcessGroup:
@@ -89,8 +91,8 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def _put_programs(settings: Settings) -> None:
-    """What `./dev run` leaves, as far as the pages speak of it."""
+def _put_program(settings: Settings) -> None:
+    """Create what `./dev run` creates, as far as the pages use it."""
     with Ledger(settings) as opened:
         opened.tenant(**TENANT_CONFIG)
         for rule in RULES:
@@ -101,7 +103,7 @@ def _put_programs(settings: Settings) -> None:
 
 
 def _environ(settings: Settings, programs: Path) -> dict[str, str]:
-    """What a stranger has, and the exports that `./dev run` prints."""
+    """Return the variables of a clean environment, and the exports that `./dev run` prints."""
     assert settings.database_url
     assert settings.redis_url
     real = Path(sys.executable).parent
@@ -118,13 +120,13 @@ def _environ(settings: Settings, programs: Path) -> dict[str, str]:
 
 
 def _addresses(system: ProcessGroup) -> dict[str, str]:
-    """What the pages name, and what that is here: addresses, and how long to wait."""
+    """Map addresses and timeouts on the pages to those of this system."""
     settings = system.settings
     assert settings.redis_url
     return {
-        "timeout=10": "timeout=60",  # on a busy machine
+        "timeout=10": "timeout=60",  # for a busy host
         "--wait 10": "--wait 60",
-        "8001": str(free_port()),  # where a page starts an API of its own
+        "8001": str(free_port()),  # for a page that starts its own API
         "http://127.0.0.1:8000": system.api_url or "http://127.0.0.1:8000",
         "redis://127.0.0.1:6379/0": settings.redis_url,
     }

@@ -1,7 +1,7 @@
-"""Runs the Python blocks of one page, in one namespace, in whichever interpreter starts this file.
+"""Runs the Python blocks of one page in one namespace, in the interpreter that starts this file.
 
-A line of JSON on stdin is the code of a block; a line of JSON on stdout is what it printed, and the traceback
-if it failed. It imports the standard library only: a reader's environment need not have anything of ours.
+It reads a block as a line of JSON on stdin. It writes a line of JSON with the output, and with the traceback
+if the block failed. It imports only the standard library, because the reader may not have pointledger.
 """
 
 import io

@@ -1,7 +1,7 @@
-"""`pointledger`, started in a moment: the pages call it a hundred times, and its imports take a second each.
+"""Starts `pointledger` quickly: the pages call it a hundred times, and its imports take a second each time.
 
-This process imports it once. The program that `install` writes hands its arguments, environment, folder and
-files to it, over a Unix socket; a fork of this process then is that command, and answers its exit status.
+This process imports it once. The program that `installed` writes sends its arguments, environment, folder and
+files to this process over a Unix socket. A fork then runs the command and returns its exit status.
 """
 
 import json
@@ -31,9 +31,9 @@ with socket.socket(socket.AF_UNIX) as server:
 
 @contextmanager
 def installed(folder: Path) -> Iterator[None]:
-    """Within the block `pointledger` in this folder is that program."""
-    with tempfile.TemporaryDirectory() as near:  # a socket's path has at most 107 bytes
-        address, program = Path(near) / "socket", folder / "pointledger"
+    """Install `pointledger` into this folder for the length of the block."""
+    with tempfile.TemporaryDirectory() as short_path:  # because a socket's path has at most 107 bytes
+        address, program = Path(short_path) / "socket", folder / "pointledger"
         program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
         program.chmod(0o755)
         start = [sys.executable, "-m", "tests.docs.preloaded", str(address)]
@@ -43,27 +43,29 @@ def installed(folder: Path) -> Iterator[None]:
             assert server.poll() is None
             yield
         finally:
-            os.killpg(server.pid, signal.SIGKILL)  # with whatever a page has left running
+            os.killpg(server.pid, signal.SIGKILL)  # and every process that a page has left
             server.wait()
 
 
 def serve(address: str) -> None:
-    """Until it is terminated."""
-    from pointledger.cli.app import app  # noqa: F401, PLC0415  so that each fork has it
+    """Serve commands until the process is terminated."""
+    from pointledger.cli.app import app  # noqa: F401, PLC0415  so each fork has it
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: the kernel buries them
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # the kernel reaps the forks, because no process waits for them
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{address}.new")
         server.listen()
-        os.rename(f"{address}.new", address)  # who finds it can connect
+        os.rename(f"{address}.new", address)  # now it accepts connections
         while True:
             caller, _ = server.accept()
             if not os.fork():
-                _become_a_command(caller)
+                _run_command(caller)
             caller.close()
 
 
-def _become_a_command(caller: socket.socket) -> None:
+def _run_command(caller: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, files, _, _ = socket.recv_fds(caller, 1, 3)
     for number, file in enumerate(files):
@@ -83,7 +85,7 @@ def _become_a_command(caller: socket.socket) -> None:
 
 
 def _run() -> int:
-    from pointledger.cli import main  # noqa: PLC0415  loaded already
+    from pointledger.cli import main  # noqa: PLC0415  imported already
 
     try:
         main()

@@ -1,4 +1,4 @@
-"""Somebody who reads a page from top to bottom, does what each block says, and looks at what comes of it."""
+"""Follows a page from top to bottom: runs each block and compares the output with the page."""
 
 import json
 import os
@@ -16,16 +16,19 @@ from pointledger.domain.program.rule import rule_from
 from pointledger.domain.program.tenant import tenant_from
 from pointledger.domain.values.json_values import read_json
 from tests.docs.blocks import Block, document_of
-from tests.docs.comparing import same_json, same_text
+from tests.docs.comparing import json_difference, text_difference
 from tests.waiting import wait_until
 
 _SECONDS = 60
 _INTERPRETER = Path(__file__).with_name("interpreter.py")
 
 
-class Session:
-    """`folder` is where the reader works, `environ` what was exported there, `addresses` where the servers
-    are whose usual addresses the pages name. `python` is the reader's interpreter."""
+class PageSession:
+    """A reader's session on one page.
+
+    `folder` is the reader's working directory, `environ` the exported variables, and `python` the reader's
+    interpreter. `addresses` maps the addresses on the pages to those of this system.
+    """
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], addresses: Mapping[str, str], python: str | Path
@@ -42,13 +45,12 @@ class Session:
         self.printed = ""
 
     def read(self, page: str) -> None:
-        """Does all that the page says; raises what Sybil raises, with the block's place, at the first that
-        does not come to what the page says."""
+        """Run every block. Raises Sybil's error, with the block's line, at the first block that differs."""
         for example in document_of(page, self._evaluate).examples():
             example.evaluate()
 
     def close(self) -> None:
-        """Ends what the page started."""
+        """Stop the processes that the page started."""
         for process in self._started:
             process.terminate()
             process.wait(_SECONDS)
@@ -58,15 +60,15 @@ class Session:
 
     def _evaluate(self, example: Example) -> str | None:
         block: Block = example.parsed
-        if block.info not in FATES:
-            return f"no fate for a block {block.info!r}: see FATES in {Path(__file__).name}"
+        if block.info not in BLOCK_HANDLERS:
+            return f"no handler for a block {block.info!r}: see BLOCK_HANDLERS in {Path(__file__).name}"
         try:
-            FATES[block.info](self, block)
+            BLOCK_HANDLERS[block.info](self, block)
         except AssertionError as error:
-            return f"{error}\n\nthe block says:\n{block.text}"
+            return f"{error}\n\nthe block:\n{block.text}"
         return None
 
-    # ------------------------------------------------------------------------------------ fates of blocks
+    # --------------------------------------------------------------------------------- block handlers
 
     def run_python(self, block: Block) -> None:
         if self._python is None:
@@ -87,11 +89,11 @@ class Session:
         self.printed = reply["printed"]
 
     def run_shell(self, block: Block) -> None:
-        """What a block exports or assigns is there in the next one."""
+        """Run a block. The next block has the variables that it exports or assigns."""
         text = self._addressed(block.text)
-        around = f"set -aeuo pipefail; . {self._exported}\n{text}\nexport -p > {self._exported}"
+        script = f"set -aeuo pipefail; . {self._exported}\n{text}\nexport -p > {self._exported}"
         done = subprocess.run(
-            ["bash", "-c", around],
+            ["bash", "-c", script],
             cwd=self._folder,
             env=self._environ,
             stdin=subprocess.DEVNULL,
@@ -104,20 +106,20 @@ class Session:
         self.printed = done.stdout
 
     def start_process(self, block: Block) -> None:
-        """Each line is a process that goes on."""
+        """Start each line as a process that keeps running."""
         for line in filter(None, map(str.strip, self._addressed(block.text).splitlines())):
-            # Without the first folder, which has the preloaded pointledger: no signal would reach that.
+            # Not from the first folder: a signal would not reach the preloaded pointledger.
             command = f". {self._exported}; PATH=${{PATH#{self._programs}:}}; exec {line}"
             self._started.append(
                 subprocess.Popen(["bash", "-aec", command], cwd=self._folder, env=self._environ)
             )
 
     def compare_text(self, block: Block) -> None:
-        difference = same_text(block.text, self._printed_usually())
+        difference = text_difference(block.text, self._printed_as_shown())
         assert difference is None, difference
 
     def compare_json(self, block: Block) -> None:
-        difference = same_json(json.loads(block.text), json.loads(self._last_document()))
+        difference = json_difference(json.loads(block.text), json.loads(self._last_document()))
         assert difference is None, difference
 
     def check_shell(self, block: Block) -> None:
@@ -143,40 +145,41 @@ class Session:
         producers_from(read_json(block.text))
 
     def push_message(self, block: Block) -> None:
-        """By an LPUSH, which any client of Redis does."""
+        """Send the message with LPUSH, as any Redis client can."""
         with Redis.from_url(self._addresses["redis://127.0.0.1:6379/0"]) as redis:
             redis.lpush("points.commands", block.text)
-        ask = f"pointledger outcome {json.loads(block.text)['headers']['id']} --json || true"
+        query = f"pointledger outcome {json.loads(block.text)['headers']['id']} --json || true"
 
         def is_applied() -> bool:
-            self.run_shell(block._replace(text=ask))
+            self.run_shell(block._replace(text=query))
             return bool(json.loads(self.printed)["state"] == "applied")
 
         wait_until(is_applied, "the command of the message is applied")
 
-    def is_run_elsewhere(self, block: Block) -> None:
-        """By a test that finds it by its language: `block` in blocks.py."""
+    def run_in_another_test(self, block: Block) -> None:
+        """Do nothing: another test runs the block and finds it with `blocks.block`."""
 
-    def is_only_read(self, block: Block) -> None:
-        """By people."""
+    def skip(self, block: Block) -> None:
+        """Do nothing: only people read the block."""
 
     # ------------------------------------------------------------------------------------------- addresses
 
     def _addressed(self, text: str) -> str:
-        """The text with this machine's addresses in place of the usual ones."""
-        for usual, ours in self._addresses.items():
-            text = text.replace(usual, ours)
+        """Return the text with this system's addresses in place of the page's."""
+        for shown, actual in self._addresses.items():
+            text = text.replace(shown, actual)
         return text
 
-    def _printed_usually(self) -> str:
+    def _printed_as_shown(self) -> str:
+        """Return the output with the page's addresses."""
         text = self.printed
-        for usual, ours in self._addresses.items():
-            text = text.replace(ours, usual)
+        for shown, actual in self._addresses.items():
+            text = text.replace(actual, shown)
         return text
 
     def _last_document(self) -> str:
-        """The JSON that was printed: all of it, or the last line where each line is a document."""
-        text = self._printed_usually()
+        """Return the printed JSON: the whole output, or the last line if each line is a document."""
+        text = self._printed_as_shown()
         text = re.sub(r"\AHTTP/.*?\r?\n\r?\n", "", text, flags=re.DOTALL)
         return text if _is_json(text) else text.strip().splitlines()[-1]
 
@@ -189,27 +192,27 @@ def _is_json(text: str) -> bool:
     return True
 
 
-Fate = Callable[[Session, Block], None]
-FATES: dict[str, Fate] = {
-    "python": Session.run_python,
-    "python no-run": Session.check_python,
-    "sh": Session.run_shell,
-    "sh process": Session.start_process,
-    "sh clone": Session.check_shell,  # test_stranger.py runs it in a fresh clone
-    "sh rabbitmq": Session.check_shell,  # so does a test with RabbitMQ
-    "sh no-run": Session.check_shell,
-    "text": Session.is_only_read,
-    "text output": Session.compare_text,
-    "json output": Session.compare_json,
-    "json example": Session.check_json,
-    "json Tenant": Session.check_tenant,
-    "json RuleBody": Session.check_rule,
-    "json CeleryMessage": Session.push_message,
-    "json Producers": Session.check_producers,
-    "js celery-node": Session.is_run_elsewhere,
-    "js cloudevents-js": Session.is_run_elsewhere,
-    "nginx": Session.is_run_elsewhere,
-    "haproxy": Session.is_run_elsewhere,
-    "sql no-run": Session.is_only_read,
-    "toml no-run": Session.check_toml,
+BlockHandler = Callable[[PageSession, Block], None]
+BLOCK_HANDLERS: dict[str, BlockHandler] = {
+    "python": PageSession.run_python,
+    "python no-run": PageSession.check_python,
+    "sh": PageSession.run_shell,
+    "sh process": PageSession.start_process,
+    "sh clone": PageSession.check_shell,  # test_fresh_clone.py runs it in a fresh clone
+    "sh rabbitmq": PageSession.check_shell,  # a test with RabbitMQ runs it
+    "sh no-run": PageSession.check_shell,
+    "text": PageSession.skip,
+    "text output": PageSession.compare_text,
+    "json output": PageSession.compare_json,
+    "json example": PageSession.check_json,
+    "json Tenant": PageSession.check_tenant,
+    "json RuleBody": PageSession.check_rule,
+    "json CeleryMessage": PageSession.push_message,
+    "json Producers": PageSession.check_producers,
+    "js celery-node": PageSession.run_in_another_test,
+    "js cloudevents-js": PageSession.run_in_another_test,
+    "nginx": PageSession.run_in_another_test,
+    "haproxy": PageSession.run_in_another_test,
+    "sql no-run": PageSession.skip,
+    "toml no-run": PageSession.check_toml,
 }

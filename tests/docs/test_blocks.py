@@ -1,4 +1,4 @@
-"""Every page is in the navigation, and every block of a page has a fate."""
+"""Every page is in the navigation, and every block of a page has a handler."""
 
 import tomllib
 from collections.abc import Iterator
@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from tests.docs.blocks import DOCS, ROOT, blocks_of, every_page
-from tests.docs.comparing import same_json, same_text
-from tests.docs.session import FATES
+from tests.docs.comparing import json_difference, text_difference
+from tests.docs.session import BLOCK_HANDLERS
 
-# What runs needs a system: these are the pages that test_tutorial.py and test_guides.py read.
+# Blocks that run need a system. test_tutorial.py and test_guides.py start one for these pages.
 _READ = ("README.md", "docs/tutorial/", "docs/guides/")
 _RUNS = ("python", "sh", "sh process", "json CeleryMessage")
 
 
-def test_every_block_of_the_docs_has_a_fate() -> None:
+def test_every_block_of_the_docs_has_a_handler() -> None:
     infos = {(page, block.info) for page in every_page() for block in blocks_of(page)}
     assert len(infos) >= 20
-    assert {(page, info) for page, info in infos if info not in FATES} == set()
+    assert {(page, info) for page, info in infos if info not in BLOCK_HANDLERS} == set()
 
 
-def test_what_runs_stands_on_a_page_that_is_read() -> None:
+def test_blocks_that_run_are_only_on_pages_that_are_read() -> None:
     stray = [
         (page, block.line)
         for page in every_page()
@@ -31,7 +31,7 @@ def test_what_runs_stands_on_a_page_that_is_read() -> None:
     assert stray == []
 
 
-def test_what_is_compared_follows_what_was_printed() -> None:
+def test_output_blocks_follow_blocks_that_print() -> None:
     for page in every_page():
         previous = ""
         for block in blocks_of(page):
@@ -42,7 +42,7 @@ def test_what_is_compared_follows_what_was_printed() -> None:
 
 def test_every_page_is_in_the_navigation_once() -> None:
     listed = list(_pages_in(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]))
-    there = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - _generators_prose()
+    there = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - _generator_prose()
     assert sorted(listed) == sorted(there)
 
 
@@ -55,7 +55,7 @@ def _pages_in(entries: list[Any]) -> Iterator[str]:
                 yield target
 
 
-def _generators_prose() -> set[str]:
+def _generator_prose() -> set[str]:
     return {str(path.relative_to(DOCS)) for path in (DOCS / "generate").rglob("*.md")}
 
 
@@ -74,8 +74,8 @@ def _generators_prose() -> set[str]:
         ("...\nd", "a\nb\nc", False),
     ],
 )
-def test_text_is_compared_but_for_what_dots_leave_out(shown: str, printed: str, same: bool) -> None:
-    assert (same_text(shown, printed) is None) is same
+def test_text_is_compared_except_where_dots_stand(shown: str, printed: str, same: bool) -> None:
+    assert (text_difference(shown, printed) is None) is same
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_text_is_compared_but_for_what_dots_leave_out(shown: str, printed: str, 
     ],
 )
 def test_json_is_compared_field_by_field(shown: Any, given: Any, same: bool) -> None:
-    assert (same_json(shown, given) is None) is same
+    assert (json_difference(shown, given) is None) is same

@@ -1,4 +1,4 @@
-"""The changelog grows by files of its own, so that two branches never meet in one line."""
+"""The changelog grows by fragments in their own files, so two branches never conflict in one line."""
 
 import subprocess
 
@@ -8,11 +8,11 @@ from tests.docs.blocks import ROOT
 
 FRAGMENTS = sorted(path for path in (ROOT / "changelog.d").iterdir() if path.name != "README.md")
 _TYPES = {".added", ".changed", ".fixed", ".removed", ".security"}
-_WORDS = 40
+_MOST_WORDS = 40
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, check=False, capture_output=True, text=True)
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
@@ -23,10 +23,10 @@ def test_a_fragment_is_a_short_sentence_of_a_known_type(fragment) -> None:
     assert set(fragment.with_suffix("").suffixes) <= _TYPES
     assert text.endswith(".")
     assert "\n" not in text
-    assert len(text.split()) <= _WORDS
+    assert len(text.split()) <= _MOST_WORDS
 
 
-def test_a_branch_that_changes_the_library_has_a_fragment_or_says_that_it_needs_none() -> None:
+def test_a_branch_that_changes_the_library_has_a_fragment_or_no_changelog() -> None:
     base = _git("merge-base", "main", "HEAD")
     if not base or base == _git("rev-parse", "HEAD"):
         pytest.skip("there is no branch to compare with main")

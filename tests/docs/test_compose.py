@@ -1,4 +1,4 @@
-"""docker-compose.yml cannot be run here; so: it parses, and its commands and variables exist."""
+"""docker-compose.yml parses, and its commands and variables exist. No test can run it without Docker."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, Any] = COMPOSE["services"]
 
 
-def test_it_has_the_servers_the_migration_and_the_processes() -> None:
+def test_compose_has_the_servers_the_migration_and_the_processes() -> None:
     processes = {"worker", "beat", "api", "relay", "ingest"}
     assert set(SERVICES) == {"postgres", "redis", "migrate"} | processes
 
@@ -30,18 +30,18 @@ def test_every_variable_is_a_setting() -> None:
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
-def test_the_celery_commands_are_the_ones_the_readmes_tell(name: str) -> None:
+def test_the_celery_commands_are_those_of_the_readmes(name: str) -> None:
     folder = {"worker": "workers", "beat": "schedules"}[name]
     command = " ".join(SERVICES[name]["command"]).removeprefix("/venv/bin/")
     assert command in (ROOT / folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
-def test_celery_takes_every_option_of_its_command(name: str) -> None:
+def test_celery_accepts_every_option_of_its_command(name: str) -> None:
     _, *arguments = SERVICES[name]["command"]
     given = {"POINTLEDGER_REDIS_URL": "redis://127.0.0.1:1/0"}
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
-    told = subprocess.run(
+    help_output = subprocess.run(
         [sys.executable, "-m", "celery", *arguments, "--help"],
         capture_output=True,
         check=False,
@@ -49,9 +49,9 @@ def test_celery_takes_every_option_of_its_command(name: str) -> None:
         env=os.environ | given | path,
         text=True,
     )
-    assert told.returncode == 0, told.stderr
+    assert help_output.returncode == 0, help_output.stderr
     for option in (argument.split("=")[0] for argument in arguments if argument.startswith("--")):
-        assert option in told.stdout
+        assert option in help_output.stdout
 
 
 def test_the_migration_is_a_command() -> None:
@@ -66,18 +66,18 @@ def test_the_other_processes_are_commands(name: str) -> None:
     assert run_app(name, "--help").status == 0
 
 
-def test_the_relay_is_healthy_while_nothing_waits_too_long() -> None:
+def test_the_relay_is_healthy_while_no_event_waits_too_long() -> None:
     *_, command, option, seconds = SERVICES["relay"]["healthcheck"]["test"]
     assert (command, option, float(seconds)) == ("outbox", "--within", 60)
     assert option in run_app(command, "--help").stdout
 
 
-def test_the_gateway_is_a_command_and_is_asked_whether_it_is_ready() -> None:
+def test_the_api_is_a_command_with_a_readiness_check() -> None:
     command = SERVICES["api"]["command"]
     assert command[1:4] == ["-m", "pointledger.cli", "serve"]
-    told = run_app("serve", "--help")
-    assert told.status == 0
-    assert all(option in told.stdout for option in command if option.startswith("--"))
+    help_output = run_app("serve", "--help")
+    assert help_output.status == 0
+    assert all(option in help_output.stdout for option in command if option.startswith("--"))
     assert "/readyz" in SERVICES["api"]["healthcheck"]["test"][-1]
 
 
@@ -89,4 +89,4 @@ def test_every_dependency_and_volume_exists() -> None:
 
 
 def test_redis_never_evicts() -> None:
-    assert "noeviction" in SERVICES["redis"]["command"], "eviction would forget doorbells and locks"
+    assert "noeviction" in SERVICES["redis"]["command"], "eviction would lose doorbells and locks"

@@ -1,5 +1,7 @@
-"""The pages in `docs/explanation` and `docs/operate` name what is there: files, links, commands, variables,
-checks, metrics and log events."""
+"""The pages in `docs/explanation` and `docs/operate` name only things that exist.
+
+The tests check files, links, commands, variables, checks, metrics and log events.
+"""
 
 import re
 import shlex
@@ -33,21 +35,21 @@ def _prose(page: Path) -> str:
 
 
 def _code(page: Path) -> list[str]:
-    """What stands between backticks."""
+    """Return the texts between backticks."""
     return re.findall(r"`([^`\n]+)`", _prose(page))
 
 
 def _slugs(page: Path) -> set[str]:
-    """The anchors of a page's headings, as renderers of Markdown make them."""
+    """Return the anchors of a page's headings, as Markdown renderers derive them."""
     headings = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-def _shown(page: Path) -> str:
+def _page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=_shown)
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=_page_name)
 def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
     for target in re.findall(r"\]\(([^) ]+)\)", _prose(page)):
         path, _, anchor = target.partition("#")
@@ -55,39 +57,39 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
             continue
         if path.startswith(tuple(f"../../{folder}/" for folder in _ELSEWHERE)):
             continue
-        aim = (page.parent / path).resolve() if path else page
-        assert aim.exists() or aim.name == "security-policy.md", target
+        linked_page = (page.parent / path).resolve() if path else page
+        assert linked_page.exists() or linked_page.name == "security-policy.md", target
         if anchor:
-            assert anchor in _slugs(aim), target
+            assert anchor in _slugs(linked_page), target
 
 
-@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=_shown)
-def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=_page_name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
     places = [ROOT, ROOT / "src", ROOT / "src" / "pointledger", ROOT / "tests", page.parent]
     for code in _code(page):
         if _FILE.fullmatch(code) and not code.startswith("/"):
             assert any(list(place.glob(code)) for place in places), code
 
 
-def test_every_page_is_one_that_another_page_links_to() -> None:
+def test_every_page_has_a_link_from_another_page() -> None:
     texts = {page: _text(page) for page in [*PAGES, *READMES]}
     for page in PAGES:
         others = [text for other, text in texts.items() if other != page]
-        assert any(re.search(rf"[(/]{re.escape(page.name)}[#)]", text) for text in others), _shown(page)
+        assert any(re.search(rf"[(/]{re.escape(page.name)}[#)]", text) for text in others), _page_name(page)
 
 
-def test_every_command_line_is_one_that_the_program_knows(run: Run) -> None:
+def test_every_command_line_exists(run: Run) -> None:
     lines = [code for page in PAGES for code in _code(page) if code.startswith("pointledger ")]
     for page in PAGES:
         blocks = re.findall(r"```sh no-run\n(.*?)```", _text(page), re.DOTALL)
         lines += [line.strip() for block in blocks for line in block.splitlines()]
-    told = {tuple(shlex.split(line.split("#")[0])) for line in lines if "pointledger " in line}
-    called = {words[words.index("pointledger") + 1 :] for words in told if "pointledger" in words}
+    arguments = {tuple(shlex.split(line.split("#")[0])) for line in lines if "pointledger " in line}
+    called = {words[words.index("pointledger") + 1 :] for words in arguments if "pointledger" in words}
     assert len(called) >= 20
     for words in sorted(called):
         names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
-        asked = names[:2] if words[0] in ("tenant", "rule", "dead", "sweep") else names[:1]
-        help_text = run(*asked, "--help")
+        command = names[:2] if words[0] in ("tenant", "rule", "dead", "sweep") else names[:1]
+        help_text = run(*command, "--help")
         assert help_text.status == 0, words
         for option in (word.partition("=")[0] for word in words if word.startswith("--")):
             assert option in help_text.stdout, words
@@ -104,11 +106,11 @@ def test_every_variable_that_a_page_names_is_a_setting() -> None:
 
 
 def test_every_check_of_the_doctor_has_a_runbook(settings: Settings) -> None:
-    """Of three different servers, and of servers that are away."""
+    """The checks are those of three separate servers, and of unreachable servers."""
     base = settings.redis.rpartition("/")[0]
-    apart = settings.model_copy(update={"broker_url": f"{base}/14", "events_url": f"{base}/15"})
+    separate = settings.model_copy(update={"broker_url": f"{base}/14", "events_url": f"{base}/15"})
     nowhere = "redis://127.0.0.1:1"
-    away = apart.model_copy(
+    unreachable = separate.model_copy(
         update={
             "database_url": "postgresql://nobody@127.0.0.1:1/none",
             "redis_url": f"{nowhere}/0",
@@ -116,7 +118,7 @@ def test_every_check_of_the_doctor_has_a_runbook(settings: Settings) -> None:
             "events_url": f"{nowhere}/2",
         }
     )
-    checks = {finding.check for given in (apart, away) for finding in examine(given).findings}
+    checks = {finding.check for given in (separate, unreachable) for finding in examine(given).findings}
     listed = set(_code(DOCS / "operate" / "runbooks" / "index.md"))
     assert len(checks) >= 35
     assert checks <= listed, checks - listed

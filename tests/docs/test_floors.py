@@ -1,4 +1,4 @@
-"""The picture of the floors is that of the contracts, and the code's real imports agree with it."""
+"""The picture of the floors matches the import contracts, and the code's imports agree with it."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -14,13 +14,13 @@ _PROCESSES = ("workers", "schedules", "pointledger_demo")
 
 
 def _tops() -> dict[str, float]:
-    """Where each package's box begins in the committed picture."""
+    """Return the vertical position of each package's box in the committed picture."""
     boxes = ET.parse(PICTURE).iter("{http://www.w3.org/2000/svg}rect")
     return {box.attrib["id"]: float(box.attrib["y"]) for box in boxes if "id" in box.attrib}
 
 
 def _floor_of(module: str) -> str:
-    """The box in which a module stands."""
+    """Return the name of a module's box."""
     root, _, rest = module.partition(".")
     return rest.partition(".")[0] if root == "pointledger" else root
 
@@ -30,15 +30,17 @@ def test_the_picture_of_the_floors_is_drawn_from_the_contracts() -> None:
 
 
 def test_every_package_and_module_of_the_library_has_a_box() -> None:
-    here = [path for path in (ROOT / "src" / "pointledger").iterdir() if path.suffix in ("", ".py")]
-    named = {path.stem for path in here if path.name not in ("__init__.py", "__pycache__")}
+    paths = [path for path in (ROOT / "src" / "pointledger").iterdir() if path.suffix in ("", ".py")]
+    named = {path.stem for path in paths if path.name not in ("__init__.py", "__pycache__")}
     assert set(_tops()) == named | set(_PROCESSES)
 
 
 @pytest.mark.parametrize("package", ["domain", "storage"])
-def test_the_inner_floors_are_the_packages_and_modules_that_are_there(package: str) -> None:
-    here = [path for path in (ROOT / "src" / "pointledger" / package).iterdir() if path.suffix in ("", ".py")]
-    named = {path.stem for path in here if path.name not in ("__init__.py", "__pycache__", "migrations")}
+def test_the_inner_floors_are_the_existing_packages_and_modules(package: str) -> None:
+    paths = [
+        path for path in (ROOT / "src" / "pointledger" / package).iterdir() if path.suffix in ("", ".py")
+    ]
+    named = {path.stem for path in paths if path.name not in ("__init__.py", "__pycache__", "migrations")}
     label = ET.parse(PICTURE).getroot().attrib["aria-label"]
     (inner,) = re.findall(rf"\b{package} \(([^)]*)\)", label)
     assert set(inner.split(", ")) == named
@@ -47,11 +49,11 @@ def test_the_inner_floors_are_the_packages_and_modules_that_are_there(package: s
 def test_every_import_in_the_code_points_down_in_the_picture() -> None:
     graph = grimp.build_graph("pointledger", *_PROCESSES, cache_dir=None)
     tops = _tops()
-    seen = 0
+    checked = 0
     for module in graph.modules:
         importer = _floor_of(module)
         for imported in map(_floor_of, graph.find_modules_directly_imported_by(module)):
             if importer and imported and importer != imported:
                 assert tops[importer] < tops[imported], (module, imported)
-                seen += 1
-    assert seen > 100, "the code imports across its packages"
+                checked += 1
+    assert checked > 100, "the code imports across its packages"

@@ -1,12 +1,14 @@
-"""A reader who does what a guide says gets what it shows. Each guide is read on a fresh system, with the
-program of the tutorial's first page."""
+"""Each guide's blocks give the output that the guide shows.
+
+Each guide runs on a new system with the program of the tutorial's first page.
+"""
 
 import pytest
 
 from tests.docs.blocks import pages
-from tests.docs.conftest import Read
+from tests.docs.conftest import ReadPage
 
 
 @pytest.mark.parametrize("page", pages("guides"))
-def test_each_block_of_the_guide_does_what_it_says(page: str, read: Read) -> None:
+def test_each_block_of_the_guide_gives_the_output_that_it_shows(page: str, read: ReadPage) -> None:
     read(page)

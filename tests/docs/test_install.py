@@ -1,11 +1,10 @@
-"""The page about installing, followed on servers on which nothing of the ledger is yet."""
+"""The commands of the page about installing work on servers without a ledger."""
 
 import json
 import os
 import re
 import secrets
 import shlex
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,29 +15,19 @@ from pointledger.embedded import ServerUrls
 from tests.api.issuer import ISSUER, Issuer
 from tests.api.processes import environ_of, process
 from tests.databases import fresh_database, settings_of
+from tests.docs.fresh_clone import run_program
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "install.md").read_text()
 PROCESSES = re.findall(r"^\| [\w ]+ \| `([^`]+)` \|", PAGE, re.MULTILINE)
-_ON = [
+_PORT_OPTIONS = [
     ["--port", "0"] if "serve" in command else [] for command in PROCESSES
-]  # others may have the usual one
+]  # because another process may use the default port
 _SECONDS = 60
 
 
 def _run(command: str, env: dict[str, str], stdin: str = "") -> str:
-    done = subprocess.run(
-        shlex.split(command),
-        input=stdin,
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        env=env,
-        text=True,
-        timeout=_SECONDS,
-    )
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
-    return done.stdout
+    return run_program(shlex.split(command), ROOT, env, stdin)
 
 
 @pytest.mark.long
@@ -55,7 +44,7 @@ def test_the_processes_of_the_page_start_on_migrated_servers_and_apply_a_command
         _run("pointledger migrate", env | {"POINTLEDGER_OWNER_URL": owner_url})
         started = [
             stack.enter_context(
-                process([*shlex.split(command), *_ON[number]], tmp_path / f"log-{number}", env)
+                process([*shlex.split(command), *_PORT_OPTIONS[number]], tmp_path / f"log-{number}", env)
             )
             for number, command in enumerate(PROCESSES)
         ]

@@ -1,4 +1,4 @@
-"""The pages of docs/reference are what the code says, and each says all of it."""
+"""The pages of docs/reference are generated from the code, and they are complete."""
 
 import dataclasses
 import inspect
@@ -44,7 +44,7 @@ from tests.model.runs import histories
 ROOT = Path(__file__).parents[2]
 SEED = 20261173
 
-# Refusals that random histories reach too seldom to count on.
+# Refusals that random histories reach too rarely for this test.
 RARE = {
     ("adjust", "FIGURE_TOO_LARGE"),
     ("apply-expiry-policy", "ACCOUNT_NOT_FOUND"),
@@ -68,26 +68,26 @@ def written(name: str) -> str:
     return (REFERENCE / name).read_bytes().decode()
 
 
-# ------------------------------------------------------------------------------- pages and code agree
+# ------------------------------------------------------------------------------- pages match the code
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_what_the_code_says(name: str) -> None:
-    assert written(name) == PAGES[name](), f"docs/reference/{name} is not what the code says: {RUN}"
+def test_each_page_matches_the_code(name: str) -> None:
+    assert written(name) == PAGES[name](), f"docs/reference/{name} does not match the code: {RUN}"
 
 
-def test_the_page_about_the_database_is_what_a_migrated_database_says(owner_url: str) -> None:
+def test_the_page_about_the_database_matches_a_migrated_database(owner_url: str) -> None:
     page = database_page(owner_url)
-    assert written(DATABASE) == page, f"docs/reference/{DATABASE} is not what the code says: {RUN}"
+    assert written(DATABASE) == page, f"docs/reference/{DATABASE} does not match the code: {RUN}"
 
 
-def test_there_is_no_page_that_nothing_generates() -> None:
+def test_every_page_is_generated() -> None:
     there = {path.relative_to(REFERENCE).as_posix() for path in REFERENCE.rglob("*") if path.is_file()}
     assert there == {*PAGES, DATABASE}
 
 
 @pytest.mark.long
-def test_pages_are_the_same_whatever_the_environment_and_the_order_of_hashes() -> None:
+def test_pages_do_not_depend_on_the_environment_or_hash_order() -> None:
     program = (
         "import json; from docs.generate.pages import PAGES; print(json.dumps([m() for m in PAGES.values()]))"
     )
@@ -99,7 +99,7 @@ def test_pages_are_the_same_whatever_the_environment_and_the_order_of_hashes() -
     assert json.loads(done.stdout) == [written(name) for name in PAGES]
 
 
-def test_a_page_that_differs_is_named_and_is_missing_or_too_many_as_well(tmp_path: Path) -> None:
+def test_changed_missing_and_extra_pages_are_named(tmp_path: Path) -> None:
     (tmp_path / "python").mkdir()
     for name, text in {"same.md": "a", "changed.md": "b", "python/old.md": "c"}.items():
         (tmp_path / name).write_text(text)
@@ -107,33 +107,33 @@ def test_a_page_that_differs_is_named_and_is_missing_or_too_many_as_well(tmp_pat
     assert differences(made, tmp_path) == ["changed.md", "python/new.md", "python/old.md"]
 
 
-def test_help_says_how_to_write_and_how_to_check(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_describes_the_check_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
     assert "--check" in capsys.readouterr().out
 
 
-def test_prose_that_names_nothing_or_misses_something_is_refused() -> None:
+def test_prose_with_an_unknown_or_missing_section_is_refused() -> None:
     with pytest.raises(ProseDiffers, match=r"names nothing: .*earn"):
         sections("commands.md", {"every command"})
     with pytest.raises(ProseDiffers, match=r"missing: .*fly"):
         sections("tables.md", {"fly"}, all_of_them=True)
 
 
-# ------------------------------------------------------------------------------ nothing is left unsaid
+# --------------------------------------------------------------------------------------- completeness
 
 
-def test_every_field_that_people_write_has_a_meaning() -> None:
+def test_every_field_that_people_write_has_a_description() -> None:
     written_by_people = [*KINDS.values(), RuleBody, Tenant, Settings, IncomingEvent]
     models: list[type[BaseModel]] = [*written_by_people, *models_in(*written_by_people)]
-    silent = [
+    undocumented = [
         f"{model.__name__}.{name}"
         for model in models
         for name, field in model.model_fields.items()
         if not field.description
     ]
-    assert silent == []
+    assert undocumented == []
     assert [model.__name__ for model in models if not model.__doc__] == []
 
 
@@ -148,7 +148,7 @@ def test_every_reason_has_a_meaning_and_a_remedy_in_order_of_precedence() -> Non
     assert headings == [*(reason.value for reason in Reason), outcomes.CANCELLED]
 
 
-def test_every_kind_of_command_has_its_section_with_all_fields() -> None:
+def test_every_command_kind_has_a_section_with_all_fields() -> None:
     parts = re.split(r"^## (.+)$", commands_page(), flags=re.MULTILINE)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     for kind, model in KINDS.items():
@@ -163,7 +163,7 @@ def test_every_setting_belongs_to_one_group_and_is_on_the_page_by_its_variable()
     assert all(f"**`{variable(name)}`**" in page for name in Settings.model_fields)
 
 
-def test_every_command_of_the_command_line_has_help_for_all_that_it_takes() -> None:
+def test_every_cli_command_has_help_for_all_its_parameters() -> None:
     assert not re.findall(r"^- .*: (None)?$", cli_page(), re.MULTILINE)
     assert not re.findall(r"^## .*\n\n`.*`\n\n- ", cli_page(), re.MULTILINE), "a command without help"
 
@@ -199,7 +199,7 @@ def test_every_link_between_pages_leads_to_a_page_and_a_heading() -> None:
 
 
 def _anchors(text: str) -> Iterator[str]:
-    """As GitHub makes them: an opinion other than the generator's."""
+    """Derive anchors as GitHub does, independently of the generator."""
     for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
         yield "".join(
             character
@@ -208,12 +208,11 @@ def _anchors(text: str) -> Iterator[str]:
         )
 
 
-# ------------------------------------------------------------------------- what others say of the same
+# ---------------------------------------------------------------------------------- independent sources
 
 
 def refused_by_the_model(worlds: int) -> set[tuple[str, str]]:
-    """Kind and reason of each refusal that the model gives in random histories: it was written from the
-    specification, not from the code that the page is read from."""
+    """Return the kind and reason of each refusal by the model, which was written from the specification."""
     found = set()
     for history in histories(SEED, 0, worlds, 100):
         outcomes_by_label = run_model(history).outcomes
@@ -224,7 +223,7 @@ def refused_by_the_model(worlds: int) -> set[tuple[str, str]]:
     return found
 
 
-def test_a_command_is_refused_for_the_reasons_on_its_page_and_for_no_other() -> None:
+def test_a_command_is_refused_only_for_the_reasons_on_its_page() -> None:
     listed = {(kind, reason.value) for kind, model in KINDS.items() for reason in reasons_of(model)}
     found = refused_by_the_model(worlds=200)
     assert found - listed == set()
@@ -250,7 +249,7 @@ def test_every_metric_that_is_exported_is_on_the_page_with_its_labels(ledger: Le
 # -------------------------------------------------------------------------------- the public names
 
 
-def test_the_pages_about_python_list_exactly_the_public_names_each_once() -> None:
+def test_the_python_pages_list_each_public_name_once() -> None:
     listed = [
         name
         for path in sorted((REFERENCE / "python").glob("*.md"))
@@ -259,19 +258,19 @@ def test_the_pages_about_python_list_exactly_the_public_names_each_once() -> Non
     assert sorted(listed) == sorted(pointledger.__all__)
 
 
-def test_every_public_name_method_and_field_says_what_it_is_for() -> None:
-    silent = [name for name in pointledger.__all__ if not _is_told(name)]
+def test_every_public_name_method_and_field_is_documented() -> None:
+    undocumented = [name for name in pointledger.__all__ if not _is_documented(name)]
     for name in pointledger.__all__:
         shown = getattr(pointledger, name)
-        silent += [f"{name}.{field}" for field in _fields(shown) if field not in attribute_docs(shown)]
-        silent += [
+        undocumented += [f"{name}.{field}" for field in _fields(shown) if field not in attribute_docs(shown)]
+        undocumented += [
             f"{name}.{method}" for method in _methods(shown) if not inspect.getdoc(getattr(shown, method))
         ]
-    assert silent == []
+    assert undocumented == []
 
 
-def _is_told(name: str) -> bool:
-    """A dataclass without a docstring gets its signature for one; a union's stands below it."""
+def _is_documented(name: str) -> bool:
+    """Return whether a name has its own docstring, not just the signature that a dataclass gets."""
     shown = getattr(pointledger, name)
     if inspect.isclass(shown) or inspect.isfunction(shown):
         return not (shown.__doc__ or f"{name}(").startswith(f"{name}(")
@@ -280,20 +279,20 @@ def _is_told(name: str) -> bool:
 
 
 def _fields(shown: Any) -> list[str]:
-    """Of a dataclass or a named tuple; those of a pydantic model have descriptions."""
+    """Return the fields of a dataclass or named tuple. Another test checks pydantic models."""
     if dataclasses.is_dataclass(shown):
         return [field.name for field in dataclasses.fields(shown)]
     return list(getattr(shown, "_fields", ()))
 
 
 def _methods(shown: object) -> list[str]:
-    """The public methods and properties that are ours."""
+    """Return the public methods and properties that pointledger defines."""
     if not inspect.isclass(shown):
         return []
-    ours = [base for base in shown.__mro__ if base.__module__.startswith("pointledger.")]
+    own_classes = [base for base in shown.__mro__ if base.__module__.startswith("pointledger.")]
     return [
         name
-        for base in ours
+        for base in own_classes
         for name, value in vars(base).items()
         if not name.startswith("_") and (inspect.isroutine(value) or isinstance(value, property))
     ]

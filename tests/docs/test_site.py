@@ -1,4 +1,4 @@
-"""The built site, as browsers get it."""
+"""The site builds, and its pages are complete."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere() ->
     pages = {path: path.read_text() for path in (ROOT / ".site").rglob("*.html")}
     loaded = re.compile(r'<(?:script|link|img|source|iframe)\b[^>]*(?:src|href|srcset)="(?:https?:)?//')
     assert [str(path) for path, text in pages.items() if loaded.search(text)] == []
-    # Parts of the README are on the front page, with links that count from there.
+    # The front page includes parts of the README, with links relative to the front page.
     front = pages[ROOT / ".site" / "index.html"]
     assert "Lost tasks." in front
     assert [target for target in re.findall(r'href="([^"]*)"', front) if target.startswith("docs/")] == []

@@ -1,11 +1,11 @@
-"""A reader who does what the README or a page of the tutorial says gets what it shows."""
+"""Each block of the README and the tutorial gives the output that the page shows."""
 
 import pytest
 
 from tests.docs.blocks import pages
-from tests.docs.conftest import Read
+from tests.docs.conftest import ReadPage
 
 
 @pytest.mark.parametrize("page", ["README.md", *pages("tutorial")])
-def test_each_block_of_the_page_does_what_it_says(page: str, read: Read) -> None:
+def test_each_block_of_the_page_gives_the_output_that_it_shows(page: str, read: ReadPage) -> None:
     read(page)

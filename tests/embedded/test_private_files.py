@@ -9,7 +9,7 @@ from tempfile import gettempdir
 import pytest
 
 from pointledger.embedded.private_files import make_private_folder, open_private
-from pointledger.storage.replay.spill import Spilled
+from pointledger.storage.replay.spill import SpilledDict
 from pointledger_demo.development_key import development_key
 
 
@@ -44,7 +44,7 @@ def test_a_folder_and_a_log_of_an_older_version_become_private(tmp_path: Path) -
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc")
 def test_what_a_replay_spills_is_private() -> None:
     before = open_temporary_files()
-    with closing(Spilled[int, bytes](2, lambda number: number.to_bytes(4, "big"))) as spilled:
+    with closing(SpilledDict[int, bytes](2, lambda number: number.to_bytes(4, "big"))) as spilled:
         for number in range(80):
             spilled[number] = bytes(1_000_000)
         files = open_temporary_files() - before

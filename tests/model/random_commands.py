@@ -1,4 +1,4 @@
-"""Random commands: the kind, the user, the fields and the moment of each."""
+"""Creates random commands: their kind, user, fields and time."""
 
 import random
 from datetime import datetime
@@ -34,29 +34,29 @@ _KINDS = {
     "activate-due": 6,
     "erase-user": 0.5,
 }
-_WITHOUT_MOMENT = ("set-expiry-exemption", "apply-expiry-policy")
+_WITHOUT_TIME = ("set-expiry-exemption", "apply-expiry-policy")
 _PERIODIC = ("expire-due", "release-holds-due", "activate-due")
 
 
-class Commands(RandomFields):
-    """Writes commands of every kind."""
+class RandomCommands(RandomFields):
+    """Creates commands of every kind, by the state of the model."""
 
     def __init__(self, chance: random.Random, model_run: ModelRun, timeline: Timeline, is_rich: bool) -> None:
         super().__init__(chance, model_run, timeline, is_rich)
-        self._fresh: list[Send] = []  # of this round
+        self._round: list[Send] = []  # the commands of this round
 
-    def settle(self) -> None:
-        """End a round: later commands may name what its commands made."""
-        self._sent += self._fresh
-        self._fresh = []
+    def end_round(self) -> None:
+        """End a round. Later commands may refer to the entries of its commands."""
+        self._sent += self._round
+        self._round = []
 
     def decide(self, send: Send) -> None:
-        """Decide the command on the model, whose state the next commands use."""
+        """Decide the command on the model. The next commands depend on its state."""
         self._model_run.send(send)
-        self._fresh.append(send)
+        self._round.append(send)
 
     def command(self) -> tuple[str, str, Fields, datetime | None]:
-        """Return the kind, user, fields and moment of a command."""
+        """Return the kind, user, fields and time of a command."""
         user = self.user()
         kind = self._kind(user)
         if kind == "erase-user" and self._chance.random() < 0.5:
@@ -65,30 +65,30 @@ class Commands(RandomFields):
         fields = getattr(self, f"_{kind.replace('-', '_')}")(user)
         if kind in _PERIODIC:
             return kind, user, {"as_of": moment}, None
-        if kind in _WITHOUT_MOMENT or self._chance.random() < 0.004:
+        if kind in _WITHOUT_TIME or self._chance.random() < 0.004:
             moment = None
         return kind, user, fields, moment
 
     def _kind(self, user: str) -> str:
-        """Choose a kind, mostly one that finds what it needs: an account, a hold, pending points, a spend."""
-        lacks = self._lacking(user)
-        weights = [weight * (0.1 if kind in lacks else 1) for kind, weight in _KINDS.items()]
+        """Choose a kind, usually one whose account, hold, pending points or spend exists."""
+        inapplicable = self._inapplicable(user)
+        weights = [weight * (0.1 if kind in inapplicable else 1) for kind, weight in _KINDS.items()]
         return self._chance.choices(list(_KINDS), weights)[0]
 
-    def _lacking(self, user: str) -> set[str]:
-        """Return the kinds that find nothing of this user."""
+    def _inapplicable(self, user: str) -> set[str]:
+        """Return the kinds that need something that this user does not have."""
         account = self._account(user)
         if account is None:
             return set(_KINDS) - {"earn", "apply-rule", "adjust", "import-opening-balance", "open-account"}
-        lacks: set[str] = set()
+        inapplicable: set[str] = set()
         if not account.figures["frozen_balance"]:
-            lacks |= {"unfreeze", "confirm-deduction", "release-holds-due"}
+            inapplicable |= {"unfreeze", "confirm-deduction", "release-holds-due"}
         if not account.figures["pending_balance"]:
-            lacks |= {"cancel-pending", "activate-due"}
+            inapplicable |= {"cancel-pending", "activate-due"}
         if not account.figures["total_spent"]:
-            lacks.add("refund")
+            inapplicable.add("refund")
         if not account.figures["balance"]:
-            lacks |= {"spend", "transfer", "freeze", "exchange", "expire"}
+            inapplicable |= {"spend", "transfer", "freeze", "exchange", "expire"}
         if not account.is_open:
-            lacks |= set(_KINDS) - {"wallet-adjust", "open-account", "erase-user"}
-        return lacks
+            inapplicable |= set(_KINDS) - {"wallet-adjust", "open-account", "erase-user"}
+        return inapplicable

@@ -1,4 +1,4 @@
-"""Random fields for each command kind, which fit the model's world or just fail to."""
+"""Creates random fields for each command kind. They are valid in the model's state, or just invalid."""
 
 import random
 from collections.abc import Sequence
@@ -18,21 +18,22 @@ Fields = dict[str, Any]
 
 
 class RandomFields:
-    """Has a method for each command kind, named after it."""
+    """Creates the fields of a command, with a method for each kind and of its name."""
 
     def __init__(self, chance: random.Random, model_run: ModelRun, timeline: Timeline, is_rich: bool) -> None:
         self._chance, self._model_run, self._timeline, self._is_rich = chance, model_run, timeline, is_rich
         self._world, self._made = model_run.world, model_run.made
-        self._hot = chance.choice(USERS)
-        self._sent: list[Send] = []  # of rounds before: their entries may be named
+        self._hot_user = chance.choice(USERS)
+        self._sent: list[Send] = []  # commands of earlier rounds, to whose entries later commands may refer
 
     def user(self) -> str:
+        """Choose a user, most often one user with many commands."""
         draw = self._chance.random()
         if draw < 0.02:
             return NEWCOMER
-        user = self._hot if draw < 0.45 else self._chance.choice(USERS)
+        user = self._hot_user if draw < 0.45 else self._chance.choice(USERS)
         account = self._account(user)
-        if account and not account.is_open and self._is(0.7):  # most commands on it are refused
+        if account and not account.is_open and self._is(0.7):  # because most commands to it are refused
             return self._chance.choice(USERS)
         return user
 
@@ -43,8 +44,8 @@ class RandomFields:
     def _account(self, user: str) -> Account | None:
         return self._world.accounts.get(user)
 
-    def _is(self, likely: float) -> bool:
-        return self._chance.random() < likely
+    def _is(self, probability: float) -> bool:
+        return self._chance.random() < probability
 
     def _figure(self, user: str, name: str) -> int:
         account = self._account(user)
@@ -62,16 +63,16 @@ class RandomFields:
             return self._chance.choice((LARGEST_FIGURE, LARGEST_FIGURE - 1, LARGEST_FIGURE // 2))
         return self._chance.choice((1, 2, 3, 5, 10, 25, self._chance.randint(1, 80)))
 
-    def _past(self, user: str, *kinds: str) -> Ref:
-        """Refer to what an earlier command made, mostly of these kinds and this user."""
+    def _earlier(self, user: str, *kinds: str) -> Ref:
+        """Refer to the entry or hold of an earlier command, usually of these kinds and this user."""
         if self._is(0.05) or not self._sent:
             return Ref(-1)
-        fitting = [send for send in self._sent if send.kind in kinds and self._made.get(send.label)]
-        own = [send for send in fitting if send.user == user]
+        suitable = [send for send in self._sent if send.kind in kinds and self._made.get(send.label)]
+        own = [send for send in suitable if send.user == user]
         if self._is(0.06):
             return Ref(self._chance.choice(self._sent).label)
-        if self._is(0.06) and fitting:
-            return Ref(self._chance.choice(fitting).label)
+        if self._is(0.06) and suitable:
+            return Ref(self._chance.choice(suitable).label)
         if not own:
             return Ref(self._chance.choice(self._sent).label)
         made = own[-1 - int(self._chance.random() ** 2 * len(own))]
@@ -79,14 +80,15 @@ class RandomFields:
         return Ref(made.label, self._chance.randrange(several) if several > 1 else 0)
 
     def _hold(self, user: str) -> Ref:
-        """Refer to an open hold, mostly this user's."""
+        """Refer to an open hold, usually this user's."""
         account, sent = self._account(user), {send.label for send in self._sent}
         holds = [hold for hold in account.holds if hold.state == "open"] if account else []
         labels = [int(account.entries[hold.seq - 1].command) for hold in holds] if account else []
         named = [label for label in labels if label in sent]
-        return Ref(self._chance.choice(named)) if named and self._is(0.85) else self._past(user, "freeze")
+        return Ref(self._chance.choice(named)) if named and self._is(0.85) else self._earlier(user, "freeze")
 
-    def _left_of(self, ref: Ref) -> int:
+    def _amount_of(self, ref: Ref) -> int:
+        """Return the amount of the entry, or 0 if there is none."""
         entries = self._made.get(ref.label, [])
         return entries[ref.nth].amount if ref.nth < len(entries) else 0
 
@@ -152,26 +154,26 @@ class RandomFields:
             return {"amount": self._amount(frozen, frozen)}
         fields: Fields = {"hold_id": self._hold(user)}
         if self._is(0.6):
-            fields["amount"] = self._amount(self._left_of(fields["hold_id"]))
+            fields["amount"] = self._amount(self._amount_of(fields["hold_id"]))
         return fields
 
     def _confirm_deduction(self, user: str) -> Fields:
         fields: Fields = {"hold_id": self._hold(user)}
         if self._is(0.6):
-            fields["amount"] = self._amount(self._left_of(fields["hold_id"]))
+            fields["amount"] = self._amount(self._amount_of(fields["hold_id"]))
         return fields
 
     def _refund(self, user: str) -> Fields:
         if self._is(0.15):
             return {"amount": self._amount()}
-        ref = self._past(user, "spend", "confirm-deduction")
-        return self._text(related_id=ref, amount=self._amount(self._left_of(ref)))
+        ref = self._earlier(user, "spend", "confirm-deduction")
+        return self._text(related_id=ref, amount=self._amount(self._amount_of(ref)))
 
     def _clawback(self, user: str) -> Fields:
-        ref = self._past(user, "earn", "apply-rule", "earn", "import-opening-balance")
+        ref = self._earlier(user, "earn", "apply-rule", "earn", "import-opening-balance")
         fields: Fields = {"related_id": ref}
         if self._is(0.5):
-            fields["amount"] = self._amount(self._left_of(ref))
+            fields["amount"] = self._amount(self._amount_of(ref))
         if self._is(0.7):
             fields["policy"] = self._chance.choice(("arrears", "arrears", "only_pending", "within_balance"))
         return fields
@@ -185,7 +187,7 @@ class RandomFields:
         ]
         if pending and self._is(0.9):
             return {"related_id": Ref(self._chance.choice(pending))}
-        return {"related_id": self._past(user, "earn", "apply-rule")}
+        return {"related_id": self._earlier(user, "earn", "apply-rule")}
 
     def _import_opening_balance(self, _: str) -> Fields:
         lots = []
@@ -216,7 +218,7 @@ class RandomFields:
         wallet = self._world.wallets.get(user)
         if wallet and fields["type"] == "withdraw" and wallet.balance and self._is(0.5):
             fields["amount"] = wallet.text(wallet.balance)
-        if self._is(0.3):  # with a currency, acceptance checks the decimals
+        if self._is(0.3):  # because acceptance checks the decimals only with a currency
             fields["currency"], fields["amount"] = self._chance.choice(("CNY", "EUR", "JPY")), "10"
         if self._is(0.2):
             fields["application_id"] = "app"
@@ -244,7 +246,7 @@ class RandomFields:
                 if lot.entry.user == user and (lot.remaining or lot.frozen) and len(lots) == 1:
                     named.append(Ref(send.label, nth, lot=True))
         if not named or self._is(0.1):
-            return self._past(user, "earn", "apply-rule")
+            return self._earlier(user, "earn", "apply-rule")
         ref = self._chance.choice(named)
         return Ref(ref.label) if entries and self._is(0.3) else ref
 

@@ -1,4 +1,4 @@
-"""Random histories: commands of every kind, chosen by the state of the model."""
+"""Creates random histories of commands of every kind, chosen by the state of the model."""
 
 import random
 from datetime import UTC, datetime
@@ -17,30 +17,30 @@ from tests.model.histories import (
 )
 from tests.model.model_run import ModelRun
 from tests.model.moments import Timeline, start_of_history
-from tests.model.random_commands import Commands
-from tests.model.random_programs import Programs
+from tests.model.random_commands import RandomCommands
+from tests.model.random_programs import RandomPrograms
 
-END = datetime(2026, 5, 1, tzinfo=UTC)  # histories lie in the past, so they are the same at any time
+END = datetime(2026, 5, 1, tzinfo=UTC)  # histories end in the past, so they do not depend on the clock
 _MOST_IN_A_ROUND = 12
-_DATED = 0.7  # of the histories have backdated changes of their program
-_RICH = 0.04  # of the histories use the largest figures
+_DATED = 0.7  # share of histories with backdated changes of their program
+_RICH = 0.04  # share of histories with the largest figures
 
 
-class Author:
-    """Writes a history with so many commands."""
+class RandomHistory:
+    """Creates a history with this number of commands."""
 
     def __init__(self, chance: random.Random, commands: int) -> None:
         self._chance, self._commands = chance, commands
         zone = chance.choice(("Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia", "UTC", "America/Havana"))
         self._start = start_of_history(chance, zone)
-        self._programs = Programs(chance, self._start)
+        self._programs = RandomPrograms(chance, self._start)
         self._model_run = ModelRun()
         self._label = 0
         self._is_dated = chance.random() < _DATED
         self._accepted: dict[int, Send] = {}
         self._erased: set[str] = set()
 
-    def write(self) -> History:
+    def create(self) -> History:
         config = None if self._chance.random() < 0.02 else self._programs.config()
         rules = tuple(self._programs.rule(f"rule {nth}") for nth in range(self._chance.randrange(1, 6)))
         if config is None:
@@ -52,7 +52,7 @@ class Author:
         self._config, self._rules = config, rules
         self._timeline = Timeline(self._chance, self._start, END)
         is_rich = self._chance.random() < _RICH
-        self._writer = Commands(self._chance, self._model_run, self._timeline, is_rich)
+        self._random_commands = RandomCommands(self._chance, self._model_run, self._timeline, is_rich)
         rounds = []
         while self._label < self._commands:
             rounds.append(self._round())
@@ -64,7 +64,7 @@ class Author:
         sends: list[Send] = []
         for _ in range(size):
             sends.append(self._send())
-        self._writer.settle()
+        self._random_commands.end_round()
         cancelled = [Cancel(sends[-1].label)] if self._chance.random() < 0.04 else []
         return Round(before, tuple(sends), tuple(cancelled))
 
@@ -84,7 +84,7 @@ class Author:
         elif draw < 0.29:
             actions.append(Pause(on=self._chance.random() < 0.5))
         elif draw < 0.36:
-            user = self._writer.user_with_wallet()
+            user = self._random_commands.user_with_wallet()
             status = self._chance.choice(("active", "frozen", "closed"))
             actions.append(PutWallet(user, status, self._chance.choice((0, 5, 100))))
         for action in actions:
@@ -93,9 +93,9 @@ class Author:
 
     @property
     def _saved_at(self) -> datetime | None:
-        """When a version counts as saved: at the current moment of the history, or when it is played.
+        """The time at which a version counts as saved: the history's current time, or None for the real time.
 
-        All versions of a history use the same way, so their order is that of their moments.
+        All versions of a history use the same kind of time, so their order is that of their times.
         """
         return self._timeline.now if self._is_dated else None
 
@@ -103,28 +103,26 @@ class Author:
 
     def _send(self) -> Send:
         if self._accepted and self._chance.random() < 0.03:
-            return self._again()
+            return self._repeated()
         return self._new()
 
     def _new(self) -> Send:
         label, self._label = self._label, self._label + 1
-        kind, user, fields, moment = self._writer.command()
+        kind, user, fields, moment = self._random_commands.command()
         key = f"key {label}" if self._chance.random() < 0.12 else None
         actor = self._chance.choice(("service", "admin", "job")) if kind != "apply-rule" else "service"
         send = Send(label, kind, user, fields, moment, actor=actor, key=key)
         if kind == "erase-user":
             self._erased.add(user)
         self._accepted[label] = send
-        self._writer.decide(send)
+        self._random_commands.decide(send)
         return send
 
-    def _again(self) -> Send:
-        """Repeat a command by its id or its key, unchanged or with other content."""
+    def _repeated(self) -> Send:
+        """Repeat a command by its id or its key, with the same or other content."""
         first = self._accepted[self._chance.choice(list(self._accepted))]
-        if self._erased & {
-            first.user,
-            first.fields.get("to_user_id"),
-        }:  # redacted commands cannot be compared by content
+        # Redacted commands cannot be compared by content.
+        if self._erased & {first.user, first.fields.get("to_user_id")}:
             return self._new()
         label, self._label = self._label, self._label + 1
         fields, at = dict(first.fields), first.at

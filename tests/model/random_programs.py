@@ -1,4 +1,4 @@
-"""Random configurations and rules with every field, and every kind of base, limit, stacking and expiry."""
+"""Creates random configurations and rules with every field and every kind of base, limit and expiry."""
 
 import random
 from collections.abc import Callable
@@ -9,23 +9,23 @@ ZONES = (
     "UTC",
     "Europe/Berlin",
     "America/New_York",
-    "America/Sao_Paulo",  # skipped midnights, by daylight saving
+    "America/Sao_Paulo",  # daylight saving skips a midnight
     "America/Havana",  # midnights that occur twice
     "Asia/Shanghai",
     "Asia/Kathmandu",
-    "Australia/Lord_Howe",  # half an hour of daylight saving
+    "Australia/Lord_Howe",  # daylight saving of half an hour
     "Pacific/Kiritimati",
     "Pacific/Pago_Pago",
-    "Pacific/Apia",  # a day that was skipped: 30 December 2011
+    "Pacific/Apia",  # skipped 30 December 2011
 )
 EVENT_TYPES = ("paid", "visit", "review")
-_OFTEN, _SELDOM = 0.75, 0.12
+_OFTEN, _RARELY = 0.75, 0.12
 
 Values = dict[str, Any]
 
 
-class Programs:
-    """Makes programs for histories around a moment."""
+class RandomPrograms:
+    """Creates programs whose dates are near the start of a history."""
 
     def __init__(self, chance: random.Random, start: datetime) -> None:
         self._chance, self._start = chance, start
@@ -33,16 +33,16 @@ class Programs:
     def _one(self, *of: Any) -> Any:
         return self._chance.choice(of)
 
-    def _maybe(self, likely: float, make: Callable[[], Any]) -> Any:
-        return make() if self._chance.random() < likely else None
+    def _maybe(self, probability: float, make: Callable[[], Any]) -> Any:
+        return make() if self._chance.random() < probability else None
 
-    def _is_on(self, likely: float) -> bool:
-        return self._chance.random() < likely
+    def _is_on(self, probability: float) -> bool:
+        return self._chance.random() < probability
 
     # ------------------------------------------------------------------------------------------- tenant
 
     def config(self) -> Values:
-        """Return a configuration without the fields that have their defaults."""
+        """Return a configuration with a random choice of the optional fields."""
         config: Values = {
             "timezone": self._one(*ZONES),
             "points_type": self._one(*["expirable", "cash_equivalent"] * 4, "tier_points"),
@@ -61,16 +61,16 @@ class Programs:
             "expire_enabled": (0.1, lambda: False),
             "exchange_enabled": (0.06, lambda: False),
             "expiry_notice_days": (0.3, lambda: self._one(1, 7)),
-            "expires_not_before": (_SELDOM, lambda: self._start + timedelta(days=self._one(1, 10, 60))),
-            "expire_accounts_per_run": (_SELDOM, lambda: 3),
+            "expires_not_before": (_RARELY, lambda: self._start + timedelta(days=self._one(1, 10, 60))),
+            "expire_accounts_per_run": (_RARELY, lambda: 3),
             "refund_grace_days": (0.6, lambda: self._one(0, 0, 1, 2, 10)),
             "hold_grace_days": (0.6, lambda: self._one(0, 0, 1, 2, 10)),
             "backdating_days": (0.06, lambda: self._one(0, 3, 36500)),
             "dead_policy": (0.3, lambda: "block"),
             "events": (0.3, lambda: self._one("all", ["points.earned", "hold.opened"])),
         }
-        for name, (likely, make) in choices.items():
-            if self._is_on(likely):
+        for name, (probability, make) in choices.items():
+            if self._is_on(probability):
                 config[name] = make()
         return config
 
@@ -95,7 +95,7 @@ class Programs:
         return self._one("12-31", "02-29", "03-31", f"{near:%m-%d}")  # type: ignore[no-any-return]
 
     def changed(self, config: Values) -> Values:
-        """Return the configuration with a few fields changed."""
+        """Return the configuration with up to two fields changed, and the same expiry settings."""
         other = self.config()
         names = [name for name in {**config, **other} if "expir" not in name or name == "expire_enabled"]
         changed = dict(config)
@@ -127,8 +127,8 @@ class Programs:
             "pending": (0.2, lambda: {"mode": "period", "days": self._one(1, 2, 14)}),
             "expiry": (0.5, self._expiry),
         }
-        for part, (likely, make) in parts.items():
-            if self._is_on(likely):
+        for part, (probability, make) in parts.items():
+            if self._is_on(probability):
                 body[part] = make()
         return body
 

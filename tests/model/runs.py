@@ -13,7 +13,7 @@ from tests.model.compare import Comparison, Difference, TenantHistory
 from tests.model.coverage import Coverage
 from tests.model.histories import History
 from tests.model.order import out_of_order
-from tests.model.random_histories import Author
+from tests.model.random_histories import RandomHistory
 from tests.model.recorded import Recorded, read
 from tests.model.system import System
 
@@ -76,7 +76,7 @@ class Runner:
 def histories(seed: int, first: int, worlds: int, commands: int) -> Iterator[History]:
     """Yield random histories of a seed, starting with a number; they are always the same."""
     for nth in range(first, first + worlds):
-        yield Author(random.Random(f"{seed}/{nth}"), commands).write()
+        yield RandomHistory(random.Random(f"{seed}/{nth}"), commands).create()
 
 
 def _differences(

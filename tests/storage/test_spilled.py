@@ -5,7 +5,7 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointledger.storage.replay.spill import Spilled
+from pointledger.storage.replay.spill import SpilledDict
 
 KEYS = st.integers(0, 30)
 PUTS = st.one_of(
@@ -19,7 +19,7 @@ def _key(number: int) -> bytes:
 
 @given(st.integers(1, 40), st.lists(PUTS, max_size=60))
 def test_it_behaves_like_a_dictionary_at_any_memory_limit(most: int, puts: list[object]) -> None:
-    spilled, known = Spilled[int, int](most, _key), dict[int, int]()
+    spilled, known = SpilledDict[int, int](most, _key), dict[int, int]()
     for put in puts:
         if isinstance(put, dict):
             spilled.update(put)
@@ -37,7 +37,7 @@ def test_it_behaves_like_a_dictionary_at_any_memory_limit(most: int, puts: list[
 
 
 def test_a_value_that_is_changed_in_place_and_put_again_is_kept() -> None:
-    spilled = Spilled[int, list[int]](2, _key)
+    spilled = SpilledDict[int, list[int]](2, _key)
     for number in range(10):
         spilled[number] = []
     for _ in range(3):
@@ -55,7 +55,7 @@ def test_values_that_grow_while_they_are_in_memory_leave_it() -> None:
         written.append(len(values))
         return pickle.dumps(values)
 
-    spilled = Spilled[int, list[int]](100, _key, encode, weigh=len)
+    spilled = SpilledDict[int, list[int]](100, _key, encode, weigh=len)
     for nth in range(1_000):
         values = spilled.get(nth % 20, [])
         values.append(nth)

@@ -1,5 +1,6 @@
-"""The conventional design, to compare with: one Celery task per command, a Redis lock per user, and one
-transaction. It shares no code with the ledger. Why the comparison is fair: `docs/explanation/benchmarks.md`.
+"""The conventional design: one Celery task per command, one Redis lock per user and one transaction.
+
+It shares no code with the ledger. `docs/explanation/benchmarks.md` says why the comparison is fair.
 
 | module     | owns                                                |
 | ---------- | --------------------------------------------------- |
@@ -7,5 +8,5 @@ transaction. It shares no code with the ledger. Why the comparison is fair: `doc
 | producer   | sending many tasks                                  |
 | apply_rule | the transaction that grants points                  |
 | transfer   | the transaction between two users                   |
-| tables     | the tables, and the rules as the process keeps them |
+| tables     | the tables, and the process's cache of rules        |
 """

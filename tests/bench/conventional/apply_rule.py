@@ -1,4 +1,4 @@
-"""The transaction: a command and all of its effects, or neither."""
+"""Applies a command and all of its effects in one transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from tests.bench.conventional.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something happened: let the tenant's rules for this type of event grant what they grant."""
+    """An event for which the tenant's rules grant points."""
 
     id: UUID
     tenant_id: str
@@ -34,7 +34,7 @@ class Command:
 
 
 def apply_rule(connection: sa.Connection, command: Command, rules: Rules) -> None:
-    """Applies the command unless it, or its event, was applied before. The caller commits."""
+    """Apply the command unless it or its event was applied before. The caller commits."""
     first = is_first(
         connection,
         command.id,
@@ -76,7 +76,10 @@ def is_first(
     content: dict[str, Any],
     event: tuple[str | None, str | None, datetime | None] = (None, None, None),
 ) -> bool:
-    """Celery delivers at least once, and producers send again: the unique keys decide."""
+    """Record the command. Return False if it is a duplicate, by its id or its event.
+
+    Duplicates occur because Celery delivers at least once, and producers send again.
+    """
     event_type, event_id, occurred_at = event
     written = connection.execute(
         insert(commands)
@@ -96,23 +99,26 @@ def is_first(
 
 
 def lock_account(connection: sa.Connection, tenant_id: str, user_id: str) -> Any:
-    """The user's row, locked; made at the first command."""
-    asked = (
+    """Lock and return the user's row. The first command creates it."""
+    query = (
         sa.select(accounts.c.id, accounts.c.balance, accounts.c.version)
         .where(accounts.c.tenant_id == tenant_id, accounts.c.user_id == user_id)
         .with_for_update()
     )
-    found = connection.execute(asked).first()
+    found = connection.execute(query).first()
     if found is None:
         new = insert(accounts).values(tenant_id=tenant_id, user_id=user_id)
         connection.execute(new.on_conflict_do_nothing())
-        found = connection.execute(asked).one()
+        found = connection.execute(query).one()
     return found
 
 
 def _within_limit(connection: sa.Connection, account_id: int, rule: Rule, command: Command) -> int:
-    """The points that the rule's daily limit leaves; they count as used. The account's row is locked."""
-    points = rule.wanted(command.metadata)
+    """Return the points that the rule's daily limit allows, and count them as used.
+
+    The caller has locked the account's row.
+    """
+    points = rule.points_for(command.metadata)
     if rule.daily_limit is None:
         return points
     day = command.occurred_at.date()
@@ -144,7 +150,7 @@ def _grant(
     balance: int,
     version: int,
 ) -> None:
-    """The entry, and the lot whose points expire together."""
+    """Write the entry and its lot."""
     entry_id = uuid4()
     expires_at = command.occurred_at + timedelta(rule.expiry_days) if rule.expiry_days else None
     connection.execute(

@@ -1,5 +1,7 @@
-"""The Celery app: `celery -A tests.bench.conventional worker`. What concerns speed is set as the ledger's own
-workers set it; the rest is what a team that cares for its points would set."""
+"""Defines the Celery app: `celery -A tests.bench.conventional worker`.
+
+Settings for speed are those of the ledger's own workers. The others are those of a careful team.
+"""
 
 import os
 from contextlib import AbstractContextManager
@@ -25,16 +27,16 @@ APPLY_RULE = "conventional.apply_rule"
 TRANSFER = "conventional.transfer"
 QUEUE = "conventional.commands"
 
-_LOCK_TTL_SECONDS = 30.0  # longer than any transaction; a dead worker blocks its user no longer
-_LOCK_WAIT_SECONDS = 10.0  # for another command of the same user; then the task is tried again
+_LOCK_TTL_SECONDS = 30.0  # longer than any transaction; also how long a dead worker blocks its user
+_LOCK_WAIT_SECONDS = 10.0  # for another command of the same user; then Celery retries the task
 _LOCK_POLL_SECONDS = 0.01  # a transaction takes a few milliseconds; redis-py's default is 100
 
 _rules = Rules()
 
 
-# What concerns speed; for the task that does nothing (`noop.py`), too.
+# Settings for speed, also of the task that does nothing (`noop.py`).
 LEAN: dict[str, Any] = {
-    # Short tasks: a few wait in the worker, so that it never waits for the broker.
+    # Tasks are short, so a worker prefetches a few and never waits for the broker.
     "worker_prefetch_multiplier": 16,
     "worker_pool": "solo",
     "worker_concurrency": 1,
@@ -47,14 +49,14 @@ LEAN: dict[str, Any] = {
         "visibility_timeout": 120,
         "socket_timeout": 15,
         "socket_keepalive": True,
-        # One list per queue: every priority step would be one more in each BRPOP.
+        # One list per queue, because every priority step adds a list to each BRPOP.
         "priority_steps": [0],
     },
 }
 
 
 def app_for(broker_url: str | None) -> Celery:
-    """The app, for workers and producers alike."""
+    """Return the app, for workers and producers."""
     made = Celery("conventional", broker=broker_url, set_as_current=False)
     made.conf.update(
         task_default_queue=QUEUE,
@@ -62,7 +64,7 @@ def app_for(broker_url: str | None) -> Celery:
         accept_content=["json"],
         # The outcome is in Postgres.
         task_ignore_result=True,
-        # Killed workers' tasks are delivered again, and do nothing twice.
+        # A killed worker's tasks are delivered again. Duplicates have no effect.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         **LEAN,
@@ -73,7 +75,7 @@ def app_for(broker_url: str | None) -> Celery:
 app = app_for(os.environ.get(REDIS_URL))
 
 
-_AGAIN: dict[str, Any] = {
+_RETRY: dict[str, Any] = {
     "bind": True,
     "autoretry_for": (LockError, sa.exc.OperationalError),
     "retry_backoff": 1,
@@ -81,36 +83,36 @@ _AGAIN: dict[str, Any] = {
 }
 
 
-@app.task(name=APPLY_RULE, **_AGAIN)
+@app.task(name=APPLY_RULE, **_RETRY)
 def apply_rule(self: Task, occurred_at: str, **fields: Any) -> None:
-    """Applies one command while its user is locked."""
+    """Apply one command while its user is locked."""
     command = Command(id=UUID(self.request.id), occurred_at=datetime.fromisoformat(occurred_at), **fields)
-    with _turn(command.tenant_id, command.user_id), _database().begin() as connection:
+    with _user_lock(command.tenant_id, command.user_id), _database().begin() as connection:
         apply_in_transaction(connection, command, _rules)
 
 
-@app.task(name=TRANSFER, **_AGAIN)
+@app.task(name=TRANSFER, **_RETRY)
 def transfer(self: Task, **fields: Any) -> None:
-    """Applies one transfer while both its users are locked, in one order for all."""
+    """Apply one transfer while both users are locked. Sorted locks prevent deadlocks."""
     command = Transfer(id=UUID(self.request.id), **fields)
     first, second = sorted((command.user_id, command.to_user_id))
     with (
-        _turn(command.tenant_id, first),
-        _turn(command.tenant_id, second),
+        _user_lock(command.tenant_id, first),
+        _user_lock(command.tenant_id, second),
         _database().begin() as connection,
     ):
         transfer_in_transaction(connection, command)
 
 
-def _turn(tenant_id: str, user_id: str) -> AbstractContextManager[object]:
-    taking_turns: AbstractContextManager[object] = _redis().lock(
+def _user_lock(tenant_id: str, user_id: str) -> AbstractContextManager[object]:
+    lock: AbstractContextManager[object] = _redis().lock(
         f"user:{tenant_id}/{user_id}",
         timeout=_LOCK_TTL_SECONDS,
         blocking_timeout=_LOCK_WAIT_SECONDS,
         sleep=_LOCK_POLL_SECONDS,
         thread_local=False,
     )
-    return taking_turns
+    return lock
 
 
 @lru_cache(maxsize=1)
@@ -120,6 +122,6 @@ def _redis() -> redis.Redis:
 
 @lru_cache(maxsize=1)
 def _database() -> sa.Engine:
-    # No ping before each transaction, to be fast: a lost connection has the task tried again.
+    # No ping before each transaction, because it takes time. If a connection is lost, Celery retries.
     url = sa.make_url(os.environ[DATABASE_URL]).set(drivername="postgresql+psycopg")
     return sa.create_engine(url, pool_size=1)

@@ -1,4 +1,4 @@
-"""Sending many tasks in few round trips."""
+"""Sends many tasks in few round trips."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from celery import Celery
 
 
 def send_many(app: Celery, task: str, commands: Iterable[dict[str, Any]]) -> None:
-    """Publishes a task of this name per command, all in one pipeline to the broker."""
+    """Publish one task of this name per command, all in one pipeline to the broker."""
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         for fields in commands:
             app.send_task(

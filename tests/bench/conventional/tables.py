@@ -1,4 +1,4 @@
-"""The tables, and the rules that a process keeps for a while."""
+"""Defines the tables, and the cache of rules in a process."""
 
 import time
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 
-_RULES_KEPT_SECONDS = 30.0  # a rule that changed is in force everywhere after that
+_CACHE_SECONDS = 30.0  # a changed rule is in force in every process after this time
 
-_TEXT, _POINTS, _MOMENT = sa.Text, sa.BigInteger, TIMESTAMP(timezone=True)
+_TEXT, _POINTS, _TIMESTAMP = sa.Text, sa.BigInteger, TIMESTAMP(timezone=True)
 
 metadata = sa.MetaData()
 
-commands = sa.Table(  # that a delivery is the first is known by inserting here
+commands = sa.Table(  # an insert here fails for a duplicate delivery
     "commands",
     metadata,
     sa.Column("id", UUID, primary_key=True),
@@ -22,8 +22,8 @@ commands = sa.Table(  # that a delivery is the first is known by inserting here
     sa.Column("user_id", _TEXT, nullable=False),
     sa.Column("event_type", _TEXT),
     sa.Column("event_id", _TEXT),
-    sa.Column("occurred_at", _MOMENT),
-    sa.Column("received_at", _MOMENT, nullable=False, server_default=sa.func.now()),
+    sa.Column("occurred_at", _TIMESTAMP),
+    sa.Column("received_at", _TIMESTAMP, nullable=False, server_default=sa.func.now()),
     sa.Column("metadata", JSONB, nullable=False),
     sa.UniqueConstraint("tenant_id", "event_id"),
 )
@@ -33,7 +33,7 @@ outcomes = sa.Table(
     metadata,
     sa.Column("id", UUID, primary_key=True),
     sa.Column("state", _TEXT, nullable=False),
-    sa.Column("applied_at", _MOMENT, nullable=False, server_default=sa.func.now()),
+    sa.Column("applied_at", _TIMESTAMP, nullable=False, server_default=sa.func.now()),
     sa.Column("data", JSONB, nullable=False),
 )
 
@@ -46,9 +46,9 @@ accounts = sa.Table(
     sa.Column("balance", _POINTS, sa.CheckConstraint("balance >= 0"), nullable=False, server_default="0"),
     sa.Column("total_earned", _POINTS, nullable=False, server_default="0"),
     sa.Column("version", _POINTS, nullable=False, server_default="0"),
-    sa.Column("updated_at", _MOMENT, nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", _TIMESTAMP, nullable=False, server_default=sa.func.now()),
     sa.UniqueConstraint("tenant_id", "user_id"),
-    postgresql_with={"fillfactor": 70},  # updated with every entry: leave room for HOT updates
+    postgresql_with={"fillfactor": 70},  # each entry updates the row, so leave room for HOT updates
 )
 
 entries = sa.Table(
@@ -62,9 +62,9 @@ entries = sa.Table(
     sa.Column("delta", _POINTS, nullable=False),
     sa.Column("balance_after", _POINTS, nullable=False),
     sa.Column("rule_id", _POINTS),
-    sa.Column("expires_at", _MOMENT),
-    sa.Column("occurred_at", _MOMENT, nullable=False),
-    sa.Column("created_at", _MOMENT, nullable=False, server_default=sa.func.now()),
+    sa.Column("expires_at", _TIMESTAMP),
+    sa.Column("occurred_at", _TIMESTAMP, nullable=False),
+    sa.Column("created_at", _TIMESTAMP, nullable=False, server_default=sa.func.now()),
     sa.UniqueConstraint("account_id", "seq"),
 )
 
@@ -76,8 +76,8 @@ lots = sa.Table(
     sa.Column("entry_id", UUID, nullable=False),
     sa.Column("amount", _POINTS, nullable=False),
     sa.Column("remaining", _POINTS, sa.CheckConstraint("remaining >= 0"), nullable=False),
-    sa.Column("earned_at", _MOMENT, nullable=False),
-    sa.Column("expires_at", _MOMENT),
+    sa.Column("earned_at", _TIMESTAMP, nullable=False),
+    sa.Column("expires_at", _TIMESTAMP),
 )
 sa.Index(
     "lots_to_consume", lots.c.account_id, lots.c.expires_at, postgresql_where=lots.c.remaining > sa.text("0")
@@ -122,26 +122,26 @@ class Rule:
     daily_limit: int | None
     expiry_days: int | None
 
-    def wanted(self, fields: dict[str, Any]) -> int:
-        """Points before the limit."""
+    def points_for(self, fields: dict[str, Any]) -> int:
+        """Return the points before the limit."""
         return int(fields[self.field] // self.per * self.points * self.multiplier)
 
 
 class Rules:
-    """The rules by tenant and event type, read again when what is kept is old."""
+    """A cache of the rules by tenant and event type."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], list[Rule]] = {}
-        self._old_from = 0.0
+        self._cached: dict[tuple[str, str], list[Rule]] = {}
+        self._expires_at = 0.0
 
     def matching(self, connection: sa.Connection, tenant_id: str, event_type: str) -> list[Rule]:
-        """Those that an event of this type sets off."""
-        if time.monotonic() >= self._old_from:
+        """Return the rules for this event type."""
+        if time.monotonic() >= self._expires_at:
             self._read(connection)
-        return self._kept.get((tenant_id, event_type), [])
+        return self._cached.get((tenant_id, event_type), [])
 
     def _read(self, connection: sa.Connection) -> None:
-        self._kept = {}
+        self._cached = {}
         for row in connection.execute(sa.select(rules).order_by(rules.c.id)):
-            self._kept.setdefault((row.tenant_id, row.event_type), []).append(Rule(*row))
-        self._old_from = time.monotonic() + _RULES_KEPT_SECONDS
+            self._cached.setdefault((row.tenant_id, row.event_type), []).append(Rule(*row))
+        self._expires_at = time.monotonic() + _CACHE_SECONDS

@@ -1,4 +1,4 @@
-"""The transaction of a transfer: points go from one user to another, with the lots that they are of."""
+"""Transfers points with their lots from one user to another, in one transaction."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from tests.bench.conventional.tables import accounts, entries, lots, outcomes
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Points of one user become another's."""
+    """A command to transfer points between two users."""
 
     id: UUID
     tenant_id: str
@@ -22,11 +22,11 @@ class Transfer:
 
 
 def transfer(connection: sa.Connection, command: Transfer) -> None:
-    """Applies the command unless it was applied before. The caller commits."""
-    wanted = {"to_user_id": command.to_user_id, "amount": command.amount}
-    if not is_first(connection, command.id, command.tenant_id, command.user_id, wanted):
+    """Apply the command unless it was applied before. The caller commits."""
+    content = {"to_user_id": command.to_user_id, "amount": command.amount}
+    if not is_first(connection, command.id, command.tenant_id, command.user_id, content):
         return
-    # In one order, whoever sends: two that cross must not wait for each other in a circle.
+    # Accounts are locked in sorted order, so two opposite transfers cannot deadlock.
     found = {
         user_id: lock_account(connection, command.tenant_id, user_id)
         for user_id in sorted((command.user_id, command.to_user_id))
@@ -45,7 +45,7 @@ def transfer(connection: sa.Connection, command: Transfer) -> None:
 def _post(
     connection: sa.Connection, entry_id: UUID, command: Transfer, account: Any, kind: str, delta: int
 ) -> int:
-    """Writes the entry and updates the account; its balance then."""
+    """Write the entry, update the account, and return its new balance."""
     balance: int = account.balance + delta
     version = account.version + 1
     connection.execute(
@@ -71,7 +71,7 @@ def _post(
 def _move_lots(
     connection: sa.Connection, amount: int, source_id: int, destination_id: int, entry_id: UUID
 ) -> None:
-    """Takes the amount from the lots that expire first; it keeps age and expiry in its new account."""
+    """Take the amount from the lots that expire first. The new lots keep their age and expiry."""
     left = amount
     open_lots = (
         sa.select(lots)

@@ -12,7 +12,7 @@ from pointledger.ids import parse_id
 from pointledger.observability.replay import final_state, state, tenant
 from pointledger.observability.replay import replay as replaying
 from pointledger.observability.replay.replay import replay
-from pointledger.observability.replay.report import Check, ReplayReport
+from pointledger.observability.replay.report import ReplayCheck, ReplayReport
 from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
@@ -85,7 +85,7 @@ def test_each_forgery_fails_exactly_these_checks(ledger: Ledger, forgery: Forger
 
 def test_every_check_has_a_forgery_that_it_finds() -> None:
     assert {each for forgery in FORGERIES for each in forgery.found_by.split()} == {
-        check.id for check in Check
+        check.id for check in ReplayCheck
     }
 
 
@@ -142,7 +142,7 @@ def test_rows_without_a_command_are_found(eventful: Ledger) -> None:
 def test_chunk_size_and_memory_limits_do_not_matter(
     eventful: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tenant, "AT_ONCE", 1)
+    monkeypatch.setattr(tenant, "CHUNK_COMMANDS", 1)
     monkeypatch.setattr(final_state, "_PAGE", 1)
     monkeypatch.setattr(state, "ACCOUNTS", 2)
     monkeypatch.setattr(state, "OTHERS", 2)
@@ -168,19 +168,19 @@ def test_rows_of_a_sound_ledger_are_read_as_digests_only(
     def read_closely(*_: Any) -> Any:
         raise AssertionError("nothing differs")
 
-    monkeypatch.setattr(reads, "by_moment", _only_wallets(reads.by_moment))
+    monkeypatch.setattr(reads, "by_id_range", _only_wallets(reads.by_id_range))
     monkeypatch.setattr(reads, "outcomes", lambda _, ids: read_closely() if ids else {})
-    monkeypatch.setattr(reads, "living_lots", read_closely)
+    monkeypatch.setattr(reads, "open_lots", read_closely)
     report = replay(ledger.database)
     assert (report.differences, report.commands, report.entries) == (0, *ledger.counts("outcomes", "entries"))
 
 
 def _only_wallets(read: Any) -> Any:
-    def by_moment(connection: Any, table: str, *columns: Any, **bounds: Any) -> Any:
+    def by_id_range(connection: Any, table: str, *columns: Any, **bounds: Any) -> Any:
         assert table in ("wallet_entries", "wallet_lines"), "nothing differs"
         return read(connection, table, *columns, **bounds)
 
-    return by_moment
+    return by_id_range
 
 
 def test_one_tenant_or_those_behind_one_are_replayed(eventful: Ledger) -> None:
@@ -256,7 +256,7 @@ def test_lots_that_ended_and_were_restored_are_compared_by_final_state(ledger: L
     assert rows_of(replay(ledger.database)) == []
     corrupt(ledger, "UPDATE lots SET expired = 1 WHERE state = 'consumed'")
     ended = ledger.rows("SELECT count(*) FROM lots WHERE state = 'consumed'")[0][0]
-    assert replay(ledger.database).found[Check.LOT].differences == ended
+    assert replay(ledger.database).found[ReplayCheck.LOT].differences == ended
 
 
 def test_replay_waits_for_open_transactions(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_replay_waits_for_open_transactions(ledger: Ledger, monkeypatch: pytest.
 
 
 def test_progress_reaches_the_total(eventful: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant, "AT_ONCE", 10)
+    monkeypatch.setattr(tenant, "CHUNK_COMMANDS", 10)
     calls: list[tuple[int, int]] = []
     replay(eventful.database, on_progress=lambda report, of_all: calls.append((report.commands, of_all)))
     assert len(calls) > 5, "it is reported chunk by chunk"

@@ -1,4 +1,4 @@
-"""Decides every command again, in the recorded order, and compares the results with what is stored.
+"""Decides every command again, in the recorded order, and compares the results with the stored rows.
 
 | module | owns |
 | --- | --- |
@@ -7,8 +7,8 @@
 | `state`, `pack`, `packed_lots` | a tenant's state: recently used parts in memory, the rest packed in files |
 | `records` | the recorded commands, outcomes, configurations and rules, as domain values |
 | `rows` | decisions in the form of the stored rows |
-| `chunks` | the commands in chunks, with the rows of the same period, or their digests |
-| `compare`, `outcomes` | comparison of rows, by digest first; comparison of outcomes |
+| `chunks` | chunks of commands, with the rows of the same period, or their digests |
+| `compare`, `outcomes` | comparison of rows, by digest first, and of outcomes |
 | `final_state` | comparison of the state after the last command |
 | `tenant` | the replay of one tenant |
 | `replay` | the replay of all tenants, with progress |

@@ -4,136 +4,136 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from pointledger.observability.replay.report import Check, ReplayReport
+from pointledger.observability.replay.report import ReplayCheck, ReplayReport
 from pointledger.observability.replay.rows import Row
-from pointledger.storage.replay.digests import of_rows
+from pointledger.storage.replay.digests import digest_of_rows
 
 
-class Matching:
-    """Rows that never change, of one table: each row that was decided meets the one that is kept.
+class RowMatcher:
+    """Matches the decided rows of one immutable table with its stored rows.
 
-    The two may come at different times, because rows are read by the millisecond in their ids, which batches
-    share. `key`: the columns that identify a row.
+    The two can arrive at different times, because rows are read by the millisecond in their ids, and batches
+    can share a millisecond. `key` names the columns that identify a row.
     """
 
     def __init__(
         self,
         report: ReplayReport,
-        check: Check,
+        check: ReplayCheck,
         tenant_id: str,
         columns: tuple[str, ...],
         key: tuple[str, ...],
     ) -> None:
-        self._report, self._check, self._tenant_id = report, check, tenant_id
-        self._columns, self._shown = columns, key
+        self._replay_report, self._check, self._tenant_id = report, check, tenant_id
+        self._columns, self._key_columns = columns, key
         self._key = itemgetter(*map(columns.index, key))
         self._decided: dict[Any, Row] = {}
-        self._kept: dict[Any, Row] = {}
+        self._stored: dict[Any, Row] = {}
 
-    def decided(self, rows: Iterable[Row]) -> None:
+    def add_decided(self, rows: Iterable[Row]) -> None:
         """Add decided rows."""
         key = self._key
         self._decided.update((key(row), row) for row in rows)
 
-    def kept(self, rows: Iterable[Row]) -> None:
-        """Add stored rows, before or after their batches are decided."""
-        key, awaited = self._key, self._decided
+    def add_stored(self, rows: Iterable[Row]) -> None:
+        """Add stored rows, and compare those that are decided already."""
+        key = self._key
         for row in rows:
-            decided = awaited.pop(key(row), None)
+            decided = self._decided.pop(key(row), None)
             if decided is None:
-                self._kept[key(row)] = row
+                self._stored[key(row)] = row
             elif decided != row:
-                self.differ(row, decided)
+                self.report(row, decided)
 
-    def meet(self) -> None:
-        """Match rows that were stored before they were decided."""
-        for key in self._kept.keys() & self._decided.keys():
-            kept, decided = self._kept.pop(key), self._decided.pop(key)
-            if kept != decided:
-                self.differ(kept, decided)
+    def match(self) -> None:
+        """Compare stored rows that arrived before they were decided."""
+        for key in self._stored.keys() & self._decided.keys():
+            stored, decided = self._stored.pop(key), self._decided.pop(key)
+            if stored != decided:
+                self.report(stored, decided)
 
-    def left_over(self) -> tuple[list[Row], list[Row]]:
-        """Report rows that exist on one side only."""
-        self.meet()
-        return list(self._kept.values()), list(self._decided.values())
+    def unmatched(self) -> tuple[list[Row], list[Row]]:
+        """Return the rows that are only stored, and the rows that are only decided."""
+        self.match()
+        return list(self._stored.values()), list(self._decided.values())
 
-    def differ(self, kept: Row | None, decided: Row | None) -> None:
+    def report(self, kept: Row | None, decided: Row | None) -> None:
         """Report two rows that differ, or a row without a counterpart."""
         rows = [dict(zip(self._columns, row, strict=True)) if row else None for row in (kept, decided)]
         known = rows[0] or rows[1] or {}
-        about = {name: known[name] for name in (*self._shown, "command_id") if name in known}
-        self._report.add(self._check, {"tenant_id": self._tenant_id, **about}, *rows)
+        about = {name: known[name] for name in (*self._key_columns, "command_id") if name in known}
+        self._replay_report.add(self._check, {"tenant_id": self._tenant_id, **about}, *rows)
 
 
-class InBulk:
-    """As `Matching`, by the millisecond with which ids begin: all at once where digests are equal, and row by
-    row only where they are not.
+class DigestMatcher:
+    """Matches rows by digest, one per millisecond of their ids, and row by row only if two digests differ.
 
-    `order`: the key by which the digests' rows are sorted. `read`: the rows of a millisecond.
+    `order` sorts rows as the stored digests do. `read` returns the stored rows of a millisecond.
     """
 
     def __init__(
-        self, matching: Matching, order: Callable[[Row], Any], read: Callable[[int], Iterable[Row]]
+        self, by_row: RowMatcher, order: Callable[[Row], Any], read: Callable[[int], Iterable[Row]]
     ) -> None:
-        self._matching, self._order, self._read = matching, order, read
+        self._by_row, self._order, self._read = by_row, order, read
         self._decided: dict[int, list[Row]] = {}
-        self._kept: dict[int, bytes] = {}
-        self._row_by_row: set[int] = set()
+        self._stored: dict[int, bytes] = {}
+        self._differing: set[int] = set()  # milliseconds whose digests differ
 
-    def decided(self, millisecond: int, rows: Iterable[Row]) -> None:
+    def add_decided(self, millisecond: int, rows: Iterable[Row]) -> None:
         """Add the decided rows of a batch."""
-        if millisecond in self._row_by_row:  # it shares the millisecond with a batch before
-            self._matching.decided(rows)
+        if millisecond in self._differing:  # an earlier batch of the same millisecond differed
+            self._by_row.add_decided(rows)
         else:
             self._decided.setdefault(millisecond, []).extend(rows)
 
-    def kept(self, found: dict[int, bytes]) -> None:
+    def add_stored(self, digests: dict[int, bytes]) -> None:
         """Add digests of stored rows."""
-        self._kept |= found
+        self._stored |= digests
 
-    def meet(self) -> None:
+    def match(self) -> None:
         """Compare the milliseconds that both sides have."""
-        for millisecond in self._kept.keys() & self._decided.keys():
-            digest, rows = self._kept.pop(millisecond), self._decided.pop(millisecond)
+        for millisecond in self._stored.keys() & self._decided.keys():
+            digest, rows = self._stored.pop(millisecond), self._decided.pop(millisecond)
             rows.sort(key=self._order)
-            if of_rows(rows) != digest:
-                self._row_by_row.add(millisecond)
-                self._matching.decided(rows)
-                self._matching.kept(self._read(millisecond))
-        self._matching.meet()
+            if digest_of_rows(rows) != digest:
+                self._differing.add(millisecond)
+                self._by_row.add_decided(rows)
+                self._by_row.add_stored(self._read(millisecond))
+        self._by_row.match()
 
-    def left_over(self) -> tuple[list[Row], list[Row]]:
-        """Report rows that exist on one side only."""
-        self.meet()
+    def unmatched(self) -> tuple[list[Row], list[Row]]:
+        """Return the rows that are only stored, and the rows that are only decided."""
+        self.match()
         for rows in self._decided.values():
-            self._matching.decided(rows)
-        for millisecond in self._kept:
-            self._matching.kept(self._read(millisecond))
-        return self._matching.left_over()
+            self._by_row.add_decided(rows)
+        for millisecond in self._stored:
+            self._by_row.add_stored(self._read(millisecond))
+        return self._by_row.unmatched()
 
-    def differ(self, kept: Row | None, decided: Row | None) -> None:
-        self._matching.differ(kept, decided)
-
-
-One = TypeVar("One")
-Other = TypeVar("Other")
+    def report(self, kept: Row | None, decided: Row | None) -> None:
+        """Report two rows that differ, or a row without a counterpart."""
+        self._by_row.report(kept, decided)
 
 
-def pairs(
-    kept: Iterator[One],
-    decided: Iterator[Other],
-    key: Callable[[One], Any],
-    other_key: Callable[[Other], Any],
-) -> Iterator[tuple[One | None, Other | None]]:
+Stored = TypeVar("Stored")
+Decided = TypeVar("Decided")
+
+
+def pair_by_key(
+    stored: Iterator[Stored],
+    decided: Iterator[Decided],
+    stored_key: Callable[[Stored], Any],
+    decided_key: Callable[[Decided], Any],
+) -> Iterator[tuple[Stored | None, Decided | None]]:
     """Yield pairs of rows with the same key, or a row and None. Both sides are sorted by key."""
-    one, other = next(kept, None), next(decided, None)
+    one, other = next(stored, None), next(decided, None)
     while one is not None or other is not None:
-        if other is None or (one is not None and key(one) < other_key(other)):
+        if other is None or (one is not None and stored_key(one) < decided_key(other)):
             yield one, None
-            one = next(kept, None)
-        elif one is None or other_key(other) < key(one):
+            one = next(stored, None)
+        elif one is None or decided_key(other) < stored_key(one):
             yield None, other
             other = next(decided, None)
         else:
             yield one, other
-            one, other = next(kept, None), next(decided, None)
+            one, other = next(stored, None), next(decided, None)

@@ -1,6 +1,6 @@
 """Reads the order of application once, stores it in a file, and yields it in chunks.
 
-The file is a line of some sixty bytes for each command. It has no name, and is where TMPDIR says.
+The file has a line of about sixty bytes for each command. It is unnamed and lies in TMPDIR.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from pointledger.storage.replay import reads
 _UNKNOWN = "-"
 
 
-class Step(NamedTuple):
+class OrderedCommand(NamedTuple):
     """A command's place in the order. `batch` is None if the place is not known."""
 
     batch: str | None
     id: str
 
 
-class Order:
-    """All commands in order, tenant by tenant. `commands` is their number."""
+class ApplicationOrder:
+    """The order in which commands were applied, tenant by tenant. `commands` is their number."""
 
     def __init__(self, engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> None:
         self._file: IO[str] = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  (`close` closes it)
@@ -37,20 +37,25 @@ class Order:
     def close(self) -> None:
         self._file.close()
 
-    def by_tenant(self) -> Iterator[tuple[str, Iterator[Step]]]:
+    def by_tenant(self) -> Iterator[tuple[str, Iterator[OrderedCommand]]]:
         """Yield each tenant with its commands. Consume them before the next tenant."""
         lines = (line.split() for line in self._file)
-        for tenant_id, theirs in groupby(lines, key=itemgetter(0)):
-            yield tenant_id, (Step(None if line[1] == _UNKNOWN else line[1], line[2]) for line in theirs)
+        for tenant_id, tenant_lines in groupby(lines, key=itemgetter(0)):
+            yield tenant_id, map(_ordered_command, tenant_lines)
 
 
-def in_pieces(steps: Iterator[Step], most: int) -> Iterator[list[Step]]:
-    """Yield whole batches of about `most` commands in all."""
-    piece: list[Step] = []
-    for _, batch in groupby(steps, key=itemgetter(0)):
-        piece += batch
-        if len(piece) >= most:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+def _ordered_command(line: list[str]) -> OrderedCommand:
+    _, batch, command_id = line
+    return OrderedCommand(None if batch == _UNKNOWN else batch, command_id)
+
+
+def in_chunks(commands: Iterator[OrderedCommand], size: int) -> Iterator[list[OrderedCommand]]:
+    """Yield chunks of whole batches. A chunk ends with the batch that brings it to `size` commands."""
+    chunk: list[OrderedCommand] = []
+    for _, batch in groupby(commands, key=itemgetter(0)):
+        chunk += batch
+        if len(chunk) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

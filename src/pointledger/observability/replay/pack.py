@@ -1,6 +1,6 @@
-"""Packs accounts, windows and past entries as plain tuples, in a third of the time and room of pickles.
+"""Packs accounts, windows and past entries as plain tuples, in a third of the time and space of pickles.
 
-The file belongs to this process, which alone reads it, so unpacking it is safe. It ends with the process.
+Only this process can read the file, so unpacking it is safe. The file disappears with the process.
 """
 
 import marshal
@@ -16,27 +16,27 @@ from pointledger.domain.ledger.holds import HeldLot, Hold
 from pointledger.domain.ledger.lots import Lot
 from pointledger.domain.program.limits import Usage, Window
 from pointledger.ids import id_of
-from pointledger.observability.replay.packed_lots import Packed, PackedLots, Whose, pack
+from pointledger.observability.replay.packed_lots import LotBundles, LotOwner, PackedLots, pack_lots
 
-_PARTS = ("lots", "pending", "holds", "as_loaded")  # of an account, packed apart or not at all
-_ACCOUNT = tuple(field.name for field in fields(Account) if field.name not in _PARTS)
+_NOT_PLAIN = ("lots", "pending", "holds", "as_loaded")  # packed separately, or not packed
+_ACCOUNT = tuple(field.name for field in fields(Account) if field.name not in _NOT_PLAIN)
 _HOLD = tuple(field.name for field in fields(Hold) if field.name != "lots")
 
 _account_fields, _hold_fields = attrgetter(*_ACCOUNT), attrgetter(*_HOLD)
 
 
 def pack_account(account: Account) -> bytes:
-    """Pack an account with its lots and open holds. The lots of a hold are the account's, or have ended."""
-    others = list(account.pending)  # behind the active lots
+    """Pack an account with its lots and open holds. A held lot is the account's, or has ended."""
+    others = list(account.pending)  # numbered after the active lots
     holds = _plain_holds(account, others) if account.holds else []
     lots: Any = account.lots
-    active = lots.packed() if isinstance(lots, PackedLots) else pack(lots)
-    parts = tuple(active), tuple(pack(others)), len(account.pending)
+    active = lots.packed() if isinstance(lots, PackedLots) else pack_lots(lots)
+    parts = tuple(active), tuple(pack_lots(others)), len(account.pending)
     return pickle.dumps((_account_fields(account), *parts, holds))
 
 
 def _plain_holds(account: Account, others: list[Lot]) -> list[Any]:
-    """Pack the holds. A lot is its place among the active lots and `others`, which gets the missing ones."""
+    """Pack the holds. A lot becomes its place in the active lots and `others`; ended lots join `others`."""
     places = {id(lot): place for place, lot in enumerate((*account.lots, *others))}
     holds = []
     for hold in account.holds.values():
@@ -53,11 +53,11 @@ def unpack_account(text: bytes) -> Account:
     """Unpack an account. Its active lots stay packed until they are read."""
     own, active, others, pending, holds = pickle.loads(text)  # noqa: S301  (the module says why)
     account = Account(**dict(zip(_ACCOUNT, own, strict=True)))
-    whose = Whose(account.tenant_id, account.id)
-    lots: Any = PackedLots(whose, Packed(*active))
-    behind = list(PackedLots(whose, Packed(*others)))
-    account.lots, account.pending = lots, behind[:pending]
-    known = [*lots, *behind] if holds else []
+    owner = LotOwner(account.tenant_id, account.id)
+    lots: Any = PackedLots(owner, LotBundles(*active))
+    unpacked_others = list(PackedLots(owner, LotBundles(*others)))
+    account.lots, account.pending = lots, unpacked_others[:pending]
+    known = [*lots, *unpacked_others] if holds else []
     for each, parts in holds:
         hold = Hold(**dict(zip(_HOLD, each, strict=True)))
         hold.lots = [HeldLot(known[place], amount, frozen) for place, amount, frozen in parts]
@@ -84,7 +84,7 @@ def unpack_usage(text: bytes) -> Usage:
     return Usage(*marshal.loads(text))  # noqa: S302
 
 
-def pack_past(past: PastEntry) -> bytes:
+def pack_past_entry(past: PastEntry) -> bytes:
     account_id, kind, amount, moment, rule, brought, shares, undone = past
     return marshal.dumps(
         (
@@ -100,7 +100,7 @@ def pack_past(past: PastEntry) -> bytes:
     )
 
 
-def unpack_past(text: bytes) -> PastEntry:
+def unpack_past_entry(text: bytes) -> PastEntry:
     account, kind, amount, moment, rule, brought, shares, undone = marshal.loads(text)  # noqa: S302
     return PastEntry(
         id_of(account),

@@ -1,7 +1,7 @@
-"""Lots of an account that was unpacked from the file. They stay packed until a decision reads them.
+"""Keeps the lots of an unpacked account packed until a decision reads them.
 
-Most commands bring points and look at no lot but the last, to put theirs behind it. An account may have
-thousands, and unpacking one takes as long as a twentieth of a decision.
+Most commands grant points: they read only the last lot, to append theirs. An account can have thousands of
+lots, and unpacking one lot takes a twentieth of the time of a decision.
 """
 
 import pickle
@@ -14,29 +14,29 @@ from uuid import UUID
 from pointledger.domain.ledger.lots import Lot
 from pointledger.ids import id_of
 
-_MOST_BUNDLES = 16  # each time an account leaves memory adds one; then they become one again
+_MOST_BUNDLES = 16  # an account adds one each time it leaves memory; then they are merged into one
 
-_IDS = ("id", "entry_id", "origin_id")  # as numbers; the tenant and the account are those of the account
+_IDS = ("id", "entry_id", "origin_id")  # packed as numbers; the owner has the other two ids
 _OTHERS = tuple(field.name for field in fields(Lot) if field.name not in (*_IDS, "tenant_id", "account_id"))
 _plain = attrgetter(*(f"{name}.int" for name in _IDS), *_OTHERS)
 
 
-class Whose(NamedTuple):
+class LotOwner(NamedTuple):
     """The fields that all lots of an account share."""
 
     tenant_id: str
     account_id: UUID
 
     def lot(self, plain: tuple[Any, ...]) -> Lot:
-        """Return the lot of these fields. The entry that brought a lot usually granted it."""
+        """Return the lot of these fields. Its entry is usually its origin."""
         lot, entry, origin, *others = plain
         entry_id = id_of(entry)
         origin_id = entry_id if origin == entry else id_of(origin)
         return Lot(id_of(lot), self.tenant_id, self.account_id, entry_id, origin_id, *others)
 
 
-class Packed(NamedTuple):
-    """Lots in their order: some bundles of them, how many they are, and the fields of the last."""
+class LotBundles(NamedTuple):
+    """Packed lots in order: bundles of them, their number, and the fields of the last."""
 
     bundles: list[bytes]
     size: int
@@ -44,38 +44,38 @@ class Packed(NamedTuple):
 
 
 class PackedLots(MutableSequence[Lot]):
-    """A list of lots. Its length, its last and what is added at its end cost no unpacking."""
+    """A list of lots. Its length, its last lot and appending need no unpacking."""
 
-    __slots__ = ("_last", "_lots", "_packed", "_whose")
+    __slots__ = ("_last", "_lots", "_owner", "_packed")
 
-    def __init__(self, whose: Whose, packed: Packed) -> None:
-        self._whose = whose
-        self._packed: Packed | None = packed if packed.size else None
-        self._last: Lot | None = None  # of those that are packed, once it was asked for
-        self._lots: list[Lot] = []  # behind those that are packed
+    def __init__(self, owner: LotOwner, packed: LotBundles) -> None:
+        self._owner = owner
+        self._packed: LotBundles | None = packed if packed.size else None
+        self._last: Lot | None = None  # the last packed lot, once a caller has read it
+        self._lots: list[Lot] = []  # after the packed ones
 
     @property
     def in_memory(self) -> int:
         """Return how many lots are not packed."""
         return len(self._lots)
 
-    def packed(self) -> Packed:
+    def packed(self) -> LotBundles:
         """Return all lots as packed bundles."""
         if self._packed is None or len(self._packed.bundles) >= _MOST_BUNDLES:
-            return pack(self)
+            return pack_lots(self)
         if self._last is not None and _plain(self._last) != self._packed.last:
-            return pack(self)  # who asked for it has changed it
+            return pack_lots(self)  # the caller that read the last lot has changed it
         if not self._lots:
             return self._packed
-        behind = pack(self._lots)
-        bundles = self._packed.bundles + behind.bundles
-        return Packed(bundles, self._packed.size + behind.size, behind.last)
+        appended = pack_lots(self._lots)
+        bundles = self._packed.bundles + appended.bundles
+        return LotBundles(bundles, self._packed.size + appended.size, appended.last)
 
     def _all(self) -> list[Lot]:
         """Unpack all lots, and return them."""
         if self._packed is not None:
-            plain = [each for bundle in self._packed.bundles for each in pickle.loads(bundle)]  # noqa: S301  (as in `pack`)
-            lots = list(map(self._whose.lot, plain))
+            plain = [each for bundle in self._packed.bundles for each in pickle.loads(bundle)]  # noqa: S301  (`pack.py` says why)
+            lots = list(map(self._owner.lot, plain))
             if self._last is not None:
                 lots[-1] = self._last
             self._lots[:0] = lots
@@ -94,7 +94,7 @@ class PackedLots(MutableSequence[Lot]):
     def __getitem__(self, index: slice) -> list[Lot]: ...
     def __getitem__(self, index: int | slice) -> Lot | list[Lot]:
         if index == -1 and not self._lots and self._packed and self._packed.last:
-            self._last = self._last or self._whose.lot(self._packed.last)
+            self._last = self._last or self._owner.lot(self._packed.last)
             return self._last
         return self._lots[-1] if index == -1 and self._lots else self._all()[index]
 
@@ -115,7 +115,7 @@ class PackedLots(MutableSequence[Lot]):
         self._lots.append(value)
 
 
-def pack(lots: Iterable[Lot]) -> Packed:
+def pack_lots(lots: Iterable[Lot]) -> LotBundles:
     """Return these lots as one bundle."""
     plain = list(map(_plain, lots))
-    return Packed([pickle.dumps(plain)] if plain else [], len(plain), plain[-1] if plain else None)
+    return LotBundles([pickle.dumps(plain)] if plain else [], len(plain), plain[-1] if plain else None)

@@ -1,5 +1,7 @@
-"""Builds the domain's commands from journal rows, and marks what is on trust: what rests on erased data,
-and what would cost too much."""
+"""Builds the domain's commands from journal rows, and marks what is on trust.
+
+That is what depends on erased data, and what would cost too much to evaluate.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -21,13 +23,13 @@ from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.errors import InvalidRule, InvalidTenant
 from pointledger.storage.ledger import program
 from pointledger.storage.replay import reads
-from pointledger.storage.replay.reads import KeptOutcome, Recorded
+from pointledger.storage.replay.reads import RecordedCommand, StoredOutcome
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$")
 
 
-class Versions:
-    """All versions of one tenant's program, without those that cannot be read: `unreadable` names them."""
+class ProgramVersions:
+    """All readable versions of one tenant's program. `unreadable` describes the others."""
 
     def __init__(self, connection: sa.Connection, tenant_id: str) -> None:
         self.unreadable: list[str] = []
@@ -50,7 +52,7 @@ class Versions:
         return None if version is None else self._tenants.get(version)
 
     def rules(self, count: int | None) -> Rules:
-        """Return the rules that existed when there were `count` versions. Versions are only added."""
+        """Return the rules that existed when there were `count` versions. ProgramVersions are only added."""
         count = count or 0
         if count not in self._counted:
             self._counted[count] = Rules(tuple(self._rules[:count]))
@@ -61,8 +63,8 @@ class Versions:
         return self._by_version.get((rule_id, version))
 
 
-def accepted(tenant_id: str, recorded: Recorded, names: dict[str, str]) -> Accepted:
-    """Return the tenant's command. `names` maps user ids that are being erased to their pseudonyms.
+def accepted_command(tenant_id: str, recorded: RecordedCommand, names: dict[str, str]) -> Accepted:
+    """Return a command as the worker got it. `names` maps user ids that are being erased to pseudonyms.
 
     Raises UnknownPayload, and ValueError for a command that the ledger cannot have accepted.
     """
@@ -85,7 +87,7 @@ def accepted(tenant_id: str, recorded: Recorded, names: dict[str, str]) -> Accep
 
 
 def parsed(text: str | bytes | None) -> Any:
-    """Parse stored JSON. Moments are converted to UTC, because Postgres writes them in a configured zone."""
+    """Parse stored JSON. Timestamps are converted to UTC, because Postgres writes them in its own zone."""
     return _in_utc(orjson.loads(text)) if text else None
 
 
@@ -94,13 +96,13 @@ def _in_utc(value: Any) -> Any:
         return {name: _in_utc(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_in_utc(part) for part in value]
-    if isinstance(value, str) and _MOMENT.match(value):
+    if isinstance(value, str) and _TIMESTAMP.match(value):
         return datetime.fromisoformat(value).astimezone(UTC).isoformat()
     return value
 
 
-def is_on_trust(recorded: Recorded) -> bool:
-    """Return whether the event's facts were erased with the person."""
+def is_on_trust(recorded: RecordedCommand) -> bool:
+    """Return whether an erasure has removed the event's facts, so its recorded matches are used."""
     return recorded.is_erased and recorded.kind == "apply-rule"
 
 
@@ -117,7 +119,7 @@ def may_be_too_dear(accepted: Accepted, tenant: Tenant | None, rules: Rules) -> 
     return budget_for([rule.body.worst_cost for rule in found]) is not None
 
 
-def recorded_matches(kept: KeptOutcome, versions: Versions) -> list[Match]:
+def recorded_matches(kept: StoredOutcome, versions: ProgramVersions) -> list[Match]:
     """Return the recorded matches of an event that is taken on trust; none if it was refused."""
     grants: list[dict[str, Any]] = orjson.loads(kept.data)["grants"] if kept.data else []
     found = []

@@ -1,4 +1,4 @@
-"""Replays a ledger, tenant by tenant, while workers go on."""
+"""Replays a ledger, tenant by tenant, while workers keep running."""
 
 import gc
 import time
@@ -11,15 +11,15 @@ import psycopg
 import sqlalchemy as sa
 
 from pointledger.errors import ReplayCannotBegin
-from pointledger.observability.replay.order import Order, Step
-from pointledger.observability.replay.report import Check, ReplayReport
+from pointledger.observability.replay.order import ApplicationOrder, OrderedCommand
+from pointledger.observability.replay.report import ReplayCheck, ReplayReport
 from pointledger.observability.replay.tenant import TenantReplay
 from pointledger.storage.replay import reads
-from pointledger.storage.replay.reads import Horizon
+from pointledger.storage.replay.reads import ReplayHorizon
 
-_WAIT_SECONDS = 60.0  # for transactions that were open as the replay began; workers' end within seconds
-_LOOK_SECONDS = 0.05
-_COLLECT_EVERY = 1_000_000  # commands: a minute; few of these objects are in cycles
+_WAIT_SECONDS = 60.0  # for transactions that were open when the replay began; a worker's takes seconds
+_POLL_SECONDS = 0.05
+_COLLECT_EVERY = 1_000_000  # commands, about a minute: few of these objects are in cycles
 
 Progress = Callable[[ReplayReport, int], None]
 
@@ -32,42 +32,44 @@ def replay(
     limit_rows: int = 20,
     on_progress: Progress | None = None,
 ) -> ReplayReport:
-    """Decides every command anew, in the recorded order, and compares with what is kept.
+    """Decide every command again, in the recorded order, and compare the results with the stored rows.
 
-    `tenant_id`: of this tenant only. `after`: only of tenants whose ids come after this one, to go on where a
-    replay ended. `on_progress` is given what has been found so far, and how many commands there are. At most
-    `limit_rows` differences are kept per check. Raises ReplayCannotBegin, and what the database raises.
+    `tenant_id` selects one tenant. `after` skips tenants up to this id, to continue an interrupted replay.
+    `on_progress` gets the report so far and the total number of commands. The report keeps at most
+    `limit_rows` differences per check. Raises ReplayCannotBegin if old transactions do not end.
     """
     began = time.monotonic()
     report = ReplayReport(limit_rows)
-    horizon = _settled(engine)
-    order = Order(engine, horizon.batch, tenant_id=tenant_id, after=after or "")
-    run = _Run(engine, horizon, report, order.commands, on_progress)
+    horizon = _settled_horizon(engine)
+    order = ApplicationOrder(engine, horizon.batch, tenant_id=tenant_id, after=after or "")
+    run = _ReplayRun(engine, horizon, report, order.commands, on_progress)
     try:
-        with _collecting_seldom():
-            for tenant, steps in order.by_tenant():
-                run.tenant(tenant, steps)
+        with _garbage_collector_disabled():
+            for tenant, commands in order.by_tenant():
+                run.replay_tenant(tenant, commands)
     finally:
         order.close()
     report.seconds = time.monotonic() - began
     return report
 
 
-def _settled(engine: sa.Engine) -> Horizon:
-    """Return a batch number up to which every batch has ended."""
+def _settled_horizon(engine: sa.Engine) -> ReplayHorizon:
+    """Wait until every batch up to the last batch number has ended."""
     horizon = reads.horizon(engine)
     until = time.monotonic() + _WAIT_SECONDS
     while not reads.is_settled(engine, horizon):
         if time.monotonic() > until:
             raise ReplayCannotBegin
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return horizon
 
 
 @contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Without Python's collector of cycles, which goes through all accounts again and again and finds
-    nothing: with it a replay takes twice as long (measured)."""
+def _garbage_collector_disabled() -> Iterator[None]:
+    """Disable Python's cycle collector.
+
+    It scans all accounts again and again and finds little. With it, a replay takes twice as long (measured).
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -78,34 +80,37 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Run:
+class _ReplayRun:
     """A replay in progress."""
 
     engine: sa.Engine
-    horizon: Horizon
+    horizon: ReplayHorizon
     report: ReplayReport
-    of_all: int
+    total: int
     on_progress: Progress | None
-    collected: int = 0
+    collected_at: int = 0  # commands decided when cycles were last collected
 
-    def tenant(self, tenant_id: str, steps: Iterator[Step]) -> None:
+    def replay_tenant(self, tenant_id: str, commands: Iterator[OrderedCommand]) -> None:
         """Replay a tenant if the order is known from its first command on."""
-        first = next(steps)
+        first = next(commands)
         if first.batch is None:
-            self.report.without_order[tenant_id] = 1 + sum(step.batch is None for step in steps)
+            self.report.without_order[tenant_id] = 1 + sum(each.batch is None for each in commands)
             return
         try:
             replay = TenantReplay(self.engine, tenant_id, self.horizon, self.report)
-            replay.run(chain([first], steps), self._tell)
-        except psycopg.DataError as error:  # a moment like infinity, which the ledger never writes
-            self.report.add(Check.READABLE, {"tenant_id": tenant_id}, str(error), None)
+            replay.run(chain([first], commands), self._on_chunk)
+        except (
+            psycopg.DataError
+        ) as error:  # a value like the timestamp infinity, which the ledger never writes
+            self.report.add(ReplayCheck.READABLE, {"tenant_id": tenant_id}, str(error), None)
         self.report.tenants += 1
         self.report.last_tenant = tenant_id
-        self._tell()
+        self._on_chunk()
 
-    def _tell(self) -> None:
-        if self.report.commands - self.collected >= _COLLECT_EVERY:
-            self.collected = self.report.commands
+    def _on_chunk(self) -> None:
+        """Collect cycles now and then, and report progress."""
+        if self.report.commands - self.collected_at >= _COLLECT_EVERY:
+            self.collected_at = self.report.commands
             gc.collect()
         if self.on_progress:
-            self.on_progress(self.report, self.of_all)
+            self.on_progress(self.report, self.total)

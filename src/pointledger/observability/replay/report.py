@@ -8,20 +8,20 @@ from typing import Any
 from pointledger.domain.values.json_values import plain
 
 
-class Check(Enum):
-    """The comparisons, each with its id and its name in a report."""
+class ReplayCheck(Enum):
+    """The comparisons of a replay, each with its id and its name in the report."""
 
     READABLE = "R1", "every command and every version can be read and decided"
-    OUTCOME = "R2", "every command comes to the outcome that it has"
-    ENTRY = "R3", "entries are those that the commands write"
-    MOVE = "R4", "entries take from lots what they took"
-    LOT = "R5", "lots are granted, consumed and expire as they stand"
-    HOLD = "R6", "holds are opened, captured and released as they stand"
-    ACCOUNT = "R7", "accounts come to the figures that they show"
-    USAGE = "R8", "limits are used up as far as they are counted"
-    WALLET = "R9", "wallets come to what they show, entry by entry"
-    EXPIRY = "R10", "expiries were moved as it is on record"
-    AUDIT_LOG = "R11", "audit records show the state before and after"
+    OUTCOME = "R2", "each command has the decided outcome"
+    ENTRY = "R3", "entries are the decided ones"
+    MOVE = "R4", "entries take the decided points from each lot"
+    LOT = "R5", "lots are granted, consumed and expired as decided"
+    HOLD = "R6", "holds are opened, captured and released as decided"
+    ACCOUNT = "R7", "accounts have the decided figures"
+    USAGE = "R8", "limits are used up as decided"
+    WALLET = "R9", "wallets and their entries are the decided ones"
+    EXPIRY = "R10", "expiries were changed as decided"
+    AUDIT_LOG = "R11", "audit records show the decided state before and after"
 
     @property
     def id(self) -> str:
@@ -33,7 +33,7 @@ class Check(Enum):
 
 
 @dataclass(slots=True)
-class Found:
+class CheckDifferences:
     """The differences of one check: their number, and the first of them."""
 
     differences: int = 0
@@ -42,16 +42,18 @@ class Found:
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What a replay has decided again, and what it found.
+    """The progress and the differences of a replay.
 
-    `on_trust`: commands of which an erasure has taken what they rest on, or whose rules would cost too much;
-    what the rules wanted for them is as recorded. `without_order`: by tenant, outcomes from before the
-    order was recorded; such a tenant is not replayed. `moved_on`: users whom workers went on with
-    meanwhile; what stands of them was not compared.
+    `on_trust` counts events that lost their facts in an erasure, or whose rules would cost too much; their
+    recorded rule matches are used. `without_order` counts, by tenant, outcomes older than the recorded order;
+    such a tenant is not replayed. `moved_on` counts users whose commands workers applied meanwhile; their
+    final state is not compared.
     """
 
     limit_rows: int
-    found: dict[Check, Found] = field(default_factory=lambda: {check: Found() for check in Check})
+    found: dict[ReplayCheck, CheckDifferences] = field(
+        default_factory=lambda: {check: CheckDifferences() for check in ReplayCheck}
+    )
     commands: int = 0
     entries: int = 0
     tenants: int = 0
@@ -63,20 +65,20 @@ class ReplayReport:
 
     @property
     def differences(self) -> int:
-        """Return the number of all differences, also of those that are not kept."""
+        """Return the number of all differences, including those that are not kept."""
         return sum(found.differences for found in self.found.values())
 
-    def add(self, check: Check, about: Mapping[str, Any], kept: object, decided: object) -> None:
-        """Add a difference about `about`. Of rows with the same columns, it shows those that differ."""
+    def add(self, check: ReplayCheck, about: Mapping[str, Any], kept: object, decided: object) -> None:
+        """Add a difference. Of two rows, only the columns that differ are shown."""
         found = self.found[check]
         found.differences += 1
         if len(found.rows) < self.limit_rows:
-            kept, decided = _only_what_differs(kept, decided)
+            kept, decided = _differing_values(kept, decided)
             row = {**about, "kept": kept, "decided": decided}
             found.rows.append({name: plain(value) for name, value in row.items()})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report in the form of every entry point."""
+        """Return the report as JSON values."""
         return {
             "differences": self.differences,
             "checks": [
@@ -95,12 +97,11 @@ class ReplayReport:
         }
 
 
-def _only_what_differs(kept: object, decided: object) -> tuple[object, object]:
+def _differing_values(kept: object, decided: object) -> tuple[object, object]:
     if not isinstance(kept, dict) or not isinstance(decided, dict):
         return kept, decided
-    names = [
-        name for name in kept | decided if kept.get(name, ...) != decided.get(name, ...)
-    ]  # a missing value differs from null
+    # `...` stands for a missing value, which differs from null.
+    names = [name for name in kept | decided if kept.get(name, ...) != decided.get(name, ...)]
     return (
         {name: kept[name] for name in names if name in kept},
         {name: decided[name] for name in names if name in decided},

@@ -1,4 +1,4 @@
-"""Returns decisions as rows with the compared columns."""
+"""Turns decided objects into rows with the compared columns."""
 
 from collections.abc import Iterator
 from operator import attrgetter
@@ -18,48 +18,52 @@ Row = tuple[Any, ...]
 
 # -------------------------------------------------------------------------------- rows that never change
 
-ENTRIES = ENTRY
-MOVES = ("entry_id", "lot_id", "kind", "amount")
-WALLET_ENTRIES = WALLET_ENTRY  # the id is the first
-WALLET_LINES = ("entry_id", "side", "currency", "amount")
-CHANGES = ("lot_id", "nth", *(name for name in CHANGE if name not in ("lot_id", "nth", "tenant_id")))
-AUDIT_LOG = ("command_id", "kind", "state", "refusal", "recorded_at", "before::text", "after::text")
+ENTRY_COLUMNS = ENTRY
+MOVE_COLUMNS = ("entry_id", "lot_id", "kind", "amount")
+WALLET_ENTRY_COLUMNS = WALLET_ENTRY  # the id is the first
+WALLET_LINE_COLUMNS = ("entry_id", "side", "currency", "amount")
+EXPIRY_CHANGE_COLUMNS = (
+    "lot_id",
+    "nth",
+    *(name for name in CHANGE if name not in ("lot_id", "nth", "tenant_id")),
+)
+AUDIT_LOG_COLUMNS = ("command_id", "kind", "state", "refusal", "recorded_at", "before::text", "after::text")
 
-_ENTRY_ID = ENTRIES.index("id")
-_wallet_entry = attrgetter(*WALLET_ENTRIES)
+_ENTRY_ID = ENTRY_COLUMNS.index("id")
+_wallet_entry = attrgetter(*WALLET_ENTRY_COLUMNS)
 
 
-def entries(book: Book) -> Iterator[Row]:
+def entry_rows(book: Book) -> Iterator[Row]:
     return map(entry_line, book.entries)
 
 
 def entry_order(row: Row) -> int:
-    """Yield entries in the order of their ids."""
+    """Return the sort key of entries: their ids."""
     number: int = row[_ENTRY_ID].int
     return number
 
 
-def moves(book: Book) -> Iterator[Row]:
+def move_rows(book: Book) -> Iterator[Row]:
     for move in book.moves:
         yield move.entry_id, move.lot_id, move.kind, move.amount
 
 
 def move_order(row: Row) -> tuple[int, int, str]:
-    """Yield moves in the order of entry, lot and kind."""
+    """Return the sort key of moves: entry, lot and kind."""
     entry_id, lot_id, kind, _ = row
     return entry_id.int, lot_id.int, kind
 
 
-def wallet_entries(book: Book) -> Iterator[Row]:
+def wallet_entry_rows(book: Book) -> Iterator[Row]:
     return map(_wallet_entry, book.wallets.entries)
 
 
-def wallet_lines(book: Book) -> Iterator[Row]:
+def wallet_line_rows(book: Book) -> Iterator[Row]:
     for line in book.wallets.lines:
         yield tuple(line[1:])
 
 
-def expiry_changes(book: Book) -> Iterator[Row]:
+def expiry_change_rows(book: Book) -> Iterator[Row]:
     for change in book.expiry_changes:
         yield (
             change.lot.id, change.nth, change.lot.account_id, change.command_id, change.cause, change.was,
@@ -67,10 +71,10 @@ def expiry_changes(book: Book) -> Iterator[Row]:
         )  # fmt: skip
 
 
-# ------------------------------------------------------------------------- rows as they stand in the end
+# ------------------------------------------------------------------------- rows of the final state
 
-# When something is next due is no fact but a bound, and rests on what a batch had loaded (I4e asks about it).
-ACCOUNTS = (
+# `next_expiry_at` and `next_activation_at` are bounds that depend on what a batch loaded. I4e checks them.
+ACCOUNT_COLUMNS = (
     "user_id",
     *(
         name
@@ -78,28 +82,28 @@ ACCOUNTS = (
         if name not in ("user_id", "tenant_id", "next_expiry_at", "next_activation_at")
     ),
 )
-LOTS = tuple(name for name in LOT if name != "tenant_id")  # the id is the first
+LOT_COLUMNS = tuple(name for name in LOT if name != "tenant_id")  # the id is the first
 _HELD = """(SELECT string_agg(concat_ws(' ', hl.lot_id, hl.amount, hl.frozen), ',' ORDER BY hl.lot_id)
             FROM hold_lots hl WHERE hl.tenant_id = holds.tenant_id AND hl.hold_id = holds.id) AS lots"""
-HOLDS = (*(name for name in HOLD if name != "tenant_id"), _HELD)  # the id is the first
-WALLETS = ("user_id", *(name for name in WALLET if name not in ("user_id", "tenant_id")))
-USAGE = ("user_id", "meter", "period", "starts_on", "points", "times")
+HOLD_COLUMNS = (*(name for name in HOLD if name != "tenant_id"), _HELD)  # the id is the first
+WALLET_COLUMNS = ("user_id", *(name for name in WALLET if name not in ("user_id", "tenant_id")))
+USAGE_COLUMNS = ("user_id", "meter", "period", "starts_on", "points", "times")
 
-account = attrgetter(*ACCOUNTS)
-lot = attrgetter(*LOTS)
-wallet = attrgetter(*WALLETS)
+account_row = attrgetter(*ACCOUNT_COLUMNS)
+lot_row = attrgetter(*LOT_COLUMNS)
+wallet_row = attrgetter(*WALLET_COLUMNS)
 _hold = attrgetter(*(name for name in HOLD if name != "tenant_id"))
 
 
-def lot_of(tenant_id: str, row: Row) -> Lot:
-    """The lot of a row (`LOTS`)."""
-    return Lot(**dict(zip(LOTS, row, strict=True)), tenant_id=tenant_id)
+def lot_from_row(tenant_id: str, row: Row) -> Lot:
+    """Return the lot of a row with `LOT_COLUMNS`."""
+    return Lot(**dict(zip(LOT_COLUMNS, row, strict=True)), tenant_id=tenant_id)
 
 
-def hold(hold: Hold) -> Row:
+def hold_row(hold: Hold) -> Row:
     lots = sorted((held.lot.id, held.amount, held.frozen) for held in hold.lots)
     return (*_hold(hold), ",".join(f"{lot_id} {amount} {frozen}" for lot_id, amount, frozen in lots))
 
 
-def usage(window: Window, used: Usage) -> Row:
+def usage_row(window: Window, used: Usage) -> Row:
     return window.user_id, window.meter, window.period, window.starts_on, used.points, used.times

@@ -1,1 +1,1 @@
-"""What a replay reads, and the files for data that does not fit into memory."""
+"""Reads what a replay needs, and stores data that does not fit into memory in files."""

@@ -1,7 +1,7 @@
 """Reads what a replay needs: the commands in the order of application, and the rows that they wrote.
 
-It reads rows that never change in short snapshots, up to a batch number at which no earlier batch is still
-open. So no worker waits for a replay, and no snapshot gets old.
+It reads immutable rows in short snapshots, up to a batch number before which every batch has ended. So no
+worker waits for a replay, and no snapshot gets old.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from pointledger.storage.invariants.base import snapshot
 
 
 @contextmanager
-def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a snapshot for one chunk. Moments are in UTC, with any setting of the server."""
+def utc_snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a snapshot for one chunk. Timestamps are in UTC, with any setting of the server."""
     with snapshot(engine) as connection:
         rows(connection, "SELECT set_config('TimeZone', 'UTC', true)")
         yield connection
@@ -29,35 +29,34 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 _DRAWN = "SELECT coalesce(pg_sequence_last_value('batch_numbers'::regclass), 0), clock_timestamp()"
 
-# A batch has a transaction number before it draws its place in the order, because it has written rows by
-# then.
+# A batch writes rows before it draws its number, so by then it has a transaction id.
 _WRITING = """
 SELECT l.transactionid::text AS xid FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'transactionid' AND l.granted AND a.datname = current_database()"""
 
 
-class Horizon(NamedTuple):
-    """The last batch number that was drawn at a moment, and the writing transactions open then."""
+class ReplayHorizon(NamedTuple):
+    """The last batch number drawn at a moment, and the writing transactions that were open then."""
 
     batch: int
     moment: datetime
     writing: frozenset[str]
 
 
-def horizon(engine: sa.Engine) -> Horizon:
+def horizon(engine: sa.Engine) -> ReplayHorizon:
     """Return the horizon as of now."""
     with snapshot(engine) as connection:
         batch, moment = rows(connection, _DRAWN)[0]
-        return Horizon(int(batch), moment, frozenset(row.xid for row in rows(connection, _WRITING)))
+        return ReplayHorizon(int(batch), moment, frozenset(row.xid for row in rows(connection, _WRITING)))
 
 
-def is_settled(engine: sa.Engine, horizon: Horizon) -> bool:
-    """Whether all transactions of the horizon have ended."""
+def is_settled(engine: sa.Engine, horizon: ReplayHorizon) -> bool:
+    """Return whether all transactions of the horizon have ended."""
     with snapshot(engine) as connection:
         return horizon.writing.isdisjoint(row.xid for row in rows(connection, _WRITING))
 
 
-# The fields are unambiguous because a tenant's id has no blank.
+# A tenant's id has no space, so the line splits into three fields.
 _ORDER = """
 SELECT concat_ws(' ', tenant_id, coalesce(batch::text, '-'), id) FROM outcomes
 WHERE (batch <= %(batch)s OR batch IS NULL AND reason IS DISTINCT FROM 'CANCELLED')
@@ -73,8 +72,8 @@ SELECT set_config('enable_seqscan', 'on', true), set_config('work_mem', '64MB', 
 def order(engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -> Iterator[list[str]]:
     """Yield every decided command in the order of application, tenant by tenant, in chunks.
 
-    A line has tenant, batch and id. Commands whose order is not recorded come first in their tenant, with `-`
-    as the batch. It is one statement that reads all outcomes, so the caller should store the chunks at once.
+    A line has tenant, batch and id. Commands without a recorded order come first in their tenant, with `-`
+    as the batch. One statement reads all outcomes, so the caller should store the chunks without delay.
     """
     with snapshot(engine) as connection:
         rows(connection, _SORTING)
@@ -88,8 +87,8 @@ def order(engine: sa.Engine, batch: int, *, tenant_id: str | None, after: str) -
 # --------------------------------------------------------------------------------------------- commands
 
 
-class Recorded(NamedTuple):
-    """A command as the journal has it. `kind` is None where it is in no journal."""
+class RecordedCommand(NamedTuple):
+    """A command of the journal. `kind` is None if the journal has no such command."""
 
     id: UUID
     seq: int
@@ -112,13 +111,13 @@ LEFT JOIN journal j ON j.id = asked.id AND j.tenant_id = %(tenant)s
 ORDER BY asked.place"""
 
 
-def recorded(connection: sa.Connection, tenant_id: str, ids: list[str]) -> list[Recorded]:
+def recorded_commands(connection: sa.Connection, tenant_id: str, ids: list[str]) -> list[RecordedCommand]:
     """Return these commands of the tenant in the given order."""
     found = tuples(connection, _RECORDED, ids=f"{{{','.join(ids)}}}", tenant=tenant_id)
-    return list(map(Recorded._make, found))
+    return list(map(RecordedCommand._make, found))
 
 
-class KeptOutcome(NamedTuple):
+class StoredOutcome(NamedTuple):
     """A stored outcome."""
 
     id: UUID
@@ -131,29 +130,29 @@ class KeptOutcome(NamedTuple):
 _OUTCOMES = "SELECT id, state, reason, message, data::text FROM outcomes WHERE id = ANY(%(ids)s)"
 
 
-def outcomes(connection: sa.Connection, ids: list[UUID]) -> dict[UUID, KeptOutcome]:
+def outcomes(connection: sa.Connection, ids: list[UUID]) -> dict[UUID, StoredOutcome]:
     """Return the outcomes of these commands."""
     if not ids:
         return {}
-    return {row[0]: KeptOutcome(*row) for row in tuples(connection, _OUTCOMES, ids=ids)}
+    return {row[0]: StoredOutcome(*row) for row in tuples(connection, _OUTCOMES, ids=ids)}
 
 
-class Erased(NamedTuple):
-    """A user whose erasure is not finished, so some commands still have the user's id."""
+class UnfinishedErasure(NamedTuple):
+    """A user whose erasure has not finished, so some commands still have the user's id."""
 
     user_id: str
     pseudonym: str
 
 
-def being_erased(connection: sa.Connection, tenant_id: str) -> list[Erased]:
-    """Return the users whose commands are partly under the user's id and partly under the pseudonym."""
+def unfinished_erasures(connection: sa.Connection, tenant_id: str) -> list[UnfinishedErasure]:
+    """Return the users whose commands are partly stored under the user's id, partly under the pseudonym."""
     found = rows(
         connection,
         """SELECT j.user_id, e.pseudonym FROM erasures e JOIN journal j ON j.id = e.command_id
            WHERE e.tenant_id = %(tenant)s AND e.finished_at IS NULL""",
         tenant=tenant_id,
     )
-    return [Erased(*row) for row in found]
+    return [UnfinishedErasure(*row) for row in found]
 
 
 _CONFIGS = "SELECT version, config FROM tenant_versions WHERE tenant_id = %(tenant)s"
@@ -164,10 +163,10 @@ def configurations(connection: sa.Connection, tenant_id: str) -> dict[int, dict[
     return {row.version: row.config for row in rows(connection, _CONFIGS, tenant=tenant_id)}
 
 
-# ------------------------------------------------------------------------------------- what they wrote
+# --------------------------------------------------------------------------------------------- their rows
 
-# Rows that never change, by their id, which begins with the millisecond of their batch.
-_BY_MOMENT = """
+# Immutable rows, by their id, which begins with the millisecond of their batch.
+_BY_ID_RANGE = """
 SELECT {columns} FROM {table}
 WHERE tenant_id = %(tenant)s AND {id} > %(after)s AND {id} <= %(to)s"""
 
@@ -181,18 +180,18 @@ _OPEN_LOTS = """
 SELECT {columns} FROM lots
 WHERE tenant_id = %(tenant)s AND account_id = %(account)s AND state IN ('active', 'pending')"""
 
-# Rows that change, in their final state and in the order of their keys.
-_IN_ORDER = """
+# Mutable rows, in their final state and in the order of their keys.
+_BY_KEY = """
 SELECT {columns} FROM {table}
 WHERE tenant_id = %(tenant)s AND ({key}) > ({after}) ORDER BY {key} LIMIT %(most)s"""
 
 
-def by_moment(
+def by_id_range(
     connection: sa.Connection, table: str, columns: tuple[str, ...], id_column: str, **bounds: Any
 ) -> list[tuple[Any, ...]]:
-    """Rows whose id lies above `after` and up to `to`."""
-    asked = _BY_MOMENT.format(columns=", ".join(columns), table=table, id=id_column)
-    return tuples(connection, asked, **bounds)
+    """Return the rows whose id lies above `after` and up to `to`."""
+    query = _BY_ID_RANGE.format(columns=", ".join(columns), table=table, id=id_column)
+    return tuples(connection, query, **bounds)
 
 
 def by_command(
@@ -201,8 +200,8 @@ def by_command(
     """Return the rows that these commands have written."""
     if not ids:
         return []
-    asked = _BY_COMMAND.format(columns=", ".join(columns), table=table)
-    return tuples(connection, asked, tenant=tenant_id, ids=ids)
+    query = _BY_COMMAND.format(columns=", ".join(columns), table=table)
+    return tuples(connection, query, tenant=tenant_id, ids=ids)
 
 
 def page(
@@ -213,24 +212,23 @@ def page(
     after: tuple[Any, ...],
     most: int,
 ) -> list[tuple[Any, ...]]:
-    """The tenant's next rows in the order of the key, which is the first columns, as many as `after` has."""
+    """Return the tenant's next rows in key order. The key is the first `len(after)` columns."""
     size = len(after)
     names = ", ".join(f"%(after_{index})s" for index in range(size))
-    asked = _IN_ORDER.format(
+    query = _BY_KEY.format(
         columns=", ".join(columns), table=table, key=", ".join(columns[:size]), after=names
     )
     bounds = {f"after_{index}": value for index, value in enumerate(after)}
-    return tuples(connection, asked, tenant=tenant_id, most=most, **bounds)
+    return tuples(connection, query, tenant=tenant_id, most=most, **bounds)
 
 
-def in_order(
+def all_by_key(
     engine: sa.Engine, table: str, columns: tuple[str, ...], tenant_id: str, first: tuple[Any, ...], most: int
 ) -> Iterator[tuple[Any, ...]]:
-    """All of the tenant's rows in the order of the key; `first` lies below all. Page by page, each in a
-    snapshot of its own."""
+    """Yield all of the tenant's rows in key order, page by page in snapshots. `first` is below every key."""
     after = first
     while True:
-        with reading(engine) as connection:
+        with utc_snapshot(engine) as connection:
             found = page(connection, table, columns, tenant_id, after, most)
         yield from found
         if len(found) < most:
@@ -247,12 +245,12 @@ def by_id(
     )
 
 
-def living_lots(
+def open_lots(
     connection: sa.Connection, columns: tuple[str, ...], tenant_id: str, account_id: UUID
 ) -> list[tuple[Any, ...]]:
     """Return the open lots of an account."""
-    asked = _OPEN_LOTS.format(columns=", ".join(columns))
-    return tuples(connection, asked, tenant=tenant_id, account=account_id)
+    query = _OPEN_LOTS.format(columns=", ".join(columns))
+    return tuples(connection, query, tenant=tenant_id, account=account_id)
 
 
 _LATER = """
@@ -264,7 +262,7 @@ WHERE e.tenant_id = %(tenant)s AND e.id = ANY(%(ids)s) AND o.batch > %(batch)s""
 
 
 def later_entries(connection: sa.Connection, tenant_id: str, batch: int, ids: list[UUID]) -> set[UUID]:
-    """Return those of these entries that a later batch has written."""
+    """Return the entries among these that a batch after this one has written."""
     return {row.id for row in rows(connection, _LATER, tenant=tenant_id, batch=batch, ids=ids)}
 
 
@@ -289,7 +287,7 @@ _LAST_CLOSED = "SELECT max(local_date) FROM closed_windows WHERE tenant_id = %(t
 
 
 def last_closed(connection: sa.Connection, tenant_id: str) -> Any:
-    """Return the last day whose windows are closed, so they may be pruned; None if there is none."""
+    """Return the last day whose windows are closed and may be pruned, or None if there is none."""
     return rows(connection, _LAST_CLOSED, tenant=tenant_id)[0][0]
 
 

@@ -1,4 +1,4 @@
-"""Dictionaries that may grow beyond memory: recently used values stay there, the others go to a file.
+"""Provides dictionaries that outgrow memory: recently used values stay there, the others go to a file.
 
 The file is an unnamed SQLite database in TMPDIR, so it disappears with the process, even after a crash.
 """
@@ -8,10 +8,9 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Generic, TypeVar
 
-_PAGES_KIB = 8_192  # of the file in memory, for each dictionary
-_PAGE_BYTES = (
-    16_384  # an account with some lots fits: in pages of 4 KiB, SQLite's own, it took four times as long
-)
+_CACHE_KIB = 8_192  # of the file in memory, for each dictionary
+# An account with some lots fits into a page. With SQLite's default, 4 KiB, a replay took four times as long.
+_PAGE_BYTES = 16_384
 
 _ALL = "SELECT key, value FROM kept ORDER BY key"
 
@@ -19,9 +18,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Spilled(MutableMapping[K, V], Generic[K, V]):
-    """Values of about `most` in memory, each counted as `weigh` says, or as one. `key` gives bytes that sort
-    as the keys do; `encode` and `decode` are for values that go to the file often.
+class SpilledDict(MutableMapping[K, V], Generic[K, V]):
+    """A dictionary with about `most` values in memory. With `weigh`, a value counts for its weight.
 
     `key` returns bytes that sort as the keys do. `encode` and `decode` convert values for the file; pass
     faster ones for values that are spilled often. Put a value again after changing it in place. No value can
@@ -38,7 +36,8 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
     ) -> None:
         self._most = max(most // 2, 1)  # in each of two generations
         self._key, self._encode, self._decode, self._weigh = key, encode, decode, weigh
-        self._weight = 0  # of the younger generation, about: as values came into it, and one for each put
+        # Estimate for the younger generation: a value adds its weight as it enters, and 1 for each later put.
+        self._weight = 0
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._unchanged: set[K] = set()  # keys whose values equal those in the file
@@ -71,7 +70,7 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
         self.update({key: value})
 
     def update(self, values: Mapping[K, V]) -> None:  # type: ignore[override]  # the only form used
-        """Put all of these, twice as fast as one by one, because their hashes are known."""
+        """Put all values, twice as fast as one by one, because their hashes are known."""
         if self._unchanged:
             self._unchanged.difference_update(values)
         young = self._young
@@ -91,32 +90,35 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
 
     def in_order(self) -> Iterator[tuple[bytes, V]]:
         """Yield all values in the order of their keys, with keys as bytes. Put no value meanwhile."""
-        name = self._key
-        near = {name(key): value for each in (self._old, self._young) for key, value in each.items()}
-        waiting = iter(sorted(near))
-        own = next(waiting, None)
+        encoded = self._key
+        memory = {encoded(key): value for each in (self._old, self._young) for key, value in each.items()}
+        keys = iter(sorted(memory))
+        own = next(keys, None)
         for key, text in self._file.execute(_ALL) if self._file else ():
             while own is not None and own < key:
-                yield own, near[own]
-                own = next(waiting, None)
+                yield own, memory[own]
+                own = next(keys, None)
             if own == key:  # the value in memory is newer
-                yield key, near[key]
-                own = next(waiting, None)
+                yield key, memory[key]
+                own = next(keys, None)
             else:
                 yield key, self._decode(text)
         while own is not None:
-            yield own, near[own]
-            own = next(waiting, None)
+            yield own, memory[own]
+            own = next(keys, None)
 
     def _make_room(self) -> None:
-        """The older generation goes. What of it is in the younger, too, is written once more with that."""
+        """Spill the older generation when the younger is full. A value in both is written again later."""
         if self._is_full():
             self._spill(self._old)
             self._old, self._young, self._weight = self._young, {}, 0
 
     def _is_full(self) -> bool:
-        """Whether the younger generation has grown to its share. Values grow while they are in it, so it is
-        weighed anew when it may be there; and goes a little early rather than be weighed again and again."""
+        """Return whether the younger generation has grown to its share.
+
+        Values grow in memory, so the generation is weighed again when the estimate says it is full. It counts
+        as full a little early, because weighing it repeatedly is expensive.
+        """
         if self._weigh is None:
             return len(self._young) >= self._most
         if self._weight < self._most:
@@ -136,18 +138,18 @@ class Spilled(MutableMapping[K, V], Generic[K, V]):
             return
         if self._file is None:
             self._file = _temporary_file()
-        name, encode, same = self._key, self._encode, self._unchanged
-        lines = [(name(key), encode(value)) for key, value in values.items() if not same or key not in same]
-        lines.sort()  # so that a page is written once
-        self._file.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", lines)
-        same.difference_update(values)
+        name, encode, unchanged = self._key, self._encode, self._unchanged
+        rows = [(name(key), encode(value)) for key, value in values.items() if key not in unchanged]
+        rows.sort()  # so each page is written once
+        self._file.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", rows)
+        unchanged.difference_update(values)
 
 
 def _temporary_file() -> sqlite3.Connection:
     file = sqlite3.connect("", isolation_level=None)
     settings = (
         f"page_size = {_PAGE_BYTES}",
-        f"cache_size = -{_PAGES_KIB}",
+        f"cache_size = -{_CACHE_KIB}",
         "journal_mode = OFF",
         "synchronous = OFF",
     )

@@ -1,5 +1,8 @@
-"""What a stranger can do with this repository and nothing else of ours: start it from a fresh clone, read the
-README and the tutorial, and send from an environment that has only what a guide names."""
+"""A reader with only this repository can follow the docs.
+
+The README and the tutorial work in a fresh clone. The guides' programs run in environments that have only
+the packages that a guide names.
+"""
 
 import re
 from pathlib import Path
@@ -10,40 +13,40 @@ from kombu import Connection
 from tests import environments
 from tests.cli.conftest import Run
 from tests.docs.blocks import block
-from tests.docs.conftest import Read
-from tests.docs.session import Session
-from tests.docs.stranger import Stranger
+from tests.docs.conftest import ReadPage
+from tests.docs.fresh_clone import FreshClone
+from tests.docs.session import PageSession
 from tests.ledger import Ledger
 from tests.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.long
 
-_TUTORIAL = ("first-points", "a-loyalty-program", "first-integration")  # as a stranger reads it
+_TUTORIAL = ("first-points", "a-loyalty-program", "first-integration")  # in reading order
 _EXPORT = re.compile(r"export (POINTLEDGER_\w+)=(\S+)")
 
 
-def test_a_fresh_clone_does_what_the_readme_and_the_tutorial_show(tmp_path: Path) -> None:
-    stranger = Stranger(tmp_path)
+def test_the_readme_and_the_tutorial_work_in_a_fresh_clone(tmp_path: Path) -> None:
+    clone = FreshClone(tmp_path)
     try:
-        run = stranger.start(block("sh clone", "./dev run").strip())
-        printed = stranger.wait_for(run, "Ctrl-C stops it")
+        run = clone.start(block("sh clone", "./dev run").strip())
+        printed = clone.wait_for(run, "Ctrl-C stops it")
         exports = dict(_EXPORT.findall(printed))
         api = re.findall(r"curl .*(http://127\.0\.0\.1:\d+)", printed)[0]
         assert set(exports) == {f"POINTLEDGER_{name}_URL" for name in ("DATABASE", "REDIS", "OWNER")}
-        # The command line finds the servers of the folder by itself; programs are told.
-        _read("docs/tutorial/first-points.md", stranger, api, {})
+        # The command line finds the folder's servers without the exports; other programs need them.
+        _read_page("docs/tutorial/first-points.md", clone, api, {})
         for page in ("README.md", *(f"docs/tutorial/{name}.md" for name in _TUTORIAL[1:])):
-            _read(page, stranger, api, exports)
+            _read_page(page, clone, api, exports)
     finally:
-        stranger.stop()
+        clone.stop()
 
 
-def _read(page: str, stranger: Stranger, api: str, exports: dict[str, str]) -> None:
-    session = Session(
-        stranger.folder,
-        stranger.environment(**exports),
+def _read_page(page: str, clone: FreshClone, api: str, exports: dict[str, str]) -> None:
+    session = PageSession(
+        clone.folder,
+        clone.environment(**exports),
         {"http://127.0.0.1:8000": api},
-        stranger.folder / ".venv" / "bin" / "python",
+        clone.folder / ".venv" / "bin" / "python",
     )
     try:
         session.read(page)
@@ -60,7 +63,7 @@ def _read(page: str, stranger: Stranger, api: str, exports: dict[str, str]) -> N
         ("docs/guides/send-events.md", "celery57"),
     ],
 )
-def test_a_guides_python_needs_only_what_the_guide_names(page: str, environment: str, read: Read) -> None:
+def test_a_guides_python_needs_only_what_the_guide_names(page: str, environment: str, read: ReadPage) -> None:
     read(page, environments.python(environment))
 
 
@@ -72,9 +75,9 @@ def test_the_guides_javascript_sends_an_event(
     )
     monkeypatch.setenv("POINTLEDGER_INGEST_KEYS", producers)
     monkeypatch.setenv("POINTLEDGER_EVENTS_URL", rabbitmq.url)
-    run("ingest", "--once")  # its queue is there
+    run("ingest", "--once")  # declares the queue
     (secret,) = re.findall(r'"secret": "(.*?)"', producers)
-    Stranger.script(
+    FreshClone.script(
         "node",
         block("js cloudevents-js").replace("amqp://127.0.0.1", rabbitmq.url),
         "--input-type=module",

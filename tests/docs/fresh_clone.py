@@ -1,4 +1,4 @@
-"""Somebody who has the text and a copy of the repository, and runs what the text says."""
+"""Provides a fresh copy of the repository, in which tests run the commands of the docs."""
 
 import os
 import re
@@ -14,13 +14,15 @@ from tests import environments
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-_REGISTRIES = re.compile(r"UV_|PIP_|SSL_|REQUESTS_|(?i:https?|no)_proxy$")  # how this machine reaches them
+_REGISTRIES = re.compile(
+    r"UV_|PIP_|SSL_|REQUESTS_|(?i:https?|no)_proxy$"
+)  # the settings of access to registries
 _SECONDS = 120
 _STOP_SECONDS = 30
 
 
-class Stranger:
-    """A copy of the repository in a folder of its own; what runs there knows only what it is given."""
+class FreshClone:
+    """A copy of the repository in a new folder. Processes there get only the given variables."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "pointledger"
@@ -31,18 +33,18 @@ class Stranger:
         (self._programs / "uv").symlink_to(Path(sys.executable).with_name("uv"))
 
     def environment(self, **given: str) -> dict[str, str]:
-        """The folder's programs are found as if it were entered; servers are those that were named."""
+        """Return the variables of a process: the clone's programs on the PATH, and the given ones."""
         path = os.pathsep.join([str(self.folder / ".venv" / "bin"), str(self._programs), os.environ["PATH"]])
         registries = {name: value for name, value in os.environ.items() if _REGISTRIES.match(name)}
         return {**environments.clean_environ(), **registries, "PATH": path, "C_FORCE_ROOT": "1", **given}
 
     @staticmethod
     def script(program: Path | str, text: str, *arguments: str, folder: Path, **given: str) -> str:
-        """What a program prints that reads the text as its script, in an environment without ours."""
-        return _run([str(program), *arguments, "-"], folder, environments.clean_environ(**given), text)
+        """Run a program that reads the text as its script, in a clean environment. Return its output."""
+        return run_program([str(program), *arguments, "-"], folder, environments.clean_environ(**given), text)
 
     def start(self, text: str, **given: str) -> subprocess.Popen[str]:
-        """Lines of shell that go on until the end; their output goes to a file."""
+        """Start a shell command that runs until `stop`. Its output goes to a file."""
         with (self.folder.parent / f"output-{len(self._running)}").open("w") as output:
             process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", f"exec {text}"],
@@ -61,7 +63,7 @@ class Stranger:
         return (self.folder.parent / f"output-{self._running.index(process)}").read_text()
 
     def wait_for(self, process: subprocess.Popen[str], text: str, seconds: float = 300.0) -> str:
-        """All that it has printed, once it has printed this."""
+        """Wait until the process has printed the text. Return its whole output."""
 
         def printed() -> bool:
             assert process.poll() is None, self.output(process)
@@ -71,7 +73,7 @@ class Stranger:
         return self.output(process)
 
     def stop(self) -> None:
-        """Ends what was started, the last first."""
+        """Stop the started processes, the last first."""
         for process in reversed(self._running):
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -83,13 +85,14 @@ class Stranger:
 
 
 def free_port() -> int:
-    """On which nobody listens."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
+    """Return a port that no process uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def _run(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = "", status: int = 0) -> str:
+def run_program(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = "") -> str:
+    """Run a program until it ends, and return its output."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -100,12 +103,12 @@ def _run(command: list[str], folder: Path, env: Mapping[str, str], stdin: str = 
         text=True,
         timeout=_SECONDS,
     )
-    assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
 def _copy_repository(into: Path) -> None:
-    """What a clone would have, once the working copy is committed."""
+    """Copy the files that a clone has once the working copy is committed."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The conventional side: its tables with all accounts, its workers, and handing commands over."""
+"""Provides the conventional side: its tables with accounts, its workers, and functions that send commands."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ from tests.bench.conventional import celery as conventional
 from tests.bench.conventional import tables
 from tests.bench.conventional.celery import APPLY_RULE, TRANSFER
 from tests.bench.conventional.producer import send_many
+from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers
 from tests.bench.ledger import WORKERS
-from tests.bench.moves import Move
-from tests.bench.stage import Stage, Workers
+from tests.bench.transfer_load import PlannedTransfer
 from tests.bench.workload import (
     EVENT_TYPE,
     EXPIRY_DAYS,
@@ -24,10 +24,10 @@ from tests.bench.workload import (
     OPENING_POINTS,
     PER_MINOR,
     TENANT,
-    Event,
+    BasketEvent,
 )
 
-# What a basket yesterday has left behind, as ours have from the start.
+# The rows of a basket that each user paid yesterday, as on our side.
 _OPENING = (
     """INSERT INTO accounts (tenant_id, user_id, balance, total_earned, version)
        SELECT %(tenant)s, 'user-' || lpad(n::text, 6, '0'), %(points)s, %(points)s, 1
@@ -49,25 +49,27 @@ _OPENING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Conventional:
-    """The system at work: its database, an app that sends, its workers, and the Valkey where messages lie."""
+class ConventionalSystem:
+    """The running system: its database, a sending app, its workers, and the client of its broker."""
 
     database: sa.Engine
     app: Celery
-    workers: Workers
+    workers: CeleryWorkers
     broker: Redis
 
-    def send(self, events: Sequence[Event]) -> None:
-        """Hands the events over, a task for each."""
-        send_many(self.app, APPLY_RULE, [_fields_of(event) for event in events])
+    def send(self, events: Sequence[BasketEvent]) -> None:
+        """Send a task for each event."""
+        send_many(self.app, APPLY_RULE, [_event_fields(event) for event in events])
 
-    def send_moves(self, moves: Sequence[Move]) -> None:
-        """Hands the transfers over, a task for each."""
-        send_many(self.app, TRANSFER, [_fields_of_move(move) for move in moves])
+    def send_transfers(self, transfers: Sequence[PlannedTransfer]) -> None:
+        """Send a task for each transfer."""
+        send_many(self.app, TRANSFER, [_transfer_fields(transfer) for transfer in transfers])
 
     def has_outcomes(self, count: int) -> bool:
-        """Whether so many commands are applied. They are counted once no message is left: counting takes
-        time that is the workers'."""
+        """Return whether this many commands are applied.
+
+        It counts only when no message is left, because counting takes time from the workers.
+        """
         if self.broker.llen(conventional.QUEUE):
             return False
         with self.database.connect() as connection:
@@ -75,19 +77,19 @@ class Conventional:
 
 
 @contextmanager
-def at_work(stage: Stage, users: int) -> Iterator[Conventional]:
-    """The system with accounts for so many users."""
-    redis_url = stage.valkey(1)
-    with stage.database() as database_url:
+def running_system(environment: BenchmarkEnvironment, users: int) -> Iterator[ConventionalSystem]:
+    """Start the system with accounts for this many users."""
+    redis_url = environment.valkey(1)
+    with environment.database() as database_url:
         database = engine_for(database_url)
         _fill(database, users)
         app = conventional.app_for(redis_url)
-        environment = {conventional.DATABASE_URL: database_url, conventional.REDIS_URL: redis_url}
+        env = {conventional.DATABASE_URL: database_url, conventional.REDIS_URL: redis_url}
         with (
-            stage.workers("tests.bench.conventional", WORKERS, redis_url, environment) as workers,
+            environment.workers("tests.bench.conventional", WORKERS, redis_url, env) as workers,
             Redis.from_url(redis_url) as broker,
         ):
-            yield Conventional(database, app, workers, broker)
+            yield ConventionalSystem(database, app, workers, broker)
         app.close()
         database.dispose()
 
@@ -104,7 +106,7 @@ def _fill(database: sa.Engine, users: int) -> None:
         connection.exec_driver_sql("ANALYZE")
 
 
-def _fields_of(event: Event) -> dict[str, Any]:
+def _event_fields(event: BasketEvent) -> dict[str, Any]:
     return {
         "tenant_id": TENANT,
         "user_id": event.user_id,
@@ -115,10 +117,10 @@ def _fields_of(event: Event) -> dict[str, Any]:
     }
 
 
-def _fields_of_move(move: Move) -> dict[str, Any]:
+def _transfer_fields(transfer: PlannedTransfer) -> dict[str, Any]:
     return {
         "tenant_id": TENANT,
-        "user_id": move.source,
-        "to_user_id": move.destination,
-        "amount": move.amount,
+        "user_id": transfer.source,
+        "to_user_id": transfer.destination,
+        "amount": transfer.amount,
     }
