@@ -1,15 +1,17 @@
-"""The journal of a client: what it has sent, and what it was told, in a file of its own that is on the disk
-before the client goes on. It is the witness against the ledger, which never sees it.
+"""A client's journal: what it has sent and which answer it got, on the disk before the client goes on.
+
+The checker compares the ledger with it. The ledger never sees it.
 
 A line is a JSON object. `at` is the machine's monotonic clock in nanoseconds, which all processes share.
 
-    {"call": 7, "at": ..., "door": "library", "commands": [["earn", {...}], ...]}   before the call goes out
-    {"call": 7, "at": ..., "told": "accepted", "ids": [...]}     afterwards: also "refused"
+    {"call": 7, "at": ..., "entry_point": "library", "commands": [["earn", {...}], ...]}   before the call
+    {"call": 7, "at": ..., "answer": "accepted", "ids": [...]}   afterwards: also "refused"
     {"at": ..., "unknown": "01M7..."}                            an accepted task id that is not known
     {"at": ..., "backwards": "user-7"}                           an account that is older than it was
 
-A call without an answer is ambiguous. It is sent again, the same commands with the same ids, until the answer
-is clear; from the first sending to the last answer is one interval. A door may give commands other ids.
+A call without an answer is ambiguous. The client repeats it, with the same commands and ids, until the answer
+is certain. The time from the first sending to the last answer is one interval. An entry point may give
+commands other ids.
 """
 
 import os
@@ -30,53 +32,53 @@ ACCEPTED, REFUSED = "accepted", "refused"
 
 @dataclass(slots=True)
 class Call:
-    """Commands that were sent together through a door. `told` is None while it is ambiguous."""
+    """Commands that were sent together to an entry point. `answer` is None while it is ambiguous."""
 
     number: int
-    door: str
+    entry_point: str
     sent_at: int
     commands: list[AnyCommand]
-    told: str | None = None
-    told_at: int = 0
+    answer: str | None = None
+    answered_at: int = 0
 
-    def be_told(self, told: str, at: int, ids: Sequence[UUID]) -> None:
-        """The answer is clear; `ids`, if any: what its commands are called now."""
-        self.told, self.told_at = told, at
+    def set_answer(self, answer: str, at: int, ids: Sequence[UUID]) -> None:
+        """Set a certain answer. `ids`, if any, are the new ids of the commands."""
+        self.answer, self.answered_at = answer, at
         if ids:
             named = zip(self.commands, ids, strict=True)
             self.commands = [command.model_copy(update={"id": its_id}) for command, its_id in named]
 
 
 class Journal:
-    """Writes a client's journal; what it says has reached the disk when a method returns."""
+    """Writes a client's journal. When a method returns, its line is on the disk."""
 
     def __init__(self, path: Path) -> None:
         made = calls(path)
         self.count = len(made)
-        self.ambiguous = [call for call in made if call.told is None]  # they must be sent again
+        self.ambiguous = [call for call in made if call.answer is None]  # the client must repeat them
         if path.exists():
-            path.write_bytes(b"".join(_whole_lines(path)))  # a death may have cut the last one
+            path.write_bytes(b"".join(_whole_lines(path)))  # a SIGKILL may have cut the last one
         self._file = path.open("ab")
 
     def close(self) -> None:
         self._file.close()
 
-    def send(self, commands: list[AnyCommand], door: str) -> Call:
-        """Notes a call that goes out next."""
+    def send(self, commands: list[AnyCommand], entry_point: str) -> Call:
+        """Write a call before it is made."""
         self.count += 1
-        call = Call(self.count, door, time.monotonic_ns(), commands)
-        told = [(command.kind, _fields(command)) for command in commands]
-        self._write({"call": call.number, "at": call.sent_at, "door": door, "commands": told})
+        call = Call(self.count, entry_point, time.monotonic_ns(), commands)
+        answer = [(command.kind, _fields(command)) for command in commands]
+        self._write({"call": call.number, "at": call.sent_at, "entry_point": entry_point, "commands": answer})
         return call
 
-    def tell(self, call: Call, told: str, ids: Sequence[UUID] = ()) -> None:
-        """Notes a clear answer, and the ids that commands were given."""
-        call.be_told(told, time.monotonic_ns(), ids)
+    def answered(self, call: Call, answer: str, ids: Sequence[UUID] = ()) -> None:
+        """Write a certain answer, and the ids that the commands were given."""
+        call.set_answer(answer, time.monotonic_ns(), ids)
         shown = [show_id(each) for each in ids]
-        self._write({"call": call.number, "at": call.told_at, "told": told, "ids": shown})
+        self._write({"call": call.number, "at": call.answered_at, "answer": answer, "ids": shown})
 
-    def complain(self, **what: str) -> None:
-        """Notes what must not be: `unknown` or `backwards`."""
+    def note_violation(self, **what: str) -> None:
+        """Write a violation that this client saw: `unknown` or `backwards`."""
         self._write({"at": time.monotonic_ns(), **what})
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -86,19 +88,21 @@ class Journal:
 
 
 def calls(path: Path) -> list[Call]:
-    """What a journal says, call by call."""
+    """Return the calls of a journal."""
     found: dict[int, Call] = {}
     for line in lines(path):
         if "commands" in line:
             commands = [command_from(kind, fields) for kind, fields in line["commands"]]
-            found[line["call"]] = Call(line["call"], line["door"], line["at"], commands)
+            found[line["call"]] = Call(line["call"], line["entry_point"], line["at"], commands)
         elif "call" in line:
-            found[line["call"]].be_told(line["told"], line["at"], [parse_id(each) for each in line["ids"]])
+            found[line["call"]].set_answer(
+                line["answer"], line["at"], [parse_id(each) for each in line["ids"]]
+            )
     return list(found.values())
 
 
-def complaints(path: Path) -> list[dict[str, Any]]:
-    """What its client saw that must not be."""
+def violations(path: Path) -> list[dict[str, Any]]:
+    """Return the violations that its client saw."""
     return [line for line in lines(path) if "call" not in line]
 
 
@@ -107,7 +111,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
-    """Those that end: the last one may have been cut, and then nothing was done after it."""
+    """Return the complete lines. If the last one is cut, its client did nothing afterwards."""
     if not path.exists():
         return []
     return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

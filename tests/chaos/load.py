@@ -1,11 +1,12 @@
-"""What the clients send: every few commands of another kind, over users that all clients share.
+"""What the clients send: commands of many kinds, over users that all clients share.
 
-| users    | get                               | so that in the end                              |
-| -------- | --------------------------------- | ----------------------------------------------- |
-| savers   | nothing but earns                 | each has exactly what the clients' journals say |
-| letters  | earns by the intake's queue alone | the same                                        |
-| twins    | one key from each client, at once | each has a point for each key                   |
-| the rest | everything; a tenth of it for one | conservation, order, invariants are tried hard  |
+| users   | get                               | so that in the end                                  |
+| ------- | --------------------------------- | --------------------------------------------------- |
+| saver-  | only earns                        | each has just what the clients' journals add up to |
+| queued- | earns by the ingest queue only    | the same                                            |
+| bulk-   | bursts of earns, another tenant's | the same, and the first tenant has had its turns    |
+| keyed-  | one key from each client, at once | each has a point for each key                       |
+| user-   | everything; a tenth goes to one   | conservation, order and invariants are under stress |
 """
 
 import random
@@ -35,10 +36,12 @@ TENANT = "chaos"
 EVENT_TYPE = "visit"
 USERS = 200
 SAVERS = 20
-LETTERS = 10
+QUEUE_USERS = 10
 EVENTS = ["hold.opened", "hold.captured", "hold.released", "points.expired", "points.clawed_back"]
-HOT = 0.1  # of all commands are about one user
+HOT_SHARE = 0.1  # of all commands are one user's
 MOST_AT_ONCE = 60  # commands in a call
+BULK_AT_ONCE = 2_000  # commands in a call: more than a batch in every lane
+BULK_USERS = 400  # in every lane
 
 TENANT_CONFIG: dict[str, Any] = {
     "tenant_id": TENANT,
@@ -48,6 +51,7 @@ TENANT_CONFIG: dict[str, Any] = {
     "default_expiry_days": 365,
     "events": EVENTS,
 }
+BULK_CONFIG: dict[str, Any] = {"tenant_id": "bulk"}
 RULES: tuple[dict[str, Any], ...] = (
     {"name": "visit", "event_type": EVENT_TYPE, "points": 3, "daily_limit": 60},
     {
@@ -61,7 +65,7 @@ RULES: tuple[dict[str, Any], ...] = (
 
 
 def changed_rule(points: int) -> dict[str, Any]:
-    """The first rule, as a fault changes it: so many points."""
+    """Return the first rule with so many points, as a fault changes it."""
     return {**RULES[0], "points": points}
 
 
@@ -69,16 +73,16 @@ def saver(number: int) -> str:
     return f"saver-{number}"
 
 
-def dead_letter_list(number: int) -> str:
-    return f"letters-{number}"
+def queue_user(number: int) -> str:
+    return f"queued-{number}"
 
 
-def twin(number: int) -> str:
-    return f"twin-{number % 4}"
+def keyed(number: int) -> str:
+    return f"keyed-{number % 4}"
 
 
 class Load:
-    """A client's commands, from its seed."""
+    """The commands of one client. The seed decides them."""
 
     def __init__(self, client: int, chance: random.Random) -> None:
         self._client = client
@@ -93,14 +97,14 @@ class Load:
             (14, self._visit),
             (6, self._freeze),
             (4, self._unfreeze),
-            (3, self._twin),
+            (3, self._earn_with_shared_key),
             (2, self._expire),
             (2, self._deposit),
             (2, self._exchange),
         ]
 
     def call(self) -> list[AnyCommand]:
-        """What is sent together; rarely with a repetition in it, under another id."""
+        """Return commands for one call of the library, sometimes with a repetition under another id."""
         weights = [weight for weight, _ in self._kinds]
         count = self._chance.choice([1, 5, 20, MOST_AT_ONCE])
         made = [make() for _, make in self._chance.choices(self._kinds, weights, k=count)]
@@ -108,22 +112,28 @@ class Load:
         return made + [Spend(**_without_id(command)) for command in again[:1]]
 
     def request(self) -> list[AnyCommand]:
-        """What is sent to the gateway, which takes one."""
+        """Return a command for the API or for Celery, which take one."""
         return [self._chance.choice([self._save, self._earn, self._spend, self._transfer, self._visit])()]
 
-    def dead_letter(self) -> list[AnyCommand]:
-        """What is sent in one message."""
-        user = dead_letter_list(self._chance.randrange(LETTERS))
+    def message(self) -> list[AnyCommand]:
+        """Return the commands of one message for the ingest queue."""
+        user = queue_user(self._chance.randrange(QUEUE_USERS))
         count = self._chance.choice([1, 3, 10])
         return [Earn(tenant_id=TENANT, user_id=user, amount=self._amount()) for _ in range(count)]
 
+    def bulk(self) -> list[AnyCommand]:
+        """Return a burst of commands of the second tenant."""
+        users = (f"bulk-{self._chance.randrange(BULK_USERS)}" for _ in range(BULK_AT_ONCE))
+        tenant = BULK_CONFIG["tenant_id"]
+        return [Earn(tenant_id=tenant, user_id=user, amount=self._amount()) for user in users]
+
     def reused(self, command: AnyCommand) -> AnyCommand:
-        """Other content under this command's key: it must be refused."""
+        """Return other content under this command's key, which must be refused."""
         assert isinstance(command, Spend)
         return Spend(**{**_without_id(command), "amount": command.amount + 1})
 
     def undo(self, outcome: Outcome) -> AnyCommand | None:
-        """What may follow an outcome: a hold is captured, a spend refunded, an earn taken back."""
+        """Return a command that follows an outcome: a capture, a refund or a clawback."""
         data = outcome.data or {}
         if outcome.state != "applied" or "account" not in data:
             return None
@@ -141,7 +151,7 @@ class Load:
         return {"tenant_id": TENANT, "user_id": self._user()}
 
     def _user(self) -> str:
-        return f"user-{0 if self._chance.random() < HOT else self._chance.randrange(1, USERS)}"
+        return f"user-{0 if self._chance.random() < HOT_SHARE else self._chance.randrange(1, USERS)}"
 
     def _amount(self, most: int = 30) -> int:
         return self._chance.randint(1, most)
@@ -150,10 +160,10 @@ class Load:
         user = saver(self._chance.randrange(SAVERS))
         return Earn(tenant_id=TENANT, user_id=user, amount=self._amount())
 
-    def _twin(self) -> AnyCommand:
+    def _earn_with_shared_key(self) -> AnyCommand:
         self._made += 1
-        key = f"twin-{self._made}"
-        return Earn(tenant_id=TENANT, user_id=twin(self._made), amount=1, idempotency_key=key)
+        key = f"key-{self._made}"
+        return Earn(tenant_id=TENANT, user_id=keyed(self._made), amount=1, idempotency_key=key)
 
     def _earn(self) -> AnyCommand:
         return Earn(**self._who(), amount=self._amount(60))

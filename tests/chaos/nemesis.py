@@ -1,8 +1,8 @@
-"""The nemesis: what goes wrong, when. The seed alone decides the schedule; what befalls a process inside
-itself, at a failpoint, is decided by the seed and how many lives that process has had.
+"""The nemesis: injects faults on a schedule. Only the seed decides the schedule.
 
-A fault is a generator: it does its work, yields how many seconds it is to last, heals, and returns how
-often it has struck. Faults that need the same thing do not overlap; others do.
+A fault is a generator: it injects, yields for how many seconds it lasts, heals, and returns how often it had
+an effect. Faults that need the same server or process do not overlap; others do. The seed and the number of
+lives of a process decide which failpoints are armed in its next life (`at_failpoints.py`).
 """
 
 import random
@@ -11,28 +11,33 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 
-from tests.chaos.part import Part
-from tests.chaos.stage import Stage
+from tests.chaos.at_failpoints import armed_words
+from tests.chaos.environment import Environment
+from tests.chaos.node import Node
 
-Doing = Generator[float, None, int]
-BEGIN_SECONDS = 4.0  # for everybody to be there
-GAP_SECONDS = (0.2, 1.6)  # between one fault and the next
-LONGEST_SECONDS = 90.0  # of a fault that did not go as planned: longer than every time-out
-AGAIN_SECONDS = 1.0  # until a fault that has struck nothing is tried again
-RESTART_SECONDS = 0.3  # after a death: a supervisor's patience
-RESUMED_AFTER = (0.5, 13.0)  # seconds that a process stands at a failpoint: shorter and longer than its locks
+Steps = Generator[float, None, int]
+BEGIN_SECONDS = 4.0  # until all processes have started
+GAP_SECONDS = (0.2, 1.6)  # between the starts of two faults
+LONGEST_SECONDS = 90.0  # of a fault that took longer than planned: longer than every timeout
+RETRY_SECONDS = 1.0  # until a fault that had no effect is injected again
+RESTART_SECONDS = 0.3  # from a death to the restart by a supervisor
+STALL_SECONDS = (0.5, 13.0)  # how long a process is stopped at a failpoint: shorter and longer than its locks
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`name` begins with its number in the matrix. `on`: what it needs for itself: a server, `worker`,
-    `client` or another kind of part, or `links`, which is all links; `seconds`: how long it takes, about."""
+    """A kind of fault.
+
+    `name` begins with its number in the matrix. `on` is what it needs for itself: a server, `worker`,
+    `client` or another kind of node, or `links`, which is all links. `seconds` is about how long it takes.
+    """
 
     name: str
     on: str
-    do: Callable[["Run", Part | None, random.Random], Doing]
+    inject: Callable[["Nemesis", Node | None, random.Random], Steps]
     seconds: float = 2.0
-    weight: int = 1  # how often it comes in a round
+    weight: int = 1  # how often it occurs in a round
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,13 @@ class Planned:
 
     at: float
     fault: Fault
-    part: str | None
+    node: str | None
     seed: str
-    tries_left: int = 6  # when it strikes nothing
+    tries_left: int = 6  # while it has no effect
 
 
-def plan(faults: list[Fault], parts: dict[str, list[str]], seconds: float, seed: int) -> list[Planned]:
-    """The schedule of a run: every fault in each round, in another order."""
+def plan(faults: list[Fault], nodes: dict[str, list[str]], seconds: float, seed: int) -> list[Planned]:
+    """Return the schedule of a run: all faults in each round, each time in another order."""
     chance = random.Random(f"{seed}/plan")
     planned: list[Planned] = []
     free_at: dict[str, float] = {}
@@ -56,205 +61,153 @@ def plan(faults: list[Fault], parts: dict[str, list[str]], seconds: float, seed:
     while at < seconds:
         if not deck:
             deck = [
-                (fault, chance.choice(parts[fault.on]) if fault.on in parts else None)
+                (fault, chance.choice(nodes[fault.on]) if fault.on in nodes else None)
                 for fault in faults
                 for _ in range(fault.weight)
             ]
             chance.shuffle(deck)
-        ready = [_ready_at(*card, parts, free_at) for card in deck]
+        ready = [_ready_at(*card, nodes, free_at) for card in deck]
         position = next((i for i, moment in enumerate(ready) if moment <= at), ready.index(min(ready)))
         at = round(max(at, ready[position]), 2)
-        fault, part = deck.pop(position)
-        planned.append(Planned(at, fault, part, f"{seed}/{len(planned)}"))
-        free_at |= dict.fromkeys(_needed(fault, part, parts), round(at + fault.seconds, 2))
+        fault, node = deck.pop(position)
+        planned.append(Planned(at, fault, node, f"{seed}/{len(planned)}"))
+        free_at |= dict.fromkeys(_needed(fault, node, nodes), round(at + fault.seconds, 2))
         at += chance.uniform(*GAP_SECONDS)
     return [each for each in planned if each.at + each.fault.seconds <= seconds]
 
 
 def _ready_at(
-    fault: Fault, part: str | None, parts: dict[str, list[str]], free_at: dict[str, float]
+    fault: Fault, node: str | None, nodes: dict[str, list[str]], free_at: dict[str, float]
 ) -> float:
-    return max(free_at.get(each, 0.0) for each in _needed(fault, part, parts))
+    return max(free_at.get(each, 0.0) for each in _needed(fault, node, nodes))
 
 
-def _needed(fault: Fault, part: str | None, parts: dict[str, list[str]]) -> list[str]:
-    if fault.on == "links":  # nothing else may want to see who is connected
-        return [name for names in parts.values() for name in names]
-    return [part or fault.on]
-
-
-# Where a process may be struck inside itself. Each life of a worker ends at one of the first, unless
-# something else ends it before, and meets some of the second on the way.
-DEADLY = [
-    f"{when}:{place}={action}"
-    for place in (
-        "batch-commit",
-        "peek",
-        "lock-lanes",
-        "load",
-        "acquire-lane",
-        "acquire-users",
-        "notify",
-        "release-lane",
-        "decide",
-    )
-    for when in ("before", "after")
-    for action in ("kill", "stop")
-]
-PASSING = [
-    "before:batch-commit=raise:40P01",
-    "before:batch-commit=raise:40001",
-    "after:lock-lanes=raise:55P03",
-    "after:load=raise",
-    "before:decide=raise",
-    "after:batch-commit=raise",
-    "after:acquire-users=raise",
-    "before:batch-commit=sleep:1.5",
-    "after:batch-commit=sleep:1.5",
-    "before:publish=raise",
-    "after:enter=sleep:0.5",
-]
-OF_CLIENTS = [
-    "before:accept-commit=kill",
-    "after:accept-commit=kill",
-    "before:publish=kill",
-    "after:mark-rung=kill",
-    "before:accept-commit=raise:40P01",
-    "after:accept-commit=stop",
-]
-OF_RELAYS = [
-    "after:events-publish=kill",
-    "before:relay-commit=kill",
-    "after:events-publish=stop",
-]
-OF_INTAKES = [
-    "before:dead-letters-commit=kill",
-    "before:ack=kill",
-    "after:ack=kill",
-    "before:ack=stop",
-]
+def _needed(fault: Fault, node: str | None, nodes: dict[str, list[str]]) -> list[str]:
+    if fault.on == "links":  # other faults wait until processes have connections
+        return [name for names in nodes.values() for name in names]
+    return [node or fault.on]
 
 
 @dataclass
-class Run:
-    """One run of the nemesis over a stage. `struck` counts by the faults' names."""
+class Nemesis:
+    """One run in an environment. `injected` counts effects by the names of faults."""
 
-    stage: Stage
+    environment: Environment
     planned: list[Planned]
     seed: int
     injected: Counter[str] = field(default_factory=Counter)
-    _doing: list[tuple[float, float, Planned, Doing]] = field(default_factory=list)
-    _frozen: set[str] = field(default_factory=set)
+    exits: list[str] = field(
+        default_factory=list
+    )  # processes that have ended by themselves, and their status
+    _running: list[tuple[float, float, Planned, Steps]] = field(default_factory=list)
+    _stalled: set[str] = field(default_factory=set)
     _resumes: dict[str, float] = field(default_factory=dict)
     _restarts: dict[str, float] = field(default_factory=dict)
 
     def step(self, now: float) -> None:
-        """Does what is due, `now` seconds after the start; to be called often."""
+        """Do what is due, `now` seconds after the start. Call it often."""
         for each in [each for each in self.planned if each.at <= now]:
             if self._is_in_use(each):
                 continue
             self.planned.remove(each)
-            part = next((part for part in self.stage.parts if part.name == each.part), None)
-            doing = each.fault.do(self, part, random.Random(each.seed))
+            node = next((node for node in self.environment.nodes if node.name == each.node), None)
+            steps = each.fault.inject(self, node, random.Random(each.seed))
             self.injected[each.fault.name] += 0
-            self._go_on(each, doing, now, now)
-        for waiting in [each for each in self._doing if each[0] <= now]:
-            self._doing.remove(waiting)
-            self._go_on(waiting[2], waiting[3], waiting[1], now)
-        self.tend(now)
+            self._advance(each, steps, now, now)
+        for waiting in [each for each in self._running if each[0] <= now]:
+            self._running.remove(waiting)
+            self._advance(waiting[2], waiting[3], waiting[1], now)
+        self.supervise(now)
 
     @property
     def is_over(self) -> bool:
-        return not self.planned and not self._doing
+        return not self.planned and not self._running
 
     @property
-    def under_way(self) -> list[str]:
-        return [each.fault.name for _, _, each, _ in self._doing]
+    def running(self) -> list[str]:
+        return [each.fault.name for _, _, each, _ in self._running]
 
     def _is_in_use(self, wanted: Planned) -> bool:
-        """Something there took longer than was planned."""
-        mine = wanted.part or wanted.fault.on
-        return any((each.part or each.fault.on) == mine for _, _, each, _ in self._doing)
+        """Whether an earlier fault there takes longer than was planned."""
+        mine = wanted.node or wanted.fault.on
+        return any((each.node or each.fault.on) == mine for _, _, each, _ in self._running)
 
-    def _go_on(self, each: Planned, doing: Doing, began: float, now: float) -> None:
+    def _advance(self, each: Planned, steps: Steps, began: float, now: float) -> None:
         assert now - began < LONGEST_SECONDS, f"{each.fault.name} does not end"
         try:
-            wake_at = now + next(doing)
+            wake_at = now + next(steps)
         except StopIteration as end:
             self.injected[each.fault.name] += end.value
-            if not end.value and each.tries_left:  # nobody was there to be struck: once more, soon
-                again = replace(each, at=now + AGAIN_SECONDS, tries_left=each.tries_left - 1)
+            if not end.value and each.tries_left:  # the process was not running: try again soon
+                again = replace(each, at=now + RETRY_SECONDS, tries_left=each.tries_left - 1)
                 self.planned.insert(0, again)
             return
-        self._doing.append((wake_at, began, each, doing))
+        self._running.append((wake_at, began, each, steps))
 
     # ------------------------------------------------------------------------------- as a supervisor does
 
-    def tend(self, now: float) -> None:
-        """Starts again what has died, and lets go on what stands at a failpoint."""
-        for part in self.stage.parts:
-            if not part.is_alive and part.is_wanted:
-                due = self._restarts.setdefault(part.name, now + RESTART_SECONDS)
+    def supervise(self, now: float) -> None:
+        """Restart processes that have died, and continue those that a failpoint has stopped."""
+        for node in self.environment.nodes:
+            if not node.is_alive and node.is_wanted:
+                due = self._restarts.setdefault(node.name, now + RESTART_SECONDS)
                 if due <= now:
-                    del self._restarts[part.name]
-                    self.start(part)
-            elif part.stands_still and part.name not in self._frozen:
-                chance = random.Random(f"{self.seed}/{part.name}/{part.lives}/resume")
-                due = self._resumes.setdefault(part.name, now + chance.uniform(*RESUMED_AFTER))
+                    del self._restarts[node.name]
+                    self._note_exit(node)
+                    self.start(node)
+            elif node.is_stopped and node.name not in self._stalled:
+                chance = random.Random(f"{self.seed}/{node.name}/{node.lives}/resume")
+                due = self._resumes.setdefault(node.name, now + chance.uniform(*STALL_SECONDS))
                 if due <= now:
-                    del self._resumes[part.name]
-                    part.resume()
+                    del self._resumes[node.name]
+                    node.resume()
             else:
-                self._resumes.pop(part.name, None)
+                self._resumes.pop(node.name, None)
 
-    def start(self, part: Part) -> None:
-        """Another life, with what the seed has in store for it."""
-        chance = random.Random(f"{self.seed}/{part.name}/{part.lives}")
-        words: list[str] = []
-        if part in self.stage.workers:
-            words = [f"{chance.choice(DEADLY)}@{chance.randint(30, 300)}"]
-            words += [f"{word}@{chance.randint(5, 100)}" for word in chance.sample(PASSING, 4)]
-        elif part in self.stage.clients:
-            words = [f"{chance.choice(OF_CLIENTS)}@{chance.randint(20, 200)}"]
-        elif part in self.stage.relays:
-            words = [f"{chance.choice(OF_RELAYS)}@{chance.randint(20, 300)}"]
-        elif part is self.stage.ingest:
-            words = [f"{chance.choice(OF_INTAKES)}@{chance.randint(5, 50)}"]
-        part.environment["POINTLEDGER_FAILPOINTS"] = " ".join(words)
-        self.stage.start(part)
+    def _note_exit(self, node: Node) -> None:
+        status = node.process.returncode if node.process else 0
+        if status > 0:  # faults end processes with signals, and SIGTERM makes most of them exit with 0
+            self.exits.append(f"{node.name} exited with status {status}")
 
-    def freeze(self, part: Part) -> bool:
-        """Until `thaw`; whether it was there."""
-        self._frozen.add(part.name)
-        return part.freeze()
+    def start(self, node: Node) -> None:
+        """Start another life of the process, with the failpoints that the seed arms in it."""
+        chance = random.Random(f"{self.seed}/{node.name}/{node.lives}")
+        kind = next(kind for kind, nodes in self.environment.kinds.items() if node in nodes)
+        node.environment["POINTLEDGER_FAILPOINTS"] = armed_words(kind, chance)
+        self.environment.start(node)
 
-    def thaw(self, part: Part) -> None:
-        self._frozen.discard(part.name)
-        part.resume()
+    def stall(self, node: Node) -> bool:
+        """Stop the process until `resume`, and return whether it was alive."""
+        self._stalled.add(node.name)
+        return node.stop()
+
+    def resume(self, node: Node) -> None:
+        self._stalled.discard(node.name)
+        node.resume()
 
     # ------------------------------------------------------------------------------------------ the end
 
     def end(self) -> None:
-        """Nothing stands still any more, whatever was under way."""
-        for _, _, _, doing in self._doing:
-            doing.close()
-        self._doing.clear()
-        self.stage.let_everything_go_on()
-        self._frozen.clear()
-        for part in self.stage.parts:
-            part.is_wanted = True
+        """End the faults that still run, and continue everything that is stopped."""
+        for _, _, _, steps in self._running:
+            steps.close()
+        self._running.clear()
+        self.environment.resume_all()
+        self._stalled.clear()
+        for node in self.environment.nodes:
+            node.is_wanted = True
 
 
-def at_work(part: Part | None) -> Generator[float, None, Part]:
-    """The part, once it is there and has connections: it may just be starting again."""
-    assert part
+def connected(node: Node | None) -> Generator[float, None, Node]:
+    """Wait until the node has connections, because it may just be starting, and return it."""
+    assert node
     for _try in range(100):
-        if part.is_alive and not part.stands_still and part.redis.connections and part.database.connections:
+        if node.is_alive and not node.is_stopped and node.redis.connections and node.database.connections:
             break
         yield 0.1
-    return part
+    return node
 
 
-def wait_a_little(seconds: float = 0.05) -> None:
-    """Between two steps."""
+def pause(seconds: float = _POLL_SECONDS) -> None:
+    """Pause between two steps."""
     time.sleep(seconds)

@@ -1,9 +1,7 @@
-"""The chaos proxy: a TCP link that can be slow, refuse, break, fall silent, or lose the one reply that
-matters.
+"""The chaos proxy: TCP links that can be slow, refuse, break, fall silent, or lose the reply to COMMIT.
 
-One event loop in a thread carries all links. Each edge of the system is a link of its own: a client's to
-Postgres, a worker's to Valkey, and so on. What is done to a link is counted in `struck`, when it has had an
-effect.
+One event loop in a thread carries all links. Each connection of the system has a link of its own: a client's
+to Postgres, a worker's to Valkey, and so on. `injected` counts the effects of faults.
 """
 
 import asyncio
@@ -18,14 +16,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 16
-_ANSWER_SECONDS = 10.0  # for the loop to do what it is asked
-_COMMITTED = b"COMMIT\0"  # Postgres' answer
-_INSERTED, _IDLE = b"INSERT 0 1\0", b"Z\0\0\0\5I"  # and where one statement is the whole transaction
+_ANSWER_SECONDS = 10.0  # for the loop to run a coroutine
+_COMMITTED = b"COMMIT\0"  # Postgres' reply
+_INSERTED, _IDLE = b"INSERT 0 1\0", b"Z\0\0\0\5I"  # the same for a transaction of one statement
 _AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset
 
 
 class Proxy:
-    """The loop on which links live."""
+    """The event loop of all links, in a thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -33,7 +31,7 @@ class Proxy:
         self._thread.start()
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Has the loop do it, and waits."""
+        """Run the coroutine in the loop, and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(_ANSWER_SECONDS)
 
     def stop(self) -> None:
@@ -61,8 +59,7 @@ class _Pair:
 
 
 class Link:
-    """One edge, on a port of its own, to the server that `leads_to` names. `port_of_server` may change while
-    it lives."""
+    """A link on a port of its own to the server that `leads_to` names. `port_of_server` may change."""
 
     def __init__(self, proxy: Proxy, name: str, port_of_server: int, *, leads_to: str = "") -> None:
         self.name = name
@@ -72,7 +69,7 @@ class Link:
         self._proxy = proxy
         self._pairs: set[_Pair] = set()
         self._latency = 0.0
-        self._unrung: set[str] = set()  # directions in which nothing moves: "there", "back"
+        self._silent: set[str] = set()  # directions in which no data pass: "there", "back"
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._healed = asyncio.Event()
@@ -83,42 +80,42 @@ class Link:
         self._server: asyncio.Server | None = None
         self.port = proxy.do(self._listen(0))
 
-    # ------------------------------------------------------------------------------- what is done to it
+    # ------------------------------------------------------------------------------------------ faults
 
     def slow(self, seconds: float) -> None:
-        """Every piece of either direction takes so much longer; 0 heals."""
+        """Delay every piece in both directions by so many seconds; 0 heals."""
         self._latency = seconds
 
     def reset(self) -> int:
-        """Breaks every connection with a reset; how many there were."""
+        """Reset every connection, and return how many there were."""
         return self._proxy.do(self._reset())
 
     def refuse(self, on: bool) -> None:
-        """Takes no connection, and breaks those that are there; False heals."""
+        """Refuse new connections and reset those that exist; False heals."""
         self._proxy.do(self._refuse(on))
 
     def silence(self, *directions: str) -> None:
-        """Nothing moves in these directions, and nobody is told: a partition, or with none, its end."""
+        """Hold all data in these directions, without an error: a partition. Without directions, it ends."""
         self._proxy.do(self._silence(set(directions)))
 
     def half_open(self) -> int:
-        """The server's side of what is connected is gone, and no caller hears of it; how many there were."""
+        """Close the server's side of each connection without notice to the caller; return how many."""
         return self._proxy.do(self._half_open())
 
     def cut_commits(self, count: int) -> None:
-        """Loses the next replies that say that a transaction is committed, and breaks those connections."""
+        """Lose the next replies that report a commit, and reset those connections."""
         self._commits_to_cut = count
 
     def lose_replies(self, count: int) -> None:
-        """Breaks the connection instead of handing on the next replies: what was asked has been done."""
+        """Reset the connection in place of each of the next replies: the request has had its effect."""
         self._replies_to_lose = count
 
     def corrupt(self, count: int) -> None:
-        """Flips a bit in each of the next pieces towards the caller."""
+        """Flip bits in each of the next pieces towards the caller."""
         self._bytes_to_corrupt = count
 
     def heal(self) -> None:
-        """As if nothing had been done; connections that lost something are broken."""
+        """End all faults. Connections that lost data stay broken."""
         self._latency, self._commits_to_cut, self._bytes_to_corrupt = 0.0, 0, 0
         self.silence()
         self.refuse(False)
@@ -130,7 +127,7 @@ class Link:
 
     @property
     def ports(self) -> set[int]:
-        """The ports from which its connections reach the server."""
+        """The ports of its connections, as the server sees them."""
         found = set()
         for pair in list(self._pairs):
             with suppress(OSError):
@@ -160,7 +157,7 @@ class Link:
         for pump in rest:
             pump.cancel()
         if pair.is_half_open:
-            await self._healed.wait()  # then the caller's kernel has found out
+            await self._healed.wait()  # then the caller's kernel has noticed
             pair.reset()
         self._pairs.discard(pair)
         for side in (pair.caller, pair.server):
@@ -172,17 +169,17 @@ class Link:
         pair: _Pair,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[bytes], bytes | None],
+        pass_on: Callable[[bytes], bytes | None],
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 if self._latency:
                     self.injected["slow"] += 1
                     await asyncio.sleep(self._latency)
-                while direction in self._unrung:
+                while direction in self._silent:
                     self.injected["silence"] += 1
                     await self._flowing.wait()
-                seen = look(data)
+                seen = pass_on(data)
                 if seen is None:
                     pair.reset()
                     return
@@ -223,8 +220,8 @@ class Link:
         self.injected["refuse"] += await self._reset()
 
     async def _silence(self, directions: set[str]) -> None:
-        self._unrung = directions
-        self._flowing.set()  # those that wait look again
+        self._silent = directions
+        self._flowing.set()  # those that wait check again
         if directions:
             self._flowing = asyncio.Event()
 

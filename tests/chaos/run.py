@@ -1,48 +1,34 @@
-"""A run: load and faults for so long, then everything heals, and what clients were promised is checked."""
+"""A run: load and faults for some time, then everything heals, and every promise to a client is checked."""
 
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pointledger.observability.verify import verify
-from pointledger.storage.database import rows
 from pointledger.storage.errors import DATABASE_ERRORS
-from tests.chaos import (
-    faults_of_doors,
-    faults_of_links,
-    faults_of_postgres,
-    faults_of_processes,
-    faults_of_valkey,
-)
+from tests.chaos.at_failpoints import at_failpoints
+from tests.chaos.charges import charges
 from tests.chaos.checker import Verdict, check, check_events
-from tests.chaos.nemesis import Fault, Run, plan, wait_a_little
-from tests.chaos.retold import retold
-from tests.chaos.stage import Stage
-from tests.chaos.struck import struck_by_load, struck_inside
+from tests.chaos.environment import Environment
+from tests.chaos.faults import FAULTS
+from tests.chaos.invariants import InvariantChecks
+from tests.chaos.model_check import differences_from_model
+from tests.chaos.nemesis import Nemesis, pause, plan
+from tests.chaos.races import races
+from tests.chaos.small_disk import may_mount
 
-FAULTS: list[Fault] = [
-    *faults_of_processes.FAULTS,
-    *faults_of_doors.FAULTS,
-    *faults_of_links.FAULTS,
-    *faults_of_postgres.FAULTS,
-    *faults_of_valkey.FAULTS,
-]
-HEALED_SECONDS = 60.0  # after healing, everything that was accepted has its outcome
-_CLIENTS_SECONDS = 60.0  # for a client to settle what is ambiguous
-_AUDIT_PAUSE_SECONDS = 2.0
-_SHOWN = 10  # of what is other than the model says
-
-_PROGRESS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM pending)"
+HEALED_SECONDS = 60.0  # after healing, until every accepted command has its outcome
+_CLIENTS_SECONDS = 60.0  # until a client has settled what is ambiguous
+_SHOWN = 10  # of the differences from the model
 
 
 @dataclass
 class Report:
-    """What a run has shown. `told`: what is wrong, the first of each sort."""
+    """The result of a run. `problems` describes what is wrong, the first ones of each kind."""
 
     seed: int
     seconds: float
@@ -52,63 +38,24 @@ class Report:
     lost: int = 0
     doubled: int = 0
     out_of_order: int = 0
-    wrong: int = 0  # other than the model of tests/model says
+    wrong: int = 0  # differences from the model of tests/model
+    charged: int = 0  # failed attempts that no command caused
     invariants_checked: int = 0
     invariants_broken: int = 0
-    told: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
-    def is_well(self) -> bool:
-        wrong = self.lost, self.doubled, self.out_of_order, self.wrong, self.invariants_broken
+    def is_passed(self) -> bool:
+        wrong = self.lost, self.doubled, self.out_of_order, self.wrong, self.charged, self.invariants_broken
         return not any(wrong) and all(self.faults.values()) and self.commands > 0
 
     def as_json(self) -> dict[str, Any]:
-        """Faults by name, and how often each has struck."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "told"}
-
-
-class Audits:
-    """Asks every invariant, again and again, while everything goes wrong."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.checked = self.broken = 0
-        self.told: list[str] = []
-        self.accepted = self.waiting = 0
-
-    def __enter__(self) -> "Audits":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def look(self) -> None:
-        """One audit of everything."""
-        report = verify(self._stage.database)
-        self.checked += len(report.findings)
-        self.broken += report.violations
-        self.told += [
-            f"{finding.invariant.id} {finding.invariant.name}: {finding.rows[:3]}"
-            for finding in report.findings
-            if finding.violations
-        ]
-
-    def _run(self) -> None:
-        while not self._end.wait(_AUDIT_PAUSE_SECONDS):
-            try:
-                with self._stage.database.connect() as connection:
-                    self.accepted, self.waiting = rows(connection, _PROGRESS)[0]
-                self.look()
-            except DATABASE_ERRORS:
-                continue  # Postgres is away: the next one
+        """Return everything but the problems. `faults` has the number of effects by the names of faults."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "problems"}
 
 
 class Chaos:
-    """`run` does it all; what it does meanwhile may be asked of `status`."""
+    """One run. Its attributes describe the progress while `run` is running."""
 
     def __init__(self, folder: Path, *, seconds: float, seed: int, rate: float) -> None:
         self._folder = folder
@@ -117,87 +64,108 @@ class Chaos:
         self.elapsed = 0.0
         self.phase = "starting"
         self.injected: Counter[str] = Counter()
-        self.under_way: list[str] = []
-        self.audits: Audits | None = None
+        self.running: list[str] = []
+        self.checks: InvariantChecks | None = None
 
-    def run(self, tell: Callable[[], None]) -> Report:
-        """From start to end. `tell` is called often."""
+    def run(self, refresh: Callable[[], None]) -> Report:
+        """Run from start to end. Call `refresh` often."""
         report = self.report
-        with Stage(self._folder, seed=report.seed, rate=self._rate) as stage:
-            parts = {kind: [part.name for part in parts] for kind, parts in stage.kinds.items()}
-            nemesis = Run(stage, plan(FAULTS, parts, report.seconds, report.seed), report.seed)
+        with Environment(
+            self._folder, seed=report.seed, rate=self._rate, small_disk=may_mount()
+        ) as environment:
+            nodes = {kind: [node.name for node in nodes] for kind, nodes in environment.kinds.items()}
+            nemesis = Nemesis(environment, plan(FAULTS, nodes, report.seconds, report.seed), report.seed)
             self.injected = nemesis.injected
-            with Audits(stage) as audits:
-                self.audits = audits
-                self._go_wrong(nemesis, tell)
-                self._heal(nemesis, tell)
-            self._judge(stage, nemesis, audits)
+            with InvariantChecks(environment.database) as checks:
+                self.checks = checks
+                self._inject(nemesis, refresh)
+                self._heal(nemesis, refresh)
+            self._check(environment, nemesis, checks)
+            environment.servers.keep_data = not report.is_passed
         return report
 
-    def _go_wrong(self, nemesis: Run, tell: Callable[[], None]) -> None:
-        self.phase, began = "everything goes wrong", time.monotonic()
+    def _inject(self, nemesis: Nemesis, refresh: Callable[[], None]) -> None:
+        self.phase, began = "faults are injected", time.monotonic()
         try:
             while self.elapsed < self.report.seconds or not nemesis.is_over:
                 self.elapsed = time.monotonic() - began
                 nemesis.step(self.elapsed)
-                self.under_way = nemesis.under_way
-                tell()
-                wait_a_little()
+                self.running = nemesis.running
+                refresh()
+                pause()
         finally:
             nemesis.end()
 
-    def _heal(self, nemesis: Run, tell: Callable[[], None]) -> None:
-        """No fault is left. Clients settle what is ambiguous and end; workers apply what waits."""
-        self.phase, self.under_way = "everything heals", []
-        stage = nemesis.stage
-        for part in stage.parts:
-            if part in stage.clients:
-                stage.let_end(part)
-            elif not part.is_alive or part.is_armed:
-                part.end(signal.SIGKILL, 5.0)
-                stage.start(part)
-        self._wait(lambda: self._clients_have_ended(stage), _CLIENTS_SECONDS, tell, "the clients end")
-        self._wait(lambda: _is_done(stage), HEALED_SECONDS, tell, "every command has its outcome")
+    def _heal(self, nemesis: Nemesis, refresh: Callable[[], None]) -> None:
+        """Wait without faults until the clients have settled what is ambiguous and nothing is pending."""
+        self.phase, self.running = "everything heals", []
+        environment = nemesis.environment
+        for node in environment.nodes:
+            if node in environment.clients:
+                environment.finish(node)
+            elif not node.is_alive or node.is_armed:
+                node.end(signal.SIGKILL, 5.0)
+                environment.start(node)
+        for is_done, seconds, what in (
+            (_clients_have_ended, _CLIENTS_SECONDS, "the clients end"),
+            (_nothing_waits, HEALED_SECONDS, "every command has its outcome"),
+        ):
+            self._wait(partial(is_done, environment), seconds, refresh, what)
 
-    def _clients_have_ended(self, stage: Stage) -> bool:
-        for part in stage.clients:
-            if not part.is_alive and part.process and part.process.returncode:
-                stage.let_end(part)  # it was killed while it ended: once more
-        return all(not part.is_alive for part in stage.clients)
-
-    def _wait(self, is_done: Callable[[], bool], seconds: float, tell: Callable[[], None], what: str) -> None:
+    def _wait(
+        self, is_done: Callable[[], bool], seconds: float, refresh: Callable[[], None], what: str
+    ) -> None:
         self.phase, give_up_at = what, time.monotonic() + seconds
         while not is_done():
             if time.monotonic() > give_up_at:
-                self.report.told.append(f"not within {seconds:.0f} s of healing: {what}")
+                self.report.problems.append(f"not within {seconds:.0f} s of healing: {what}")
                 return
-            tell()
-            wait_a_little()
+            refresh()
+            pause()
 
-    def _judge(self, stage: Stage, nemesis: Run, audits: Audits) -> None:
-        self.phase, report = "the journals are held against the ledger", self.report
-        audits.look()
-        verdict: Verdict = check(stage.database, stage.journals, stage.settings.lanes)
-        check_events(stage.database, stage.events, stage.settings.events_queues[0], verdict)
+    def _check(self, environment: Environment, nemesis: Nemesis, checks: InvariantChecks) -> None:
+        self.phase, report = "the journals are compared with the ledger", self.report
+        checks.check()
+        verdict: Verdict = check(environment.database, environment.journals, environment.settings.lanes)
+        queue = environment.settings.events_queues[0]
+        check_events(environment.database, environment.events, queue, verdict)
         report.commands, report.events = verdict.commands, verdict.events
         report.lost, report.doubled = verdict.lost, verdict.doubled
         report.out_of_order = verdict.out_of_order
-        report.invariants_checked, report.invariants_broken = audits.checked, audits.broken
-        differences = retold(stage.database)
+        report.invariants_checked, report.invariants_broken = checks.checked, checks.broken
+        differences = differences_from_model(environment.database)
         report.wrong = len(differences)
-        report.told += verdict.told + [f"wrong: {each}" for each in differences[:_SHOWN]] + audits.told
-        faults = nemesis.injected + struck_inside(stage.struck_log) + struck_by_load(stage.database)
+        charged = charges(environment.worker_logs)
+        report.charged = len(charged)
+        report.problems += verdict.problems + [f"wrong: {each}" for each in differences[:_SHOWN]]
+        report.problems += [f"restarted: {each}" for each in nemesis.exits[:_SHOWN]]
+        report.problems += [f"charged: {each}" for each in charged[:_SHOWN]] + checks.problems
+        self._count(nemesis, environment)
+
+    def _count(self, nemesis: Nemesis, environment: Environment) -> None:
+        report = self.report
+        faults = nemesis.injected + at_failpoints(environment.failpoints_log) + races(environment.database)
         report.faults = {name: faults[name] for name in sorted([*nemesis.injected, *faults], key=_place)}
-        report.told += [f"did not strike: {name}" for name, times in report.faults.items() if not times]
+        report.problems += [f"had no effect: {name}" for name, times in report.faults.items() if not times]
 
 
-def _is_done(stage: Stage) -> bool:
+def _clients_have_ended(environment: Environment) -> bool:
+    for node in environment.clients:
+        if not node.is_alive and node.process and node.process.returncode:
+            environment.finish(node)  # it was killed while it ended
+    return all(not node.is_alive for node in environment.clients)
+
+
+def _nothing_waits(environment: Environment) -> bool:
+    for node in environment.nodes:
+        if node not in environment.clients and not node.is_alive:
+            environment.start(node)  # as a supervisor does: the last fault may have ended it
     try:
-        return stage.waiting() == 0
+        return environment.waiting() == 0
     except DATABASE_ERRORS:
         return False
 
 
 def _place(name: str) -> tuple[int, str]:
-    """F2 comes before F10."""
+    """Return the key that sorts F2 before F10."""
     return int(name.partition(" ")[0][1:]), name

@@ -1,9 +1,9 @@
-"""The soak: so many commands, and nothing goes wrong. What must be flat is measured all the while: memory and
-file descriptors of every process, and the memory of Valkey.
+"""The soak: many commands without faults. It measures memory and file descriptors of every process, and the
+memory of Valkey.
 
-`soak.csv` has a line per look, `soak.png` the same as curves. Flat means: what the last third of the run
-takes is no more than a tenth above what the middle third took; the first third is for warming up, and a run
-of less than three minutes is all of that.
+`soak.csv` has a line per sample, `soak.png` the same as curves. They must be flat: the last third of the run
+takes at most a tenth more than the middle third. The first third is for warming up, and a run of less than
+three minutes is all of that.
 """
 
 import csv
@@ -16,48 +16,50 @@ from typing import Any
 from pointledger.observability.verify import verify
 from pointledger.storage.database import rows
 from tests.chaos.checker import check, check_events
-from tests.chaos.nemesis import wait_a_little
-from tests.chaos.part import Part
-from tests.chaos.stage import Stage
+from tests.chaos.environment import Environment
+from tests.chaos.nemesis import pause
+from tests.chaos.node import Node
 
-LOOK_SECONDS = 1.0
-MOST = 1.1  # what may be taken in the end, of what was taken in the middle
-ROOM = {"valkey MiB": 2.0, "MiB": 8.0, "descriptors": 8.0}  # more than that is growth; less is noise
-_LEAST_LOOKS = 180
-_ACCEPTED = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'journal'"  # nobody counts a million
-_IDLE_SECONDS = 120.0  # for what waits when the last command is accepted
+SAMPLE_SECONDS = 1.0
+MOST = 1.1  # of what the middle third took
+ROOM = {"valkey MiB": 2.0, "MiB": 8.0, "descriptors": 8.0}  # less growth is noise
+_LEAST_SAMPLES = 180
+_ACCEPTED = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'journal'"  # fast
+_IDLE_SECONDS = 120.0  # until pending commands are applied after the last acceptance
 _PAGE_BYTES = 4096
 
 
 class Soak:
-    """`run` does it; `accepted` tells meanwhile how far it is."""
+    """One soak. `accepted` is its progress while `run` is running."""
 
     def __init__(self, folder: Path, *, commands: int, seed: int, rate: float) -> None:
         self._folder, self._commands, self._seed, self._rate = folder, commands, seed, rate
         self.accepted = 0
-        self.looks: list[dict[str, float]] = []
+        self.samples: list[dict[str, float]] = []
 
-    def run(self, tell: Callable[[], None]) -> dict[str, Any]:
-        """The report; `grown` has what was not flat."""
-        with Stage(self._folder, seed=self._seed, rate=self._rate) as stage:
-            for part in stage.parts:
-                stage.start(part)
+    def run(self, refresh: Callable[[], None]) -> dict[str, Any]:
+        """Run, and return the report. `grown` has what was not flat."""
+        with Environment(self._folder, seed=self._seed, rate=self._rate) as environment:
+            for node in environment.nodes:
+                environment.start(node)
             began = time.monotonic()
             while self.accepted < self._commands:
-                self._look(stage, time.monotonic() - began)
-                tell()
-                wait_a_little(LOOK_SECONDS)
-            for client in stage.clients:
-                stage.let_end(client)
+                self._query(environment, time.monotonic() - began)
+                refresh()
+                pause(SAMPLE_SECONDS)
+            for client in environment.clients:
+                environment.finish(client)
             give_up_at = time.monotonic() + _IDLE_SECONDS
-            while (any(each.is_alive for each in stage.clients) or stage.waiting()) and (
+            while (any(each.is_alive for each in environment.clients) or environment.waiting()) and (
                 time.monotonic() < give_up_at
             ):
-                wait_a_little(LOOK_SECONDS)
-            verdict = check(stage.database, stage.journals, stage.settings.lanes)
-            check_events(stage.database, stage.events, stage.settings.events_queues[0], verdict)
-            broken = verify(stage.database).violations
-            grown = _grown(self.looks)
+                pause(SAMPLE_SECONDS)
+            verdict = check(environment.database, environment.journals, environment.settings.lanes)
+            check_events(
+                environment.database, environment.events, environment.settings.events_queues[0], verdict
+            )
+            broken = verify(environment.database).violations
+            grown = _grown(self.samples)
         return {
             "seed": self._seed,
             "seconds": round(time.monotonic() - began, 1),
@@ -70,57 +72,57 @@ class Soak:
             "grown": grown,
         }
 
-    def _look(self, stage: Stage, at: float) -> None:
-        with stage.database.connect() as connection:
+    def _query(self, environment: Environment, at: float) -> None:
+        with environment.database.connect() as connection:
             self.accepted = int(rows(connection, _ACCEPTED)[0][0])
-        look: dict[str, float] = {"seconds": round(at, 1), "commands": self.accepted}
-        for part in stage.parts:
-            look |= {f"{part.name} {name}": value for name, value in _of_process(part).items()}
-        look["valkey MiB"] = round(stage.redis.info("memory")["used_memory"] / 2**20, 2)
-        self.looks.append(look)
+        sample: dict[str, float] = {"seconds": round(at, 1), "commands": self.accepted}
+        for node in environment.nodes:
+            sample |= {f"{node.name} {name}": value for name, value in _of_process(node).items()}
+        sample["valkey MiB"] = round(environment.redis.info("memory")["used_memory"] / 2**20, 2)
+        self.samples.append(sample)
 
     def write(self, folder: Path) -> list[Path]:
-        """The table and the curves; the files."""
+        """Write the table and the curves, and return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         table = folder / "soak.csv"
         with table.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns())
             writer.writeheader()
-            writer.writerows(self.looks)
-        return [table, _plot(self.looks, self._columns()[2:], folder / "soak.png")]
+            writer.writerows(self.samples)
+        return [table, _plot(self.samples, self._columns()[2:], folder / "soak.png")]
 
     def _columns(self) -> list[str]:
-        """All that was ever seen: not everybody is there at each look."""
-        return list(dict.fromkeys(name for look in self.looks for name in look))
+        """Return the columns of all samples: a process may be missing in some."""
+        return list(dict.fromkeys(name for sample in self.samples for name in sample))
 
 
-def _of_process(part: Part) -> dict[str, float]:
-    """Resident memory and open files; nothing of who is not there."""
+def _of_process(node: Node) -> dict[str, float]:
+    """Return its resident memory and open files, or nothing if it is dead."""
     try:
-        pages = int(Path(f"/proc/{part.pid}/statm").read_text().split()[1])
-        files = len(list(Path(f"/proc/{part.pid}/fd").iterdir()))
+        pages = int(Path(f"/proc/{node.pid}/statm").read_text().split()[1])
+        files = len(list(Path(f"/proc/{node.pid}/fd").iterdir()))
     except OSError:
         return {}
     return {"MiB": round(pages * _PAGE_BYTES / 2**20, 1), "descriptors": files}
 
 
-def _grown(looks: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """What took more in the last third than in the middle: both medians."""
-    if len(looks) < _LEAST_LOOKS:
+def _grown(samples: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
+    """Return what took more in the last third than in the middle, with both medians."""
+    if len(samples) < _LEAST_SAMPLES:
         return {}
-    third = len(looks) // 3
+    third = len(samples) // 3
     grown = {}
-    for name in looks[-1].keys() - {"seconds", "commands"}:
+    for name in samples[-1].keys() - {"seconds", "commands"}:
         middle, end = (
-            median([look[name] for look in part if name in look] or [0.0])
-            for part in (looks[third : 2 * third], looks[2 * third :])
+            median([sample[name] for sample in part if name in sample] or [0.0])
+            for part in (samples[third : 2 * third], samples[2 * third :])
         )
         if end > middle * MOST and end - middle > ROOM[_unit_of(name)]:
             grown[name] = (middle, end)
     return grown
 
 
-def _plot(looks: list[dict[str, float]], columns: list[str], path: Path) -> Path:
+def _plot(samples: list[dict[str, float]], columns: list[str], path: Path) -> Path:
     from matplotlib.figure import Figure  # noqa: PLC0415  half a second, and only a soak needs it
 
     drawn = Figure(figsize=(9, 9), layout="constrained")
@@ -128,9 +130,11 @@ def _plot(looks: list[dict[str, float]], columns: list[str], path: Path) -> Path
         panel.set_ylabel(unit)
         for name in columns:
             if _unit_of(name) == unit:
-                numbers = [look.get(name) for look in looks]
+                numbers = [sample.get(name) for sample in samples]
                 panel.plot(
-                    [look["commands"] for look in looks], numbers, label=name.removesuffix(unit) or "valkey"
+                    [sample["commands"] for sample in samples],
+                    numbers,
+                    label=name.removesuffix(unit) or "valkey",
                 )
         panel.set_ylim(bottom=0)
         panel.set_xlabel("commands accepted")

@@ -1,4 +1,4 @@
-"""A process of the system, under whatever pid it has now."""
+"""A process of the system, under the pid that it has now."""
 
 import os
 import signal
@@ -11,9 +11,11 @@ from tests.processes import state_of
 
 
 @dataclass
-class Part:
-    """A worker, beat, a client, a relay, an intake, the gateway. `is_wanted` is False while a fault wants it
-    dead."""
+class Node:
+    """A worker, beat, a client, a relay, the ingest or the API.
+
+    `is_wanted` is False while a fault keeps it dead.
+    """
 
     name: str
     command: list[str]
@@ -23,8 +25,8 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     lives: int = 0
     is_wanted: bool = True
-    is_armed: bool = False  # something awaits it at a failpoint
-    environment: dict[str, str] = field(default_factory=dict)  # of its next life alone
+    is_armed: bool = False  # failpoints are armed in this life
+    environment: dict[str, str] = field(default_factory=dict)  # of its next life only
 
     @property
     def pid(self) -> int:
@@ -36,24 +38,24 @@ class Part:
         return self.process is not None and self.process.poll() is None
 
     @property
-    def stands_still(self) -> bool:
+    def is_stopped(self) -> bool:
         return self.is_alive and state_of(self.pid) == "T"
 
     def send(self, number: signal.Signals) -> bool:
-        """Signals it; whether it was there to hear."""
+        """Signal it, and return whether it was alive."""
         if not self.is_alive:
             return False
         os.kill(self.pid, number)
         return True
 
-    def freeze(self) -> bool:
+    def stop(self) -> bool:
         return self.send(signal.SIGSTOP)
 
     def resume(self) -> bool:
         return self.send(signal.SIGCONT)
 
     def end(self, number: signal.Signals, seconds: float) -> None:
-        """Ends it, in the end by force."""
+        """End it with this signal, or with SIGKILL after so many seconds."""
         if self.process is None:
             return
         if self.process.stdin:

@@ -1,6 +1,7 @@
-"""The doors by which a client's commands come in: the library, the API, the queue of the ingest, and by
-name. Each says when they are durable, by the ids under which they are; for all else it raises, and is tried
-again."""
+"""The entry points for a client's commands: the library, the API, the ingest queue, and Celery by name.
+
+Each returns when the commands are durable. If that is not certain it raises, and the client repeats the call.
+"""
 
 import json
 import os
@@ -24,7 +25,7 @@ from pointledger.ids import parse_id, show_id
 from pointledger.settings import Settings
 from tests.chaos.load import TENANT
 
-LIBRARY, GATEWAY, QUEUE, BY_NAME = "library", "api", "queue", "by-name"
+LIBRARY, API, QUEUE, BY_NAME, BULK = "library", "api", "queue", "by-name", "bulk"
 
 _PRODUCER, _KEY_ID, _SECRET = "chaos", "first", "chaos" * 7
 PRODUCERS = json.dumps(
@@ -40,23 +41,23 @@ PRODUCERS = json.dumps(
     }
 )
 _ANSWER_SECONDS = 5.0
-_KNOWN_SECONDS, _LOOK_SECONDS = 3.0, 0.05  # until a message by name is sent again; between looks
-_ACCEPTED = 202  # all that is asked for: the outcome may come later
+_KNOWN_SECONDS, _POLL_SECONDS = 3.0, 0.05  # until a message by name is sent again; between queries
+_ACCEPTED = 202  # the client asks for no outcome
 _TOO_MANY = 429
 
 
-class NotNow(Exception):
-    """The door is closed, or nobody is there."""
+class Unavailable(Exception):
+    """It is not certain that the commands were accepted."""
 
 
-class Door(Protocol):
-    """`send` returns the ids under which the commands are accepted."""
+class EntryPoint(Protocol):
+    """Where commands are sent to. `send` returns the ids under which they are accepted."""
 
     def send(self, commands: Sequence[AnyCommand]) -> list[UUID]: ...
 
 
 class Library:
-    """Any commands, together."""
+    """Accepts any commands in one transaction."""
 
     def __init__(self, client: PointsClient) -> None:
         self._client = client
@@ -66,7 +67,7 @@ class Library:
         return [command.id for command in commands]
 
 
-# Where a command is asked for, and with which body.
+# The path and the body of each kind of command.
 _REQUESTS: dict[type[AnyCommand], Callable[[Any], tuple[str, dict[str, Any]]]] = {
     ApplyRule: lambda c: (
         "/admin/points/apply-rule",
@@ -78,16 +79,14 @@ _REQUESTS: dict[type[AnyCommand], Callable[[Any], tuple[str, dict[str, Any]]]] =
 }
 
 
-class Gateway:
-    """One command in a request, with its id for a key: the API gives it another."""
-
-    takes = tuple(_REQUESTS)
+class HttpApi:
+    """Sends one command per request. Its id is the idempotency key, and the API gives it another id."""
 
     def __init__(self) -> None:
         token = Path(os.environ["CHAOS_TOKEN"]).read_text()
         headers = {"Authorization": f"Bearer {token}", "Prefer": "respond-async"}
         self._client = httpx.Client(
-            base_url=os.environ["CHAOS_GATEWAY"], headers=headers, timeout=_ANSWER_SECONDS
+            base_url=os.environ["CHAOS_API_URL"], headers=headers, timeout=_ANSWER_SECONDS
         )
 
     def send(self, commands: Sequence[AnyCommand]) -> list[UUID]:
@@ -96,18 +95,18 @@ class Gateway:
         try:
             answer = self._client.post(path, json=body, headers={"X-Idempotency-Key": show_id(command.id)})
         except httpx.HTTPError as error:
-            raise NotNow(type(error).__name__) from error
+            raise Unavailable(type(error).__name__) from error
         if answer.status_code == _ACCEPTED:
             return [parse_id(answer.json()["data"]["task_id"])]
         assert answer.is_server_error or answer.status_code == _TOO_MANY, answer.text
-        raise NotNow(answer.status_code)
+        raise Unavailable(answer.status_code)
 
 
 class ByName:
-    """One command by a plain client of Celery's. Its broker may forget everything, so the message is sent
-    again under its id until the ledger knows it."""
+    """Sends one command with Celery's own client.
 
-    takes = tuple(_REQUESTS)
+    The broker may lose it, so the message is sent again under its id until the ledger knows it.
+    """
 
     def __init__(self, client: PointsClient, settings: Settings) -> None:
         self._client = client
@@ -125,19 +124,18 @@ class ByName:
         try:
             self._app.send_task(name, kwargs=fields, task_id=task_id, queue="points.commands", retry=False)
         except (KombuError, RedisError, OSError) as error:
-            raise NotNow(type(error).__name__) from error
+            raise Unavailable(type(error).__name__) from error
         give_up_at = time.monotonic() + _KNOWN_SECONDS
         while (state := self._client.outcome(task_id).state) == "unknown":
             if time.monotonic() > give_up_at:
-                raise NotNow("the ledger does not know it yet")
-            time.sleep(_LOOK_SECONDS)
+                raise Unavailable("the ledger does not know it yet")
+            time.sleep(_POLL_SECONDS)
         assert state != "refused" or self._client.outcome(task_id).accepted_at, "it is a command"
         return [command.id]
 
 
-class Mail:
-    """Earns in one signed message. It is safe once it lies in the queue; there it is ours no longer, and
-    nobody can say when it is accepted."""
+class IngestQueue:
+    """Sends earns in one signed message. The queue is durable; when they are accepted is unknown."""
 
     def __init__(self, settings: Settings, source: str) -> None:
         self._url, self._queue, self._source = settings.events, settings.ingest_queue, source
@@ -158,7 +156,7 @@ class Mail:
         except broker.away(self._connection) as error:
             self._connection.release()
             self._connection = None
-            raise NotNow(type(error).__name__) from error
+            raise Unavailable(type(error).__name__) from error
         return [command.id for command in commands]
 
     def _event(self, command: AnyCommand) -> dict[str, Any]:

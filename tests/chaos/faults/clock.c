@@ -1,5 +1,5 @@
-/* Loaded before libc into one process: its wall clock is wrong by CHAOS_CLOCK_SECONDS. The monotonic clock is left
-   alone, as no administrator sets that. The first who asks leaves a mark in the file CHAOS_CLOCK_SEEN. */
+/* Preloaded into one process: its wall clock is wrong by CHAOS_CLOCK_SECONDS. The monotonic clock is correct, because
+   no administrator sets that. The first call creates the file CHAOS_CLOCK_SEEN. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

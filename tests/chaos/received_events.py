@@ -1,5 +1,4 @@
-"""What other services hear, held against the entries: each event that a tenant wants, at least once, nothing
-else, and a user's in their order."""
+"""Compares the events that other services receive with the entries."""
 
 import base64
 from collections import defaultdict
@@ -13,43 +12,44 @@ from redis import Redis
 from pointledger.domain.events.outgoing import EVENT_OF_ENTRY
 from pointledger.ids import show_id
 from pointledger.storage.database import rows
-from tests.chaos.load import EVENTS
+from tests.chaos.load import EVENTS, TENANT
 
 _AT_ONCE = 1_000  # messages of the queue
 
 _ENTRIES = """
-SELECT e.id, e.type, e.subtype, a.user_id, e.seq FROM entries e JOIN accounts a ON a.id = e.account_id"""
+SELECT e.id, e.type, e.subtype, a.user_id, e.seq FROM entries e JOIN accounts a ON a.id = e.account_id
+WHERE a.tenant_id = %(tenant)s"""
 
 
-class Heard(NamedTuple):
-    """An event: its id, whose it is, and the place among that user's entries."""
+class ReceivedEvent(NamedTuple):
+    """An event: its id, its user, and its place among that user's entries."""
 
     id: str
     user_id: str
     seq: int
 
 
-def heard(events: Redis, queue: str) -> Iterator[Heard]:
-    """All that lies in the queue, in the order of its coming; it stays there."""
+def received_events(events: Redis, queue: str) -> Iterator[ReceivedEvent]:
+    """Yield all events in the queue in the order of their arrival, without taking them."""
     for start in range(0, events.llen(queue), _AT_ONCE):
         end = -1 - start
         for packed in reversed(events.lrange(queue, end - _AT_ONCE + 1, end)):
             event: dict[str, Any] = orjson.loads(base64.b64decode(orjson.loads(packed)["body"]))
-            yield Heard(event["id"], event["subject"], event["data"]["seq"])
+            yield ReceivedEvent(event["id"], event["subject"], event["data"]["seq"])
 
 
-def to_hear(connection: sa.Connection) -> dict[str, Heard]:
-    """By id: what there is to tell."""
+def expected_events(connection: sa.Connection) -> dict[str, ReceivedEvent]:
+    """Return the events that the tenant wants, by their ids."""
     found = (
-        Heard(show_id(row.id), row.user_id, row.seq)
-        for row in rows(connection, _ENTRIES)
+        ReceivedEvent(show_id(row.id), row.user_id, row.seq)
+        for row in rows(connection, _ENTRIES, tenant=TENANT)
         if EVENT_OF_ENTRY[row.type, row.subtype] in EVENTS
     )
     return {each.id: each for each in found}
 
 
-def out_of_order(events: Iterator[Heard]) -> Iterator[Heard]:
-    """Events that were heard for the first time after a later one of the same user."""
+def out_of_order(events: Iterator[ReceivedEvent]) -> Iterator[ReceivedEvent]:
+    """Yield the events that were received for the first time after a later one of the same user."""
     known: set[str] = set()
     latest: defaultdict[str, int] = defaultdict(int)
     for each in events:
