@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 LONGEST_FIRST = (
     "chaos/test_chaos.py",
     "acceptance/test_pooler.py",
-    "docs/test_stranger.py",
+    "docs/test_fresh_clone.py",
     "docs/test_install.py",
     "docs/test_guides.py",
     "docs/test_tutorial.py",

@@ -32,8 +32,7 @@ class HeldUsers:
 
     def exclude(self, lane: int, batch: list[Accepted], blocked: set[User]) -> None:
         """Block those of the held users that are still locked."""
-        held = _users(batch) & self._pauses.keys()
-        if not held:
+        if not self._pauses or not (held := _users(batch) & self._pauses.keys()):
             return
         locked = self._locked(held)
         for user in held - locked.keys():

@@ -6,7 +6,7 @@ import pytest
 
 from pointledger import ApplyRule, Earn, Spend
 from pointledger.domain.program.calendar import zone
-from pointledger.errors import DatabaseFailed, QueryTimeout
+from pointledger.errors import DatabaseAway, QueryTimeout
 from pointledger.storage import database
 from tests.client.queries.conftest import clock
 from tests.ledger import Ledger
@@ -88,5 +88,5 @@ def test_a_query_that_takes_too_long_is_canceled_with_a_remedy(
 
 
 def test_a_query_can_change_nothing(ledger: Ledger) -> None:
-    with pytest.raises(DatabaseFailed, match="read-only"), database.read_only(ledger.database) as connection:
+    with pytest.raises(DatabaseAway, match="read-only"), database.read_only(ledger.database) as connection:
         connection.exec_driver_sql("DELETE FROM failures")

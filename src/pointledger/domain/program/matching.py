@@ -21,10 +21,11 @@ from collections import defaultdict
 from typing import Any, Literal, NamedTuple
 
 from pointledger.domain.program.awards import PerUnit, Table
-from pointledger.domain.program.budget import Budget, budget_for
+from pointledger.domain.program.budget import Budget
 from pointledger.domain.program.context import EvaluationContext
 from pointledger.domain.program.expressions import ExpressionFailed, evaluate
 from pointledger.domain.program.rule import Rule
+from pointledger.domain.program.rules import EventRules
 
 Skip = Literal["disabled", "window", "cost", "condition", "field", "error", "stacking"]
 
@@ -43,10 +44,9 @@ class Match(NamedTuple):
         return data | {"skipped": self.skipped} | ({"detail": self.detail} if self.detail else {})
 
 
-def matches(rules: list[Rule], context: EvaluationContext) -> list[Match]:
+def matches(rules: EventRules, context: EvaluationContext) -> list[Match]:
     """Match each rule with the event, in the order of the rules."""
-    budget = budget_for([rule.body.worst_cost for rule in rules])
-    found = [_match(rule, context, budget) for rule in rules]
+    found = [_match(rule, context, rules.budget) for rule in rules]
     if len(found) > 1 and any(rule.body.stacking.mode != "stack" for rule in rules):
         return _stacked(found)
     return found

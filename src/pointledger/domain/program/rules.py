@@ -5,11 +5,12 @@ in force from the moment when it was saved.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from pointledger.domain.program.budget import budget_for
 from pointledger.domain.program.rule import Rule
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
@@ -32,6 +33,14 @@ class Timeline:
         return bisect_right(self._moments, moment) - 1 if self._moments[0] <= moment else None
 
 
+class EventRules(list[Rule]):
+    """The enabled rules for an event. `budget` is None if no event makes them cost too much."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        super().__init__(rules)
+        self.budget = budget_for([rule.body.worst_cost for rule in self])
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Versions of a tenant's rules, in the order in which they were saved: all of them, or those that a batch
@@ -41,7 +50,7 @@ class Rules:
     _by_id: dict[UUID, list[Rule]] = field(default_factory=dict, init=False, compare=False, repr=False)
     _timelines: dict[UUID, Timeline] = field(default_factory=dict, init=False, compare=False, repr=False)
     _changes: list[datetime] = field(default_factory=list, init=False, compare=False, repr=False)
-    _chosen: dict[tuple[str, int], list[Rule]] = field(
+    _chosen: dict[tuple[str, int], EventRules] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )  # the enabled rules, by event type and the number of changes before
 
@@ -53,7 +62,7 @@ class Rules:
             self._timelines[rule_id] = Timeline([rule.in_force_from for rule in versions])
         self._changes.extend(sorted({rule.in_force_from for rule in self.versions if rule.in_force_from}))
 
-    def for_event(self, event_type: str, effective_at: datetime) -> list[Rule]:
+    def for_event(self, event_type: str, effective_at: datetime) -> EventRules:
         """Return the enabled rules for an event type, each in the version in force then.
 
         The rule of highest priority is first; of equals, the oldest.
@@ -64,7 +73,7 @@ class Rules:
             if len(self._chosen) >= _CACHED_CHOICES:
                 self._chosen.clear()
             found = self.in_force(event_type, effective_at)
-            self._chosen[key] = [rule for rule in found if rule.body.enabled]
+            self._chosen[key] = EventRules(rule for rule in found if rule.body.enabled)
         return self._chosen[key]
 
     def in_force(self, event_type: str, effective_at: datetime) -> list[Rule]:

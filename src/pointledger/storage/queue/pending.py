@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -103,33 +104,26 @@ class QueuedCommand(NamedTuple):
     has_failed: bool  # an attempt at this command failed before
     crashes: int  # process crashes on the lane's batches since the last successful one
     quarantined: UUID | None  # the only command in the batch of the last crash
+    tenant_hash: int
+    cost: int
 
 
-# Queues take turns: `turn` is what the commands of a queue cost so far, so a batch has the same share of each
-# queue. The first command is always in the batch. The statement also notes that a batch begins, as
-# `lanes.note_attempt` does, which saves a transaction.
+# It also notes that a batch begins, as `lanes.note_attempt` does, which saves a transaction.
 _PEEK = f"""
 WITH RECURSIVE {_QUEUES_OF_LANE},
-     offered AS MATERIALIZED (
-         SELECT turns.*, sum(cost) OVER (ORDER BY turn, seq ROWS UNBOUNDED PRECEDING) AS total
-         FROM (SELECT one.*, sum(one.cost) OVER (PARTITION BY one.tenant_hash ORDER BY one.seq) AS turn
-               FROM chosen CROSS JOIN LATERAL ({_OFFER}) AS one) AS turns),
-     waiting AS MATERIALIZED (
-         SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occurred_at, accepted_at,
-                payload::text,
-                EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
-                (SELECT attempts FROM lanes WHERE lane = %(lane)s) AS crashes,
-                (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS quarantined,
-                turn, tenant_hash
-         FROM offered WHERE total - cost < %(limit)s),
+     offered AS MATERIALIZED (SELECT one.* FROM chosen CROSS JOIN LATERAL ({_OFFER}) AS one),
      tried AS (UPDATE lanes SET attempts = least(attempts + 1, 100)
                FROM set_config('synchronous_commit', 'off', true)
-               WHERE lane = %(lane)s AND EXISTS (SELECT FROM waiting))
-SELECT waiting.*, sizes.*
-FROM (SELECT (SELECT count(*) FROM offered) AS offered, count(*) AS queues, max(tenant_hash) AS last_queue
-      FROM chosen) AS sizes
-LEFT JOIN waiting ON true
-ORDER BY turn, seq"""  # noqa: S608  (constants only)
+               WHERE lane = %(lane)s AND EXISTS (SELECT FROM offered))
+SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occurred_at, accepted_at,
+       payload::text,
+       EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
+       (SELECT attempts FROM lanes WHERE lane = %(lane)s) AS crashes,
+       (SELECT alone_id FROM lanes WHERE lane = %(lane)s) AS quarantined,
+       tenant_hash, cost, sizes.*
+FROM (SELECT count(*) AS queues, max(tenant_hash) AS last_queue FROM chosen) AS sizes
+LEFT JOIN offered ON true
+ORDER BY tenant_hash, seq"""  # noqa: S608  (constants only)
 
 
 class Peek(NamedTuple):
@@ -159,18 +153,45 @@ def peek(connection: sa.Connection, lane: int, limit: int, after: int | None = N
     """
     start = _FIRST if after is None else after
     found = rows(connection, _PEEK, lane=lane, limit=limit, after=start, queues=_MOST_QUEUES)
-    offered, queues, last_queue = found[0][-3:]
-    commands = [QueuedCommand(*row[:-5]) for row in found if row.seq is not None]
+    queues, last_queue = found[0][-2:]
+    offered = [QueuedCommand(*row[:-2]) for row in found] if found[0].seq is not None else []
+    commands = _in_turns(offered, limit)
+    per_queue = Counter(command.tenant_hash for command in commands)
     share = min(limit, max(limit * 2 // max(queues, 1), 1))
-    per_queue = Counter(row.tenant_hash for row in found)
-    is_all = offered == len(commands) and max(per_queue.values()) < share
+    is_all = len(offered) == len(commands) and max(per_queue.values(), default=0) < share
+    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit}
     is_last = queues < _MOST_QUEUES
     return Peek(
         commands,
         is_all and is_last and after is None,
-        {row.tenant_id for row in found if per_queue[row.tenant_hash] * queues >= limit},
+        {command.tenant_id for command in commands if command.tenant_hash in full} if full else set(),
         None if is_last else last_queue,
     )
+
+
+def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
+    """Return the commands of a batch, in which queues take turns by what their commands cost.
+
+    `offered`: by queue, each in the order of acceptance. The first command is always in the batch.
+    """
+    if not offered:
+        return offered
+    is_one_queue = offered[0].tenant_hash == offered[-1].tenant_hash
+    if is_one_queue and all(command.cost == 1 for command in offered):
+        return offered
+    spent: Counter[int] = Counter()
+    turns = []
+    for command in offered:
+        spent[command.tenant_hash] += command.cost
+        turns.append((spent[command.tenant_hash], command.seq, command))
+    turns.sort(key=itemgetter(0, 1))
+    total, commands = 0, []
+    for _, _, command in turns:
+        if total >= limit:
+            break
+        total += command.cost
+        commands.append(command)
+    return commands
 
 
 _CLAIM = f"""
