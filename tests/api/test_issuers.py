@@ -20,7 +20,7 @@ from pointledger.settings.http_api import ServiceRights
 
 AUDIENCE = "pointledger"
 NOW = int(time.time())
-TIMES = {"iat": NOW, "exp": NOW + 600}
+TIMES = {"iat": NOW, "exp": NOW + 7_200}  # longer than the whole suite takes
 KEYS: dict[str, RSAKey | ECKey | OKPKey] = {
     "RS256": RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig", "alg": "RS256"}, private=True),
     "ES256": ECKey.generate_key("P-256", {"kid": "ec", "use": "sig", "alg": "ES256"}, private=True),

@@ -166,7 +166,7 @@ def work_of_operators(ledger: Ledger) -> None:
     list(Exporter(ledger.database, ledger.redis, ledger.settings).collect())
 
 
-@pytest.fixture(scope="module", params=[20_000, pytest.param(200_000, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[20_000])
 def loaded(request: pytest.FixtureRequest, servers: ServerUrls, clones: Clones) -> Iterator[Loaded]:
     """A large ledger, and the statements of all processes. Its statistics are of when it was small."""
     prefix = f"plans-{secrets.token_hex(4)}"
