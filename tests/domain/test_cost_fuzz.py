@@ -80,7 +80,7 @@ def test_no_accepted_expression_takes_over_five_times_its_estimate(when: str) ->
 
 
 @pytest.mark.long
-@settings(max_examples=1_500, deadline=None, suppress_health_check=_ALL_CHECKS)
+@settings(max_examples=400, deadline=None, suppress_health_check=_ALL_CHECKS)
 @given(conditions(5))
 def test_very_many_accepted_expressions_take_no_longer_than_estimated(when: str) -> None:
     _check(when)
