@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from pointledger import Earn, ImportOpeningBalance, Spend
 from pointledger.domain.commands.accounts import OpeningLot
-from pointledger.domain.commands.records import lane_of
 from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
 from pointledger.storage.database import limited_engine_for, transaction
 from pointledger.storage.queue import pending
 from tests.due import LATER
+from tests.lanes import user_in
 from tests.ledger import Ledger
 
 BATCH = 10
@@ -122,16 +122,12 @@ def test_when_more_tenants_wait_than_a_batch_serves_each_gets_its_turn(
     assert shared.counts("pending", "outcomes") == [0, 150]
 
 
-def user_in(lane: int, settings: Settings, tenant_id: str) -> str:
-    return next(u for u in map(str, range(1000)) if lane_of(tenant_id, u, settings.lanes) == lane)
-
-
 @pytest.mark.locks
 def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:
         ledger.tenant("big")
         ledger.tenant("shop")
-        mine, other = user_in(0, settings, "big"), user_in(1, settings, "shop")
+        mine, other = user_in(0, "big", settings.lanes), user_in(1, "shop", settings.lanes)
         ledger.client.enqueue_many([Earn(tenant_id="big", user_id=mine, amount=1) for _ in range(500)])
         ledger.doorbells.ring([1])  # so that the command's own doorbell is behind this one
         ledger.engine._peek(0, BATCH)
@@ -146,7 +142,7 @@ def test_the_holder_of_a_lane_serves_its_own_express_commands(settings: Settings
     with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:
         ledger.tenant("big")
         ledger.tenant("shop")
-        big, small = user_in(0, settings, "big"), user_in(0, settings, "shop")
+        big, small = user_in(0, "big", settings.lanes), user_in(0, "shop", settings.lanes)
         ledger.client.enqueue_many([Earn(tenant_id="big", user_id=big, amount=1) for _ in range(500)])
         ledger.engine._peek(0, BATCH)
         task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=small, amount=1))

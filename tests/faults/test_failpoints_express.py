@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pointledger import Earn
-from pointledger.domain.commands.records import lane_of
 from pointledger.settings import Settings
 from tests.faults.injection import faults_at, finish, inject, resume, violations
+from tests.lanes import user_in
 from tests.ledger import Ledger
 
 pytestmark = pytest.mark.fault
@@ -16,10 +16,6 @@ pytestmark = pytest.mark.fault
 PLACES = ("note-busy", "take-express", "acquire-express", "release-express")
 BATCH = 5
 BACKLOG = 30
-
-
-def user_in(lane: int, tenant_id: str, lanes: int) -> str:
-    return next(user for user in map(str, range(1000)) if lane_of(tenant_id, user, lanes) == lane)
 
 
 def serve_express(ledger: Ledger, user_id: str) -> None:

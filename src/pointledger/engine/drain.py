@@ -37,7 +37,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger import failpoints
-from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.accepted import Accepted, users_of
 from pointledger.domain.commands.records import UnknownPayload, decode
 from pointledger.engine.batch import Batches, Peeked
 from pointledger.engine.failures import describe
@@ -184,7 +184,7 @@ class Engine:
 
     def _apply_locked(self, lane: int, peeked: Peeked, token: str) -> int:
         """Apply one batch under its users' locks, and return how many commands got their outcome."""
-        users = sorted({(a.command.tenant_id, user) for a in peeked.batch for user in a.command.users})
+        users = sorted(users_of(peeked.batch))
         try:
             ready = self._acquire_users(lane, peeked.batch, users, token)
             done = self._apply_with_retries(lane, replace(peeked, batch=ready))
@@ -241,9 +241,7 @@ def _without(batch: list[Accepted], busy: set[User]) -> list[Accepted]:
     """Return the commands that involve no busy user and follow no left-out command of their sender."""
     ready, left_out = [], set()
     for accepted in batch:
-        command = accepted.command
-        involved = {(command.tenant_id, user_id) for user_id in command.users}
-        if sender(accepted) in left_out or involved & busy:
+        if sender(accepted) in left_out or users_of([accepted]) & busy:
             left_out.add(sender(accepted))
         else:
             ready.append(accepted)

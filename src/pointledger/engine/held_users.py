@@ -6,7 +6,7 @@ and defers only those users, without a failure. As long as they stay locked, it 
 
 import sqlalchemy as sa
 
-from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.accepted import Accepted, users_of
 from pointledger.engine.failures import FailureRecorder
 from pointledger.engine.locks import User
 from pointledger.engine.precedence import sender
@@ -32,7 +32,7 @@ class HeldUsers:
 
     def exclude(self, lane: int, batch: list[Accepted], blocked: set[User]) -> None:
         """Block those of the held users that are still locked."""
-        if not self._pauses or not (held := _users(batch) & self._pauses.keys()):
+        if not self._pauses or not (held := users_of(batch) & self._pauses.keys()):
             return
         locked = self._locked(held)
         for user in held - locked.keys():
@@ -41,7 +41,7 @@ class HeldUsers:
 
     def find(self, lane: int, batch: list[Accepted], blocked: set[User]) -> bool:
         """Block the users who are locked, after a batch waited in vain. Return whether there are any."""
-        locked = self._locked(_users(batch))
+        locked = self._locked(users_of(batch))
         self._defer(lane, batch, locked, blocked)
         return bool(locked)
 
@@ -52,7 +52,7 @@ class HeldUsers:
     def _defer(self, lane: int, batch: list[Accepted], locked: dict[User, str], blocked: set[User]) -> None:
         for user, session in locked.items():
             pause = self._pauses.get(user, _FIRST_PAUSE_SECONDS)
-            waiting = [one for one in batch if user in _users([one]) and sender(one) not in blocked]
+            waiting = [one for one in batch if user in users_of([one]) and sender(one) not in blocked]
             if waiting:
                 error = f"another session has locked the user's account: {session}"
                 self._failures.defer_users(lane, waiting, error, blocked, seconds=pause)
@@ -60,7 +60,3 @@ class HeldUsers:
                 counters.HELD_USERS.inc()
                 _log.warning("user_locked", action="drain", lane=lane, tenant_id=user[0], session=session)
             self._pauses[user] = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-def _users(batch: list[Accepted]) -> set[User]:
-    return {(one.command.tenant_id, user_id) for one in batch for user_id in one.command.users}

@@ -13,6 +13,7 @@ from pointledger.jobs.scheduler import EXPIRE_POINTS, JobScheduler
 from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.queue import pending
+from tests.lanes import user_in
 from tests.ledger import Ledger
 
 LONG_AGO = datetime(2017, 1, 1, tzinfo=UTC)
@@ -21,8 +22,7 @@ LONG_AGO = datetime(2017, 1, 1, tzinfo=UTC)
 def neighbor(ledger: Ledger, tenant_id: str, user_id: str) -> str:
     """Return a user of another tenant in the same lane."""
     lanes = ledger.settings.lanes
-    wanted = lane_of("shop", user_id, lanes)
-    return next(f"u{n}" for n in range(10_000) if lane_of(tenant_id, f"u{n}", lanes) == wanted)
+    return user_in(lane_of("shop", user_id, lanes), tenant_id, lanes)
 
 
 def test_a_paused_tenants_commands_wait_in_order_and_are_applied_after_resume(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 """Defines an accepted command: the command, its sequence number and its moment of acceptance."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,3 +14,8 @@ class Accepted:
     seq: int
     command: AnyCommand
     accepted_at: datetime
+
+
+def users_of(batch: Iterable[Accepted]) -> set[tuple[str, str]]:
+    """Return the users whose accounts these commands change, each as tenant and user id."""
+    return {(accepted.command.tenant_id, user_id) for accepted in batch for user_id in accepted.command.users}

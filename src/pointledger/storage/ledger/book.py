@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.accepted import Accepted, users_of
 from pointledger.domain.commands.outcomes import Applied, Decision
 from pointledger.domain.decisions.read_set import read_set_of
 from pointledger.domain.ledger.account import Account
@@ -73,7 +73,7 @@ def _load(
     draws: bool = False,
 ) -> tuple[Book, list[Window]]:
     """Load the book, and return it with the shared windows that are still to load."""
-    keys = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
+    keys = users_of(batch)
     accounts = _accounts(connection, sql, sorted(keys))
     wallets = load_wallets(connection, batch)
     reversibles, reversed_lots = load_reversibles(connection, batch)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.accepted import Accepted, users_of
 from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.values.pseudonyms import Pseudonyms
@@ -57,8 +57,7 @@ def load_erased(connection: sa.Connection, book: Book, batch: list[Accepted], ps
     because an erased user has none. Raises ErasureKeyMissing if there is no key but a user was erased.
     """
     book.pseudonyms = pseudonyms
-    named = {(a.command.tenant_id, user_id) for a in batch for user_id in a.command.users}
-    missing = sorted(named - book.accounts.keys())
+    missing = sorted(users_of(batch) - book.accounts.keys())
     if not missing:
         return
     if pseudonyms.key is None:
