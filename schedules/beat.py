@@ -4,11 +4,14 @@ from celery.apps.beat import Beat as CelerysBeat
 
 from pointledger.observability.log_lines import survive_full_disks
 
+from .celery import heartbeat
+
 
 class Beat(CelerysBeat):
     """Celery's beat, whose banner does not end it."""
 
     def run(self) -> None:
-        """Run until stopped."""
+        """Run until stopped. Raises HealthFolderUnusable."""
+        heartbeat.beat()
         survive_full_disks()
         super().run()

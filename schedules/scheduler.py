@@ -6,6 +6,8 @@ from celery.beat import Scheduler as CelerysScheduler
 
 from pointledger.logs import Log, Outage
 
+from .celery import heartbeat
+
 _RETRY_SECONDS = 2.0  # between attempts to connect, as between two rings of the waiting lanes
 
 _log = Log("pointledger.schedules")
@@ -17,6 +19,11 @@ class Scheduler(CelerysScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._outage = Outage(_log, "send", "broker_is_away", "broker_is_back")
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Send what is due. Beat calls this every second."""
+        heartbeat.beat()
+        return super().tick(*args, **kwargs)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send the entry's task. Celery's own method logs each failure with two stack traces."""
@@ -31,6 +38,7 @@ class Scheduler(CelerysScheduler):
         """Connect, and retry without limit and with short pauses; Celery's grow to half a minute."""
 
         def noticed(error: BaseException, _seconds: float) -> None:
+            heartbeat.beat()
             self._outage.noticed(error)
 
         return self.connection.ensure_connection(

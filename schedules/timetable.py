@@ -13,6 +13,8 @@ RING_EVERY = timedelta(seconds=2)  # a lost doorbell delays a command by two to 
 ACTIVATE_EVERY = timedelta(minutes=1)  # each command activates the due points of its account itself
 ERASURES_EVERY = timedelta(minutes=1)  # the law allows a month
 NIGHTLY_EVERY = timedelta(minutes=1)  # after a tenant's midnight
+SUM_UP_EVERY = timedelta(minutes=1)  # queries add the entries of the last minutes themselves
+VERIFY_EVERY = timedelta(seconds=3)  # a person waits; each message is a second of work
 HOLDS_EVERY = timedelta(seconds=15)  # each command releases the due holds of its account itself
 
 
@@ -30,6 +32,8 @@ def timetable() -> dict[str, dict[str, Any]]:
         "send-expiry-reminders": _entry(contract.SEND_EXPIRY_REMINDERS_TASK, NIGHTLY_EVERY),
         "finish-erasures": _entry(contract.FINISH_ERASURES_TASK, ERASURES_EVERY),
         "reset-daily-limits": _entry(contract.RESET_LIMITS_TASK, NIGHTLY_EVERY),
+        "sum-up-days": _entry(contract.SUM_UP_DAYS_TASK, SUM_UP_EVERY),
+        "verify": _entry(contract.VERIFY_TASK, VERIFY_EVERY),
     }
 
 

@@ -5,11 +5,12 @@ takes half a second, and processes share no server. Each test gets a database, c
 migrated once, and a flushed Valkey.
 """
 
+import gc
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--slow"):
         config.pluginmanager.register(Slow())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect the tests, and keep Python from looking for garbage among them and their modules, which stay.
+
+    It would take five seconds of CPU in each process here, and again and again while the tests run.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -121,12 +136,20 @@ def database_url(servers: ServerUrls, owner_url: str) -> str:
     return as_worker(servers, owner_url)
 
 
-@pytest.fixture
-def redis_url(servers: ServerUrls) -> str:
-    """A flushed Valkey database of this test process."""
+@pytest.fixture(scope="session")
+def own_valkey(servers: ServerUrls) -> Iterator[tuple[str, Redis]]:
+    """The URL of this test process' Valkey database, and a client that stays open: a new one takes as much
+    CPU as a short test."""
     url = f"{servers.redis_url.rpartition('/')[0]}/{1 + int(_WORKER.removeprefix('gw'))}"
     with Redis.from_url(url) as client:
-        client.flushdb()
+        yield url, client
+
+
+@pytest.fixture
+def redis_url(own_valkey: tuple[str, Redis]) -> str:
+    """The URL of a flushed Valkey database of this test process."""
+    url, client = own_valkey
+    client.flushdb()
     return url
 
 
@@ -148,6 +171,16 @@ def rabbitmq() -> Iterator["RabbitMQ"]:
 @pytest.fixture(scope="session")
 def rabbitmq_url(rabbitmq: "RabbitMQ") -> str:
     return rabbitmq.url
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a `pointledger` that starts quickly, for a PATH."""
+    from tests.preloaded import installed  # noqa: PLC0415  few tests run it
+
+    folder = tmp_path_factory.mktemp("programs")
+    with installed(folder):
+        yield folder
 
 
 @contextmanager

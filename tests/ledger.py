@@ -1,7 +1,7 @@
 """Runs the whole ledger in one process, for tests that decide when workers apply commands."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from pointledger.engine.drain import Engine
 from pointledger.engine.locks import Locks
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
+from pointledger.messaging.contract import waiting_key
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for, limited_engine_for, rows
@@ -80,6 +81,12 @@ class Ledger:
         with self.database.begin() as connection:
             program.put_rule(connection, tenant_id, rule_from(fields))
 
+    def set_program(self, config: dict[str, Any], rules: Iterable[dict[str, Any]]) -> None:
+        """Save a tenant with its rules, like the demo's."""
+        self.tenant(**config)
+        for rule in rules:
+            self.rule(config["tenant_id"], **rule)
+
     def drain(self) -> int:
         """Apply all commands that may go, and those that wait only for an earlier command."""
         done, before = 0, None
@@ -87,6 +94,11 @@ class Ledger:
             before = state
             done += sum(self.engine.drain(lane) for lane in self.waiting_lanes())
         return done
+
+    def drain_only(self, lane: int) -> int:
+        """Apply commands of this lane alone, as if others were taken."""
+        self.redis.delete(waiting_key(self.settings.redis_prefix))
+        return self.engine.drain(lane)
 
     def _some_wait_for_others(self) -> bool:
         return bool(

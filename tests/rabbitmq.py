@@ -1,5 +1,5 @@
-"""Runs RabbitMQ from Debian's package `rabbitmq-server` for `--long` tests: one server per test process, on
-its own ports."""
+"""Runs RabbitMQ from Debian's package `rabbitmq-server`, on its own ports: one server per process of `--long`
+tests, and one for a chaos run."""
 
 import os
 import shutil
@@ -27,18 +27,31 @@ class RabbitMQ(NamedTuple):
     url: str
     env: dict[str, str]
 
+    @property
+    def port(self) -> int:
+        return int(self.env["RABBITMQ_NODE_PORT"])
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the words of `rabbitmqctl ARGUMENT ...`, which runs in `env`."""
+        return [str(_SERVER.with_name("rabbitmqctl")), *arguments]
+
     def control(self, *arguments: str) -> None:
         """Run `rabbitmqctl ARGUMENT ...`."""
-        command = [str(_SERVER.with_name("rabbitmqctl")), *arguments]
-        done = subprocess.run(command, env=self.env, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            self.command(*arguments), env=self.env, check=False, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def is_installed() -> bool:
+    """Whether Debian's package is there."""
+    return _SERVER.exists() and shutil.which("epmd") is not None
 
 
 @contextmanager
 def rabbitmq() -> Iterator[RabbitMQ]:
     """Run a server until the block ends."""
-    epmd = shutil.which("epmd")
-    if not (_SERVER.exists() and epmd):
+    if not is_installed():
         pytest.fail("needs Debian's package rabbitmq-server: ./dev check --long installs it")
     home = Path(tempfile.mkdtemp(prefix="pointledger-rabbitmq-"))
     names, amqp, between = _free_ports(3)
@@ -60,7 +73,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     }
     log = (home / "out").open("wb")
     shared = {"env": env, "stdout": log, "stderr": log, "start_new_session": True}
-    children = [subprocess.Popen([epmd, "-address", "127.0.0.1", "-port", str(names)], **shared)]  # type: ignore[call-overload]
+    children = [subprocess.Popen(["epmd", "-address", "127.0.0.1", "-port", str(names)], **shared)]  # type: ignore[call-overload]
     try:
         children.insert(0, subprocess.Popen([_SERVER], **shared))  # type: ignore[call-overload]
         url = f"amqp://guest:guest@127.0.0.1:{amqp}//"

@@ -1,5 +1,6 @@
 """The contributor's command, without creating an environment."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,19 @@ def test_help_has_a_line_for_each_command(tmp_path: Path):
     shown = _run("--help", folder=tmp_path)
 
     assert shown.returncode == 0
-    for command in ("run", "test", "check", "bench", "chaos", "model", "docs", "release"):
+    for command in (
+        "run",
+        "test",
+        "check",
+        "bench",
+        "chaos",
+        "model",
+        "pictures",
+        "docs",
+        "sbom",
+        "audit",
+        "release",
+    ):
         assert f"\n  {command} " in shown.stdout
 
 
@@ -110,15 +123,22 @@ def test_check_runs_every_step_and_fails_if_one_fails(
     assert lines[-1].endswith("FAILED: lint")
 
 
-def test_the_long_check_passes_its_option_to_the_tests_only(
-    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "options"), [([], ["-n", "2"]), (["--long"], ["-n", "3", "--long"])], ids=["short", "long"]
+)
+def test_the_check_passes_options_to_the_tests_only(
+    words: list[str],
+    options: list[str],
+    dev: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ):
     show = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
     monkeypatch.setattr(dev, "CHECKS", [("lint", [*show]), ("tests", [*show])])
 
-    assert dev.check(["--long"]) == 0
+    assert dev.check(words) == 0
 
-    assert [line for line in capfd.readouterr().out.splitlines() if "[" in line] == ["[]", "['--long']"]
+    assert [line for line in capfd.readouterr().out.splitlines() if "[" in line] == ["[]", str(options)]
 
 
 def test_a_user_without_root_rights_sees_which_packages_are_missing(
@@ -143,9 +163,16 @@ def test_an_unknown_option_of_check_installs_nothing(dev: ModuleType, installs: 
     assert installs == []
 
 
-@pytest.mark.parametrize("words", [[], ["--long"], ["--slow"], ["--long", "--slow"]])
-def test_all_tests_run_in_two_processes_by_default(
-    words: list[str], dev: ModuleType, installs: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("words", "processes"),
+    [([], "2"), (["--slow"], "2"), (["--long"], "3"), (["--long", "--slow"], "3")],
+)
+def test_two_processes_share_the_short_tests_and_three_the_long_ones(
+    words: list[str],
+    processes: str,
+    dev: ModuleType,
+    installs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(dev, "become", lambda *arguments: ran.append(arguments))
@@ -155,7 +182,20 @@ def test_all_tests_run_in_two_processes_by_default(
 
     dev.main(["test", *words])
 
-    assert ran == [(*dev.PYTEST, *words)]
+    assert ran == [(*dev.PYTEST, "-n", processes, *words)]
+
+
+def test_compiled_modules_are_kept_even_if_the_environment_forbids_it(
+    dev: ModuleType, installs: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dev, "become", lambda *_: None)
+    monkeypatch.setattr(dev, "check", lambda _: 0)
+    monkeypatch.setattr(dev.os, "chdir", lambda _: None)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    assert dev.main(["check"]) == 0
+
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
 
 
 def test_docs_and_release_say_what_they_take(
@@ -195,7 +235,11 @@ def clone(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
         "LICENSE",
         "CHANGELOG.md",
         "changelog.d",
+        "requirements.lock",
+        "deploy",
         "src",
+        "workers",
+        "schedules",
         ".gitignore",
     ):
         source, target = _DEV.parent / name, root / name
@@ -237,7 +281,12 @@ def test_a_release_is_a_commit_and_a_tag_with_the_packages_beside(
     assert "## [97.0.1]" in changelog
     assert "[Unreleased]" not in changelog
     assert [path.name for path in (clone / "changelog.d").iterdir()] == ["README.md"]
-    assert len(list((clone / "dist").glob("pointledger-97.0.1*"))) == 2
+    released = {
+        path.name.removeprefix("pointledger-97.0.1") for path in (clone / "dist").glob("pointledger-*")
+    }
+    assert released == {"-py3-none-any.whl", ".tar.gz", ".cdx.json", ".licenses.md"}
+    assert len(list((clone / "dist").glob("pointledger_demo-97.0.1*"))) == 2
+    assert "pointledger[console,embedded]==97.0.1" in (clone / dev.DEMO / "pyproject.toml").read_text()
 
 
 def test_what_is_not_committed_is_not_released(dev: ModuleType, clone: Path):
@@ -255,24 +304,35 @@ def test_a_version_is_released_once(dev: ModuleType, clone: Path):
 
 
 @pytest.mark.parametrize(
-    ("names", "found"),
+    ("change", "found"),
     [
-        (["pointledger/__init__.py", "pointledger/py.typed", "pointledger-1.2.3.dist-info/METADATA"], []),
-        (["pointledger/__init__.py"], ["pointledger/py.typed is not in the wheel"]),
+        ({}, []),
+        ({"pointledger/py.typed": None}, ["pointledger/py.typed is not in pointledger's wheel"]),
         (
-            ["pointledger/__init__.py", "pointledger/py.typed", "pointledger_demo/run.py"],
-            ["pointledger_demo/run.py is in the wheel"],
+            {"pointledger/apps/workers/celery.py": None},
+            ["pointledger/apps/workers/celery.py is not in pointledger's wheel"],
+        ),
+        (
+            {"pointledger_demo/run.py": "pointledger"},
+            [
+                "pointledger_demo/run.py is in pointledger's wheel",
+                "pointledger_demo/run.py is not in pointledger_demo's wheel",
+            ],
         ),
     ],
 )
-def test_a_wheel_has_the_library_with_its_types_and_nothing_else(
-    names: list[str], found: list[str], dev: ModuleType
+def test_the_wheels_have_what_they_must_and_nothing_else(
+    change: dict[str, str | None], found: list[str], dev: ModuleType
 ):
+    """`change` moves a file into another wheel, or into none."""
+    homes = {name: package for package, names in dev.NEEDED.items() for name in names}
     dist = dev.ROOT / "dist"
     dist.mkdir()
-    (dist / "pointledger-1.2.3.tar.gz").touch()
-    with zipfile.ZipFile(dist / "pointledger-1.2.3-py3-none-any.whl", "w") as wheel:
-        for name in names:
-            wheel.writestr(name, "")
+    for package in dev.NEEDED:
+        (dist / f"{package}-1.2.3.tar.gz").touch()
+        with zipfile.ZipFile(dist / f"{package}-1.2.3-py3-none-any.whl", "w") as wheel:
+            for name, home in {**homes, **change}.items():
+                if home == package:
+                    wheel.writestr(name, "")
 
     assert dev.wrong_contents("1.2.3") == found

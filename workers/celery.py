@@ -4,27 +4,36 @@
 workers only, each below the failure that it prevents.
 """
 
+import logging
+from functools import partial
 from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_init
+from sqlalchemy import Engine
 
 from pointledger.errors import LedgerError
-from pointledger.messaging.celery_app import celery_settings
+from pointledger.events.retry import retry_at_start
+from pointledger.logs import Log
+from pointledger.messaging.celery_app import configure
 from pointledger.observability.doctor import require_safe
+from pointledger.observability.heartbeat import Heartbeat, Process
 from pointledger.observability.log_lines import log_in_lines, survive_full_disks
+from pointledger.observability.span_export import send_spans
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger.erasures import require_key
-from pointledger.storage.migrate import require_current
+from pointledger.storage.revision import require_current
 
 settings = Settings()
 
-app = Celery("workers", include=["workers.tasks"])
-try:
-    app.conf.update(celery_settings(settings))
-except LedgerError as error:  # a URL is missing or malformed; a traceback would not say more
-    raise SystemExit(str(error)) from None
+_log = Log("pointledger.workers")
+
+heartbeat = Heartbeat(settings.health_folder, Process.WORKER)
+"""Beats in the loop that receives messages, between two tasks."""
+
+app = Celery("workers", include=[f"{__package__}.tasks"])
+configure(app, settings)
 app.conf.update(
     # One worker process per core. Prefork would add nothing, and Celery would handle the death of a child by
     # its own rules.
@@ -40,7 +49,7 @@ app.conf.update(
     task_acks_on_timeout=True,
     task_reject_on_worker_lost=False,
     # A malformed message must not stop worker after worker.
-    worker_consumer="workers.consumer:Consumer",
+    worker_consumer=f"{__package__}.consumer:Consumer",
     # The engine writes outcomes together with their effects.
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
@@ -61,7 +70,7 @@ app.conf.update(
 )
 
 
-app.steps["worker"].add("workers.threads:Threads")  # by name, because it imports this module
+app.steps["worker"].add(f"{__package__}.threads:Threads")  # by name, because it imports this module
 
 
 @celeryd_init.connect
@@ -73,21 +82,33 @@ def keep_stdout_from_ending_the_worker(**_: Any) -> None:
 @setup_logging.connect
 def set_up_logging(**_: Any) -> None:
     """Log one structured line per event: readable on a terminal, JSON elsewhere."""
-    log_in_lines(settings)
+    log_in_lines(settings, _log_level())
 
 
 @worker_init.connect
 def require_matching_servers(**_: Any) -> None:
-    """Stop the worker if it could do harm.
+    """Stop the worker if it could do harm, but wait for a Postgres that is away.
 
-    That is so with another schema version, lane count or erasure key, or with servers that can lose data.
+    It could with another schema version, lane count or erasure key, or with servers that can lose data.
     """
+    log_in_lines(settings, _log_level())  # Celery sets up logging only after this signal
     try:
+        send_spans(settings, "worker")
         database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
-        require_current(database, settings.lanes)
-        with database.connect() as connection:
-            require_key(connection, settings.pseudonyms)
-        require_safe(database, settings)
+        retry_at_start(partial(_check, database), _log)
         database.dispose()
     except LedgerError as error:
         raise SystemExit(str(error)) from None
+
+
+def _log_level() -> int:
+    """Return the level that `pointledger worker` was given. Celery's option is for Celery's own lines."""
+    return int(app.conf.get("pointledger_log_level", logging.INFO))
+
+
+def _check(database: Engine) -> None:
+    heartbeat.beat()
+    require_current(database, settings.lanes)
+    with database.connect() as connection:
+        require_key(connection, settings.pseudonyms)
+    require_safe(database, settings)

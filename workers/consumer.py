@@ -17,9 +17,11 @@ from kombu.message import Message
 from redis.exceptions import RedisError
 
 from pointledger.logs import Log, Outage
-from workers.ack import ack
-from workers.compressed import refuse_compressed_messages
-from workers.lookout import Lookout
+
+from .ack import ack
+from .celery import heartbeat
+from .compressed import refuse_compressed_messages
+from .lookout import Lookout
 
 # Celery raises these for a message whose parts have unexpected types. It handles the errors of tasks itself.
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError)
@@ -60,11 +62,11 @@ class Consumer(CelerysConsumer):
     def register_with_event_loop(self, hub: Any) -> None:
         """Wake the loop now and then. On RabbitMQ it sleeps until a message arrives, so SIGTERM took 10 s.
 
-        The worker also looks for commands whose doorbells do not arrive. Celery cancels all timers when the
-        connection fails.
+        The worker also beats, and looks for commands whose doorbells do not arrive. Celery cancels all
+        timers when the connection fails.
         """
         super().register_with_event_loop(hub)
-        hub.call_repeatedly(_WAKE_SECONDS, lambda: None)
+        hub.call_repeatedly(_WAKE_SECONDS, heartbeat.beat)
         hub.call_repeatedly(_POLL_SECONDS, self._lookout.look)
         hub.call_repeatedly(_STEADY_SECONDS, self._end_outage_if_steady)
 
@@ -100,6 +102,7 @@ class Consumer(CelerysConsumer):
         handle = super().create_task_handler(*args, **kwargs)
 
         def handle_or_drop(message: Message) -> None:
+            heartbeat.beat()
             self._lookout.note_message()
             message.ack_log_error = partial(ack, message)
             try:
@@ -121,6 +124,7 @@ class Consumer(CelerysConsumer):
             time.sleep(_POLL_SECONDS)
 
     def _continue_without_broker(self) -> None:
+        heartbeat.beat()
         maybe_shutdown()
         self._lookout.look()
 

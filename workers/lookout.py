@@ -9,7 +9,8 @@ import time
 from pointledger.logs import Log, Outage
 from pointledger.storage.errors import may_pass
 from pointledger.storage.queue import pending
-from workers.runtime import runtime
+
+from .runtime import runtime
 
 _QUIET_SECONDS = 2.0  # as often as beat rings, so a worker without a message for longer may be cut off
 _LOOK_SECONDS = 0.1  # between looks while it finds commands

@@ -14,13 +14,16 @@ from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
 from pointledger.engine.drain import Engine
 from pointledger.engine.locks import Locks
+from pointledger.jobs.day_totals import DayTotals
 from pointledger.jobs.reminders import ExpiryReminders
 from pointledger.jobs.scheduler import JobScheduler
+from pointledger.jobs.verifying import TenantChecks
 from pointledger.messaging import redis_client
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.observability.counters import CounterFlusher
-from pointledger.storage.database import engine_for, limited_engine_for
-from workers.celery import app, settings
+from pointledger.storage.database import bounded_engine_for, engine_for, limited_engine_for
+
+from .celery import app, settings
 
 _PAUSE_SECONDS = 0.02  # while other workers hold all of these lanes
 
@@ -52,6 +55,8 @@ class WorkerRuntime:
     engine: Engine
     scheduler: JobScheduler
     reminders: ExpiryReminders
+    day_totals: DayTotals
+    checks: TenantChecks
     callbacks_due: Wakers
 
 
@@ -76,14 +81,17 @@ def _runtime_of(_process: int) -> WorkerRuntime:
     engine = Engine(
         limited_engine_for(settings), Locks(client, settings), doorbells, settings, callbacks_due.set
     )
-    unlimited = Acceptance(database, doorbells, settings)
+    accepting = bounded_engine_for(settings)  # a job that waits for a locked journal would keep the worker
+    unlimited = Acceptance(accepting, doorbells, settings)
     return WorkerRuntime(
         database,
         doorbells,
-        Acceptance(database, doorbells, settings, Backlog(database, settings, shares=False)),
+        Acceptance(accepting, doorbells, settings, Backlog(database, settings, shares=False)),
         engine,
         JobScheduler(database, unlimited, help_on=partial(_help_on, engine)),
         ExpiryReminders(database),
+        DayTotals(database),
+        TenantChecks(database),
         callbacks_due,
     )
 

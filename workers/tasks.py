@@ -15,8 +15,9 @@ from pointledger.messaging import contract
 from pointledger.observability import counters
 from pointledger.storage.queue import pending
 from pointledger.storage.queue.lanes import terminate_stalled
-from workers.celery import app, settings
-from workers.runtime import runtime
+
+from .celery import app, settings
+from .runtime import runtime
 
 _LOST_AFTER_SECONDS = 2.0  # workers receive a doorbell within milliseconds, so this one was lost
 
@@ -109,3 +110,16 @@ def reset_daily_limits() -> None:
     scheduler.open_runs(RESET_DAILY_LIMITS)
     while scheduler.reset_daily_limits():
         pass
+
+
+@app.task(name=contract.SUM_UP_DAYS_TASK)
+def sum_up_days() -> None:
+    """Sum up the entries of each tenant's days, some seconds per task so that others run."""
+    if runtime().day_totals.sum_up():
+        sum_up_days.apply_async()
+
+
+@app.task(name=contract.VERIFY_TASK)
+def verify() -> None:
+    """Go on with a check of invariants that a person asked for, for a second. Beat sends the next message."""
+    runtime().checks.go_on()

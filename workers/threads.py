@@ -13,8 +13,9 @@ from pointledger.integrations.celery_callbacks import (
     TaskDestination,
 )
 from pointledger.integrations.celery_commands import CommandsByName, open_commands
-from workers.celery import settings
-from workers.runtime import runtime
+
+from .celery import settings
+from .runtime import runtime
 
 _POLL_SECONDS = 1.0  # for callbacks that became due in another process
 _STOP_SECONDS = 10.0  # to finish the current message or callback

@@ -1,6 +1,6 @@
 """cli.md: every command of `pointledger`, with its arguments and options."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
@@ -8,6 +8,7 @@ import typer
 from docs.generate.markdown import anchor, code, heading, items, link, number, page, paragraphs
 from docs.generate.prose_files import prose
 from pointledger.cli.app import app
+from pointledger.cli.table import entries, imported
 
 _PROGRAM = "pointledger"
 
@@ -15,7 +16,7 @@ _PROGRAM = "pointledger"
 def cli_page() -> str:
     """The whole page."""
     root: Any = typer.main.get_command(app)
-    commands = list(_commands(_PROGRAM, root))
+    commands = list(_commands(_PROGRAM, {entry.name: imported(entry.name) for _, entry in entries()}))
     panels = dict.fromkeys(panel for _, panel, _ in commands)
     return page(
         "Command line",
@@ -26,12 +27,14 @@ def cli_page() -> str:
     )
 
 
-def _commands(prefix: str, group: Any, panel: str | None = None) -> Iterator[tuple[str, str, Any]]:
+def _commands(
+    prefix: str, commands: Mapping[str, Any], panel: str | None = None
+) -> Iterator[tuple[str, str, Any]]:
     """The whole name, the panel of the help, and the command; subcommands in the place of their group."""
-    for name, command in group.commands.items():
+    for name, command in commands.items():
         where = panel or command.rich_help_panel
         if hasattr(command, "commands"):
-            yield from _commands(f"{prefix} {name}", command, where)
+            yield from _commands(f"{prefix} {name}", command.commands, where)
         else:
             yield f"{prefix} {name}", where, command
 

@@ -28,13 +28,15 @@ def reasons_of(command: type[AnyCommand]) -> list[Reason]:
 
 
 def _first_part() -> list[ast.stmt]:
-    """What `decide` does before it looks at the kind."""
-    return [part for part in _body_of(deciding.decide) if not isinstance(part, ast.Match)]
+    """What `decide` does before it looks at the kind, which is the last thing that it does."""
+    *before, last = _body_of(deciding.decide)
+    assert f"{deciding.dispatch.__name__}(" in ast.unparse(last), "decide ends with the dispatch"
+    return before
 
 
 def _decision_of(command: type[AnyCommand]) -> FunctionType:
-    """The function that `decide` calls for this kind."""
-    (match,) = (part for part in _body_of(deciding.decide) if isinstance(part, ast.Match))
+    """The function that `dispatch` calls for this kind."""
+    (match,) = (part for part in _body_of(deciding.dispatch) if isinstance(part, ast.Match))
     for case in match.cases:
         pattern, (deed, *_) = case.pattern, case.body
         if isinstance(pattern, ast.MatchClass) and isinstance(pattern.cls, ast.Name):
@@ -46,7 +48,7 @@ def _decision_of(command: type[AnyCommand]) -> FunctionType:
             function = getattr(deciding, deed.value.func.id)
             assert isinstance(function, FunctionType), "a decision is a function"
             return function
-    raise AssertionError(f"decide has no case for {command.__name__}")
+    raise AssertionError(f"dispatch has no case for {command.__name__}")
 
 
 @cache

@@ -6,10 +6,11 @@ from docs.generate.docstrings import attribute_docs
 from docs.generate.markdown import anchor, code, codes, heading, item, items, link, page, paragraphs
 from docs.generate.prose_files import prose
 from pointledger.api.schemas.status_codes import OF_FAILURE, UNAVAILABLE
-from pointledger.cli import app as command_line  # it brings in the errors of its own
+from pointledger.cli.table import entries, imported
 from pointledger.errors import LedgerError
 
-assert command_line, "imported for its errors"
+for _, _entry in entries():
+    imported(_entry.name)  # the command line has errors of its own
 
 
 def errors() -> list[type[LedgerError]]:

@@ -70,7 +70,7 @@ def schema_of(event: EventType) -> dict[str, Any]:
         "required": [name for name in attributes if name not in optional],
         "$defs": _named(event, definitions),
     }
-    found: dict[str, Any] = _without_titles(schema)
+    found: dict[str, Any] = without_titles(schema)
     return found
 
 
@@ -88,13 +88,13 @@ def _named(event: EventType, definitions: dict[str, Any]) -> dict[str, Any]:
     return definitions
 
 
-def _without_titles(schema: Any) -> Any:
+def without_titles(schema: Any) -> Any:
     """Without the titles that pydantic makes of names, and without null: what does not apply is left out."""
     if isinstance(schema, list):
-        return [_without_titles(part) for part in schema]
+        return [without_titles(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {name: _without_titles(part) for name, part in schema.items() if not _is_noise(name, part)}
+    kept = {name: without_titles(part) for name, part in schema.items() if not _is_noise(name, part)}
     variants = [part for part in kept.get("anyOf", ()) if part != {"type": "null"}]
     if len(variants) == 1:
         kept = {name: part for name, part in kept.items() if name not in ("anyOf", "default")} | variants[0]

@@ -1,12 +1,14 @@
-"""metrics.md: every metric, its labels and meaning."""
+"""metrics.md: every metric, its labels and meaning. Tests compare the alerts and dashboards with it."""
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import NamedTuple
 
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs.generate.markdown import code, codes, heading, items, page
 from docs.generate.prose_files import prose
+from pointledger.api import metrics as api_metrics
 from pointledger.observability import counters
 from pointledger.observability.metrics import ACCEPTED, GAUGES
 
@@ -21,10 +23,15 @@ class Described(NamedTuple):
 
 
 def described() -> list[Described]:
-    """All metrics: those that the exporter reads, then those that processes count."""
+    """All metrics of the ledger: those that the exporter reads, then those that processes count."""
     read = [Described(gauge.name, "gauge", gauge.labels, gauge.documentation) for gauge in GAUGES]
     name, meaning = ACCEPTED
-    return [Described(f"{name}_total", "counter", (), meaning), *read, *_counted()]
+    return [Described(f"{name}_total", "counter", (), meaning), *read, *_counted(counters)]
+
+
+def described_http() -> list[Described]:
+    """The metrics that each process of the HTTP API has for itself."""
+    return list(_counted(api_metrics))
 
 
 def metrics_page() -> str:
@@ -33,22 +40,26 @@ def metrics_page() -> str:
         "Metrics",
         prose("metrics.md"),
         *(part for type_ in ("gauge", "counter", "histogram") for part in _of_type(type_)),
+        heading(2, "Of each HTTP API process"),
+        items(_line(each) for each in described_http()),
     )
 
 
 def _of_type(type_: str) -> Iterator[str]:
     yield heading(2, f"{type_.capitalize()}s")
-    yield items(
-        f"**{code(each.name)}**{_labels(each)}: {each.meaning}." for each in described() if each.type == type_
-    )
+    yield items(_line(each) for each in described() if each.type == type_)
+
+
+def _line(metric: Described) -> str:
+    return f"**{code(metric.name)}**{_labels(metric)}: {metric.meaning}."
 
 
 def _labels(metric: Described) -> str:
     return f" *(by {codes(metric.labels)})*" if metric.labels else ""
 
 
-def _counted() -> Iterator[Described]:
-    for metric in vars(counters).values():
+def _counted(module: ModuleType) -> Iterator[Described]:
+    for metric in vars(module).values():
         if isinstance(metric, MetricWrapperBase):
             (family,) = metric.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name

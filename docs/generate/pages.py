@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from docs.generate.asyncapi import asyncapi_document
 from docs.generate.cli import cli_page
 from docs.generate.commands import commands_page
 from docs.generate.database import made_database_page
@@ -33,6 +34,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "http.md": http_page,
     "openapi.json": openapi_document,
     "events.md": events_page,
+    "asyncapi.json": asyncapi_document,
     **schemas(),
     "metrics.md": metrics_page,
     **python_pages(),

@@ -1,17 +1,40 @@
 """Errors: what a caller or an operator must put right. A refusal is not here: it is a value
 (`domain/commands/outcomes.py`).
 
-Each docstring is the error's message, and says what to do. `str(error)` adds the particulars.
+Each docstring is the error's message, and says what to do. `str(error)` adds the particulars. Neither has
+personal data: a user's id is an attribute, so that a log or an error tracker does not get it by itself.
 """
+
+from collections.abc import Iterable
+from typing import Self
 
 
 class LedgerError(Exception):
     """Something went wrong in pointledger."""
 
+    tenant_id: str | None = None
+    """The tenant that the error is about, if it is known."""
+
+    user_id: str | None = None
+    """The user that the error is about, if it is known. Never in the text."""
+
+    @property
+    def message(self) -> str:
+        """The text without the particulars: the same for every error of this type."""
+        return " ".join((type(self).__doc__ or "").split())
+
+    @property
+    def details(self) -> str:
+        """The particulars, like a field or an id. Empty if there are none."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        details = super().__str__()
-        message = " ".join((type(self).__doc__ or "").split())
-        return f"{message} ({details})" if details else message
+        return f"{self.message} ({self.details})" if self.details else self.message
+
+    def about(self, tenant_id: str, user_id: str) -> Self:
+        """Add whom the error is about, and return it."""
+        self.tenant_id, self.user_id = tenant_id, user_id
+        return self
 
 
 class InvalidCommand(LedgerError, ValueError):
@@ -21,9 +44,20 @@ class InvalidCommand(LedgerError, ValueError):
 class InvalidTenant(LedgerError, ValueError):
     """The tenant's configuration is malformed, so it was not saved. Correct the field that is named."""
 
+    faults: tuple[tuple[str, str], ...] = ()
+    """Each field that is wrong, and what is wrong with it. Empty if no single field is."""
+
 
 class InvalidRule(LedgerError, ValueError):
     """The rule is malformed, so it was not saved. Correct the field that is named."""
+
+    faults: tuple[tuple[str, str], ...] = ()
+    """Each field that is wrong, and what is wrong with it. Empty if no single field is."""
+
+
+class ProgramChanged(LedgerError):
+    """Another change was saved in the meantime, so this one was not. Read the latest version, and change
+    that one."""
 
 
 class TenantMissing(LedgerError, LookupError):
@@ -85,6 +119,11 @@ class TenantBacklogFull(BacklogFull):
     more workers; see: pointledger doctor."""
 
 
+class HealthFolderUnusable(LedgerError):
+    """Heartbeats cannot be written or read. Let POINTLEDGER_HEALTH_FOLDER name a folder to which the user of
+    the processes may write, the same for them and for pointledger health."""
+
+
 class AddressTaken(LedgerError):
     """Another program listens on this address. Choose another port, or end that program."""
 
@@ -109,6 +148,16 @@ class TenantUnreadable(LedgerError):
 class NotConfigured(LedgerError):
     """A server's address is missing or malformed. Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL, or
     run ./dev run, which brings its own servers."""
+
+
+class ConsoleNotConfigured(LedgerError):
+    """The console cannot let people log in with these settings. Set the variables that are named; the
+    reference of settings describes each. ./dev run brings a provider of its own."""
+
+
+class TracingNotInstalled(LedgerError):
+    """POINTLEDGER_TRACING is set, but the packages that send spans are not installed. Run: pip install
+    'pointledger[otel]', or unset it."""
 
 
 class SettingsInvalid(LedgerError, ValueError):
@@ -164,6 +213,11 @@ class ErasureKeyMissing(LedgerError):
     """The key of the pseudonyms is missing. Set POINTLEDGER_ERASURE_KEY to the same value for every worker:
     at least 16 random characters, kept as long as the ledger. Then retry the commands that died:
     pointledger dead retry TASK_ID."""
+
+    def __init__(self, users: Iterable[tuple[str, str]] = ()) -> None:
+        """`users`: those who may be erased, each as tenant and user id."""
+        super().__init__()
+        self.users = set(users)
 
 
 class ErasureKeyDiffers(LedgerError):

@@ -5,13 +5,14 @@ A ULID begins with its millisecond, so rows created together are close together 
 
 import os
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID, SafeUUID
 
 from ulid import ULID, base32
 
 _RANDOM_BITS = 80
+_RANDOM_BYTES = _RANDOM_BITS // 8
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 _ULID_LENGTH = 26
 _PAIR_BITS, _PAIR_MASK = 10, 0x3FF
@@ -24,7 +25,7 @@ _NUMBER_MASK, _HASH_MASK = (1 << _NUMBER_BITS) - 1, (1 << _HASH_BITS) - 1
 def new_id() -> UUID:
     """Return a new id. A command gets it at creation, so sending the same object again is a duplicate."""
     milliseconds = time.time_ns() // 1_000_000
-    return UUID(int=milliseconds << _RANDOM_BITS | int.from_bytes(os.urandom(10), "big"))
+    return id_of(milliseconds << _RANDOM_BITS | int.from_bytes(os.urandom(_RANDOM_BYTES), "big"))
 
 
 def derive_id(command_id: UUID, ordinal: int, milliseconds: int) -> UUID:
@@ -43,24 +44,25 @@ def thing_id(command_id: UUID, ordinal: int, milliseconds: int, number: int) -> 
     """
     # Each entry needs two ids, so this avoids calls, and also the checks of UUID's constructor.
     text = command_id.int.to_bytes(16, "big") + ordinal.to_bytes(4, "big")
-    digest = int.from_bytes(blake2b(text, digest_size=_RANDOM_BITS // 8).digest(), "big")
+    digest = int.from_bytes(blake2b(text, digest_size=_RANDOM_BYTES).digest(), "big")
     return id_of(milliseconds << _RANDOM_BITS | (number & _NUMBER_MASK) << _HASH_BITS | digest & _HASH_MASK)
 
 
 def id_of(number: int) -> UUID:
     """Return the id with this 128-bit number: `UUID(int=number)` without its checks, in half the time."""
     made = _without_checks(UUID)
-    _set(made, "int", number)
-    _set(made, "is_safe", _UNKNOWN)
+    _set_int(made, number)
+    _set_is_safe(made, _UNKNOWN)
     return made
 
 
-_without_checks, _set = object.__new__, object.__setattr__
+_without_checks = object.__new__
+_set_int, _set_is_safe = vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__  # UUIDs have slots
 _UNKNOWN = SafeUUID.unknown  # looking into an enum costs as much as the hash
 
 
 def _hash(command_id: UUID, ordinal: int) -> int:
-    digest = blake2b(command_id.bytes + ordinal.to_bytes(4, "big"), digest_size=_RANDOM_BITS // 8).digest()
+    digest = blake2b(command_id.bytes + ordinal.to_bytes(4, "big"), digest_size=_RANDOM_BYTES).digest()
     return int.from_bytes(digest, "big")
 
 
@@ -86,6 +88,11 @@ def id_after(command_id: UUID, derived: UUID) -> UUID | None:
 def milliseconds_in(value: UUID) -> int:
     """Return the milliseconds since 1970 that an id begins with."""
     return value.int >> _RANDOM_BITS
+
+
+def moment_in(value: UUID) -> datetime:
+    """Return the moment that an id begins with, in UTC and whole milliseconds."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds_in(value))
 
 
 def first_id_of(moment: datetime) -> UUID:

@@ -6,6 +6,8 @@ The library shows no logs unless the program configures them.
 import logging
 from typing import Any
 
+from pointledger import tracing
+
 LIBRARY = "pointledger"
 
 FIELDS = "pointledger"  # the attribute of a record with the event and its fields, in order
@@ -38,7 +40,7 @@ class Log:
         if not self._logger.isEnabledFor(level):
             return
         error = fields.pop("exc_info", None)
-        values = {**fields, "event": event}
+        values = {**fields, "event": event, **tracing.ids()}
         template = " ".join(["%(event)s", *(f"{name}=%({name})s" for name in fields)])
         extra = {**values, FIELDS: values}
         self._logger.log(level, template, values, exc_info=error, extra=extra, stacklevel=_STACK_LEVEL)

@@ -1,4 +1,5 @@
-"""The demonstration behind `./dev run`: runs the whole system on one machine and replays real baskets.
+"""The demonstration: runs the whole system on one machine and replays real baskets.
 
-It is not in the wheel, because it starts the two Celery apps that only a checkout has.
+`./dev run` and `pointledger demo` start it. It is a distribution of its own, `pointledger-demo`, which
+`pyproject.toml` beside this file builds.
 """

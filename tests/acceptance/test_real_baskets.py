@@ -19,9 +19,7 @@ from tests.ledger import Ledger
 @pytest.fixture
 def ledger(settings: Settings) -> Iterator[Ledger]:
     with Ledger(settings) as opened:
-        opened.tenant(**TENANT_CONFIG)
-        for rule in RULES:
-            opened.rule(TENANT, **rule)
+        opened.set_program(TENANT_CONFIG, RULES)
         yield opened
 
 

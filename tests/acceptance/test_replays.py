@@ -13,9 +13,14 @@ from tests.model.histories import PutWallet
 from tests.model.runs import Runner, histories
 
 SEED, COMMANDS = 15, 60
-# Worlds: 35 have 2,000 commands, 100 (with --long) have 5,500, 400 have 22,000 (`tests/README.md`).
+FEW = 35  # worlds, which have 2,000 commands
+# With --long: 100 worlds, of which the few are the first, have 5,500; 400 have 22,000 (`tests/README.md`).
 MORE = int(os.environ.get("POINTLEDGER_TEST_WORLDS", "100"))
-SIZES = [35, pytest.param(MORE, marks=pytest.mark.long)]
+
+
+@pytest.fixture
+def worlds(pytestconfig: pytest.Config) -> int:
+    return MORE if pytestconfig.getoption("--long") else FEW
 
 
 @pytest.fixture
@@ -24,7 +29,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield opened
 
 
-@pytest.mark.parametrize("worlds", SIZES)
 def test_histories_without_two_user_commands_give_the_same_result_in_any_batches(
     ledger: Ledger, worlds: int
 ) -> None:
@@ -35,7 +39,6 @@ def test_histories_without_two_user_commands_give_the_same_result_in_any_batches
     assert ledger.counts("outcomes")[0] > 2 * worlds * COMMANDS * 0.8
 
 
-@pytest.mark.parametrize("worlds", SIZES)
 def test_all_histories_give_the_same_result_in_the_recorded_order(ledger: Ledger, worlds: int) -> None:
     played = [reduced(history, alone=False) for history in histories(SEED, 0, worlds, COMMANDS)]
     first = ReplayingSystem(ledger, 1).play(played, "mixed")

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,17 @@ def user() -> Callable[[], str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+@pytest.fixture
+def opened(settings: Settings, issuer: Issuer, folder: Path) -> Callable[..., Any]:
+    """A function that opens an API of its own with settings, and with the tenants `shop` and `other`."""
+
+    @contextmanager
+    def open_with(**changes: Any) -> Iterator[ApiEnvironment]:
+        with open_api(http_settings(settings, issuer, folder, **changes), issuer) as api:
+            api.ledger.tenant("shop")
+            api.ledger.tenant("other")
+            yield api
+
+    return open_with

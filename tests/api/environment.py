@@ -96,7 +96,11 @@ def open_api(settings: Settings, issuer: Issuer, *, worker: bool = True) -> Iter
     stop = threading.Event()
     with Ledger(settings) as ledger, server.listening("127.0.0.1", 0) as bound:
         uvicorn_server = server.server_of(settings)
-        threads = [threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [bound]}, daemon=True)]
+        threads = [
+            threading.Thread(
+                target=uvicorn_server.run, kwargs={"sockets": server.accepting(bound)}, daemon=True
+            )
+        ]
         if worker:
             threads.append(threading.Thread(target=_work, args=(ledger, stop), daemon=True))
         for thread in threads:

@@ -18,9 +18,7 @@ README = (ROOT / "README.md").read_text()
 @pytest.fixture(scope="module")
 def grocer(api: ApiEnvironment) -> ApiEnvironment:
     """The API with the grocer's program and a recipient for transfers."""
-    api.ledger.tenant(**TENANT_CONFIG)
-    for rule in RULES:
-        api.ledger.rule(TENANT, **rule)
+    api.ledger.set_program(TENANT_CONFIG, RULES)
     done = api.post("/points/household-906/earn", api.issuer.admin(TENANT), {"amount": 1})
     assert done.status_code == 200
     return api

@@ -101,7 +101,7 @@ def test_the_viewers_files_match_the_package() -> None:
 
 @pytest.mark.long
 def test_the_wheel_has_the_page_and_its_licenses() -> None:
-    names = zipfile.ZipFile(environments._wheel()).namelist()
+    names = zipfile.ZipFile(environments.wheel()).namelist()
     own = {path.name for path in Path(str(files("pointledger.api") / "viewer")).iterdir()}
     assert {name.rpartition("/")[2] for name in names if "/viewer/" in name} == own
     assert any(name.endswith("licenses/LICENSE") for name in names)

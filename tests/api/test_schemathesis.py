@@ -19,7 +19,7 @@ from tests.api.processes import ROOT, api_and_worker, run
 pytestmark = pytest.mark.long
 
 _CASES = 10_000
-_EXAMPLES = 112  # per route, which makes more than _CASES
+_EXAMPLES = 140  # per route, which makes about 11,000: how many a stateful run generates varies
 # Several concurrent runs with one thread each. With several threads in one process, `ast.parse` of CPython
 # 3.11, which Hypothesis calls, sometimes fails ("recursion depth mismatch"). Each run mostly waits for
 # outcomes.

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from pointledger import Freeze, Unfreeze
+from pointledger import Clawback, ConfirmDeduction, Freeze, Refund, Unfreeze
 from pointledger.domain.commands.records import encode
 from pointledger.domain.decisions.audit import is_audited
 from pointledger.domain.events.ingested import commands_of
 from pointledger.domain.events.producers import producers_from
 from pointledger.domain.values.actor import is_machine_name, is_own_name
 from pointledger.errors import InvalidProducers, SettingsInvalid
+from pointledger.ids import new_id
 from pointledger.settings import from_environment
 from tests.api.environment import ApiEnvironment
 from tests.domain.celery_messages import FIELDS, NOW, message, refused
@@ -19,7 +20,7 @@ from tests.domain.cloud_events import NOW as EVENTS_NOW
 from tests.domain.cloud_events import TILL, event
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "amount": 1}
-OWN_NAMES = ["job", "policy", "sweep", "operator", "cli:root", "erased:0123"]
+OWN_NAMES = ["job", "policy", "sweep", "operator", "cli:root", "person:anna", "erased:0123"]
 
 
 def acts(api: ApiEnvironment, user_id: str) -> list[tuple[str, str]]:
@@ -62,6 +63,17 @@ def test_the_sender_decides_and_without_one_the_name() -> None:
             (None, "boss"),
             *(("administrator", actor) for actor in ("service", "svc:till", "job", "boss", "anna")),
         }
+
+
+def test_what_a_person_reverses_at_the_console_is_recorded_and_what_a_service_reverses_is_not() -> None:
+    entry = new_id()
+    for command in (
+        Refund(**ANNA, related_id=entry),
+        Clawback(**ANNA, related_id=entry),
+        ConfirmDeduction(**ANNA, hold_id=entry),
+    ):
+        assert not is_audited(command)
+        assert is_audited(command.model_copy(update={"actor": "person:boss"}))
 
 
 def test_a_repetition_from_before_the_upgrade_has_the_same_content() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.environment import ApiEnvironment
-from tests.domain.corpus import GOOD_IDS
+from tests.domain.corpus_values import GOOD_IDS
 
 
 def over_the_wire(api: ApiEnvironment, method: str, path: str, token: str, body: object = None) -> Any:

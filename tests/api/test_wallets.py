@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.environment import ApiEnvironment
 from tests.api.test_pages import ULID, User, check, operation, simple
-from tests.domain.corpus import BAD_MONEY, MISSING
+from tests.domain.corpus_values import BAD_MONEY, MISSING
 from tests.observability.verify.corruption import corrupt
 
 WALLET = {

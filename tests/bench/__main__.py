@@ -13,13 +13,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import backlog, expiry, growth, http, latency, neighbours, restart, throughput, transfer
+from tests.bench import (
+    backlog,
+    console,
+    expiry,
+    growth,
+    http,
+    latency,
+    neighbours,
+    restart,
+    singles,
+    throughput,
+    transfer,
+)
 from tests.bench.environment import BenchmarkEnvironment, BenchmarkStuck, open_environment
+from tests.bench.goals import RunInvalid, table
 from tests.bench.harness import Benchmark, BenchmarkOptions, BenchmarkReport, DifferentWork
 from tests.bench.plots import draw
 
+_USAGE_STATUS = 2  # as argparse exits
 _INTERRUPTED_STATUS = 130  # the status of shells after Ctrl-C
 _REDRAWS_PER_SECOND = 2  # few, because drawing takes time from the benchmark
+_WORKERS = 2  # of every side: one per core of the machine on which the published figures were measured
+_QUICK_WORKERS = 1  # each takes a second of CPU to start; `backlog` and `restart` run more of them, too
 
 
 class BenchmarkEntry(NamedTuple):
@@ -37,6 +53,9 @@ BENCHMARKS: dict[str, BenchmarkEntry] = {
     transfer.NAME: BenchmarkEntry(
         transfer.run, 30, "points between users, beside pgledger and the conventional"
     ),
+    singles.NAME: BenchmarkEntry(
+        singles.run, 90, "commands that come one by one: by threads, by rate, and their CPU"
+    ),
     latency.NAME: BenchmarkEntry(
         latency.run, 30, "from one command to its outcome, beside a Celery no-op task"
     ),
@@ -45,6 +64,9 @@ BENCHMARKS: dict[str, BenchmarkEntry] = {
     backlog.NAME: BenchmarkEntry(backlog.run, 45, "commands accepted without workers, applied by 1, 2 and 4"),
     restart.NAME: BenchmarkEntry(restart.run, 15, "a rolling restart of the workers, while commands arrive"),
     http.NAME: BenchmarkEntry(http.run, 45, "apply-rule over HTTP, from request to outcome"),
+    console.NAME: BenchmarkEntry(
+        console.run, 90, "the console's pages with ten million entries, and what they cost live commands"
+    ),
     neighbours.NAME: BenchmarkEntry(
         neighbours.run, 30, "a tenant's single commands beside another tenant's load"
     ),
@@ -58,26 +80,42 @@ def main(arguments: list[str]) -> int:
         for name, entry in BENCHMARKS.items():
             print(f"{name:12} {entry.summary}; stopped after {entry.minutes} minutes")
         return 0
+    if parsed.table:
+        return _print_table(parsed.table)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _time_is_up)
     options = BenchmarkOptions(quick=parsed.quick, rounds=parsed.rounds, pgledger=parsed.pgledger)
     failed = False
     try:
-        with _progress() as progress, open_environment(partial(_show_progress, progress)) as environment:
+        with (
+            _progress() as progress,
+            open_environment(
+                partial(_show_progress, progress), _QUICK_WORKERS if parsed.quick else _WORKERS
+            ) as environment,
+        ):
             for name in parsed.names or BENCHMARKS:
                 for report in _reports(name, environment, options):
                     progress.stop()  # so the bar is not drawn across the table
                     _show(report, as_json=parsed.json)
                     progress.start()
                     failed |= not report.verified
-            if parsed.plot:
-                draw(environment.curves, parsed.plot)
+                if (curves := environment.take_curves()) and parsed.plot:
+                    draw(curves, parsed.plot / f"bench-{name}.svg")
     except BenchmarkStuck as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED_STATUS
     return 1 if failed else 0
+
+
+def _print_table(files: list[Path]) -> int:
+    try:
+        print(table(files))
+    except RunInvalid as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return _USAGE_STATUS
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,17 +128,30 @@ def _parser() -> argparse.ArgumentParser:
         type=_benchmark_name,
     )
     parser.add_argument(
-        "--quick", action="store_true", help="do a fraction of the work, to check that it runs"
+        "--quick",
+        action="store_true",
+        help="do a fraction of the work with one worker on each side, to check that it runs",
     )
     parser.add_argument(
         "--rounds", type=_positive, metavar="N", help="rounds instead of a benchmark's own number"
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON per report")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="draw throughput over time and latencies"
+        "--plot",
+        type=_existing_folder,
+        metavar="FOLDER",
+        help="draw the curves of each benchmark into the folder, as bench-NAME.svg",
     )
     parser.add_argument(
         "--pgledger", type=_folder, metavar="FOLDER", help="also measure pgledger from this checkout"
+    )
+    parser.add_argument(
+        "--table",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="run nothing: print the goals for single commands beside the results in these files, with the "
+        "output of ./dev bench --json and of ./dev run --json",
     )
     parser.add_argument("--list", action="store_true", help="list the benchmarks")
     return parser
@@ -123,6 +174,12 @@ def _folder(text: str) -> Path:
     if not (folder / "pgledger.sql").is_file():
         raise argparse.ArgumentTypeError(f"{text} has no pgledger.sql; see tests/bench/README.md")
     return folder
+
+
+def _existing_folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder; make it first")
+    return Path(text)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

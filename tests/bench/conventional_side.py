@@ -1,7 +1,7 @@
 """Provides the conventional side: its tables with accounts, its workers, and functions that send commands."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,12 @@ from celery import Celery
 from redis import Redis
 
 from pointledger.storage.database import engine_for
+from tests.bench.celery_results import CeleryResults
 from tests.bench.conventional import celery as conventional
 from tests.bench.conventional import tables
 from tests.bench.conventional.celery import APPLY_RULE, TRANSFER
 from tests.bench.conventional.producer import send_many
 from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers
-from tests.bench.ledger import WORKERS
 from tests.bench.transfer_load import PlannedTransfer
 from tests.bench.workload import (
     EVENT_TYPE,
@@ -56,6 +56,12 @@ class ConventionalSystem:
     app: Celery
     workers: CeleryWorkers
     broker: Redis
+    results: CeleryResults | None = None
+
+    def apply_one(self, event: BasketEvent) -> bool:
+        """Send a task for the event and wait for its result. Return whether it succeeded."""
+        assert self.results, "the system writes no results"
+        return bool(self.results.result_of(APPLY_RULE, **_event_fields(event))["status"] == "SUCCESS")
 
     def send(self, events: Sequence[BasketEvent]) -> None:
         """Send a task for each event."""
@@ -77,19 +83,26 @@ class ConventionalSystem:
 
 
 @contextmanager
-def running_system(environment: BenchmarkEnvironment, users: int) -> Iterator[ConventionalSystem]:
-    """Start the system with accounts for this many users."""
-    redis_url = environment.valkey(1)
+def running_system(
+    environment: BenchmarkEnvironment, users: int, *, with_results: bool = False
+) -> Iterator[ConventionalSystem]:
+    """Start the system with accounts for this many users. With results, callers can wait for each command."""
+    redis_url, results_url = environment.valkey(1), environment.valkey(4)
     with environment.database() as database_url:
         database = engine_for(database_url)
         _fill(database, users)
         app = conventional.app_for(redis_url)
         env = {conventional.DATABASE_URL: database_url, conventional.REDIS_URL: redis_url}
+        if with_results:
+            env[conventional.RESULTS_URL] = results_url
         with (
-            environment.workers("tests.bench.conventional", WORKERS, redis_url, env) as workers,
+            environment.workers(
+                "tests.bench.conventional", environment.workers_per_side, redis_url, env
+            ) as workers,
             Redis.from_url(redis_url) as broker,
+            CeleryResults(app, results_url) if with_results else nullcontext() as results,
         ):
-            yield ConventionalSystem(database, app, workers, broker)
+            yield ConventionalSystem(database, app, workers, broker, results)
         app.close()
         database.dispose()
 

@@ -20,6 +20,7 @@ from psycopg import sql
 from redis import Redis
 
 from pointledger.embedded import EmbeddedServers, ServerUrls
+from tests.bench.cpu import parent_of
 
 _ROOT = Path(__file__).parents[2]
 _ON_DISK = Path("/var/tmp")  # survives a restart by convention; /tmp can be memory
@@ -44,6 +45,7 @@ class Curve:
     y_axis: str
     xs: list[float]
     ys: list[float]
+    logarithmic: str = ""  # the names of the axes with a logarithmic scale: "x", "y" or "xy"
 
 
 class CeleryWorkers:
@@ -66,18 +68,29 @@ class CeleryWorkers:
 
 
 class BenchmarkEnvironment:
-    """Servers of the benchmarks alone. `on_progress` gets a text, the steps done and their total."""
+    """Servers of the benchmarks alone. `on_progress` gets a text, the steps done and their total.
 
-    def __init__(self, urls: ServerUrls, folder: Path, on_progress: Callable[[str, int, int], None]) -> None:
+    Each side has `workers_per_side` worker processes, unless its benchmark compares numbers of workers.
+    """
+
+    def __init__(
+        self,
+        urls: ServerUrls,
+        folder: Path,
+        on_progress: Callable[[str, int, int], None],
+        workers_per_side: int,
+    ) -> None:
         self._urls = urls
         self._folder = folder
         self.on_progress = on_progress
+        self.workers_per_side = workers_per_side
         self._curves: dict[tuple[str, str], Curve] = {}
+        self._templates: dict[object, str] = {}
 
-    @property
-    def curves(self) -> list[Curve]:
-        """The curves to draw."""
-        return list(self._curves.values())
+    def take_curves(self) -> list[Curve]:
+        """Return the curves that were kept since the last call."""
+        taken, self._curves = self._curves, {}
+        return list(taken.values())
 
     def keep_curve(self, curve: Curve) -> None:
         """Keep a curve. It replaces one with the same title and label, so the last round is drawn."""
@@ -100,6 +113,23 @@ class BenchmarkEnvironment:
             yield f"{self._urls.database_url.rpartition('/')[0]}/{name}"
         finally:
             self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def template(self, key: object, fill: Callable[[str], object]) -> str:
+        """Return the URL of the database with this key, which `fill` gets empty once. It stays to the end."""
+        if key not in self._templates:
+            name = f"template_{token_hex(4)}"
+            self._administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            url = f"{self._urls.database_url.rpartition('/')[0]}/{name}"
+            fill(url)
+            self._templates[key] = url
+        return self._templates[key]
+
+    def server_processes(self) -> dict[str, int]:
+        """Return the ids of the servers' first processes, by the server's name."""
+        with psycopg.connect(self._urls.database_url) as connection:
+            postgres = parent_of(connection.info.backend_pid)
+        with Redis.from_url(self._urls.redis_url, decode_responses=True) as client:
+            return {"Postgres": postgres, "Valkey": client.info("server")["process_id"]}
 
     def valkey(self, number: int) -> str:
         """Empty a Valkey database and return its URL."""
@@ -145,13 +175,13 @@ class BenchmarkEnvironment:
         _stop([workers.processes.pop(0)])
 
     @contextmanager
-    def beat(self, env: Mapping[str, str]) -> Iterator[None]:
-        """Run the ledger's beat, which replaces lost doorbells and starts periodic jobs."""
+    def beat(self, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the ledger's beat, which replaces lost doorbells and starts jobs. Yield its process."""
         processes: list[subprocess.Popen[bytes]] = []
         try:
             with (self._folder / "beat.log").open("wb") as sink:
                 processes.append(_start("schedules", ["beat", "--loglevel=WARNING"], env, sink.fileno()))
-            yield
+            yield processes[0]
         finally:
             _stop(processes)
 
@@ -161,7 +191,9 @@ class BenchmarkEnvironment:
 
 
 @contextmanager
-def open_environment(on_progress: Callable[[str, int, int], None]) -> Iterator[BenchmarkEnvironment]:
+def open_environment(
+    on_progress: Callable[[str, int, int], None], workers_per_side: int
+) -> Iterator[BenchmarkEnvironment]:
     """Start the servers in a temporary folder on a disk. At the end, stop them and remove the folder."""
     parent = os.environ.get("TMPDIR") or (_ON_DISK if _ON_DISK.is_dir() else None)
     folder = Path(tempfile.mkdtemp(prefix="pointledger-bench-", dir=parent))
@@ -169,7 +201,7 @@ def open_environment(on_progress: Callable[[str, int, int], None]) -> Iterator[B
     try:
         with servers as urls:
             _require_durability(urls)
-            yield BenchmarkEnvironment(urls, folder, on_progress)
+            yield BenchmarkEnvironment(urls, folder, on_progress, workers_per_side)
     finally:
         shutil.rmtree(servers.home, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

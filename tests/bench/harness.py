@@ -106,7 +106,7 @@ class MeasuredRounds:
         """Report the figures whose name begins with `about`.
 
         Each figure of another side is compared with our figure of the same name, else with the first figure.
-        `beside` maps further labels to the labels they are compared with.
+        `beside` maps further labels to the labels they are compared with. A figure of 0 has no ratio.
         """
         shown = {key: _label(key, about) for key in self.figures if key[1].startswith(about)}
         spreads = {label: _spread(self.figures[key]) for key, label in shown.items()}
@@ -117,7 +117,11 @@ class MeasuredRounds:
             if not self._is_ours(key)
         }
         pairs |= beside or {}
-        ratios = {label: spreads[ours].median / spreads[label].median for label, ours in pairs.items()}
+        ratios = {
+            label: spreads[ours].median / spreads[label].median
+            for label, ours in pairs.items()
+            if spreads[label].median
+        }
         return BenchmarkReport(name, unit, self.count, spreads, ratios)
 
     def _is_ours(self, key: tuple[str, str]) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import uvloop
@@ -38,20 +39,25 @@ class LoadResult(NamedTuple):
     sender_seconds: float
 
 
-def send_concurrently(port: int, requests: Sequence[LoadRequest], connections: int) -> LoadResult:
-    """Send the next request on a connection as soon as it has its response."""
-    return _run(port, requests, [0.0] * len(requests), connections)
+def send_concurrently(ports: Sequence[int], requests: Sequence[LoadRequest], connections: int) -> LoadResult:
+    """Send the next request on a connection as soon as it has its response.
+
+    The ports have equally many of the connections, or one more.
+    """
+    return _run(ports, requests, [0.0] * len(requests), connections)
 
 
-def send_at_rate(port: int, requests: Sequence[LoadRequest], rate: float, connections: int) -> LoadResult:
+def send_at_rate(
+    ports: Sequence[int], requests: Sequence[LoadRequest], rate: float, connections: int
+) -> LoadResult:
     """Send requests at a rate per second, whether or not responses come. Latencies count from the plan."""
-    return _run(port, requests, [number / rate for number in range(len(requests))], connections)
+    return _run(ports, requests, [number / rate for number in range(len(requests))], connections)
 
 
 def _run(
-    port: int, requests: Sequence[LoadRequest], planned_times: Sequence[float], connections: int
+    ports: Sequence[int], requests: Sequence[LoadRequest], planned_times: Sequence[float], connections: int
 ) -> LoadResult:
-    return uvloop.run(_Load(requests, planned_times).run(port, connections))
+    return uvloop.run(_Load(requests, planned_times).run(ports, connections))
 
 
 class _Load:
@@ -67,9 +73,9 @@ class _Load:
         self._done = asyncio.Event()
         self._began = 0.0
 
-    async def run(self, port: int, connections: int) -> LoadResult:
+    async def run(self, ports: Sequence[int], connections: int) -> LoadResult:
         loop = asyncio.get_running_loop()
-        for _ in range(connections):
+        for _, port in zip(range(connections), cycle(ports), strict=False):
             _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", port)
             self._idle.append(connection)
         self._began, busy = time.perf_counter(), time.process_time()

@@ -32,7 +32,6 @@ from tests.bench.workload import (
 
 T = TypeVar("T")
 
-WORKERS = 2  # of every side: one per core of the machine on which the published figures were measured
 CHUNK_COMMANDS = 1000  # that a producer sends in one call, on every side
 MINIMUM_RATE = 20  # commands per second; a slower side counts as stuck
 _WAIT_SECONDS = 30.0  # for one outcome; a longer wait counts as a failure
@@ -85,16 +84,14 @@ def new_ledger(
     environment: BenchmarkEnvironment,
     *,
     rules: Sequence[dict[str, Any]] = (RULE,),
-    template: str | None = None,
     lanes: int | None = None,
 ) -> Iterator[BenchmarkLedger]:
-    """Create a ledger with these rules, or a copy of the one at the template's URL. Valkey is empty."""
+    """Create a ledger with these rules, as a copy of one that is migrated once. Valkey is empty."""
     redis_url = environment.valkey(0)
+    lanes = lanes or Settings().lanes
+    template = environment.template(lanes, lambda url: migrate(url, lanes))
     with environment.database(template) as database_url:
-        settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
-        if lanes is not None:
-            settings = settings.model_copy(update={"lanes": lanes})
-        migrate(settings.owner, settings.lanes)
+        settings = Settings(database_url=database_url, redis_url=redis_url, broker_url=redis_url, lanes=lanes)
         database = engine_for(database_url)
         tenant = {"tenant_id": TENANT, "default_expiry_days": EXPIRY_DAYS, "transfer_enabled": True}
         with database.begin() as connection:
@@ -121,12 +118,13 @@ def open_accounts(ledger: BenchmarkLedger, users: int) -> BasketHistory:
 def running_workers(
     environment: BenchmarkEnvironment,
     ledger: BenchmarkLedger,
-    workers: int = WORKERS,
     warm_up: Sequence[BasketEvent] = (),
 ) -> Iterator[tuple[PointsClient, CeleryWorkers]]:
     """Start the ledger's workers, warm them up with these events, and open a client."""
     with (
-        environment.workers("workers", workers, ledger.settings.redis, ledger.env) as started,
+        environment.workers(
+            "workers", environment.workers_per_side, ledger.settings.redis, ledger.env
+        ) as started,
         PointsClient.connect(ledger.settings) as client,
     ):
         if warm_up:

@@ -4,17 +4,18 @@ Its workers (`celery -A tests.bench.noop worker`) have the settings of the ledge
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
 from celery import Celery
 from redis import Redis
 
+from tests.bench.celery_results import CeleryResults
 from tests.bench.conventional.celery import LEAN
 from tests.bench.environment import BenchmarkEnvironment, CeleryWorkers
 from tests.bench.harness import DifferentWork
-from tests.bench.ledger import WORKERS, timed
+from tests.bench.ledger import timed
 
 BROKER_URL = "NOOP_BROKER_URL"
 RESULTS_URL = "NOOP_RESULTS_URL"  # a separate database, in which each key is a result
@@ -54,7 +55,7 @@ def running_workers(environment: BenchmarkEnvironment) -> Iterator[tuple[Celery,
     sender = app_for(broker_url, results_url)
     env = {BROKER_URL: broker_url, RESULTS_URL: results_url}
     with (
-        environment.workers("tests.bench.noop", WORKERS, broker_url, env) as workers,
+        environment.workers("tests.bench.noop", environment.workers_per_side, broker_url, env) as workers,
         Redis.from_url(results_url) as results,
     ):
         yield sender, workers, results
@@ -67,6 +68,22 @@ def round_trip(sender: Celery, number: int) -> bool:
     found = result.get(timeout=_WAIT_SECONDS)
     result.forget()
     return bool(found == number)
+
+
+@contextmanager
+def round_trips(
+    environment: BenchmarkEnvironment,
+) -> Iterator[tuple[Callable[[int], bool], CeleryWorkers]]:
+    """Start the workers. Yield a round trip like `round_trip`, for any number of threads, and the workers."""
+    broker_url, results_url = environment.valkey(2), environment.valkey(3)
+    sender = app_for(broker_url, None)
+    env = {BROKER_URL: broker_url, RESULTS_URL: results_url}
+    with (
+        environment.workers("tests.bench.noop", environment.workers_per_side, broker_url, env) as workers,
+        CeleryResults(sender, results_url) as results,
+    ):
+        yield lambda number: results.result_of(TASK, (number,))["result"] == number, workers
+    sender.close()
 
 
 def tasks_per_second(environment: BenchmarkEnvironment, count: int) -> float:

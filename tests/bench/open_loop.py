@@ -19,23 +19,33 @@ _END_SECONDS = 60.0  # on top, for round trips in flight: longer than any of the
 class OpenLoop:
     """Runs round trips at a rate per second within its block.
 
-    `round_trip` gets a number and returns whether its result is as expected. Leaving the block raises
-    DifferentWork if a round trip failed.
+    `round_trip` gets a number and returns whether its result is as expected. At most `most_threads` are in
+    flight. Those that were planned before the end of the block are started for `catch_up_seconds` after it.
+    Leaving the block raises DifferentWork if a round trip failed.
     """
 
-    def __init__(self, rate: float, round_trip: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        rate: float,
+        round_trip: Callable[[int], bool],
+        *,
+        most_threads: int = _MOST_THREADS,
+        catch_up_seconds: float = _CATCH_UP_SECONDS,
+    ) -> None:
         self.latencies: list[float] = []  # seconds, unordered; of round trips not started, the wait so far
         self.begun = 0
         self.unexpected = 0
         self._returned = 0
+        self._returned_in_time = 0
         self._failure: Exception | None = None
         self._rate = rate
         self._round_trip = round_trip
+        self._catch_up_seconds = catch_up_seconds
         self._began = 0.0
         self._ends = float("inf")
         self._lock = threading.Lock()
         self._end = threading.Event()
-        count = min(_MOST_THREADS, max(2, ceil(rate)))
+        count = min(most_threads, max(2, ceil(rate)))
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
 
     def __enter__(self) -> "OpenLoop":
@@ -47,7 +57,7 @@ class OpenLoop:
     def __exit__(self, *_: object) -> None:
         self._ends = time.perf_counter()
         self._end.set()
-        deadline = time.monotonic() + _CATCH_UP_SECONDS + _END_SECONDS
+        deadline = time.monotonic() + self._catch_up_seconds + _END_SECONDS
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))
         if self._failure:
@@ -56,6 +66,14 @@ class OpenLoop:
         while self._planned(number) < self._ends:
             self.latencies.append(now - self._planned(number))
             number += 1
+
+    @property
+    def achieved_rate(self) -> float:
+        """Return the round trips per second that returned within the block. Read it after the block.
+
+        It is below the rate if the measured side cannot keep up.
+        """
+        return self._returned_in_time / (self._ends - self._began)
 
     def verify(self) -> None:
         """Check that each started round trip returned the expected result. Raises DifferentWork."""
@@ -71,10 +89,11 @@ class OpenLoop:
             except Exception as error:  # raised again when the block ends
                 self._failure = error
                 return
-            took = time.perf_counter() - self._planned(number)
+            returned_at = time.perf_counter()
             with self._lock:
-                self.latencies.append(took)
+                self.latencies.append(returned_at - self._planned(number))
                 self._returned += 1
+                self._returned_in_time += returned_at <= self._ends
                 self.unexpected += not is_expected
 
     def _next(self) -> int | None:
@@ -82,7 +101,8 @@ class OpenLoop:
         with self._lock:  # a thread that waits for the lock would wait for a later time anyway
             planned = self._planned(self.begun)
             self._end.wait(max(planned - time.perf_counter(), 0))
-            over = planned >= self._ends or time.perf_counter() > self._ends + _CATCH_UP_SECONDS
+            catch_up_ends = self._ends + self._catch_up_seconds
+            over = planned >= self._ends or time.perf_counter() > catch_up_ends
             if over or self._failure:
                 return None
             self.begun += 1

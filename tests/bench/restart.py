@@ -8,7 +8,7 @@ from tests.bench import workload
 from tests.bench.environment import BenchmarkEnvironment
 from tests.bench.harness import BenchmarkOptions, BenchmarkReport, Side, compare
 from tests.bench.latency import SHARES
-from tests.bench.ledger import WORKERS, apply_one, new_ledger, open_accounts, running_workers
+from tests.bench.ledger import apply_one, new_ledger, open_accounts, running_workers
 from tests.bench.open_loop import percentile, quiet_and_busy
 from tests.bench.plots import latency_curve
 
@@ -49,7 +49,7 @@ def _measure(environment: BenchmarkEnvironment, size: RestartSize) -> dict[str, 
         with running_workers(environment, ledger) as (client, workers):
 
             def replace_all() -> None:
-                for _ in range(size.times * WORKERS):
+                for _ in range(size.times * environment.workers_per_side):
                     environment.replace_oldest(workers, "workers", ledger.settings.redis, ledger.env)
 
             quiet, busy, done = quiet_and_busy(

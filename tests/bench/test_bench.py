@@ -3,18 +3,13 @@
 import json
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.bench.__main__ import BENCHMARKS
-from tests.bench.environment import Curve
+from tests.bench.__main__ import BENCHMARKS, main
+from tests.bench.goals import GOALS, table
 from tests.bench.harness import DifferentWork, Side, compare
-from tests.bench.open_loop import OpenLoop, percentile
-from tests.bench.plots import draw, latency_curve
-from tests.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _TIMEOUT_SECONDS = 900  # far above the usual minute, because other processes may use the machine
@@ -60,6 +55,99 @@ def test_a_folder_without_pgledger_is_a_usage_error(tmp_path: Path):
 
     assert done.returncode == 2
     assert "has no pgledger.sql" in done.stderr
+
+
+# ----------------------------------------------------------------------------------- the table of goals
+
+
+def test_the_table_has_a_result_for_every_goal_of_single_commands(
+    quick: subprocess.CompletedProcess[str], tmp_path: Path
+):
+    run, demonstration = tmp_path / "run.jsonl", tmp_path / "demo.json"
+    run.write_text(quick.stdout)
+    demonstration.write_text(json.dumps({"applied": 37_489, "commands_per_second": 6_543}, indent=2))
+
+    lines, beside = (each.splitlines() for each in table([run, demonstration]).split("\n\n"))
+
+    assert lines[0] == "| what | goal | reached |"
+    assert len(lines) == 2 + len(GOALS)
+    assert not [line for line in lines if "not in this run" in line]
+    assert "| 6,543 per second |" in lines[-2]
+    assert [line for line in beside if line.startswith("| B beside a backlog of A, p99 | at most 3 times")]
+
+
+def _report(name: str, **medians: float) -> str:
+    sides = {side: {"median": median, "min": 0, "max": 0} for side, median in medians.items()}
+    return json.dumps({"name": name, "sides": sides, "verified": True})
+
+
+def test_the_table_says_what_was_reached_and_what_was_not_measured(tmp_path: Path):
+    run = tmp_path / "run.jsonl"
+    closed = {"pointledger, 32 threads, enqueue and wait": 2150.4, "conventional, 32 in flight": 430.0}
+    rates = {"pointledger, 500/s": 499.9, "pointledger, 1000/s": 712.0}
+    latencies = {"pointledger, 500/s p50": 11.04, "pointledger, 500/s p99": 40}
+    latencies |= {"pointledger, 1000/s p50": 4012, "pointledger, 1000/s p99": 7000}
+    reports = [
+        _report("singles: closed loops", **closed),
+        _report("singles: latency at a rate", **latencies),
+        _report("singles: rate that was achieved", **rates),
+    ]
+    run.write_text("\n".join(reports))
+
+    reached = [line.split(" | ")[-1].removesuffix(" |") for line in table([run]).splitlines()[2:]]
+
+    assert reached == [
+        "2,150 per second; 5.0 times",
+        "not in this run",
+        "not in this run",
+        "p50 11.0 ms, p99 40.0 ms; p50 4,012 ms, p99 7,000 ms (only 712 of 1,000 per second)",
+        *["not in this run"] * 5,
+    ]
+
+
+def test_the_table_compares_a_tenant_beside_another_with_itself_alone(tmp_path: Path):
+    run = tmp_path / "run.jsonl"
+    figures = {"B alone, p99": 60.0, "B beside a backlog of A, p99": 150.0, "B over HTTP alone, p99": 110.0}
+    run.write_text(_report("neighbours", **figures))
+
+    _, beside = table([run]).split("\n\n")
+
+    goal = "at most 3 times its own alone, and at most 250 ms"
+    assert beside.splitlines()[2:] == [
+        "| B alone, p99 |  | 60.0 ms |",
+        f"| B beside a backlog of A, p99 | {goal} | 150 ms; 2.5 times |",
+        f"| B beside a paused A, p99 | {goal} | not in this run |",
+        f"| B beside dear rules of A, p99 | {goal} | not in this run |",
+        "| B over HTTP alone, p99 |  | 110 ms |",
+        f"| B over HTTP beside A's batches, p99 | {goal} | not in this run |",
+        f"| B over HTTP beside A's connections, p99 | {goal} | not in this run |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, "No such file"),
+        ("", "no reports"),
+        ("[1]", "no reports"),
+        ("singles: 378/s", "not JSON"),
+        ('{"name": "http", "verified": false}', "http is not verified"),
+        ('{"name": "http", "verified": true, "sides": 3}', "http has no figures"),
+    ],
+)
+def test_a_file_that_is_no_run_is_a_usage_error(
+    content: str | None, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = tmp_path / "run.jsonl"
+    if content is not None:
+        run.write_text(content)
+
+    assert main(["--table", str(run)]) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert str(run) in printed.err
+    assert error in printed.err
 
 
 # --------------------------------------------------------------------------------------- the harness
@@ -119,69 +207,3 @@ def test_a_round_with_different_work_has_no_figures():
 
     with pytest.raises(DifferentWork, match="round 1, theirs: nothing was written"):
         compare("x", sides, 3, lambda *_: None)
-
-
-# ------------------------------------------------------------------------------------------ latencies
-
-
-def test_every_started_round_trip_returns_and_unexpected_results_are_counted():
-    numbers: list[int] = []
-    enough = threading.Event()
-
-    def round_trip(number: int) -> bool:
-        numbers.append(number)
-        if number == 9:
-            enough.set()
-        return number % 2 == 0
-
-    with OpenLoop(1000, round_trip) as loop:
-        assert enough.wait(60)
-
-    assert sorted(numbers) == list(range(loop.begun))
-    assert len(loop.latencies) == loop.begun
-    assert loop.unexpected == loop.begun // 2
-    with pytest.raises(DifferentWork, match="unexpected"):
-        loop.verify()
-
-
-def test_round_trips_that_were_due_while_others_were_slow_count_too():
-    slow, planned = threading.Event(), 50
-
-    def round_trip(_number: int) -> bool:
-        return slow.wait(60)
-
-    with OpenLoop(1000, round_trip) as loop:
-        wait_until(lambda: loop.begun >= 2, "round trips begin")
-        began = time.perf_counter()
-        wait_until(lambda: time.perf_counter() - began > planned / 1000, "planned times pass")
-        slow.set()
-
-    assert loop.begun >= planned
-    assert len(loop.latencies) == loop.begun
-    loop.verify()
-
-
-def test_a_round_trip_that_fails_ends_the_loop():
-    broken = threading.Event()
-
-    def round_trip(_number: int) -> bool:
-        broken.set()
-        raise ConnectionError("gone")
-
-    with pytest.raises(DifferentWork, match="gone"), OpenLoop(1000, round_trip):
-        assert broken.wait(60)
-
-
-def test_a_percentile_is_a_value_that_was_measured():
-    values = [float(value) for value in range(100, 0, -1)]
-
-    assert [percentile(values, share) for share in (0.5, 0.99, 0.999)] == [50.0, 99.0, 100.0]
-    assert percentile([7.0], 0.5) == 7.0
-
-
-def test_curves_are_drawn_into_a_png_file(tmp_path: Path):
-    target = tmp_path / "curves.png"
-
-    draw([latency_curve("Latency", "ours", [2.0, 1.0]), Curve("Rate", "x", "s", "n", [0.0], [1.0])], target)
-
-    assert target.read_bytes().startswith(b"\x89PNG")

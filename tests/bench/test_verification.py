@@ -1,12 +1,14 @@
 """Different work is detected on every side. And the conventional design does its work."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from redis import Redis
 
 from pointledger.domain.program.rule import rule_from
 from pointledger.domain.program.tenant import tenant_from
@@ -15,6 +17,7 @@ from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import program
 from tests.bench import expiry, noop, transfer_load, workload
+from tests.bench.celery_results import CeleryResults
 from tests.bench.conventional import tables
 from tests.bench.conventional.apply_rule import Command, apply_rule
 from tests.bench.conventional.transfer import Transfer, transfer
@@ -22,6 +25,7 @@ from tests.bench.harness import DifferentWork
 from tests.bench.history import BasketHistory, load, opening_rule
 from tests.bench.ledger import BenchmarkLedger
 from tests.bench.workload import OPENING_POINTS, TENANT, BasketEvent, verify
+from tests.waiting import wait_until
 
 NOTHING = 0, 0  # entries and points that a user had before
 
@@ -135,6 +139,34 @@ def test_a_task_without_its_result_is_detected(redis_url: str):
     with pytest.raises(DifferentWork, match="task 1"):
         noop.verify(sender, ["first", "second"])
     sender.close()
+
+
+def test_results_reach_the_callers_that_wait_for_them(redis_url: str):
+    sender, worker = noop.app_for(redis_url, None), noop.app_for(redis_url, redis_url)
+    with CeleryResults(sender, redis_url) as results, ThreadPoolExecutor(2) as callers:
+        calls = [callers.submit(results.result_of, noop.TASK, (number,)) for number in range(2)]
+        wait_until(lambda: Redis.from_url(redis_url).llen("noop") == 2, "both tasks are sent")
+        with worker.connection_for_read() as connection, connection.SimpleQueue("noop") as queue:
+            for _ in calls:
+                message = queue.get(timeout=30)
+                (number,), *_ = message.payload
+                worker.backend.store_result(message.headers["id"], ValueError("busy"), "RETRY")
+                worker.backend.store_result(message.headers["id"], number, "SUCCESS")
+                message.ack()
+        found = [call.result(60) for call in calls]
+
+    assert [(each["status"], each["result"]) for each in found] == [("SUCCESS", 0), ("SUCCESS", 1)]
+    sender.close()
+    worker.close()
+
+
+def test_events_without_end_have_ids_of_their_own():
+    events = workload.EndlessEvents("event", workload.users(10))
+
+    assert len({event.id for event in events.first(35)}) == 35
+    assert [(event.user_id, event.points) for event in events.first(20)[10:]] == [
+        (event.user_id, event.points) for event in events.first(10)
+    ]
 
 
 @pytest.fixture

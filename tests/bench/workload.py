@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import accumulate
 
@@ -74,6 +74,22 @@ def events(name: str, count: int, user_ids: list[str], distribution: str = "unif
         BasketEvent(f"{name}-{number}", user_id, now, chance.randrange(PER_MINOR, 200 * PER_MINOR))
         for number, user_id in enumerate(USER_DISTRIBUTIONS[distribution](chance, user_ids, count))
     ]
+
+
+class EndlessEvents:
+    """Events by number, for loops that end with time. Those after the drawn ones repeat them with new ids."""
+
+    def __init__(self, name: str, user_ids: list[str]) -> None:
+        self._drawn = events(name, len(user_ids), user_ids)
+
+    def __getitem__(self, number: int) -> BasketEvent:
+        repeats, place = divmod(number, len(self._drawn))
+        event = self._drawn[place]
+        return replace(event, id=f"{event.id}-again-{repeats}") if repeats else event
+
+    def first(self, count: int) -> list[BasketEvent]:
+        """Return this many events, from the first."""
+        return [self[number] for number in range(count)]
 
 
 # ---------------------------------------------------------------------------------- verification

@@ -40,7 +40,14 @@ def main(arguments: list[str]) -> int:
     try:
         if asked.soak:
             return _soak(asked, seed, folder)
-        chaos = Chaos(folder, seconds=asked.seconds, seed=seed, rate=asked.rate)
+        chaos = Chaos(
+            folder,
+            seconds=asked.seconds,
+            seed=seed,
+            rate=asked.rate,
+            begin_with=asked.begin_with,
+            scrapes=asked.scrapes,
+        )
         with _live(lambda: _progress(chaos)) as refresh:
             report = chaos.run(refresh)
         is_kept = not report.is_passed
@@ -55,7 +62,7 @@ def main(arguments: list[str]) -> int:
             shutil.rmtree(home, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
     for number, tool in NEEDS_A_TOOL.items():
-        if not any(fault.name.startswith(f"F{number} ") for fault in FAULTS):
+        if not any(fault.number == f"F{number}" for fault in FAULTS):
             print(f"chaos: left out F{number}, {INJECTED[number]}: needs {tool}", file=sys.stderr)
     for problem in report.problems:
         print(f"chaos: {problem}", file=sys.stderr)
@@ -101,12 +108,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, help="of the schedule; a random one if not given")
     parser.add_argument("--rate", type=float, default=850.0, help="commands per second; 850 if not given")
+    parser.add_argument(
+        "--begin-with",
+        nargs="+",
+        default=[],
+        metavar="FAULT",
+        choices=sorted({fault.number for fault in FAULTS}),
+        help="faults that come first in each round, by their numbers in the matrix, such as F69",
+    )
     parser.add_argument("--soak", type=int, metavar="N", help="instead: send N commands without faults")
     parser.add_argument(
         "--into",
         type=Path,
         default=Path(".data/soak"),
         help="folder for a soak's table and curves; .data/soak",
+    )
+    parser.add_argument(
+        "--scrapes", type=Path, metavar="FILE", help="record the metrics, a line every half second"
     )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return parser

@@ -15,10 +15,11 @@ DEADLY = [
         "peek",
         "lock-lanes",
         "load",
-        "acquire-lane",
+        "take-lanes",
         "acquire-users",
         "notify",
-        "release-lane",
+        "next-lanes",
+        "return-lanes",
         "decide",
     )
     for when in ("before", "after")
@@ -36,16 +37,13 @@ SURVIVABLE = [
     "before:batch-commit=sleep:1.5",
     "after:batch-commit=sleep:1.5",
     "before:publish=raise",
-    "after:acquire-lane=sleep:0.5",
+    "after:take-lanes=sleep:0.5",
 ]
 
-# Where a worker gives each tenant its turn. It passes the first places at the end of each batch while a
-# tenant is busy, and the express places only if a small command waits meanwhile.
-_OFTEN = ("note-busy", "take-express")
-_SELDOM = ("acquire-express", "release-express")
+# Where a worker gives each tenant its turn: it has read a batch that a tenant fills.
+_TURN_PLACE = "note-busy"
 TURNS = [
-    f"{when}:{place}={action}"
-    for place in (*_OFTEN, *_SELDOM)
+    f"{when}:{_TURN_PLACE}={action}"
     for when in ("before", "after")
     for action in ("kill", "stop", "raise", "sleep:0.5")
 ]
@@ -85,7 +83,7 @@ def _of_worker(chance: random.Random) -> list[str]:
     words = [f"{chance.choice(DEADLY)}@{chance.randint(30, 300)}"]
     words += [f"{word}@{chance.randint(5, 100)}" for word in chance.sample(SURVIVABLE, 4)]
     turn = chance.choice(TURNS)
-    return [*words, f"{turn}@{chance.randint(1, 2 if any(place in turn for place in _SELDOM) else 20)}"]
+    return [*words, f"{turn}@{chance.randint(1, 20)}"]
 
 
 # ------------------------------------------------------------------------------------- names of the faults
@@ -103,8 +101,10 @@ _AFTER_COMMIT = (
     "after:batch-commit",
     "before:notify",
     "after:notify",
-    "before:release-lane",
-    "after:release-lane",
+    "before:next-lanes",
+    "after:next-lanes",
+    "before:return-lanes",
+    "after:return-lanes",
 )
 _IN_RELAYS = ("after:events-publish", "before:relay-commit")
 _IN_INGEST = ("before:dead-letters-commit", "before:ack", "after:ack")
@@ -125,7 +125,7 @@ def _name(word: str) -> str:
     point, _, action = word.partition("=")
     action = action.partition("@")[0]
     place = point.partition(":")[2]
-    if place in (*_OFTEN, *_SELDOM):
+    if place == _TURN_PLACE:
         return _TURN.format(_DONE[action.partition(":")[0]])
     if point in _IN_RELAYS:
         return f"F51 a relay {_ENDS[action]} between sending and marking"

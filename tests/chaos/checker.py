@@ -24,12 +24,12 @@ from pathlib import Path
 from uuid import UUID
 
 import sqlalchemy as sa
-from redis import Redis
 
 from pointledger.domain.commands import AnyCommand, Earn
 from pointledger.domain.commands.records import encode
 from pointledger.storage.database import rows
 from tests.chaos.entry_points import QUEUE
+from tests.chaos.events_broker import EventsBroker
 from tests.chaos.journal import ACCEPTED, REFUSED, Call, calls, violations
 from tests.chaos.received_events import ReceivedEvent, expected_events, out_of_order, received_events
 from tests.waiting import wait_until
@@ -88,7 +88,7 @@ def check(database: sa.Engine, journals: list[Path], lanes: int) -> Verdict:
     return verdict
 
 
-def check_events(database: sa.Engine, events: Redis, queue: str, verdict: Verdict) -> None:
+def check_events(database: sa.Engine, events: EventsBroker, queue: str, verdict: Verdict) -> None:
     """Compare the broker's events with the database's.
 
     Beat goes on, so the database is read twice: an event that was due before must have been received, and one

@@ -26,6 +26,7 @@ from pointledger.storage.ledger import program as programs
 from pointledger.storage.migrate import migrate
 from pointledger_demo.development_key import ISSUER, development_key
 from tests.chaos.entry_points import API, BULK, BY_NAME, LIBRARY, PRODUCERS, QUEUE
+from tests.chaos.events_broker import opened_events
 from tests.chaos.load import BULK_CONFIG, RULES, TENANT, TENANT_CONFIG
 from tests.chaos.node import Node
 from tests.chaos.proxy import Link, Proxy
@@ -48,11 +49,19 @@ SELECT (SELECT count(*) FROM pending) + (SELECT count(*) FROM outbox WHERE sent_
 class Environment:
     """All servers and processes, in one folder. Only the main thread may start servers."""
 
-    def __init__(self, folder: Path, *, seed: int, rate: float, small_disk: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        rate: float,
+        small_disk: bool = False,
+        with_rabbitmq: bool = False,
+    ) -> None:
         self._proxy = Proxy()
         self._links: list[Link] = []
         self._logs: list[IO[bytes]] = []
-        self.servers = Servers(folder, self._point_links, small_disk=small_disk)
+        self.servers = Servers(folder, self._point_links, small_disk=small_disk, with_rabbitmq=with_rabbitmq)
         self.home = self.servers.home
         (self.home / "logs").mkdir(exist_ok=True)
         self.servers.ports["api"] = _free_port()
@@ -61,10 +70,10 @@ class Environment:
         own = self.node("environment", [])
         self.settings = self.settings_by(own)
         self.database: sa.Engine = engine_for(self.settings.database)
-        self.redis, self.events = (
-            Redis.from_url(url, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0))
-            for url in (self.settings.redis, self.settings.events)
+        self.redis = Redis.from_url(
+            self.settings.redis, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0)
         )
+        self.events = opened_events(self.servers.rabbitmq, self.settings)
         self._put_program()
         self._key = development_key(self.home / "api", TENANT)
         self._api_link = self.link("clients, api", "api")
@@ -99,8 +108,8 @@ class Environment:
         for node in reversed(self.nodes):
             node.end(signal.SIGTERM, STOP_SECONDS)
         self.database.dispose()
-        for client in (self.redis, self.events):
-            client.close()
+        self.redis.close()
+        self.events.close()
         self.servers.stop(STOP_SECONDS)
         self._proxy.stop()
         for log in self._logs:
@@ -158,16 +167,26 @@ class Environment:
             database_url=f"{head.rpartition(':')[0]}:{node.database.port}/{name}",
             redis_url=redis_url,
             broker_url=redis_url,
-            events_url=f"redis://127.0.0.1:{node.events.port}/0",
+            events_url=self.servers.events_url(node.events.port),
         )
 
     def waiting(self) -> int:
-        """Return the number of commands without an outcome, of unsent events and of unaccepted messages."""
+        """Return how many messages wait for the ingest, or else how many commands and events in Postgres.
+
+        A message becomes a command before it is acknowledged, so the messages are counted first. Postgres is
+        asked before RabbitMQ's command line, which takes seconds.
+        """
         queue = self.settings.ingest_queue
-        taken = [f"{queue}:taken:{name!s}" for name in self.events.smembers(f"{queue}:takers")]
+        return (
+            self.events.ready(queue)
+            or self._waiting_in_postgres()
+            or self.events.unacknowledged(queue)
+            or self._waiting_in_postgres()
+        )
+
+    def _waiting_in_postgres(self) -> int:
         with self.database.connect() as connection:
-            found = int(rows(connection, _WAITING)[0][0])
-        return found + sum(self.events.llen(each) for each in (queue, *taken))
+            return int(rows(connection, _WAITING)[0][0])
 
     def _put_program(self) -> None:
         migrate(self.servers.owner_url, self.settings.lanes, self.servers.database_url)

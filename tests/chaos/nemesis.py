@@ -8,7 +8,7 @@ lives of a process decide which failpoints are armed in its next life (`at_failp
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field, replace
 
 from tests.chaos.at_failpoints import armed_words
@@ -39,6 +39,11 @@ class Fault:
     seconds: float = 2.0
     weight: int = 1  # how often it occurs in a round
 
+    @property
+    def number(self) -> str:
+        """Its number in the matrix, such as F69."""
+        return self.name.partition(" ")[0]
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -51,8 +56,17 @@ class Planned:
     tries_left: int = 6  # while it has no effect
 
 
-def plan(faults: list[Fault], nodes: dict[str, list[str]], seconds: float, seed: int) -> list[Planned]:
-    """Return the schedule of a run: all faults in each round, each time in another order."""
+def plan(
+    faults: list[Fault],
+    nodes: dict[str, list[str]],
+    seconds: float,
+    seed: int,
+    begin_with: Collection[str] = (),
+) -> list[Planned]:
+    """Return the schedule of a run: all faults in each round, each time in another order.
+
+    `begin_with` has the numbers of faults that come first in each round, such as F69.
+    """
     chance = random.Random(f"{seed}/plan")
     planned: list[Planned] = []
     free_at: dict[str, float] = {}
@@ -66,6 +80,7 @@ def plan(faults: list[Fault], nodes: dict[str, list[str]], seconds: float, seed:
                 for _ in range(fault.weight)
             ]
             chance.shuffle(deck)
+            deck.sort(key=lambda card: card[0].number not in begin_with)
         ready = [_ready_at(*card, nodes, free_at) for card in deck]
         position = next((i for i, moment in enumerate(ready) if moment <= at), ready.index(min(ready)))
         at = round(max(at, ready[position]), 2)

@@ -5,6 +5,7 @@ to Postgres, a worker's to Valkey, and so on. `injected` counts the effects of f
 """
 
 import asyncio
+import re
 import socket
 import struct
 import threading
@@ -18,7 +19,8 @@ T = TypeVar("T")
 _CHUNK_BYTES = 1 << 16
 _ANSWER_SECONDS = 10.0  # for the loop to run a coroutine
 _COMMITTED = b"COMMIT\0"  # Postgres' reply
-_INSERTED, _IDLE = b"INSERT 0 1\0", b"Z\0\0\0\5I"  # the same for a transaction of one statement
+_INSERTED = re.compile(rb"INSERT 0 [1-9][0-9]*\x00Z\x00{3}\x05I$")  # the same for a lone statement
+_BLOCKED = re.compile(rb"\x01\x00\x00.{4}\x00\x0a\x00\x3c", re.DOTALL)  # RabbitMQ's frame connection.blocked
 _AT_ONCE = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset
 
 
@@ -187,6 +189,8 @@ class Link:
                 await writer.drain()
 
     def _on_reply(self, data: bytes) -> bytes | None:
+        if self.leads_to == "events":
+            self.injected["blocked"] += len(_BLOCKED.findall(data))
         if self._commits_to_cut and _says_committed(data):
             self._commits_to_cut -= 1
             self.injected["cut"] += 1
@@ -239,7 +243,7 @@ class Link:
 
 
 def _says_committed(reply: bytes) -> bool:
-    return _COMMITTED in reply or (_INSERTED in reply and reply.endswith(_IDLE))
+    return _COMMITTED in reply or bool(_INSERTED.search(reply))
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,20 +1,17 @@
 """Compares the events that other services receive with the entries."""
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
-from redis import Redis
 
 from pointledger.domain.events.outgoing import EVENT_OF_ENTRY
 from pointledger.ids import show_id
 from pointledger.storage.database import rows
+from tests.chaos.events_broker import EventsBroker
 from tests.chaos.load import EVENTS, TENANT
-
-_AT_ONCE = 1_000  # messages of the queue
 
 _ENTRIES = """
 SELECT e.id, e.type, e.subtype, a.user_id, e.seq FROM entries e JOIN accounts a ON a.id = e.account_id
@@ -29,13 +26,11 @@ class ReceivedEvent(NamedTuple):
     seq: int
 
 
-def received_events(events: Redis, queue: str) -> Iterator[ReceivedEvent]:
-    """Yield all events in the queue in the order of their arrival, without taking them."""
-    for start in range(0, events.llen(queue), _AT_ONCE):
-        end = -1 - start
-        for packed in reversed(events.lrange(queue, end - _AT_ONCE + 1, end)):
-            event: dict[str, Any] = orjson.loads(base64.b64decode(orjson.loads(packed)["body"]))
-            yield ReceivedEvent(event["id"], event["subject"], event["data"]["seq"])
+def received_events(events: EventsBroker, queue: str) -> Iterator[ReceivedEvent]:
+    """Yield all events that the queue has received, in the order of their arrival."""
+    for body in events.received(queue):
+        event: dict[str, Any] = orjson.loads(body)
+        yield ReceivedEvent(event["id"], event["subject"], event["data"]["seq"])
 
 
 def expected_events(connection: sa.Connection) -> dict[str, ReceivedEvent]:

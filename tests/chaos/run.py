@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ from tests.chaos.environment import Environment
 from tests.chaos.faults import FAULTS
 from tests.chaos.invariants import InvariantChecks
 from tests.chaos.model_check import differences_from_model
-from tests.chaos.nemesis import Nemesis, pause, plan
+from tests.chaos.nemesis import Nemesis, Planned, pause, plan
 from tests.chaos.races import races
+from tests.chaos.scrapes import Scrapes
 from tests.chaos.small_disk import may_mount
+from tests.rabbitmq import is_installed
 
 HEALED_SECONDS = 60.0  # after healing, until every accepted command has its outcome
 _CLIENTS_SECONDS = 60.0  # until a client has settled what is ambiguous
@@ -57,9 +59,21 @@ class Report:
 class Chaos:
     """One run. Its attributes describe the progress while `run` is running."""
 
-    def __init__(self, folder: Path, *, seconds: float, seed: int, rate: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seconds: float,
+        seed: int,
+        rate: float,
+        begin_with: Collection[str] = (),
+        scrapes: Path | None = None,
+    ) -> None:
+        """`begin_with`: the faults that come first. `scrapes`: a file for the metrics of the run."""
         self._folder = folder
+        self._scrapes = scrapes
         self._rate = rate
+        self._begin_with = begin_with
         self.report = Report(seed, seconds)
         self.elapsed = 0.0
         self.phase = "starting"
@@ -71,18 +85,25 @@ class Chaos:
         """Run from start to end. Call `refresh` often."""
         report = self.report
         with Environment(
-            self._folder, seed=report.seed, rate=self._rate, small_disk=may_mount()
+            self._folder,
+            seed=report.seed,
+            rate=self._rate,
+            small_disk=may_mount(),
+            with_rabbitmq=is_installed(),
         ) as environment:
             nodes = {kind: [node.name for node in nodes] for kind, nodes in environment.kinds.items()}
-            nemesis = Nemesis(environment, plan(FAULTS, nodes, report.seconds, report.seed), report.seed)
+            nemesis = Nemesis(environment, self._plan(nodes), report.seed)
             self.injected = nemesis.injected
-            with InvariantChecks(environment.database) as checks:
+            with InvariantChecks(environment.database) as checks, Scrapes(environment, self._scrapes):
                 self.checks = checks
                 self._inject(nemesis, refresh)
                 self._heal(nemesis, refresh)
             self._check(environment, nemesis, checks)
             environment.servers.keep_data = not report.is_passed
         return report
+
+    def _plan(self, nodes: dict[str, list[str]]) -> list[Planned]:
+        return plan(FAULTS, nodes, self.report.seconds, self.report.seed, begin_with=self._begin_with)
 
     def _inject(self, nemesis: Nemesis, refresh: Callable[[], None]) -> None:
         self.phase, began = "faults are injected", time.monotonic()

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from pointledger.embedded.binaries import find_valkey
@@ -14,6 +15,7 @@ from pointledger.embedded.processes import Launcher, server_user, start_on_free_
 from pointledger.embedded.valkey import valkey_answers
 from tests.chaos.small_disk import SmallDisk
 from tests.processes import family, send_all
+from tests.rabbitmq import RabbitMQ, rabbitmq
 
 _VALKEY = """bind 127.0.0.1
 port {port}
@@ -26,19 +28,25 @@ appendfsync everysec
 
 
 class Servers:
-    """Postgres, Valkey for locks and doorbells, and a Valkey as the broker of events.
+    """Postgres, Valkey for locks and doorbells, and RabbitMQ or another Valkey as the broker of events.
 
     The broker of events can be unavailable, but it keeps everything. `moved(server, port)` is called when a
-    server has a new port. `small_disk`: mount one, for tables of Postgres.
+    server has a new port. `small_disk`: mount one, for tables of Postgres. `with_rabbitmq`: start it.
     """
 
-    def __init__(self, folder: Path, moved: Callable[[str, int], None], *, small_disk: bool) -> None:
+    def __init__(
+        self, folder: Path, moved: Callable[[str, int], None], *, small_disk: bool, with_rabbitmq: bool
+    ) -> None:
         user = server_user()
         self.home = reachable_home(folder, user)
         self.ports: dict[str, int] = {}
         self.database_url = self.owner_url = ""
         self.keep_data = True  # of Postgres, to find out what went wrong
         self.small_disk = SmallDisk(self.home / "small-disk") if small_disk else None
+        self.rabbitmq: RabbitMQ | None = None
+        self._events: subprocess.Popen[bytes] | None = None
+        self._with_rabbitmq = with_rabbitmq
+        self._opened = ExitStack()
         self._moved = moved
         alive = os.open(self.home / "alive.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._launcher = Launcher(self.home, user, alive)
@@ -49,18 +57,29 @@ class Servers:
             self.give(self.small_disk.folder)
         self.start_postgres()
         self.start_valkey()
-        self.events, self.ports["events"] = self._own_valkey("events")
+        if self._with_rabbitmq:
+            self.rabbitmq = self._opened.enter_context(rabbitmq())
+            self.ports["events"] = self.rabbitmq.port
+        else:
+            self._events, self.ports["events"] = self._own_valkey("events")
 
     def stop(self, seconds: float) -> None:
         """Stop all of them, each within so many seconds.
 
         Postgres stops without a checkpoint, which can take half a minute after a run. Its data stay valid.
         """
-        for server in (self.valkey, self.events, self.postgres):
+        self._opened.close()
+        for server in filter(None, (self.valkey, self._events, self.postgres)):
             server.send_signal(signal.SIGQUIT if server is self.postgres else signal.SIGTERM)
             server.wait(seconds)
         if self.small_disk:
             self.small_disk.unmount(keep=self.keep_data)
+
+    def events_url(self, port: int) -> str:
+        """Return the URL of the broker of events behind a port of the proxy."""
+        if self._with_rabbitmq:
+            return f"amqp://guest:guest@127.0.0.1:{port}//"
+        return f"redis://127.0.0.1:{port}/0"
 
     def resume(self) -> None:
         """Continue the servers that faults stop."""

@@ -16,29 +16,66 @@ from pointledger.settings import Settings
 from tests.chaos.checker import Verdict, account_orders, check, cycle
 from tests.chaos.entry_points import LIBRARY, QUEUE
 from tests.chaos.journal import ACCEPTED, REFUSED, Journal, calls
-from tests.chaos.load import RULES, TENANT, TENANT_CONFIG, Load
+from tests.chaos.load import RULES, TENANT_CONFIG, Load
 from tests.chaos.model_check import differences_from_model
 from tests.chaos.received_events import ReceivedEvent, out_of_order
+from tests.deploy.promtool import firing
+from tests.deploy.recorded import CHECKED, shown, situation_of
 from tests.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
 SEED = 20170101
+UNTOUCHED = {
+    f"Pointledger{name}" for name in ("NoMetrics", "BacklogHalfFull", "TenantBacklogHalfFull", "TenantPaused")
+}
+"""The alerts that no fault of a run concerns."""
+
+
+@pytest.fixture(scope="module")
+def scrapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The metrics of the run."""
+    return tmp_path_factory.mktemp("chaos") / "scrapes.jsonl"
+
+
+@pytest.fixture(scope="module")
+def run(scrapes: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The report of half a minute of faults. `./dev chaos --seconds 120` runs more of them.
+
+    With `--long`, a blocked RabbitMQ is among them.
+    """
+    arguments = ["--seconds", "30", "--seed", str(SEED), "--json", "--scrapes", scrapes]
+    arguments += ["--begin-with", "F69"] if request.config.getoption("--long") else []
+    command = [sys.executable, "-m", "tests.chaos", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @pytest.mark.fault
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc and signals processes")
-def test_under_every_fault_nothing_is_lost_doubled_or_out_of_order() -> None:
-    """Half a minute of faults. `./dev chaos --seconds 120` runs more of them."""
-    seconds = "30"
-    command = [sys.executable, "-m", "tests.chaos", "--seconds", seconds, "--seed", str(SEED), "--json"]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["seed"], report["commands"] > 0) == (SEED, True)
+def test_under_every_fault_nothing_is_lost_doubled_or_out_of_order(
+    run: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    assert (run["seed"], run["commands"] > 0) == (SEED, True)
     wrong = ("lost", "doubled", "out_of_order", "wrong", "charged", "invariants_broken")
-    assert [report[name] for name in wrong] == [0] * len(wrong)
-    assert report["invariants_checked"] > 0
-    assert all(report["faults"].values()), "each planned fault has had an effect"
+    assert [run[name] for name in wrong] == [0] * len(wrong)
+    assert run["invariants_checked"] > 0
+    assert all(run["faults"].values()), "each planned fault has had an effect"
+    if request.config.getoption("--long"):
+        assert run["faults"]["F69 RabbitMQ blocks its publishers"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc and signals processes")
+def test_the_faults_of_a_run_fire_their_alerts_and_no_others(
+    run: dict[str, Any], scrapes: Path, tmp_path: Path
+) -> None:
+    fired = set().union(*firing(tmp_path, situation_of(scrapes)))
+    assert fired & CHECKED == shown(scrapes)
+    assert "PointledgerOutcomeBudgetBurnsFast" in fired, "commands waited for what had failed"
+    assert len(fired & CHECKED) > 1, "the run raises in batches, locks rows and ends servers"
+    assert not fired & UNTOUCHED
 
 
 def test_overlapping_acceptances_may_be_applied_in_either_order(ledger: Ledger) -> None:
@@ -197,9 +234,7 @@ def test_an_entry_point_may_give_a_command_another_id(ledger: Ledger, journal: P
 
 
 def test_the_load_has_the_outcomes_of_the_model(ledger: Ledger) -> None:
-    ledger.tenant(**TENANT_CONFIG)
-    for rule in RULES:
-        ledger.rule(TENANT, **rule)
+    ledger.set_program(TENANT_CONFIG, RULES)
     load = Load(1, random.Random(SEED))
     for _ in range(12):
         outcomes = ledger.apply(*load.call())

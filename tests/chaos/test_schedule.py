@@ -39,6 +39,12 @@ def test_ten_minutes_have_every_fault_and_more_than_two_hundred_in_all() -> None
     assert len(planned) >= 200
 
 
+def test_a_schedule_begins_with_the_faults_that_are_asked_for() -> None:
+    planned = plan(FAULTS, NODES, 30, SEED, begin_with=["F53"])
+    assert planned[0].fault.number == "F53"
+    assert planned != plan(FAULTS, NODES, 30, SEED)
+
+
 def test_two_faults_never_need_one_server_or_process_at_once() -> None:
     free_at: dict[str, float] = {}
     for each in plan(FAULTS, NODES, 600, SEED):
@@ -74,8 +80,8 @@ def test_every_armed_word_names_a_failpoint() -> None:
         ("after:lock-lanes=kill", "F15 a worker is killed in its transaction"),
         ("before:batch-commit=stop", "F18 a worker is stalled in its transaction"),
         ("after:batch-commit=kill", "F16 a worker is killed after its commit"),
-        ("before:release-lane=stop", "F19 a worker is stalled after its commit"),
-        ("after:acquire-express=raise", "F70 a worker fails while tenants take turns"),
+        ("before:return-lanes=stop", "F19 a worker is stalled after its commit"),
+        ("after:note-busy=raise", "F70 a worker fails while tenants take turns"),
         ("before:ack=kill", "F13 the ingest is killed with messages that it has taken"),
         ("after:events-publish=stop", "F51 a relay is stalled between sending and marking"),
         ("after:mark-rung=kill", "F2 a client is killed after its command is accepted"),

@@ -28,7 +28,7 @@ def test_an_unknown_user_or_tenant_is_reported_with_status_1(run: Run, points: N
         unknown = run(command, "shop", "nobody", "--json")
         assert unknown.status == 1
         assert "no account" in unknown.json["error"]
-        assert "nobody of shop" in run(command, "shop", "nobody").stderr
+        assert "tenant shop" in run(command, "shop", "nobody").stderr
         assert "no such tenant" in run(command, "nowhere", "anna").stderr
 
 

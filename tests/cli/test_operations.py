@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from pointledger import Earn
+from pointledger.client.queries.console import ConsoleQueries
 from pointledger.domain.commands import command_from
 from pointledger.ids import parse_id
+from pointledger.jobs.day_totals import DayTotals
+from pointledger.messaging.contract import door_key
 from pointledger.observability.replay.tenant import TenantReplay
 from pointledger.settings import Settings
 from pointledger.storage.queue import failures, journal
@@ -53,6 +56,20 @@ def test_the_job_takes_at_most_the_given_number_of_accounts(run: Run, ledger: Le
     assert run(*expire).json["found"] == 3
 
 
+def test_days_are_summed_up_and_made_anew(run: Run, ledger: Ledger) -> None:
+    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=9))
+    for _ in range(2):
+        DayTotals(ledger.database, lag_seconds=0).sum_up()
+    with ledger.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE day_totals SET points = 8")
+    assert run("verify", "--json").status == 1
+    assert run("jobs", "sum-up", "--anew", "shop", "--json").json == {"summed_up": True, "anew": "shop"}
+    assert [int(row[0]) for row in ledger.rows("SELECT points FROM day_totals")] == [9]
+    assert run("verify", "--json").status == 0
+    assert "summed_up" in run("jobs", "sum-up").stdout
+    assert run("jobs", "sum-up", "--anew", "nowhere").status == 1
+
+
 def test_the_job_rejects_a_time_without_offset_and_an_unknown_tenant(run: Run) -> None:
     for time in ("2017-02-01T00:00:00", "tomorrow", "7"):
         failed = run("jobs", "expire", "--as-of", time, "--json")
@@ -92,8 +109,7 @@ def test_a_dead_command_is_retried(run: Run, ledger: Ledger, dead_id: str) -> No
     assert ledger.drain() == 0
     retried = run("dead", "retry", dead_id, "--json")
     assert (retried.status, retried.json) == (0, {"task_id": dead_id, "state": "pending"})
-    lane = ledger.waiting_lanes()[0]
-    assert ledger.redis.exists(f"{ledger.settings.redis_prefix}:door:{lane}")
+    assert ledger.redis.exists(door_key(ledger.settings.redis_prefix))
     assert ledger.drain() == 1
     assert ledger.balance("anna") == 9
     assert run("dead", "retry", dead_id).status == 1
@@ -125,6 +141,19 @@ def test_verifying_a_sound_ledger_has_status_0(
     shown = run("verify")
     assert "holds" in shown.stdout
     assert "rows checked" in shown.stderr
+    last = ConsoleQueries(ledger.database).checks("shop").last_of_all
+    assert last is not None
+    assert (last.state, last.accounts, last.entries, last.actor[:4]) == ("sound", 1, 1, "cli:")
+
+
+def test_a_check_of_a_database_that_takes_no_writes_is_shown_and_not_recorded(
+    run: Run, ledger: Ledger
+) -> None:
+    with ledger.owner.begin() as connection:
+        connection.exec_driver_sql("REVOKE INSERT ON verify_runs FROM pointledger_app")
+    ran = run("verify", "--json")
+    assert (ran.status, ran.json["violations"]) == (0, 0)
+    assert "could not be recorded: InsufficientPrivilege" in ran.stderr
 
 
 def test_verifying_a_corrupt_ledger_has_status_1_and_prints_the_rows(run: Run, ledger: Ledger) -> None:
@@ -134,6 +163,9 @@ def test_verifying_a_corrupt_ledger_has_status_1_and_prints_the_rows(run: Run, l
     broken = run("verify", "--json")
     assert broken.status == 1
     assert broken.json["violations"] > 0
+    last = ConsoleQueries(ledger.database).checks("shop").last_of_all
+    assert last is not None
+    assert (last.state, last.violations) == ("broken", broken.json["violations"])
     shown = run("verify")
     assert shown.status == 1
     assert "BROKEN" in shown.stdout

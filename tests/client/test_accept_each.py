@@ -4,8 +4,10 @@ import pytest
 
 from pointledger import Earn
 from pointledger.client.acceptor import Acceptance
+from pointledger.client.group_acceptor import Alone
 from pointledger.client.receipts import AcceptResult
 from pointledger.errors import AcceptanceBusy, IdempotencyKeyReused, LaneCountDiffers
+from pointledger.ids import show_id
 from tests.ledger import Ledger
 
 
@@ -49,13 +51,16 @@ def test_an_open_transaction_with_the_same_key_blocks_only_its_duplicate(
     with ledger.database.connect() as connection, connection.begin():
         ledger.client.enqueue(earn("held"), connection)
         new, duplicate = earn(), earn("held")
-        results = acceptance.accept_each([new, duplicate])
-    assert results[0] == AcceptResult(new.id, True)
-    assert isinstance(results[1], AcceptanceBusy)
+        assert acceptance.accept_each([new, duplicate]) == [Alone(), Alone()]
+        assert acceptance.accept_alone(new, Alone()) == AcceptResult(new.id, True)
+        with pytest.raises(AcceptanceBusy, match=show_id(duplicate.id)):
+            acceptance.accept_alone(duplicate, Alone())
 
 
 def test_a_client_with_another_number_of_lanes_gets_an_error(ledger: Ledger) -> None:
     settings = ledger.settings.model_copy(update={"lanes": 32})
+    acceptance = Acceptance(ledger.database, ledger.doorbells, settings)
+    assert {type(result) for result in acceptance.accept_each([earn(), earn()])} == {LaneCountDiffers}
     with pytest.raises(LaneCountDiffers):
-        Acceptance(ledger.database, ledger.doorbells, settings).accept_each([earn()])
+        acceptance.accept_alone(earn(), Alone())
     assert ledger.counts("journal") == [0]

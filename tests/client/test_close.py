@@ -32,8 +32,11 @@ def earn() -> Earn:
     return Earn(tenant_id="shop", user_id="anna", amount=1)
 
 
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate()]
+@pytest.fixture
+def threads() -> Callable[[], list[str]]:
+    """Return the names of the threads that began in this test. Others' clients may be in this process."""
+    before = threading.enumerate()
+    return lambda: [thread.name for thread in threading.enumerate() if thread not in before]
 
 
 def test_every_method_of_a_closed_client_raises(client: PointsClient) -> None:
@@ -49,7 +52,9 @@ def test_closing_again_does_nothing(client: PointsClient) -> None:
     client.close()
 
 
-def test_waiting_calls_raise_at_once_when_the_client_is_closed(client: PointsClient) -> None:
+def test_waiting_calls_raise_at_once_when_the_client_is_closed(
+    client: PointsClient, threads: Callable[[], list[str]]
+) -> None:
     task_id = client.enqueue(earn())
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(client.wait, task_id, 600) for _ in range(3)]
@@ -60,7 +65,9 @@ def test_waiting_calls_raise_at_once_when_the_client_is_closed(client: PointsCli
                 one.result(30)
 
 
-def test_close_leaves_no_connection_and_no_thread(client: PointsClient, ledger: Ledger) -> None:
+def test_close_leaves_no_connection_and_no_thread(
+    client: PointsClient, ledger: Ledger, threads: Callable[[], list[str]]
+) -> None:
     task_id = client.enqueue(earn())
     ledger.drain()
     client.wait(task_id)
@@ -101,7 +108,9 @@ def test_an_iterator_of_a_closed_client_reads_no_further_page(client: PointsClie
         next(outcomes)
 
 
-def test_a_client_that_is_freed_leaves_no_thread(client: PointsClient, ledger: Ledger) -> None:
+def test_a_client_that_is_freed_leaves_no_thread(
+    client: PointsClient, ledger: Ledger, threads: Callable[[], list[str]]
+) -> None:
     freed = PointsClient.connect(ledger.settings)
     with pytest.raises(TimeoutError):
         freed.wait(client.enqueue(earn()), timeout=0)

@@ -1,10 +1,8 @@
-"""Failures of the servers are raised as the library's own errors, with their cause, and say whether the
-command may be accepted."""
+"""Failures are raised as the library's own errors, with their cause and without secrets."""
 
 import pickle
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +14,6 @@ from sqlalchemy.engine import make_url
 from pointledger import Earn, PointsClient
 from pointledger.errors import (
     AcceptanceBusy,
-    DatabaseAway,
     DatabaseFailed,
     DatabaseNotMigrated,
     InvalidCommand,
@@ -26,32 +23,18 @@ from pointledger.errors import (
     SettingsInvalid,
 )
 from pointledger.ids import show_id
-from pointledger.settings import Settings
-from tests.chaos.proxy import Link, Proxy
-from tests.client.calls import CALLS, methods
+from pointledger.settings import Settings, from_environment
+from tests.client.calls import CALLS
 from tests.ledger import Ledger
 
 SECRET = "a secret password"
 
 
 @pytest.fixture
-def postgres(settings: Settings) -> Iterator[Link]:
-    """The client's link to Postgres."""
-    proxy = Proxy()
-    yield Link(proxy, "postgres", make_url(settings.database).port or 0)
-    proxy.stop()
-
-
-@pytest.fixture
-def client(ledger: Ledger, postgres: Link) -> Iterator[PointsClient]:
+def client(ledger: Ledger) -> Iterator[PointsClient]:
     ledger.tenant()
-    with PointsClient.connect(through(ledger.settings, postgres)) as opened:
+    with PointsClient.connect(ledger.settings) as opened:
         yield opened
-
-
-def through(settings: Settings, link: Link) -> Settings:
-    url = make_url(settings.database).set(host="127.0.0.1", port=link.port)
-    return settings.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
 
 
 def earn(**more: Any) -> Earn:
@@ -67,126 +50,6 @@ def test_every_error_can_be_pickled() -> None:
         error.note = "kept"  # type: ignore[attr-defined]
         copied = pickle.loads(pickle.dumps(error))
         assert (type(copied), str(copied), vars(copied)) == (kind, str(error), vars(error))
-
-
-# ----------------------------------------------------------------------------- Postgres is unavailable
-
-
-def test_every_method_raises_while_the_database_is_unavailable(client: PointsClient, postgres: Link) -> None:
-    postgres.refuse(True)
-    for name in methods():
-        if name == "ring":
-            continue  # it uses only Redis
-        with pytest.raises(DatabaseAway, match="Try again") as raised:
-            CALLS[name](client)
-        assert isinstance(raised.value.__cause__, sa.exc.SQLAlchemyError | psycopg.Error), name
-        assert not raised.value.maybe_done, name
-
-
-@pytest.mark.parametrize("name", ["enqueue", "enqueue_many", "accept", "batch_earn"])
-def test_an_error_before_sending_says_that_nothing_was_accepted(
-    client: PointsClient, postgres: Link, name: str
-) -> None:
-    postgres.refuse(True)
-    with pytest.raises(DatabaseAway, match=r"nothing was accepted; .*Connection refused"):
-        CALLS[name](client)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_after_a_lost_reply_to_a_commit_commands_may_be_accepted_and_can_be_sent_again(
-    client: PointsClient, postgres: Link, ledger: Ledger, count: int
-) -> None:
-    commands = [earn() for _ in range(count)]
-    postgres.cut_commits(100)
-    with pytest.raises(DatabaseAway, match="may be accepted") as raised:
-        client.enqueue_many(commands)
-    assert raised.value.maybe_done
-    assert (show_id(commands[0].id) in str(raised.value)) == (count == 1)
-    assert ledger.counts("journal") == [count], "they are accepted"
-    postgres.heal()
-    assert client.accept(commands).new == 0
-    assert ledger.counts("journal") == [count]
-
-
-def test_an_ambiguous_commit_stays_ambiguous_when_the_next_attempt_cannot_connect(
-    client: PointsClient, postgres: Link
-) -> None:
-    """The reply is lost, and then Postgres is unavailable."""
-    client.enqueue(earn())  # opens a connection
-    postgres.port_of_server = 1
-    postgres.cut_commits(1)
-    with pytest.raises(DatabaseAway, match="may be accepted") as raised:
-        client.enqueue(earn())
-    assert raised.value.maybe_done
-
-
-def test_after_a_lost_reply_to_its_commit_a_batch_can_be_sent_again(
-    client: PointsClient, postgres: Link, ledger: Ledger
-) -> None:
-    def send() -> Any:
-        return client.batch_earn("shop", [("anna", 1), ("ben", 2)], idempotency_key="bonus")
-
-    postgres.cut_commits(100)
-    with pytest.raises(DatabaseAway, match="the batch may have been accepted") as raised:
-        send()
-    assert raised.value.maybe_done
-    postgres.heal()
-    assert send().new == 0
-    assert ledger.counts("journal") == [2]
-
-
-@pytest.mark.parametrize("name", ["pause", "resume"])
-def test_after_a_lost_reply_to_its_commit_a_control_call_may_be_done(
-    client: PointsClient, postgres: Link, name: str
-) -> None:
-    postgres.cut_commits(100)
-    with pytest.raises(DatabaseAway, match="it may be done; check") as raised:
-        CALLS[name](client)
-    assert raised.value.maybe_done
-
-
-def test_an_error_after_a_cancellation_says_that_it_is_done(
-    client: PointsClient, postgres: Link, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task_id = client.enqueue(earn())
-    notify = client._own.doorbells.notify
-
-    def then_refuse(lane: int) -> None:
-        notify(lane)
-        postgres.refuse(True)
-
-    monkeypatch.setattr(client._own.doorbells, "notify", then_refuse)
-    with pytest.raises(DatabaseAway, match="the command is canceled") as raised:
-        client.cancel(task_id)
-    assert raised.value.maybe_done
-    assert ledger.client.outcome(task_id).reason == "CANCELLED"
-
-
-def test_a_client_can_be_created_while_the_database_is_unavailable(ledger: Ledger, postgres: Link) -> None:
-    settings = through(ledger.settings, postgres)
-    postgres.refuse(True)
-    with pytest.raises(DatabaseAway, match="Connection refused"):
-        PointsClient.connect(settings)
-    with PointsClient(settings) as client:
-        postgres.refuse(False)
-        client.enqueue(earn())
-    assert ledger.counts("journal") == [1]
-
-
-def test_an_exhausted_pool_raises_with_its_cause(
-    client: PointsClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pool = client._database.pool
-    assert isinstance(pool, sa.QueuePool)
-    monkeypatch.setattr(pool, "_timeout", 0.1)
-    lent = [client._database.connect() for _ in range(pool.size())]
-    for name in ("enqueue", "account"):
-        with pytest.raises(DatabaseAway, match="all connections of this process are in use") as raised:
-            CALLS[name](client)
-        assert not raised.value.maybe_done
-    for one in lent:
-        one.close()
-    client.enqueue(earn())
 
 
 # -------------------------------------------------------------------------------- permanent failures
@@ -235,6 +98,47 @@ def test_the_setting_of_a_malformed_url_is_named(settings: Settings, name: str, 
 def test_a_malformed_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"POINTLEDGER_{name}", value)
     with pytest.raises(SettingsInvalid, match=f"(?i){name}"):
+        PointsClient.connect()
+
+
+def test_any_setting_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, text in {
+        "ERASURE_KEY": "never change this key",
+        "BACKOFF_SECONDS": "[1, 2.5]",
+        "LANES": "7",
+    }.items():
+        (tmp_path / name).write_text(f"{text}\n")
+        monkeypatch.setenv(f"POINTLEDGER_{name}_FILE", str(tmp_path / name))
+
+    read = from_environment()
+
+    assert read.erasure_key is not None
+    assert read.erasure_key.get_secret_value() == "never change this key"
+    assert (read.backoff_seconds, read.lanes) == ((1, 2.5), 7)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value", "message"),
+    [
+        ("missing", None, None, "POINTLEDGER_ERASURE_KEY_FILE: .*missing: No such file or directory"),
+        ("latin-1", b"\xe9", None, "POINTLEDGER_ERASURE_KEY_FILE: .*latin-1: not UTF-8"),
+        ("key", b"one", "two", "POINTLEDGER_ERASURE_KEY and POINTLEDGER_ERASURE_KEY_FILE are both set"),
+    ],
+)
+def test_a_file_of_a_setting_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    path: str,
+    text: bytes | None,
+    value: str | None,
+    message: str,
+) -> None:
+    if text is not None:
+        (tmp_path / path).write_bytes(text)
+    monkeypatch.setenv("POINTLEDGER_ERASURE_KEY_FILE", str(tmp_path / path))
+    if value is not None:
+        monkeypatch.setenv("POINTLEDGER_ERASURE_KEY", value)
+    with pytest.raises(SettingsInvalid, match=message):
         PointsClient.connect()
 
 
@@ -320,52 +224,3 @@ def test_a_busy_key_has_its_cause(client: PointsClient, ledger: Ledger) -> None:
         with pytest.raises(AcceptanceBusy) as raised:
             client.enqueue(earn(idempotency_key=key), other)
     assert raised.value.__cause__ is not None
-
-
-# -------------------------------------------------------------------------------- Redis is unavailable
-
-
-def test_without_redis_every_method_works_and_wait_polls(ledger: Ledger) -> None:
-    ledger.tenant()
-    elsewhere = {"redis_url": "redis://127.0.0.1:1/0"}
-    with PointsClient.connect(ledger.settings.model_copy(update=elsewhere)) as client:
-        task_id = client.enqueue(earn())
-        ledger.drain()
-        assert client.wait(task_id).state == "applied"
-        for name in methods():
-            try:
-                CALLS[name](client)
-            except LedgerError as error:
-                assert not isinstance(error, DatabaseAway | DatabaseFailed), name
-
-
-@pytest.mark.long
-def test_a_broker_that_rejects_the_password_fails_no_command(ledger: Ledger, rabbitmq_url: str) -> None:
-    invalid = rabbitmq_url.replace("guest:guest", "guest:invalid")
-    with PointsClient.connect(ledger.settings.model_copy(update={"broker_url": invalid})) as client:
-        client.enqueue(earn())
-    assert ledger.counts("journal") == [1]
-
-
-def test_threads_see_only_database_away_during_a_restart_of_postgres(
-    client: PointsClient, postgres: Link, ledger: Ledger
-) -> None:
-    at_once = Barrier(8)
-
-    def work(number: int) -> set[type[BaseException]]:
-        raised: set[type[BaseException]] = set()
-        at_once.wait(30)
-        for step in range(20):
-            if number == 0 and step % 5 == 4:
-                postgres.reset()
-            try:
-                client.enqueue(earn())
-                client.account("shop", "anna")
-            except LedgerError as error:
-                raised.add(type(error))
-        return raised
-
-    ledger.apply(earn())
-    with ThreadPoolExecutor(8) as pool:
-        raised = set().union(*pool.map(work, range(8)))
-    assert raised <= {DatabaseAway}

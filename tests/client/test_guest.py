@@ -1,19 +1,19 @@
 """The library does not change its user's process: it prints nothing, and logs through `logging`."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from pointledger import Earn, PointsClient
 from pointledger.messaging import doorbell, notifications
 from pointledger.messaging.notifications import LaneNotifications
 from pointledger.settings import Settings
 from tests import logged
-from tests.chaos.proxy import Link, Proxy
+from tests.chaos.proxy import Link
 from tests.client.programs import program
 from tests.ledger import Ledger
+from tests.links import link_to, through
 from tests.waiting import wait_until
 from tests.working import working
 
@@ -23,14 +23,8 @@ NOTHING: dict[str, list[str]] = {"import": [], "use": [], "further": []}
 @pytest.fixture
 def valkey(settings: Settings) -> Iterator[Link]:
     """The client's link to Valkey."""
-    proxy = Proxy()
-    yield Link(proxy, "valkey", make_url(settings.redis).port or 0)
-    proxy.stop()
-
-
-def through(settings: Settings, link: Link) -> Settings:
-    port = make_url(settings.redis).port
-    return settings.model_copy(update={"redis_url": settings.redis.replace(f":{port}/", f":{link.port}/")})
+    with link_to(settings.redis) as link:
+        yield link
 
 
 @pytest.mark.parametrize("change", [{}, {"redis_url": "redis://127.0.0.1:1/0"}], ids=["", "without Redis"])
@@ -48,15 +42,16 @@ def test_an_outage_of_redis_and_its_end_are_each_logged_once(
     attempts: list[int] = []
     read = LaneNotifications._read
 
-    def counted(self: LaneNotifications) -> None:
+    def counted(self: LaneNotifications, on_processed: Callable[[set[int]], None]) -> None:
         attempts.append(1)
-        read(self)
+        read(self, on_processed)
 
     monkeypatch.setattr(LaneNotifications, "_read", counted)
     for module in (notifications, doorbell):
         monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
     valkey.refuse(True)
-    with logged.records() as records, PointsClient.connect(through(ledger.settings, valkey)) as client:
+    linked = ledger.settings.model_copy(update={"redis_url": through(ledger.settings.redis, valkey)})
+    with logged.records() as records, PointsClient.connect(linked) as client:
         for _ in range(20):
             client.enqueue(earn())
         with pytest.raises(TimeoutError):

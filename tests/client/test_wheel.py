@@ -69,4 +69,4 @@ def test_the_wheel_has_only_the_library() -> None:
     folders = {Path(file).parts[0] for file in files if ".dist-info" not in file and "bin/" not in file}
     assert folders == {"pointledger"}
     assert "pointledger/py.typed" in files
-    assert not [file for file in files if "demo" in file]
+    assert not [file for file in files if "pointledger_demo" in file or "baskets" in file]

@@ -17,7 +17,6 @@ from tests import environments
 from tests.cli.conftest import environment, ledger, run, working
 from tests.docs.blocks import ROOT, blocks_of, pages
 from tests.docs.fresh_clone import free_port
-from tests.docs.preloaded import installed
 from tests.docs.session import PageSession
 from tests.ledger import Ledger
 from tests.waiting import wait_until
@@ -29,14 +28,6 @@ _INTEGRATION = "docs/tutorial/first-integration.md"
 _FRIEND = "household-906"  # a user of the demonstration, to whom the pages give points
 
 ReadPage = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Yield a folder with `pointledger`, for a reader's PATH."""
-    folder = tmp_path_factory.mktemp("programs")
-    with installed(folder):
-        yield folder
 
 
 @pytest.fixture

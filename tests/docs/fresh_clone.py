@@ -1,7 +1,6 @@
 """Provides a fresh copy of the repository, in which tests run the commands of the docs."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -14,9 +13,6 @@ from tests import environments
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-_REGISTRIES = re.compile(
-    r"UV_|PIP_|SSL_|REQUESTS_|(?i:https?|no)_proxy$"
-)  # the settings of access to registries
 _SECONDS = 120
 _STOP_SECONDS = 30
 
@@ -35,7 +31,7 @@ class FreshClone:
     def environment(self, **given: str) -> dict[str, str]:
         """Return the variables of a process: the clone's programs on the PATH, and the given ones."""
         path = os.pathsep.join([str(self.folder / ".venv" / "bin"), str(self._programs), os.environ["PATH"]])
-        registries = {name: value for name, value in os.environ.items() if _REGISTRIES.match(name)}
+        registries = environments.registry_environ()
         return {**environments.clean_environ(), **registries, "PATH": path, "C_FORCE_ROOT": "1", **given}
 
     @staticmethod

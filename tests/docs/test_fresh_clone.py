@@ -7,11 +7,13 @@ the packages that a guide names.
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from kombu import Connection
 
 from tests import environments
 from tests.cli.conftest import Run
+from tests.console.browsing import Html
 from tests.docs.blocks import block
 from tests.docs.conftest import ReadPage
 from tests.docs.fresh_clone import FreshClone
@@ -22,6 +24,7 @@ from tests.rabbitmq import RabbitMQ
 pytestmark = pytest.mark.long
 
 _TUTORIAL = ("first-points", "a-loyalty-program", "first-integration")  # in reading order
+_CONSOLE = re.compile(r"The console: (http://127\.0\.0\.1:\d+/console)")
 _EXPORT = re.compile(r"export (POINTLEDGER_\w+)=(\S+)")
 
 
@@ -33,12 +36,22 @@ def test_the_readme_and_the_tutorial_work_in_a_fresh_clone(tmp_path: Path) -> No
         exports = dict(_EXPORT.findall(printed))
         api = re.findall(r"curl .*(http://127\.0\.0\.1:\d+)", printed)[0]
         assert set(exports) == {f"POINTLEDGER_{name}_URL" for name in ("DATABASE", "REDIS", "OWNER")}
+        _one_click_logs_in(_CONSOLE.findall(printed)[0])
         # The command line finds the folder's servers without the exports; other programs need them.
         _read_page("docs/tutorial/first-points.md", clone, api, {})
         for page in ("README.md", *(f"docs/tutorial/{name}.md" for name in _TUTORIAL[1:])):
             _read_page(page, clone, api, exports)
     finally:
         clone.stop()
+
+
+def _one_click_logs_in(console: str) -> None:
+    """Log in to the console as `./dev run` offers it, and see the grocer's members."""
+    with httpx.Client(follow_redirects=True) as browser:
+        people = browser.get(console)
+        members = browser.get(people.url.join(Html(people.text).links["Demo support"]))
+    assert members.url.path == "/console/grocer/members"
+    assert any(name.startswith("household-") for name in Html(members.text).links)
 
 
 def _read_page(page: str, clone: FreshClone, api: str, exports: dict[str, str]) -> None:

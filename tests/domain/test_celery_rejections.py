@@ -23,7 +23,7 @@ BROKEN: dict[str, tuple[TaskMessage, str, str]] = {
         f"body: more when decompressed; a message has {MAX_BYTES} bytes at most",
     ),
     "a bomb": (
-        message(lzma.compress(b" " * 50_000_000), compression="application/x-lzma"),
+        message(lzma.compress(b" " * (MAX_BYTES * 20)), compression="application/x-lzma"),
         "TOO_LARGE",
         f"body: more when decompressed; a message has {MAX_BYTES} bytes at most",
     ),

@@ -19,7 +19,7 @@ from pointledger.domain.commands import (
 )
 from pointledger.domain.commands.records import encode
 from pointledger.errors import InvalidCommand
-from tests.domain import corpus
+from tests.domain import corpus, corpus_values
 
 
 @pytest.mark.parametrize(("kind", "field"), corpus.by_field())
@@ -90,12 +90,14 @@ def test_each_kind_has_a_valid_example_and_its_wire_name(kind: str) -> None:
     assert command_from(kind, corpus.GOOD[kind]).kind == kind
 
 
-@pytest.mark.parametrize("amount", [1, 2, corpus.MAX_AMOUNT])
+@pytest.mark.parametrize("amount", [1, 2, corpus_values.MAX_AMOUNT])
 def test_an_amount_is_stored_exactly(amount: int) -> None:
     assert Earn(tenant_id="shop", user_id="anna", amount=amount).amount == amount
 
 
-@pytest.mark.parametrize("user_id", ["a", "A", "0", "a" * 255, "usr_1", "0x10", *corpus.GOOD_IDS.values()])
+@pytest.mark.parametrize(
+    "user_id", ["a", "A", "0", "a" * 255, "usr_1", "0x10", *corpus_values.GOOD_IDS.values()]
+)
 def test_a_user_id_is_stored_unchanged(user_id: str) -> None:
     assert Earn(tenant_id="shop", user_id=user_id, amount=1).user_id == user_id
 
@@ -110,7 +112,7 @@ def test_a_key_is_any_printable_ascii(key: str) -> None:
     assert Earn(tenant_id="shop", user_id="anna", amount=1, idempotency_key=key).key == key
 
 
-@pytest.mark.parametrize("text", corpus.LITERAL_TEXTS.values(), ids=corpus.LITERAL_TEXTS)
+@pytest.mark.parametrize("text", corpus_values.LITERAL_TEXTS.values(), ids=corpus_values.LITERAL_TEXTS)
 def test_free_text_is_stored_literally(text: str) -> None:
     earn = Earn(tenant_id="shop", user_id="anna", amount=1, reason=text, source=text, description=text)
     assert (earn.reason, earn.source, earn.description) == (text, text, text)
@@ -183,7 +185,7 @@ def test_only_debits_read_lots_and_pro_rata_reads_all_of_them() -> None:
         (Spend(**who, amount=5), 5),
         (Transfer(**who, to_user_id="ben", amount=5), 5),
         (Expire(**who, amount=5), 5),
-        (Expire(**who, amount=5, strategy="pro_rata"), corpus.MAX_AMOUNT),
+        (Expire(**who, amount=5, strategy="pro_rata"), corpus_values.MAX_AMOUNT),
     ]
     assert [command.debit for command, _ in commands] == [debit for _, debit in commands]
 

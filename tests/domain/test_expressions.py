@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pointledger.domain.program.expressions import MAX_CHARACTERS
+from pointledger.domain.program.expressions import ACCOUNT, MAX_CHARACTERS, NOW
 from pointledger.domain.program.rule import rule_as_saved, rule_from
 from pointledger.errors import InvalidRule
 from tests.domain.books import Shop, data_of, moment, reason_of, refusal_of
@@ -205,6 +205,13 @@ def test_an_expression_sees_the_account_before_the_event() -> None:
     shop.rule(name="poor", when="account.balance < 50 && account.total_earned == 0", points=1, priority=1)
     assert data_of(shop.event("anna"))["points_earned"] == 101  # the grant of "welcome" does not count yet
     assert reason_of(shop.event("anna")) == "NO_MATCHING_RULE"
+
+
+@pytest.mark.parametrize("fact", [f"account.{name}" for name in ACCOUNT] + [f"now.{name}" for name in NOW])
+def test_an_expression_reads_every_fact_however_it_is_written(fact: str) -> None:
+    root, name = fact.split(".")
+    for written in (fact, f"{root} . {name}", f"{root}\n  .{name}", f"({fact})"):
+        assert grants(f"{written} == {written}"), written
 
 
 def test_due_points_expire_before_a_condition_is_evaluated() -> None:

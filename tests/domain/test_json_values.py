@@ -3,10 +3,10 @@
 import pytest
 
 from pointledger.domain.values.json_values import read_json
-from tests.domain import corpus
+from tests.domain import corpus_json
 
 
-@pytest.mark.parametrize("text", corpus.BAD_JSON.values(), ids=corpus.BAD_JSON)
+@pytest.mark.parametrize("text", corpus_json.BAD_JSON.values(), ids=corpus_json.BAD_JSON)
 def test_only_strict_json_is_read(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_json(text)

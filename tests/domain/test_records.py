@@ -12,7 +12,7 @@ from pointledger.domain.commands import (
     command_from,
 )
 from pointledger.domain.commands.records import decode, encode
-from tests.domain import corpus
+from tests.domain import corpus, corpus_json, corpus_values
 
 # ---------------------------------------------------------------------------------------- the fingerprint
 
@@ -105,7 +105,7 @@ def _through_the_journal(command: AnyCommand) -> AnyCommand:
         ("earn", {"expires_at": "2027-01-01T00:00:00+08:00", "occurred_at": "2026-01-01T00:00:00Z"}),
         ("earn", {"reason": "caf\u00e9 👩‍👩‍👧", "source": "'--", "description": "a\r\nb\u2028\x1b"}),
         ("spend", {"idempotency_key": "k" * 255, "actor": "till:7"}),
-        ("transfer", {"amount": corpus.MAX_AMOUNT}),
+        ("transfer", {"amount": corpus_values.MAX_AMOUNT}),
         ("expire", {"strategy": "pro_rata"}),
         ("expire-due", {"idempotency_key": "nightly"}),
         ("apply-rule", {"metadata": {"n": 2**53 + 1, "list": [1.5, None, True]}, "idempotency_key": "e"}),
@@ -123,7 +123,7 @@ def test_the_journal_keeps_an_events_key() -> None:
     assert _through_the_journal(event).key == "order-1"
 
 
-@pytest.mark.parametrize("metadata", corpus.GOOD_METADATA.values(), ids=corpus.GOOD_METADATA)
+@pytest.mark.parametrize("metadata", corpus_json.GOOD_METADATA.values(), ids=corpus_json.GOOD_METADATA)
 def test_metadata_is_exact_after_a_round_trip_through_the_journal(metadata: dict[str, Any]) -> None:
     event = ApplyRule(tenant_id="shop", user_id="anna", event_type="visit", metadata=metadata)
     assert event.metadata == metadata

@@ -7,7 +7,8 @@ import pytest
 
 from pointledger.domain.commands.outcomes import Outcome, Reason, State
 from tests.domain.books import APRIL, Shop, refusal_of
-from tests.domain.refusals import CHAINS, new_shop
+from tests.domain.refusals import CHAINS
+from tests.domain.shops import new_shop
 
 TESTS = Path(__file__).parents[1]
 

@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def granted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether every lock is granted to every worker."""
     if request.param:
-        for name in ("acquire_lane", "release_lane_if_idle", "acquire_users"):
+        for name in ("take_lanes", "next_lanes", "acquire_users"):
             monkeypatch.setattr(Locks, name, getattr(GrantAllLocks, name))
     return bool(request.param)
 

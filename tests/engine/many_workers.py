@@ -1,12 +1,12 @@
-"""Runs several workers on one ledger, with or without Redis locks."""
+"""Runs several workers on one ledger. The tests' fixture `granted` decides whether Redis locks part them."""
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from pointledger.engine.drain import Engine
-from pointledger.engine.locks import Locks, User
+from pointledger.engine.locks import Locks, Taken, User
 from tests.ledger import Ledger
 
 SECONDS = 60  # the bound of each wait
@@ -15,19 +15,17 @@ SECONDS = 60  # the bound of each wait
 class GrantAllLocks(Locks):
     """Grants every lock to every worker, as after a failover to an empty Redis."""
 
-    def acquire_lane(self, lane: int, token: str) -> bool:
-        return True
+    def take_lanes(self, lane: int, token: str) -> Taken:
+        return Taken([lane])
 
-    def release_lane_if_idle(self, lane: int, token: str) -> bool:
-        return True
+    def next_lanes(self, token: str, new_token: str, kept: int | None, backlogs: Collection[int]) -> Taken:
+        return Taken([] if kept is None else [kept], kept)
 
-    def acquire_users(self, lane: int, users: list[User], token: str) -> set[User]:
+    def acquire_users(self, lanes: Collection[int], users: list[User], token: str) -> set[User]:
         return set()
 
 
-def drain_with(
-    ledger: Ledger, workers: int, locks_class: type[Locks] = Locks, *, batch_size: int | None = None
-) -> None:
+def drain_with(ledger: Ledger, workers: int, *, batch_size: int | None = None) -> None:
     """Run so many workers until no command is pending; each has its own connections."""
     settings = ledger.settings
     if batch_size is not None:
@@ -35,7 +33,7 @@ def drain_with(
     failures: list[BaseException] = []
 
     def work() -> None:
-        engine = Engine(ledger.database, locks_class(ledger.redis, settings), ledger.doorbells, settings)
+        engine = Engine(ledger.database, Locks(ledger.redis, settings), ledger.doorbells, settings)
         try:
             while lanes := ledger.waiting_lanes():
                 random.shuffle(lanes)

@@ -106,7 +106,7 @@ def test_an_audit_record_exists_exactly_if_its_effect_does(
         raise OSError("the moon is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pointledger.engine.batch.save_audit_records", fail)
+        patched.setattr("pointledger.engine.phases.save_audit_records", fail)
         shop.client.enqueue(Adjust(**BOSS, amount=1, reason="a"))
         shop.drain()
     assert (shop.balance("anna"), audit_log(shop)) == (100, [])
@@ -179,7 +179,7 @@ def test_a_batch_without_audit_records_runs_no_query_for_them(
     shop: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(audit_log_storage, "run", lambda *_, **__: calls.append("written"))
+    monkeypatch.setattr(audit_log_storage, "send_change", lambda *_, **__: calls.append("written"))
     monkeypatch.setattr("pointledger.domain.decisions.audit._state_of", lambda *_: calls.append("read"))
     shop.apply(Earn(**ANNA, amount=1), Spend(**ANNA, amount=1))
     assert calls == []

@@ -13,12 +13,14 @@ from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.decisions import audit
 from pointledger.domain.decisions.decide import decide
 from pointledger.domain.ledger.book import Book
-from pointledger.engine.batch import Batches, Peeked
+from pointledger.engine.batch import Batches
+from pointledger.engine.peeked import Peeked
 from pointledger.errors import InvalidCommand
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
 from pointledger.storage.ledger import book as books
 from pointledger.storage.queue import failures, lanes, pending
+from pointledger.storage.queue.peek import peek
 from tests.ledger import Ledger
 
 
@@ -70,12 +72,12 @@ def test_a_peek_returns_all_of_a_users_commands_or_none_while_the_clock_advances
         failures.record_failure(connection, 0, commands[0].id, "it failed before")
         failures.back_off(connection, commands[0].id, 2.5 * 3600)
         connection.exec_driver_sql(LEAPING_CLOCK.format(clock="clock_timestamp"))
-        found = [row.id for row in pending.peek(connection, 0, 100).commands]
+        found = [row.id for row in peek(connection, {0: 100})[0].commands]
         assert found in ([], [command.id for command in commands])
         connection.exec_driver_sql("SELECT setval('reads', 1)")
         seqs = [seq for (seq,) in connection.exec_driver_sql("SELECT seq FROM pending ORDER BY seq")]
         assert len(seqs) == len(commands)
-        assert pending.claim(connection, 0, seqs).seqs in (set(), set(seqs))
+        assert pending.claim(connection, [0] * len(seqs), seqs)().seqs in (set(), set(seqs))
 
 
 def test_a_blocked_command_is_not_overtaken_in_batches_of_one(
@@ -95,9 +97,7 @@ def test_a_blocked_command_is_not_overtaken_in_batches_of_one(
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET search_path = leaping, public, pg_catalog')
     database = engine_for(one_lane_ledger.settings.database)
-    Batches(database, one_lane_ledger.settings).apply(
-        0, Peeked(batch, set(), crashes=2, quarantined=None, is_all=True)
-    )
+    Batches(database, one_lane_ledger.settings).apply(Peeked(batch, {("shop", "anna"): 0}, careful={0}))
     database.dispose()
     applied = [amount for (amount,) in one_lane_ledger.rows("SELECT amount FROM entries ORDER BY seq")]
     assert applied in ([], [1, 2, 3, 4])
@@ -187,7 +187,7 @@ def test_after_two_crashes_batches_have_one_command_and_the_crash_suspect_fails(
         poison = ledger.rows("SELECT id FROM journal ORDER BY seq LIMIT 1")[0][0]
         for alone_id in (None, None, poison):  # three processes began a batch and crashed
             with ledger.database.begin() as connection:
-                lanes.note_attempt(connection, 0, alone_id)
+                lanes.note_attempt(connection, [0], alone_id)
 
         ledger.engine.drain(0)
 
@@ -244,8 +244,8 @@ def test_losing_the_database_does_not_count_against_a_command_that_ran_alone(
     with (
         one_lane_ledger.database.begin() as connection
     ):  # two processes have crashed, so batches have one command
-        lanes.note_attempt(connection, 0)
-        lanes.note_attempt(connection, 0)
+        lanes.note_attempt(connection, [0])
+        lanes.note_attempt(connection, [0])
     monkeypatch.setattr(books, "save_outcomes", away)
     for _ in range(2):
         with pytest.raises(sa.exc.OperationalError):

@@ -11,7 +11,8 @@ from pointledger.domain.commands.accounts import OpeningLot
 from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
 from pointledger.storage.database import limited_engine_for, transaction
-from pointledger.storage.queue import pending
+from pointledger.storage.queue import peek as peek_module
+from pointledger.storage.queue.peek import Peek
 from tests.due import LATER
 from tests.lanes import user_in
 from tests.ledger import Ledger
@@ -32,12 +33,12 @@ def earns(tenant_id: str, count: int) -> list[Earn]:
     return [Earn(tenant_id=tenant_id, user_id=f"user-{number}", amount=1) for number in range(count)]
 
 
-def peek(ledger: Ledger, limit: int = BATCH, after: int | None = None) -> pending.Peek:
+def peek(ledger: Ledger, limit: int = BATCH, after: int | None = None) -> Peek:
     with transaction(limited_engine_for(ledger.settings), ledger.settings) as connection:
-        return pending.peek(connection, 0, limit, after)
+        return peek_module.peek(connection, {0: limit}, {0: after})[0]
 
 
-def tenants_of(found: pending.Peek) -> list[str]:
+def tenants_of(found: Peek) -> list[str]:
     return [command.tenant_id for command in found.commands]
 
 
@@ -92,7 +93,7 @@ def test_a_users_commands_stay_in_order(shared: Ledger) -> None:
 def journal_rows_read(ledger: Ledger) -> int:
     reads = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'journal'"
     with transaction(limited_engine_for(ledger.settings), ledger.settings) as connection:
-        pending.peek(connection, 0, BATCH)
+        peek_module.peek(connection, {0: BATCH})
         return int(connection.exec_driver_sql(reads).scalar_one())
 
 
@@ -108,7 +109,7 @@ def test_a_paused_tenants_backlog_is_not_read(shared: Ledger) -> None:
 def test_when_more_tenants_wait_than_a_batch_serves_each_gets_its_turn(
     shared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending, "_MOST_QUEUES", 2)
+    monkeypatch.setattr(peek_module, "_MOST_QUEUES", 2)
     names = [f"tenant-{number}" for number in range(5)]
     for name in names:
         shared.client.enqueue_many(earns(name, 30))
@@ -130,7 +131,7 @@ def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settin
         mine, other = user_in(0, "big", settings.lanes), user_in(1, "shop", settings.lanes)
         ledger.client.enqueue_many([Earn(tenant_id="big", user_id=mine, amount=1) for _ in range(500)])
         ledger.doorbells.ring([1])  # so that the command's own doorbell is behind this one
-        ledger.engine._peek(0, BATCH)
+        ledger.engine._peek({0: BATCH})
         task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=other, amount=1))
         ledger.engine.drain(0)
         assert ledger.client.outcome(task_id).state == "applied"
@@ -138,13 +139,13 @@ def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settin
 
 
 @pytest.mark.locks
-def test_the_holder_of_a_lane_serves_its_own_express_commands(settings: Settings) -> None:
+def test_the_holder_of_a_lane_serves_its_own_live_commands(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:
         ledger.tenant("big")
         ledger.tenant("shop")
         big, small = user_in(0, "big", settings.lanes), user_in(0, "shop", settings.lanes)
         ledger.client.enqueue_many([Earn(tenant_id="big", user_id=big, amount=1) for _ in range(500)])
-        ledger.engine._peek(0, BATCH)
+        ledger.engine._peek({0: BATCH})
         task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=small, amount=1))
         ledger.engine.drain(0)
         assert ledger.client.outcome(task_id).state == "applied"
@@ -156,15 +157,30 @@ def lanes_held(ledger: Ledger) -> list[bytes]:
 
 @pytest.mark.locks
 def test_only_few_commands_of_a_tenant_without_backlog_go_before_others(shared: Ledger) -> None:
+    """Lane 0 has a backlog that no worker holds, so others take it in turns."""
     locks = Locks(shared.redis, shared.settings)
-    shared.doorbells.ring([0])
+    assert locks.take_lanes(0, "first").lanes == [0]
+    locks.return_lanes([0], "first", {0})
+
+    def is_taken_at_once() -> bool:
+        taken = locks.next_lanes("none", "next", None, ())
+        if taken.backlog == 0:
+            locks.return_lanes([0], "next", {0})
+            return False
+        locks.return_lanes(taken.lanes, "next", {0})
+        return taken.lanes == [0] and taken.is_hurried
+
     shared.client.enqueue_many(earns("shop", 1))
-    assert locks.take_express() == [], "no tenant is busy yet"
+    assert not is_taken_at_once(), "no tenant is busy yet"
     shared.client.enqueue_many(earns("big", 30))
-    shared.engine._peek(0, BATCH)
-    for commands, expected in ((earns("big", 1), []), (earns("shop", 21), []), (earns("shop", 20), [0])):
+    shared.engine._peek({0: BATCH})
+    for commands, expected in (
+        (earns("big", 1), False),
+        (earns("shop", 21), False),
+        (earns("shop", 20), True),
+    ):
         shared.client.enqueue_many(commands)
-        assert locks.take_express() == expected
+        assert is_taken_at_once() == expected
 
 
 def test_the_default_of_a_pending_row_is_a_queue_of_its_own(shared: Ledger) -> None:

@@ -18,7 +18,7 @@ from pointledger.client.acceptor import Acceptance
 from pointledger.jobs.scheduler import JobScheduler
 from pointledger.settings import Settings
 from tests.engine.figures import sums
-from tests.engine.many_workers import GrantAllLocks, at_once, drain_with
+from tests.engine.many_workers import at_once, drain_with
 from tests.engine.soundness import assert_sound
 from tests.ledger import Ledger, data_of
 
@@ -108,7 +108,7 @@ def test_a_hundred_concurrent_freezes_hold_exactly_the_balance(settings: Setting
 
         at_once(*[freeze] * 4)
 
-        drain_with(ledger, 4, GrantAllLocks)
+        drain_with(ledger, 4)
 
         assert sums(ledger) == {"balance": 1, "frozen_balance": 69}
         states = dict(ledger.rows("SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1"))
@@ -118,7 +118,7 @@ def test_a_hundred_concurrent_freezes_hold_exactly_the_balance(settings: Setting
 
 
 def test_h5_if_a_capture_and_a_timeout_race_exactly_one_wins(settings: Settings) -> None:
-    """Workers without Redis locks capture and time out forty holds at the same time."""
+    """Workers capture and time out forty holds at the same time."""
     with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
         ledger.tenant()
         users = [f"user-{number}" for number in range(40)]
@@ -144,7 +144,7 @@ def test_h5_if_a_capture_and_a_timeout_race_exactly_one_wins(settings: Settings)
             scheduler_of(ledger).release_holds()
 
         at_once(capture, time_out)
-        drain_with(ledger, 3, GrantAllLocks)
+        drain_with(ledger, 3)
 
         spent = sum(ledger.account(user)["total_spent"] for user in users)
         assert sum(ledger.balance(user) for user in users) + spent == 400

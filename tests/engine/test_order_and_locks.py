@@ -3,32 +3,30 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from psycopg import OperationalError
 
 from pointledger import AnyCommand, ApplyRule, Earn, Spend, Transfer
 from pointledger.domain.commands.accepted import Accepted
+from pointledger.engine import drain
 from pointledger.engine.drain import _without
 from pointledger.engine.locks import Locks
+from pointledger.engine.peeked import Peeked
+from pointledger.messaging.contract import LANES_QUEUE, waiting_key
 from pointledger.settings import Settings
-from tests.engine.many_workers import SECONDS, GrantAllLocks, at_once, drain_with
+from tests.engine.many_workers import SECONDS, at_once, drain_with
+from tests.lanes import user_in
 from tests.ledger import Ledger, data_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["with locks", "without locks"])
-def locks_class(request: pytest.FixtureRequest) -> Iterator[type[Locks]]:
-    yield Locks if request.param == "with locks" else GrantAllLocks
-
-
-def test_a_users_commands_are_applied_in_the_order_of_acceptance(
-    settings: Settings, locks_class: type[Locks]
-) -> None:
+def test_a_users_commands_are_applied_in_the_order_of_acceptance(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 7})) as ledger:
         ledger.tenant()
         users = [f"user-{number}" for number in range(12)]
@@ -38,7 +36,7 @@ def test_a_users_commands_are_applied_in_the_order_of_acceptance(
             for command, task_id in zip(commands, ledger.client.enqueue_many(commands), strict=True):
                 sent[command.user_id].append(task_id)
 
-        drain_with(ledger, 4, locks_class)
+        drain_with(ledger, 4)
 
         for user in users:
             applied = [entry["command_id"] for entry in reversed(all_entries(ledger, user))]
@@ -52,9 +50,7 @@ def all_entries(ledger: Ledger, user: str) -> list[dict[str, str]]:
     return found
 
 
-def test_t2_transfers_back_and_forth_do_not_deadlock_and_conserve_the_total(
-    settings: Settings, locks_class: type[Locks]
-) -> None:
+def test_t2_transfers_back_and_forth_do_not_deadlock_and_conserve_the_total(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 50})) as ledger:
         ledger.tenant(transfer_enabled=True)
         users = [f"user-{number}" for number in range(5)]
@@ -66,7 +62,7 @@ def test_t2_transfers_back_and_forth_do_not_deadlock_and_conserve_the_total(
             commands.append(Transfer(tenant_id="shop", user_id=source, to_user_id=destination, amount=amount))
         ledger.client.enqueue_many(commands)
 
-        drain_with(ledger, 2, locks_class)
+        drain_with(ledger, 2)
 
         assert sum(ledger.balance(user) for user in users) == 500
         states = dict(ledger.rows("SELECT state, count(*) FROM outcomes GROUP BY state"))
@@ -74,9 +70,7 @@ def test_t2_transfers_back_and_forth_do_not_deadlock_and_conserve_the_total(
         assert ledger.counts("failures", "pending") == [0, 0]
 
 
-def test_t3_of_twenty_concurrent_transfers_of_everything_one_succeeds(
-    settings: Settings, locks_class: type[Locks]
-) -> None:
+def test_t3_of_twenty_concurrent_transfers_of_everything_one_succeeds(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
         ledger.tenant(transfer_enabled=True)
         friends = [f"friend-{number}" for number in range(20)]
@@ -87,16 +81,14 @@ def test_t3_of_twenty_concurrent_transfers_of_everything_one_succeeds(
             return Transfer(tenant_id="shop", user_id="anna", to_user_id=friend, amount=70)
 
         task_ids = sent_at_once(ledger, [give(friend) for friend in friends])
-        drain_with(ledger, 4, locks_class)
+        drain_with(ledger, 4)
 
         reasons = Counter(outcome.reason for outcome in ledger.client.outcomes(task_ids))
         assert reasons == {None: 1, "INSUFFICIENT_BALANCE": 19}
         assert sorted(ledger.balance(user) for user in ("anna", *friends)) == [0] + [1] * 19 + [71]
 
 
-def test_l8_events_that_race_for_the_last_points_never_exceed_the_limit(
-    settings: Settings, locks_class: type[Locks]
-) -> None:
+def test_l8_events_that_race_for_the_last_points_never_exceed_the_limit(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 2})) as ledger:
         ledger.tenant()
         ledger.rule(name="visit", event_type="visit", points=10, daily_limit=35)
@@ -107,7 +99,7 @@ def test_l8_events_that_race_for_the_last_points_never_exceed_the_limit(
             "occurred_at": NOON,
         }
         task_ids = sent_at_once(ledger, [ApplyRule(**visit) for _ in range(12)])
-        drain_with(ledger, 4, locks_class)
+        drain_with(ledger, 4)
 
         granted = [data_of(outcome)["points_earned"] for outcome in ledger.client.outcomes(task_ids)]
         assert sorted(granted) == [0] * 8 + [5, 10, 10, 10]
@@ -126,9 +118,7 @@ def sent_at_once(ledger: Ledger, commands: list[AnyCommand]) -> list[str]:
         return list(callers.map(send, commands))
 
 
-def test_a_hundred_concurrent_spends_spend_exactly_the_balance(
-    settings: Settings, locks_class: type[Locks]
-) -> None:
+def test_a_hundred_concurrent_spends_spend_exactly_the_balance(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 3})) as ledger:
         ledger.tenant()
         ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=70))
@@ -139,7 +129,7 @@ def test_a_hundred_concurrent_spends_spend_exactly_the_balance(
 
         at_once(*[spend] * 4)
 
-        drain_with(ledger, 4, locks_class)
+        drain_with(ledger, 4)
 
         assert ledger.balance("anna") == 1
         states = dict(ledger.rows("SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1"))
@@ -148,8 +138,8 @@ def test_a_hundred_concurrent_spends_spend_exactly_the_balance(
 
 def test_only_one_worker_gets_a_lane_unless_every_lock_is_granted(ledger: Ledger, granted: bool) -> None:
     first, second = Locks(ledger.redis, ledger.settings), Locks(ledger.redis, ledger.settings)
-    assert first.acquire_lane(0, "first")
-    assert second.acquire_lane(0, "second") == granted
+    assert first.take_lanes(0, "first").lanes == [0]
+    assert (0 in second.take_lanes(0, "second").lanes) == granted
 
 
 @pytest.mark.locks
@@ -158,14 +148,14 @@ def test_a_worker_leaves_a_taken_lane_and_its_holder_checks_it_again(ledger: Led
     ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
     (lane,) = ledger.waiting_lanes()
     first, second = Locks(ledger.redis, ledger.settings), Locks(ledger.redis, ledger.settings)
-    assert first.acquire_lane(lane, "first")
+    assert first.take_lanes(lane, "first").lanes == [lane]
 
     assert ledger.engine.drain(lane) == 0, "the lane is taken"
 
-    assert not first.release_lane_if_idle(lane, "first"), "a doorbell has rung, so it continues"
-    assert first.release_lane_if_idle(lane, "first"), "no doorbell has rung since"
-    assert second.acquire_lane(lane, "second")
-    second.abandon_lane(lane, "second")
+    assert first.next_lanes("first", "next", None, ()).lanes == [lane], "a doorbell has rung"
+    assert first.next_lanes("next", "last", None, ()).lanes == [], "no doorbell has rung since"
+    assert second.take_lanes(lane, "second").lanes == [lane]
+    second.return_lanes([lane], "second", ())
     assert ledger.engine.drain(lane) == 1
 
 
@@ -176,15 +166,15 @@ def test_a_user_locked_by_another_worker_delays_only_commands_that_involve_the_u
         *(Earn(tenant_id="shop", user_id=user, amount=10) for user in ("anna", "ben", "carl", "dora"))
     )
     elsewhere = Locks(ledger.redis, ledger.settings)
-    elsewhere.acquire_users(0, [("shop", "ben")], "elsewhere")
+    elsewhere.acquire_users([0], [("shop", "ben")], "elsewhere")
     transfer = Transfer(tenant_id="shop", user_id="anna", to_user_id="ben", amount=1)
     later = Spend(tenant_id="shop", user_id="anna", amount=1)
     (transfer_id, later_id) = ledger.client.enqueue_many([transfer, later])
     (lane,) = ledger.waiting_lanes()
 
-    batch = ledger.engine._peek(lane, 100).batch
+    batch = ledger.engine._peek({lane: 100})[1].batch
     users = sorted({("shop", "anna"), ("shop", "ben")})
-    busy = Locks(ledger.redis, ledger.settings).acquire_users(lane, users, "here")
+    busy = Locks(ledger.redis, ledger.settings).acquire_users([lane], users, "here")
     assert busy == {("shop", "ben")}
     assert [accepted.command.kind for accepted in batch] == ["transfer", "spend"]
 
@@ -219,3 +209,31 @@ def test_the_first_of_two_commands_with_one_key_in_a_call_counts(ledger: Ledger)
         outcomes = ledger.apply(first, Spend(tenant_id="shop", user_id=user, amount=100), again)
         assert [outcome.state for outcome in outcomes] == ["applied"] * 3
         assert ledger.balance(user) == 0
+
+
+@pytest.mark.locks
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_rings_during_the_last_batch_of_a_time_slice_gets_a_doorbell(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    ledger.tenant()
+    lanes = ledger.settings.lanes
+    monkeypatch.setattr(drain, "_TIME_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(drain, "_ATTEMPTS", 1)
+    ledger.client.enqueue(Earn(tenant_id="shop", user_id=user_in(1, "shop", lanes), amount=1))
+    queue = f"{ledger.settings.redis_prefix}:{LANES_QUEUE}"
+    ledger.redis.delete(queue)
+    apply = ledger.engine._batches.apply
+
+    def apply_while_another_comes(peeked: Peeked) -> int:
+        ledger.client.enqueue(Earn(tenant_id="shop", user_id=user_in(2, "shop", lanes), amount=1))
+        if fails:
+            raise OperationalError("no connection")
+        return apply(peeked)
+
+    monkeypatch.setattr(ledger.engine._batches, "apply", apply_while_another_comes)
+    with pytest.raises(OperationalError) if fails else nullcontext():
+        ledger.engine.drain(1)
+
+    assert ledger.redis.llen(queue) == 1
+    assert ledger.redis.sismember(waiting_key(ledger.settings.redis_prefix), "2")

@@ -48,7 +48,7 @@ def results(outcomes: list[Outcome]) -> list[str]:
 def apply_first(ledger: Ledger, user: str, *commands: AnyCommand) -> list[str]:
     """Accept the commands, drain the user's lane first, and then all others."""
     task_ids = ledger.client.enqueue_many(commands)
-    ledger.engine.drain(lane(ledger, user))
+    ledger.drain_only(lane(ledger, user))
     ledger.drain()
     return results(ledger.client.outcomes(task_ids))
 
@@ -111,7 +111,7 @@ def test_a_senders_later_commands_wait_with_the_transfer_and_others_do_not(shop:
     later = Spend(tenant_id="shop", user_id=SENDER, amount=95)
     task_ids = shop.client.enqueue_many([earn(RECIPIENT, 1), give(), later, earn(neighbor, 1)])
 
-    shop.engine.drain(lane(shop, SENDER))
+    shop.drain_only(lane(shop, SENDER))
 
     assert results(shop.client.outcomes(task_ids)) == ["pending", "pending", "pending", "applied"]
     shop.drain()
@@ -145,7 +145,7 @@ def test_the_wait_for_a_failing_command_is_bounded(shop: Ledger, monkeypatch: py
 def test_a_command_that_waits_for_others_does_not_count_as_failing(shop: Ledger) -> None:
     shop.client.enqueue_many([earn(RECIPIENT, 1), give()])
 
-    shop.engine.drain(lane(shop, SENDER))
+    shop.drain_only(lane(shop, SENDER))
 
     assert shop.rows("SELECT attempts, dead_at FROM failures") == [(0, None)]
     shop.drain()
@@ -185,7 +185,7 @@ def test_precedence_also_works_for_pending_rows_of_older_versions(shop: Ledger) 
     with shop.owner.begin() as connection:
         connection.exec_driver_sql("UPDATE pending SET user_hash = NULL, recipient_hash = NULL")
 
-    shop.engine.drain(lane(shop, SENDER))
+    shop.drain_only(lane(shop, SENDER))
     shop.drain()
 
     assert results(shop.client.outcomes(task_ids)) == ["applied", "applied"]

@@ -22,10 +22,9 @@ from pointledger import (
     Transfer,
     Unfreeze,
 )
-from pointledger.engine.locks import Locks
 from pointledger.ids import parse_id
 from pointledger.settings import Settings
-from tests.engine.many_workers import GrantAllLocks, at_once, drain_with
+from tests.engine.many_workers import at_once, drain_with
 from tests.engine.soundness import assert_sound
 from tests.ledger import Ledger, data_of
 
@@ -210,10 +209,7 @@ def test_the_outcomes_do_not_depend_on_the_batch_size(settings: Settings) -> Non
     assert states == [["applied"] * 8] * 2
 
 
-@pytest.mark.parametrize("locks_class", [Locks, GrantAllLocks])
-def test_r1_one_of_two_concurrent_full_refunds_is_applied(
-    settings: Settings, locks_class: type[Locks]
-) -> None:
+def test_r1_one_of_two_concurrent_full_refunds_is_applied(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 1})) as ledger:
         ledger.tenant()
         ledger.apply(Earn(**ANNA, amount=100))
@@ -224,7 +220,7 @@ def test_r1_one_of_two_concurrent_full_refunds_is_applied(
                 ledger.client.enqueue(Refund(**ANNA, amount=10, related_id=spend))
 
         at_once(*[refund] * 2)
-        drain_with(ledger, 3, locks_class)
+        drain_with(ledger, 3)
 
         assert ledger.balance("anna") == 100
         states = dict(ledger.rows("SELECT coalesce(reason, state), count(*) FROM outcomes GROUP BY 1"))

@@ -77,7 +77,7 @@ def test_a_dry_run_predicts_what_the_worker_does(ledger: Ledger) -> None:
     with ledger.database.begin() as connection:
         now = rows(connection, "SELECT clock_timestamp()")[0][0]
         accepted = Accepted(1, command, now)
-        predicted = dry_run(book.load(connection, [accepted], Programs()), command, SUNDAY)
+        predicted = dry_run(book.load_unlocked(connection, accepted, Programs()), command, SUNDAY)
     [outcome] = ledger.apply(command)
     assert predicted.points == data_of(outcome)["points_earned"] == 60
     assert [(line.rule.body.name, line.skipped) for line in predicted.lines] == [

@@ -1,26 +1,23 @@
 """Limits that all users of a tenant share, with users in many lanes and several workers: never exceeded."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 
 from pointledger import ApplyRule, Clawback
-from pointledger.engine.locks import Locks
 from pointledger.ids import parse_id
 from pointledger.observability.verify import verify
 from pointledger.settings import Settings
-from tests.engine.many_workers import GrantAllLocks, drain_with
+from tests import forked
+from tests.engine import limit_workers
+from tests.engine.many_workers import drain_with
 from tests.ledger import Ledger, data_of
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 USERS = [f"user-{number}" for number in range(30)]
 PER_UNIT = {"kind": "per_unit", "field": "n", "per": 1, "points": 1}
 
@@ -30,7 +27,7 @@ def visit(user_id: str, n: int = 1, at: datetime | None = None) -> ApplyRule:
     return ApplyRule(tenant_id="shop", user_id=user_id, event_type="visit", metadata=metadata, occurred_at=at)
 
 
-def granted(ledger: Ledger) -> int:
+def granted_points(ledger: Ledger) -> int:
     return int(ledger.rows("SELECT coalesce(sum(amount), 0) FROM entries WHERE type = 'earn'")[0][0])
 
 
@@ -45,10 +42,9 @@ def limited(ledger: Ledger, most: int, **more: Any) -> None:
     ledger.rule(name="visits", event_type="visit", base=PER_UNIT, limits=limits, **more)
 
 
-@pytest.mark.parametrize("locks_class", [Locks, GrantAllLocks], ids=["with locks", "without locks"])
 @pytest.mark.parametrize("on_exceed", ["clamp", "refuse"])
 def test_l8_l9_lanes_that_race_for_a_tenants_last_points_grant_exactly_the_limit(
-    settings: Settings, locks_class: type[Locks], on_exceed: str
+    settings: Settings, on_exceed: str
 ) -> None:
     with Ledger(settings.model_copy(update={"batch_size": 5})) as ledger:
         ledger.tenant()
@@ -63,9 +59,9 @@ def test_l8_l9_lanes_that_race_for_a_tenants_last_points_grant_exactly_the_limit
             [visit(user, n, noon) for n in (1, 3, 7, 1, 1, 1, 1, 1, 1, 1) for user in USERS]
         )
 
-        drain_with(ledger, 4, locks_class)
+        drain_with(ledger, 4)
 
-        assert granted(ledger) == 500, "exactly the wider limit"
+        assert granted_points(ledger) == 500, "exactly the wider limit"
         used = {meter: (points, times) for meter, _, points, times in counters(ledger)}
         assert used.pop("budget")[0] == 500
         assert sum(points for points, _ in used.values()) == 500
@@ -79,8 +75,8 @@ def test_l9_shared_limits_also_count_times(settings: Settings) -> None:
         limits = [{"scope": "rule", "period": "lifetime", "unit": "times", "max": 41}]
         ledger.rule(name="first ones", event_type="visit", base=PER_UNIT, limits=limits)
         ledger.client.enqueue_many([visit(user, 2) for _ in range(3) for user in USERS])
-        drain_with(ledger, 4, GrantAllLocks)
-        assert (granted(ledger), [row[2:] for row in counters(ledger)]) == (82, [(82, 41)])
+        drain_with(ledger, 4)
+        assert (granted_points(ledger), [row[2:] for row in counters(ledger)]) == (82, [(82, 41)])
 
 
 def change_counters_during(ledger: Ledger, change: str, drain: Callable[[], object]) -> None:
@@ -132,54 +128,21 @@ def test_a_rule_without_shared_limits_writes_no_counter(ledger: Ledger) -> None:
     assert ledger.counts("shared_usage") == [0]
 
 
-WORKER = """
-import os, sys
-from pointledger.engine import batch
-from pointledger.settings import Settings
-from tests.engine.many_workers import GrantAllLocks
-from tests.ledger import Ledger
-
-class Crashing:
-    def __getattr__(self, name):
-        return getattr(real, name)
-
-    def count(self, connection, book):
-        assert real.count(connection, book)
-        os._exit(9)
-
-real = batch.books
-if sys.argv[1] == "crashes":
-    batch.books = Crashing()
-with Ledger(Settings()) as ledger:
-    ledger.engine._locks = GrantAllLocks(ledger.redis, ledger.settings)
-    while lanes := ledger.waiting_lanes():
-        for lane in lanes[:: int(sys.argv[2])]:
-            ledger.engine.drain(lane)
-"""
-
-
 def test_processes_that_share_a_limit_grant_it_once_even_if_one_crashes_before_its_commit(
-    ledger: Ledger,
+    ledger: Ledger, granted: bool
 ) -> None:
     limited(ledger, 100)
     ledger.client.enqueue_many([visit(user, 7) for _ in range(2) for user in USERS])
-    environment = {
-        "POINTLEDGER_DATABASE_URL": ledger.settings.database,
-        "POINTLEDGER_REDIS_URL": ledger.settings.redis,
-        "POINTLEDGER_BATCH_SIZE": "3",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
-    }
-    worker = [sys.executable, "-c", WORKER]
-    assert (
-        subprocess.run([*worker, "crashes", "1"], env=os.environ | environment, check=False).returncode == 9
-    )
+    settings = ledger.settings.model_copy(update={"batch_size": 3})
+    crashed = forked.run(partial(limit_workers.crash, settings, granted=granted))
+    assert crashed == limit_workers.STATUS
     assert counters(ledger) == [], "its grants were rolled back"
-    workers = [
-        subprocess.Popen([*worker, "works", step], env=os.environ | environment) for step in ("1", "-1")
-    ]
-    assert [process.wait(60) for process in workers] == [0, 0]
+    ledger.redis.flushdb()  # as if its locks had expired
+    work = partial(limit_workers.work, settings, granted=granted)
+    workers = [forked.start(partial(work, step=step)) for step in (1, -1)]
+    assert list(map(forked.exit_code, workers)) == [0, 0]
 
-    assert (granted(ledger), counters(ledger)[0][2]) == (100, 100)
+    assert (granted_points(ledger), counters(ledger)[0][2]) == (100, 100)
     assert ledger.counts("pending", "failures") == [0, 0]
     assert verify(ledger.database).as_json()["violations"] == 0
 

@@ -1,5 +1,6 @@
 """Slow statements, and rows that another session has locked, count against no command."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -8,6 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn, Spend
+from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.decisions import audit
+from pointledger.domain.decisions.decide import decide
+from pointledger.domain.ledger.book import Book
 from pointledger.engine import batch_sizes
 from pointledger.engine.batch_sizes import BatchSizes
 from pointledger.engine.timeouts import Timeouts
@@ -84,9 +89,37 @@ def test_a_command_that_times_out_while_others_are_applied_is_charged(quick: Led
     wait_until(is_charged, "the failure counts")
 
 
+@pytest.mark.parametrize("others", [1, 70], ids=["saved in one round trip", "saved with COPY"])
+def test_a_batch_that_stands_still_too_long_is_halved_and_others_are_applied(
+    settings: Settings, one_lane: None, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """25P03: Postgres ends the session between two statements."""
+    stands_still = """SELECT FROM pg_stat_activity
+                      WHERE state = 'idle in transaction' AND datname = current_database()"""
+
+    def stall(book: Book, accepted: Accepted) -> Any:
+        decision = decide(book, accepted)
+        if getattr(accepted.command, "amount", 0) == 7:
+            wait_until(lambda: not ledger.rows(stands_still), "Postgres ends the session")
+        return decision
+
+    with Ledger(settings.model_copy(update={**QUICK, "idle_timeout_ms": 200})) as ledger:
+        ledger.tenant()
+        amounts = {"anna": 7, **{f"user-{number}": 5 for number in range(others)}}
+        tasks = ledger.client.enqueue_many(
+            [Earn(tenant_id="shop", user_id=user, amount=amount) for user, amount in amounts.items()]
+        )
+        monkeypatch.setattr(audit, "decide", stall)
+        ledger.engine.drain(0)
+        assert [(user, attempts) for user, attempts, _ in failures_of(ledger)] == [("anna", 0)]
+        assert ledger.counts("outcomes") == [others], "it holds up its own user only"
+        monkeypatch.undo()
+        drain_until_applied(ledger, tasks)
+
+
 def test_a_time_out_counts_only_after_another_command_was_applied() -> None:
     timeouts, slow, other = Timeouts(), uuid4(), uuid4()
-    assert [timeouts.pause_after(slow) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert [timeouts.pause_after(slow) for _ in range(7)] == [1, 2, 4, 8, 15, 15, 15]
     timeouts.note_applied([other])
     assert timeouts.pause_after(slow) is None
     assert timeouts.pause_after(slow) == 1, "each failure needs its own proof"
@@ -134,11 +167,11 @@ def test_a_batch_that_takes_too_long_saves_what_is_decided(
 
 def test_after_a_batch_that_took_too_long_the_lanes_batches_grow_again() -> None:
     sizes = BatchSizes(most=1000)
-    sizes.note_decided(0, given=1000, decided=300)
+    sizes.note_decided(Counter({0: 1000}), Counter({0: 300}))
     assert (sizes.next(0), sizes.next(1)) == (300, 1000)
-    sizes.note_decided(0, given=300, decided=300)
+    sizes.note_decided(Counter({0: 300}), Counter({0: 300}))
     assert sizes.next(0) == 600
-    sizes.note_decided(0, given=600, decided=600)
+    sizes.note_decided(Counter({0: 600}), Counter({0: 600}))
     assert sizes.next(0) == 1000
 
 

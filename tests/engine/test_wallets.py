@@ -12,7 +12,7 @@ from pointledger.domain.values.money import MAX_MONEY
 from pointledger.errors import WalletMissing
 from pointledger.observability.verify import verify
 from pointledger.storage.ledger import book
-from tests.engine.many_workers import GrantAllLocks, drain_with
+from tests.engine.many_workers import drain_with
 from tests.ledger import Ledger, data_of
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
@@ -55,7 +55,6 @@ def test_w2_a_withdrawal_beyond_the_available_is_refused_and_writes_nothing(ledg
 
 
 def test_w3_concurrent_adjustments_are_serialized(ledger: Ledger) -> None:
-    """Also without Redis locks."""
     ledger.tenant()
     ledger.apply(adjust("deposit", "50"))
     commands = [adjust("withdraw", "10", idempotency_key=f"race {number // 2}") for number in range(16)]
@@ -71,7 +70,7 @@ def test_w3_concurrent_adjustments_are_serialized(ledger: Ledger) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    drain_with(ledger, 4, GrantAllLocks)
+    drain_with(ledger, 4)
     assert ledger.client.wallet("shop", "anna")["balance"] == "0.00"
     page = ledger.client.wallet_entries("shop", "anna")
     assert [entry["seq"] for entry in page.entries] == [6, 5, 4, 3, 2, 1]

@@ -1,12 +1,14 @@
 """Makes clean Python and Node environments for tests of clients.
 
-Each contains only the packages that its file here names. `<name>.txt` is a pip requirements file; its line
-`pointledger` means the wheel that this checkout builds. `<name>/package.json` with its lock file is for Node.
+Each contains only the packages that its file here names. `<name>.txt` is a pip requirements file; its lines
+`pointledger` and `pointledger-demo` mean the wheels that this checkout builds. `<name>/package.json` with its
+lock file is for Node.
 An environment is made once, in `.environments`, and again when its file changes.
 """
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FOLDER = ROOT / ".environments"
 
-_THIS_PROJECT = "pointledger"
+_THIS_PROJECT = {"pointledger": ".", "pointledger-demo": "src/pointledger_demo"}  # the distributions' folders
+# The settings of access to registries.
+_REGISTRIES = re.compile(r"UV_|PIP_|SSL_|REQUESTS_|(?i:https?|no)_proxy$")
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")  # the only variables that a client inherits
 
 
@@ -27,14 +31,13 @@ def python(name: str) -> Path:
     """Return the interpreter of the environment that `<name>.txt` describes."""
     requirements = (HERE / f"{name}.txt").read_text()
     lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
-    needs_wheel = _THIS_PROJECT in lines
+    needs_wheel = not _THIS_PROJECT.keys().isdisjoint(lines)
 
     def make(folder: Path) -> None:
         _uv("venv", "--python", sys.executable, str(folder))
-        packages = [line for line in lines if line and line != _THIS_PROJECT]
-        if needs_wheel:
-            packages.append(str(_wheel()))
-        _uv("pip", "install", "--python", str(folder / "bin" / "python"), *packages)
+        packages = [str(wheel(line)) if line in _THIS_PROJECT else line for line in lines if line]
+        here = ["--find-links", str(wheel().parent)] if needs_wheel else []
+        _uv("pip", "install", "--python", str(folder / "bin" / "python"), *here, *packages)
 
     content = requirements + (_source() if needs_wheel else "") + sys.version
     return _made(f"{name}-{_digest(content)}", make) / "bin" / "python"
@@ -56,16 +59,28 @@ def clean_environ(**given: str) -> Mapping[str, str]:
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | given
 
 
-def _wheel() -> Path:
-    """Build the wheel of this checkout, unless it is built already."""
-    folder = FOLDER / f"wheel-{_digest(_source())}"
-    _made(folder.name, lambda into: _uv("build", "--wheel", "--out-dir", str(into), str(ROOT)))
-    return next(folder.glob("*.whl"))
+def registry_environ() -> dict[str, str]:
+    """Return the variables that say how this machine reaches registries of packages."""
+    return {name: value for name, value in os.environ.items() if _REGISTRIES.match(name)}
+
+
+def wheel(name: str = "pointledger") -> Path:
+    """Build the wheels of this checkout into one folder, unless they are there. Return one of them."""
+    folder = FOLDER / f"wheels-{_digest(_source())}"
+
+    def make(into: Path) -> None:
+        for project in _THIS_PROJECT.values():
+            _uv("build", "--wheel", "--out-dir", str(into), str(ROOT / project))
+
+    _made(folder.name, make)
+    return next(folder.glob(f"{name.replace('-', '_')}-[0-9]*.whl"))
 
 
 def _source() -> str:
-    """Digest the files that the wheel is made of."""
-    files = [ROOT / "pyproject.toml", *sorted((ROOT / "src").rglob("*.*"))]
+    """Digest the files that the wheels are made of."""
+    files = [ROOT / "pyproject.toml", ROOT / "README.md"]
+    for folder in ("src", "workers", "schedules"):
+        files += sorted((ROOT / folder).rglob("*.*"))
     kept = (file for file in files if file.is_file() and file.suffix not in (".pyc", ".gz"))
     return "".join(_digest(file.read_bytes()) for file in kept)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 
+ASYNCAPI = Path(__file__).parents[2] / "docs" / "reference" / "asyncapi.json"
 SCHEMAS = Path(__file__).parents[2] / "docs" / "reference" / "events"
 
 
@@ -15,6 +16,27 @@ def check_described(event: dict[str, Any]) -> None:
     told = _validator(event["type"]).iter_errors(event)
     wrong = [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in told]
     assert not wrong, f"{event['type']}: {wrong[:5]}"
+
+
+def check_in_asyncapi(message: str, content: Any) -> None:
+    """Fail where the content of a message differs from what the AsyncAPI document says of it."""
+    found = list(asyncapi_validator(message).iter_errors(content))
+    wrong = [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in found]
+    assert not wrong, f"{message}: {wrong[:5]}"
+
+
+@lru_cache
+def asyncapi_validator(message: str) -> jsonschema_rs.Draft7Validator:
+    """Return the validator of a message's content, in the dialect of AsyncAPI's schemas."""
+    payload = asyncapi()["components"]["messages"][message]["payload"]
+    return jsonschema_rs.Draft7Validator(payload, validate_formats=True)
+
+
+@lru_cache
+def asyncapi() -> dict[str, Any]:
+    """Return the document."""
+    found: dict[str, Any] = json.loads(ASYNCAPI.read_text())
+    return found
 
 
 @lru_cache

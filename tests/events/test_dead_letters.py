@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pointledger import Actor
+from pointledger.client.control import Control
 from pointledger.domain.events.producers import producers_from
 from pointledger.errors import DeadLetterNotReplayable, InvalidProducers
 from pointledger.events.ingest import Ingest
@@ -193,6 +195,56 @@ def test_a_dead_letter_can_be_replayed_once_its_cause_is_fixed(
     assert run("dead-letters", "list", "--state", "dead").stderr.strip() == "No dead letters."
     missing = run("dead-letters", "show", "99")
     assert (missing.status, "No dead letter has this number" in missing.stderr) == (1, True)
+
+
+def test_a_dead_letter_that_a_person_replays_is_retried_by_the_ingest_whatever_its_age(
+    ledger: Ledger, ingest: Ingest
+) -> None:
+    received(ingest, earn(1, iat=(NOW - timedelta(hours=30)).isoformat()))
+    (letter,) = kept(ledger)
+    assert (letter.reason, letter.tenant_id) == ("STALE", "shop")
+    control = Control(ledger.database, ledger.doorbells, ledger.settings)
+    eva = Actor("person:eva", "the till was away")
+
+    assert not control.replay("cafe", letter.id, eva), "another tenant's"
+    assert [control.replay("shop", letter.id, eva) for _ in range(2)] == [True, False]
+    assert ingest.retry_deferred() == {"accepted": 1}
+    ledger.drain()
+
+    assert ledger.balance("anna") == 5
+    assert kept(ledger)[0].state == "replayed"
+    assert not control.replay("shop", letter.id, eva), "it is replayed"
+    acts = ledger.client.audit_log("shop", kind="dead-letter-replay")
+    assert [(act["actor"], act["reason"], act["after"]) for act in acts] == [
+        ("person:eva", "the till was away", {"dead_letter": letter.id, "state": "deferred"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "tenant_id"),
+    [
+        pytest.param(earn(amount=0), "shop", id="an event"),
+        pytest.param([earn(amount=0), earn()], "shop", id="two events of a tenant"),
+        pytest.param([earn(amount=0), earn(tenantid="nowhere")], None, id="two tenants"),
+        pytest.param(earn(amount=0, tenantid="cafe"), None, id="a tenant of others"),
+        pytest.param(earn(amount=0, tenantid="a\0"), None, id="no name of a tenant"),
+        pytest.param(earn(amount=0, tenantid=7), None, id="a number as tenant"),
+        pytest.param([], None, id="no events"),
+        pytest.param([7], None, id="a list of numbers"),
+        pytest.param(7, None, id="a number"),
+        pytest.param(b"{", None, id="no JSON"),
+    ],
+)
+def test_a_signed_dead_letter_is_of_the_one_tenant_that_it_names_and_may_name(
+    ledger: Ledger, ingest: Ingest, content: object, tenant_id: str | None
+) -> None:
+    received(ingest, content)
+    assert [each.tenant_id for each in kept(ledger)] == ([] if content == [] else [tenant_id])
+
+
+def test_an_unsigned_dead_letter_is_of_no_tenant(ledger: Ledger, ingest: Ingest) -> None:
+    received(ingest, earn(), headers={})
+    assert kept(ledger)[0].tenant_id is None
 
 
 def write_keys(folder: Path, **more: Any) -> Path:

@@ -82,3 +82,22 @@ class within_a_minute:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def test_a_producers_deferred_events_beyond_its_quota_do_not_delay_those_of_another(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pointledger.events.ingest._DEFERRED_AT_ONCE", 4)
+    ingest = ingest_of(ledger, per_minute=1)
+    raw = [json.dumps(earn(number)).encode() for number in range(10)]
+    newer = json.dumps(earn(1, subject="ben") | {"version": 2}).encode()
+    with within_a_minute(ledger):
+        ingest.receive([Message(each, signed(each)) for each in raw])
+        ingest.receive([Message(newer, signed(newer, "b" * 32, "b", "bank"))])
+        become_due(ledger)
+        monkeypatch.setattr(
+            "pointledger.events.reader.commands_of",
+            lambda raw, *_: [Earn(tenant_id="shop", user_id=json.loads(raw)["subject"], amount=1)],
+        )
+        assert ingest.retry_deferred() == {"accepted": 1, "deferred": 2}
+    assert ledger.rows("SELECT count(*) FROM journal WHERE user_id = 'ben'") == [(1,)]

@@ -25,7 +25,7 @@ from pointledger.domain.events.outgoing import EVENT_TYPES
 from pointledger.ids import parse_id
 from pointledger.storage.events import reminders
 from pointledger.storage.ledger import program
-from tests.events.described import check_described
+from tests.events.described import check_described, check_in_asyncapi
 from tests.events.listener import Listener, relay_all
 from tests.ledger import Ledger, data_of
 
@@ -80,6 +80,7 @@ def test_every_type_of_event_is_as_its_schema_describes_it(
     events = listener.listen(relay_all(ledger.settings).events)
     for event in events:
         check_described(event)
+        check_in_asyncapi(event["type"], event)
     assert {event["type"] for event in events} == set(EVENT_TYPES)
     assert TRACE["traceparent"] in {event.get("traceparent") for event in events}
 

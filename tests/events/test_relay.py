@@ -1,142 +1,30 @@
-"""Outgoing events are written with their effects, and sent at least once and in order per user."""
+"""Events are sent at least once and in order per user, whatever happens to a relay or its broker."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections import defaultdict
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from kombu import Connection, Exchange, Queue
 
-from pointledger import Earn, Freeze, SetStatus, Spend, Transfer
+from pointledger import Earn, Spend, Transfer
 from pointledger.errors import BrokerAway, EventsQueueFull
 from pointledger.events.broker import Publisher, QueueLength
 from pointledger.events.relay import Relay
 from pointledger.settings import Settings
 from pointledger.storage.database import engine_for
-from pointledger.storage.events import outbox
-from tests import logged
+from pointledger.storage.events import outbox, outbox_queues
+from tests import forked, logged
 from tests.cli.conftest import Run
+from tests.events import dying_relay
 from tests.events.listener import Listener, relay_all
-from tests.ledger import Ledger, data_of
+from tests.ledger import Ledger
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
-
 Shop = dict[str, Any]
-
-
-def test_a_committed_effect_is_sent_as_an_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
-    earned, _ = ledger.apply(Earn(**shop, amount=50, reason="a secret"), Spend(**shop, amount=20))
-
-    assert relay_all(ledger.settings).events == 2
-
-    first, second = listener.listen(2)
-    entry = data_of(earned)["transaction"]
-    assert (first["id"], first["type"]) == (entry["id"], "points.earned")
-    assert (first["specversion"], first["source"], first["subject"]) == ("1.0", "/pointledger/shop", "anna")
-    assert first["datacontenttype"] == "application/json"
-    assert first["data"]["transaction"] | entry == first["data"]["transaction"]
-    assert first["data"]["transaction"]["command_id"] == earned.task_id
-    assert "secret" not in str(first), "free text stays in the ledger"
-    assert (second["type"], second["data"]["seq"]) == ("points.spent", 2)
-    assert second["data"]["transaction"]["delta"] == -20
-    assert (second["data"]["user_id"], second["data"]["tenant_id"]) == ("anna", "shop")
-    assert relay_all(ledger.settings).events == 0, "each event is sent once"
-
-
-def test_a_refused_command_sends_no_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
-    ledger.apply(Earn(**shop, amount=5), Spend(**shop, amount=6))
-    assert relay_all(ledger.settings).events == 1
-
-
-def test_each_side_of_a_transfer_has_an_event(ledger: Ledger, listener: Listener, shop: Shop) -> None:
-    ledger.apply(Earn(**shop, amount=9), Earn(tenant_id="shop", user_id="ben", amount=1))
-    ledger.apply(Transfer(**shop, to_user_id="ben", amount=4))
-    relay_all(ledger.settings)
-    transferred = [event for event in listener.listen(4) if event["type"] == "points.transferred"]
-    deltas = {event["subject"]: event["data"]["transaction"]["delta"] for event in transferred}
-    assert deltas == {"anna": -4, "ben": 4}
-
-
-def test_a_status_change_keeps_its_place_among_the_entries(
-    ledger: Ledger, listener: Listener, shop: Shop
-) -> None:
-    change: dict[str, Any] = {**shop, "reason": "asked for"}
-    ledger.apply(
-        Earn(**shop, amount=50),
-        SetStatus(**change, status="suspended"),
-        SetStatus(**change, status="suspended"),
-        SetStatus(**change, status="active"),
-        Spend(**shop, amount=20),
-        SetStatus(**change, status="closed"),
-    )
-    relay_all(ledger.settings)
-    sent = [
-        (event["type"], event["data"].get("status"), event["data"]["seq"]) for event in listener.listen(6)
-    ]
-    assert sent == [
-        ("points.earned", None, 1),
-        ("account.status_changed", "suspended", 1),
-        ("account.status_changed", "active", 1),
-        ("points.spent", None, 2),
-        ("points.adjusted", None, 3),
-        ("account.status_changed", "closed", 3),
-    ]
-
-
-def test_an_event_has_its_commands_traceparent_and_no_other_extension(
-    ledger: Ledger, listener: Listener, shop: Shop
-) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    ledger.apply(
-        Earn(**shop, amount=5, extensions={"traceparent": trace, "tracestate": "a=b", "partitionkey": "x"}),
-        SetStatus(**shop, status="suspended", reason="asked for", extensions={"traceparent": trace}),
-        SetStatus(**shop, status="active", reason="asked for"),
-        Spend(**shop, amount=1, extensions={"traceparent": "Anna's secret"}),
-        Transfer(**shop, to_user_id="anna", amount=1, extensions={"traceparent": trace}),
-    )
-    relay_all(ledger.settings)
-    received = listener.listen(4)
-    assert [event.get("traceparent") for event in received] == [trace, trace, None, None]
-    assert not any({"tracestate", "partitionkey"} & event.keys() for event in received)
-
-
-def test_a_tenant_gets_the_event_types_that_it_wants_and_no_earlier_events(
-    ledger: Ledger, listener: Listener, shop: Shop
-) -> None:
-    ledger.tenant(events=[])
-    ledger.apply(Earn(**shop, amount=50))
-    ledger.tenant(events=["hold.opened", "points.spent"])
-    ledger.apply(Earn(**shop, amount=50), Freeze(**shop, amount=5), Spend(**shop, amount=1))
-    ledger.tenant(events="all")
-
-    assert relay_all(ledger.settings).events == 2
-    assert [event["type"] for event in listener.listen(2)] == ["hold.opened", "points.spent"]
-
-
-def test_a_ledger_whose_tenants_want_no_events_writes_none(ledger: Ledger, shop: Shop) -> None:
-    ledger.tenant()
-    ledger.apply(Earn(**shop, amount=50))
-    assert ledger.counts("outbox") == [0]
-
-
-def test_a_batch_of_one_lane_is_one_outbox_row(ledger: Ledger, shop: Shop) -> None:
-    ledger.apply(*(Earn(**shop, amount=1) for _ in range(300)))
-    assert ledger.counts("outbox") == [1]
-
-
-def test_an_outbox_row_has_a_bounded_number_of_entries(
-    ledger: Ledger, listener: Listener, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox, "_ENTRIES_PER_ROW", 4)
-    ledger.apply(*(Earn(**shop, amount=1) for _ in range(10)))
-    assert ledger.rows("SELECT cardinality(entry_ids) FROM outbox ORDER BY seq") == [(4,), (4,), (2,)]
-    relay_all(ledger.settings)
-    assert [event["data"]["seq"] for event in listener.listen(10)] == list(range(1, 11))
 
 
 def test_events_wait_while_the_broker_is_unavailable_and_are_sent_in_order(
@@ -176,6 +64,21 @@ def test_a_relay_continues_after_its_broker_was_unavailable(
     assert listener.listen(1)[0]["data"]["seq"] == 1
 
 
+def apply_all(settings: Settings) -> None:
+    with Ledger(settings) as own:
+        while own.counts("pending") != [0]:
+            own.drain()
+
+
+def relay_until(done: threading.Event, settings: Settings) -> None:
+    database, publisher = engine_for(settings.database), Publisher(settings)
+    try:
+        Relay(database, publisher, settings).run(done.is_set, done.wait)
+    finally:
+        publisher.close()
+        database.dispose()
+
+
 def test_several_relays_and_workers_lose_no_event_and_keep_each_users_order(
     ledger: Ledger, listener: Listener
 ) -> None:
@@ -190,39 +93,19 @@ def test_several_relays_and_workers_lose_no_event_and_keep_each_users_order(
         ]
     )
     done = threading.Event()
-    failed: list[BaseException] = []
-
-    def work() -> None:
+    with ThreadPoolExecutor(6) as threads:
+        relays = [threads.submit(relay_until, done, ledger.settings) for _ in range(3)]
+        workers = [threads.submit(apply_all, ledger.settings) for _ in range(3)]
         try:
-            with Ledger(ledger.settings) as own:
-                while own.counts("pending") != [0]:
-                    own.drain()
-        except BaseException as error:
-            failed.append(error)
-
-    def relay() -> None:
-        database, publisher = engine_for(ledger.settings.database), Publisher(ledger.settings)
-        try:
-            Relay(database, publisher, ledger.settings).run(done.is_set, done.wait)
-        except BaseException as error:
-            failed.append(error)
+            for worker in workers:
+                worker.result(120)
+            wanted = ledger.counts("entries")[0]
+            received = listener.listen(wanted)
         finally:
-            publisher.close()
-            database.dispose()
+            done.set()
+        for relay in relays:
+            relay.result(30)
 
-    relays = [threading.Thread(target=relay) for _ in range(3)]
-    workers = [threading.Thread(target=work) for _ in range(3)]
-    for thread in relays + workers:
-        thread.start()
-    for thread in workers:
-        thread.join(120)
-    wanted = ledger.counts("entries")[0]
-    received = listener.listen(wanted)
-    done.set()
-    for thread in relays:
-        thread.join(30)
-
-    assert failed == []
     assert listener.queued_count() == 0
     seqs = defaultdict(list)
     for event in received:
@@ -233,41 +116,70 @@ def test_several_relays_and_workers_lose_no_event_and_keep_each_users_order(
     )
 
 
-def test_sent_rows_are_pruned_after_some_days_and_unsent_rows_are_kept(ledger: Ledger, shop: Shop) -> None:
-    ledger.apply(Earn(**shop, amount=1))
-    ledger.apply(Earn(**shop, amount=1))
-    ledger.apply(Earn(**shop, amount=1))
-    with ledger.database.begin() as connection:
-        first, second, _ = (row[0] for row in ledger.rows("SELECT seq FROM outbox ORDER BY seq"))
-        outbox.mark_sent(connection, [first, second])
-        connection.exec_driver_sql(
-            "UPDATE outbox SET recorded_at = recorded_at - interval '9 days', "
-            f"sent_at = sent_at - CASE WHEN seq = {first} THEN interval '9 days' ELSE interval '0' END"
-        )
-        assert outbox.prune(connection) == 1
-    assert ledger.rows("SELECT seq, sent_at IS NULL FROM outbox ORDER BY seq") == [
-        (second, False),
-        (second + 1, True),
-    ]
-    with ledger.database.connect() as connection:
-        status = outbox.status(connection)
-    assert (status.rows, status.events, status.slots) == (1, 1, 1)
-    assert status.oldest_seconds is not None
-    assert status.oldest_seconds > 9 * 86_400
-
-
 def test_a_relay_sends_other_slots_while_one_is_locked(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     """No relay waits for a locked slot; it takes another one."""
     slot = outbox.slot_of("shop", "anna")
     other_user = next(user for user in map(str, range(100)) if outbox.slot_of("shop", user) != slot)
-    ledger.apply(Earn(**shop, amount=1), Earn(tenant_id="shop", user_id=other_user, amount=1))
+    ledger.apply(Earn(**shop, amount=1))
+    ledger.apply(Earn(tenant_id="shop", user_id=other_user, amount=1))
     with ledger.database.begin() as connection:
-        assert outbox.take_slot(connection, slot - 1) == slot
+        taken = outbox_queues.take_queue(connection, "")
+        assert taken == outbox_queues.Queue(slot, "shop")
         assert relay_all(ledger.settings).events == 1
     assert relay_all(ledger.settings).events == 1
     assert [event["subject"] for event in listener.listen(2)] == [other_user, "anna"]
+
+
+def test_tenants_take_turns_so_that_many_events_of_one_delay_another_by_a_batch(
+    ledger: Ledger, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The big tenant's events are in many slots, also in those of the small ones' users."""
+    batch = 10
+    monkeypatch.setattr("pointledger.events.relay._EVENTS_AT_ONCE", batch)
+    users = [f"user-{number}" for number in range(40)]
+    for tenant in ("a-small", "big", "small"):
+        ledger.tenant(tenant, events="all")
+    for _ in range(3):
+        ledger.apply(*(Earn(tenant_id="big", user_id=user, amount=1) for user in users))
+    small = [Earn(tenant_id=tenant, user_id=users[0], amount=1) for tenant in ("a-small", "small") * 2]
+    ledger.apply(*small)
+    publisher = Publisher(ledger.settings)
+    relay = Relay(ledger.database, publisher, ledger.settings)
+    sent = [relay.step() for _ in range(3)]  # one turn of each tenant
+    relay.send_all()
+    publisher.close()
+
+    events = listener.listen(3 * len(users) + len(small))
+    first = [event["data"]["tenant_id"] for event in events[: sum(one.events for one in sent if one)]]
+    assert max(one.events for one in sent if one) <= batch
+    assert (first.count("a-small"), first.count("small")) == (2, 2), (
+        "none waits for all events of the big one"
+    )
+    assert "big" in first
+    for tenant in ("big", "small"):
+        own = [
+            event for event in events if (event["data"]["tenant_id"], event["subject"]) == (tenant, users[0])
+        ]
+        assert [event["data"]["seq"] for event in own] == list(range(1, len(own) + 1)), "in order per user"
+
+
+def test_tenants_share_the_batches_of_a_slot(ledger: Ledger) -> None:
+    tenants = [*["big"] * 20, *["small-0", "small-1"] * 5]
+    with ledger.database.begin() as connection:
+        for tenant_id in tenants:
+            row = outbox.OutboxRow(7, tenant_id, datetime.now(UTC), type="t", event_id=uuid4(), data="{}")
+            outbox.write(connection, [row])
+    tenant_of = dict(tuple(row) for row in ledger.rows("SELECT seq, tenant_id FROM outbox"))
+    with ledger.database.connect() as connection:
+        seqs = outbox_queues.unsent(connection, outbox_queues.Queue(7, "big"), 9)
+        rest = outbox_queues.unsent(connection, outbox_queues.Queue(7, "small-1"), 100)
+    assert [tenant_of[seq] for seq in seqs] == ["big", "small-0", "small-1"] * 3
+    assert [tenant_of[seq] for seq in rest] == ["small-1"] * 5
+    for tenant_id in set(tenants):
+        own = [seq for seq in seqs if tenant_of[seq] == tenant_id]
+        assert own == sorted(seq for seq in tenant_of if tenant_of[seq] == tenant_id)[:3]
 
 
 def test_lost_queues_are_declared_again_before_the_next_event(
@@ -286,30 +198,11 @@ def test_lost_queues_are_declared_again_before_the_next_event(
     publisher.close()
 
 
-DIES_BEFORE_MARKING = """
-import os
-from pointledger.settings import Settings
-from pointledger.storage.events import outbox
-from tests.cli.conftest import Run
-from tests.events.listener import relay_all
-
-outbox.mark_sent = lambda connection, seqs: os._exit(9)
-relay_all(Settings())
-"""
-
-
 def test_events_of_a_relay_that_died_are_sent_again_in_order_with_the_same_ids(
     ledger: Ledger, listener: Listener, shop: Shop
 ) -> None:
     ledger.apply(*(Earn(**shop, amount=1) for _ in range(5)))
-    given = {
-        "POINTLEDGER_DATABASE_URL": ledger.settings.database,
-        "POINTLEDGER_REDIS_URL": ledger.settings.redis,
-        "POINTLEDGER_EVENTS_URL": ledger.settings.events,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
-    }
-    died = subprocess.run([sys.executable, "-c", DIES_BEFORE_MARKING], env=os.environ | given, check=False)
-    assert died.returncode == 9
+    assert forked.run(dying_relay.relay_and_die, ledger.settings) == dying_relay.STATUS
     ledger.apply(Earn(**shop, amount=1))
 
     wait_until(lambda: relay_all(ledger.settings).events == 6, "the dead relay's slot is free")

@@ -114,7 +114,7 @@ def test_a_reminder_is_written_once(ledger: Ledger, listener: Listener, shop: Sh
 def test_a_run_proceeds_page_by_page_and_once_a_day(
     ledger: Ledger, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pointledger.jobs.reminders._PAGE", 2)
+    monkeypatch.setattr("pointledger.jobs.reminders._LOCKED", 2)
     users = ["anna", "ben", "carl", "dora", "emil"]
     for user in users:
         earn(ledger, user, (10, 0.4 if user == "ben" else 29))  # this evening
@@ -185,3 +185,28 @@ def test_the_end_of_a_tenants_day_is_an_event(ledger: Ledger, listener: Listener
         "users": 2,
         "points": 18,
     }
+
+
+def test_a_run_looks_at_every_account_page_by_page(
+    ledger: Ledger, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page ends after so many accounts, or after so many that are affected."""
+    monkeypatch.setattr(reminders, "_ACCOUNTS", 3)
+    affected = [f"user-{number:02}" for number in (0, 6, 7, 8, 11)]
+    for number in range(13):
+        user = f"user-{number:02}"
+        earn(ledger, user, (number + 1, 6 if user in affected else 90))
+    ends, page = [], reminders.RemindedPage("", 0, is_last=False)
+    with ledger.database.begin() as connection:
+        tenant = program.tenant(connection, "shop")
+        while not page.is_last:
+            page = reminders.write_expiring(connection, tenant, TODAY, page.reached, 2)
+            ends.append(page)
+    assert ends == [
+        ("user-02", 1, False),
+        ("user-05", 0, False),
+        ("user-07", 2, False),
+        ("user-10", 1, False),
+        ("user-12", 1, True),
+    ]
+    assert [reminder[0] for reminder in sent_reminders(ledger, listener)] == affected

@@ -7,9 +7,11 @@ import pytest
 
 from pointledger.settings import Settings
 from pointledger_demo.processes import ProcessGroup
-from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
+from pointledger_demo.program import RULES, TENANT_CONFIG
+from tests.chaos.proxy import Link
 from tests.faults.injection import SHORT_TIMEOUTS
 from tests.ledger import Ledger
+from tests.links import link_to
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,9 +20,7 @@ ROOT = Path(__file__).parents[2]
 def ledger(settings: Settings) -> Iterator[Ledger]:
     """A ledger with the demo's program on the test's own database."""
     with Ledger(settings) as opened:
-        opened.tenant(**TENANT_CONFIG)
-        for rule in RULES:
-            opened.rule(TENANT, **rule)
+        opened.set_program(TENANT_CONFIG, RULES)
         yield opened
 
 
@@ -37,3 +37,15 @@ def system(ledger: Ledger, tmp_path: Path) -> Iterator[ProcessGroup]:
 def short_timeouts(settings: Settings) -> Settings:
     """Settings with which a stalled process loses its locks soon."""
     return settings.model_copy(update=SHORT_TIMEOUTS)
+
+
+@pytest.fixture
+def to_valkey(settings: Settings) -> Iterator[Link]:
+    with link_to(settings.redis) as link:
+        yield link
+
+
+@pytest.fixture
+def to_postgres(settings: Settings) -> Iterator[Link]:
+    with link_to(settings.database) as link:
+        yield link

@@ -1,6 +1,5 @@
 """Injects a fault into a process at a failpoint, and lets other processes finish its work."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -12,6 +11,7 @@ from pointledger.observability.verify import verify
 from pointledger.settings import Settings
 from pointledger.storage.database import run
 from pointledger.storage.errors import DATABASE_ERRORS, is_transient
+from tests import forked
 from tests.ledger import Ledger
 from tests.processes import state_of
 from tests.waiting import wait_until
@@ -25,7 +25,7 @@ ACTIONS = ("kill", "stop", "raise", "raise:40P01", "sleep:0.01")
 FIRST = {
     "failure-commit": "before:decide=raise",
     "attempt-commit": "before:decide=raise",  # the peek notes the first attempt
-    "abandon-lane": "after:acquire-users=raise",
+    "return-lanes": "after:acquire-users=raise",
 }
 
 # A stalled process loses its locks soon, so that the test need not wait.
@@ -38,9 +38,6 @@ SHORT_TIMEOUTS = {
 }
 
 Action = Callable[[Ledger, Any], object]
-
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.faults.injection"])
 
 
 def names(place: str) -> list[str]:
@@ -69,8 +66,7 @@ def inject(settings: Settings, action: Action, given: Any, word: str, log: Path)
     """Start an armed process, and return when it has ended or is stopped."""
     place = word.partition(":")[2].partition("=")[0]
     armed = f"{FIRST.get(place, '')} {word}"
-    process = _processes.Process(target=run_armed, args=(settings, action, given, armed, log))
-    process.start()
+    process = forked.start(run_armed, settings, action, given, armed, log)
     wait_until(
         lambda: process.exitcode is not None or state_of(process.pid or 0) == "T",
         "the process has ended or is stopped",

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from redis import Redis
 
 from pointledger import Earn
 from pointledger.embedded import EmbeddedServers
+from pointledger.settings import Settings
 from pointledger.storage.migrate import migrate
 from pointledger_demo.processes import ProcessGroup
 from tests.databases import settings_of
+from tests.faults.redis_answers import RedisInFront
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -37,6 +39,7 @@ class World:
         self.servers = servers
         self.processes = processes
         self.redis = Redis.from_url(ledger.settings.redis, decode_responses=True)
+        self.redis_in_front: RedisInFront | None = None
         self.token = self.api_url = ""
         self._logs = logs
         self._read_from = dict.fromkeys(processes, 0)
@@ -108,10 +111,17 @@ class World:
 
 
 @contextmanager
-def world(home: Path, *, logs_are_full: bool = False, broker_url: str | None = None) -> Iterator[World]:
+def world(
+    home: Path,
+    *,
+    logs_are_full: bool = False,
+    broker_url: str | None = None,
+    through: Callable[[EmbeddedServers, Settings], Settings] = lambda _, settings: settings,
+) -> Iterator[World]:
     """Run everything until the block ends, on Redis or on this broker.
 
-    `logs_are_full`: every write to a log fails with ENOSPC.
+    `logs_are_full`: every write to a log fails with ENOSPC. `through` returns settings with the URLs by which
+    the processes reach the servers.
     """
     (home / "logs").mkdir()
     if logs_are_full:
@@ -121,7 +131,7 @@ def world(home: Path, *, logs_are_full: bool = False, broker_url: str | None = N
     with servers as urls:
         migrate(urls.database_url, app_url=urls.worker_url)
         settings = settings_of(urls, urls.database_url, urls.redis_url)
-        settings = settings.model_copy(update={"broker_url": broker_url})
+        settings = through(servers, settings.model_copy(update={"broker_url": broker_url}))
         group = ProcessGroup(ROOT, data=home, settings=settings, workers=1, api_for="shop")
         with Ledger(settings) as ledger, group:
             ledger.tenant(events="all")

@@ -2,10 +2,7 @@
 in order per user, and verify finds no violation."""
 
 import gzip
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
@@ -17,7 +14,8 @@ from pointledger.domain.commands.records import lane_of
 from pointledger.observability.verify import verify
 from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import BASKETS, TENANT
-from tests.faults.conftest import ROOT
+from tests import forked
+from tests.faults import poison
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -87,26 +85,6 @@ def test_a_second_replay_of_the_same_file_applies_nothing(ledger: Ledger, system
     assert ledger.counts("journal", "outcomes", "entries", "lots") == before
 
 
-POISON = """
-import os, sys
-from pointledger.domain.decisions import audit
-from pointledger.domain.decisions.decide import decide
-from pointledger.settings import Settings
-from tests.ledger import Ledger
-
-def deadly(book, accepted):
-    if getattr(accepted.command, "amount", 0) == 13:
-        os._exit(9)
-    return decide(book, accepted)
-
-audit.decide = deadly
-settings = Settings().model_copy(update={"backoff_seconds": (0.0, 0.0)})
-with Ledger(settings) as ledger:
-    while ledger.waiting_lanes():
-        ledger.engine.drain(int(sys.argv[1]))
-"""
-
-
 def test_a_command_that_kills_its_process_is_marked_dead_and_its_neighbors_are_applied(
     ledger: Ledger,
 ) -> None:
@@ -119,17 +97,11 @@ def test_a_command_that_kills_its_process_is_marked_dead_and_its_neighbors_are_a
     task_ids = ledger.client.enqueue_many(
         [
             Earn(tenant_id=TENANT, user_id=user, amount=amount)
-            for user, amount in [("anna", 1), ("anna", 13), ("anna", 2), (neighbor, 5)]
+            for user, amount in [("anna", 1), ("anna", poison.DEADLY_AMOUNT), ("anna", 2), (neighbor, 5)]
         ]
     )
-    given = {
-        "POINTLEDGER_DATABASE_URL": ledger.settings.database,
-        "POINTLEDGER_REDIS_URL": ledger.settings.redis,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
-    }
-    worker = [sys.executable, "-c", POISON, str(lane)]
     crashes = 0
-    while subprocess.run(worker, env=os.environ | given, check=False).returncode:
+    while forked.run(poison.drain, ledger.settings, lane) == poison.STATUS:
         crashes += 1
         ledger.redis.flushdb()  # otherwise the locks of the dead process expire after ten seconds
         assert crashes < 10

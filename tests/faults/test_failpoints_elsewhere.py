@@ -16,6 +16,7 @@ from pointledger.errors import AcceptanceBusy
 from pointledger.events.ingest import Ingest
 from pointledger.integrations.celery_callbacks import CallbackSender, ResultDestination, TaskDestination
 from pointledger.integrations.celery_commands import CommandsByName, open_commands
+from pointledger.jobs.day_totals import DayTotals
 from pointledger.jobs.scheduler import EXPIRE_POINTS, RESET_DAILY_LIMITS, JobScheduler
 from pointledger.settings import Settings
 from tests.databases import Clones, settings_of
@@ -69,7 +70,14 @@ def erase(ledger: Ledger, _: None) -> None:
     scheduler_of(ledger).finish_erasures()
 
 
-JOBS = (expire, reset_limits, release, activate, erase)
+def sum_up(ledger: Ledger, _: None) -> None:
+    """Sum up what is recorded: the first call asks which transactions are open, the second finds none."""
+    totals = DayTotals(ledger.database, lag_seconds=0, idle_timeout_ms=ledger.settings.idle_timeout_ms)
+    totals.sum_up()
+    totals.sum_up()
+
+
+JOBS = (expire, reset_limits, release, activate, erase, sum_up)
 
 
 def run_all_jobs(ledger: Ledger) -> None:
@@ -92,6 +100,7 @@ PASSED_BY = {
     "take-run-commit": (expire,),
     "put-back-commit": (expire, reset_limits),
     "search-commit": (erase,),
+    "day-totals-commit": (sum_up,),
     "accept-commit": (expire, release, activate),
     "publish": (expire, release, activate),
 }

@@ -3,18 +3,17 @@ line it fails, which was tried."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from pointledger import Earn, PointsClient
 from pointledger.client.acceptor import Acceptance
 from pointledger.engine.drain import Engine
-from pointledger.engine.locks import Locks
+from pointledger.engine.locks import Locks, Taken
 from pointledger.jobs.scheduler import EXPIRE_POINTS, JobScheduler
 from pointledger.messaging import redis_client
 from pointledger.messaging.contract import LANES_QUEUE
@@ -23,10 +22,11 @@ from pointledger.storage.database import engine_for
 from pointledger.storage.errors import DATABASE_ERRORS
 from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import TENANT
-from tests.chaos.proxy import Link, Proxy
+from tests.chaos.proxy import Link
 from tests.faults.every_kind import DUE, THEN
 from tests.faults.injection import ran_yesterday
 from tests.ledger import Ledger
+from tests.links import through
 from tests.processes import state_of
 from tests.waiting import wait_until
 
@@ -37,43 +37,30 @@ SHOP: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
 
 
 @pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    opened = Proxy()
-    yield opened
-    opened.stop()
-
-
-@pytest.fixture
 def own(settings: Settings) -> Iterator[Ledger]:
     with Ledger(settings) as opened:
         opened.tenant()
         yield opened
 
 
-def through(url: str, proxy: Proxy) -> tuple[Link, str]:
-    """Return a link to a server, and the server's URL through it."""
-    parsed = sa.make_url(url)
-    assert parsed.port
-    link = Link(proxy, "to be cut", parsed.port)
-    return link, parsed.set(port=link.port).render_as_string(hide_password=False)
-
-
 def test_the_lost_wake_up_of_gitlab(own: Ledger) -> None:
     """A worker sees an empty lane and is about to release it. A command arrives, and the worker that its
-    doorbell wakes finds the lane locked. GitLab lost such work until the next push. Here `acquire_lane` sets
-    a mark, and `release_lane_if_idle` releases the lane only without a mark.
+    doorbell wakes finds the lane locked. GitLab lost such work until the next push. Here a lane that rings
+    stays in `waiting` while a worker holds it, and `next_lanes` takes it again.
 
-    Without the SET of `dirty` in `_ACQUIRE_LANE`, the second command stays pending."""
+    Without `redis.call('GET', key_of(lane)) == token or` in `_TAKE`, the second command stays pending."""
     second: list[str] = []
     queue = f"{own.settings.redis_prefix}:{LANES_QUEUE}"
 
     class Interrupted(Locks):
-        def release_lane_if_idle(self, lane: int, token: str) -> bool:
+        def next_lanes(
+            self, token: str, new_token: str, kept: int | None, backlogs: Collection[int]
+        ) -> Taken:
             if not second:
                 second.append(own.client.enqueue(Earn(**SHOP, amount=2)))
                 assert own.engine.drain(lane) == 0, "another worker holds the lane"
                 own.redis.delete(queue)  # its doorbell
-            return super().release_lane_if_idle(lane, token)
+            return super().next_lanes(token, new_token, kept, backlogs)
 
     own.client.enqueue(Earn(**SHOP, amount=1))
     (lane,) = own.waiting_lanes()
@@ -90,56 +77,64 @@ def test_the_zombies_double_release_of_solid_queue(own: Ledger) -> None:
     """A process that counted as dead returns and releases the locks that another process holds now, so a
     third gets them as well. Here a release names the token of its time slice.
 
-    Without the comparison of tokens in `_RELEASE_USERS` and `_ABANDON_LANE`, the third gets the locks."""
+    Without the comparison of tokens in `_RELEASE_USERS`, `_NEXT_LANES` and `_RETURN_LANES`, the third gets
+    the locks."""
     zombie, second, third = (Locks(own.redis, own.settings) for _ in range(3))
     anna = [("shop", "anna")]
-    assert zombie.acquire_lane(7, "zombie")
-    assert not zombie.acquire_users(7, anna, "zombie")
+    assert zombie.take_lanes(7, "zombie").lanes == [7]
+    assert not zombie.acquire_users([7], anna, "zombie")
     own.redis.flushdb()  # its locks have expired
-    assert second.acquire_lane(7, "second")
-    assert not second.acquire_users(7, anna, "second")
+    assert second.take_lanes(7, "second").lanes == [7]
+    assert not second.acquire_users([7], anna, "second")
 
     zombie.release_users(anna, "zombie")
-    zombie.release_lane_if_idle(7, "zombie")
-    zombie.abandon_lane(7, "zombie")
+    zombie.next_lanes("zombie", "next", None, ())
+    zombie.return_lanes([7], "zombie", ())
 
-    assert third.acquire_users(8, anna, "third") == {("shop", "anna")}
-    assert not third.acquire_lane(7, "third")
+    assert third.acquire_users([8], anna, "third") == {("shop", "anna")}
+    assert third.take_lanes(7, "third").lanes == []
 
 
-@pytest.mark.parametrize("script", ["acquire-lane", "acquire-users"])
-def test_the_phantom_lock_of_redis_py_after_a_lost_reply(own: Ledger, proxy: Proxy, script: str) -> None:
+@pytest.mark.parametrize("script", ["take-lanes", "next-lanes", "acquire-users"])
+def test_the_phantom_lock_of_redis_py_after_a_lost_reply(own: Ledger, to_valkey: Link, script: str) -> None:
     """The reply to a lock is lost, the library repeats the call and finds the lock taken: by itself, so no
     process will release it. Here the caller passes the token, so its own lock is no obstacle.
 
-    Without `holder ~= ARGV[1]` in `_ACQUIRE_LANE` and `_ACQUIRE_USERS`, the caller is blocked by itself."""
-    link, url = through(own.settings.redis, proxy)
-    with closing(redis_client.connect(own.settings.model_copy(update={"redis_url": url}))) as client:
+    Without `holder == token` in `_TAKE` and `holder ~= ARGV[1]` in `ACQUIRE_USERS`, the caller is blocked by
+    itself."""
+    linked = own.settings.model_copy(update={"redis_url": through(own.settings.redis, to_valkey)})
+    with closing(redis_client.connect(linked)) as client:
         mine = Locks(client, own.settings)
-        mine.acquire_lane(1, "warm")  # opens the connection and loads the scripts
-        mine.acquire_users(1, [], "warm")
-        link.lose_replies(1)
+        mine.take_lanes(1, "warm")  # opens the connection and loads the scripts
+        mine.acquire_users([1], [], "warm")
+        mine.next_lanes("warm", "mine", 1, ())
+        own.doorbells.ring([7])
+        to_valkey.lose_replies(1)
 
-        if script == "acquire-lane":
-            assert mine.acquire_lane(7, "mine")
-            assert own.redis.get(f"{own.settings.redis_prefix}:lane:7") == "mine"
+        token = "mine"
+        if script == "take-lanes":
+            assert mine.take_lanes(7, "mine").lanes == [1, 7]
+        elif script == "next-lanes":
+            token = "later"
+            assert mine.next_lanes("mine", "later", 1, ()).lanes == [1, 7]
         else:
-            assert mine.acquire_users(1, [("shop", "anna")], "mine") == set()
-        assert link.injected["lost"] == 1, "the reply was lost"
+            assert mine.acquire_users([1], [("shop", "anna")], "mine") == set()
+        assert to_valkey.injected["lost"] == 1, "the reply was lost"
 
         mine.release_users([("shop", "anna")], "mine")
-        assert mine.release_lane_if_idle(7, "mine")
+        mine.return_lanes([1, 7], token, ())
+        assert not list(own.redis.scan_iter(f"{own.settings.redis_prefix}:lane:*")), "no lane is locked"
         assert not list(own.redis.scan_iter(f"{own.settings.redis_prefix}:user:*")), "no lock is left"
 
 
-def test_the_ambiguous_commit_of_every_database(own: Ledger, proxy: Proxy) -> None:
+def test_the_ambiguous_commit_of_every_database(own: Ledger, to_postgres: Link) -> None:
     """Postgres commits, and the connection breaks before its reply. A client that takes this for a failure
     repeats the work. Here the ids reveal a duplicate, and an applied command is no longer pending.
 
-    Without the retries of `Acceptance._retried`, `enqueue` raises. If the claim did not check that the
+    Without the retries of `attempts.retried`, `enqueue` raises. If the claim did not check that the
     command is pending, it would be applied twice."""
-    link, url = through(own.settings.database, proxy)
-    settings = own.settings.model_copy(update={"database_url": url})
+    link = to_postgres
+    settings = own.settings.model_copy(update={"database_url": through(own.settings.database, link)})
     with PointsClient.connect(settings) as client:
         link.cut_commits(2)
         task_id = client.enqueue(Earn(**SHOP, amount=5, idempotency_key="once"))

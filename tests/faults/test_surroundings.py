@@ -1,132 +1,65 @@
 """Nothing that servers do ends a process: it waits, says so once, and goes on by itself."""
 
 import json
-import os
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager as Block
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-import redis
-from redis import Redis
+from celery import Celery
 
+from pointledger import Earn, Freeze
 from pointledger.errors import DatabaseAway
+from pointledger.ids import new_id, show_id
+from pointledger.messaging import contract
+from pointledger.messaging.celery_app import producer_app
+from pointledger.settings import Settings
+from tests.chaos.small_disk import may_mount
+from tests.faults.full_disk import small_disk
+from tests.faults.redis_answers import RedisInFront
+from tests.faults.spoiled_redis import (
+    busy,
+    frozen,
+    loading,
+    moving_slots,
+    out_of_memory,
+    read_only,
+    that_cannot_save,
+    with_another_password,
+    without_all_slots,
+    without_master,
+    without_replicas,
+)
 from tests.faults.surroundings import World, world
 from tests.waiting import wait_until
-
-_NOWHERE = ("127.0.0.1", "1")
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as opened:
+    in_front: list[RedisInFront] = []
+
+    def through(_: object, settings: Settings) -> Settings:
+        url = urlsplit(settings.redis)
+        in_front.append(RedisInFront(url.port or 0))
+        near = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{in_front[0].port}"))
+        return settings.model_copy(update={"redis_url": near.geturl()})
+
+    with world(tmp_path_factory.mktemp("world"), through=through) as opened:
+        opened.redis_in_front = in_front[0]
         yield opened
+    in_front[0].stop()
 
 
 Spoil = Callable[[World], Block[None]]
 
 
 # -------------------------------------------------------------------------------------------------- Redis
-
-
-@contextmanager
-def configured(client: Redis, **settings: str) -> Iterator[None]:
-    names = {name.replace("_", "-"): value for name, value in settings.items()}
-    before = {name: str(client.config_get(name)[name]) for name in names}
-    for name, value in names.items():
-        client.config_set(name, value)
-    yield
-    for name, old in before.items():
-        client.config_set(name, old)
-
-
-@contextmanager
-def read_only(world: World) -> Iterator[None]:
-    """READONLY, as after a failover: it has become a replica, and waits for its master."""
-    world.redis.replicaof(*_NOWHERE)
-    yield
-    world.redis.replicaof("NO", "ONE")
-
-
-@contextmanager
-def without_master(world: World) -> Iterator[None]:
-    """MASTERDOWN: a replica that answers no question while its master is away."""
-    with configured(world.redis, replica_serve_stale_data="no"):
-        world.redis.replicaof(*_NOWHERE)
-        yield
-        world.redis.replicaof("NO", "ONE")
-
-
-@contextmanager
-def without_replicas(world: World) -> Iterator[None]:
-    """NOREPLICAS."""
-    with configured(world.redis, min_replicas_to_write="1"):
-        yield
-
-
-@contextmanager
-def out_of_memory(world: World) -> Iterator[None]:
-    """OOM."""
-    with configured(world.redis, maxmemory="1mb"):
-        yield
-
-
-@contextmanager
-def busy(world: World) -> Iterator[None]:
-    """BUSY: a script of someone else does not end."""
-
-    def run() -> None:
-        with (
-            suppress(redis.RedisError),
-            Redis.from_url(world.ledger.settings.redis, socket_timeout=60) as client,
-        ):
-            client.eval("while true do end", 0)
-
-    with configured(world.redis, busy_reply_threshold="100"):
-        thread = threading.Thread(target=run)
-        thread.start()
-        yield
-        world.redis.script_kill()
-        thread.join(20)
-
-
-@contextmanager
-def with_another_password(world: World) -> Iterator[None]:
-    """NOAUTH and WRONGPASS: the password was rotated, and old connections were closed."""
-    password = world.redis.connection_pool.connection_kwargs["password"]
-    with configured(world.redis, requirepass="another one"):
-        world.redis.client_kill_filter(_type="normal", skipme=True)
-        yield
-    assert world.redis.config_get("requirepass")["requirepass"] == password
-
-
-@contextmanager
-def that_cannot_save(world: World) -> Iterator[None]:
-    """MISCONF: its disk is full, so it can write no snapshot."""
-    folder = world.redis.config_get("dir")["dir"]
-    name = world.redis.config_get("dbfilename")["dbfilename"]
-    os.mkdir(f"{folder}/{name}")  # a folder stands where the snapshot must be written
-    with configured(world.redis, save="1 1"):
-        world.redis.set("changed", "1")
-        wait_until(lambda: world.redis.info("persistence")["rdb_last_bgsave_status"] != "ok", "it fails")
-        yield
-        os.rmdir(f"{folder}/{name}")
-        world.redis.bgsave()
-        wait_until(lambda: world.redis.info("persistence")["rdb_last_bgsave_status"] == "ok", "it saves")
-
-
-@contextmanager
-def frozen(world: World) -> Iterator[None]:
-    """Half-open: connections stay, and nobody answers."""
-    os.kill(world.servers.valkey_pid, signal.SIGSTOP)
-    yield
-    os.kill(world.servers.valkey_pid, signal.SIGCONT)
-
 
 _SPOILED: list[object] = [
     read_only,
@@ -135,6 +68,7 @@ _SPOILED: list[object] = [
         pytest.param(spoil, marks=pytest.mark.long)
         for spoil in (without_master, without_replicas, out_of_memory, busy, that_cannot_save, frozen)
     ),
+    *(pytest.param(spoil, marks=pytest.mark.long) for spoil in (loading, without_all_slots, moving_slots)),
 ]
 
 
@@ -186,8 +120,18 @@ def database_refuses_connections(world: World) -> Iterator[None]:
 def database_is_locked(world: World) -> Iterator[None]:
     """55P03: someone holds locks that writers wait for, as CREATE INDEX does."""
     with psycopg.connect(world.ledger.settings.owner) as connection:
-        connection.execute("LOCK TABLE outbox, outbox_slots IN EXCLUSIVE MODE")
+        while not _is_locked(connection):
+            connection.rollback()
         yield
+
+
+def _is_locked(connection: psycopg.Connection[Any]) -> bool:
+    """Lock the tables; False if a process held one of them and waited for the other."""
+    try:
+        connection.execute("LOCK TABLE outbox, outbox_slots IN EXCLUSIVE MODE")
+    except psycopg.errors.DeadlockDetected:
+        return False
+    return True
 
 
 @contextmanager
@@ -234,13 +178,52 @@ def test_processes_wait_while_the(everything: World, spoil: Spoil) -> None:
     assert everything.new_lines("relay").count("relay_waits") == 1
 
 
-# ---------------------------------------------------------------------------------------------- our own log
+@pytest.mark.long
+def test_what_accepts_commands_gives_up_a_locked_journal_and_accepts_them_later(everything: World) -> None:
+    """57014: a table's lock is not among those that `lock_timeout` of the journal's statement limits.
+
+    A job runs in the thread that applies commands, so its worker would apply none meanwhile.
+    """
+    everything.forget_lines()
+    ledger, settings = everything.ledger, everything.ledger.settings
+    who: dict[str, Any] = {"tenant_id": "shop", "user_id": "a-user-with-a-hold"}
+    due_at = datetime.now(UTC) + timedelta(seconds=2)
+    tasks = ledger.client.enqueue_many([Earn(**who, amount=5), Freeze(**who, amount=5, expires_at=due_at)])
+    assert ledger.client.wait(tasks[-1], timeout=20).state == "applied"
+    with psycopg.connect(settings.owner) as connection:
+        connection.execute("LOCK TABLE journal IN EXCLUSIVE MODE")
+        task_id = show_id(new_id())
+        fields = {"tenant_id": "shop", "user_id": "ben", "amount": 1}
+        sender = Celery(broker=settings.broker, set_as_current=False)
+        sender.send_task("points.earn", kwargs=fields, task_id=task_id, queue=settings.commands_queue)
+        wait_until(lambda: datetime.now(UTC) > due_at, "the hold is due")
+        producer_app(settings).send_task(contract.RELEASE_HOLDS_TASK)
+        everything.wait_for_line("worker-1", "commands_wait")
+        everything.wait_for_line("worker-1", "DatabaseAway")
+    everything.require_work(task_id)
+    released = "SELECT FROM holds WHERE state = 'timed_out'"
+    wait_until(lambda: ledger.rows(released) != [], "the job releases the hold")
 
 
 @pytest.mark.long
-def test_no_process_needs_room_for_its_log(tmp_path: Path) -> None:
-    with world(tmp_path, logs_are_full=True) as opened:
-        with without_replicas(opened):  # everything has something to log
-            task_id = opened.enqueue()
-            opened.post()
-        opened.require_work(task_id)
+@pytest.mark.skipif(not may_mount(), reason="mounts a file system")
+def test_processes_wait_while_a_disk_of_postgres_is_full(everything: World) -> None:
+    """53100."""
+    everything.forget_lines()
+    with small_disk(everything) as disk:
+        disk.take("entries")
+        with disk.full():
+            tasks = [everything.enqueue() for _ in range(200)]  # their entries fill more than a page
+            everything.wait_for_line("worker-1", "DiskFull")
+            everything.require_alive()
+        everything.require_work(*tasks)
+        disk.give_back("entries")
+        disk.take("journal")
+        with disk.full():
+            wait_until(lambda: everything.post() == (503, "1"), "the API says when to come again", 15)
+            with pytest.raises(DatabaseAway):
+                everything.enqueue()
+            everything.require_alive()
+        everything.require_work()
+        disk.give_back("journal")
+    assert everything.ledger.rows("SELECT FROM failures") == [], "no command is charged"

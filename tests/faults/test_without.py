@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from pointledger import Earn
-from pointledger.settings import Settings
 from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import TENANT
-from tests.chaos.proxy import Link, Proxy
+from tests.chaos.proxy import Link
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
+from tests.links import through
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.fault
@@ -41,39 +40,29 @@ def test_every_engine_test_also_runs_with_every_lock_granted() -> None:
     assert with_locks == granted
 
 
-@pytest.fixture
-def to_valkey(settings: Settings) -> Iterator[Link]:
-    proxy = Proxy()
-    parsed = sa.make_url(settings.redis)
-    assert parsed.port
-    yield Link(proxy, "to Valkey", parsed.port)
-    proxy.stop()
-
-
 def test_with_valkey_stopped_commands_are_accepted_and_applied_when_it_returns(
     ledger: Ledger, to_valkey: Link, tmp_path: Path
 ) -> None:
-    url = sa.make_url(ledger.settings.redis).set(port=to_valkey.port).render_as_string(hide_password=False)
-    settings = ledger.settings.model_copy(update={"redis_url": url})
+    settings = ledger.settings.model_copy(update={"redis_url": through(ledger.settings.redis, to_valkey)})
     system = ProcessGroup(ROOT, data=tmp_path, settings=settings)
     try:
         system.start()
-        with Ledger(settings) as through:
-            before = through.client.enqueue(Earn(tenant_id=TENANT, user_id="anna", amount=1))
-            wait_until(lambda: through.client.outcome(before).state == "applied", "the system works")
+        with Ledger(settings) as linked:
+            before = linked.client.enqueue(Earn(tenant_id=TENANT, user_id="anna", amount=1))
+            wait_until(lambda: linked.client.outcome(before).state == "applied", "the system works")
 
             to_valkey.refuse(True)
             task_ids = [
-                through.client.enqueue(Earn(tenant_id=TENANT, user_id=f"user-{number}", amount=number + 1))
+                linked.client.enqueue(Earn(tenant_id=TENANT, user_id=f"user-{number}", amount=number + 1))
                 for number in range(20)
             ]
-            states = {outcome.state for outcome in through.client.outcomes(task_ids)}
+            states = {outcome.state for outcome in linked.client.outcomes(task_ids)}
             assert states <= {"pending", "applied"}, "each command is accepted"
             assert to_valkey.injected["refuse"] > 0
 
             to_valkey.refuse(False)
             wait_until(
-                lambda: {each.state for each in through.client.outcomes(task_ids)} == {"applied"},
+                lambda: {each.state for each in linked.client.outcomes(task_ids)} == {"applied"},
                 "they are applied",
                 SECONDS,
             )

@@ -9,6 +9,7 @@ from celery import Celery, chord, group
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from redis import Redis
 
+from pointledger.client.control import Control
 from pointledger.domain.values.actor import Actor
 from pointledger.ids import parse_id, show_id
 from tests.integrations.running import FIELDS, SECONDS, RunningLedger
@@ -202,6 +203,19 @@ def test_an_invalid_message_is_stored_as_a_dead_letter(running: RunningLedger) -
     assert [(row.entry_point, row.state, row.reason, row.tenant_id, row.kind) for row in stored] == [
         ("celery", "dead", "INVALID_COMMAND", "nobody", "earn")
     ]
+
+
+def test_an_expired_message_that_a_person_replays_is_applied(running: RunningLedger) -> None:
+    user = running.user()
+    ago = datetime.now(UTC) - timedelta(seconds=1)
+    sent = running.send(kwargs=user | {"amount": 5}, expires=ago)
+    assert running.get(sent)["reason"] == "EXPIRED"
+    ledger = running.ledger
+    (number,) = ledger.rows("SELECT id FROM dead_letters WHERE task_id = %(id)s", id=parse_id(sent.id))[0]
+    control = Control(ledger.database, ledger.doorbells, ledger.settings)
+    assert control.replay(user["tenant_id"], number, Actor("person:eva", "the worker was late"))
+    wait_until(lambda: ledger.client.outcome(sent.id).state == "applied", "a worker has retried it")
+    assert ledger.balance(user["user_id"]) == 5
 
 
 # ------------------------------------------------------------------------------ groups, results, backends

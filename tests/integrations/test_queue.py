@@ -164,7 +164,7 @@ def test_a_dead_command_is_a_failure_and_after_a_retry_a_success(
     )
     commands.step(ingest_queue)
     with monkeypatch.context() as patch:
-        patch.setattr("pointledger.engine.batch.decide_audited", _fails)
+        patch.setattr("pointledger.engine.phases.decide_audited", _fails)
         wait_until(lambda: bool(ledger.drain() or ledger.counts("failures") == [1]), "it has failed")
     assert ledger.client.outcome(sent.id).state == "dead"
     send_callbacks(ledger)

@@ -1,51 +1,19 @@
 """Each periodic job runs once per tenant and local date, with any number of beat processes."""
 
 import threading
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from pointledger import ApplyRule, CancelPending, Earn
+from pointledger import CancelPending, Earn
 from pointledger.client.acceptor import Acceptance
 from pointledger.errors import InvalidCommand
 from pointledger.ids import parse_id
-from pointledger.jobs.scheduler import EXPIRE_POINTS, RESET_DAILY_LIMITS, JobScheduler
-from pointledger.settings import Settings
+from pointledger.jobs.scheduler import EXPIRE_POINTS, JobScheduler
 from pointledger.storage.database import engine_for, rows
+from tests.jobs.runs import LONG_AGO, last_run
 from tests.ledger import Ledger
-
-LONG_AGO = datetime(2017, 1, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    with Ledger(settings) as opened:
-        opened.tenant(timezone="America/New_York")
-        yield opened
-
-
-@pytest.fixture
-def scheduler(ledger: Ledger) -> JobScheduler:
-    return JobScheduler(ledger.database, Acceptance(ledger.database, ledger.doorbells, ledger.settings))
-
-
-def last_run(ledger: Ledger, job: str, days_ago: int) -> date:
-    """Record that the job last ran so many local days ago, and return today's local date."""
-    with ledger.database.begin() as connection:
-        found = rows(
-            connection,
-            """WITH today AS (SELECT (clock_timestamp() AT TIME ZONE 'America/New_York')::date AS day),
-                    ran AS (INSERT INTO job_runs (job, tenant_id, local_date, as_of, leased_until,
-                                                  finished_at)
-                            SELECT %(job)s, 'shop', day - %(days)s, now(), now(), now() FROM today)
-               SELECT day FROM today""",
-            job=job,
-            days=days_ago,
-        )
-    today: date = found[0][0]
-    return today
 
 
 def grant_due_points(ledger: Ledger, *users: str) -> None:
@@ -165,95 +133,6 @@ def test_the_expiry_job_finds_no_account_while_expiry_is_switched_off(
     assert list(scheduler.expire_now(datetime.now(UTC))) == []
 
 
-def test_the_reset_writes_one_closed_window_per_tenant_and_day(
-    ledger: Ledger, scheduler: JobScheduler
-) -> None:
-    ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=25)
-    today = last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
-    yesterday_noon = datetime.combine(today, datetime.min.time(), UTC) - timedelta(hours=7)
-    for user in ("anna", "anna", "anna", "ben"):
-        ledger.apply(
-            ApplyRule(tenant_id="shop", user_id=user, event_type="basket.paid", occurred_at=yesterday_noon)
-        )
-    assert scheduler.open_runs(RESET_DAILY_LIMITS) == 1
-    assert scheduler.reset_daily_limits() is True
-    assert scheduler.reset_daily_limits() is False
-
-    closed = ledger.rows("SELECT local_date, users, points FROM closed_windows")
-    assert closed == [(today - timedelta(days=1), 2, 35)]
-
-
-def test_the_reset_records_shared_limits_and_prunes_usage_that_no_command_can_use(
-    ledger: Ledger, scheduler: JobScheduler
-) -> None:
-    limits = [{"scope": "tenant", "period": period, "max": 25} for period in ("day", "month", "lifetime")]
-    ledger.rule(name="basket", event_type="basket.paid", points=10, limits=limits)
-    today = last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
-    yesterday_noon = datetime.combine(today, datetime.min.time(), UTC) - timedelta(hours=7)
-    for user, happened in (("anna", yesterday_noon), ("ben", yesterday_noon), ("anna", LONG_AGO)):
-        ledger.apply(
-            ApplyRule(tenant_id="shop", user_id=user, event_type="basket.paid", occurred_at=happened)
-        )
-    ledger.tenant(timezone="America/New_York", backdating_days=40)
-    scheduler.open_runs(RESET_DAILY_LIMITS)
-    assert scheduler.reset_daily_limits() is True
-
-    assert ledger.rows("SELECT shared FROM closed_windows") == [
-        ([{"meter": "budget", "points": 20, "times": 2}],)
-    ]
-    kept = ledger.rows("SELECT period, points FROM shared_usage ORDER BY period")
-    assert [tuple(row) for row in kept] == [("day", 20), ("lifetime", 25), ("month", 20)]
-
-
-def test_l5_a_reset_that_never_runs_or_runs_twice_changes_no_limit(
-    ledger: Ledger, scheduler: JobScheduler
-) -> None:
-    ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
-
-    def basket(at: datetime) -> int:
-        (outcome,) = ledger.apply(
-            ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=at)
-        )
-        assert outcome.data is not None
-        return int(outcome.data["points_earned"])
-
-    day = datetime(2020, 5, 4, 16, 0, tzinfo=UTC)
-    assert [basket(day), basket(day), basket(day + timedelta(days=1))] == [10, 5, 10]
-    last_run(ledger, RESET_DAILY_LIMITS, days_ago=2)
-    for _ in range(2):
-        scheduler.open_runs(RESET_DAILY_LIMITS)
-        while scheduler.reset_daily_limits():
-            pass
-    assert [basket(day), basket(day + timedelta(days=1))] == [0, 5]
-
-
-def test_usage_of_an_ended_week_or_month_is_pruned_and_lifetime_usage_is_kept(
-    ledger: Ledger, scheduler: JobScheduler
-) -> None:
-    limits = [{"period": period, "max": 15} for period in ("week", "month", "lifetime")]
-    ledger.rule(name="basket", event_type="basket.paid", points=10, limits=limits)
-    for happened in (datetime(2020, 5, 4, 16, 0, tzinfo=UTC), None):
-        basket = ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=happened)
-        ledger.apply(basket)
-    ledger.tenant(timezone="America/New_York", backdating_days=30)
-    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
-    scheduler.open_runs(RESET_DAILY_LIMITS)
-    scheduler.reset_daily_limits()
-    kept = ledger.rows("SELECT period, points FROM usage ORDER BY period")
-    assert [tuple(row) for row in kept] == [("lifetime", 15), ("month", 5), ("week", 5)]
-
-
-def test_usage_of_a_day_that_no_command_can_use_is_pruned(ledger: Ledger, scheduler: JobScheduler) -> None:
-    ledger.rule(name="basket", event_type="basket.paid", points=10, daily_limit=15)
-    old = datetime(2020, 5, 4, 16, 0, tzinfo=UTC)
-    ledger.apply(ApplyRule(tenant_id="shop", user_id="anna", event_type="basket.paid", occurred_at=old))
-    ledger.tenant(timezone="America/New_York", backdating_days=30)
-    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
-    scheduler.open_runs(RESET_DAILY_LIMITS)
-    scheduler.reset_daily_limits()
-    assert ledger.counts("usage") == [0]
-
-
 def test_the_activation_job_makes_pending_points_available(ledger: Ledger, scheduler: JobScheduler) -> None:
     ledger.tenant()
     now = ledger.rows("SELECT clock_timestamp()")[0][0]
@@ -345,22 +224,3 @@ def test_blocked_commands_do_not_delay_a_job(
 def test_a_manual_expiry_job_rejects_a_moment_in_the_future(ledger: Ledger, scheduler: JobScheduler) -> None:
     with pytest.raises(InvalidCommand, match="as_of: is in the future"):
         list(scheduler.expire_now(datetime.now(UTC) + timedelta(days=1)))
-
-
-def test_usage_is_kept_while_a_command_of_that_day_is_pending(
-    ledger: Ledger, scheduler: JobScheduler
-) -> None:
-    ledger.tenant(timezone="America/New_York", max_earn_per_day=100, backdating_days=0)
-    ledger.apply(Earn(tenant_id="shop", user_id="anna", amount=100))
-    ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=50))  # stays pending
-    last_run(ledger, RESET_DAILY_LIMITS, days_ago=1)
-    scheduler.open_runs(RESET_DAILY_LIMITS)
-    with ledger.database.begin() as connection:  # as if the night were a week later
-        connection.exec_driver_sql(
-            "UPDATE job_runs SET local_date = local_date + 7 WHERE finished_at IS NULL"
-        )
-    assert scheduler.reset_daily_limits() is True
-
-    ledger.drain()
-
-    assert ledger.balance("anna") == 100

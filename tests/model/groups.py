@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from pointledger.observability.verify import InvariantResult as Broken
+from pointledger.observability.verification import InvariantResult as Broken
 from pointledger.observability.verify import verify
 from tests.ledger import Ledger
 from tests.model.code import as_code

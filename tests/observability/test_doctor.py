@@ -131,7 +131,17 @@ def test_time_outs_are_bounded_and_below_the_locks(
             require_safe(ledger.database, settings)
 
 
-def test_a_worker_refuses_to_start_and_prints_the_remedy(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("pointledger.cli", "worker"),
+        ("celery", "-A", "workers", "worker", "--without-gossip", "--without-mingle"),
+    ],
+    ids=" ".join,
+)
+def test_a_worker_refuses_to_start_and_prints_the_remedy(
+    settings: Settings, command: tuple[str, ...]
+) -> None:
     given = {
         "POINTLEDGER_DATABASE_URL": settings.database,
         "POINTLEDGER_REDIS_URL": settings.redis,
@@ -140,7 +150,7 @@ def test_a_worker_refuses_to_start_and_prints_the_remedy(settings: Settings) -> 
         "C_FORCE_ROOT": "1",
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "workers", "worker", "--without-gossip", "--without-mingle"],
+        [sys.executable, "-m", *command],
         check=False,
         cwd=ROOT,
         env=os.environ | given,

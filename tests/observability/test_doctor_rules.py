@@ -18,6 +18,7 @@ def test_the_dearest_rules_are_named_with_their_estimates(ledger: Ledger) -> Non
 
     assert finding.verdict is FINE
     first, second = finding.seen.partition("at most, for one event: ")[2].split(", ")
+    assert finding.tenants == {"shop"}, "people of other tenants do not get it"
     assert first.startswith("shop “with sku” ") and second.startswith("shop “of the app” ")
 
 

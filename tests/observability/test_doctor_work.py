@@ -63,7 +63,7 @@ def test_an_unanswered_doorbell_is_reported(ledger: Ledger) -> None:
     late = found(ledger.settings, "doorbells")
     assert late.verdict is WARNING
     assert late.seen.startswith("1 pending, oldest 2"), "a ring expires after 60 s; 40 s are left"
-    assert "celery -A workers worker" in late.remedy
+    assert "pointledger worker" in late.remedy
 
 
 @pytest.mark.parametrize("message", ["[]", "{", '{"headers": {"expires": 7}}'])

@@ -10,18 +10,20 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from pointledger import Earn
+from pointledger import Earn, Spend
 from pointledger.settings import Settings
 from pointledger.storage.database import autocommit_engine, limited_engine_for, read_only, rows, transaction
 from pointledger.storage.ledger import program
-from pointledger.storage.queries import accounts, current, health
+from pointledger.storage.queries import accounts, current, health, members
 from pointledger.storage.queries.rows import PAGE
 from pointledger.storage.queue import pending
+from pointledger.storage.queue.peek import peek
 from tests.due import LATER, earn, freeze
 from tests.ledger import Ledger
 
 PENDING = 4_000
 BATCH = 50
+HALVINGS = 15  # of 1,500 entries: 11, the entry itself, and some room
 
 Query = Callable[[sa.Connection], object]
 
@@ -63,7 +65,7 @@ def test_a_peek_at_a_lane_reads_a_batch_and_not_the_backlog(
         analyze(ledger)
     (lane,) = ledger.waiting_lanes()
 
-    assert journal_rows_read(settings, lambda c: pending.peek(c, lane, BATCH)) == BATCH
+    assert journal_rows_read(settings, lambda c: peek(c, {lane: BATCH})) == BATCH
     assert journal_rows_read(settings, health.lags) <= ledger.settings.lanes
     assert journal_rows_read(settings, lambda c: pending.full_lanes(c, [lane], BATCH)) <= BATCH + 1
 
@@ -72,20 +74,53 @@ def of_a_user(connection: sa.Connection) -> object:
     return accounts.entries(connection, "shop", "anna")
 
 
+def of_a_common_type(connection: sa.Connection) -> object:
+    return accounts.entries(connection, "shop", "anna", type="earn")
+
+
 def of_a_tenant(connection: sa.Connection) -> object:
     return accounts.entries_of_tenant(connection, "shop", None, PAGE, 0)
+
+
+def of_a_rare_type(connection: sa.Connection) -> object:
+    return accounts.entries(connection, "shop", "anna", type="spend")
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_a_page_reads_only_its_own_entries(ledger: Ledger, analyzed: bool) -> None:
     ledger.tenant()
-    ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(20 * PAGE)))
+    earns = [Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(20 * PAGE)]
+    spends = [Spend(tenant_id="shop", user_id="anna", amount=1) for _ in range(3)]
+    ledger.apply(*earns[:3], *spends, *earns[3:])
     if analyzed:
         analyze(ledger)
-    for query in (of_a_user, of_a_tenant):
+    for query, most in (
+        (of_a_user, PAGE),
+        (of_a_common_type, PAGE),
+        (of_a_rare_type, 3),
+        (of_a_tenant, PAGE),
+    ):
         for table in ("entries", "journal"):
             with read_only(ledger.database) as connection:
-                assert rows_read(connection, table, query) == PAGE
+                assert rows_read(connection, table, query) == most, (query, table)
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_the_opening_of_a_statement_is_found_without_reading_what_came_since(
+    ledger: Ledger, analyzed: bool
+) -> None:
+    ledger.tenant()
+    for _ in range(3):
+        ledger.apply(*(Earn(tenant_id="shop", user_id="anna", amount=1) for _ in range(5 * PAGE)))
+    if analyzed:
+        analyze(ledger)
+    moment = ledger.rows("SELECT created_at FROM entries WHERE seq = 501")[0][0]
+
+    def opening(connection: sa.Connection) -> None:
+        assert members.figures_before(connection, "shop", "anna", moment).seq == 5 * PAGE
+
+    with read_only(ledger.database) as connection:
+        assert rows_read(connection, "entries", opening) < HALVINGS
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

@@ -12,7 +12,7 @@ from pointledger.domain.program.rules import Rules
 from pointledger.errors import InvalidRule
 from pointledger.storage.database import autocommit_engine, read_only
 from pointledger.storage.ledger import program
-from pointledger.storage.ledger.program import Programs
+from pointledger.storage.ledger.program import Programs, send_versions
 from tests.ledger import Ledger, data_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def add_versions(ledger: Ledger, name: str, last: int, first: datetime) -> None:
 def rules_for(ledger: Ledger, programs: Programs, *moments: datetime) -> Rules:
     batch = [Accepted(0, visit(at), at) for at in moments]
     with read_only(ledger.database) as connection:
-        return programs.current(connection, ["shop"], batch).rules["shop"]
+        return programs.current(connection, send_versions(connection, ["shop"]), batch).rules["shop"]
 
 
 def test_a_batch_reads_only_the_versions_that_its_moments_need(ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pointledger.embedded import ServerUrls
 from pointledger_demo.processes import ProcessGroup
-from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
+from pointledger_demo.program import RULES, TENANT_CONFIG
 from tests.databases import Clones, settings_of
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
@@ -21,9 +21,7 @@ def ledger(servers: ServerUrls, clones: Clones) -> Iterator[Ledger]:
         clones.one() as url,
         Ledger(settings_of(servers, url, servers.redis_url, redis_prefix=own)) as opened,
     ):
-        opened.tenant(**TENANT_CONFIG)
-        for rule in RULES:
-            opened.rule(TENANT, **rule)
+        opened.set_program(TENANT_CONFIG, RULES)
         yield opened
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from pointledger import Earn, Transfer
 from pointledger.engine.locks import Locks
-from pointledger.messaging.contract import LANES_QUEUE, joined
+from pointledger.messaging.contract import LANES_QUEUE, door_key, joined, looking_key
 from pointledger.settings import Settings
 from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import TENANT
@@ -50,14 +50,58 @@ def test_two_workers_lock_a_shared_user_one_after_the_other(ledger: Ledger, syst
     assert states == [("applied",)]
 
 
-def test_a_worker_that_acquires_a_lane_lets_its_doorbell_ring_again(settings: Settings) -> None:
+def test_one_doorbell_is_on_its_way_until_a_worker_takes_its_lanes(settings: Settings) -> None:
     with Ledger(settings) as own:
         own.doorbells.ring([7])
-        own.doorbells.ring([7])
-        queue = f"{settings.redis_prefix}:{LANES_QUEUE}"
-        assert own.redis.llen(queue) == 1, "one doorbell is on its way"
+        own.doorbells.ring([7, 8])
+        assert _doorbells(own) == 1, "one doorbell is on its way"
 
-        Locks(own.redis, settings).acquire_lane(7, "mine")
+        Locks(own.redis, settings).take_lanes(7, "mine")
+        own.redis.delete(looking_key(settings.redis_prefix))  # it expires during a large batch
 
         own.doorbells.ring([7])
-        assert own.redis.llen(queue) == 2
+        assert _doorbells(own) == 2
+
+
+def test_a_worker_that_looks_again_soon_needs_no_doorbell(settings: Settings) -> None:
+    with Ledger(settings) as own:
+        locks = Locks(own.redis, settings)
+        locks.take_lanes(7, "first")
+        _keep_looking(own, "first")
+        own.doorbells.ring([7, 8])
+        assert _doorbells(own) == 0
+        own.doorbells.ring([9], beside=True)
+        assert _doorbells(own) == 1, "that worker has enough to do"
+
+        assert locks.next_lanes("first", "second", None, ()).lanes == [7, 8, 9]
+        _keep_looking(own, "second")
+        assert locks.next_lanes("second", "third", None, ()).lanes == []
+        own.redis.delete(door_key(settings.redis_prefix))
+
+        own.doorbells.ring([7])
+        assert _doorbells(own) == 2, "it has stopped looking"
+
+
+def test_a_worker_that_ends_its_time_slice_learns_of_lanes_without_a_doorbell(settings: Settings) -> None:
+    with Ledger(settings) as own:
+        locks = Locks(own.redis, settings)
+        locks.take_lanes(7, "mine")
+        assert locks.return_lanes([7], "mine", ()) is None
+
+        locks.take_lanes(7, "mine")
+        _keep_looking(own, "mine")
+        own.doorbells.ring([8])
+        assert locks.return_lanes([7], "mine", ()) == 8
+
+        own.doorbells.ring([8])
+        assert _doorbells(own) == 1
+        assert locks.return_lanes([7], "mine", ()) is None, "a doorbell is on its way"
+
+
+def _keep_looking(own: Ledger, token: str) -> None:
+    """Let the worker with this token look again, however slow the test is."""
+    own.redis.set(looking_key(own.settings.redis_prefix), token)
+
+
+def _doorbells(own: Ledger) -> int:
+    return int(own.redis.llen(f"{own.settings.redis_prefix}:{LANES_QUEUE}"))

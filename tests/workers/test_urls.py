@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -140,7 +139,7 @@ def redis_by_sentinel(settings: Settings, folder: Path) -> Iterator[dict[str, st
     ids=lambda kind: kind.__name__,
 )
 def test_one_command_goes_through_every_process(
-    settings: Settings, server_home: Path, postgres: Change, redis: Change
+    settings: Settings, server_home: Path, programs: Path, postgres: Change, redis: Change
 ) -> None:
     server_home.chmod(0o755)  # PgBouncer runs as a user of its own
     for name in ("postgres", "redis", "system"):
@@ -156,7 +155,7 @@ def test_one_command_goes_through_every_process(
             check_client(started)
             check_api(system)
             check_beat(started)
-            check_events(system, started)
+            check_events(system, programs / "pointledger")
             assert not [one for one in examine(started).findings if one.verdict == "danger"]
 
 
@@ -189,16 +188,16 @@ def check_beat(settings: Settings) -> None:
         wait_until(lambda: seconds_since_beat(client, settings) is not None, "a worker has heard of beat")
 
 
-def check_events(system: ProcessGroup, settings: Settings) -> None:
-    with Listener(settings) as listener:
-        assert run(system, "relay", "--once", "--json")["sent"] >= 2
+def check_events(system: ProcessGroup, pointledger: Path) -> None:
+    with Listener(system.settings) as listener:
+        assert run(system, pointledger, "relay", "--once", "--json")["sent"] >= 2
         assert {event["data"]["user_id"] for event in listener.listen(2)} >= {"anna", "ben"}
-    assert run(system, "ingest", "--once", "--json") == {"accepted": 0, "dead": 0, "deferred": 0}
+    assert run(system, pointledger, "ingest", "--once", "--json") == {"accepted": 0, "dead": 0, "deferred": 0}
 
 
-def run(system: ProcessGroup, *arguments: str) -> dict[str, int]:
+def run(system: ProcessGroup, *command: str | Path) -> dict[str, int]:
     done = subprocess.run(
-        [sys.executable, "-m", "pointledger.cli", *arguments],
+        command,
         env=system._environment(),
         check=False,
         capture_output=True,

@@ -2,9 +2,10 @@
 
 A request passes through these modules, in this order:
 
-    server, protocol    HTTP/1.1, and time limits of a connection
+    server, protocol    HTTP/1.1, and time limits of a connection; `starting` until the database answers
     connections         how many of them there are
     middleware          size limits, metrics
+    turns               the order of requests when the event loop is busy
     routes/             the route
     guard               what follows, up to the slot
     auth/tokens         authentication

@@ -9,6 +9,7 @@ import psycopg
 import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -38,6 +39,15 @@ from pointledger.storage.errors import is_transient
 _INVALID = (InvalidCommand, InvalidRule, InvalidTenant)
 _MESSAGES = {404: "no such path", 405: "method not allowed"}
 _RETRY_SECONDS = 1
+# While tracing is on, FastAPI records a span for each request but a probe. Not its parts, which are the same
+# for each route, not its errors, which may name a person, and no metrics: `api/metrics.py` has them.
+_TELEMETRY: TelemetryConfig = {
+    "operation_spans": False,
+    "logs": False,
+    "metrics": False,
+    "auto_configure": False,
+    "exclude": lambda scope: scope["path"] in ("/healthz", "/readyz"),
+}
 _BACKLOG_FULL_SECONDS = 5  # a retry before that finds little room, because workers need time to drain
 
 _log = Log(__name__)
@@ -65,6 +75,7 @@ def create_app(settings: Settings, open_state: OpenState = open_state) -> FastAP
         openapi_url=None,  # FastAPI would render the document on each request
         docs_url=None,  # FastAPI's page loads scripts from another host; `routes/openapi.py` does not
         redoc_url=None,
+        telemetry=_TELEMETRY,
         redirect_slashes=False,  # a trailing slash makes a different path
         dependencies=[Depends(guard)],
     )

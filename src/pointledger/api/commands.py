@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+import time
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pointledger import tracing
+from pointledger.api import metrics
 from pointledger.api.responses import REPLAYED, accepted_response, outcome_response
 from pointledger.api.schemas.envelope import Problem
 from pointledger.api.slots import Slot
 from pointledger.api.state import state_of
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.records import lane_of
+from pointledger.domain.values.extensions import traceparent_of
 from pointledger.ids import show_id
 from pointledger.storage.queries.outcomes import Result
 
@@ -39,6 +43,7 @@ PREFER_PARAMETER = {
 
 CREATED = 201
 _KEY_CHARACTERS = 255
+_TRACESTATE_CHARACTERS = 512  # what the standard asks everyone to pass on; a longer one may be dropped
 _QUOTED = re.compile(r'"([^"\\]+)"')  # a string of HTTP structured fields (RFC 8941)
 _WAIT = re.compile(r"wait=([0-9]{1,4})")
 _UNPROTECTED = {"Warning": f'299 - "no {KEY}: a retry would be applied again"'}
@@ -57,7 +62,9 @@ async def accept_and_respond(request: Request, command: AnyCommand, status: int 
     command_id = command.id
     future = api.waiting.expect(command_id, lane)
     try:
+        began = time.monotonic()
         accepted = await api.group_commit.accept(command)
+        metrics.ACCEPT_SECONDS.observe(time.monotonic() - began)
         if not accepted.is_new:
             headers[REPLAYED] = "true"
             api.waiting.forget(command_id, lane, future)
@@ -67,6 +74,7 @@ async def accept_and_respond(request: Request, command: AnyCommand, status: int 
         result = await _within(future, seconds, api.slot)
     finally:
         api.waiting.forget(command_id, lane, future)
+    await api.take_turn()  # a batch ends many waits at once
     if result is None:
         return accepted_response(show_id(command_id), headers)
     return outcome_response(result, headers, status)
@@ -108,6 +116,20 @@ def preferred_wait(request: Request, most_seconds: float) -> tuple[float, dict[s
 def occurred_at_forbidden() -> Problem:
     """Return the error for a person who sets `occurred_at`, because only a service's clock is trusted."""
     return Problem(403, "occurred_at: only a service may set it")
+
+
+def trace_of(request: Request) -> dict[str, str]:
+    """Return the caller's trace (W3C Trace Context), which is kept with the command, or nothing.
+
+    While tracing is on, the command gets the address of its acceptance instead, in the same trace. A header
+    that is malformed is ignored, as the standard asks.
+    """
+    given = request.headers.get("traceparent")
+    if given is None or tracing.is_on() or not traceparent_of(given):
+        return {}
+    state = request.headers.get("tracestate", "")
+    is_kept = 0 < len(state) <= _TRACESTATE_CHARACTERS and state.isprintable()
+    return {"traceparent": given, "tracestate": state} if is_kept else {"traceparent": given}
 
 
 def key_of(request: Request) -> str | None:

@@ -4,8 +4,9 @@ A connection is idle while the server works on no request of it: it says nothing
 or it takes its response slowly. Requests that are worked on are bounded by slots, and by tenant instead of
 address, because many people can share an address.
 
-At a bound, the connection that has been idle longest is closed: of that address, or, when all are taken, of
-the address that has the most. Only if none is idle, the new one is refused.
+At a bound, an idle connection is closed: of that address, or, when all are taken, of the address that has the
+most. It is the one that has been idle longest of the tenant that has the most of them, so one tenant does not
+end the connections of another that shares its address. Only if none is idle, the new one is refused.
 
 Proxies that the settings name are bounded only by the whole, because all their clients share one address.
 """
@@ -29,12 +30,37 @@ class Connection(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Address:
-    """The connections of one address, and those that are idle, the oldest first."""
+    """The connections of one address, and those that are idle: by tenant, the oldest first."""
 
     name: str
     most_idle: int
     count: int = 0
-    idle: dict[Connection, None] = field(default_factory=dict)
+    idle_count: int = 0
+    idle: dict[str, dict[Connection, None]] = field(default_factory=dict)
+
+    def add(self, connection: Connection, tenant_id: str) -> None:
+        self.idle.setdefault(tenant_id, {})[connection] = None
+        self.idle_count += 1
+
+    def remove(self, connection: Connection, tenant_id: str) -> None:
+        connections = self.idle.get(tenant_id, {})
+        if connection in connections:
+            del connections[connection]
+            self.idle_count -= 1
+            if not connections:
+                del self.idle[tenant_id]
+
+    def oldest(self) -> Connection | None:
+        """Return the connection that has been idle longest, of the tenant that has the most."""
+        return next(iter(max(self.idle.values(), key=len, default=())), None)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A connection: its address, and the tenant of its last request, `""` before the first one."""
+
+    address: _Address
+    tenant_id: str = ""
 
 
 class Connections:
@@ -46,7 +72,7 @@ class Connections:
         self._most_idle = settings.http_idle_connections_per_address
         self._client_addresses = ClientAddresses(settings)
         self._addresses: dict[str, _Address] = {}
-        self._open: dict[Connection, _Address] = {}
+        self._open: dict[Connection, _Open] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -61,30 +87,36 @@ class Connections:
             return False
         address = self._addresses.setdefault(name, address)
         address.count += 1
-        self._open[connection] = address
+        self._open[connection] = _Open(address)
         self.idle(connection)
         self._gauge.set(len(self._open))
         return True
 
     def busy(self, connection: Connection) -> None:
         """Note that the server works on a request."""
-        if address := self._open.get(connection):
-            address.idle.pop(connection, None)
+        if opened := self._open.get(connection):
+            opened.address.remove(connection, opened.tenant_id)
 
-    def idle(self, connection: Connection) -> None:
-        """Note that the server works on no request, and close another connection if these are too many."""
-        if address := self._open.get(connection):
-            address.idle.pop(connection, None)
-            address.idle[connection] = None
-            if len(address.idle) > address.most_idle:
+    def idle(self, connection: Connection, tenant_id: str = "") -> None:
+        """Note that the server works on no request, and close another connection if these are too many.
+
+        `tenant_id` is the tenant of the connection's request, if it had one.
+        """
+        if opened := self._open.get(connection):
+            address = opened.address
+            address.remove(connection, opened.tenant_id)
+            opened.tenant_id = tenant_id or opened.tenant_id
+            address.add(connection, opened.tenant_id)
+            if address.idle_count > address.most_idle:
                 self._end_one(address)
 
     def close(self, connection: Connection) -> None:
         """Forget a connection. A second call does nothing."""
-        address = self._open.pop(connection, None)
-        if address is None:
+        opened = self._open.pop(connection, None)
+        if opened is None:
             return
-        address.idle.pop(connection, None)
+        address = opened.address
+        address.remove(connection, opened.tenant_id)
         address.count -= 1
         if not address.count:
             del self._addresses[address.name]
@@ -97,7 +129,7 @@ class Connections:
         return self._end_one(address)
 
     def _end_one(self, address: _Address) -> bool:
-        connection = next(iter(address.idle), None)
+        connection = address.oldest()
         if connection is None:
             return False
         metrics.OVER_SHARE.labels("connections").inc()

@@ -15,6 +15,12 @@ SECONDS = Histogram(
     registry=REGISTRY,
     buckets=_BUCKETS,
 )
+ACCEPT_SECONDS = Histogram(
+    "pointledger_http_accept_seconds",
+    "From a command that a request carries to its commit in the journal",
+    registry=REGISTRY,
+    buckets=_BUCKETS,
+)
 UNDER_WAY = Gauge("pointledger_http_requests_under_way", "Requests in progress", registry=REGISTRY)
 SLOTS = Gauge("pointledger_http_slots_taken", "Requests that hold a slot", registry=REGISTRY)
 CONNECTIONS = Gauge("pointledger_http_connections", "Open connections", ["port"], registry=REGISTRY)

@@ -1,13 +1,16 @@
-"""Middleware: size limits before the application; metrics, logs and the request's slot after it."""
+"""Middleware: size limits and the turn before the application; metrics, logs and the slot after it."""
 
 import time
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointledger.api import metrics
 from pointledger.api.paths import path_for_routing
 from pointledger.api.schemas.envelope import Problem
+from pointledger.api.state import ApiState
+from pointledger.api.turns import Party
 from pointledger.logs import Log
 
 MOST_ADDRESS_BYTES = 8 * 1024
@@ -54,6 +57,7 @@ class Middleware:
             if problem := self._problem(inner):
                 await problem.response()(scope, receive, send_counted)
             else:
+                await _turn(inner)
                 await self._app(inner, receive, send_counted)
         finally:
             _release(state)
@@ -89,6 +93,20 @@ def _route_by_segments(scope: Scope) -> Problem | None:
     except ValueError:  # UnicodeDecodeError
         return Problem(400, "path: must be UTF-8, percent-encoded")
     return None
+
+
+async def _turn(scope: Scope) -> None:
+    """Wait until it is this request's turn to begin."""
+    api: ApiState = scope["app"].state.api
+    headers = Headers(scope=scope)
+    principal = api.tokens.remembered(headers.get("authorization", ""))
+    if principal:
+        party = Party(True, principal.tenant_id, principal.subject)
+    else:
+        peer = scope["client"][0] if scope["client"] else "unknown"
+        forwarded = headers.getlist(api.client_addresses.header)
+        party = Party(False, api.client_addresses.client(peer, forwarded))
+    await api.turns.take(party)
 
 
 def _release(state: dict[str, Any]) -> None:

@@ -31,14 +31,15 @@ class ProgramAdmin:
         with read_only(self._database) as connection:
             return program.tenant(connection, tenant_id)
 
-    def put_config(self, tenant: Tenant, actor: Actor) -> tuple[Tenant, int]:
+    def put_config(self, tenant: Tenant, actor: Actor, based_on: int | None = None) -> tuple[Tenant, int]:
         """Save the configuration. Return the one in force now and its version.
 
-        Raises TenantMissing, because only the operator creates tenants.
+        Raises TenantMissing, because only the operator creates tenants, and ProgramChanged if the latest
+        version is no longer `based_on`.
         """
         with transaction(self._database, self._settings) as connection:
             program.tenant(connection, tenant.tenant_id)
-            version = program.put_tenant(connection, tenant, actor)
+            version = program.put_tenant(connection, tenant, actor, based_on)
             return program.tenant(connection, tenant.tenant_id), version
 
     def rules(self, tenant_id: str) -> list[Rule]:
@@ -67,13 +68,24 @@ class ProgramAdmin:
                     raise Problem(409, "name: another rule has this name")
             return program.put_rule(connection, tenant_id, body, actor), True
 
-    def put_rule(self, tenant_id: str, rule_id: UUID, body: RuleBody, actor: Actor) -> Rule:
-        """Save the rule's next version. Raises Problem 404, and 409 if its name would change."""
+    def put_rule(
+        self, tenant_id: str, rule_id: UUID, body: RuleBody, actor: Actor, based_on: int | None = None
+    ) -> Rule:
+        """Save the rule's next version.
+
+        Raises Problem 404, Problem 409 if its name would change, and ProgramChanged if the latest version is
+        no longer `based_on`.
+        """
         with transaction(self._database, self._settings) as connection:
             program.lock_program(connection, tenant_id)
             if _rule(connection, tenant_id, rule_id).body.name != body.name:
                 raise Problem(409, "name: the name of a rule cannot change")
-            return program.put_rule(connection, tenant_id, body, actor)
+            return program.put_rule(connection, tenant_id, body, actor, based_on)
+
+    def check_rule(self, tenant_id: str, body: RuleBody) -> None:
+        """Raise InvalidRule if the rule could not be saved beside the tenant's others. Changes nothing."""
+        with read_only(self._database) as connection:
+            program.check_together(program.current_rules(connection, tenant_id), body)
 
     def disable_rule(self, tenant_id: str, rule_id: UUID, actor: Actor) -> Rule:
         """Disable the rule with a new version, so that its past grants can still be explained."""

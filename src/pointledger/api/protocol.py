@@ -130,7 +130,8 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:
-            self._connections.idle(self)
+            principal = self.cycle.scope["state"].get("principal")
+            self._connections.idle(self, principal.tenant_id if principal else "")
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP in the format of every other error."""

@@ -16,13 +16,18 @@ from pointledger.api.app import create_app
 from pointledger.api.auth.tokens import Tokens
 from pointledger.api.connections import Connections
 from pointledger.api.protocol import Protocol
+from pointledger.api.starting import create_starting_app, wait_for_database
 from pointledger.errors import AddressTaken
 from pointledger.logs import Log
+from pointledger.observability.heartbeat import Heartbeat, Process
 from pointledger.settings import Settings
 
 ADMIN_PORT = 9101
 _GRACEFUL_SECONDS = 10  # for requests in progress when the server stops
-_BACKLOG = 2048  # connections that the kernel queues; uvicorn's default
+# Connections that wait in the kernel, in one queue for all clients. When it is full, a client tries again a
+# second later. So it is no longer than what the API accepts in a quarter of that time while it is busy.
+_BACKLOG = 256
+_ACCEPTED_PER_ROUND = 8  # each takes a tenth of a millisecond, little beside the turns of a round
 _UNREAD_MS = 30_000  # a client that reads nothing for so long is gone; the same as for an idle connection
 _OTHER_DESCRIPTORS = 128  # database, Redis, broker, files, and the operators' port
 
@@ -58,20 +63,84 @@ def listening_for_operators(host: str, port: int | None) -> Iterator[socket.sock
         yield bound
 
 
-def serve(settings: Settings, bound: socket.socket, for_operators: socket.socket) -> None:
-    """Serve on both sockets until SIGTERM or SIGINT."""
-    server = server_of(_with_descriptors(settings))
+def serve(
+    settings: Settings, bound: socket.socket, for_operators: socket.socket, *, console: bool = False
+) -> None:
+    """Serve on both sockets until SIGTERM or SIGINT, with `console` also the console below /console. Until
+    the database answers, that is 503.
+
+    Raises what `wait_for_database` raises, and ConsoleNotConfigured.
+    """
+    settings = _with_descriptors(settings)
+    heartbeat = Heartbeat(settings.health_folder, Process.API)
+    server = server_of(settings, console=console)
+    _notify(server, heartbeat)
     # Objects that exist now live until the end, so the garbage collector need not scan them again.
     gc.collect()
     gc.freeze()
     with admin.serving(admin_server_of(settings), for_operators):
-        server.run(sockets=[bound])
+        starting = _server(create_starting_app(), settings, "api")
+        wait_for_database(settings, heartbeat, lambda: admin.serving(starting, bound.dup()))
+        server.run(sockets=accepting(bound))
 
 
-def server_of(settings: Settings) -> uvicorn.Server:
-    """Create the server without starting it. Raises NotConfigured without an issuer and its keys."""
+def accepting(bound: socket.socket) -> list[socket.socket]:
+    """Return the socket several times, because the loop accepts one connection of each in a round."""
+    return [bound, *(bound.dup() for _ in range(_ACCEPTED_PER_ROUND - 1))]
+
+
+def serve_console(settings: Settings, bound: socket.socket, for_operators: socket.socket) -> None:
+    """Serve the console alone, and what operators ask, until SIGTERM or SIGINT. Raises as `serve` does."""
+    settings = _with_descriptors(settings)
+    heartbeat = Heartbeat(settings.health_folder, Process.CONSOLE)
+    server = console_server_of(settings)
+    _notify(server, heartbeat)
+    with admin.serving(admin_server_of(settings), for_operators):
+        starting = _server(create_starting_app(), settings, "console")
+        wait_for_database(settings, heartbeat, lambda: admin.serving(starting, bound.dup()))
+        server.run(sockets=accepting(bound))
+
+
+def server_of(settings: Settings, *, console: bool = False) -> uvicorn.Server:
+    """Create the server without starting it. Raises NotConfigured without an issuer and its keys, and
+    ConsoleNotConfigured."""
     Tokens(settings)
-    return _server(create_app(settings), settings, "api")
+    api = create_app(settings)
+    if not console:
+        return _server(api, settings, "api")
+    from pointledger.api.console.mounting import with_console  # noqa: PLC0415  an extra of its own
+
+    pages = _console(settings)
+    return _with_streams(pages, _server(with_console(api, pages), settings, "api"))
+
+
+def console_server_of(settings: Settings) -> uvicorn.Server:
+    """Create the server of the console alone, without starting it. Raises ConsoleNotConfigured."""
+    pages = _console(settings)
+    return _with_streams(pages, _server(pages, settings, "console"))
+
+
+def _console(settings: Settings) -> Any:
+    from pointledger.api.console.app import create_console  # noqa: PLC0415  an extra of its own
+    from pointledger.api.console.configuration import configuration_of  # noqa: PLC0415
+
+    configuration_of(settings)
+    return create_console(settings)
+
+
+def _notify(server: uvicorn.Server, heartbeat: Heartbeat) -> None:
+    """Let the server's loop beat: it stands still if anything blocks it."""
+
+    async def beat() -> None:
+        heartbeat.beat()
+
+    server.config.callback_notify, server.config.timeout_notify = beat, 1
+
+
+def _with_streams(pages: Any, server: uvicorn.Server) -> uvicorn.Server:
+    """Let the console's streams notice that the server stops; it would wait for them."""
+    pages.state.is_stopping = lambda: server.should_exit
+    return server
 
 
 def admin_server_of(settings: Settings) -> uvicorn.Server:

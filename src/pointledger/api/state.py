@@ -21,6 +21,7 @@ from pointledger.api.program import ProgramAdmin
 from pointledger.api.queries import ApiQueries
 from pointledger.api.slots import Slot, Slots
 from pointledger.api.threads import Pool, Pools
+from pointledger.api.turns import Party, Turns
 from pointledger.api.waiting import OutcomeWaiter
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
@@ -28,10 +29,8 @@ from pointledger.client.batches import BatchAcceptor
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
 from pointledger.messaging.doorbell import Doorbells
-from pointledger.observability.doctor import require_safe
 from pointledger.settings import Settings
-from pointledger.storage.database import engine_for, limited_queries
-from pointledger.storage.migrate import require_current
+from pointledger.storage.database import bounded_engine_for, limited_queries
 
 _REDIS_SECONDS = 0.5  # the longest that a request waits for Redis
 _BURST_SECONDS = 2  # of a principal's rate
@@ -75,6 +74,7 @@ class ApiState:
     limits: Limits
     client_addresses: ClientAddresses
     readiness: Cached[bool]
+    turns: Turns
     slots: Slots
     pools: Pools
     turn: Turn | None = None
@@ -98,6 +98,11 @@ class ApiState:
             turn.tenant_id, turn.caller, turn.slot, lambda: function(*args, **kwargs)
         )
 
+    async def take_turn(self) -> None:
+        """Wait for a turn of the caller."""
+        turn = self._turn
+        await self.turns.take(Party(True, turn.tenant_id, turn.caller))
+
     def of_pool(self, pool: Pool) -> "ApiState":
         """Return this state with another pool of threads."""
         return replace(self, turn=replace(self._turn, pool=pool))
@@ -113,11 +118,10 @@ def state_of(request: Request) -> ApiState:
 async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
     """Connect to the servers that the settings name.
 
-    Raises NotConfigured, DatabaseNotMigrated, LaneCountDiffers, UnsafeConfiguration, and the driver's error
-    if the database is unavailable.
+    It connects when it is first asked: `starting` has checked the database. Raises NotConfigured.
     """
     tokens = Tokens(settings)
-    database = await _open_database(settings)
+    database = bounded_engine_for(settings)
     client = redis_client.connect(settings)
     doorbells = Doorbells(client, producer_app(settings), settings)
     redis_requests = _redis(settings, _REDIS_SECONDS)
@@ -125,6 +129,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
     queries = ApiQueries(limited_queries(database, settings.http_query_seconds))
     with (
         ThreadPoolExecutor(group_commit.AT_ONCE, "accept") as accept_threads,
+        ThreadPoolExecutor(group_commit.ALONE_AT_ONCE, "accept-alone") as accept_alone_thread,
         ThreadPoolExecutor(1, "readiness") as readiness_thread,
         Pools() as pools,
     ):
@@ -137,11 +142,12 @@ async def open_state(settings: Settings) -> AsyncIterator[ApiState]:
                     batches=BatchAcceptor(database, acceptance, settings),
                     program=ProgramAdmin(database, settings),
                     tokens=tokens,
-                    group_commit=GroupCommit(acceptance.accept_each, accept_threads),
+                    group_commit=GroupCommit(acceptance, accept_threads, accept_alone_thread),
                     waiting=waiting,
                     limits=_limits(redis_requests, settings),
                     client_addresses=ClientAddresses(settings),
                     readiness=Cached(queries.ping, readiness_thread),
+                    turns=Turns(),
                     slots=Slots(settings.http_concurrency),
                     pools=pools,
                 )
@@ -165,13 +171,6 @@ async def _open_waiter(settings: Settings, queries: ApiQueries) -> AsyncIterator
         finally:
             await waiter.stop()
             await client.aclose()
-
-
-async def _open_database(settings: Settings) -> sa.Engine:
-    database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
-    await asyncio.to_thread(require_current, database, settings.lanes)
-    await asyncio.to_thread(require_safe, database, settings)
-    return database
 
 
 def _limits(client: redis.asyncio.Redis, settings: Settings) -> Limits:

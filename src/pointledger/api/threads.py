@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
+from pointledger import tracing
 from pointledger.api.slots import ShareTaken, Slot
 
 _WAIT_SECONDS = 5.0  # for a thread; a caller that waited longer would have given up
@@ -31,7 +34,7 @@ class Pool(Enum):
     WRITES = "writes"
 
 
-# With 2 threads that accept, 1 for outcomes and 1 that measures the backlog, fewer than the connections of
+# With 3 threads that accept, 1 for outcomes and 1 that measures the backlog, fewer than the connections of
 # the database's pool (15). Reports: each can keep a core of the database busy.
 THREADS = {Pool.QUERIES: 5, Pool.REPORTS: 2, Pool.WRITES: 2}
 
@@ -59,6 +62,8 @@ class FairThreads:
     async def run(self, tenant_id: str, caller: str, slot: Slot, function: Callable[[], Result]) -> Result:
         """Run a function in a thread when it is this caller's turn. Raises ShareTaken after five seconds."""
         loop = asyncio.get_running_loop()
+        if tracing.is_on():  # the thread goes on in the request's span
+            function = partial(copy_context().run, function)
         call = _Call(function, tenant_id, caller, slot, loop.create_future())
         self._waiting.setdefault(tenant_id, {}).setdefault(caller, {})[call] = None
         slot.give_up = lambda: self._give_up(call)

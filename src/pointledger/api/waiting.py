@@ -15,7 +15,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from pointledger.logs import Log, Outage
-from pointledger.messaging.notifications import channel_of
+from pointledger.messaging.notifications import channel_of, lanes_in
 from pointledger.settings import Settings
 from pointledger.storage.queries.outcomes import Result
 
@@ -33,7 +33,8 @@ class OutcomeWaiter:
 
     def __init__(self, client: redis.asyncio.Redis, settings: Settings, read: Read) -> None:
         self._client = client
-        self._channels = [channel_of(settings, lane) for lane in range(settings.lanes)]
+        self._channel = channel_of(settings)
+        self._lanes = settings.lanes
         self._read = read
         self._futures: dict[UUID, list[asyncio.Future[Result]]] = {}
         self._by_lane: dict[int, set[UUID]] = defaultdict(set)
@@ -88,7 +89,7 @@ class OutcomeWaiter:
         while True:
             try:
                 async with self._client.pubsub() as subscription:
-                    await subscription.subscribe(*self._channels)
+                    await subscription.subscribe(self._channel)
                     async for message in subscription.listen():
                         self._redis.over()
                         self._on_notification(message)
@@ -97,8 +98,8 @@ class OutcomeWaiter:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _on_notification(self, message: dict[str, Any]) -> None:
-        lane = int(message["channel"].rpartition(":")[2])
-        if waiting := self._by_lane.get(lane):
+        waiting = set[UUID]().union(*(self._by_lane.get(lane, ()) for lane in lanes_in(message, self._lanes)))
+        if waiting:
             self._to_read |= waiting
             self._wake.set()
 

@@ -4,20 +4,12 @@ import logging
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from pointledger.cli.accounts import accounts, erase, holds, queries
-from pointledger.cli.accounts.wallets import wallet_app
-from pointledger.cli.commands import batches, bulk, enqueue
 from pointledger.cli.input import InputUnreadable
-from pointledger.cli.operations import audit_log, checks, jobs, processes, serve
-from pointledger.cli.operations.dead import dead_app
-from pointledger.cli.operations.dead_letters import dead_letters_app
 from pointledger.cli.output import BAD_INPUT, FAILED, PENDING, note, print_json, wants_json
-from pointledger.cli.program import expiry_policy
-from pointledger.cli.program.rules import rule_app
-from pointledger.cli.program.tenants import tenant_app
+from pointledger.cli.table import MARKUP, entries, imported
 from pointledger.errors import (
     IdempotencyKeyReused,
     InvalidCommand,
@@ -29,7 +21,6 @@ from pointledger.errors import (
 )
 from pointledger.observability.log_lines import log_in_lines
 from pointledger.settings import Settings
-from pointledger.storage.errors import DATABASE_ERRORS, failure_of
 
 _BAD_INPUT = (
     InvalidCommand,
@@ -42,7 +33,21 @@ _BAD_INPUT = (
 
 
 class _Commands(TyperGroup):
-    """Prints one line for an expected error, and sets the exit status. A bug still shows its traceback."""
+    """Imports a command when it is needed. Prints one line for an expected error, and sets the exit status.
+
+    A bug still shows its traceback.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {
+            entry.name: TyperCommand(entry.name, help=entry.help, rich_help_panel=panel)
+            for panel, entry in entries()
+        }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, imported(name) if name else found, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -50,13 +55,18 @@ class _Commands(TyperGroup):
         except LedgerError as error:
             _report(ctx, error)
             raise typer.Exit(_status(error)) from None
-        except DATABASE_ERRORS as error:
-            _report(ctx, failure_of(error))
-            raise typer.Exit(FAILED) from None
         except TyperException as error:  # Typer prints it
             if wants_json(ctx):
                 print_json({"error": error.format_message()})
             raise
+        except Exception as error:
+            # Imported here, because a command that has not failed with such an error may not need the driver.
+            from pointledger.storage.errors import DATABASE_ERRORS, failure_of  # noqa: PLC0415
+
+            if not isinstance(error, DATABASE_ERRORS):
+                raise
+            _report(ctx, failure_of(error))
+            raise typer.Exit(FAILED) from None
 
 
 def _report(context: Any, error: LedgerError) -> None:
@@ -76,7 +86,7 @@ app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",  # paragraphs flow to the terminal's width
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,  # its frames would show URLs with their passwords
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -89,62 +99,6 @@ def pointledger() -> None:
     Set POINTLEDGER_DATABASE_URL and POINTLEDGER_REDIS_URL to use your own servers. Without them, pointledger
     uses embedded servers under .data/. Begin with: pointledger migrate.
     """
-
-
-app.command(rich_help_panel="Commands")(enqueue.enqueue)
-app.command(rich_help_panel="Commands")(enqueue.outcome)
-app.command(rich_help_panel="Commands")(enqueue.cancel)
-app.command(rich_help_panel="Commands")(bulk.replay)
-app.command("batch-earn", rich_help_panel="Commands")(batches.batch_earn)
-app.command("batch-outcome", rich_help_panel="Commands")(batches.batch_outcome)
-tenant_app.command("apply-expiry")(expiry_policy.apply_expiry)
-app.add_typer(tenant_app, name="tenant", help="Configure tenants.", rich_help_panel="Program")
-app.add_typer(
-    rule_app, name="rule", help="Configure the rules that turn events into points.", rich_help_panel="Program"
-)
-app.command(rich_help_panel="Accounts")(accounts.account)
-app.command(rich_help_panel="Accounts")(accounts.accounts)
-app.command(rich_help_panel="Accounts")(accounts.entries)
-app.command(rich_help_panel="Accounts")(queries.entry)
-app.command(rich_help_panel="Accounts")(queries.explain)
-app.command(rich_help_panel="Accounts")(holds.holds)
-app.command(rich_help_panel="Accounts")(holds.hold)
-app.command(rich_help_panel="Accounts")(queries.expiring)
-app.command(rich_help_panel="Accounts")(queries.value)
-app.command(rich_help_panel="Accounts")(queries.stats)
-app.command(rich_help_panel="Program")(queries.limits)
-app.command(rich_help_panel="Accounts")(queries.export)
-app.add_typer(wallet_app, name="wallet", help="Show users' money.", rich_help_panel="Accounts")
-app.command(rich_help_panel="Operation")(checks.migrate)
-app.command(rich_help_panel="Operation")(checks.doctor)
-app.command(rich_help_panel="Operation")(checks.metrics)
-app.command(rich_help_panel="Operation")(checks.verify)
-app.command(rich_help_panel="Operation")(processes.relay)
-app.command(rich_help_panel="Operation")(processes.outbox)
-app.command(rich_help_panel="Operation")(processes.ingest)
-app.command(rich_help_panel="Operation")(erase.erase)
-app.command("audit-log", rich_help_panel="Operation")(audit_log.audit_log)
-app.command(rich_help_panel="Operation")(serve.serve)
-app.add_typer(
-    dead_app,
-    name="dead",
-    help="List, show and retry commands whose processing failed.",
-    rich_help_panel="Operation",
-)
-app.add_typer(
-    dead_letters_app,
-    name="dead-letters",
-    help="Replay messages that are not commands.",
-    rich_help_panel="Operation",
-)
-jobs_app = typer.Typer(no_args_is_help=True)
-jobs_app.command("expire")(jobs.expire)
-jobs_app.command("release-holds")(jobs.release_holds)
-jobs_app.command("erase")(jobs.erase)
-jobs_app.command("preview")(jobs.preview)
-app.add_typer(
-    jobs_app, name="jobs", help="Run a periodic job now, or preview it.", rich_help_panel="Operation"
-)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 from pointledger.cli.output import DONE, FAILED, PENDING
 from pointledger.client.client import PointsClient
 
-_CHUNK = 1000  # outcomes per query
+_CHUNK = 1000  # commands per query
 _PAUSE_SECONDS = 0.1  # between queries without a new outcome, because they load the workers' database
 STANDSTILL_SECONDS = 60.0  # a failing command is dead after 30 s, so nothing moves after that
 
@@ -40,19 +40,15 @@ class Tally:
             self._pending.append(task_ids[start : start + _CHUNK])
 
     def poll(self) -> bool:
-        """Query the next chunk of pending commands. Return whether any of them has an outcome now."""
+        """Count the next chunk of pending commands. Return whether any of them has an outcome now."""
         if not self._pending:
             return False
         chunk = self._pending.popleft()
-        outcomes = self._client.outcomes(chunk)
-        for outcome in outcomes:
-            if outcome.state == "applied":
-                self.applied += 1
-            elif outcome.state == "refused":
-                self.refused[outcome.reason or ""] += 1
-            elif outcome.state == "dead":
-                self.dead += 1
-        rest = [task_id for task_id, outcome in zip(chunk, outcomes, strict=True) if not outcome.is_final]
+        counts = self._client.count_outcomes(chunk)
+        self.applied += counts.applied
+        self.refused.update(counts.refused)
+        self.dead += counts.dead
+        rest = counts.pending
         if len(rest) == len(chunk):  # query others next, because this chunk may be behind a failing command
             self._pending.append(chunk)
             return False

@@ -1,5 +1,6 @@
 """Opens settings, database and client for one command."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,19 @@ from pointledger.client.backlog import Backlog
 from pointledger.client.client import PointsClient
 from pointledger.client.queries.ledger import LedgerQueries
 from pointledger.errors import LedgerError, SettingsInvalid
+from pointledger.events.retry import retry_at_start
+from pointledger.logs import Log
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
 from pointledger.messaging.doorbell import Doorbells
+from pointledger.observability.doctor import require_safe
 from pointledger.settings import Settings, from_environment
-from pointledger.storage.database import engine_for
-from pointledger.storage.migrate import require_current
+from pointledger.storage.database import bounded_engine_for, engine_for
+from pointledger.storage.revision import require_current
 
 HOME = Path(".data")  # of the embedded servers, in the current folder; ./dev run uses it too
+
+_log = Log(__name__)
 
 
 @contextmanager
@@ -30,7 +36,8 @@ def opened_settings() -> Iterator[Settings]:
     they already run.
     """
     settings = from_environment()
-    if settings.database_url or settings.redis_url:  # never mix a given server with an embedded one
+    # Never mix a given server with an embedded one. Beat needs no more than a broker.
+    if settings.database_url or settings.redis_url or settings.broker_url:
         yield settings
         return
     from pointledger.embedded import EmbeddedServers  # noqa: PLC0415  only needed without given servers
@@ -41,12 +48,26 @@ def opened_settings() -> Iterator[Settings]:
 
 
 @contextmanager
-def opened_database(settings: Settings) -> Iterator[sa.Engine]:
-    """Open the database. Raises DatabaseNotMigrated and LaneCountDiffers."""
+def opened_database(
+    settings: Settings, stop: threading.Event | None = None, *, safe: bool = False
+) -> Iterator[sa.Engine]:
+    """Open the database. Raises DatabaseNotMigrated, LaneCountDiffers, and with `safe` UnsafeConfiguration.
+
+    With `stop`, for a process that runs until it is set: wait until the database answers.
+    """
     with named_url_errors():
         engine = engine_for(settings.database, pgbouncer=settings.pgbouncer)
-    try:
+
+    def check() -> None:
         require_current(engine, settings.lanes)
+        if safe:
+            require_safe(engine, settings)
+
+    try:
+        if stop is None:
+            check()
+        else:
+            retry_at_start(check, _log, stop.is_set, stop.wait)
         yield engine
     finally:
         engine.dispose()
@@ -62,15 +83,15 @@ def opened_client(settings: Settings) -> Iterator[PointsClient]:
 
 
 @contextmanager
-def opened_acceptance(
-    database: sa.Engine, settings: Settings, backlog: Backlog | None = None
-) -> Iterator[Acceptance]:
-    """Open an acceptor for the database's journal. `backlog` limits what it accepts."""
+def opened_acceptance(settings: Settings, backlog: Backlog | None = None) -> Iterator[Acceptance]:
+    """Open an acceptor with the callers' limits. `backlog` limits what it accepts."""
+    database = bounded_engine_for(settings)
     doorbells = Doorbells(redis_client.connect(settings), producer_app(settings), settings)
     try:
         yield Acceptance(database, doorbells, settings, backlog)
     finally:
         doorbells.close()
+        database.dispose()
 
 
 @contextmanager

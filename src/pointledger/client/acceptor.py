@@ -7,50 +7,56 @@ duplicate with other content is rejected, together with all commands of the same
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from pointledger import failpoints
-from pointledger.client.after_commit import Ring, ring_after_commit
+from pointledger.client.after_commit import Ring, is_session, ring_after_commit
+from pointledger.client.attempts import NOTHING, maybe_accepted, retried
 from pointledger.client.backlog import Backlog
 from pointledger.client.duplicates import describe, first_of_each, note_duplicates
-from pointledger.client.receipts import AcceptResult, Receipt, live, receipt_of
+from pointledger.client.encoding import encode
+from pointledger.client.gatherer import Gatherer
+from pointledger.client.group_acceptor import Alone, GroupAcceptor, GroupResult
+from pointledger.client.receipts import AcceptResult, Receipt, receipt_of
+from pointledger.client.traced import accepting
 from pointledger.domain.commands import AnyCommand
-from pointledger.domain.commands.records import JournalRecord, encode
+from pointledger.domain.commands.records import JournalRecord
 from pointledger.errors import (
     AcceptanceBusy,
     BacklogFull,
     IdempotencyKeyReused,
-    LaneCountDiffers,
+    InvalidCommand,
     LedgerError,
 )
 from pointledger.ids import show_id
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
-from pointledger.storage.database import AnyConnection, autocommit_engine, execute
+from pointledger.storage.database import AnyConnection, execute
 from pointledger.storage.errors import (
     DATABASE_ERRORS,
     LOCK_TIMED_OUT,
     Attempt,
-    is_transient,
     sqlstate,
     translate_errors,
 )
 from pointledger.storage.queue import journal, pending
+from pointledger.storage.revision import lanes_differ
+
+if TYPE_CHECKING:
+    from sqlalchemy import orm
 
 _AT_ONCE = 1000  # commands per statement: more are no faster and lock their keys longer
-_ATTEMPTS = 3  # when the connection is lost: another attempt is safe, because the ids stay the same
 
 _SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %(timeout)s, true)"
 _SET_IDLE_TIMEOUT = "SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true)"
 
-_NOTHING = "nothing was accepted"
-
 Written = TypeVar("Written")
-CallersConnection = sa.Connection | orm.Session | psycopg.Connection[Any]
+# Not with `|`, which cannot join the name of a class that is not imported; see `is_session`.
+CallersConnection = Union[sa.Connection, "orm.Session", psycopg.Connection[Any]]
 
 
 class Acceptance:
@@ -67,22 +73,28 @@ class Acceptance:
         backlog: Backlog | None = None,
     ) -> None:
         self._database = database
-        self._autocommit = autocommit_engine(database)
         self._backlog = backlog
         self._doorbells = doorbells
         self.lanes = settings.lanes
         self._batch_size = settings.batch_size
         self._idle_timeout = {"timeout": str(settings.idle_timeout_ms)}
+        self._groups = GroupAcceptor(database, settings.lanes)
+        self._gatherer = Gatherer(partial(self._groups.accept, callers_ids=True), self._ring_each)
 
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
         """Commit all commands in the given order and ring their lanes.
 
+        A single command shares its statement with those of other threads, but neither result nor error.
         Raise IdempotencyKeyReused: no command is accepted, unless the other content was committed during the
         call; then the message says that the others are accepted. Raise AcceptanceBusy: all others are
         accepted. DatabaseAway and DatabaseFailed say whether some commands may be accepted. Sending the same
         commands again is always safe.
         """
-        with translate_errors(_NOTHING, lambda: _maybe(commands)) as attempt:
+        with accepting(commands) as traced:
+            return self._accept_single(traced[0]) if len(traced) == 1 else self._accept_many(traced)
+
+    def _accept_many(self, commands: Sequence[AnyCommand]) -> Receipt:
+        with translate_errors(NOTHING, lambda: maybe_accepted([one.id for one in commands])) as attempt:
             self._require_room(commands)
             records = [encode(command, self.lanes) for command in commands]
             try:
@@ -95,25 +107,48 @@ class Acceptance:
         self.ring(receipt)
         return receipt
 
-    def accept_each(self, commands: Sequence[AnyCommand]) -> list[AcceptResult | LedgerError]:
-        """Accept independent commands in one transaction: an error of one does not affect the others.
+    def _accept_single(self, command: AnyCommand) -> Receipt:
+        with translate_errors(NOTHING):
+            self._require_room([command])
+            record = encode(command, self.lanes)
+        result = self._gatherer.accept(record)
+        if isinstance(result, Alone):
+            result = self._groups.accept_alone(record, result, callers_id=True)
+            self._ring_each([record])
+        if isinstance(result, LedgerError):
+            raise result
+        return receipt_of([record], int(result.is_new))
 
-        Return each command's result, or its IdempotencyKeyReused, AcceptanceBusy or BacklogFull. A duplicate
-        returns the first command's id; its own is not kept, because no caller has seen it. Raise DatabaseAway
-        and DatabaseFailed, as `accept` does.
+    def accept_each(self, commands: Sequence[AnyCommand]) -> list[GroupResult]:
+        """Accept independent commands in one statement: an error of one does not affect the others.
+
+        Return each command's result, or the error that it would have got alone, or `Alone`: then call
+        `accept_alone`. A duplicate returns the first command's id; its own is not kept, because no caller has
+        seen it.
         """
-        with translate_errors(_NOTHING, lambda: _maybe(commands)) as attempt:
+        with translate_errors(NOTHING):
             refused = self._without_room(commands)
-            records = [encode(one, self.lanes) for one in commands if one.tenant_id not in refused]
-            try:
-                results = self._commit_each(records, attempt) if records else []
-            except DATABASE_ERRORS as error:
-                if sqlstate(error) != LOCK_TIMED_OUT:
-                    raise
-                results = [self._commit_one(record, attempt) for record in records]
-        self._doorbells.ring({record.lane for record in records}, live=live(records))
+        encoded = [refused.get(command.tenant_id) or self._encoded(command) for command in commands]
+        records = [one for one in encoded if isinstance(one, JournalRecord)]
+        results = self._groups.accept(records, callers_ids=False)
+        self._ring_each(
+            [record for record, one in zip(records, results, strict=True) if isinstance(one, AcceptResult)]
+        )
         in_order = iter(results)
-        return [refused.get(command.tenant_id) or next(in_order) for command in commands]
+        return [next(in_order) if isinstance(one, JournalRecord) else one for one in encoded]
+
+    def _encoded(self, command: AnyCommand) -> JournalRecord | InvalidCommand:
+        try:
+            return encode(command, self.lanes)
+        except InvalidCommand as error:
+            return error
+
+    def accept_alone(self, command: AnyCommand, group: Alone) -> AcceptResult:
+        """Accept a command for which `accept_each` returned `Alone`. Raise what `accept` raises."""
+        record = encode(command, self.lanes)
+        result = self._groups.accept_alone(record, group, callers_id=False)
+        self._ring_each([record])
+        return result
 
     def accept_within(
         self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None = None
@@ -124,10 +159,16 @@ class Acceptance:
         calls `ring` then. Raise IdempotencyKeyReused and AcceptanceBusy, which leave the transaction as it
         was, and the errors of the caller's connection.
         """
-        with translate_errors(_NOTHING):
+        with accepting(commands) as traced:
+            return self._accept_within(traced, connection, ring)
+
+    def _accept_within(
+        self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None
+    ) -> Receipt:
+        with translate_errors(NOTHING):
             self._require_room(commands)
         records = [encode(command, self.lanes) for command in commands]
-        inner = connection.connection() if isinstance(connection, orm.Session) else connection
+        inner = connection.connection() if is_session(connection) else connection
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
         execute(inner, "SAVEPOINT pointledger_accept")
         try:
@@ -141,7 +182,7 @@ class Acceptance:
         execute(inner, "RELEASE SAVEPOINT pointledger_accept")
         execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
         receipt = receipt_of(records, new)
-        if isinstance(connection, orm.Session):
+        if is_session(connection):
             ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)
         return receipt
 
@@ -151,6 +192,11 @@ class Acceptance:
         Duplicates ring as well: an earlier call may have committed and failed before it rang.
         """
         self._doorbells.ring(receipt.lanes, live=receipt.live)
+
+    def _ring_each(self, records: Sequence[JournalRecord]) -> None:
+        """Ring the lanes of commands that came one by one, so that none belongs to a bulk."""
+        live = {(record.lane, record.tenant_id) for record in records}
+        self._doorbells.ring({record.lane for record in records}, live=live)
 
     def ring_lanes(self, lanes: Iterable[int]) -> None:
         """Ring these lanes; best effort."""
@@ -164,56 +210,8 @@ class Acceptance:
         with translate_errors(), self._database.connect() as connection:
             return not pending.full_lanes(connection, sorted(lanes), self._batch_size, tenant_id)
 
-    def _commit_each(
-        self, records: Sequence[JournalRecord], attempt: Attempt
-    ) -> list[AcceptResult | LedgerError]:
-        if self._commit_alone(records, attempt):
-            return [AcceptResult(records[0].id, True)]
-        return self._committed(lambda connection: self._write_each(connection, records), attempt)
-
-    def _commit_one(self, record: JournalRecord, attempt: Attempt) -> AcceptResult | LedgerError:
-        try:
-            return self._commit_each([record], attempt)[0]
-        except DATABASE_ERRORS as error:
-            if sqlstate(error) != LOCK_TIMED_OUT:
-                raise
-            return AcceptanceBusy(show_id(record.id), 0)
-
-    def _write_each(
-        self, connection: sa.Connection, records: Sequence[JournalRecord]
-    ) -> list[AcceptResult | LedgerError]:
-        results: list[AcceptResult | LedgerError] = [AcceptResult(record.id, True) for record in records]
-        if journal.accept(connection, records, self.lanes) == len(records):
-            return results
-        self._require_lanes(connection)
-        for position, first_id, same_content in journal.firsts(connection, records):
-            record = records[position]
-            if not same_content:
-                results[position] = IdempotencyKeyReused(f"id {show_id(record.id)}")
-            elif first_id != record.id:
-                results[position] = AcceptResult(first_id, False)
-        return results
-
     def _commit(self, records: Sequence[JournalRecord], attempt: Attempt) -> int:
-        if self._commit_alone(records, attempt):
-            return 1
         return self._committed(lambda connection: self._write(connection, records), attempt)
-
-    def _commit_alone(self, records: Sequence[JournalRecord], attempt: Attempt) -> bool:
-        """Accept a single command in one statement without a transaction block.
-
-        Return False, without a change, if there are more commands or if it is a duplicate.
-        """
-
-        def transact() -> int:
-            failpoints.before("accept-commit")
-            with self._autocommit.connect() as connection:
-                attempt.committing()
-                written = journal.accept(connection, records, self.lanes)
-            failpoints.after("accept-commit")
-            return written
-
-        return len(records) == 1 and self._retried(transact, attempt) == 1
 
     def _committed(self, write: Callable[[sa.Connection], Written], attempt: Attempt) -> Written:
         def transact() -> Written:
@@ -226,19 +224,7 @@ class Acceptance:
             failpoints.after("accept-commit")
             return written
 
-        return self._retried(transact, attempt)
-
-    @staticmethod
-    def _retried(transact: Callable[[], Written], attempt: Attempt) -> Written:
-        """Run `transact`, and run it again if the connection is lost: the ids stay the same."""
-        for attempts_left in reversed(range(_ATTEMPTS)):
-            try:
-                with attempt.transacting():
-                    return transact()
-            except DATABASE_ERRORS as error:
-                if not attempts_left or not _is_lost(error):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        return retried(transact, attempt)
 
     def _commit_one_by_one(self, records: Sequence[JournalRecord], attempt: Attempt) -> int:
         """Commit each command alone, so an open transaction with the same key blocks only its duplicate."""
@@ -285,18 +271,5 @@ class Acceptance:
         return self._backlog.refusals({command.tenant_id for command in commands})
 
     def _require_lanes(self, connection: AnyConnection) -> None:
-        if (found := journal.lane_count(connection)) != self.lanes:
-            raise LaneCountDiffers(f"the database has {found} lanes, this process {self.lanes}")
-
-
-def _is_lost(error: BaseException) -> bool:
-    """Return whether another attempt can succeed at once: not if a lock or the pool timed out."""
-    has_waited = isinstance(error, sa.exc.TimeoutError) or sqlstate(error) == LOCK_TIMED_OUT
-    return is_transient(error) and not has_waited
-
-
-def _maybe(commands: Sequence[AnyCommand]) -> str:
-    if len(commands) == 1:
-        command_id = show_id(commands[0].id)
-        return f"command {command_id} may be accepted; sending the same object again is safe"
-    return f"some or all of {len(commands)} commands may be accepted; sending the same objects again is safe"
+        if differs := lanes_differ(connection, self.lanes):
+            raise differs

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from pointledger.client.acceptor import Acceptance
+from pointledger.client.counts import count_outcomes
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import Earn, command_from
 from pointledger.domain.commands.outcomes import INVALID_COMMAND, Outcome
@@ -175,26 +176,19 @@ class BatchAcceptor:
         if tenant_id not in (None, batch.tenant_id):
             raise BatchMissing(batch_id)
         assert batch.accepted_at, "a batch in the table has the moment of its acceptance"
-        states = {"applied": 0, "refused": 0, "dead": 0, "pending": 0}
-        refused: dict[str, int] = {}
-        points = 0
-        for outcome in (outcome for page in self.pages(batch_id) for outcome in self.outcomes_of(page)):
-            states[outcome.state] += 1
-            if outcome.state == "refused":
-                reason = outcome.reason or ""
-                refused[reason] = refused.get(reason, 0) + 1
-            points += (outcome.data or {}).get("points_earned", 0)
+        with read_only(self._database) as connection:
+            counts = count_outcomes(connection, _command_ids(batch))
         return BatchOutcome(
             batch_id=show_id(batch.id),
             tenant_id=batch.tenant_id,
-            state="pending" if states["pending"] else "done",
+            state="pending" if counts.pending else "done",
             accepted_at=batch.accepted_at,
             size=batch.size,
-            applied=states["applied"],
-            refused=refused,
-            dead=states["dead"],
-            pending=states["pending"],
-            points_earned=points,
+            applied=counts.applied,
+            refused=counts.refused,
+            dead=counts.dead,
+            pending=len(counts.pending),
+            points_earned=counts.points_earned,
         )
 
     def _batch(self, batch_id: str) -> Batch:

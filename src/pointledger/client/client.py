@@ -1,34 +1,38 @@
 """Provides the client of the ledger. A command is durable when `enqueue` returns."""
 
+from __future__ import annotations
+
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
-import sqlalchemy as sa
-
-from pointledger.client.acceptor import CallersConnection
-from pointledger.client.batches import BatchOutcome, BatchReceipt, Row
-from pointledger.client.connections import Connected, SentCommands, connected
+from pointledger.client.counts import OutcomeCounts, count_outcomes
 from pointledger.client.forks import PerProcess
 from pointledger.client.queries.ledger import LedgerQueries
-from pointledger.client.receipts import Receipt
+from pointledger.client.receipts import Receipt, SentCommands
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.outcomes import Outcome
 from pointledger.domain.values.actor import Actor
 from pointledger.errors import ClientClosed, ClientNotCopied, InvalidCommand, WaitTimedOut
 from pointledger.ids import parse_id
 from pointledger.settings import Settings, from_environment
+from pointledger.storage.database import read_only
 from pointledger.storage.errors import translate_errors
-from pointledger.storage.migrate import require_current
 from pointledger.storage.queries import outcomes as outcome_queries
-from pointledger.storage.queue import journal
 from pointledger.storage.queue.failures import DeadCommandFilter
+from pointledger.storage.revision import require_current
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from pointledger.client.acceptor import CallersConnection
+    from pointledger.client.batches import BatchOutcome, BatchReceipt, Row
+    from pointledger.client.connections import Connected
 
 _OPERATOR = Actor()  # of a control call that names no actor
-_POLL_SECONDS = 0.25  # while waiting for an outcome, in case its notification is lost
 
 
 class PointsClient(LedgerQueries):
@@ -42,17 +46,22 @@ class PointsClient(LedgerQueries):
     AnswerTooLate. All errors are LedgerErrors. Redis may be down.
     """
 
-    def __init__(self, settings: Settings, connect: Callable[[Settings], Connected] = connected) -> None:
+    def __init__(self, settings: Settings, connect: Callable[[Settings], Connected] | None = None) -> None:
         """Make a client as `connect` does, but without a look at the database, which may be down. Raises
         NotConfigured."""
-        self._connected = PerProcess(lambda: connect(settings))
+        # Imports Celery and redis-py, which a service without a client does not need. It happens here and not
+        # at the first doorbell, because an import in progress at a fork never ends in the child.
+        from pointledger.client.connections import connected  # noqa: PLC0415
+
+        make = connect or connected
+        self._connected = PerProcess(lambda: make(settings))
         self._is_closed = False
         # Ends the listening thread of a client that is freed without `close`. At exit it ends anyway.
         weakref.finalize(self, _stop_listening, self._connected).atexit = False
         self._connected.get()
 
     @classmethod
-    def connect(cls, settings: Settings | None = None) -> "PointsClient":
+    def connect(cls, settings: Settings | None = None) -> PointsClient:
         """Make a client for the servers that the settings, or the environment, name.
 
         Raise SettingsInvalid, NotConfigured, DatabaseNotMigrated, LaneCountDiffers and DatabaseAway.
@@ -74,7 +83,7 @@ class PointsClient(LedgerQueries):
         if own := self._connected.made():
             own.close()
 
-    def __enter__(self) -> "PointsClient":
+    def __enter__(self) -> PointsClient:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,6 +174,13 @@ class PointsClient(LedgerQueries):
         with translate_errors():
             return self._read(task_ids)
 
+    def count_outcomes(self, task_ids: Sequence[str]) -> OutcomeCounts:
+        """Count what came of commands, and say which are pending. It costs much less than their outcomes.
+        Raises InvalidCommand for a malformed id."""
+        ids = [_id_of(task_id) for task_id in task_ids]
+        with read_only(self._database) as connection:
+            return count_outcomes(connection, ids)
+
     def _read(self, task_ids: Sequence[str]) -> list[Outcome]:
         ids = [_id_of(task_id) for task_id in task_ids]
         with self._own.reads.connect() as connection:
@@ -184,20 +200,13 @@ class PointsClient(LedgerQueries):
         """Wait until the outcome is final and return it. `timeout` is in seconds. Raises WaitTimedOut."""
         give_up_at = time.monotonic() + timeout
         own = self._own
-        sent = own.sent(task_id) or SentCommands(self._lane_of(task_id), 0)
-        with own.notifications.of(sent.lane, sent.sequence) as notified:
-            while True:
-                seconds_left = give_up_at - time.monotonic()
-                notified.wait(min(max(seconds_left, 0), _POLL_SECONDS))
-                notified.clear()
-                if (outcome := self.outcome(task_id)).is_final:
-                    return outcome
-                if seconds_left <= 0:
-                    raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
-
-    def _lane_of(self, task_id: str) -> int | None:
-        with translate_errors(), self._own.reads.connect() as connection:
-            return journal.lane_of(connection, _id_of(task_id))
+        sent = own.sent(task_id) or SentCommands(None, 0)
+        outcome = own.looks.wait(_id_of(task_id), sent.lane, sent.sequence, give_up_at)
+        if outcome is None:
+            raise WaitTimedOut(f"the database has not said within {timeout} s what became of {task_id}")
+        if not outcome.is_final:
+            raise WaitTimedOut(f"{task_id} is {outcome.state} after {timeout} s")
+        return outcome
 
     # -------------------------------------------------------------------- pending and dead commands
 
@@ -219,6 +228,11 @@ class PointsClient(LedgerQueries):
         which = self._own.control.dead_by_now(which)
         while retried := self._own.control.retry_some(which, actor):
             yield retried
+
+    def verify(self, tenant_id: str, actor: Actor = _OPERATOR) -> bool:
+        """Ask workers to check the tenant's invariants in the background. Returns False if a check is asked
+        for or runs already. Raises TenantMissing."""
+        return self._own.control.verify(tenant_id, actor)
 
     def pause(self, tenant_id: str, actor: Actor = _OPERATOR) -> datetime:
         """Pause a tenant: its commands are accepted and stay pending, and its jobs wait. No command of the

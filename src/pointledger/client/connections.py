@@ -1,7 +1,8 @@
 """Holds a client's connections in one process, opened on first use."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -9,21 +10,19 @@ from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
 from pointledger.client.batches import BatchAcceptor
 from pointledger.client.control import Control
+from pointledger.client.looks import Found, OutcomeLooks
+from pointledger.client.receipts import SentCommands
 from pointledger.messaging import redis_client
 from pointledger.messaging.celery_app import producer_app
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.messaging.notifications import LaneNotifications
 from pointledger.settings import Settings
-from pointledger.storage.database import autocommit_engine, engine_for
+from pointledger.storage.database import autocommit_engine, bounded_engine_for
+from pointledger.storage.deadlines import answers_within
+from pointledger.storage.errors import translate_errors
+from pointledger.storage.queries import outcomes
 
 _MOST_SENT = 10_000  # remembered commands: seconds of enqueuing, and two megabytes
-
-
-class SentCommands(NamedTuple):
-    """A command's lane, and the lane's notification number before it was accepted; 0 for a duplicate."""
-
-    lane: int | None
-    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class Connected:
     reads: sa.Engine  # the same pool, where each statement is its own transaction
     doorbells: Doorbells
     notifications: LaneNotifications
+    looks: OutcomeLooks
     acceptance: Acceptance
     batches: BatchAcceptor
     control: Control
@@ -51,7 +51,8 @@ class Connected:
 
     def close(self) -> None:
         """Close the connections; those in use close when their calls end."""
-        self.notifications.close()
+        self.notifications.stop()
+        self.looks.close()
         sa.event.listen(self.database, "checkin", _close)
         self.database.dispose()
         self.doorbells.close()
@@ -63,15 +64,23 @@ def _close(_connection: Any, record: Any) -> None:
 
 def connected(settings: Settings) -> Connected:
     """Return a process' connections, none of them open yet. Raise NotConfigured."""
-    database = engine_for(settings.database, pgbouncer=settings.pgbouncer)
+    database = bounded_engine_for(settings)
     redis = redis_client.connect(settings)
     doorbells = Doorbells(redis, producer_app(settings), settings)
     acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
+    reads = autocommit_engine(database)
+    notifications = LaneNotifications(redis, settings)
+
+    def look(ids: list[UUID], seconds: float) -> Found:
+        with translate_errors(), answers_within(seconds), reads.connect() as connection:
+            return outcomes.outcomes_with_lanes(connection, ids)
+
     return Connected(
         database=database,
-        reads=autocommit_engine(database),
+        reads=reads,
         doorbells=doorbells,
-        notifications=LaneNotifications(redis, settings),
+        notifications=notifications,
+        looks=OutcomeLooks(look, notifications),
         acceptance=acceptance,
         batches=BatchAcceptor(database, acceptance, settings),
         control=Control(database, doorbells, settings),

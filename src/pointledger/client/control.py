@@ -1,4 +1,4 @@
-"""Controls pending and dead commands: cancel, retry, pause, resume."""
+"""Controls pending and dead commands: cancel, retry, pause, resume; and replays dead letters."""
 
 import random
 import time
@@ -20,7 +20,16 @@ from pointledger.settings import Settings
 from pointledger.storage.database import transaction
 from pointledger.storage.errors import Attempt, is_transient, translate_errors
 from pointledger.storage.ledger import audit_log, program
-from pointledger.storage.queue import cancellations, dead_letters, failures, job_runs, journal, lanes, pauses
+from pointledger.storage.queue import (
+    cancellations,
+    dead_letters,
+    failures,
+    job_runs,
+    journal,
+    lanes,
+    pauses,
+    verify_runs,
+)
 from pointledger.storage.queue.failures import DeadCommandFilter
 
 _ATTEMPTS = 6  # two seconds each for a lane's row, because Postgres ends a stalled holder after five
@@ -55,7 +64,7 @@ class Control:
                 return
             if not _retried(partial(self._cancel, lane, task_id, actor, attempt)):
                 raise NotWaiting(task_id)
-        self._doorbells.notify(lane)
+        self._doorbells.notify([lane])
         self._doorbells.ring([lane])  # later commands of the user may have waited for it
 
     def _withdraw(self, task_id: UUID, actor: Actor, attempt: Attempt) -> None:
@@ -115,6 +124,21 @@ class Control:
         self._doorbells.ring({one.lane for one in retried})
         return [show_id(one.id) for one in retried]
 
+    def replay(self, tenant_id: str, dead_letter_id: int, actor: Actor) -> bool:
+        """Let the entry point of a dead letter retry it: a worker, or the ingest, does so within seconds.
+
+        Return False if the tenant has no such message that is dead, or no entry point would retry it.
+        """
+        with self._single_transaction() as connection:
+            is_asked_for = dead_letters.request_replay(connection, tenant_id, dead_letter_id)
+            if is_asked_for:
+                after = {"dead_letter": dead_letter_id, "state": "deferred"}
+                before = {"dead_letter": dead_letter_id, "state": "dead"}
+                audit_log.record(
+                    connection, tenant_id, "dead-letter-replay", actor, before=before, after=after
+                )
+        return is_asked_for
+
     def pause(self, tenant_id: str, actor: Actor) -> datetime:
         """Pause the tenant's commands and jobs, and return the moment of the pause. Raise TenantMissing.
 
@@ -146,6 +170,16 @@ class Control:
             waiting = pauses.lanes_of(connection, tenant_id)
         self._doorbells.ring(waiting, force=True)
         return was_paused
+
+    def verify(self, tenant_id: str, actor: Actor) -> bool:
+        """Ask workers to check the tenant's invariants. Return False if a check is asked for or runs already.
+        Raise TenantMissing."""
+        with self._single_transaction() as connection:
+            program.tenant(connection, tenant_id)
+            is_new = verify_runs.ask(connection, tenant_id, actor)
+            if is_new:
+                audit_log.record(connection, tenant_id, "verify", actor)
+        return is_new
 
     @contextmanager
     def _single_transaction(self) -> Iterator[sa.Connection]:

@@ -14,8 +14,6 @@ from threading import RLock
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from kombu.utils.objects import cached_property
-
 Made = TypeVar("Made")
 
 
@@ -72,13 +70,17 @@ def _renew_shared_locks() -> None:
         shared.lock = RLock()
 
 
-def _cached_properties() -> Iterator[cached_property]:
-    """Yield the cached properties of all classes of kombu and Celery.
+def _cached_properties() -> Iterator[Any]:
+    """Yield the cached properties of all classes of kombu and Celery, as far as they are imported.
 
     It uses type(), because isinstance() reads `__class__`, which makes Celery's proxies create their objects.
     """
+    if (home := sys.modules.get("kombu.utils.objects")) is None:
+        return
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] not in ("kombu", "celery"):
             continue
         for cls in [one for one in vars(module).values() if issubclass(type(one), type)]:
-            yield from (found for found in vars(cls).values() if issubclass(type(found), cached_property))
+            yield from (
+                found for found in vars(cls).values() if issubclass(type(found), home.cached_property)
+            )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from pointledger.domain.commands.records import JournalRecord
@@ -29,6 +30,13 @@ class AcceptResult:
 
     command_id: UUID
     is_new: bool
+
+
+class SentCommands(NamedTuple):
+    """A command's lane, and the lane's notification number before it was accepted; 0 for a duplicate."""
+
+    lane: int | None
+    sequence: int
 
 
 _LIVE_COMMANDS = 20  # of one tenant in a call: more are a bulk

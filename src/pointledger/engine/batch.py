@@ -8,7 +8,7 @@
 | another session has locked a user     | it goes on without the user (`held_users.py`)    | none           |
 | deciding takes too long               | what is decided is saved, and the rest goes back | none           |
 | a newer program wrote the command     | its user waits for a minute                      | none           |
-| the erasure key is missing            | the users of the batch wait for a minute         | none           |
+| the erasure key is missing            | users without an account wait for a minute       | none           |
 | a transient error (`is_transient`)    | the caller tries again                           | none           |
 | other lanes used up a shared limit    | it is decided again with locked counters         | none           |
 | a refusal waits for earlier commands  | it is decided again without it (`precedence.py`) | none           |
@@ -18,23 +18,23 @@ A failed command backs off, and so do the later commands of its user. After the 
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from pointledger import failpoints
-from pointledger.domain.commands.accepted import Accepted
+from pointledger.domain.commands.accepted import Accepted, users_of
 from pointledger.domain.commands.outcomes import Decision
-from pointledger.domain.decisions.audit import AuditRecord, decide_audited
 from pointledger.domain.ledger.book import Book
 from pointledger.engine import report
 from pointledger.engine.batch_sizes import BatchSizes
 from pointledger.engine.failures import FailureRecorder, describe
 from pointledger.engine.held_users import HeldUsers
 from pointledger.engine.locks import User
-from pointledger.engine.precedence import LaneScope, Unsettled, sender, settle, without
+from pointledger.engine.peeked import Lanes, Peeked, lanes_of, per_lane, sender
+from pointledger.engine.phases import CommandFailed, LimitMoved, decide, lock, save
+from pointledger.engine.precedence import LaneScope, Unsettled, settle, without
 from pointledger.engine.timeouts import Timeouts
 from pointledger.errors import ErasureKeyMissing, TenantUnreadable
 from pointledger.logs import Log
@@ -44,48 +44,17 @@ from pointledger.storage.database import transaction
 from pointledger.storage.errors import LOCK_TIMED_OUT, is_timeout, is_transient, sqlstate
 from pointledger.storage.ledger import book as books
 from pointledger.storage.ledger import erasures
-from pointledger.storage.ledger.audit_log import save_audit_records
 from pointledger.storage.ledger.program import Programs
-from pointledger.storage.queue import failures, lanes, pending
+from pointledger.storage.queue import lanes, pending
 from pointledger.storage.queue.precedence import Place
 
-_MAX_CRASHES = 2  # in one lane; from then on its commands go one at a time
-_CHECK_EVERY = 4  # commands: reading the clock costs a hundredth of one
 _MAX_REBUILDS = 10  # each poison command costs one; then the rest waits for the next batch
 
 _log = Log(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Peeked:
-    """A lane's next commands.
-
-    Users in `crash_suspects` have a command that failed before, so their commands go one at a time. After
-    `_MAX_CRASHES` crashes all do. `quarantined` was applied alone when the last process crashed.
-    """
-
-    batch: list[Accepted]
-    crash_suspects: set[User]
-    crashes: int
-    quarantined: UUID | None
-    is_all: bool  # no other command of the lane may go now
-    is_noted: bool = False  # the lane's row notes that a batch begins
-
-
-class _CommandFailed(Exception):
-    """Deciding this command raised an exception."""
-
-    def __init__(self, accepted: Accepted) -> None:
-        super().__init__(accepted.command.id)
-        self.accepted = accepted
-
-
-class _LimitMoved(Exception):
-    """Other lanes have used up the part of a shared limit that this batch relied on."""
-
-
 class Batches:
-    """Applies batches of one lane's commands, in order."""
+    """Applies batches of the lanes' commands, in order."""
 
     def __init__(
         self,
@@ -100,7 +69,7 @@ class Batches:
         self._settings = settings
         self._callbacks_due = callbacks_due
         self._ring = ring
-        self.has_waiting = False  # whether a command had to wait for others since this was last reset
+        self.waiting: set[int] = set()  # lanes in which a command had to wait since this was last cleared
         self._programs = Programs()
         self._pseudonyms = settings.pseudonyms
         self.failures = FailureRecorder(database, settings)
@@ -108,103 +77,113 @@ class Batches:
         self._timeouts = Timeouts()
         self.sizes = BatchSizes(settings.batch_size)
         self._failed_lanes: set[int] = set()  # lanes whose last attempt raised, but did not end this process
-        self._is_noted = False  # whether the peek has noted the next attempt on the lane's row
+        self._noted: set[int] = set()  # lanes whose rows note the next attempt since the peek
 
-    def clear_crash(self, lane: int) -> None:
-        """Clear the noted attempt of the lane if it raised: this process lives, so it was no crash."""
-        if lane not in self._failed_lanes:
+    def clear_crashes(self, of: Collection[int]) -> None:
+        """Clear the noted attempts of lanes that raised: this process lives, so they were no crashes."""
+        failed = self._failed_lanes.intersection(of)
+        if not failed:
             return
         with transaction(self._database, self._settings) as connection:
-            lanes.clear_attempts(connection, lane)
-        self._failed_lanes.discard(lane)
+            lanes.clear_attempts(connection, list(failed))
+        self._failed_lanes -= failed
 
-    def attempt_failed(self, lane: int) -> None:
-        """Remember that an attempt raised; `clear_crash` clears it at the lane's next peek."""
-        self._failed_lanes.add(lane)
+    def attempt_failed(self, of: Collection[int]) -> None:
+        """Remember that an attempt raised; `clear_crashes` clears it at the lanes' next peek."""
+        self._failed_lanes.update(of)
 
-    def apply(self, lane: int, peeked: Peeked) -> int:
+    def apply(self, peeked: Peeked) -> int:
         """Apply the commands and return how many got their outcome.
 
         Raise transient errors; the batch, or a part of it, is still pending then.
         """
         blocked: set[User] = set()
         # Recording a failure clears the noted attempt.
-        self._is_noted = peeked.is_noted and not peeked.quarantined
-        careful = peeked.crashes >= _MAX_CRASHES
-        alone = [a for a in peeked.batch if careful or sender(a) in peeked.crash_suspects]
-        together = [a for a in peeked.batch if not careful and sender(a) not in peeked.crash_suspects]
-        if peeked.quarantined:
+        self._noted = peeked.noted - peeked.quarantined.keys()
+        for lane, command_id in peeked.quarantined.items():
             error = "the process crashed while it applied this command"
-            self.failures.record(lane, peeked.quarantined, error, blocked)
-        done = sum(self._apply_together(lane, [accepted], blocked, alone=True) for accepted in alone)
-        return done + self._apply_together(lane, together, blocked)
+            self.failures.record(lane, command_id, error, blocked)
+        alone: list[Accepted] = []
+        together: list[Accepted] = []
+        for accepted in peeked.batch:
+            user = sender(accepted)
+            is_alone = user in peeked.crash_suspects or peeked.lanes[user] in peeked.careful
+            (alone if is_alone else together).append(accepted)
+        done = sum(self._apply_together(peeked.lanes, [one], blocked, alone=True) for one in alone)
+        return done + self._apply_together(peeked.lanes, together, blocked)
 
     def _apply_together(
-        self, lane: int, batch: list[Accepted], blocked: set[User], *, alone: bool = False
+        self, of: Lanes, batch: list[Accepted], blocked: set[User], *, alone: bool = False
     ) -> int:
         """Apply the batch in one transaction; rebuild or halve it as often as necessary.
 
-        `alone`: note the command's id on the lane's row, so that a crash identifies it.
+        `alone`: note the command's id on its lane's row, so that a crash identifies it.
         """
-        self._held.exclude(lane, batch, blocked)
+        self._held.exclude(of, batch, blocked)
         for _ in range(_MAX_REBUILDS):
             batch = [accepted for accepted in batch if sender(accepted) not in blocked]
             if not batch:
                 return 0
-            self._note_attempt(lane, batch[0].command.id if alone else None)
+            self._note_attempt(lanes_of(of, batch), batch[0].command.id if alone else None)
             try:
-                return self._transact(lane, batch, blocked)
-            except _CommandFailed as failure:
-                self.failures.record(lane, failure.accepted.command.id, describe(failure.__cause__), blocked)
+                return self._transact(of, batch, blocked)
+            except CommandFailed as failure:
+                failed = failure.accepted
+                self.failures.record(
+                    of[sender(failed)], failed.command.id, describe(failure.__cause__), blocked
+                )
             except TenantUnreadable as error:
                 affected = [accepted for accepted in batch if accepted.command.tenant_id == error.tenant_id]
-                self.failures.defer_users(lane, affected, str(error), blocked)
-            except ErasureKeyMissing as error:  # a user without an account may be an erased one
-                self.failures.defer_users(lane, batch, str(error), blocked)
+                self.failures.defer_users(of, affected, str(error), blocked)
+            except ErasureKeyMissing as error:
+                affected = [accepted for accepted in batch if users_of([accepted]) & error.users]
+                self.failures.defer_users(of, affected, str(error), blocked)
             except Exception as error:
-                if sqlstate(error) == LOCK_TIMED_OUT and self._held.find(lane, batch, blocked):
+                if sqlstate(error) == LOCK_TIMED_OUT and self._held.find(of, batch, blocked):
                     continue
                 if is_transient(error) and not is_timeout(error):
                     raise
                 if len(batch) > 1:
                     middle = len(batch) // 2
-                    first = self._apply_together(lane, batch[:middle], blocked)
-                    return first + self._apply_together(lane, batch[middle:], blocked)
-                self._failed_alone(lane, batch[0], error, blocked)
+                    first = self._apply_together(of, batch[:middle], blocked)
+                    return first + self._apply_together(of, batch[middle:], blocked)
+                self._failed_alone(of, batch[0], error, blocked)
         blocked.update(sender(accepted) for accepted in batch)  # the rest waits for the next batch, in order
         return 0
 
-    def _failed_alone(self, lane: int, accepted: Accepted, error: Exception, blocked: set[User]) -> None:
+    def _failed_alone(self, of: Lanes, accepted: Accepted, error: Exception, blocked: set[User]) -> None:
         """Count the failure, or defer a command that timed out and may not be the cause."""
         pause = self._timeouts.pause_after(accepted.command.id) if is_timeout(error) else None
         if pause is None:
-            self.failures.record(lane, accepted.command.id, describe(error), blocked)
+            self.failures.record(of[sender(accepted)], accepted.command.id, describe(error), blocked)
             return
         counters.TIMED_OUT.inc()
-        self.failures.defer_users(lane, [accepted], describe(error), blocked, pause)
+        self.failures.defer_users(of, [accepted], describe(error), blocked, pause)
 
-    def _note_attempt(self, lane: int, alone_id: UUID | None) -> None:
-        is_noted, self._is_noted = self._is_noted, False
-        if is_noted and alone_id is None:
+    def _note_attempt(self, of: set[int], alone_id: UUID | None) -> None:
+        is_noted = of <= self._noted
+        missing = of if alone_id else of - self._noted
+        self._noted -= of
+        if not missing:
             return
         with transaction(self._database, self._settings) as connection:
-            lanes.note_attempt(connection, lane, alone_id, is_noted=is_noted)
+            lanes.note_attempt(connection, list(missing), alone_id, is_noted=is_noted)
             failpoints.before("attempt-commit")
         failpoints.after("attempt-commit")
 
-    def _transact(self, lane: int, batch: list[Accepted], blocked: set[User]) -> int:
+    def _transact(self, of: Lanes, batch: list[Accepted], blocked: set[User]) -> int:
         """Run the transaction, and run it again when its premises do not hold.
 
         If other lanes have come too near to a shared limit, it locks the counters. If a refusal is not final
         yet, it leaves out the commands that must wait.
         """
-        lock_counters, locked_lanes = False, {lane}
+        lock_counters, locked_lanes = False, lanes_of(of, batch)
         waits: dict[User, tuple[UUID, Place]] = {}  # each sender's first waiting command, and its obstacle
         while True:
             try:
-                done = self._decide_and_save(lane, batch, blocked, locked_lanes, lock_counters=lock_counters)
+                done = self._decide_and_save(of, batch, blocked, locked_lanes, lock_counters=lock_counters)
                 break
-            except _LimitMoved:
+            except LimitMoved:
                 assert not lock_counters, "locked counters do not change"
                 lock_counters = True
             except Unsettled as unsettled:
@@ -212,14 +191,14 @@ class Batches:
                 batch, stopped = without(batch, unsettled.waits)
                 waits |= stopped
         if waits:
-            self.failures.make_wait(lane, dict(waits.values()))
-            self.has_waiting = True
+            self.failures.make_wait(of, waits)
+            self.waiting |= {of[user] for user in waits}
         blocked.update(waits)
         return done
 
     def _decide_and_save(
         self,
-        lane: int,
+        of: Lanes,
         batch: list[Accepted],
         blocked: set[User],
         locked_lanes: set[int],
@@ -229,72 +208,40 @@ class Batches:
         """Lock the lanes, claim, load, decide, save, count, end."""
         began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
-            batch, some_failed = _claim(connection, lane, batch, blocked, locked_lanes)
+            claimed, locked = lock(connection, of, batch, locked_lanes)
+            # A command that cannot be claimed blocks its user. It may be claimable in the next transaction,
+            # and no later command of the user may overtake it.
+            blocked.update(sender(accepted) for accepted in batch if accepted.seq not in claimed.seqs)
+            batch = [accepted for accepted in batch if accepted.seq in claimed.seqs]
             failpoints.before("load")
-            book = books.load(connection, batch, self._programs, lock_counters=lock_counters)
+            book = books.load(connection, batch, locked, self._programs, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions, audit_records = _decided(book, batch, self.sizes.decide_seconds)
-            self.sizes.note_decided(lane, len(batch), len(decisions))
-            batch = batch[: len(decisions)]
+            decisions, audit_records = decide(book, batch, self.sizes.decide_seconds)
+            if len(decisions) < len(batch) or self.sizes.is_adapting:
+                self.sizes.note_decided(per_lane(of, batch), per_lane(of, batch[: len(decisions)]))
             if not lock_counters and not books.confirm_counters(connection, book):
-                raise _LimitMoved
-            scope = LaneScope(lane, locked_lanes, self._settings.lanes)
-            decisions = settle(connection, scope, decisions, some_have_waited=some_failed)
-            books.save(connection, book)
-            if not books.count(connection, book):
-                raise _LimitMoved
-            books.save_outcomes(connection, book, decisions)
-            erasures.save_erased(connection, book, batch)
-            save_audit_records(connection, audit_records)
-            ended = pending.done(connection, lane, [accepted.seq for accepted in batch])
-            if some_failed:
-                failures.clear(connection, [accepted.command.id for accepted in batch])
+                raise LimitMoved
+            scope = LaneScope(locked_lanes, self._settings.lanes)
+            decisions = settle(connection, scope, decisions, some_have_waited=claimed.failed)
+            ended = save(connection, of, book, decisions, audit_records, some_failed=claimed.failed)
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
+        self._end(ended, book, decisions, time.monotonic() - began)
+        return len(decisions)
+
+    def _end(
+        self,
+        ended: pending.Finished,
+        book: Book,
+        decisions: list[tuple[Accepted, Decision]],
+        seconds: float,
+    ) -> None:
+        """Wake those who waited for the batch, and report it."""
         if ended.callbacks_due:
             self._callbacks_due()
         if ended.lanes:
             self._ring(ended.lanes)
-        self._timeouts.note_applied(accepted.command.id for accepted in batch)
-        report.rule_errors(lane, book)
-        report.count(decisions, time.monotonic() - began)
-        return len(batch)
-
-
-def _claim(
-    connection: sa.Connection, lane: int, batch: list[Accepted], blocked: set[User], locked_lanes: set[int]
-) -> tuple[list[Accepted], bool]:
-    """Lock the lanes; return the commands that may go now, and whether some of the lane have failed before.
-
-    A command that cannot be claimed blocks its user. It may be claimable in the next transaction, and no
-    later command of the user may overtake it.
-    """
-    failpoints.before("lock-lanes")
-    lanes.lock_lanes(connection, *locked_lanes)
-    failpoints.after("lock-lanes")
-    claimed = pending.claim(connection, lane, [accepted.seq for accepted in batch])
-    blocked.update(sender(accepted) for accepted in batch if accepted.seq not in claimed.seqs)
-    return [accepted for accepted in batch if accepted.seq in claimed.seqs], claimed.failed
-
-
-def _decided(
-    book: Book, batch: list[Accepted], cpu_seconds: float
-) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
-    """Decide commands one after the other until the time is up; return also their audit records.
-
-    Raise _CommandFailed.
-    """
-    decisions: list[tuple[Accepted, Decision]] = []
-    audit_records: list[AuditRecord] = []
-    ends_at = time.thread_time() + cpu_seconds
-    for accepted in batch:
-        if len(decisions) % _CHECK_EVERY == 1 and time.thread_time() > ends_at:
-            break
-        try:
-            failpoints.before("decide")
-            decisions.append((accepted, decide_audited(book, accepted, audit_records)))
-            failpoints.after("decide")
-        except Exception as error:
-            raise _CommandFailed(accepted) from error
-    return decisions, audit_records
+        self._timeouts.note_applied(accepted.command.id for accepted, _ in decisions)
+        report.rule_errors(book)
+        report.count(decisions, book.recorded_at, seconds)

@@ -1,9 +1,11 @@
 """Chooses how many commands a batch has: fewer if deciding takes long or other tenants wait for its end."""
 
 import time
+from collections import Counter
+from collections.abc import Collection
 
 _SHARED_SHARE = 4  # so many times smaller while others wait; this costs a long backlog a fifth of its speed
-_EXPRESS_COMMANDS = 100  # some milliseconds
+_LIVE_COMMANDS = 100  # of a lane beside a backlog: some milliseconds
 _DECIDE_SECONDS = 0.1  # some times what a full batch of ordinary commands takes
 _SHARED_SECONDS = 2.0  # after the last command that waited behind a backlog
 
@@ -22,9 +24,16 @@ class BatchSizes:
         most = max(self._most // _SHARED_SHARE, 1) if self._is_shared else self._most
         return min(self._fitting.get(lane, most), most)
 
-    def express(self, lane: int) -> int:
-        """Return the size of a batch that others do not wait for."""
-        return min(self.next(lane), _EXPRESS_COMMANDS)
+    def of_lanes(self, lanes: Collection[int], backlog: int | None) -> dict[int, int]:
+        """Return the size of each lane's part in the next batch: much for the backlog, little for others."""
+        if backlog is None:
+            share = self._most // len(lanes)
+        else:
+            share = min(_LIVE_COMMANDS, self._most // (2 * len(lanes)))
+        sizes = {lane: min(self.next(lane), max(share, 1)) for lane in lanes}
+        if backlog is not None:
+            sizes[backlog] = max(self.next(backlog) - share * (len(lanes) - 1), 1)
+        return sizes
 
     @property
     def decide_seconds(self) -> float:
@@ -35,18 +44,24 @@ class BatchSizes:
     def _is_shared(self) -> bool:
         return time.monotonic() < self._shared_until
 
+    @property
+    def is_adapting(self) -> bool:
+        """Whether a lane has smaller batches since one took too long."""
+        return bool(self._fitting)
+
     def note_waiting(self) -> None:
         """Note that a command of another tenant has waited for the end of a batch."""
         self._shared_until = time.monotonic() + _SHARED_SECONDS
 
-    def note_decided(self, lane: int, given: int, decided: int) -> None:
-        """Note how many of the given commands were decided in time.
+    def note_decided(self, given: Counter[int], decided: Counter[int]) -> None:
+        """Note how many of the given commands of each lane were decided in time.
 
-        The lane's next batch has as many if that were not all, else twice as many.
+        If those were not all, a lane's next batch has as many, else twice as many.
         """
-        if decided < given:
-            self._fitting[lane] = decided
-        elif lane in self._fitting:
+        if decided.total() < given.total():
+            self._fitting |= {lane: count for lane, count in decided.items() if count < given[lane]}
+            return
+        for lane in self._fitting.keys() & decided.keys():
             self._fitting[lane] *= 2
             if self._fitting[lane] >= self._most:
                 del self._fitting[lane]

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from pointledger import failpoints
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.engine.locks import User
-from pointledger.engine.precedence import LONGEST_SECONDS, sender
+from pointledger.engine.peeked import Lanes, sender
+from pointledger.engine.precedence import LONGEST_SECONDS
 from pointledger.logs import Log
 from pointledger.observability import counters
 from pointledger.settings import Settings
@@ -27,7 +28,7 @@ def describe(error: BaseException | None) -> str:
 
 
 class FailureRecorder:
-    """Writes to the journal's failures, each time in a transaction that holds the lane's row."""
+    """Writes to the journal's failures, each time in a transaction that holds the lanes' rows."""
 
     def __init__(self, database: sa.Engine, settings: Settings) -> None:
         self._database = database
@@ -37,7 +38,7 @@ class FailureRecorder:
         """Count the failure and block the user. The command backs off, or is dead after the last retry."""
         with transaction(self._database, self._settings) as connection:
             lanes.lock_lanes(connection, lane)
-            lanes.clear_attempts(connection, lane)  # the command failed, but this process lives
+            lanes.clear_attempts(connection, [lane])  # the command failed, but this process lives
             failure = failures.record_failure(connection, lane, command_id, error)
             if failure is None:
                 return  # another worker has applied it meanwhile
@@ -64,18 +65,19 @@ class FailureRecorder:
         )
 
     def defer(
-        self, lane: int, unreadable: dict[User, tuple[UUID, str]], seconds: float = _DEFER_SECONDS
+        self, lanes_of: Lanes, unreadable: dict[User, tuple[UUID, str]], seconds: float = _DEFER_SECONDS
     ) -> None:
         """Defer commands that cannot be applied now, such as those that only a newer program can read."""
+        affected = {lanes_of[user] for user in unreadable}
         with transaction(self._database, self._settings) as connection:
-            lanes.lock_lanes(connection, lane)
-            lanes.clear_attempts(connection, lane)
-            for command_id, error in unreadable.values():
-                failures.defer(connection, lane, command_id, error, seconds)
+            lanes.lock_lanes(connection, *affected)
+            lanes.clear_attempts(connection, list(affected))
+            for user, (command_id, error) in unreadable.items():
+                failures.defer(connection, lanes_of[user], command_id, error, seconds)
 
     def defer_users(
         self,
-        lane: int,
+        lanes_of: Lanes,
         batch: list[Accepted],
         error: str,
         blocked: set[User],
@@ -83,11 +85,11 @@ class FailureRecorder:
     ) -> None:
         """Defer each user's first command of the batch, which blocks the user's later ones."""
         firsts = {sender(accepted): accepted.command.id for accepted in reversed(batch)}
-        self.defer(lane, {user: (command_id, error) for user, command_id in firsts.items()}, seconds)
+        self.defer(lanes_of, {user: (command_id, error) for user, command_id in firsts.items()}, seconds)
         blocked.update(firsts)
 
-    def make_wait(self, lane: int, waits: dict[UUID, Place]) -> None:
-        """Make commands, and with them their users, wait for commands that were accepted earlier."""
+    def make_wait(self, lanes_of: Lanes, waits: dict[User, tuple[UUID, Place]]) -> None:
+        """Make users' commands, and with them their later ones, wait for those that were accepted earlier."""
         with transaction(self._database, self._settings) as connection:
-            lanes.lock_lanes(connection, lane)
-            precedence.let_wait(connection, lane, waits, LONGEST_SECONDS)
+            lanes.lock_lanes(connection, *{lanes_of[user] for user in waits})
+            precedence.let_wait(connection, dict(waits.values()), LONGEST_SECONDS)

@@ -22,6 +22,7 @@ from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import STILL_PENDING, Decision, Reason, Refused
 from pointledger.domain.commands.records import lane_of
 from pointledger.engine.locks import User
+from pointledger.engine.peeked import sender
 from pointledger.storage.queue import precedence
 from pointledger.storage.queue.precedence import Place, PrecedenceQuery
 
@@ -39,11 +40,6 @@ class Unsettled(Exception):
         super().__init__(waits, lanes_to_lock)
         self.waits = waits
         self.lanes_to_lock = lanes_to_lock
-
-
-def sender(accepted: Accepted) -> User:
-    """Return the user in whose order the command is applied."""
-    return accepted.command.tenant_id, accepted.command.user_id
 
 
 def without(
@@ -75,9 +71,8 @@ class _OpenRefusal(NamedTuple):
 
 
 class LaneScope(NamedTuple):
-    """The lane whose commands are decided, all lanes whose rows are locked, and the number of lanes."""
+    """The lanes whose rows are locked, and the number of all lanes."""
 
-    lane: int
     locked: set[int]
     total: int
 
@@ -138,14 +133,14 @@ def _obstacles(
     on_recipient = [one for one in refusals if one.refused.rests_on == "recipient"]
     if on_recipient:
         questions = [one.question for one in on_recipient]
-        found = precedence.of_users(connection, lanes.lane, deciding, questions)
+        found = precedence.of_users(connection, deciding, questions)
         for one, answer in zip(on_recipient, found, strict=True):
             is_unknown = one.refused.reason is Reason.RECIPIENT_NOT_FOUND
             if answer.before is not None:
                 waits[one.accepted.command.id] = answer.before
             elif is_unknown and (answer.is_there or answer.after) and one.question.lane not in lanes.locked:
                 lanes_to_lock.add(one.question.lane)
-    found = precedence.incoming(connection, lanes.lane, deciding, [one.question for one in refusals])
+    found = precedence.incoming(connection, deciding, [one.question for one in refusals])
     for one, answer in zip(refusals, found, strict=True):
         if answer.before is not None:
             waits[one.accepted.command.id] = answer.before

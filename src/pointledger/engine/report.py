@@ -1,6 +1,7 @@
 """Reports a batch in metrics and logs, after its commit."""
 
 from collections import Counter
+from datetime import datetime
 
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import Applied, Decision
@@ -12,10 +13,16 @@ from pointledger.observability import counters
 _log = Log(__name__)
 
 
-def count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
-    """Count the batch and its outcomes in the metrics."""
+def count(decisions: list[tuple[Accepted, Decision]], recorded_at: datetime, seconds: float) -> None:
+    """Count the batch and its outcomes in the metrics.
+
+    `recorded_at` is Postgres' clock at the start of the batch, and `seconds` how long the batch took. So no
+    clock of this machine is compared with that of Postgres.
+    """
     if not decisions:
         return
+    for accepted, _ in decisions:
+        counters.OUTCOME_SECONDS.observe((recorded_at - accepted.accepted_at).total_seconds() + seconds)
     counters.BATCH_SIZE.observe(len(decisions))
     counters.BATCH_SECONDS.observe(seconds)
     counters.count_tenants(Counter(accepted.command.tenant_id for accepted, _ in decisions), seconds)
@@ -24,7 +31,7 @@ def count(decisions: list[tuple[Accepted, Decision]], seconds: float) -> None:
         counters.OUTCOMES.labels("refused" if reason else "applied", reason or "").inc(commands)
 
 
-def rule_errors(lane: int, book: Book) -> None:
+def rule_errors(book: Book) -> None:
     """Log a line per rule whose expression failed in the batch, because its author must know.
 
     The line has the number of the events, and none of their data.
@@ -33,7 +40,6 @@ def rule_errors(lane: int, book: Book) -> None:
         _log.warning(
             "rule_failed",
             action="drain",
-            lane=lane,
             tenant_id=error.tenant_id,
             rule_id=show_id(error.rule_id),
             rule_version=error.rule_version,

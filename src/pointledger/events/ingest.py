@@ -222,6 +222,7 @@ class Ingest:
             reason=reason,
             error=str(one.invalid),
             producer=producer,
+            tenant_id=one.tenant_id,
             headers={
                 name: text for name, text in one.message.text_headers.items() if name in SIGNATURE_HEADERS
             },
@@ -242,7 +243,8 @@ class Ingest:
 
     def _retry(self, connection: sa.Connection, dead_letter: DeadLetter, over: set[str | None]) -> str:
         try:
-            commands = self._reader.commands_in(dead_letter, dead_letter.received_at)
+            is_replay = dead_letter.reason == dead_letters.REPLAY  # of any age
+            commands = self._reader.commands_in(dead_letter, None if is_replay else dead_letter.received_at)
             producer = self._reader.producer_named(dead_letter.producer)
             most = producer.per_minute if producer else None
             if dead_letter.producer in over:
@@ -265,4 +267,6 @@ class Ingest:
 
 
 def _rejected(one: ReadMessage, reason: RejectReason, error: str) -> ReadMessage:
-    return replace(one, commands=[], invalid=InvalidEvent(reason, error))
+    tenants = {command.tenant_id for command in one.commands}
+    tenant_id = tenants.pop() if len(tenants) == 1 else None
+    return replace(one, commands=[], invalid=InvalidEvent(reason, error), tenant_id=tenant_id)

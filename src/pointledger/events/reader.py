@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import TypeAdapter
+
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.events.ingested import (
     MAX_BYTES,
@@ -12,23 +14,30 @@ from pointledger.domain.events.ingested import (
     require_structured,
 )
 from pointledger.domain.events.producers import Producer, Producers, producers_from
+from pointledger.domain.values.fields import EntityId
 from pointledger.domain.values.json_values import read_json
 from pointledger.errors import InvalidProducers
 from pointledger.events.ingest_queue import Message
 from pointledger.settings import Settings
 from pointledger.storage.queue.dead_letters import DeadLetter
 
+_ID = TypeAdapter[str](EntityId)
 PRODUCER, KEY, SIGNATURE = SIGNATURE_HEADERS = "x-producer", "x-key", "x-signature"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
-    """A message with its commands, or the reason why it is invalid. An unsigned one has no `producer`."""
+    """A message with its commands, or the reason why it is invalid.
+
+    An unsigned one has no `producer`. `tenant_id` is the tenant that an invalid one names, so that its people
+    see it: None if it names several, or one for which the producer may send nothing.
+    """
 
     message: Message
     producer: Producer | None
     commands: list[AnyCommand]
     invalid: InvalidEvent | None = None
+    tenant_id: str | None = None
 
 
 def load_producers(settings: Settings) -> Producers:
@@ -61,7 +70,7 @@ class EventReader:
             producer = self._signer(message)
             return ReadMessage(message, producer, commands_of(message.raw, producer, now))
         except InvalidEvent as error:
-            return ReadMessage(message, producer, [], error)
+            return ReadMessage(message, producer, [], error, _tenant_named(message.raw, producer))
 
     def commands_in(self, dead_letter: DeadLetter, first_seen_at: datetime | None) -> list[AnyCommand]:
         """Return the commands of a dead letter. Raise InvalidEvent and InvalidCommand."""
@@ -96,3 +105,16 @@ class EventReader:
                 RejectReason.UNSIGNED, f"no producer's signature: {PRODUCER}, {KEY}, {SIGNATURE}"
             )
         return producer
+
+
+def _tenant_named(raw: bytes, producer: Producer | None) -> str | None:
+    if producer is None:
+        return None
+    try:
+        document = read_json(raw)
+        events = document if isinstance(document, list) else [document]
+        named = {_ID.validate_python(event["tenantid"]) for event in events}
+    except (ValueError, TypeError, KeyError):  # not JSON, no tenant, or no id of one
+        return None
+    tenant_id = named.pop() if len(named) == 1 else None
+    return tenant_id if tenant_id and producer.may_send_for(tenant_id) else None

@@ -1,6 +1,9 @@
 """Relays events from the outbox to the broker: at least once, and in order per user.
 
-    lock a slot's row -> read its next rows in order -> publish them -> mark them as sent -> COMMIT
+    lock a slot's row -> read its next rows in turns -> publish them -> mark them as sent -> COMMIT
+
+Tenants take turns: each batch begins with the rows of another one, and the other tenants of the slot share
+it. So an event waits for one batch of each other tenant, however many events those have.
 
 Any number of relays can run, because one relay holds a slot at a time and all events of a user are in one
 slot. If a relay dies between publishing and marking, its lock ends with its connection. The next relay of the
@@ -18,11 +21,12 @@ from pointledger import failpoints
 from pointledger.errors import BrokerAway, EventsQueueFull
 from pointledger.events.broker import Publisher
 from pointledger.events.retry import run_with_backoff
+from pointledger.events.traced import record_sent
 from pointledger.logs import Log, Outage
 from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import transaction
-from pointledger.storage.events import outbox
+from pointledger.storage.events import outbox, outbox_queues
 
 _EVENTS_AT_ONCE = 1000  # per transaction; they fit in memory
 _IDLE_SECONDS = 0.2  # between polls of an empty outbox
@@ -46,7 +50,7 @@ class Relay:
         self._database = database
         self._publisher = publisher
         self._settings = settings
-        self._slot = -1  # of the last batch; the next search starts after it
+        self._queue = outbox_queues.Queue(-1, "")  # of the last batch; the turn of the next tenant follows
         self._prune_at = 0.0
 
     def step(self) -> RelayResult | None:
@@ -57,22 +61,24 @@ class Relay:
         limit = self._settings.events_queue_limit
         longest = self._publisher.prepare()
         with transaction(self._database, self._settings) as connection:
-            slot = outbox.take_slot(connection, self._slot)
-            if slot is None:
+            queue = outbox_queues.take_queue(connection, self._queue.tenant_id)
+            if queue is None:
                 return None
             if longest.messages >= limit:
                 raise EventsQueueFull(f"{longest.queue} has reached POINTLEDGER_EVENTS_QUEUE_LIMIT, {limit}")
-            self._slot = slot
+            self._queue = queue
             # A separate statement, so that it sees the marks of the slot's previous relay.
-            seqs = [row.seq for row in outbox.unsent(connection, slot, _EVENTS_AT_ONCE)]
+            seqs = outbox_queues.unsent(connection, queue, _EVENTS_AT_ONCE)
             events = outbox.events(connection, seqs)
             failpoints.before("events-publish")
+            began_ns = time.time_ns()
             self._publisher.publish(events)
             failpoints.after("events-publish")
             outbox.mark_sent(connection, seqs)
             failpoints.before("relay-commit")
         failpoints.after("relay-commit")
         counters.RELAYED.inc(len(events))
+        record_sent(events, self._settings.events_exchange, began_ns)
         return RelayResult(len(seqs), len(events))
 
     def send_all(self) -> RelayResult:
@@ -91,7 +97,7 @@ class Relay:
             if sent is None:
                 pause(_IDLE_SECONDS)
             else:
-                _log.info("relayed", action="relay", slot=self._slot, events=sent.events)
+                _log.info("relayed", action="relay", slot=self._queue.slot, events=sent.events)
 
         outage = Outage(_log, "relay", "relay_waits", "relay_continues")
         run_with_backoff(step, stopping, pause, outage=outage, expected=(BrokerAway, EventsQueueFull))

@@ -11,6 +11,7 @@ is the command's id.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -132,11 +133,14 @@ class CommandsByName:
     def accept_deferred(self) -> int:
         """Accept deferred messages whose `eta` has come; return how many were due."""
         lanes: set[int] = set()
-        with bounded_transaction(self._database, self._idle_ms) as connection:
+        with self._transaction() as connection:
             due = dead_letters.due(connection, ENTRY_POINT, _DEFERRED_BATCH_SIZE)
             now = job_runs.now(connection)
             for dead_letter in due:
-                lanes |= self._accept_dead_letter(connection, dead_letter, read(dead_letter.raw), now)
+                task = read(dead_letter.raw)
+                if dead_letter.reason == dead_letters.REPLAY:
+                    task.expires = None  # the sender did not cause the delay
+                lanes |= self._accept_dead_letter(connection, dead_letter, task, now)
         if due:
             self._acceptance.ring_lanes(lanes)
             self._callbacks_due()
@@ -146,7 +150,7 @@ class CommandsByName:
         """Accept a dead letter as a command and return its task id. Raises DeadLetterNotReplayable."""
         task = read(dead_letter.raw)
         task.expires = None  # the sender did not cause the delay
-        with bounded_transaction(self._database, self._idle_ms) as connection:
+        with self._transaction() as connection:
             lanes = self._accept_dead_letter(connection, dead_letter, task, job_runs.now(connection))
             stored = dead_letters.find(connection, dead_letter_id=dead_letter.id, limit=1)[0]
         self._acceptance.ring_lanes(lanes)
@@ -161,11 +165,19 @@ class CommandsByName:
         )
         return [show_id(parse_id(task.task_id or ""))]
 
+    def _transaction(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction whose statements have the settings' limit, because a table may be locked.
+
+        The journal's own wait for a lock begins after its tables are locked.
+        """
+        limit_ms = self._settings.statement_timeout_ms
+        return bounded_transaction(self._database, self._idle_ms, statement_ms=limit_ms)
+
     def _commit(self, received: Sequence[ReceivedTask]) -> None:
         """Commit all of them in one transaction. Raises what `Acceptance.accept_within` raises."""
         commands = [one.command for one in received if one.command]
         receipt = None
-        with bounded_transaction(self._database, self._idle_ms) as connection:
+        with self._transaction() as connection:
             if commands:
                 receipt = self._acceptance.accept_within(commands, connection)
             for one in received:

@@ -12,7 +12,7 @@ from pointledger.storage.queue import job_runs
 
 SEND_EXPIRY_REMINDERS = "send-expiry-reminders"
 
-_PAGE = 200  # users per transaction, which locks their rows
+_LOCKED = 200  # users per transaction, which locks their rows
 
 
 class ExpiryReminders:
@@ -29,12 +29,9 @@ class ExpiryReminders:
             return False
         with self._database.begin() as connection:
             tenant = program.tenant(connection, run.tenant_id)
-            users: list[str] = []
-            written = 0
+            page = reminders.RemindedPage(run.reached_user, 0, is_last=True)
             if reminders.EXPIRING_SOON in tenant.wanted_events and tenant.expire_enabled:
-                users, written = reminders.write_expiring(
-                    connection, tenant, run.local_date, run.reached_user, _PAGE
-                )
-            reached = job_runs.DueAccount(run.as_of, users[-1]) if users else None
-            job_runs.put_back(connection, run, reached, found=written, finished=len(users) < _PAGE)
+                page = reminders.write_expiring(connection, tenant, run.local_date, run.reached_user, _LOCKED)
+            reached = job_runs.DueAccount(run.as_of, page.reached)
+            job_runs.put_back(connection, run, reached, found=page.written, finished=page.is_last)
         return True

@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu import Connection, Queue
 
-from pointledger.errors import NotConfigured
+from pointledger.errors import LedgerError, NotConfigured
 from pointledger.messaging import redis_url
 from pointledger.messaging.contract import (
     ACTIVATE_POINTS_TASK,
@@ -19,9 +19,19 @@ from pointledger.messaging.contract import (
     RESET_LIMITS_TASK,
     RING_TASK,
     SEND_EXPIRY_REMINDERS_TASK,
+    SUM_UP_DAYS_TASK,
+    VERIFY_TASK,
 )
 from pointledger.messaging.redis_url import KombuUrl
 from pointledger.settings import Settings
+
+
+def configure(app: Celery, settings: Settings) -> None:
+    """Give the app of a worker or of beat the shared settings. Exit if a URL is missing or malformed."""
+    try:
+        app.conf.update(celery_settings(settings))
+    except LedgerError as error:  # a traceback would not say more
+        raise SystemExit(str(error)) from None
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -44,6 +54,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             RELEASE_HOLDS_TASK: {"queue": PERIODIC_QUEUE},
             SEND_EXPIRY_REMINDERS_TASK: {"queue": PERIODIC_QUEUE},
             FINISH_ERASURES_TASK: {"queue": PERIODIC_QUEUE},
+            SUM_UP_DAYS_TASK: {"queue": PERIODIC_QUEUE},
+            VERIFY_TASK: {"queue": PERIODIC_QUEUE},
         },
         # Outcomes are in Postgres; Celery reads them there and writes none.
         "result_backend": "pointledger.integrations.celery_backend:OutcomeBackend",

@@ -26,14 +26,40 @@ def joined(*parts: str) -> str:
     return "".join(f"{len(part)}:{part}" for part in parts)
 
 
-def rung_key(prefix: str, lane: int) -> str:
-    """Return the Redis key that exists while a doorbell of the lane is on its way."""
-    return f"{prefix}:door:{lane}"
+def lane_key(prefix: str, lane: int) -> str:
+    """Return the Redis key of the lane's lock."""
+    return f"{prefix}:lane:{lane}"
 
 
-def express_key(prefix: str) -> str:
-    """Return the Redis key of the lanes that a worker looks at before it goes on with a backlog."""
-    return f"{prefix}:express"
+def waiting_key(prefix: str) -> str:
+    """Return the Redis key of the lanes that have rung and that no worker has taken since."""
+    return f"{prefix}:waiting"
+
+
+def backlogs_key(prefix: str) -> str:
+    """Return the Redis key of the lanes with more commands than a batch serves, which no worker holds."""
+    return f"{prefix}:backlogs"
+
+
+def door_key(prefix: str) -> str:
+    """Return the Redis key that exists while a doorbell is on its way."""
+    return f"{prefix}:door"
+
+
+def hurry_key(prefix: str) -> str:
+    """Return the Redis key that exists after a command of a calm tenant has rung while another was busy."""
+    return f"{prefix}:hurry"
+
+
+def looking_key(prefix: str) -> str:
+    """Return the Redis key that exists while a worker that will soon take all waiting lanes is at work."""
+    return f"{prefix}:looking"
+
+
+def turn_keys(prefix: str) -> list[str]:
+    """Return the first keys of each script that rings or takes lanes, in their order."""
+    keys_of = waiting_key, backlogs_key, hurry_key, door_key, looking_key
+    return [key_of(prefix) for key_of in keys_of]
 
 
 def busy_key(prefix: str, tenant_id: str | None = None) -> str:
@@ -63,6 +89,12 @@ SEND_EXPIRY_REMINDERS_TASK = "points.send_expiry_reminders"
 
 
 FINISH_ERASURES_TASK = "points.finish_erasures"
+
+
+SUM_UP_DAYS_TASK = "points.sum_up_days"
+
+
+VERIFY_TASK = "points.verify"
 
 
 LANES_QUEUE = "points.lanes"  # doorbells

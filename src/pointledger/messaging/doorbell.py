@@ -1,6 +1,7 @@
 """Rings doorbells: Celery messages that name a lane with pending commands.
 
 A doorbell carries no work, so it can be lost, doubled or late. Beat rings every lane whose commands wait.
+One doorbell on its way suffices for all lanes: Redis has the set of those that wait, and a worker takes all.
 """
 
 import time
@@ -19,16 +20,39 @@ from kombu.utils.uuid import uuid
 from pointledger import failpoints
 from pointledger.logs import Log, Outage
 from pointledger.messaging import contract
-from pointledger.messaging.notifications import APPLIED, channel_of
+from pointledger.messaging.contract import busy_key, turn_keys
+from pointledger.messaging.notifications import channel_of, notification_of
 from pointledger.settings import Settings
 
-_RUNG_TTL_MS = 2_000  # a lost doorbell keeps its lane quiet for no longer
+_RUNG_TTL_MS = 2_000  # a lost doorbell keeps others quiet for no longer
 _RING_LIVES_SECONDS = 60  # rings must not pile up under a long backlog; far more than clocks differ
 _PAUSE_SECONDS = 1.0  # after Redis failed: until then callers do not wait for it again
 _POOL_WAIT_SECONDS = 1.0
 _BEAT_TTL_MS = 3_600_000  # beyond an hour the exact age of the last beat does not matter
 
 _MAX_CONNECTIONS = 10  # to the broker: a publish takes a fraction of a millisecond
+
+# Returns whether a doorbell is needed: none is on its way, and no worker takes the waiting lanes soon.
+# KEYS: waiting, backlogs, hurry, door, looking, busy, then `busy` of the live tenants
+# ARGV: ttl, 1 if such a worker does not suffice, number of lanes, these, then the live lanes, each with the
+# position of its tenant
+_RING = """
+local live = 4 + tonumber(ARGV[3])
+for i = 4, live - 1 do
+    if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then redis.call('SADD', KEYS[1], ARGV[i]) end
+end
+if ARGV[live] and redis.call('EXISTS', KEYS[6]) == 1 then
+    for i = live, #ARGV, 2 do
+        if redis.call('EXISTS', KEYS[7 + ARGV[i + 1]]) == 0 then
+            redis.call('SADD', KEYS[1], ARGV[i])
+            redis.call('SET', KEYS[3], '1', 'PX', ARGV[1])
+        end
+    end
+end
+if ARGV[2] == '0' and redis.call('EXISTS', KEYS[5]) == 1 then return 0 end
+if redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[1]) then return 1 end
+return 0
+"""
 
 _log = Log(__name__)
 
@@ -40,13 +64,15 @@ class _Connections(ConnectionPool):  # type: ignore[misc]  # kombu has no types
 
 
 class Doorbells:
-    """Rings lanes through Celery, with at most one queued message per lane; best effort, with time-outs."""
+    """Rings lanes through Celery, with at most one doorbell on its way; best effort, with time-outs."""
 
     def __init__(self, client: redis.Redis, app: Celery, settings: Settings) -> None:
         """Connect on first use."""
         self._client = client
         self._app = app
         self._settings = settings
+        self._ring = client.register_script(_RING)
+        self._turn_keys = turn_keys(settings.redis_prefix)
         self._queue = app.amqp.queues[contract.LANES_QUEUE]
         self._broker = app.connection_for_write()
         # Not the app's own pool: every user of kombu in the process shares it, and it is bounded.
@@ -60,18 +86,26 @@ class Doorbells:
         self._redis = Outage(_log, "notify")
 
     def ring(
-        self, lanes: Iterable[int], *, force: bool = False, live: Collection[tuple[int, str]] = ()
+        self,
+        lanes: Iterable[int],
+        *,
+        force: bool = False,
+        beside: bool = False,
+        live: Collection[tuple[int, str]] = (),
     ) -> None:
-        """Send a doorbell for each lane, unless one is on its way. `force`: send it anyway.
+        """Note that the lanes wait and send a doorbell, unless one is on its way or a worker looks soon.
 
-        While a tenant is busy, doorbells are behind its backlog. Then workers look at the lanes of `live` as
-        soon as they end a batch, unless their own tenant is busy.
+        `beside`: send it although a worker looks soon, because that one has enough to do. `force`: send it
+        in any case.
+
+        Workers take the lanes with a backlog in turns. But if a tenant is busy, they look at the lanes of
+        `live` as soon as they end a batch, unless their own tenant is busy.
         """
         wanted = sorted(set(lanes))
         if not wanted or self._is_closed or time.monotonic() < self._quiet_until:
             return
         try:
-            unrung = wanted if force else self._unrung(wanted, live)
+            unrung = self._without_redis(wanted, live) if force else self._unrung(wanted, live, beside)
             if unrung:
                 failpoints.before("publish")
                 self._publish(unrung)
@@ -86,11 +120,11 @@ class Doorbells:
         else:
             self._bell.over()
 
-    def notify(self, lane: int) -> None:
-        """Notify callers that wait for outcomes of the lane."""
+    def notify(self, lanes: Iterable[int]) -> None:
+        """Notify callers that wait for outcomes of the lanes."""
         failpoints.before("notify")
         try:
-            self._client.publish(channel_of(self._settings, lane), APPLIED)
+            self._client.publish(channel_of(self._settings), notification_of(lanes))
         except redis.RedisError as error:
             self._redis.noticed(error)
         else:
@@ -103,7 +137,8 @@ class Doorbells:
         Return none if Redis is unavailable, because that explains the delay.
         """
         try:
-            tokens = self._client.mget([f"{self._settings.redis_prefix}:lane:{lane}" for lane in lanes])
+            prefix = self._settings.redis_prefix
+            tokens = self._client.mget([contract.lane_key(prefix, lane) for lane in lanes])
             if self._queued():
                 return []
         except self._errors as error:
@@ -135,33 +170,24 @@ class Doorbells:
         self._client.close()
         self._app.close()
 
-    def _unrung(self, lanes: list[int], live: Collection[tuple[int, str]]) -> list[int]:
-        """Return the lanes that have no doorbell on its way, and mark them as rung."""
-        prefix, tenants = self._settings.redis_prefix, sorted({tenant_id for _, tenant_id in live})
-        pipeline = self._client.pipeline(transaction=False)
-        for lane in lanes:
-            pipeline.set(contract.rung_key(prefix, lane), "1", nx=True, px=_RUNG_TTL_MS)
-        for tenant_id in (None, *tenants) if live else ():
-            pipeline.exists(contract.busy_key(prefix, tenant_id))
-        failpoints.before("mark-rung")
-        results = pipeline.execute()
-        failpoints.after("mark-rung")
-        unrung = [lane for lane, is_new in zip(lanes, results, strict=False) if is_new]
-        if live and results[len(lanes)]:
-            calm = {
-                tenant for tenant, busy in zip(tenants, results[len(lanes) + 1 :], strict=True) if not busy
-            }
-            self._mark_express({lane for lane, tenant_id in live if tenant_id in calm})
-        return unrung
+    def _without_redis(self, lanes: list[int], live: Collection[tuple[int, str]]) -> list[int]:
+        """Return the lanes to name in doorbells: one, or all if Redis cannot note that they wait."""
+        try:
+            return self._unrung(lanes, live, True) or lanes[:1]
+        except redis.RedisError as error:
+            self._redis.noticed(error)
+            return lanes
 
-    def _mark_express(self, lanes: set[int]) -> None:
-        if not lanes:
-            return
-        key = contract.express_key(self._settings.redis_prefix)
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.sadd(key, *lanes)
-        pipeline.pexpire(key, _RUNG_TTL_MS)
-        pipeline.execute()
+    def _unrung(self, lanes: list[int], live: Collection[tuple[int, str]], beside: bool) -> list[int]:
+        """Note that the lanes wait. Return the lane that a doorbell names, or none if none is needed."""
+        prefix, tenants = self._settings.redis_prefix, sorted({tenant_id for _, tenant_id in live})
+        positions = {tenant_id: position for position, tenant_id in enumerate(tenants)}
+        keys = [*self._turn_keys, *(busy_key(prefix, tenant_id) for tenant_id in (None, *tenants))]
+        pairs = [part for lane, tenant_id in live for part in (lane, positions[tenant_id])]
+        failpoints.before("mark-rung")
+        is_new = self._ring(keys=keys, args=[_RUNG_TTL_MS, int(beside), len(lanes), *lanes, *pairs])
+        failpoints.after("mark-rung")
+        return lanes[:1] if is_new else []
 
     def _publish(self, lanes: list[int]) -> None:
         # Not with `send_task`: it calls the program's signal handlers and makes a child of the current task.

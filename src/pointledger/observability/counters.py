@@ -23,6 +23,8 @@ from pointledger.settings import Settings
 _EVERY_SECONDS = 1.0
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+# From what a worker takes when it is idle up to the longest backlog that runs down by itself.
+_WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
 REGISTRY = CollectorRegistry()
 OUTCOMES = Counter(
@@ -42,6 +44,12 @@ BATCH_SECONDS = Histogram(
     "From the start of a batch to its commit",
     registry=REGISTRY,
     buckets=_SECONDS,
+)
+OUTCOME_SECONDS = Histogram(
+    "pointledger_outcome_seconds",
+    "From a command's acceptance to the commit of its outcome",
+    registry=REGISTRY,
+    buckets=_WAITS,
 )
 TENANT_COMMANDS = Counter(
     "pointledger_tenant_commands", "Commands that got their outcome, by tenant", ["tenant"], registry=REGISTRY
@@ -182,6 +190,17 @@ def totals(client: redis.Redis, settings: Settings) -> Iterator[Metric]:
             name, labels = json.loads(field)
             metric.add_sample(name, labels, found[field])
         yield metric
+
+
+def tenant_total(client: redis.Redis, settings: Settings, tenant_id: str) -> float | None:
+    """Return how many of the tenant's commands got their outcome since the counters began.
+
+    None if no process counts it by itself: it has had no command, or too many tenants have. Raises what Redis
+    raises.
+    """
+    field = _field(f"{TENANT_COMMANDS._name}_total", {"tenant": tenant_id})
+    found: Any = client.hget(_key(settings), field)
+    return None if found is None else float(found)
 
 
 def _samples(metrics: Iterable[Metric]) -> Iterator[tuple[str, dict[str, str], float]]:

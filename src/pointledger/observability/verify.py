@@ -10,28 +10,19 @@ retried dead command leaves no trace. It also does not check decisions: `replay`
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from pointledger.domain.values.json_values import plain
 from pointledger.errors import AccountMissing
 from pointledger.ids import parse_id
+from pointledger.observability.verification import InvariantResult, Verification
 from pointledger.storage.invariants.accounts import ACCOUNTS
-from pointledger.storage.invariants.base import (
-    ENTRIES_KEY,
-    Chunk,
-    Invariant,
-    Violations,
-    Walk,
-    next_chunk,
-    size,
-    snapshot,
-    violations,
-)
+from pointledger.storage.invariants.base import Chunk, snapshot, violations
 from pointledger.storage.invariants.commands import ALIASES, CALLBACKS, FAILURES, JOURNAL, PENDING
+from pointledger.storage.invariants.day_totals import DAY_MARKS, DAY_TOTALS
 from pointledger.storage.invariants.erasures import ERASURES
 from pointledger.storage.invariants.expiry import EXPIRY_CHANGES
 from pointledger.storage.invariants.holds import HOLDS
@@ -47,24 +38,11 @@ from pointledger.storage.queries import wallets
 
 WALKS = (
     ACCOUNTS, LOTS, MOVES, EXPIRY_CHANGES, HOLDS, WALLETS, WALLET_LINES, JOURNAL, OUTCOMES, PENDING, FAILURES,
-    ALIASES, AUDIT_LOG, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX, CALLBACKS,
+    ALIASES, AUDIT_LOG, ERASURES, JOB_RUNS, SHARED_USAGE, OUTBOX, CALLBACKS, DAY_TOTALS, DAY_MARKS,
 )  # fmt: skip
 INVARIANTS = (*ONCE, *(invariant for walk in WALKS for invariant in walk.invariants))
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(slots=True)
-class InvariantResult:
-    """An invariant, the number of rows that violate it, and the first of them."""
-
-    invariant: Invariant
-    violations: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, found: Violations) -> None:
-        self.violations += found.count
-        self.rows += [{name: plain(value) for name, value in row.items()} for row in found.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +78,14 @@ def verify(engine: sa.Engine, *, limit_rows: int = 20, on_progress: Progress | N
 
     It calls `on_progress` with the rows done and an estimate of all rows. Raises what the database raises.
     """
-    return _Verification(engine, limit_rows, on_progress).run()
+    began = time.monotonic()
+    check = Verification(engine, WALKS, limit_rows)
+    check.begin(counts_rows=on_progress is not None)
+    while check.step():
+        if on_progress:
+            on_progress(check.rows_done, max(check.rows_done, check.rows_known))
+    seconds = round(time.monotonic() - began, 3)
+    return VerifyReport(tuple(check.findings.values()), check.accounts, check.entries, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +120,7 @@ def verify_account(engine: sa.Engine, tenant_id: str, user_id: str, *, limit_row
         program.tenant(connection, tenant_id)
         account = account_queries.account(connection, tenant_id, user_id)
         if account is None:
-            raise AccountMissing(f"{user_id} of {tenant_id}")
+            raise AccountMissing(f"tenant {tenant_id}").about(tenant_id, user_id)
         targets = [(ACCOUNTS, account["id"])]
         if wallet := wallets.wallet(connection, tenant_id, user_id):
             targets.append((WALLETS, wallet["wallet_id"]))
@@ -148,66 +133,3 @@ def verify_account(engine: sa.Engine, tenant_id: str, user_id: str, *, limit_row
                 finding.add(violations(connection, invariant, chunk, limit_rows, zones=zones))
                 findings.append(finding)
     return AccountReport(account["id"], user_id, account["version"], tuple(findings))
-
-
-class _Verification:
-    """One run of `verify`."""
-
-    def __init__(self, engine: sa.Engine, limit_rows: int, on_progress: Progress | None) -> None:
-        self._engine = engine
-        self._limit_rows = limit_rows
-        self._on_progress = on_progress
-        ordered = sorted(INVARIANTS, key=_sort_key)
-        self._findings = {invariant.id: InvariantResult(invariant) for invariant in ordered}
-        self._zones: list[str] = []
-        self._done = dict.fromkeys((walk.table for walk in WALKS), 0)
-        self._all_rows = 0
-        self._entries = 0
-
-    def run(self) -> VerifyReport:
-        began = time.monotonic()
-        with snapshot(self._engine) as connection:
-            self._zones = common_zones(connection)
-            self._check(connection, ONCE, Chunk((), ()))
-        if self._on_progress:
-            self._all_rows = sum(self._size_of(walk) for walk in WALKS)
-        for walk in WALKS:
-            self._walk(walk)
-        seconds = round(time.monotonic() - began, 3)
-        return VerifyReport(
-            tuple(self._findings.values()), self._done[ACCOUNTS.table], self._entries, seconds
-        )
-
-    def _size_of(self, walk: Walk) -> int:
-        with snapshot(self._engine) as connection:
-            return size(connection, walk.table, walk.key, Chunk(walk.first, walk.last))
-
-    def _walk(self, walk: Walk) -> None:
-        """Check a table chunk by chunk. Rows that commit behind the current chunk wait for the next run."""
-        after = walk.first
-        while after != walk.last:
-            with snapshot(self._engine) as connection:
-                chunk = next_chunk(connection, walk, after)
-                self._check(connection, walk.invariants, chunk)
-                self._count(connection, walk, chunk)
-            after = chunk.to
-
-    def _check(self, connection: sa.Connection, invariants: tuple[Invariant, ...], chunk: Chunk) -> None:
-        for invariant in invariants:
-            finding = self._findings[invariant.id]
-            room = self._limit_rows - len(finding.rows)
-            finding.add(violations(connection, invariant, chunk, room, zones=self._zones))
-
-    def _count(self, connection: sa.Connection, walk: Walk, chunk: Chunk) -> None:
-        self._done[walk.table] += size(connection, walk.table, walk.key, chunk)
-        if walk.table == ACCOUNTS.table:
-            self._entries += size(connection, "entries", ENTRIES_KEY, chunk)
-        if self._on_progress:
-            done = sum(self._done.values())
-            self._on_progress(done, max(done, self._all_rows))
-
-
-def _sort_key(invariant: Invariant) -> tuple[str, int, str]:
-    """Sort I2 before I11."""
-    number = invariant.id[1:].rstrip("abcdef")
-    return invariant.id[0], int(number), invariant.id

@@ -1,26 +1,61 @@
-"""Reads settings from the environment (`POINTLEDGER_...`). The description of a limit gives its reason."""
+"""Reads settings from the environment (`POINTLEDGER_...`) and from the files that it names.
+
+The description of a limit gives its reason.
+"""
 
 from typing import Literal
 
 from pydantic import ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.domain.values.validation import describe
 from pointledger.errors import NotConfigured, SettingsInvalid
+from pointledger.settings.console import Console
+from pointledger.settings.files import SettingsFiles
 from pointledger.settings.http_api import HttpApi
 from pointledger.settings.servers import Servers
-from pointledger.settings.work import Batches, CommandsByName, Erasure, Events, Protection, Timeouts
+from pointledger.settings.work import (
+    Batches,
+    CommandsByName,
+    Erasure,
+    Events,
+    Health,
+    Protection,
+    Timeouts,
+    Tracing,
+)
 
 _RESULT_SCHEMES = ("redis://", "rediss://", "unix://", "socket://", "sentinel://", "valkey://", "valkeys://")
 
 
 class Settings(
-    Servers, CommandsByName, Batches, Events, Erasure, Timeouts, Protection, HttpApi, BaseSettings
+    Servers,
+    CommandsByName,
+    Batches,
+    Events,
+    Erasure,
+    Timeouts,
+    Health,
+    Protection,
+    Tracing,
+    HttpApi,
+    Console,
+    BaseSettings,
 ):
     """The environment's settings. A program reads them once, at its start, and passes them on."""
 
     model_config = SettingsConfigDict(env_prefix="POINTLEDGER_", frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(  # the library's name
+        cls,
+        settings_cls: type[BaseSettings],
+        *args: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then the environment, then files."""
+        return named["init_settings"], named["env_settings"], SettingsFiles(settings_cls)
 
     @field_validator("result_url")
     @classmethod
@@ -29,7 +64,7 @@ class Settings(
             raise ValueError(f"a URL that begins with {', '.join(_RESULT_SCHEMES)}")
         return value
 
-    @field_validator("erasure_key", "result_url", mode="before")
+    @field_validator("erasure_key", "result_url", "console_client_secret", "console_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         """Compose files pass unset variables as empty strings."""

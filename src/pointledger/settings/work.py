@@ -1,4 +1,4 @@
-"""Settings of the work: commands, batches, events, erasure, timeouts and limits of the backlog."""
+"""Settings of the work: commands, batches, events, erasure, timeouts, health and limits of the backlog."""
 
 from pathlib import Path
 
@@ -125,6 +125,26 @@ class Timeouts(BaseModel):
         default=10_000,
         description="How long a Redis lock lasts unless it is prolonged. Longer than each of the above. The "
         "lane of a killed worker goes on after that.",
+    )
+
+
+class Tracing(BaseModel):
+    """Spans of OpenTelemetry."""
+
+    tracing: bool = Field(
+        default=False,
+        description="Whether worker, relay, ingest and API send spans by OTLP over HTTP. Needs the "
+        "extra `otel`. OpenTelemetry's own variables say the rest, like `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    )
+
+
+class Health(BaseModel):
+    """What a supervisor asks."""
+
+    health_folder: Path | None = Field(
+        default=None,
+        description="The folder into which each process writes its heartbeat, for `pointledger health`. One "
+        "for each container or machine, best in a tmpfs. None is written, if not given.",
     )
 
 

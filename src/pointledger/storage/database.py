@@ -14,13 +14,15 @@ import sqlalchemy as sa
 
 from pointledger.errors import QueryTimeout
 from pointledger.settings import Settings
+from pointledger.storage.deadlines import BoundedConnection, answers_within, statements_within
 from pointledger.storage.errors import RAW_ERRORS, TIMED_OUT, failure_of, sqlstate
-from pointledger.storage.sessions import is_limited, prepare_sessions
+from pointledger.storage.sessions import drop_ended_sessions, is_limited, prepare_sessions
 from pointledger.storage.urls import connection_parameters, parse
 
 _POOL_SIZE = 15  # bounds concurrent threads; connections open on demand and stay, because opening costs 5 ms
 _POOL_TIMEOUT_SECONDS = 5  # then the caller gets an error instead of a connection
 _IDLE_SECONDS = 0.1  # Postgres cannot restart within that
+_PING_SECONDS = 2.0  # for a round trip; after it the pool opens another connection
 _DATABASE_URL = "POINTLEDGER_DATABASE_URL"
 
 
@@ -34,20 +36,27 @@ def limited_engine_for(settings: Settings) -> sa.Engine:
     return engine_for(settings.database, pgbouncer=settings.pgbouncer, ping=False, limits=limits)
 
 
+def bounded_engine_for(settings: Settings) -> sa.Engine:
+    """Return a pool for callers, each of whose statements has the settings' limit. Raises NotConfigured."""
+    statement_ms = settings.statement_timeout_ms
+    return engine_for(settings.database, pgbouncer=settings.pgbouncer, statement_ms=statement_ms)
+
+
 def engine_for(
     database_url: str,
     *,
     pgbouncer: bool = False,
     ping: bool = True,
     limits: Mapping[str, str] | None = None,
+    statement_ms: int = 0,
     setting: str = _DATABASE_URL,
 ) -> sa.Engine:
     """Return a pool of connections. `pgbouncer`: a pooler is in front, even if none can be recognized.
 
     `ping` tests an idle connection before use, so after a restart of Postgres callers reconnect without an
     error. Workers skip it because they retry failures anyway. `limits` are settings for sessions that no
-    pooler shares. `setting` names the URL in NotConfigured, which connecting
-    raises if the URL's service does not exist.
+    pooler shares. `statement_ms` limits each statement without a limit of its own, also if Postgres hangs; 0
+    is no limit. `setting` names the URL in NotConfigured, which connecting raises if its service is unknown.
     """
     engine = sa.create_engine(
         "postgresql+psycopg://",  # the parameters are libpq's, because SQLAlchemy's URLs can say less
@@ -57,32 +66,18 @@ def engine_for(
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         connect_args=parse(database_url, setting),
     )
-    sa.event.listen(
-        engine,
-        "do_connect",
+
+    def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> BoundedConnection | None:
         # now, because a service file and variables may change until then
-        lambda _dialect, _record, _args, given: given.update(connection_parameters(database_url, setting)),
-    )
-    prepare_sessions(engine, pooled=pgbouncer, limits=limits)
+        given.update(connection_parameters(database_url, setting))
+        return BoundedConnection.within(statement_ms, given) if statement_ms else None
+
+    sa.event.listen(engine, "do_connect", connect)
+    prepare_sessions(engine, pooled=pgbouncer, limits=limits, statement_ms=statement_ms)
     if ping:
         _ping_idle(engine)
-    sa.event.listen(engine, "checkin", _drop_read_only)
+    drop_ended_sessions(engine)
     return engine
-
-
-# Postgres reports these settings of a session without a round trip (pgbouncer does not).
-_READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
-
-
-def _drop_read_only(connection: Any, record: Any) -> None:
-    """Close a connection to a read-only server instead of keeping it.
-
-    After a failover the pool would otherwise keep its connections to the former primary.
-    """
-    if connection is None:  # the pool has closed it already
-        return
-    if any(connection.info.parameter_status(name) == "on" for name in _READ_ONLY_SETTINGS):
-        record.invalidate()
 
 
 def _ping_idle(engine: sa.Engine) -> None:
@@ -95,7 +90,8 @@ def _ping_idle(engine: sa.Engine) -> None:
         if time.monotonic() - record.info.get("idle_since", math.inf) < _IDLE_SECONDS:
             return
         try:
-            engine.dialect.do_ping(connection)
+            with answers_within(_PING_SECONDS):
+                engine.dialect.do_ping(connection)
         except psycopg.Error as error:
             raise sa.exc.DisconnectionError from error
 
@@ -122,12 +118,12 @@ def execute(connection: AnyConnection, sql: str, values: Mapping[str, Any] | Non
 
 def rows(connection: sa.Connection, sql: str, **values: Any) -> list[Any]:
     """Run a statement in the driver's style (`%(name)s`) and return named tuples."""
-    return _cursor(connection, _named).execute(sql, values).fetchall()
+    return cursor_of(connection, named).execute(sql, values).fetchall()
 
 
 def streamed(connection: sa.Connection, sql: str, size: int, **values: Any) -> Iterator[list[Any]]:
     """Yield rows in chunks of `size`, for results that may not fit into memory."""
-    with driver(connection).cursor("streamed", row_factory=_named) as cursor:
+    with driver(connection).cursor("streamed", row_factory=named) as cursor:
         cursor.execute(sql, values)
         while found := cursor.fetchmany(size):
             yield found
@@ -135,10 +131,14 @@ def streamed(connection: sa.Connection, sql: str, size: int, **values: Any) -> I
 
 def run(connection: sa.Connection, sql: str, **values: Any) -> int:
     """Run a statement and return the number of affected rows."""
-    return _cursor(connection, psycopg.rows.tuple_row).execute(sql, values).rowcount
+    cursor = cursor_of(connection, psycopg.rows.tuple_row).execute(sql, values)
+    if driver(connection).info.pipeline_status:
+        with driver(connection).pipeline() as pipeline:
+            pipeline.sync()
+    return cursor.rowcount
 
 
-def _named(cursor: psycopg.Cursor[Any]) -> psycopg.rows.RowMaker[Any]:
+def named(cursor: psycopg.Cursor[Any]) -> psycopg.rows.RowMaker[Any]:
     """Make rows named tuples. If columns share a name, as in a join, the first one gets it."""
     result = cursor.pgresult
     assert result is not None, "psycopg makes rows only of a result"
@@ -152,7 +152,8 @@ def _row_class(names: tuple[bytes | None, ...]) -> Any:
     return namedtuple("Row", [name.decode() if name else "_" for name in names], rename=True)
 
 
-def _cursor(connection: sa.Connection, row_factory: Any) -> psycopg.Cursor[Any]:
+def cursor_of(connection: sa.Connection, row_factory: Any = named) -> psycopg.Cursor[Any]:
+    """Return a new cursor of the driver, in the connection's transaction."""
     if not connection.in_transaction():
         connection.begin()  # the transaction ends when the caller closes the connection
     return driver(connection).cursor(row_factory=row_factory)
@@ -194,9 +195,7 @@ def autocommit_engine(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-_cached_autocommit_engine = lru_cache(maxsize=10)(
-    autocommit_engine
-)  # a worker keeps its engine until it ends
+_cached_autocommit_engine = lru_cache(maxsize=10)(autocommit_engine)  # a worker keeps its engine
 
 
 _NOT_BY_INDEX = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan")
@@ -221,18 +220,20 @@ IDLE_TIMEOUT_MS = 5_000  # the default of the settings, for callers without sett
 
 
 _BOUNDED = """
-SELECT set_config('idle_in_transaction_session_timeout', %(timeout)s, true),
-       set_config('statement_timeout', '0', true)"""
+SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true),
+       set_config('statement_timeout', %(statement)s, true)"""
 
 
 @contextmanager
-def bounded_transaction(engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS) -> Iterator[sa.Connection]:
+def bounded_transaction(
+    engine: sa.Engine, idle_timeout_ms: int = IDLE_TIMEOUT_MS, *, statement_ms: int = 0
+) -> Iterator[sa.Connection]:
     """Open a transaction that Postgres ends if the process stalls between statements, freeing its locks.
 
-    Its statements have no timeout, also if the login has one.
+    Each of its statements has `statement_ms`, also if the login has another limit; 0 is no limit.
     """
-    with engine.begin() as connection:
-        rows(connection, _BOUNDED, timeout=str(idle_timeout_ms))
+    with engine.begin() as connection, statements_within(statement_ms):
+        rows(connection, _BOUNDED, idle=str(idle_timeout_ms), statement=str(statement_ms))
         yield connection
 
 
@@ -261,13 +262,14 @@ def read_only(engine: sa.Engine) -> Iterator[sa.Connection]:
     It forces index plans for the reason given at `transaction`. Raises QueryTimeout, DatabaseAway and
     DatabaseFailed.
     """
-    limit_ms = engine.get_execution_options().get(_QUERY_MS)
-    begin = _BEGIN_LIMITED if limit_ms else _BEGIN_READ_ONLY
+    own_limit_ms = engine.get_execution_options().get(_QUERY_MS)
+    limit_ms = own_limit_ms or _QUERY_TIMEOUT_MS
+    begin = _BEGIN_LIMITED if own_limit_ms else _BEGIN_READ_ONLY
     try:
-        with engine.connect() as plain:
+        with engine.connect() as plain, statements_within(limit_ms):
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
-                run(connection, begin, statement=str(limit_ms or _QUERY_TIMEOUT_MS))
+                run(connection, begin, statement=str(limit_ms))
                 yield connection
     except RAW_ERRORS as error:
         if sqlstate(error) == TIMED_OUT:

@@ -7,6 +7,7 @@ import psycopg
 import sqlalchemy as sa
 
 from pointledger.errors import DatabaseAway, DatabaseFailed, InvalidCommand, LedgerError
+from pointledger.storage.deadlines import NoAnswer
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error)  # the pool raises the one, statements the other
 RAW_ERRORS = (*DATABASE_ERRORS, UnicodeEncodeError)  # callers of the library never see these
@@ -39,6 +40,12 @@ def is_transient(error: BaseException) -> bool:
     if state := sqlstate(cause):
         return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
     return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def has_waited(error: BaseException) -> bool:
+    """Whether the error took its time: a lock, a connection or an answer was not there in time."""
+    took_time = sa.exc.TimeoutError | NoAnswer | psycopg.errors.ConnectionTimeout
+    return sqlstate(error) in (LOCK_TIMED_OUT, TIMED_OUT) or isinstance(_cause(error), took_time)
 
 
 def is_timeout(error: BaseException) -> bool:

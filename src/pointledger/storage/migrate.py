@@ -8,19 +8,17 @@ table's lock only briefly, because everyone else queues behind it; then it gives
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from pointledger.errors import DatabaseNotMigrated, LaneCountDiffers, MigrationBlocked, RoleNotMade
+from pointledger.errors import LaneCountDiffers, MigrationBlocked, RoleNotMade
 from pointledger.storage.database import driver, engine_for
 from pointledger.storage.errors import DATABASE_ERRORS, LOCK_TIMED_OUT, sqlstate
+from pointledger.storage.revision import lane_count
 from pointledger.storage.roles import APP, grant_app, grant_login
 from pointledger.storage.urls import effective
 
@@ -129,20 +127,8 @@ def _grant(connection: sa.Connection, owner_url: str, app_url: str | None) -> No
     grant_login(connection, app["user"], app.get("password"))
 
 
-def require_current(engine: sa.Engine, lanes: int) -> None:
-    """Raise DatabaseNotMigrated or LaneCountDiffers unless the database fits this process."""
-    with engine.connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
-        head = _head()
-        if revision != head:
-            raise DatabaseNotMigrated(f"the database is at revision {revision}, this program needs {head}")
-        found = _lane_count(connection)
-    if found != lanes:
-        raise LaneCountDiffers(f"the database has {found} lanes, this process is configured for {lanes}")
-
-
 def _create_lanes(connection: sa.Connection, lanes: int) -> None:
-    found = _lane_count(connection)
+    found = lane_count(connection)
     if found == lanes:
         return
     connection.execute(sa.text("LOCK TABLE lanes, pending, failures"))
@@ -155,16 +141,6 @@ def _create_lanes(connection: sa.Connection, lanes: int) -> None:
     connection.execute(
         sa.text("INSERT INTO lanes (lane) SELECT generate_series(0, :last)"), {"last": lanes - 1}
     )
-
-
-def _lane_count(connection: sa.Connection) -> int:
-    return int(connection.execute(sa.text("SELECT count(*) FROM lanes")).scalar_one())
-
-
-@cache
-def _head() -> str | None:
-    """Return the revision that this program needs, cached because finding it reads every migration."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

@@ -1,4 +1,5 @@
-"""Prepares each new connection: what the driver needs, and what a pooler in front does not allow.
+"""Prepares each new connection: what the driver needs, and what a pooler in front does not allow. Drops those
+that have ended.
 
 A session normally costs one statement here. Behind a pooler in transaction mode each transaction may have
 another server session, so nothing may be kept in one: no prepared statement, and no limit.
@@ -36,26 +37,36 @@ _QUIET_IF_LIMITED = {"transaction_timeout": "0"}
 
 
 def prepare_sessions(
-    engine: sa.Engine, *, pooled: bool = False, limits: Mapping[str, str] | None = None
+    engine: sa.Engine,
+    *,
+    pooled: bool = False,
+    limits: Mapping[str, str] | None = None,
+    statement_ms: int = 0,
 ) -> None:
     """Prepare each new connection of the engine. `pooled`: a pooler is in front, recognizable or not.
 
-    `limits` are settings for its sessions, where they are not shared.
+    `limits` are settings for its sessions, where they are not shared, and so is a limit of `statement_ms`.
     """
+    quiet = QUIET | (_QUIET_IF_LIMITED if limits else {})
+    if statement_ms:
+        quiet["statement_timeout"] = f"{statement_ms}ms"
 
     def prepare(connection: psycopg.Connection[Any], record: Any) -> None:
         connection.autocommit = True  # what a session is given must survive a rollback
-        _prepare(connection, record.info, pooled, limits or {})
+        _prepare(connection, record.info, pooled, quiet, limits or {})
         connection.autocommit = False
 
     sa.event.listen(engine, "connect", prepare)
 
 
 def _prepare(
-    connection: psycopg.Connection[Any], info: dict[str, Any], pooled: bool, limits: Mapping[str, str]
+    connection: psycopg.Connection[Any],
+    info: dict[str, Any],
+    pooled: bool,
+    wanted: Mapping[str, str],
+    limits: Mapping[str, str],
 ) -> None:
     _set(connection, _reported_otherwise(connection))
-    wanted = QUIET | (_QUIET_IF_LIMITED if limits else {})
     process, found = _look(connection, list(wanted))
     info[OWN_SESSION] = not pooled and process == connection.info.backend_pid
     if info[OWN_SESSION]:
@@ -98,3 +109,30 @@ def is_own_session(connection: sa.Connection) -> bool:
 def is_limited(connection: sa.Connection) -> bool:
     """Return whether the connection's session has the limits of `transaction`."""
     return bool(connection.info.get(LIMITED))
+
+
+# Postgres reports these settings of a session without a round trip (pgbouncer does not).
+_READ_ONLY_SETTINGS = ("in_hot_standby", "default_transaction_read_only")
+
+
+def drop_ended_sessions(engine: sa.Engine) -> None:
+    """Drop connections that Postgres has closed, and those to a read-only server, instead of keeping them."""
+    sa.event.listen(engine, "rollback", _drop_closed)
+    sa.event.listen(engine, "checkin", _drop_read_only)
+
+
+def _drop_closed(connection: sa.Connection) -> None:
+    """Drop a closed connection before its rollback, whose error would hide why Postgres has closed it."""
+    if connection.invalidated:
+        return
+    session = connection.connection.driver_connection
+    if session is not None and session.closed:
+        connection.invalidate()
+
+
+def _drop_read_only(connection: psycopg.Connection[Any] | None, record: Any) -> None:
+    """After a failover the pool would otherwise keep its connections to the former primary."""
+    if connection is None:  # the pool has closed it already
+        return
+    if any(connection.info.parameter_status(name) == "on" for name in _READ_ONLY_SETTINGS):
+        record.invalidate()

@@ -23,6 +23,7 @@ from tests.bench.conventional.transfer import transfer as transfer_in_transactio
 
 DATABASE_URL = "CONVENTIONAL_DATABASE_URL"
 REDIS_URL = "CONVENTIONAL_REDIS_URL"
+RESULTS_URL = "CONVENTIONAL_RESULTS_URL"  # only where a caller waits for each outcome
 APPLY_RULE = "conventional.apply_rule"
 TRANSFER = "conventional.transfer"
 QUEUE = "conventional.commands"
@@ -55,15 +56,16 @@ LEAN: dict[str, Any] = {
 }
 
 
-def app_for(broker_url: str | None) -> Celery:
-    """Return the app, for workers and producers."""
-    made = Celery("conventional", broker=broker_url, set_as_current=False)
+def app_for(broker_url: str | None, results_url: str | None = None) -> Celery:
+    """Return the app, for workers and producers. Without a URL for results, no result is written."""
+    made = Celery("conventional", broker=broker_url, backend=results_url, set_as_current=False)
     made.conf.update(
         task_default_queue=QUEUE,
         task_serializer="json",
         accept_content=["json"],
-        # The outcome is in Postgres.
-        task_ignore_result=True,
+        # The outcome is in Postgres. The result only says that it is there.
+        task_ignore_result=results_url is None,
+        result_expires=3600,
         # A killed worker's tasks are delivered again. Duplicates have no effect.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -72,7 +74,7 @@ def app_for(broker_url: str | None) -> Celery:
     return made
 
 
-app = app_for(os.environ.get(REDIS_URL))
+app = app_for(os.environ.get(REDIS_URL), os.environ.get(RESULTS_URL))
 
 
 _RETRY: dict[str, Any] = {

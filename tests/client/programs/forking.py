@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from celery import Celery
@@ -20,8 +21,12 @@ from kombu.utils.objects import cached_property
 from sqlalchemy import orm
 
 from pointledger import Earn, PointsClient
+from pointledger.client.encoding import encode
+from pointledger.domain.commands import command_from
+from pointledger.storage.queue import journal
 
 CHILDREN, COMMANDS = 4, 10
+FORKS = 150  # without a cure, one of fifteen hangs
 SECONDS = 40
 
 
@@ -83,7 +88,7 @@ def quiet(client: PointsClient) -> dict[str, object]:
     """Fork children that do nothing, close the client, or free it. None affects the parent."""
     others = [PointsClient.connect()]
     assert applied(client, "before")
-    assert applied(others[0], "another")  # in another lane, so it rings its own doorbell
+    assert applied(others[0], "another")
     pause("connected")
 
     def free() -> None:
@@ -128,6 +133,37 @@ def unnoticed(client: PointsClient) -> dict[str, object]:
     fork = ctypes.PyDLL(None).fork
     children = [child(lambda: applied(client, "child"), fork) for _ in range(2)]
     return {"children": all_well(*children), "parent": applied(client, "after")}
+
+
+def grouped(client: PointsClient) -> dict[str, object]:
+    """Fork while threads of the parent lead groups, and others wait for them."""
+    assert applied(client, "before")
+    held, over = threading.Semaphore(0), threading.Event()
+
+    parent, accept_each = os.getpid(), journal.accept_each
+
+    def hold(*given: Any) -> Any:
+        if os.getpid() == parent and not over.is_set():
+            held.release()
+            over.wait()
+        return accept_each(*given)
+
+    vars(journal)["accept_each"] = hold
+    done: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda name=f"thread-{number}": done.append(applied(client, name)))
+        for number in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):  # both leaders are at their statements
+        held.acquire()
+    pids = [child(partial(applied, client, f"child-{number}")) for number in range(2)]
+    children = all_well(*pids)
+    over.set()
+    for thread in threads:
+        thread.join()
+    return {"children": children, "parent": applied(client, "after"), "threads": done}
 
 
 def locked(client: PointsClient) -> dict[str, object]:
@@ -209,7 +245,26 @@ def _applied_by_its_own(user_id: str) -> bool:
         return applied(client, user_id)
 
 
-SCENARIOS = (family, quiet, transaction, unnoticed, locked, pool, spawned, results)
+def first(_: PointsClient) -> dict[str, object]:
+    """Fork while threads encode the first commands of their process, again and again in a process that has
+    encoded none. The command has objects in it, which are encoded by code of their own."""
+    fields = {"tenant_id": "shop", "user_id": "anna", "lots": [{"amount": 5}]}
+    commands = [command_from("import-opening-balance", fields), earn("anna")]
+    sys.setswitchinterval(1e-5)  # the threads stop in the middle of more places
+
+    def encode_all() -> None:
+        for each in commands:
+            encode(each, 1)
+
+    def fork_beside_threads() -> None:
+        for _ in range(4):
+            threading.Thread(target=encode_all, daemon=True).start()
+        assert all_well(child(encode_all))
+
+    return {"children": all(all_well(child(fork_beside_threads)) for _ in range(FORKS))}
+
+
+SCENARIOS = (first, family, quiet, transaction, unnoticed, grouped, locked, pool, spawned, results)
 
 if __name__ == "__main__":
     faulthandler.register(signal.SIGALRM, chain=True)  # prints the stack of a child that hangs

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pointledger.client.queries.console import ConsoleQueries
 from pointledger.settings import Settings
 from tests.ledger import Ledger
 
@@ -14,6 +15,11 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     with Ledger(settings) as opened:
         opened.tenant(transfer_enabled=True)
         yield opened
+
+
+@pytest.fixture
+def console(ledger: Ledger) -> ConsoleQueries:
+    return ConsoleQueries(ledger.database)
 
 
 def clock(ledger: Ledger) -> datetime:

@@ -188,8 +188,9 @@ def test_queries_about_an_unknown_user_raise_account_missing(ledger: Ledger) -> 
     client = ledger.client
     for query in (client.account, client.entries, client.expiring, client.value, client.user_statistics,
                 client.export_user):  # fmt: skip
-        with pytest.raises(AccountMissing, match="nobody of shop"):
+        with pytest.raises(AccountMissing, match="tenant shop") as missing:
             query("shop", "nobody")
+        assert (missing.value.tenant_id, missing.value.user_id) == ("shop", "nobody")
         with pytest.raises(TenantMissing):
             query("nowhere", "anna")
 

@@ -1,16 +1,13 @@
 """Every query shows due changes that are not recorded yet, as a command would find them."""
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from pointledger import ApplyRule, SetExpiryExemption, SetStatus
 from pointledger.storage.queries import current
+from tests.client.queries import due_scenarios
 from tests.due import (
     LATER,
-    LONG_AGO,
     NOW,
     TOO_MUCH,
     advance,
@@ -19,7 +16,6 @@ from tests.due import (
     figures,
     freeze,
     of_tenant,
-    owe,
     recorded,
     shown,
     spend,
@@ -32,101 +28,7 @@ def money(ledger: Ledger) -> None:
     ledger.tenant(points_type="cash_equivalent", hold_grace_days=30)
 
 
-def expired(ledger: Ledger) -> None:
-    ledger.apply(earn("anna", 5, expires_at=ago(1)), earn("anna", 8, expires_at=LATER), earn("anna", 3))
-
-
-def activated(ledger: Ledger) -> None:
-    ledger.rule(name="order", event_type="order.paid", points=15, pending_days=14)
-    order = ApplyRule(tenant_id="shop", user_id="anna", event_type="order.paid", occurred_at=LONG_AGO)
-    ledger.apply(
-        order, earn("anna", 8, activates_at=ago(1), expires_at=LATER), earn("anna", 4, activates_at=LATER)
-    )
-
-
-def activated_and_expired(ledger: Ledger) -> None:
-    ledger.apply(earn("anna", 8, activates_at=ago(9), expires_at=ago(1)), earn("anna", 2))
-
-
-def timed_out(ledger: Ledger) -> None:
-    ledger.apply(
-        earn("anna", 10, expires_at=LATER),
-        freeze("anna", 4, expires_at=ago(1)),
-        freeze("anna", 2, expires_at=LATER),
-        freeze("anna", 3),
-    )
-
-
-def timed_out_after_its_lots_with_grace(ledger: Ledger) -> None:
-    ledger.apply(
-        earn("anna", 10, expires_at=ago(6)),
-        earn("anna", 5, expires_at=LATER),
-        freeze("anna", 12, expires_at=ago(3)),
-    )
-
-
-def timed_out_after_its_lots_without_grace(ledger: Ledger) -> None:
-    ledger.tenant(points_type="cash_equivalent", hold_grace_days=0)
-    timed_out_after_its_lots_with_grace(ledger)
-
-
-def grace_that_is_over(ledger: Ledger) -> None:
-    ledger.tenant(points_type="cash_equivalent", hold_grace_days=2)
-    timed_out_after_its_lots_with_grace(ledger)
-
-
-def activated_for_a_debt(ledger: Ledger) -> None:
-    owe(ledger, "anna", 6)
-    ledger.apply(earn("anna", 9, activates_at=ago(2), expires_at=LATER))
-
-
-def activated_for_a_larger_debt(ledger: Ledger) -> None:
-    owe(ledger, "anna", 60)
-    ledger.apply(earn("anna", 9, activates_at=ago(2)), earn("anna", 9, activates_at=ago(1)))
-
-
-def released_for_a_debt(ledger: Ledger) -> None:
-    ledger.apply(
-        earn("anna", 4, expires_at=LATER), earn("anna", 4, expires_at=LATER + timedelta(9)),
-        freeze("anna", 8, expires_at=ago(2)),
-    )  # fmt: skip
-    owe(ledger, "anna", 6)
-
-
-def all_at_different_moments(ledger: Ledger) -> None:
-    """One of the hold's lots expires before the hold times out, and one after; there is also a debt."""
-    ledger.apply(
-        earn("anna", 10, expires_at=ago(30)),
-        earn("anna", 20, expires_at=ago(10)),
-        freeze("anna", 30, expires_at=ago(20)),
-        earn("anna", 7, activates_at=ago(15), expires_at=ago(5)),
-        earn("anna", 9, activates_at=ago(4), expires_at=LATER),
-        earn("anna", 1, activates_at=ago(3), expires_at=ago(2)),
-    )
-    owe(ledger, "anna", 3)
-
-
-def on_a_suspended_account(ledger: Ledger) -> None:
-    all_at_different_moments(ledger)
-    ledger.apply(
-        SetStatus(tenant_id="shop", user_id="anna", status="suspended", reason="why", occurred_at=ago(90))
-    )
-
-
-def more_lots_than_one_load(ledger: Ledger) -> None:
-    """The account has more lots than the query loads at first."""
-    ledger.apply(*(earn("anna", 1, expires_at=ago(50 - each)) for each in range(40)), earn("anna", 7))
-
-
-SOMETHING_DUE = [
-    expired, activated, activated_and_expired, timed_out, timed_out_after_its_lots_with_grace,
-    timed_out_after_its_lots_without_grace, grace_that_is_over, activated_for_a_debt,
-    activated_for_a_larger_debt, released_for_a_debt, all_at_different_moments, on_a_suspended_account,
-    more_lots_than_one_load,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("given", SOMETHING_DUE)
+@pytest.mark.parametrize("given", due_scenarios.SOMETHING_DUE)
 def test_every_query_shows_at_once_what_the_next_command_records(
     ledger: Ledger, given: Callable[[Ledger], None]
 ) -> None:
@@ -150,7 +52,7 @@ def test_every_query_shows_at_once_what_the_next_command_records(
 
 
 def test_the_shown_balance_can_be_spent_and_no_more(ledger: Ledger) -> None:
-    all_at_different_moments(ledger)
+    due_scenarios.all_at_different_moments(ledger)
     found = figures(ledger, "anna")
     assert found == {
         "balance": 10 + 9,
@@ -164,7 +66,7 @@ def test_the_shown_balance_can_be_spent_and_no_more(ledger: Ledger) -> None:
 
 
 def test_queries_show_current_and_recorded_figures(ledger: Ledger) -> None:
-    timed_out_after_its_lots_with_grace(ledger)
+    due_scenarios.timed_out_after_its_lots_with_grace(ledger)
     client = ledger.client
     account, value = client.account("shop", "anna"), client.value("shop", "anna")
     assert (account["balance"], account["recorded_balance"]) == (15, 3)
@@ -198,53 +100,12 @@ def test_queries_show_current_and_recorded_figures(ledger: Ledger) -> None:
 
 
 def test_pending_points_of_a_rule_are_shown_as_of_now(ledger: Ledger) -> None:
-    activated(ledger)
+    due_scenarios.activated(ledger)
     (rule,) = ledger.client.user_statistics("shop", "anna")["by_rule"]
     assert (rule["pending"], rule["recorded_pending"]) == (0, 15)
 
 
-def switched_off(ledger: Ledger) -> None:
-    expired(ledger)
-    ledger.tenant(points_type="cash_equivalent", expire_enabled=False)
-
-
-def notice_of_the_tenant(ledger: Ledger) -> None:
-    switched_off(ledger)
-    ledger.tenant(points_type="cash_equivalent", expire_enabled=True)
-
-
-def exempt(ledger: Ledger) -> None:
-    ledger.apply(earn("anna", 3))
-    fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
-    ledger.apply(SetExpiryExemption(**fields, exempt=True))
-    ledger.apply(earn("anna", 5, expires_at=ago(1)), earn("anna", 8, expires_at=LATER))
-
-
-def notice_of_the_account(ledger: Ledger) -> None:
-    exempt(ledger)
-    fields: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna", "reason": "why"}
-    ledger.apply(SetExpiryExemption(**fields, exempt=False))
-
-
-def closed(ledger: Ledger) -> None:
-    expired(ledger)
-    with ledger.owner.begin() as connection:
-        connection.exec_driver_sql("UPDATE accounts SET status = 'closed'")
-
-
-def ahead_of_now(ledger: Ledger) -> None:
-    """The account's clock has passed the due moment, in a notice period."""
-    expired(ledger)
-    with ledger.owner.begin() as connection:
-        connection.exec_driver_sql(
-            """UPDATE accounts SET as_of = now() + interval '1 day',
-                                   expires_not_before = now() + interval '2 days'"""
-        )
-
-
-@pytest.mark.parametrize(
-    "given", [switched_off, notice_of_the_tenant, exempt, notice_of_the_account, closed, ahead_of_now]
-)
+@pytest.mark.parametrize("given", due_scenarios.DUE_AND_KEPT)
 def test_due_points_that_do_not_expire_are_shown_as_recorded(
     ledger: Ledger, given: Callable[[Ledger], None]
 ) -> None:
@@ -257,7 +118,7 @@ def test_due_points_that_do_not_expire_are_shown_as_recorded(
 
 
 def test_an_account_ahead_of_the_clock_is_shown_as_of_its_own_moment(ledger: Ledger) -> None:
-    ahead_of_now(ledger)
+    due_scenarios.ahead_of_now(ledger)
     (own,) = ledger.rows("SELECT as_of FROM accounts")[0]
     assert ledger.client.account("shop", "anna")["as_of"] == own.isoformat().replace("+00:00", "Z")
 

@@ -80,10 +80,10 @@ def test_no_command_of_the_tenant_is_applied_after_pause_returns(ledger: Ledger)
 def test_a_batch_that_was_peeked_before_the_pause_is_not_claimed_after_it(ledger: Ledger) -> None:
     ledger.client.enqueue(Earn(tenant_id="shop", user_id="anna", amount=1))
     (lane,) = ledger.waiting_lanes()
-    peeked = ledger.engine._peek(lane, 100)
+    _, peeked = ledger.engine._peek({lane: 100})
     assert len(peeked.batch) == 1
     ledger.client.pause("shop")
-    assert ledger.engine._batches.apply(lane, peeked) == 0
+    assert ledger.engine._batches.apply(peeked) == 0
 
 
 def test_the_nightly_job_of_a_paused_tenant_waits_and_others_do_not(ledger: Ledger) -> None:

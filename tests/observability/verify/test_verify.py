@@ -15,7 +15,9 @@ from pointledger.storage.invariants.tables import APPEND_ONLY
 from pointledger.storage.migrations import versions
 from tests.ledger import Ledger
 from tests.observability.verify.background import applying
-from tests.observability.verify.corruption import CORRUPTIONS, Corruption, corrupt
+from tests.observability.verify.corruption import Corruption, corrupt
+from tests.observability.verify.corruptions_beside_points import BESIDE_POINTS
+from tests.observability.verify.corruptions_of_points import OF_POINTS
 from tests.observability.verify.lot_history import LONG_AGO
 
 
@@ -39,6 +41,9 @@ def test_a_full_history_adds_up(eventful: Ledger) -> None:
 
     assert found_by(report) == {}
     assert [report.accounts, report.entries] == eventful.counts("accounts", "entries")
+
+
+CORRUPTIONS = [*OF_POINTS, *BESIDE_POINTS]
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.found_by)

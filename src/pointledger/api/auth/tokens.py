@@ -61,6 +61,11 @@ class Tokens:
         self._cache[token] = principal, min(float(claims["exp"]), now + _CACHE_SECONDS)
         return principal
 
+    def remembered(self, header: str) -> Principal | None:
+        """Return the principal of an Authorization header whose token was checked before, else None."""
+        cached = self._cache.get(header.partition(" ")[2])
+        return cached[0] if cached else None
+
     async def _claims(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)

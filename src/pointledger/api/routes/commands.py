@@ -16,6 +16,7 @@ from pointledger.api.commands import (
     accept_and_respond,
     key_of,
     occurred_at_forbidden,
+    trace_of,
 )
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses_of_command
@@ -172,6 +173,8 @@ async def _run(request: Request, route: CommandRoute, user_id: str | None) -> Re
         "actor": principal.subject,
         "idempotency_key": key_of(request),
     }
+    if trace := trace_of(request):
+        fields["extensions"] = trace
     if user_id is not None:
         fields["user_id"] = user_id
     if "sender" in route.command.model_fields:

@@ -7,7 +7,7 @@ import typer
 from prometheus_client import CollectorRegistry, Metric, start_http_server
 from rich.progress import Progress as Bars
 
-from pointledger.cli.input import entity_id
+from pointledger.cli.input import actor, entity_id
 from pointledger.cli.operations.processes import stop_signals
 from pointledger.cli.operations.replay import verify_by_replay
 from pointledger.cli.output import DONE, FAILED, Json, note, print_fields, print_json, print_table, stderr
@@ -18,7 +18,8 @@ from pointledger.observability import verify as verifying
 from pointledger.observability.doctor import Report, Severity, examine
 from pointledger.observability.metrics import Exporter, exposition
 from pointledger.observability.verify import VerifyReport
-from pointledger.storage import migrate as migrations
+from pointledger.storage.errors import DATABASE_ERRORS
+from pointledger.storage.queue import verify_runs
 
 
 def migrate(json: Json = False) -> None:
@@ -29,6 +30,8 @@ def migrate(json: Json = False) -> None:
     If POINTLEDGER_OWNER_URL is set, this connects with it as the tables' owner. It then grants the login of
     POINTLEDGER_DATABASE_URL access to the tables, and creates that login if it does not exist.
     """
+    from pointledger.storage import migrate as migrations  # noqa: PLC0415  Alembic, which no other command needs
+
     with opened_settings() as settings:
         applied = migrations.migrate(
             settings.owner, settings.lanes, settings.database, report=lambda line: note(line, "dim")
@@ -146,6 +149,7 @@ def verify(
             account = verifying.verify_account(database, tenant_id, user_id)
             _finish(account.as_json(), is_sound=account.is_sound, json=json)
         report = _verify(database)
+        _record(database, report)
     _finish(report.as_json(), is_sound=not report.violations, json=json)
 
 
@@ -172,6 +176,34 @@ def _verify(database: sa.Engine) -> VerifyReport:
             bars.update(checking, completed=done, total=known)
 
         return verifying.verify(database, on_progress=on_progress if console.is_terminal else None)
+
+
+def _record(database: sa.Engine, report: VerifyReport) -> None:
+    """Record the check, so that others see that it was done. A database may be read-only."""
+    found = [
+        {
+            "id": finding.invariant.id,
+            "name": finding.invariant.name,
+            "violations": finding.violations,
+            "rows": finding.rows,
+        }
+        for finding in report.findings
+        if finding.violations
+    ]
+    try:
+        with database.begin() as connection:
+            verify_runs.record(
+                connection,
+                verify_runs.ALL_TENANTS,
+                actor(None),
+                report.seconds,
+                accounts=report.accounts,
+                entries=report.entries,
+                violations=report.violations,
+                findings=found,
+            )
+    except DATABASE_ERRORS as error:
+        note(f"The check could not be recorded: {type(error).__name__}.", "dim")
 
 
 def _show(report: dict[str, Any]) -> None:

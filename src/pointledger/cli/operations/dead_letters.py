@@ -7,7 +7,7 @@ import typer
 
 from pointledger.cli.operations.processes import opened_celery_commands, opened_ingest
 from pointledger.cli.output import Json, note, print_fields, print_json, print_rows
-from pointledger.cli.session import reading
+from pointledger.cli.session import opened_settings, reading
 from pointledger.client.queries.results import iso
 from pointledger.errors import DeadLetterMissing
 from pointledger.ids import show_id
@@ -75,7 +75,7 @@ def replay_dead_letter(dead_letter_id: DeadLetterId, json: Json = False) -> None
         with opened_celery_commands() as commands:
             task_ids = commands.replay(found[0])
     else:
-        with opened_ingest() as (_, ingest):
+        with opened_settings() as settings, opened_ingest(settings) as ingest:
             task_ids = ingest.replay(dead_letter_id)
     (print_json if json else print_fields)({"dead_letter": dead_letter_id, "task_ids": task_ids})
 

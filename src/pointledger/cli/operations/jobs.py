@@ -1,4 +1,4 @@
-"""Commands for periodic jobs: `jobs expire|release-holds|erase|preview`."""
+"""Commands for periodic jobs: `jobs expire|release-holds|erase|sum-up|preview`."""
 
 import time
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import typer
 from pointledger.cli.accounts.queries import print_figures
 from pointledger.cli.arguments import AccountsAtMost, AsOf, OneTenant, WaitForAll
 from pointledger.cli.commands.bulk import reasons_text
+from pointledger.cli.input import entity_id
 from pointledger.cli.output import (
     Json,
     print_fields,
@@ -25,6 +26,7 @@ from pointledger.cli.session import (
     opened_queries,
     opened_settings,
 )
+from pointledger.jobs.day_totals import DayTotals
 from pointledger.jobs.scheduler import JobScheduler
 from pointledger.settings import Settings
 
@@ -73,7 +75,7 @@ def expire(
 @contextmanager
 def opened_scheduler(settings: Settings) -> Iterator[JobScheduler]:
     """Open a job scheduler."""
-    with opened_database(settings) as database, opened_acceptance(database, settings) as acceptance:
+    with opened_database(settings) as database, opened_acceptance(settings) as acceptance:
         yield JobScheduler(database, acceptance)
 
 
@@ -95,6 +97,34 @@ def release_holds(json: Json = False) -> None:
     """
     with opened_settings() as settings, opened_scheduler(settings) as scheduler:
         shown = {"accepted": scheduler.release_holds()}
+    (print_json if json else print_fields)(shown)
+
+
+def sum_up(
+    anew: Annotated[
+        str | None,
+        typer.Option(
+            "--anew",
+            metavar="TENANT",
+            parser=entity_id,
+            help="Delete this tenant's sums first, and make them anew.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Sum up the entries of each tenant's days, which the console shows.
+
+    Beat runs this job every minute. Entries of the last minute wait for the next run; queries add them
+    themselves. Use --anew if `pointledger verify` finds that sums and entries differ.
+    """
+    with opened_settings() as settings, opened_database(settings) as database:
+        totals = DayTotals(database)
+        if anew is not None:
+            totals.make_anew(anew)
+        with stderr().status("Summing up entries ..."):
+            while totals.sum_up():
+                pass
+    shown = {"summed_up": True, "anew": anew}
     (print_json if json else print_fields)(shown)
 
 
@@ -127,3 +157,11 @@ def preview(
     for preview in found:
         if preview["members"]:
             print_figures(f"first of {preview['tenant_id']}", preview["members"])
+
+
+jobs_app = typer.Typer(no_args_is_help=True)
+jobs_app.command("expire")(expire)
+jobs_app.command("release-holds")(release_holds)
+jobs_app.command("erase")(erase)
+jobs_app.command("sum-up")(sum_up)
+jobs_app.command("preview")(preview)

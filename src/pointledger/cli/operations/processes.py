@@ -20,7 +20,8 @@ from pointledger.events.relay import Relay
 from pointledger.integrations.celery_commands import CommandsByName
 from pointledger.messaging.redis_client import connect
 from pointledger.observability.counters import flushing
-from pointledger.observability.doctor import require_safe
+from pointledger.observability.heartbeat import Heartbeat, Process
+from pointledger.observability.span_export import send_spans
 from pointledger.settings import Settings
 from pointledger.storage.events import outbox as storage
 from pointledger.storage.queue.dead_letters import Bounds
@@ -31,7 +32,12 @@ def relay(
     json: Json = False,
 ) -> None:
     """Send outgoing events to the broker until stopped. Several relays can run at the same time."""
-    with opened_settings() as settings, opened_database(settings) as database, stop_signals() as stop:
+    with (
+        opened_settings() as settings,
+        stop_signals(Heartbeat(settings.health_folder, Process.RELAY)) as stop,
+        opened_database(settings, None if once else stop) as database,
+    ):
+        send_spans(settings, "relay")
         publisher = Publisher(settings)
         try:
             sender = Relay(database, publisher, settings)
@@ -56,7 +62,12 @@ def ingest(
 
     POINTLEDGER_INGEST_KEYS_FILE names the file of producers and their keys.
     """
-    with opened_ingest() as (settings, events), stop_signals() as stop:
+    with (
+        opened_settings() as settings,
+        stop_signals(Heartbeat(settings.health_folder, Process.INGEST)) as stop,
+        opened_ingest(settings, None if once else stop) as events,
+    ):
+        send_spans(settings, "ingest")
         ingest_queue = open_ingest_queue(settings.events, settings.ingest_queue, quorum=True)
         counts: Counter[str] = Counter(accepted=0, dead=0, deferred=0)
         try:
@@ -74,23 +85,27 @@ def ingest(
 
 
 @contextmanager
-def opened_ingest() -> Iterator[tuple[Settings, Ingest]]:
-    """Open the settings and the ingest. Raises InvalidProducers and UnsafeConfiguration."""
-    with opened_settings() as settings, opened_database(settings) as database:
-        require_safe(database, settings)
+def opened_ingest(settings: Settings, stop: threading.Event | None = None) -> Iterator[Ingest]:
+    """Open the ingest. Raises InvalidProducers and UnsafeConfiguration.
+
+    With `stop`, wait until the database answers.
+    """
+    with opened_database(settings, stop, safe=True) as database:
         producers = load_producers(settings)
-        with opened_acceptance(database, settings, Backlog(database, settings, shares=False)) as acceptance:
+        with opened_acceptance(settings, Backlog(database, settings, shares=False)) as acceptance:
             bounds = Bounds(settings.dead_letters_signed, settings.dead_letters_unsigned)
-            yield settings, Ingest(database, acceptance, producers, bounds=bounds)
+            yield Ingest(database, acceptance, producers, bounds=bounds)
 
 
 @contextmanager
 def opened_celery_commands() -> Iterator[CommandsByName]:
     """Open the entry point for commands from Celery. Raises UnsafeConfiguration."""
-    with opened_settings() as settings, opened_database(settings) as database:
-        require_safe(database, settings)
-        with opened_acceptance(database, settings, Backlog(database, settings, shares=False)) as acceptance:
-            yield CommandsByName(database, acceptance, settings)
+    with (
+        opened_settings() as settings,
+        opened_database(settings, safe=True) as database,
+        opened_acceptance(settings, Backlog(database, settings, shares=False)) as acceptance,
+    ):
+        yield CommandsByName(database, acceptance, settings)
 
 
 def outbox(
@@ -116,10 +131,25 @@ def outbox(
         raise typer.Exit(FAILED)
 
 
+class _Stop(threading.Event):
+    """An event that also beats when it is asked, because each loop asks it in every round."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        super().__init__()
+        self._heartbeat = heartbeat
+
+    def is_set(self) -> bool:
+        self._heartbeat.beat()
+        return super().is_set()
+
+
 @contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set, so that a process can finish its current work."""
-    stop = threading.Event()
+def stop_signals(heartbeat: Heartbeat | None = None) -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set, so that a process can finish its current work.
+
+    With `heartbeat`, `is_set()` of the event beats.
+    """
+    stop = _Stop(heartbeat) if heartbeat else threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
     }

@@ -65,5 +65,5 @@ def apply_expiry(
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[PolicyChange]:
-    with opened_database(settings) as database, opened_acceptance(database, settings) as acceptance:
+    with opened_database(settings) as database, opened_acceptance(settings) as acceptance:
         yield PolicyChange(database, acceptance)

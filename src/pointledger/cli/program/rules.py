@@ -13,8 +13,8 @@ from pointledger.cli.session import opened_queries, reading, writing
 from pointledger.client.queries.dry_run import DryRun
 from pointledger.client.queries.results import iso
 from pointledger.domain.commands import ApplyRule, command_from
-from pointledger.domain.program.awards import Award, Fixed, Formula, PerUnit, Table
 from pointledger.domain.program.rule import Rule, RuleBody, rule_from
+from pointledger.domain.program.summary import award_in_words, limits_in_words
 from pointledger.errors import InvalidCommand, InvalidRule
 from pointledger.ids import show_id
 from pointledger.storage.ledger import program
@@ -121,27 +121,13 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
 
 def _rule_line(rule: Rule) -> tuple[object, ...]:
     body = rule.body
-    limits = ", ".join(f"{limit.max:,} {limit.unit} a {limit.period}" for limit in body.limits)
     return (
         body.name,
         rule.version,
         body.event_type,
-        _award(body.award),
-        limits or "none",
+        award_in_words(body.award),
+        limits_in_words(body.limits) or "none",
         body.on_exceed,
         body.priority,
         body.enabled,
     )
-
-
-def _award(award: Award) -> str:
-    match award.base:
-        case Fixed(points=points):
-            text = f"{points:,}"
-        case PerUnit(field=field, per=per, points=points):
-            text = f"{points:,} per {per:,} {field}"
-        case Table(field=field, brackets=brackets):
-            text = f"{min(b.points for b in brackets):,} to {max(b.points for b in brackets):,} by {field}"
-        case Formula(expr=expr):
-            text = expr
-    return text if award.multiplier == 1 else f"{text} x {award.multiplier.normalize():f}"

@@ -7,6 +7,7 @@ import typer
 from pointledger.cli.arguments import File, TenantId
 from pointledger.cli.input import ReasonOption, actor, read_valid
 from pointledger.cli.output import Json, print_fields, print_json
+from pointledger.cli.program import expiry_policy
 from pointledger.cli.session import opened_client, opened_settings, reading, writing
 from pointledger.client.queries.results import iso
 from pointledger.domain.program.tenant import tenant_from
@@ -63,3 +64,6 @@ def resume_tenant(tenant_id: TenantId, reason: ReasonOption = None, json: Json =
         was_paused = client.resume(tenant_id, actor(reason))
     shown = {"tenant_id": tenant_id, "paused": False, "was_paused": was_paused}
     (print_json if json else print_fields)(shown)
+
+
+tenant_app.command("apply-expiry")(expiry_policy.apply_expiry)

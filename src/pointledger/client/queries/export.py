@@ -32,7 +32,7 @@ class Exports(Queries):
                 before = page[-1]["seq"]
         commands = self._commands_of(tenant_id, user_id)
         if found is None and wallet is None and not commands:
-            raise AccountMissing(f"{user_id} of {tenant_id}")
+            raise AccountMissing(f"tenant {tenant_id}").about(tenant_id, user_id)
         return {
             "tenant_id": tenant_id,
             "user_id": user_id,

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from pointledger.client.queries import explanation
 from pointledger.client.queries.audit_log import AuditLogQueries
+from pointledger.client.queries.expiry import ExpiryQueries
 from pointledger.client.queries.export import Exports
 from pointledger.client.queries.results import CashValue, EntryPage, Expiring, Explanation, HoldPage, iso
 from pointledger.client.queries.rules import RuleQueries
@@ -37,7 +38,7 @@ DAYS = 30
 MOST_DAYS = 36_500  # the longest expiry that a policy can have
 
 
-class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, Exports):
+class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, Exports):
     """Queries of one database."""
 
     # -------------------------------------------------------------------------- accounts and entries
@@ -51,7 +52,7 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, Exports):
                 return _current(connection, tenant, user_id).shown
             found = account_queries.account_as_of(connection, tenant_id, user_id, as_of)
         if found is None:
-            raise AccountMissing(f"{user_id} of {tenant_id} as of {iso(as_of)}")
+            raise AccountMissing(f"tenant {tenant_id}, as of {iso(as_of)}").about(tenant_id, user_id)
         return found
 
     def accounts(self, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
@@ -156,7 +157,7 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, Exports):
             tenant = program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id).shown
         if account["points_type"] != "cash_equivalent":
-            raise NotCashEquivalent(f"the points of {user_id} of {tenant_id} are {account['points_type']}")
+            raise NotCashEquivalent(f"they are {account['points_type']}").about(tenant_id, user_id)
         balance, rate = account["balance"], account["exchange_rate"]
         value = cash_value(balance, rate, tenant.scale)
         recorded = account["as_of"], account["recorded_balance"]
@@ -218,7 +219,7 @@ def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current
     """Return the account as of now. Raise AccountMissing."""
     found = current.account(connection, tenant, user_id)
     if found is None:
-        raise AccountMissing(f"{user_id} of {tenant.tenant_id}")
+        raise AccountMissing(f"tenant {tenant.tenant_id}").about(tenant.tenant_id, user_id)
     return found
 
 

@@ -57,5 +57,5 @@ def _wallet(connection: sa.Connection, tenant_id: str, user_id: str) -> dict[str
     program.tenant(connection, tenant_id)
     found = wallets.wallet(connection, tenant_id, user_id)
     if found is None:
-        raise WalletMissing(f"{user_id} of {tenant_id}")
+        raise WalletMissing(f"tenant {tenant_id}").about(tenant_id, user_id)
     return found

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pointledger.domain.commands.base import Command, NoteOfDescription, NoteOfSource
+from pointledger.domain.commands.base import Command, NoteOfDescription, NoteOfReason, NoteOfSource
 from pointledger.domain.values.fields import MAX_AMOUNT, Amount, Moment, ReasonText, SignedAmount
 from pointledger.domain.values.models import as_tuple
 
@@ -48,6 +48,8 @@ class EraseUser(Command):
     are forfeited. Workers need the erasure key."""
 
     kind: ClassVar[str] = "erase-user"
+
+    reason: NoteOfReason = None
 
     @property
     def uses_wallet(self) -> bool:

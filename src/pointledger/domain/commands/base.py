@@ -42,7 +42,7 @@ class Command(BaseModel):
     actor: EntityId = Field(
         default=DEFAULT_SERVICE,
         description="Who sends it: a service or an administrator. The ledger keeps `job`, `policy`, "
-        "`operator`, `sweep`, `cli:...` and `erased:...` for itself.",
+        "`operator`, `sweep`, `cli:...`, `person:...` and `erased:...` for itself.",
     )
     idempotency_key: Key | None = Field(
         default=None,

@@ -93,7 +93,8 @@ def evaluate_rules(book: Book, tenant: Tenant, command: ApplyRule, at: datetime)
         rules = book.rules_of(tenant).for_event(command.event_type, at)
         found = matches(rules, EvaluationContext(tenant, account, command.metadata, at))
     skipped = [match for match in found if match.skipped]
-    _note_errors(book, tenant, skipped)
+    if skipped:
+        _note_errors(book, tenant, skipped)
     if len(skipped) == len(found):
         return RuleEvaluation(_nothing_matches(command.event_type, skipped), found)
     wants = [
@@ -141,9 +142,9 @@ def _too_large(
 
     If the awards could exceed it, the grants after limits are computed on a copy.
     """
-    wanted = sum(want.wanted for want in wants)
-    windows = {window for want in wants for _, window in want.windows if window.is_shared}
-    counted = max((book.usage_of(window).points for window in windows), default=0)
+    wanted = sum([want.wanted for want in wants])
+    windows = {window for want in wants if want.windows for _, window in want.windows if window.is_shared}
+    counted = max([book.usage_of(window).points for window in windows]) if windows else 0
     if not too_large(account, wanted, "total_earned") and counted + wanted <= MAX_COUNT:
         return None
     trial = book.trial_copy(tenant.tenant_id, command.user_id, command.id)
@@ -170,7 +171,7 @@ def _applied(account: Account, entries: list[Entry], grants: list[Grant], skippe
     lines = [grant.as_data() for grant in grants]
     lines += [match.as_data() for match in skipped[:_SHOWN_IN_OUTCOME]]
     data: dict[str, Any] = {
-        "points_earned": sum(grant.granted for grant in grants),
+        "points_earned": sum([grant.granted for grant in grants]),
         "grants": lines,
         "transactions": [entry_data(entry) for entry in entries],
         "account": account_data(account),
@@ -222,12 +223,8 @@ def _let_through(
 def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datetime) -> Entry:
     """Count the grant, and write its entry and its lot. It must succeed, because all guards have passed."""
     rule = grant.rule
-    # A window that several limits share counts the grant once.
-    for window in {window for _, window in grant.windows}:
-        book.usage_of(window).add(grant.granted)
-    for limit, window in grant.windows:
-        if isinstance(used := book.usage_of(window), SharedUsage):
-            used.keep_within(limit)
+    if grant.windows:
+        _count(book, grant)
     if tenant.max_earn_per_day is not None:
         book.usage_of(daily_window(tenant, account.user_id, EARN_METER, at)).add(grant.granted)
     expires_at = tenant.expires_at(grant.activates_at or at, rule.body.expiry)
@@ -241,3 +238,12 @@ def _grant(book: Book, tenant: Tenant, account: Account, grant: Grant, at: datet
         activates_at=grant.activates_at,
         rule=rule,
     )
+
+
+def _count(book: Book, grant: Grant) -> None:
+    # A window that several limits share counts the grant once.
+    for window in {window for _, window in grant.windows}:
+        book.usage_of(window).add(grant.granted)
+    for limit, window in grant.windows:
+        if isinstance(used := book.usage_of(window), SharedUsage):
+            used.keep_within(limit)

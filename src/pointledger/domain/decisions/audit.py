@@ -16,7 +16,7 @@ from pointledger.domain.decisions.decide import decide
 from pointledger.domain.decisions.wallets import wallet_data
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.outcome_data import account_data
-from pointledger.domain.values.actor import DEFAULT_SERVICE, JOB, SERVICE_PREFIX
+from pointledger.domain.values.actor import DEFAULT_SERVICE, JOB, PERSON_PREFIX, SERVICE_PREFIX
 from pointledger.ids import id_in_order
 
 # Kinds that are audited for every sender.
@@ -35,7 +35,7 @@ ALWAYS = frozenset(
     }
 )
 
-_SOMETIMES = frozenset({"freeze", "unfreeze", "refund"})
+_SOMETIMES = frozenset({"freeze", "unfreeze", "refund", "clawback", "cancel-pending", "confirm-deduction"})
 _MACHINES = (DEFAULT_SERVICE, JOB)
 
 
@@ -62,11 +62,13 @@ def may_be_audited(kind: str | None) -> bool:
 
 
 def is_audited(command: AnyCommand) -> bool:
-    """Return whether the command is an administrator's, so the ledger audits it."""
+    """Return whether the command is an administrator's or a person's at the console, so it is audited."""
     if command.kind in ALWAYS:
         return True
     if command.kind not in _SOMETIMES:
         return False
+    if command.actor.startswith(PERSON_PREFIX):
+        return True
     if isinstance(command, Refund):
         return command.related_id is None
     return isinstance(command, Freeze | Unfreeze) and _is_administrators(command)

@@ -11,6 +11,7 @@ from typing import assert_never
 from pointledger.domain.commands import (
     ActivateDue,
     Adjust,
+    AnyCommand,
     ApplyExpiryPolicy,
     ApplyRule,
     CancelPending,
@@ -63,17 +64,24 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.program.tenant import Tenant
 
 
-def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a branch for each kind)
+def decide(book: Book, accepted: Accepted) -> Decision:
     """Apply one command to the book, or refuse it."""
     command = accepted.command
     book.begin(command.tenant_id, command.id)
     tenant = book.tenants.get(command.tenant_id)
     if tenant is None:
         return Refused(Reason.TENANT_UNKNOWN, f"there is no tenant {command.tenant_id}")
-    at = effective_at(tenant, accepted)
+    at = moment_of(book, tenant, accepted)
     account = book.accounts.get((command.tenant_id, command.user_id))
     if account:
         advance(book, tenant, account, at)
+    return dispatch(book, tenant, command, at)
+
+
+def dispatch(  # noqa: PLR0912  a branch for each kind, and no other line
+    book: Book, tenant: Tenant, command: AnyCommand, at: datetime
+) -> Decision:
+    """Decide a command by the function of its kind. A kind without a case is an error to the type checker."""
     match command:
         case ApplyRule():
             return apply_rule(book, tenant, command, at)
@@ -125,6 +133,11 @@ def decide(book: Book, accepted: Accepted) -> Decision:  # noqa: PLR0912  (a bra
             return exchange(book, tenant, command, at)
         case _:
             assert_never(command)
+
+
+def moment_of(book: Book, tenant: Tenant, accepted: Accepted) -> datetime:
+    """Return `effective_at`, which the book has already if it was loaded for a batch."""
+    return book.moments.get(accepted.seq) or effective_at(tenant, accepted)
 
 
 def effective_at(tenant: Tenant, accepted: Accepted) -> datetime:

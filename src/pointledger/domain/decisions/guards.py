@@ -24,6 +24,8 @@ def missing_account(user_id: str) -> Refused:
 
 def inactive(account: Account) -> Refused | None:
     """Refuse suspended, closed and erased accounts, which can neither earn, spend nor transfer."""
+    if account.status == "active":
+        return None
     if account.status == "suspended":
         return Refused(Reason.ACCOUNT_SUSPENDED, "the account is suspended")
     return closed(account)
@@ -31,6 +33,8 @@ def inactive(account: Account) -> Refused | None:
 
 def closed(account: Account) -> Refused | None:
     """Closed and erased accounts do nothing at all."""
+    if account.status == "active":
+        return None
     if account.status == "closed":
         return Refused(Reason.ACCOUNT_CLOSED, "the account is closed")
     return erased(account)

@@ -24,7 +24,7 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.entry import Entry
 from pointledger.domain.ledger.lifecycle import consume
 from pointledger.domain.ledger.outcome_data import account_data, applied
-from pointledger.domain.program.limits import EARN_METER, SPEND_METER, daily_window
+from pointledger.domain.program.limits import EARN_METER, SPEND_METER, Usage, daily_window
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 
@@ -36,19 +36,16 @@ def earn(book: Book, tenant: Tenant, command: Earn, at: datetime) -> Decision:
     account = book.accounts.get((tenant.tenant_id, command.user_id))
     if refused := disabled("earning", tenant.earn_enabled) or (account and inactive(account)):
         return refused
-    used = book.usage_of(daily_window(tenant, command.user_id, EARN_METER, at))
-    if tenant.max_earn_per_day is not None and used.points + command.amount > tenant.max_earn_per_day:
-        return Refused(
-            Reason.LIMIT_REACHED,
-            f"{max(tenant.max_earn_per_day - used.points, 0)} points are left to earn that day",
-        )
+    used = _used_that_day(book, tenant, command, EARN_METER, tenant.max_earn_per_day, at)
+    if isinstance(used, Refused):
+        return used
     if refused := over_maximum(tenant, account, command.amount, "the account"):
         return refused
     if refused := too_large(account, command.amount, "total_earned"):
         return refused
 
     account = account or book.open_account(tenant, command.user_id, at)
-    if tenant.max_earn_per_day is not None:
+    if used is not None:
         used.add(command.amount)
     starts_at = max(command.activates_at or at, at)
     expires_at = command.expires_at or tenant.default_expiry(starts_at)
@@ -67,18 +64,30 @@ def spend(book: Book, tenant: Tenant, command: Spend, at: datetime) -> Decision:
         return account
     if command.amount < tenant.min_spend_points:
         return Refused(Reason.BELOW_MINIMUM, f"a spend has at least {tenant.min_spend_points} points")
-    used = book.usage_of(daily_window(tenant, command.user_id, SPEND_METER, at))
-    if tenant.max_spend_per_day is not None and used.points + command.amount > tenant.max_spend_per_day:
-        rest = max(tenant.max_spend_per_day - used.points, 0)
-        return Refused(Reason.LIMIT_REACHED, f"{rest} points are left to spend that day")
+    used = _used_that_day(book, tenant, command, SPEND_METER, tenant.max_spend_per_day, at)
+    if isinstance(used, Refused):
+        return used
     if refused := insufficient(account, command.amount):
         return refused
 
-    if tenant.max_spend_per_day is not None:
+    if used is not None:
         used.add(command.amount)
     entry = book.post(account, ("spend", "purchase"), command.amount, at, delta=-command.amount)
     consume(book, account, entry, "spend")
     return applied(account, [entry])
+
+
+def _used_that_day(
+    book: Book, tenant: Tenant, command: Earn | Spend, meter: str, most: int | None, at: datetime
+) -> Usage | Refused | None:
+    """Return the day's usage to count the points in, None without a limit, or the refusal beyond it."""
+    if most is None:
+        return None
+    used = book.usage_of(daily_window(tenant, command.user_id, meter, at))
+    if used.points + command.amount > most:
+        rest = max(most - used.points, 0)
+        return Refused(Reason.LIMIT_REACHED, f"{rest} points are left to {command.kind} that day")
+    return used
 
 
 def transfer(book: Book, tenant: Tenant, command: Transfer, at: datetime) -> Decision:

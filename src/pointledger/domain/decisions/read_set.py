@@ -18,7 +18,7 @@ from pointledger.domain.commands import (
     Unfreeze,
 )
 from pointledger.domain.commands.accepted import Accepted
-from pointledger.domain.decisions.decide import effective_at
+from pointledger.domain.decisions.decide import moment_of
 from pointledger.domain.decisions.reversals import windows_of
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.program.limits import EARN_METER, SPEND_METER, Window, daily_window, rule_windows
@@ -53,10 +53,14 @@ def read_set_of(batch: list[Accepted], book: Book) -> ReadSet:
         tenant = book.tenants.get(command.tenant_id)
         if tenant is None:
             continue
-        at = effective_at(tenant, accepted)
-        for user_id in command.users:
+        at = moment_of(book, tenant, accepted)
+        need = _extend(read_set, book, (command.tenant_id, command.user_id), at)
+        if windows := windows_of_command(book, tenant, accepted, at):
+            read_set.windows.update(windows)
+        if isinstance(command, ApplyRule | Earn):
+            continue  # they take nothing from the account and touch no hold
+        for user_id in command.users[1:]:
             _extend(read_set, book, (command.tenant_id, user_id), at)
-        need = read_set.accounts[command.tenant_id, command.user_id]
         need.debit += command.debit + _clawed(book, accepted)
         if isinstance(command, EraseUser) or (isinstance(command, SetStatus) and command.status == "closed"):
             need.pending = True
@@ -67,17 +71,16 @@ def read_set_of(batch: list[Accepted], book: Book) -> ReadSet:
                 need.holds.add(command.hold_id)
             else:
                 need.release = min(need.release + (command.amount or 0), MAX_AMOUNT)
-        read_set.windows.update(windows_of_command(book, tenant, accepted, at))
     return read_set
 
 
-def _extend(read_set: ReadSet, book: Book, key: tuple[str, str], at: datetime) -> None:
+def _extend(read_set: ReadSet, book: Book, key: tuple[str, str], at: datetime) -> AccountReadSet:
     known = read_set.accounts.get(key)
-    if known:
-        known.until = max(known.until, at)
-        return
-    account = book.accounts.get(key)
-    read_set.accounts[key] = AccountReadSet(max(at, account.as_of) if account else at)
+    if known is None:
+        account = book.accounts.get(key)
+        known = read_set.accounts[key] = AccountReadSet(account.as_of if account else at)
+    known.until = max(known.until, at)
+    return known
 
 
 def _clawed(book: Book, accepted: Accepted) -> int:

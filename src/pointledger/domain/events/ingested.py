@@ -201,16 +201,7 @@ def _is_newer(event: dict[str, Any]) -> bool:
 
 def _command(fields: dict[str, Any], producer: Producer, now: datetime | None, where: str) -> AnyCommand:
     """Read the command of one event. Raises InvalidEvent, whose text starts with `where`."""
-    given = {name: value for name, value in fields.items() if value is not None}  # null means absent
-    extensions = {name: value for name, value in given.items() if name not in _ATTRIBUTES}
-    try:
-        event = IncomingEvent.model_validate({name: given[name] for name in given.keys() & _ATTRIBUTES})
-        check_extensions(extensions)
-        data = _data_of(event)
-    except ValidationError as error:
-        raise InvalidEvent(RejectReason.INVALID_EVENT, where + describe(error)) from None
-    except ValueError as error:
-        raise InvalidEvent(RejectReason.INVALID_EVENT, f"{where}{error}") from None
+    event, data, extensions = _parts(fields, where)
     if event.kind not in KINDS:
         raise InvalidEvent(RejectReason.INVALID_EVENT, f"{where}kind: one of {', '.join(KINDS)}")
     if now and not now - _OLDEST <= event.iat <= now + _AHEAD:
@@ -241,6 +232,20 @@ def _command(fields: dict[str, Any], producer: Producer, now: datetime | None, w
         return KINDS[event.kind].model_validate({**payload, **attributes})
     except ValidationError as error:
         raise InvalidEvent(RejectReason.INVALID_EVENT, where + describe(error, _attribute_of)) from None
+
+
+def _parts(fields: dict[str, Any], where: str) -> tuple[IncomingEvent, dict[str, Any], dict[str, Any]]:
+    """Validate the attributes, the JSON object and the extensions of one event."""
+    given = {name: value for name, value in fields.items() if value is not None}  # null means absent
+    extensions = {name: value for name, value in given.items() if name not in _ATTRIBUTES}
+    try:
+        event = IncomingEvent.model_validate({name: given[name] for name in given.keys() & _ATTRIBUTES})
+        check_extensions(extensions)
+        return event, _data_of(event), extensions
+    except ValidationError as error:
+        raise InvalidEvent(RejectReason.INVALID_EVENT, where + describe(error)) from None
+    except ValueError as error:
+        raise InvalidEvent(RejectReason.INVALID_EVENT, f"{where}{error}") from None
 
 
 def _attribute_of(field: str) -> str:

@@ -61,7 +61,11 @@ class Producer(BaseModel):
 
     def may(self, tenant_id: str, kind: str) -> bool:
         """Return whether it may send commands of this kind for this tenant."""
-        return kind in self.kinds and (self.tenants == "all" or tenant_id in self.tenants)
+        return kind in self.kinds and self.may_send_for(tenant_id)
+
+    def may_send_for(self, tenant_id: str) -> bool:
+        """Return whether it may send any commands for this tenant."""
+        return self.tenants == "all" or tenant_id in self.tenants
 
 
 class Producers(BaseModel):

@@ -61,3 +61,5 @@ TOTALS: dict[tuple[str, str], str | None] = {
 
 # The total of taken points for a kind of entry that gives or takes.
 TAKEN = {("adjust", "admin"): "total_adjusted_out"}
+
+TYPES = tuple(dict.fromkeys(kind for kind, _ in TOTALS))

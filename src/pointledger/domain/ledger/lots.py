@@ -87,10 +87,10 @@ def consumption_order(lot: Lot) -> Order:
 
 def put(lots: list[Lot], lot: Lot) -> None:
     """Insert a lot at its place in the consumption order, unless the list has it."""
-    order = consumption_order(lot)
-    if not lots or consumption_order(lots[-1]) < order:  # most new points expire last
+    if not lots or consumption_order(lots[-1]) < consumption_order(lot):  # most new points expire last
         lots.append(lot)
         return
+    order = consumption_order(lot)
     place = bisect_left(lots, order, key=consumption_order)
     if lots[place] is not lot:
         lots.insert(place, lot)

@@ -1,6 +1,6 @@
 """Provides the facts about an event that rules evaluate."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -43,15 +43,9 @@ class AccountFacts(Protocol):
     def total_clawed_back(self) -> int: ...
 
 
-_NUMBERS = [name for name in ACCOUNT if name != "is_new"]
-_numbers_of = attrgetter(*_NUMBERS)
-_NUMBER_FACTS = [f"account.{name}" for name in _NUMBERS]
-_NEW_ACCOUNT = {"account.is_new": True} | dict.fromkeys(_NUMBER_FACTS, 0)
-
-
 @dataclass(slots=True)
 class EvaluationContext:
-    """One event on one account at one moment. Facts are computed once, when a rule needs them.
+    """One event on one account at one moment.
 
     `account` is the state before any rule grants; due points have expired.
     """
@@ -61,7 +55,6 @@ class EvaluationContext:
     metadata: dict[str, Any]
     at: datetime
     _local: datetime | None = None
-    _facts: dict[str, Facts] | None = None
 
     @property
     def event_bytes(self) -> int:
@@ -75,29 +68,21 @@ class EvaluationContext:
             self._local = self.tenant.local(self.at)
         return self._local
 
-    def facts(self, roots: Iterable[str]) -> Facts:
-        """Return the facts under these roots."""
-        known = self._facts = self._facts or {}
-        found: Facts = {}
-        for root in roots:
-            if root not in known:
-                known[root] = getattr(self, f"_{root}")()
-            found |= known[root]
-        return found
+    def facts(self, names: Iterable[str]) -> Facts:
+        """Return the values of these names of expressions."""
+        return {name: _FACTS[name](self) for name in names}
 
-    def _event(self) -> Facts:
-        return {"event": self.metadata}
 
-    def _now(self) -> Facts:
-        local = self.local
-        return {
-            "now.hour": local.hour,
-            "now.minute": local.minute,
-            "now.weekday": local.isoweekday(),
-            "now.date": local.date().isoformat(),
-        }
+def _number_of_account(name: str) -> Callable[[EvaluationContext], int]:
+    number_of: Callable[[AccountFacts], int] = attrgetter(name)
+    return lambda context: 0 if context.account is None else number_of(context.account)
 
-    def _account(self) -> Facts:
-        if self.account is None:
-            return _NEW_ACCOUNT
-        return {"account.is_new": False, **dict(zip(_NUMBER_FACTS, _numbers_of(self.account), strict=True))}
+
+_FACTS: dict[str, Callable[[EvaluationContext], Any]] = {
+    "event": lambda context: context.metadata,
+    "now.hour": lambda context: context.local.hour,
+    "now.minute": lambda context: context.local.minute,
+    "now.weekday": lambda context: context.local.isoweekday(),
+    "now.date": lambda context: context.local.date().isoformat(),
+    "account.is_new": lambda context: context.account is None,
+} | {f"account.{name}": _number_of_account(name) for name in ACCOUNT if name != "is_new"}

@@ -11,7 +11,7 @@ engine:
 | a missing field of the event is an error   | `ExpressionFailed`: the rule is skipped and grants nothing  |
 | a loop beyond its budget raises            | the same                                                    |
 | compiling costs as much as 100 evaluations | compiled expressions are cached by their text               |
-| passing all facts costs five times more    | only the roots that occur in the text are passed            |
+| passing all facts costs five times more    | only those whose name occurs in the text are passed         |
 | `filter` and `map` copy what they collect  | `size(list.filter(...))` counts instead (`with_counts`)     |
 """
 
@@ -48,7 +48,7 @@ ACCOUNT = {
 }
 
 Wanted = Literal["BOOL", "INT"]
-Facts = dict[str, Any]  # of one root, by full name: {"now.hour": 10, ...} or {"event": {...}}
+Facts = dict[str, Any]  # by full name: {"now.hour": 10, "event": {...}}
 
 
 class ExpressionFailed(Exception):
@@ -67,7 +67,7 @@ class _Engine(NamedTuple):
 class _Compiled(NamedTuple):
     program: Any
     type: Any  # of its value
-    roots: tuple[str, ...]  # that occur in its text
+    names: tuple[str, ...]  # of facts that it may read
     tree: Tree
 
 
@@ -98,8 +98,13 @@ def _compile(source: str, wanted: Wanted) -> _Compiled:
     counting = with_counts(serialized)
     if counting != serialized:
         program = environment.deserialize(counting)
-    roots = tuple(root for root in ("event", "now", "account") if root in source)
-    return _Compiled(program, found, roots, tree_of(counting))
+    return _Compiled(program, found, _names_in(source), tree_of(counting))
+
+
+def _names_in(source: str) -> tuple[str, ...]:
+    """Return the facts that an expression may read: those whose words all occur in its text."""
+    names = ["event", *(f"now.{name}" for name in NOW), *(f"account.{name}" for name in ACCOUNT)]
+    return tuple(name for name in names if all(word in source for word in name.split(".")))
 
 
 def _first_error(error: str) -> str:
@@ -124,27 +129,30 @@ def _cost(source: str, wanted: Wanted, event_bytes: int) -> Cost:
         compiled = _compile(source, wanted)
     except ValueError:
         return Cost(0, 0)
-    return estimate(compiled.tree, event_bytes if "event" in compiled.roots else 0)
+    return estimate(compiled.tree, event_bytes if "event" in compiled.names else 0)
 
 
 def evaluate(source: str, wanted: Wanted, facts: Callable[[Iterable[str]], Facts]) -> bool | int:
-    """Evaluate an expression. `facts` returns the values under the given roots.
+    """Evaluate an expression. `facts` returns the values of the given names.
 
     Raises ExpressionFailed.
     """
     try:
-        program, expected, roots, _ = _compile(source, wanted)
+        program, expected, names, _ = _compile(source, wanted)
     except ValueError:  # another version of the engine compiled it when it was saved
         raise ExpressionFailed("COMPILATION") from None
     try:
-        value = program.eval(data=facts(roots))
+        value = program.eval(data=facts(names))
     except RuntimeError as error:
         raise ExpressionFailed(_code(str(error))) from None
+    found = value.value()
+    if wanted == "BOOL" and isinstance(found, bool):  # asking for the type takes longer
+        return found
     if value.type() != expected:
         is_error = value.type() == _engine().cel.Type.ERROR
-        raise ExpressionFailed(_code(str(value.value())) if is_error else "TYPE")
-    found: bool | int = value.value()
-    return found
+        raise ExpressionFailed(_code(str(found)) if is_error else "TYPE")
+    integer: int = found
+    return integer
 
 
 def _code(error: str) -> str:

@@ -47,9 +47,7 @@ class Match(NamedTuple):
 def matches(rules: EventRules, context: EvaluationContext) -> list[Match]:
     """Match each rule with the event, in the order of the rules."""
     found = [_match(rule, context, rules.budget) for rule in rules]
-    if len(found) > 1 and any(rule.body.stacking.mode != "stack" for rule in rules):
-        return _stacked(found)
-    return found
+    return found if rules.all_stack else _stacked(found)
 
 
 def _match(rule: Rule, context: EvaluationContext, budget: Budget | None) -> Match:

@@ -20,10 +20,10 @@ from pointledger.domain.program.validity import Validity
 from pointledger.domain.values.fields import MAX_AMOUNT, Days, Label
 from pointledger.domain.values.json_values import CHECKED_BEFORE
 from pointledger.domain.values.models import StrictModel, as_tuple
-from pointledger.domain.values.validation import describe
+from pointledger.domain.values.validation import describe, faults_of
 from pointledger.errors import InvalidRule
 
-_MAX_LIMITS = 20  # each costs a lookup per event
+MAX_LIMITS = 20  # each costs a lookup per event
 
 
 class Limit(StrictModel):
@@ -87,7 +87,7 @@ class RuleBody(StrictModel):
     )
     award: Award = Field(description="How many points the rule wants to grant.")
     stacking: Stacking = Field(default=Stacking(), description="How it combines with other rules.")
-    limits: Annotated[tuple[Limit, ...], Field(max_length=_MAX_LIMITS), BeforeValidator(as_tuple)] = Field(
+    limits: Annotated[tuple[Limit, ...], Field(max_length=MAX_LIMITS), BeforeValidator(as_tuple)] = Field(
         default=(), description="Bounds on what it grants."
     )
     on_exceed: Literal["clamp", "refuse"] = Field(
@@ -170,7 +170,9 @@ def rule_from(fields: Any) -> RuleBody:
     try:
         return RuleBody.model_validate(_nested(fields))
     except ValidationError as error:
-        raise InvalidRule(_with_flat_names(describe(error), fields)) from None
+        invalid = InvalidRule(_with_flat_names(describe(error), fields))
+        invalid.faults = faults_of(error)
+        raise invalid from None
 
 
 def rule_as_saved(fields: dict[str, Any]) -> RuleBody:

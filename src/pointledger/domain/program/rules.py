@@ -34,11 +34,15 @@ class Timeline:
 
 
 class EventRules(list[Rule]):
-    """The enabled rules for an event. `budget` is None if no event makes them cost too much."""
+    """The enabled rules for an event. `budget` is None if no event makes them cost too much.
+
+    `all_stack`: each matching rule grants, also beside others.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         super().__init__(rules)
         self.budget = budget_for([rule.body.worst_cost for rule in self])
+        self.all_stack = all(rule.body.stacking.mode == "stack" for rule in self)
 
 
 @dataclass(frozen=True, slots=True)

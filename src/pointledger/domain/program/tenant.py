@@ -34,7 +34,7 @@ from pointledger.domain.program.expiry_policy import (
 from pointledger.domain.values.fields import MAX_AMOUNT, Days, EntityId, Moment, Months
 from pointledger.domain.values.models import as_tuple
 from pointledger.domain.values.money import CURRENCY_SCHEMA, SCALES, currency_code
-from pointledger.domain.values.validation import describe
+from pointledger.domain.values.validation import describe, faults_of
 from pointledger.errors import InvalidTenant
 
 Points = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
@@ -283,4 +283,6 @@ def tenant_from(fields: dict[str, Any]) -> Tenant:
     try:
         return Tenant.model_validate(fields)
     except ValidationError as error:
-        raise InvalidTenant(describe(error)) from None
+        invalid = InvalidTenant(describe(error))
+        invalid.faults = faults_of(error)
+        raise invalid from None

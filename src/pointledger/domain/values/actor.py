@@ -7,12 +7,13 @@ from pydantic import Field
 SERVICE_PREFIX = "svc:"
 DEFAULT_SERVICE = "service"  # the actor of a command whose sender does not name itself
 CLI_PREFIX = "cli:"  # before the user's name that the operating system knows
+PERSON_PREFIX = "person:"  # before the subject of a person who uses the console
 JOB, POLICY = "job", "policy"  # the actors of periodic jobs, and of a changed expiry policy
 OPERATOR = "operator"  # the actor of a change by a program that does not name itself
 
 # Only the ledger itself writes these names. `sweep` was the name of a job in older versions.
 _OWN_NAMES = frozenset({JOB, POLICY, OPERATOR, "sweep"})
-_OWN_PREFIXES = (CLI_PREFIX, "erased:")
+_OWN_PREFIXES = (CLI_PREFIX, PERSON_PREFIX, "erased:")
 
 SenderKind = Annotated[
     Literal["administrator", "service", "user"] | None,

@@ -14,12 +14,16 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check: what it saw, and a remedy (empty if all is fine). It contains no secret."""
+    """The result of one check: what it saw, and a remedy (empty if all is fine). It contains no secret.
+
+    `tenants` are those that `seen` names, so that people of other tenants do not get it.
+    """
 
     check: str
     verdict: Severity
     seen: str
     remedy: str = ""
+    tenants: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, str]:
         """Return the finding as `pointledger doctor --json` prints it."""

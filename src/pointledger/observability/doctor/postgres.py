@@ -10,9 +10,9 @@ from pointledger.observability.doctor import versions
 from pointledger.observability.doctor.findings import Finding, danger, fine, warning
 from pointledger.settings import Settings
 from pointledger.storage.ledger.erasures import require_key
-from pointledger.storage.migrate import require_current
 from pointledger.storage.queries import health
 from pointledger.storage.queue import job_runs
+from pointledger.storage.revision import require_current
 from pointledger.storage.sessions import is_own_session
 
 GRANT = (

@@ -89,7 +89,7 @@ def doorbells(settings: Settings) -> list[Finding]:
     seen = f"{found.waiting:,} pending, oldest {found.oldest_seconds:.1f} s"
     if found.oldest_seconds <= _LATE_RING_SECONDS:
         return [fine("doorbells", seen)]
-    return [warning("doorbells", seen, "Start more workers: celery -A workers worker.")]
+    return [warning("doorbells", seen, "Start more workers: pointledger worker.")]
 
 
 def events_queues(settings: Settings) -> list[Finding]:

@@ -1,6 +1,7 @@
 """Checks what rules cost, and names those that cost most."""
 
 from collections import Counter
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -20,6 +21,10 @@ def dear_rules(connection: sa.Connection) -> Finding:
     rules = with_expressions(connection, _MOST_RULES)
     if not rules:
         return fine(_CHECK, "no rule has a condition or a formula")
+    return replace(_found(rules), tenants=frozenset(tenant_id for tenant_id, _ in rules))
+
+
+def _found(rules: list[tuple[str, RuleBody]]) -> Finding:
     unbounded = [each for each in rules if not each[1].worst_cost.is_bounded]
     if unbounded:
         return warning(

@@ -1,11 +1,12 @@
 """Checks pending, failing and dead work, and whether workers, beat and relays run."""
 
 import heapq
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from pointledger.client.backlog import Backlog
+from pointledger.client.backlog import Backlog, BacklogStatus
 from pointledger.observability.doctor.findings import Finding, danger, fine, warning
 from pointledger.settings import Settings
 from pointledger.storage.events import outbox
@@ -60,7 +61,7 @@ def examine(connection: sa.Connection, settings: Settings, beat_seconds: float |
 
 def beat(seconds: float | None) -> Finding:
     """Check the age of beat's last heartbeat, which a worker records."""
-    remedy = "Start beat (celery -A schedules beat) and a worker (celery -A workers worker)."
+    remedy = "Start beat (pointledger beat) and a worker (pointledger worker)."
     if seconds is None:
         return warning("beat", "no heartbeat for an hour", remedy)
     seen = f"last heartbeat {seconds:.0f} s ago"
@@ -69,6 +70,10 @@ def beat(seconds: float | None) -> Finding:
 
 def _backlog(connection: sa.Connection, settings: Settings) -> Finding:
     status = Backlog.measure(connection, settings)
+    return replace(_backlog_of(status, settings), tenants=frozenset({*status.tenants, *status.full_tenants}))
+
+
+def _backlog_of(status: BacklogStatus, settings: Settings) -> Finding:
     limits = f"{settings.backlog_limit:,} or {settings.backlog_seconds:.0f} s"
     seen = f"{status.waiting:,} pending, oldest {status.seconds:.0f} s; limit {limits}"
     largest = heapq.nlargest(_SHOWN_TENANTS, status.tenants.items(), key=lambda item: item[1].commands)
@@ -100,7 +105,7 @@ def _lag(lags: dict[int, float]) -> Finding:
     if seconds <= _LAG_SECONDS:
         return fine("oldest-waiting", seen)
     finding = danger if seconds > _LATE_SECONDS else warning
-    return finding("oldest-waiting", seen, "Check that workers (celery -A workers worker) and beat run.")
+    return finding("oldest-waiting", seen, "Check that workers (pointledger worker) and beat run.")
 
 
 def _locks(connection: sa.Connection) -> Finding:

@@ -8,7 +8,8 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.holds import Hold
 from pointledger.domain.ledger.lots import Lot
 from pointledger.domain.program.limits import Usage, Window
-from pointledger.storage.ledger.book import ACCOUNT, ENTRY, entry_line
+from pointledger.storage.ledger.accounts import ACCOUNT
+from pointledger.storage.ledger.book import ENTRY, entry_line
 from pointledger.storage.ledger.expiry_changes import CHANGE
 from pointledger.storage.ledger.holds import HOLD
 from pointledger.storage.ledger.lots import LOT

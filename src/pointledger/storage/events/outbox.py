@@ -129,46 +129,6 @@ def _add_status(
 # -------------------------------------------------------------------------------------------- sending
 
 
-class UnsentRow(NamedTuple):
-    """A row that is not sent yet, and its number of events."""
-
-    seq: int
-    events: int
-
-
-# OFFSET 0 makes Postgres look into one slot after the other. Without statistics it reads all unsent rows.
-_TAKE_SLOT = """
-SELECT slot FROM outbox_slots s
-WHERE EXISTS (SELECT FROM outbox o WHERE o.slot = s.slot AND o.sent_at IS NULL OFFSET 0)
-ORDER BY slot <= %(after)s, slot LIMIT 1 FOR UPDATE SKIP LOCKED"""
-
-
-def take_slot(connection: sa.Connection, after: int) -> int | None:
-    """Lock the next slot after `after`, in a circle, that has unsent rows and no other relay.
-
-    The lock lasts until the transaction ends.
-    """
-    found = rows(connection, _TAKE_SLOT, after=after)
-    return found[0][0] if found else None
-
-
-_UNSENT = """
-SELECT seq, coalesce(cardinality(entry_ids), 1) FROM outbox
-WHERE slot = %(slot)s AND sent_at IS NULL ORDER BY seq LIMIT %(most)s"""
-
-
-def unsent(connection: sa.Connection, slot: int, most_events: int) -> list[UnsentRow]:
-    """Return the slot's next rows in order, with at most so many events, but at least one row."""
-    found: list[UnsentRow] = []
-    events = 0
-    for row in rows(connection, _UNSENT, slot=slot, most=most_events):
-        events += row[1]
-        if found and events > most_events:
-            break
-        found.append(UnsentRow(*row))
-    return found
-
-
 _EVENTS = """
 SELECT o.seq AS place, named.ordinal, o.tenant_id, a.user_id, o.type AS event_type, o.event_id, o.data,
        o.recorded_at, coalesce(e.account_id, o.account_id) AS account_id,
@@ -245,15 +205,26 @@ def prune(connection: sa.Connection) -> int:
 
 _COUNTED = 100_000  # rows: beyond this the exact number does not matter, and counting takes too long
 
+_QUEUES = 10_000  # whose first rows are compared; index probes find them
+
 _STATUS = """
+WITH RECURSIVE queues (slot, tenant_id) AS (
+    (SELECT slot, tenant_id FROM outbox WHERE sent_at IS NULL ORDER BY slot, tenant_id LIMIT 1)
+    UNION ALL
+    SELECT next.slot, next.tenant_id FROM queues CROSS JOIN LATERAL (
+        SELECT o.slot, o.tenant_id FROM outbox o
+        WHERE o.sent_at IS NULL AND (o.slot, o.tenant_id) > (queues.slot, queues.tenant_id)
+        ORDER BY o.slot, o.tenant_id LIMIT 1) AS next
+), chosen AS MATERIALIZED (SELECT * FROM queues LIMIT %(queues)s)
 SELECT counted.*, waiting.slots, round(extract(epoch FROM clock_timestamp() - waiting.oldest), 3)::float8
 FROM (SELECT count(*), coalesce(sum(events), 0)::bigint
       FROM (SELECT coalesce(cardinality(entry_ids), 1) AS events
             FROM outbox WHERE sent_at IS NULL LIMIT %(most)s) AS found) AS counted,
-     (SELECT count(*) AS slots, min(first.recorded_at) AS oldest
-      FROM outbox_slots s CROSS JOIN LATERAL (
-          SELECT recorded_at FROM outbox o WHERE o.slot = s.slot AND o.sent_at IS NULL
-          ORDER BY o.seq LIMIT 1) AS first) AS waiting"""
+     (SELECT count(DISTINCT chosen.slot) AS slots, min(first.recorded_at) AS oldest
+      FROM chosen CROSS JOIN LATERAL (
+          SELECT o.recorded_at FROM outbox o
+          WHERE o.slot = chosen.slot AND o.tenant_id = chosen.tenant_id AND o.sent_at IS NULL
+          ORDER BY o.slot, o.tenant_id, o.seq LIMIT 1) AS first) AS waiting"""
 
 
 class OutboxStatus(NamedTuple):
@@ -270,4 +241,4 @@ class OutboxStatus(NamedTuple):
 
 def status(connection: sa.Connection) -> OutboxStatus:
     """Return how far the relays are behind."""
-    return OutboxStatus(*rows(connection, _STATUS, most=_COUNTED)[0])
+    return OutboxStatus(*rows(connection, _STATUS, most=_COUNTED, queues=_QUEUES)[0])

@@ -1,7 +1,7 @@
 """Writes outbox events that no command causes: points that expire soon, and daily windows that closed."""
 
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,7 @@ from pointledger.storage.events.outbox import slot_of
 EXPIRING_SOON = "points.expiring_soon"
 WINDOW_CLOSED = "limit.window_closed"
 _LOTS = 1_000  # that one reminder lists; its sums count all
+_ACCOUNTS = 1_000  # of a page; most are not affected, and to read one takes some microseconds
 
 
 class Reminder(NamedTuple):
@@ -78,13 +79,20 @@ SELECT FROM lots l, unnest(%(from)s::timestamptz[], %(until)s::timestamptz[]) AS
 WHERE l.tenant_id = a.tenant_id AND l.account_id = a.id AND l.state = 'active' AND l.remaining > 0
   AND {_ENDS_AT} > greatest(span.starts, clock_timestamp()) AND {_ENDS_AT} <= span.ends"""
 
+# The end of a page of accounts. Whether one is affected does not bound what this reads.
+_PAGE_END = """
+SELECT max(user_id), count(*) < %(accounts)s FROM (
+    SELECT user_id FROM accounts WHERE tenant_id = %(tenant)s AND user_id > %(after)s
+    ORDER BY tenant_id, user_id LIMIT %(accounts)s) AS page"""
+
 # It locks accounts in the common order. So the reminder stays true until its commit, and follows the events
-# that were committed before.
+# that were committed before. `coalesce` keeps Postgres from reading all accounts that are due in any page.
 _AFFECTED = f"""
 SELECT a.user_id, a.id FROM accounts a
-WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s AND a.status <> 'closed'
-  AND NOT a.expiry_exempt AND a.next_expiry_at <= %(horizon)s AND EXISTS ({_IN_A_WINDOW})
-ORDER BY a.user_id LIMIT %(limit)s FOR SHARE OF a"""  # noqa: S608  (constants only)
+WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s AND a.user_id <= %(last)s AND a.status <> 'closed'
+  AND NOT a.expiry_exempt AND coalesce(a.next_expiry_at, 'infinity') <= %(horizon)s
+  AND EXISTS ({_IN_A_WINDOW})
+ORDER BY a.tenant_id, a.user_id LIMIT %(limit)s FOR SHARE OF a"""  # noqa: S608  (constants only)
 
 _EXPIRING = f"""
 SELECT a.id AS account_id, a.user_id, a.version, span.days, lot.*
@@ -102,26 +110,35 @@ CROSS JOIN LATERAL (
 ORDER BY a.user_id, span.days DESC, lot.expires_at, lot.earned_at, lot.seq, lot.place"""  # noqa: S608  (constants only)
 
 
+class RemindedPage(NamedTuple):
+    """The last user whose account was looked at, the number of new reminders, and if no account is left."""
+
+    reached: str
+    written: int
+    is_last: bool
+
+
 def write_expiring(
     connection: sa.Connection, tenant: Tenant, day: date, after: str, limit: int
-) -> tuple[list[str], int]:
+) -> RemindedPage:
     """Write a reminder per user and threshold for lots that come within a threshold on this local day.
 
-    Return a page of the affected users after `after`, and the number of new reminders. A lot is in one day's
-    window of each threshold. So users get one reminder per threshold, if points of the lot are left by then.
+    It looks at a page of accounts after the user `after`, and locks at most `limit` of them. A lot is in one
+    day's window of each threshold. So users get one reminder per threshold, if points of the lot are left by
+    then.
     """
-    spans = [_span(tenant, day, days) for days in EXPIRY_THRESHOLDS]
-    within = {
-        "from": [span[0] for span in spans],
-        "until": [span[1] for span in spans],
-        "not_before": tenant.expires_not_before,
-    }
+    page = rows(connection, _PAGE_END, tenant=tenant.tenant_id, after=after, accounts=_ACCOUNTS)
+    end, is_last = page[0]
+    if end is None:
+        return RemindedPage(after, 0, is_last)
+    within = _within(tenant, day)
     found = rows(
         connection,
         _AFFECTED,
         tenant=tenant.tenant_id,
         after=after,
-        horizon=max(span[1] for span in spans),
+        last=end,
+        horizon=max(within["until"]),
         limit=limit,
         **within,
     )
@@ -135,7 +152,20 @@ def write_expiring(
         most=_LOTS,
         **within,
     )
-    return [row.user_id for row in found], _write(connection, _reminders(tenant, day, lots))
+    written = _write(connection, _reminders(tenant, day, lots))
+    if len(found) == limit:
+        return RemindedPage(found[-1].user_id, written, is_last=False)
+    return RemindedPage(end, written, is_last)
+
+
+def _within(tenant: Tenant, day: date) -> dict[str, Any]:
+    """Return the spans of expiries that come within each threshold on this day."""
+    spans = [_span(tenant, day, days) for days in EXPIRY_THRESHOLDS]
+    return {
+        "from": [span[0] for span in spans],
+        "until": [span[1] for span in spans],
+        "not_before": tenant.expires_not_before,
+    }
 
 
 def _span(tenant: Tenant, day: date, days: int) -> tuple[datetime, datetime]:

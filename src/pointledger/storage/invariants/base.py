@@ -8,7 +8,7 @@ index. So a chunk costs the same in a large ledger as in a small one.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +50,14 @@ class Walk:
     invariants: tuple[Invariant, ...]
     end: str | None = None
     whole_milliseconds: bool = False
+
+    def of_tenant(self, tenant_id: str) -> "Walk | None":
+        """Return the part of the walk that is about one tenant; None if its key does not begin with one."""
+        if self.key[0] != "tenant_id":
+            return None
+        # No tenant's id has this character, so no key lies between the tenant's last one and this one.
+        last = (f"{tenant_id}\x01", *self.first[1:])
+        return replace(self, first=(tenant_id, *self.first[1:]), last=last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pointledger.domain.decisions.audit import AuditRecord
 from pointledger.domain.values.actor import Actor
 from pointledger.ids import new_id
 from pointledger.storage.database import run
+from pointledger.storage.pipelines import send_change
 
 _HASH_BYTES = 16  # like a command's fingerprint
 
@@ -30,9 +31,10 @@ def save_audit_records(connection: sa.Connection, audit_records: Sequence[AuditR
     """Write the audit records of a batch."""
     if not audit_records:
         return
-    written = run(
+    send_change(
         connection,
         _SAVE,
+        len(audit_records),
         tenants=[record.tenant_id for record in audit_records],
         ids=[record.id for record in audit_records],
         commands=[record.command_id for record in audit_records],
@@ -42,7 +44,6 @@ def save_audit_records(connection: sa.Connection, audit_records: Sequence[AuditR
         afters=[_json(record.after) for record in audit_records],
         moments=[record.recorded_at for record in audit_records],
     )
-    assert written == len(audit_records), "the journal has every command that is decided"
 
 
 _RECORD = """

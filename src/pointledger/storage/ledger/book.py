@@ -3,54 +3,62 @@
 All statements work on sets: one round trip per table, never one per row.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
-from operator import attrgetter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 
 from pointledger.domain.commands.accepted import Accepted, users_of
 from pointledger.domain.commands.outcomes import Applied, Decision
 from pointledger.domain.decisions.read_set import read_set_of
-from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.entry import Entry
+from pointledger.domain.ledger.wallets import Wallets
 from pointledger.domain.program.limits import SharedUsage, Window
 from pointledger.storage.copy import copy
-from pointledger.storage.database import rows, run
 from pointledger.storage.events.outbox import save_events
+from pointledger.storage.ledger.accounts import LOCK_ACCOUNTS, READ_ACCOUNTS, accounts_from, save_accounts
 from pointledger.storage.ledger.holds import load_holds, save_holds
 from pointledger.storage.ledger.lots import load_lots, load_pending, save_lots
-from pointledger.storage.ledger.program import Programs, draw_number
+from pointledger.storage.ledger.program import Programs, VersionsSent, draw_number, send_versions
 from pointledger.storage.ledger.reversals import load_reversibles
 from pointledger.storage.ledger.shared_usage import confirm_shared, count_shared, load_shared
 from pointledger.storage.ledger.usage import load_usage, save_usage
-from pointledger.storage.ledger.wallets import load_wallets, save_wallets
+from pointledger.storage.ledger.wallets import lock_wallets, read_wallets, save_wallets
+from pointledger.storage.pipelines import send
 
-ACCOUNT = (  # the columns of an account in the book, in the order of its fields
-    "id", "tenant_id", "user_id", "points_type", "created_at", "updated_at", "as_of", "status", "balance",
-    "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent", "expired_points",
-    "total_refunded", "total_transferred_in", "total_transferred_out", "total_adjusted_in",
-    "total_adjusted_out", "total_clawed_back", "version", "next_expiry_at", "next_activation_at",
-    "expiry_exempt", "expires_not_before",
-)  # fmt: skip
+
+class Locked(NamedTuple):
+    """The answers that a batch waits for: its accounts and wallets, which it locks, and its versions."""
+
+    accounts: psycopg.Cursor[Any]
+    wallets: Callable[[], Wallets]
+    versions: VersionsSent
+
+
+def lock(connection: sa.Connection, batch: list[Accepted]) -> Locked:
+    """Lock the accounts and wallets that the batch changes until the transaction ends, in sorted order.
+
+    Then draw the batch's number. In a pipeline it waits for nothing.
+    """
+    return _send(connection, batch, LOCK_ACCOUNTS, draws=True)
 
 
 def load(
     connection: sa.Connection,
     batch: list[Accepted],
+    locked: Locked,
     programs: Programs,
     *,
     lock_counters: bool = False,
 ) -> Book:
-    """Load everything that the decisions on this batch may need.
+    """Load everything that the decisions on this batch may need, a part of the batch that was locked.
 
-    The accounts stay locked until the transaction ends. With `lock_counters`, so do the counters of shared
-    limits.
+    With `lock_counters`, the counters of shared limits stay locked, too.
     """
-    book, shared = _load(connection, batch, programs, _LOCK_ACCOUNTS, draws=True)
+    book, shared = _load(connection, batch, locked, programs)
     book.usage |= load_shared(connection, shared, lock=lock_counters)
     if lock_counters:
         book.batch = draw_number(connection)
@@ -58,34 +66,46 @@ def load(
 
 
 def load_unlocked(connection: sa.Connection, accepted: Accepted, programs: Programs) -> Book:
-    """Load what a decision on this command needs, without locks."""
-    book, shared = _load(connection, [accepted], programs, _ACCOUNTS)
+    """Load what a decision on this command needs, without locks on its accounts."""
+    batch = [accepted]
+    book, shared = _load(connection, batch, _send(connection, batch, READ_ACCOUNTS, read_wallets), programs)
     book.usage |= load_shared(connection, shared)
     return book
 
 
-def _load(
+def _send(
     connection: sa.Connection,
     batch: list[Accepted],
-    programs: Programs,
     sql: str,
+    wallets: Callable[[sa.Connection, list[Accepted]], Callable[[], Wallets]] = lock_wallets,
     *,
     draws: bool = False,
+) -> Locked:
+    keys = sorted(users_of(batch))
+    tenant_ids = [tenant_id for tenant_id, _ in keys]
+    return Locked(
+        send(connection, sql, tenants=tenant_ids, users=[user_id for _, user_id in keys]),
+        wallets(connection, batch),
+        send_versions(connection, sorted(set(tenant_ids)), draws=draws),
+    )
+
+
+def _load(
+    connection: sa.Connection, batch: list[Accepted], locked: Locked, programs: Programs
 ) -> tuple[Book, list[Window]]:
     """Load the book, and return it with the shared windows that are still to load."""
-    keys = users_of(batch)
-    accounts = _accounts(connection, sql, sorted(keys))
-    wallets = load_wallets(connection, batch)
+    accounts = accounts_from(locked.accounts)
+    wallets = locked.wallets()
     reversibles, reversed_lots = load_reversibles(connection, batch)
     granted_by = [(tenant_id, entry.rule) for (tenant_id, _), entry in reversibles.items() if entry.rule]
-    tenant_ids = sorted({tenant_id for tenant_id, _ in keys})
-    found = programs.current(connection, tenant_ids, batch, granted_by, draws=draws)
+    found = programs.current(connection, locked.versions, batch, granted_by)
     book = Book(
         found.moment,
         found.batch,
         tenants=found.tenants,
         rules=found.rules,
         versions=found.versions,
+        moments=found.moments,
         accounts=accounts,
         wallets=wallets,
         reversibles=reversibles,
@@ -100,62 +120,6 @@ def _load(
     return book, shared
 
 
-_ACCOUNTS = f"""
-SELECT {", ".join(f"a.{name}" for name in ACCOUNT)}
-FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
-JOIN accounts a ON a.tenant_id = wanted.tenant_id COLLATE "C" AND a.user_id = wanted.user_id COLLATE "C"
-ORDER BY a.tenant_id, a.user_id"""  # noqa: S608  (constants only)
-
-# A separate statement that locks in sorted order. So the next statements read what the transactions that it
-# waited for have committed.
-_LOCK_ACCOUNTS = _ACCOUNTS + " FOR UPDATE OF a"
-
-
-def _accounts(
-    connection: sa.Connection, sql: str, keys: list[tuple[str, str]]
-) -> dict[tuple[str, str], Account]:
-    found = rows(connection, sql, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
-    accounts = {}
-    for row in found:
-        account = account_of(row)
-        account.as_loaded = row
-        accounts[account.tenant_id, account.user_id] = account
-    return accounts
-
-
-def account_of(columns: Iterable[Any]) -> Account:
-    """Make the account of these columns (`ACCOUNT`), without its lots and holds."""
-    account = Account(*columns)
-    account.others_expire_from = account.next_expiry_at
-    account.others_activate_from = account.next_activation_at
-    return account
-
-
-_columns_of = attrgetter(*ACCOUNT)
-
-_TYPES = {
-    "updated_at": "timestamptz",
-    "as_of": "timestamptz",
-    "next_expiry_at": "timestamptz",
-    "next_activation_at": "timestamptz",
-    "status": "text",
-    "expiry_exempt": "bool",
-    "expires_not_before": "timestamptz",
-}
-
-
-@lru_cache(maxsize=100)  # the number of statements that the driver keeps prepared
-def _update_accounts(changing: tuple[str, ...]) -> str:
-    """Return the statement that writes these columns."""
-    return f"""
-UPDATE accounts SET {", ".join(f"{name} = new.{name}" for name in changing)}
-FROM unnest(%(tenants)b::text[], %(users)b::text[],
-            {", ".join(f"%({name})b::{_TYPES.get(name, 'int8')}[]" for name in changing)})
-     AS new (tenant_id, user_id, {", ".join(changing)})
-WHERE accounts.tenant_id = new.tenant_id COLLATE "C" AND accounts.user_id = new.user_id COLLATE "C"
-"""  # noqa: S608  (constants only)
-
-
 ENTRY = (
     "tenant_id", "account_id", "seq", "id", "command_id", "type", "subtype", "amount", "delta",
     "delta_frozen", "delta_pending", "delta_debt", "balance_after", "frozen_after", "pending_after",
@@ -165,7 +129,7 @@ ENTRY = (
 
 def save(connection: sa.Connection, book: Book) -> None:
     """Write all changes of the decisions, except the usage of shared limits (`count`)."""
-    _save_accounts(connection, list(book.accounts.values()))
+    save_accounts(connection, list(book.accounts.values()))
     copy(connection, "entries", ENTRY, [entry_line(entry) for entry in book.entries])
     save_lots(connection, book)
     save_holds(connection, book)
@@ -245,32 +209,6 @@ def count(connection: sa.Connection, book: Book) -> bool:
 def _shared(book: Book) -> dict[Window, SharedUsage]:
     """Return the usage of shared limits."""
     return {window: used for window, used in book.usage.items() if isinstance(used, SharedUsage)}
-
-
-def _save_accounts(connection: sa.Connection, accounts: list[Account]) -> None:
-    copy(
-        connection,
-        "accounts",
-        ACCOUNT,
-        [_columns_of(account) for account in accounts if account.is_new],
-    )
-    changed = [account for account in accounts if account.changed and not account.is_new]
-    if not changed:
-        return
-    # Most batches change few of the columns, and each column that is not sent saves work on both sides.
-    before = zip(*(account.as_loaded for account in changed), strict=True)
-    now = zip(*(_columns_of(account) for account in changed), strict=True)
-    differing = {name: list(new) for name, old, new in zip(ACCOUNT, before, now, strict=True) if old != new}
-    if not differing:
-        return
-    updated = run(
-        connection,
-        _update_accounts(tuple(differing)),
-        tenants=[account.tenant_id for account in changed],
-        users=[account.user_id for account in changed],
-        **differing,
-    )
-    assert updated == len(changed), "a locked account exists until the transaction ends"
 
 
 def entry_line(entry: Entry) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.values.pseudonyms import Pseudonyms
 from pointledger.errors import ErasureKeyDiffers, ErasureKeyMissing
 from pointledger.storage.database import rows, run
-from pointledger.storage.ledger.book import ACCOUNT
+from pointledger.storage.ledger.accounts import ACCOUNT
 from pointledger.storage.ledger.erased_messages import redact_messages
 
 _SEARCHED_AT_ONCE = 20_000  # commands of the journal in one statement: a tenth of a second
@@ -62,7 +62,7 @@ def load_erased(connection: sa.Connection, book: Book, batch: list[Accepted], ps
         return
     if pseudonyms.key is None:
         if rows(connection, "SELECT EXISTS (SELECT FROM erasures)")[0][0]:
-            raise ErasureKeyMissing
+            raise ErasureKeyMissing(missing)
         return
     found = rows(
         connection,

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.program.policy_expiry import DatedLot
 from pointledger.storage.copy import copy
-from pointledger.storage.database import rows, run
+from pointledger.storage.database import rows
+from pointledger.storage.pipelines import send_change
 
 CHANGE = (
     "tenant_id", "lot_id", "nth", "account_id", "command_id", "cause", "was", "becomes", "after_seq",
@@ -35,15 +36,15 @@ def save_expiry_changes(connection: sa.Connection, book: Book) -> None:
     ]  # fmt: skip
     copy(connection, "expiry_changes", CHANGE, lines)
     lots = list({change.lot.id: change.lot for change in book.expiry_changes}.values())
-    updated = run(
+    send_change(
         connection,
         _MOVE,
+        len(lots),
         tenants=[lot.tenant_id for lot in lots],
         ids=[lot.id for lot in lots],
         expires=[lot.expires_at for lot in lots],
         changes=[lot.expiry_changes for lot in lots],
     )
-    assert updated == len(lots), "lots are never deleted"
 
 
 def expired_then(lot: str, seq: str) -> str:

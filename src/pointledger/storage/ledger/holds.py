@@ -11,8 +11,9 @@ from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.holds import HeldLot, Hold
 from pointledger.domain.ledger.lots import Lot, put, sooner
 from pointledger.storage.copy import copy
-from pointledger.storage.database import rows, run
+from pointledger.storage.database import rows
 from pointledger.storage.ledger.lots import SELECTED, one_lot
+from pointledger.storage.pipelines import send, send_change
 
 # For each account: the open holds that may time out, the oldest ones with as many points as may be released,
 # and those that commands name by id, in any state.
@@ -130,18 +131,18 @@ def save_holds(connection: sa.Connection, book: Book) -> None:
     changed = [hold for hold in holds if hold.changed and not hold.is_new]
     if not changed:
         return
-    updated = run(
+    send_change(
         connection,
         _UPDATE_HOLDS,
+        len(changed),
         tenants=[hold.tenant_id for hold in changed],
         ids=[hold.id for hold in changed],
         captured=[hold.captured for hold in changed],
         released=[hold.released for hold in changed],
         states=[hold.state for hold in changed],
     )
-    assert updated == len(changed), "holds are never deleted"
     held_lots = [(hold, held) for hold in changed for held in hold.lots]
-    run(
+    send(
         connection,
         _UPDATE_HELD,
         tenants=[hold.tenant_id for hold, _ in held_lots],

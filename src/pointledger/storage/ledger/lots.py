@@ -12,26 +12,30 @@ from pointledger.domain.ledger.account import Account
 from pointledger.domain.ledger.book import Book
 from pointledger.domain.ledger.lots import Lot, consumption_order
 from pointledger.storage.copy import copy
-from pointledger.storage.database import rows, run
+from pointledger.storage.database import rows
 from pointledger.storage.ledger.expiry_changes import save_expiry_changes
+from pointledger.storage.pipelines import send_change
 
 _FIRST_LOTS = 32  # the first few lots pay most debits
-_LOTS_GROWTH = 16  # multiplies the limit of the next query for accounts that need more
+_GROWTH = 3  # a query reads at most so many times what was read, so few lots are read in vain
 
 LOT = (
     "id", "tenant_id", "account_id", "entry_id", "origin_id", "amount", "remaining", "earned_at",
     "expires_at", "seq", "place", "expired", "frozen", "state", "activates_at", "expiry_changes",
 )  # fmt: skip
+_UPDATED_AT_ONCE = 10_000  # lots: a tenth of a second of CPU, far below the limit of a statement
+
 SELECTED = ", ".join(f"l.{name} AS lot_{name}" for name in LOT)
 
 _LOTS = f"""
 SELECT {SELECTED}
-FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[]) AS wanted (tenant_id, account_id)
+FROM unnest(%(tenants)b::text[], %(accounts)b::uuid[], %(known)b::int8[], %(more)b::int8[])
+     AS wanted (tenant_id, account_id, known, more)
 CROSS JOIN LATERAL (
     SELECT * FROM lots
     WHERE tenant_id = wanted.tenant_id COLLATE "C" AND account_id = wanted.account_id AND state = 'active'
       AND remaining > 0  -- a lot that is wholly held is loaded with its holds
-    ORDER BY expires_at, earned_at, seq, place, id LIMIT %(limit)s
+    ORDER BY expires_at, earned_at, seq, place, id OFFSET wanted.known LIMIT wanted.more
 ) AS l"""  # noqa: S608  (constants only)
 
 _PENDING = f"""
@@ -80,36 +84,39 @@ def load_lots(
     """Loads each account's lots in consumption order until its debits are covered by lots that are not
     due, in growing strides, so that an account with a million lots costs no more than another.
 
-    `known` are lots that were loaded for another reason: a lot is one object.
+    Each stride begins where the last one ended, because nothing else moves the lots of a locked account, or
+    of a snapshot. `known` are lots that were loaded for another reason: a lot is one object.
     """
     wanted = {
         (account.tenant_id, account.id): (account, need)
         for key, need in read_set.items()
         if (account := book.accounts.get(key)) and _reads_lots(account, need)
     }
-    limit = _FIRST_LOTS
+    for account, _ in wanted.values():
+        account.lots = []
+    more = dict.fromkeys(wanted, _FIRST_LOTS)
     while wanted:
-        for account, _ in wanted.values():
-            account.lots = []
+        full = {key: len(account.lots) + more[key] for key, (account, _) in wanted.items()}
         for row in rows(
             connection,
             _LOTS,
             tenants=[tenant for tenant, _ in wanted],
             accounts=[account for _, account in wanted],
-            limit=limit,
+            known=[len(account.lots) for account, _ in wanted.values()],
+            more=[more[key] for key in wanted],
         ):
             lot = one_lot(known, row)
             wanted[lot.tenant_id, lot.account_id][0].lots.append(lot)
-        for account, _ in wanted.values():
+        for key, (account, _) in wanted.items():
             account.lots.sort(key=consumption_order)
-            complete = len(account.lots) < limit
+            complete = len(account.lots) < full[key]
             account.others_expire_from = None if complete else account.lots[-1].expires_at
-        wanted = {
-            key: (account, need)
+        more = {
+            key: stride
             for key, (account, need) in wanted.items()
-            if len(account.lots) == limit and not _covers(account.lots, need)
+            if len(account.lots) == full[key] and (stride := _stride(account.lots, need))
         }
-        limit *= _LOTS_GROWTH
+        wanted = {key: wanted[key] for key in more}
 
 
 def _reads_lots(account: Account, need: AccountReadSet) -> bool:
@@ -117,11 +124,19 @@ def _reads_lots(account: Account, need: AccountReadSet) -> bool:
     return due or need.debit > 0
 
 
-def _covers(lots: list[Lot], need: AccountReadSet) -> bool:
-    """Whether the lots include all that are due, and enough others for the debit."""
+def _stride(lots: list[Lot], need: AccountReadSet) -> int:
+    """Return how many more lots to read: 0 if these include all that are due, and enough for the debit.
+
+    The lots that are not due say how many points the next ones may have.
+    """
+    most = len(lots) * _GROWTH
     if lots[-1].is_due(need.until):
-        return False
-    return sum(lot.remaining for lot in lots if not lot.is_due(need.until)) >= need.debit
+        return most
+    points = [lot.remaining for lot in lots if not lot.is_due(need.until)]
+    missing = need.debit - sum(points)
+    if missing <= 0:
+        return 0
+    return min(missing * len(points) // sum(points) + _FIRST_LOTS, most)
 
 
 _columns_of = attrgetter(*LOT)
@@ -138,11 +153,15 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
     copy(connection, "lots", LOT, [_columns_of(lot) for lot in book.new_lots])
     save_expiry_changes(connection, book)
     changed = list(book.changed_lots.values())
-    if not changed:
-        return
-    updated = run(
+    for start in range(0, len(changed), _UPDATED_AT_ONCE):
+        _update_lots(connection, changed[start : start + _UPDATED_AT_ONCE])
+
+
+def _update_lots(connection: sa.Connection, changed: list[Lot]) -> None:
+    send_change(
         connection,
         _UPDATE_LOTS,
+        len(changed),
         tenants=[lot.tenant_id for lot in changed],
         ids=[lot.id for lot in changed],
         remaining=[lot.remaining for lot in changed],
@@ -150,4 +169,3 @@ def save_lots(connection: sa.Connection, book: Book) -> None:
         frozen=[lot.frozen for lot in changed],
         states=[lot.state for lot in changed],
     )
-    assert updated == len(changed), "lots are never deleted"

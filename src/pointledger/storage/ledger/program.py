@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 
 from pointledger.domain.commands import ApplyRule
@@ -23,11 +24,12 @@ from pointledger.domain.program.rule import Rule, RuleBody, rule_as_saved
 from pointledger.domain.program.rules import Rules
 from pointledger.domain.program.tenant import Tenant, tenant_from
 from pointledger.domain.values.actor import Actor
-from pointledger.errors import InvalidRule, InvalidTenant, TenantMissing, TenantUnreadable
+from pointledger.errors import InvalidRule, InvalidTenant, ProgramChanged, TenantMissing, TenantUnreadable
 from pointledger.ids import new_id
 from pointledger.storage.database import rows
 from pointledger.storage.ledger import audit_log
 from pointledger.storage.ledger.rule_versions import RuleVersions, VersionId
+from pointledger.storage.pipelines import send
 from pointledger.storage.queue import failures
 
 _OPERATOR = Actor()
@@ -48,6 +50,14 @@ FROM turn LEFT JOIN (
     SELECT tenant_id, max(version) AS version,
            (SELECT count(*) FROM rule_versions r WHERE r.tenant_id = t.tenant_id) AS rules
     FROM tenant_versions t WHERE tenant_id = ANY(%(tenants)s::text[]) GROUP BY tenant_id) AS known ON true"""
+
+
+VersionsSent = psycopg.Cursor[Any]  # of the query for the tenants' current versions
+
+
+def send_versions(connection: sa.Connection, tenant_ids: list[str], *, draws: bool = False) -> VersionsSent:
+    """Ask for the current versions of these tenants; `draws` also draws the batch's number."""
+    return send(connection, _WHICH_VERSIONS, tenants=tenant_ids, draws=draws)
 
 
 def draw_number(connection: sa.Connection) -> int:
@@ -72,6 +82,7 @@ class Program:
     tenants: dict[str, Tenant]
     rules: dict[str, Rules]
     versions: dict[str, tuple[int, int]]  # the tenant's version and the number of rule versions
+    moments: dict[int, datetime]  # when each command of the batch takes effect, by its `seq`
 
 
 class Programs:
@@ -84,24 +95,21 @@ class Programs:
     def current(
         self,
         connection: sa.Connection,
-        tenant_ids: list[str],
+        sent: VersionsSent,
         batch: Iterable[Accepted],
         granted_by: Iterable[tuple[str, VersionId]] = (),
-        *,
-        draws: bool = False,
     ) -> Program:
-        """Return the program of these tenants, with the rules that the batch needs; `draws` draws its number.
+        """Return the program of the tenants of `send_versions`, with the rules that the batch needs.
 
         `granted_by` has the versions, with their tenants, that granted what the batch reverses.
         Raises TenantUnreadable.
         """
         _make_room(self._tenants)
-        found = rows(connection, _WHICH_VERSIONS, tenants=tenant_ids, draws=draws)
-        program = Program(found[0].moment, found[0].batch, {}, {}, {})
-        events = defaultdict(list)
+        found = sent.fetchall()
+        program = Program(found[0].moment, found[0].batch, {}, {}, {}, {})
+        commands = defaultdict(list)
         for accepted in batch:
-            if isinstance(accepted.command, ApplyRule):
-                events[accepted.command.tenant_id].append(accepted)
+            commands[accepted.command.tenant_id].append(accepted)
         others = defaultdict(list)
         for tenant_id, version_id in granted_by:
             others[tenant_id].append(version_id)
@@ -111,9 +119,13 @@ class Programs:
             program.versions[tenant_id] = version, count
             try:
                 tenant = program.tenants[tenant_id] = self._tenant(connection, tenant_id, version)
-                moments = {effective_at(tenant, accepted) for accepted in events[tenant_id]}
-                if moments or others[tenant_id]:
-                    rules = self._rules.rules(connection, tenant_id, count, moments, others[tenant_id])
+                of_events = set()
+                for accepted in commands[tenant_id]:
+                    moment = program.moments[accepted.seq] = effective_at(tenant, accepted)
+                    if isinstance(accepted.command, ApplyRule):
+                        of_events.add(moment)
+                if of_events or others[tenant_id]:
+                    rules = self._rules.rules(connection, tenant_id, count, of_events, others[tenant_id])
                     program.rules[tenant_id] = rules
             except (InvalidTenant, InvalidRule):
                 raise TenantUnreadable(tenant_id) from None
@@ -184,10 +196,13 @@ FROM tenant_versions WHERE tenant_id = %(tenant)s
 RETURNING version"""
 
 
-def put_tenant(connection: sa.Connection, tenant: Tenant, actor: Actor = _OPERATOR) -> int:
+def put_tenant(
+    connection: sa.Connection, tenant: Tenant, actor: Actor = _OPERATOR, based_on: int | None = None
+) -> int:
     """Save a configuration and its audit record, unless it is the current one; return its version.
 
-    If it switches expiry on, a notice period begins (`Tenant.following`).
+    If it switches expiry on, a notice period begins (`Tenant.following`). Raises ProgramChanged if the
+    current version is not `based_on`.
     """
     lock_program(connection, tenant.tenant_id)
     current = rows(connection, _CURRENT_TENANTS, tenants=[tenant.tenant_id])
@@ -196,6 +211,7 @@ def put_tenant(connection: sa.Connection, tenant: Tenant, actor: Actor = _OPERAT
         tenant = tenant.following(before, rows(connection, "SELECT clock_timestamp()")[0][0])
         if before == tenant:
             return int(current[0].version)
+    _check_base(based_on, int(current[0].version) if current else None)
     if tenant.dead_policy == "skip":
         failures.unblock(connection, tenant.tenant_id)
     was, becomes = current[0].config if current else None, tenant.model_dump(mode="json")
@@ -215,18 +231,25 @@ SELECT %(tenant)s, %(name)s, %(version)s, %(id)s, %(body)s::json,
 FROM clock_timestamp() AS moment"""
 
 
-def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, actor: Actor = _OPERATOR) -> Rule:
+def put_rule(
+    connection: sa.Connection,
+    tenant_id: str,
+    body: RuleBody,
+    actor: Actor = _OPERATOR,
+    based_on: int | None = None,
+) -> Rule:
     """Save a rule and its audit record, unless it is the current one; return the current version.
 
-    Raises InvalidRule if the enabled rules of its event type would be too many or cost too much together.
+    Raises InvalidRule if the enabled rules of its event type would be too many or cost too much together, and
+    ProgramChanged if the current version is not `based_on`.
     """
     lock_program(connection, tenant_id)
     known = current_rules(connection, tenant_id)
     current = next((rule for rule in known if rule.body.name == body.name), None)
     if current and current.body == body:
         return current
-    if body.enabled:
-        _check_together(known, body)
+    _check_base(based_on, current.version if current else None)
+    check_together(known, body)
     rows_of_new = {
         "tenant": tenant_id,
         "name": body.name,
@@ -241,8 +264,15 @@ def put_rule(connection: sa.Connection, tenant_id: str, body: RuleBody, actor: A
     return next(rule for rule in current_rules(connection, tenant_id) if rule.body.name == body.name)
 
 
-def _check_together(known: list[Rule], body: RuleBody) -> None:
-    """Refuse a rule that makes the enabled rules of its event type too many or too dear."""
+def _check_base(based_on: int | None, version: int | None) -> None:
+    if based_on not in (None, version):
+        raise ProgramChanged(f"the latest version is {version}, not {based_on}")
+
+
+def check_together(known: list[Rule], body: RuleBody) -> None:
+    """Raise InvalidRule if the rule makes the enabled rules of its event type too many or too dear."""
+    if not body.enabled:
+        return
     others = [rule.body for rule in known if rule.body.name != body.name]
     same = [rule.body for rule in known if rule.body.name == body.name]
     before, after = _together([*others, *same], body.event_type), _together([*others, body], body.event_type)

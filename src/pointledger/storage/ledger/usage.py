@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pointledger.domain.program.limits import Usage, Window
-from pointledger.storage.database import rows, run
+from pointledger.storage.database import rows
+from pointledger.storage.pipelines import send
 
 _USAGE = """
 SELECT u.tenant_id, u.user_id, u.meter, u.period, u.starts_on, u.points, u.times
@@ -49,7 +50,7 @@ def save_usage(connection: sa.Connection, usage: dict[Window, Usage]) -> None:
     changed = {window: used for window, used in usage.items() if used.changed and not window.is_shared}
     if not changed:
         return
-    run(
+    send(
         connection,
         _SAVE_USAGE,
         **_window_arrays(list(changed)),

@@ -1,5 +1,6 @@
 """Loads the wallets that a batch uses, and saves the changes. A batch without money runs no statement."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.ledger.wallets import Wallet, Wallets
 from pointledger.storage.copy import copy
-from pointledger.storage.database import rows, run
+from pointledger.storage.pipelines import send, send_change
 
 WALLET = (
     "id", "tenant_id", "user_id", "application_id", "currency", "scale", "created_at", "updated_at",
@@ -16,24 +17,39 @@ WALLET = (
 )  # fmt: skip
 
 
-_LOCK_WALLETS = f"""
+_READ_WALLETS = f"""
 SELECT {", ".join(f"w.{name}" for name in WALLET)}
 FROM unnest(%(tenants)b::text[], %(users)b::text[]) AS wanted (tenant_id, user_id)
 JOIN wallets w ON w.tenant_id = wanted.tenant_id COLLATE "C" AND w.user_id = wanted.user_id COLLATE "C"
-ORDER BY w.tenant_id, w.user_id
-FOR UPDATE OF w"""  # noqa: S608  (constants only)
+ORDER BY w.tenant_id, w.user_id"""  # noqa: S608  (constants only)
+
+_LOCK_WALLETS = f"{_READ_WALLETS}\nFOR UPDATE OF w"
 
 
-def load_wallets(connection: sa.Connection, batch: list[Accepted]) -> Wallets:
-    """Lock and return the wallets that the batch uses, in sorted order; call it after locking accounts."""
+def lock_wallets(connection: sa.Connection, batch: list[Accepted]) -> Callable[[], Wallets]:
+    """Lock the wallets that the batch uses, in sorted order; call it after locking accounts.
+
+    Return the function that waits for them.
+    """
+    return _send_wallets(connection, batch, _LOCK_WALLETS)
+
+
+def read_wallets(connection: sa.Connection, batch: list[Accepted]) -> Callable[[], Wallets]:
+    """Read the wallets that the batch uses, without locks. Return the function that waits for them."""
+    return _send_wallets(connection, batch, _READ_WALLETS)
+
+
+def _send_wallets(connection: sa.Connection, batch: list[Accepted], sql: str) -> Callable[[], Wallets]:
     keys = sorted({(a.command.tenant_id, a.command.user_id) for a in batch if a.command.uses_wallet})
     if not keys:
-        return Wallets()
-    found = rows(
-        connection, _LOCK_WALLETS, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys]
-    )
-    wallets = [Wallet(*map(_whole, row)) for row in found]
-    return Wallets({(wallet.tenant_id, wallet.user_id): wallet for wallet in wallets})
+        return Wallets
+    sent = send(connection, sql, tenants=[tenant for tenant, _ in keys], users=[user for _, user in keys])
+
+    def wallets() -> Wallets:
+        found = [Wallet(*map(_whole, row)) for row in sent.fetchall()]
+        return Wallets({(wallet.tenant_id, wallet.user_id): wallet for wallet in found})
+
+    return wallets
 
 
 def _whole(value: Any) -> Any:
@@ -69,9 +85,10 @@ def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
     copy(connection, "wallets", WALLET, [tuple(getattr(each, name) for name in WALLET) for each in new])
     changed = [wallet for wallet in wallets.known.values() if wallet.changed and not wallet.is_new]
     if changed:
-        updated = run(
+        send_change(
             connection,
             _UPDATE_WALLETS,
+            len(changed),
             tenants=[wallet.tenant_id for wallet in changed],
             users=[wallet.user_id for wallet in changed],
             updated_at=[wallet.updated_at for wallet in changed],
@@ -79,7 +96,6 @@ def save_wallets(connection: sa.Connection, wallets: Wallets) -> None:
             version=[wallet.version for wallet in changed],
             **{name: [Decimal(getattr(wallet, name)) for wallet in changed] for name in _MONEY},
         )
-        assert updated == len(changed), "a locked wallet exists until the transaction ends"
     entries = [tuple(getattr(entry, name) for name in WALLET_ENTRY) for entry in wallets.entries]
     copy(connection, "wallet_entries", WALLET_ENTRY, entries)
     copy(connection, "wallet_lines", WALLET_LINE, [tuple(line) for line in wallets.lines])

@@ -105,6 +105,15 @@ JOIN accounts a ON a.tenant_id = e.tenant_id AND a.id = e.account_id
 LEFT JOIN journal j ON j.id = e.command_id"""
 
 
+# The entries of a command within a range of ids.
+ENTRIES_IN = f"""
+WITH page AS (
+    SELECT * FROM entries
+    WHERE tenant_id = %(tenant)s AND id > %(after)s AND id <= %(last)s AND command_id = %(command)s
+    ORDER BY id LIMIT %(most)s)
+{_ENTRY} ORDER BY e.id"""  # noqa: S608  (constants only)
+
+
 _ENTRIES_OF_TENANT = f"""
 WITH page AS (
     SELECT * FROM entries
@@ -121,13 +130,22 @@ def entries_of_tenant(
     return [shown(row) for row in found]
 
 
-_ENTRIES = f"""
-WITH page AS (
-    SELECT * FROM entries
-    WHERE tenant_id = %(tenant)s AND seq < %(before)s AND (%(type)s::text IS NULL OR type = %(type)s)
-      AND account_id = (SELECT id FROM accounts WHERE tenant_id = %(tenant)s AND user_id = %(user)s)
-    ORDER BY seq DESC LIMIT %(page)s OFFSET %(skip)s)
-{_ENTRY} ORDER BY e.seq DESC"""  # noqa: S608  (constants only)
+_OF_ACCOUNT = """
+SELECT * FROM entries
+WHERE tenant_id = %(tenant)s AND seq < %(before)s{and_type}
+  AND account_id = (SELECT id FROM accounts WHERE tenant_id = %(tenant)s AND user_id = %(user)s)
+ORDER BY seq DESC LIMIT %(page)s OFFSET %(skip)s"""
+
+_ENTRIES = f"WITH page AS ({_OF_ACCOUNT.format(and_type='')}) {_ENTRY} ORDER BY e.seq DESC"
+
+# Statements of their own: only one that excludes `earn` has a plan with the index by type. Entries that
+# earn are read like those of all types: most are of that type.
+_EARNING = f"""
+WITH page AS ({_OF_ACCOUNT.format(and_type=" AND type = 'earn'")}) {_ENTRY} ORDER BY e.seq DESC"""
+
+_ENTRIES_OF_TYPE = f"""
+WITH page AS ({_OF_ACCOUNT.format(and_type=" AND type = %(type)s AND type <> 'earn'")})
+{_ENTRY} ORDER BY e.seq DESC"""
 
 
 def entries(
@@ -140,21 +158,14 @@ def entries(
     limit: int = PAGE,
     skip: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return a page of the account's entries below the seq `before`, the latest first, after `skip` entries.
-
-    With a `type`, it reads the account's entries until the page is full.
-    """
-    found = rows(
-        connection,
-        _ENTRIES,
-        tenant=tenant_id,
-        user=user_id,
-        before=BEYOND_ANY_SEQ if before is None else before,
-        type=type,
-        page=limit,
-        skip=skip,
-    )
-    return [shown(row) for row in found]
+    """Return a page of the account's entries below the seq `before`, the latest first, after `skip` entries:
+    of a `type`, or all. It reads the page and what it skips."""
+    values: dict[str, Any] = {"tenant": tenant_id, "user": user_id, "page": limit, "skip": skip}
+    values["before"] = BEYOND_ANY_SEQ if before is None else before
+    if type in (None, "earn"):
+        statement = _EARNING if type else _ENTRIES
+        return [shown(row) for row in rows(connection, statement, **values)]
+    return [shown(row) for row in rows(connection, _ENTRIES_OF_TYPE, type=type, **values)]
 
 
 _ONE_ENTRY = f"""

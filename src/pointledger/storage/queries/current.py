@@ -25,7 +25,7 @@ from pointledger.domain.ledger.lots import Lot
 from pointledger.domain.program.tenant import Tenant
 from pointledger.ids import show_id
 from pointledger.storage.database import rows, streamed
-from pointledger.storage.ledger.book import ACCOUNT, account_of
+from pointledger.storage.ledger.accounts import ACCOUNT, account_of
 from pointledger.storage.ledger.holds import load_holds
 from pointledger.storage.ledger.lots import load_lots, load_pending
 from pointledger.storage.queries.rows import PAGE, shown, shown_value
@@ -80,6 +80,11 @@ def account(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current 
 _BY_USER = f"""{_ACCOUNT}
 WHERE a.tenant_id = %(tenant)s AND a.user_id > %(after)s ORDER BY a.user_id LIMIT %(page)s"""
 
+_BY_PREFIX = f"""{_ACCOUNT}
+WHERE a.tenant_id = %(tenant)s AND a.user_id >= %(prefix)s AND a.user_id < %(end)s AND a.user_id > %(after)s
+ORDER BY a.user_id LIMIT %(page)s"""
+_AFTER_ANY_CHARACTER = "\U0010ffff"
+
 _BY_NUMBER = f"""{_ACCOUNT}
 WHERE a.tenant_id = %(tenant)s AND (%(status)s::text IS NULL OR a.status = %(status)s)
 ORDER BY a.user_id LIMIT %(page)s OFFSET %(skip)s"""
@@ -88,6 +93,15 @@ ORDER BY a.user_id LIMIT %(page)s OFFSET %(skip)s"""
 def accounts(connection: sa.Connection, tenant: Tenant, after: str = "") -> list[dict[str, Any]]:
     """Return a page of the tenant's accounts by user id, starting after `after`."""
     found = rows(connection, _BY_USER, tenant=tenant.tenant_id, after=after, page=PAGE)
+    return [current.shown for current in _current(tenant, connection, found)]
+
+
+def accounts_with_prefix(
+    connection: sa.Connection, tenant: Tenant, prefix: str, after: str, limit: int
+) -> list[dict[str, Any]]:
+    """Return a page of the tenant's accounts whose user id begins with `prefix`, starting after `after`."""
+    about = {"prefix": prefix, "end": prefix + _AFTER_ANY_CHARACTER, "after": after}
+    found = rows(connection, _BY_PREFIX, tenant=tenant.tenant_id, page=limit, **about)
     return [current.shown for current in _current(tenant, connection, found)]
 
 

@@ -72,29 +72,86 @@ def results(connection: sa.Connection, command_ids: list[UUID]) -> dict[UUID, Re
     return {result.requested_id: result._replace(data=expand(result.data)) for result in found}
 
 
-_OUTCOMES = """
+# OFFSET 0, because otherwise Postgres may search all dead letters in the order of their ids.
+_LAST_DEAD_LETTER = """
+SELECT * FROM (SELECT id, state, reason, error, tenant_id, kind FROM dead_letters d
+               WHERE d.task_id = {requested}.id OFFSET 0) AS of_task
+ORDER BY of_task.id DESC LIMIT 1"""
+
+_OUTCOMES = f"""
 WITH requested AS (
     SELECT id, coalesce((SELECT journal_id FROM aliases a WHERE a.id = wanted.id), id) AS journal_id
     FROM unnest(%(ids)s::uuid[]) AS wanted (id)
 )
-SELECT requested.id, j.tenant_id, j.kind, j.accepted_at, o.state, o.reason, o.message, o.applied_at, o.data,
+SELECT requested.id, j.lane, j.tenant_id, j.kind, j.accepted_at,
+       o.state, o.reason, o.message, o.applied_at, o.data,
        f.dead_at, f.error,
        dead_letter.state AS dead_letter_state, dead_letter.reason AS dead_letter_reason,
        dead_letter.error AS dead_letter_error,
        dead_letter.tenant_id AS dead_letter_tenant, dead_letter.kind AS dead_letter_kind
 FROM requested
--- OFFSET 0, because otherwise Postgres may search all dead letters in the order of their ids
-LEFT JOIN LATERAL (SELECT * FROM (SELECT id, state, reason, error, tenant_id, kind FROM dead_letters d
-                                  WHERE d.task_id = requested.id OFFSET 0) AS of_task
-                   ORDER BY of_task.id DESC LIMIT 1) AS dead_letter ON true
+LEFT JOIN LATERAL ({_LAST_DEAD_LETTER.format(requested="requested")}) AS dead_letter ON true
 LEFT JOIN journal j ON j.id = requested.journal_id
 LEFT JOIN outcomes o ON o.id = requested.journal_id
-LEFT JOIN failures f ON f.id = requested.journal_id"""
+LEFT JOIN failures f ON f.id = requested.journal_id"""  # noqa: S608  (constants only)
 
 
 def outcomes(connection: sa.Connection, task_ids: list[UUID]) -> dict[UUID, Outcome]:
     """Return the outcome of each task id, also of repetitions."""
     return {row.id: _outcome(row) for row in rows(connection, _OUTCOMES, ids=task_ids)}
+
+
+def outcomes_with_lanes(
+    connection: sa.Connection, task_ids: list[UUID]
+) -> dict[UUID, tuple[Outcome, int | None]]:
+    """Return the outcome of each task id, and the lane of its command, None if the journal has none."""
+    return {row.id: (_outcome(row), row.lane) for row in rows(connection, _OUTCOMES, ids=task_ids)}
+
+
+# Most commands have an outcome under their own id, so `rest` is read for the others only.
+_COUNTS = f"""
+SELECT coalesce(o.state, rest.state) AS state, coalesce(o.reason, rest.reason) AS reason,
+       count(*) AS commands, sum((coalesce(o.data, rest.data) ->> 'points_earned')::numeric) AS points,
+       array_agg(wanted.id ORDER BY wanted.place) FILTER (WHERE rest.state = 'pending') AS pending
+FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS wanted (id, place)
+LEFT JOIN outcomes o ON o.id = wanted.id
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN first.state IS NOT NULL THEN first.state
+                WHEN f.dead_at IS NOT NULL THEN 'dead'
+                WHEN j.id IS NULL AND letter.state <> 'deferred' THEN 'refused'
+                ELSE 'pending' END AS state,
+           coalesce(first.reason, CASE WHEN j.id IS NULL AND letter.state <> 'deferred'
+                                       THEN letter.reason END) AS reason,
+           first.data
+    FROM (SELECT coalesce((SELECT journal_id FROM aliases a WHERE a.id = wanted.id), wanted.id) AS id
+         ) AS known
+    LEFT JOIN journal j ON j.id = known.id
+    LEFT JOIN outcomes first ON first.id = known.id
+    LEFT JOIN failures f ON f.id = known.id
+    LEFT JOIN LATERAL ({_LAST_DEAD_LETTER.format(requested="wanted")}) AS letter ON j.id IS NULL
+    WHERE o.id IS NULL
+) AS rest ON true
+GROUP BY 1, 2"""  # noqa: S608  (constants only)
+
+
+class OutcomeCount(NamedTuple):
+    """How many commands have the same state and reason. Commands that were never accepted are pending."""
+
+    state: State
+    reason: str | None
+    commands: int
+    points: int
+    """The sum of `points_earned`."""
+    pending: list[UUID]
+    """The ids of pending commands, in the given order."""
+
+
+def counts(connection: sa.Connection, task_ids: list[UUID]) -> list[OutcomeCount]:
+    """Count the outcomes of the task ids, without their data."""
+    return [
+        OutcomeCount(row.state, row.reason, row.commands, int(row.points or 0), row.pending or [])
+        for row in rows(connection, _COUNTS, ids=task_ids)
+    ]
 
 
 def _outcome(row: Any) -> Outcome:

@@ -31,7 +31,7 @@ def version_of(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
         user=user_id,
     )
     if not found:
-        raise AccountMissing(f"{user_id} of {tenant_id}")
+        raise AccountMissing(f"tenant {tenant_id}").about(tenant_id, user_id)
     return int(found[0][0])
 
 

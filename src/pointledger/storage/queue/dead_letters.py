@@ -6,7 +6,7 @@ The number of each source's messages is bounded, so that a flood of messages fil
 source is a producer that has signed its messages, or all others of an entry point together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
 
+RETRYING = ("celery", "events")  # entry points that retry deferred messages
+REPLAY = "REPLAY"  # the reason of a message that a person wants to be retried
 _ERROR_CHARACTERS = 2_000  # enough to diagnose, too little to fill a disk
 
 
@@ -32,10 +34,11 @@ class Bounds(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message as received, and why it is not a command.
+class DeadLetterLine:
+    """What a list says of a message, and why it is not a command.
 
     `producer` is the one that it claims, proven by its signature unless `reason` says that it is unsigned.
+    `tenant_id` and `kind` are its own claims.
     """
 
     id: int
@@ -49,10 +52,25 @@ class DeadLetter:
     last_seen_at: datetime
     deferred_until: datetime | None
     task_id: UUID | None
+    tenant_id: str | None
+    kind: str | None
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether it is dead and came by an entry point that retries messages."""
+        return self.state == "dead" and self.entry_point in RETRYING
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(DeadLetterLine):
+    """A message exactly as received."""
+
     raw: bytes
     headers: dict[str, Any] | None
-    tenant_id: str | None = None
-    kind: str | None = None
+
+
+LINE_COLUMNS = ", ".join(each.name for each in fields(DeadLetterLine))
+_COLUMNS = ", ".join(each.name for each in fields(DeadLetter))
 
 
 _KEEP = """
@@ -104,11 +122,6 @@ def keep(
     )
 
 
-_COLUMNS = (
-    "id, entry_point, state, producer, reason, error, attempts, received_at, last_seen_at, deferred_until, "
-    "task_id, raw, headers, tenant_id, kind"
-)
-
 _FOUND = f"""
 SELECT {_COLUMNS} FROM dead_letters
 WHERE (%(id)s::int8 IS NULL OR id = %(id)s) AND (%(state)s::text IS NULL OR state = %(state)s)
@@ -126,10 +139,26 @@ def find(
     return [DeadLetter(*row) for row in rows(connection, _FOUND, id=dead_letter_id, state=state, limit=limit)]
 
 
+# Producers are few; index probes find them. Each one's messages come in the order of their times and arrival,
+# and each may have an equal share, so those of a producer that is over its quota hide no others.
 _DUE = f"""
-SELECT {_COLUMNS} FROM dead_letters
-WHERE state = 'deferred' AND entry_point = %(entry_point)s AND deferred_until <= statement_timestamp()
-ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""  # noqa: S608  (constants only)
+WITH RECURSIVE found (producer) AS (
+    (SELECT coalesce(producer, '') FROM dead_letters
+     WHERE state = 'deferred' AND entry_point = %(entry_point)s
+     ORDER BY entry_point, coalesce(producer, '') LIMIT 1)
+    UNION ALL
+    SELECT (SELECT coalesce(d.producer, '') FROM dead_letters d
+            WHERE d.state = 'deferred' AND d.entry_point = %(entry_point)s
+              AND coalesce(d.producer, '') > found.producer
+            ORDER BY d.entry_point, coalesce(d.producer, '') LIMIT 1)
+    FROM found WHERE found.producer IS NOT NULL
+), producers AS MATERIALIZED (SELECT producer FROM found WHERE producer IS NOT NULL)
+SELECT due.* FROM producers CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM dead_letters d
+    WHERE d.state = 'deferred' AND d.entry_point = %(entry_point)s
+      AND coalesce(d.producer, '') = producers.producer AND d.deferred_until <= statement_timestamp()
+    ORDER BY d.deferred_until, d.id LIMIT greatest(%(limit)s / (SELECT count(*) FROM producers), 1)
+    FOR UPDATE SKIP LOCKED) due"""  # noqa: S608  (constants only)
 
 
 _DEFERRED_LOCK = 7_205_759_404  # an advisory lock, which keeps deferred messages in order
@@ -141,7 +170,10 @@ def lock_deferred(connection: sa.Connection) -> bool:
 
 
 def due(connection: sa.Connection, entry_point: str, limit: int) -> list[DeadLetter]:
-    """Lock and return an entry point's due deferred messages, in order, until the transaction ends."""
+    """Lock and return an entry point's due deferred messages until the transaction ends.
+
+    Those of a producer are in order. The limit is shared by the producers, each of which may have one.
+    """
     return [DeadLetter(*row) for row in rows(connection, _DUE, entry_point=entry_point, limit=limit)]
 
 
@@ -203,6 +235,21 @@ def withdraw(connection: sa.Connection, task_id: UUID, reason: str, error: str) 
     """
     found = rows(connection, _WITHDRAW, task_id=task_id, reason=reason, error=error)
     return found[0][0] if found else None
+
+
+_REQUEST_REPLAY = """
+UPDATE dead_letters SET state = 'deferred', deferred_until = clock_timestamp(), reason = %(replay)s
+WHERE id = %(id)s AND tenant_id = %(tenant)s AND state = 'dead' AND entry_point = ANY (%(retrying)s::text[])
+RETURNING id"""
+
+
+def request_replay(connection: sa.Connection, tenant_id: str, dead_letter_id: int) -> bool:
+    """Let the entry point of the tenant's dead letter retry it. Return False if it cannot be replayed.
+
+    With the reason REPLAY, time that has passed does not count against the message.
+    """
+    values = {"tenant": tenant_id, "id": dead_letter_id, "replay": REPLAY, "retrying": list(RETRYING)}
+    return bool(rows(connection, _REQUEST_REPLAY, **values))
 
 
 def settle(connection: sa.Connection, dead_letter_id: int) -> None:

@@ -118,12 +118,19 @@ class DeadCommandFilter(NamedTuple):
     error: str | None = None  # part of the error's text, in any case
     since: datetime | None = None  # of `dead_at`, inclusive like `until`
     until: datetime | None = None
+    group: str | None = None  # a group of `dead_groups`
 
 
-_MATCHES = """
+# The first line of an error, without its ids and numbers: what errors with one cause have in common.
+GROUP = r"""
+regexp_replace(split_part(left(f.error, 300), E'\n', 1),
+               '[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '…', 'g')"""
+
+_MATCHES = f"""
 f.dead_at IS NOT NULL
   AND (%(tenant)s::text IS NULL OR f.tenant_id = %(tenant)s) AND (%(kind)s::text IS NULL OR j.kind = %(kind)s)
   AND (%(error)s::text IS NULL OR position(lower(%(error)s) IN lower(f.error)) > 0)
+  AND (%(group)s::text IS NULL OR {GROUP} = %(group)s)
   AND (%(since)s::timestamptz IS NULL OR f.dead_at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR f.dead_at <= %(until)s)"""
 

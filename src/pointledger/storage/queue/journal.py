@@ -14,7 +14,7 @@ _ACCEPT = f"""
 WITH numbered AS MATERIALIZED (
     -- commands are applied in the order of the input
     SELECT nextval('journal_seq') AS seq, line.*
-    FROM (SELECT set_config('lock_timeout', '500ms', true)) AS patience,
+    FROM (SELECT set_config('lock_timeout', %(lock_ms)s, true)) AS patience,
          unnest(%(ids)b::uuid[], %(lanes)b::int2[], %(versions)b::int2[], %(occurred)b::timestamptz[],
                 %(fingerprints)b::bytea[], %(tenants)b::text[], %(users)b::text[], %(actors)b::text[],
                 %(kinds)b::text[], %(keys)b::text[], %(payloads)b::text[], %(extensions)b::text[])
@@ -39,6 +39,10 @@ WITH numbered AS MATERIALIZED (
 INSERT INTO pending ({COLUMNS})
 SELECT lane, seq, id, {columns_of("accepted")} FROM accepted"""  # noqa: S608  (constants only)
 
+_ACCEPT_EACH = f"{_ACCEPT} RETURNING id"
+
+LOCK_MS = 500  # for an open transaction with the same key: far longer than accepting takes
+
 
 def accept(connection: AnyConnection, records: Sequence[JournalRecord], lane_count: int) -> int:
     """Write commands to the journal and the pending ones, in one statement; return how many were new.
@@ -47,22 +51,33 @@ def accept(connection: AnyConnection, records: Sequence[JournalRecord], lane_cou
     half a second for an open transaction that holds one of the keys. That lock timeout also applies to later
     statements in the connection's transaction.
     """
-    values = {
+    return int(execute(connection, _ACCEPT, _columns(records, lane_count, LOCK_MS)).rowcount)
+
+
+def accept_each(
+    connection: sa.Connection, records: Sequence[JournalRecord], lane_count: int, lock_ms: int
+) -> set[UUID]:
+    """Do the same for records with different ids, and return the ids of the new ones.
+
+    It waits for `lock_ms` milliseconds at most.
+    """
+    return {row[0] for row in rows(connection, _ACCEPT_EACH, **_columns(records, lane_count, lock_ms))}
+
+
+def _columns(records: Sequence[JournalRecord], lane_count: int, lock_ms: int) -> dict[str, Any]:
+    extensions = [record.extensions for record in records]
+    return {
         **_identities(records),
         "lanes": [record.lane for record in records],
         "versions": [record.version for record in records],
         "occurred": [record.occurred_at for record in records],
         "users": [record.user_id for record in records],
         "payloads": [record.payload for record in records],
-        "extensions": [record.extensions for record in records],
+        # Most commands have none: `unnest` fills a shorter array up with NULLs.
+        "extensions": extensions if any(extensions) else [],
         "lane_count": lane_count,
+        "lock_ms": str(lock_ms),
     }
-    return int(execute(connection, _ACCEPT, values).rowcount)
-
-
-def lane_count(connection: AnyConnection) -> int:
-    """Return the number of lanes in the database."""
-    return int(execute(connection, "SELECT count(*) FROM lanes").fetchone()[0])
 
 
 _FIRST_OF_EACH = """
@@ -129,6 +144,21 @@ def tenant_of(connection: sa.Connection, command_id: UUID) -> str:
     """Return the command's tenant."""
     tenant_id: str = rows(connection, "SELECT tenant_id FROM journal WHERE id = %(id)s", id=command_id)[0][0]
     return tenant_id
+
+
+def carriers(connection: sa.Connection, ids: list[UUID]) -> list[dict[str, Any]]:
+    """Return `traceparent` and `tracestate` of those commands that came with a trace, in their order."""
+    return [
+        {"traceparent": row.traceparent, "tracestate": row.tracestate}
+        for row in rows(
+            connection,
+            """SELECT extensions ->> 'traceparent' AS traceparent, extensions ->> 'tracestate' AS tracestate
+               FROM journal
+               WHERE id = ANY(%(ids)s::uuid[]) AND extensions ->> 'traceparent' IS NOT NULL
+               ORDER BY seq""",
+            ids=ids,
+        )
+    ]
 
 
 def first_id(connection: sa.Connection, command_id: UUID) -> UUID:

@@ -1,29 +1,31 @@
 """The lanes' rows: locks them for ordering, and counts drains that did not end."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
+from pointledger.storage.pipelines import send
 from pointledger.storage.urls import APPLICATION_NAME
 
 _NOTE_ATTEMPT = """
 UPDATE lanes SET attempts = least(attempts + %(more)s, 100), alone_id = %(alone_id)s
 FROM set_config('synchronous_commit', 'off', true)
-WHERE lane = %(lane)s"""
+WHERE lane = ANY(%(lanes)s::int2[])"""
 
 
 def note_attempt(
-    connection: sa.Connection, lane: int, alone_id: UUID | None = None, *, is_noted: bool = False
+    connection: sa.Connection, lanes: Sequence[int], alone_id: UUID | None = None, *, is_noted: bool = False
 ) -> None:
-    """Note that a batch begins. `alone_id` is its command if it has only one.
+    """Note that a batch of these lanes begins. `alone_id` is its command if it has only one.
 
     With `is_noted`, `peek` has noted the batch already and only `alone_id` is added. Committed with
     `synchronous_commit = off`: the note is lost only if Postgres crashes, and a Postgres crash does not count
     against any command.
     """
-    run(connection, _NOTE_ATTEMPT, lane=lane, alone_id=alone_id, more=0 if is_noted else 1)
+    run(connection, _NOTE_ATTEMPT, lanes=lanes, alone_id=alone_id, more=0 if is_noted else 1)
 
 
 _LOCK_LANES = """
@@ -41,9 +43,17 @@ def lock_lanes(connection: sa.Connection, *lanes: int) -> datetime:
     return moment
 
 
-def clear_attempts(connection: sa.Connection, lane: int) -> None:
-    """Clear the lane's crash count, because its batch ended. It takes effect when the caller commits."""
-    run(connection, "UPDATE lanes SET attempts = 0, alone_id = NULL WHERE lane = %(lane)s", lane=lane)
+def send_lock(connection: sa.Connection, lanes: Sequence[int]) -> None:
+    """Lock the lanes' rows, as `lock_lanes` does, and do not wait for it in a pipeline."""
+    send(connection, _LOCK_LANES, lanes=lanes)
+
+
+_CLEAR_ATTEMPTS = "UPDATE lanes SET attempts = 0, alone_id = NULL WHERE lane = ANY(%(lanes)s::int2[])"
+
+
+def clear_attempts(connection: sa.Connection, lanes: Sequence[int]) -> None:
+    """Clear the lanes' crash counts, because their batch ended. It takes effect when the caller commits."""
+    run(connection, _CLEAR_ATTEMPTS, lanes=lanes)
 
 
 _TERMINATE_STALLED = """

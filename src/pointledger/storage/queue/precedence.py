@@ -47,7 +47,7 @@ FROM unnest(%(seqs)b::int8[], %(tenants)b::text[], %(users)b::text[], %(lanes)b:
      WITH ORDINALITY AS wanted (seq, tenant_id, user_id, lane, place)
 LEFT JOIN LATERAL (
     SELECT p.seq FROM pending p
-    WHERE p.lane = wanted.lane AND NOT (p.lane = %(lane)s AND p.seq = ANY(%(deciding)b::int8[]))
+    WHERE p.lane = wanted.lane AND NOT p.seq = ANY(%(deciding)b::int8[])
       AND (p.user_hash IS NULL OR p.user_hash = hashtext(wanted.tenant_id || ' ' || wanted.user_id))
       AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = wanted.tenant_id COLLATE "C"
                     AND j.user_id = wanted.user_id COLLATE "C" OFFSET 0)) AS p ON true
@@ -61,7 +61,7 @@ FROM unnest(%(seqs)b::int8[], %(tenants)b::text[], %(users)b::text[])
 LEFT JOIN LATERAL (
     SELECT p.seq, p.lane FROM pending p
     WHERE p.recipient_hash = hashtext(wanted.tenant_id || ' ' || wanted.user_id) AND p.seq < wanted.seq
-      AND NOT (p.lane = %(lane)s AND p.seq = ANY(%(deciding)b::int8[]))
+      AND NOT p.seq = ANY(%(deciding)b::int8[])
       AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = wanted.tenant_id COLLATE "C"
                     AND j.payload ->> 'to_user_id' = wanted.user_id OFFSET 0)
     ORDER BY p.seq DESC LIMIT 1) AS p ON true
@@ -69,16 +69,15 @@ ORDER BY wanted.place"""
 
 
 def of_users(
-    connection: sa.Connection, lane: int, deciding: list[int], queries: Sequence[PrecedenceQuery]
+    connection: sa.Connection, deciding: list[int], queries: Sequence[PrecedenceQuery]
 ) -> list[PrecedenceResult]:
-    """Find the pending commands of each user. Commands of the lane in `deciding` count as done.
+    """Find the pending commands of each user. Commands in `deciding` count as done.
 
     It is one statement, so one snapshot: a command that opens an account is pending, or the account exists.
     """
     found = rows(
         connection,
         _OF_USER,
-        lane=lane,
         deciding=deciding,
         lanes=[query.lane for query in queries],
         **_columns(queries),
@@ -92,10 +91,10 @@ def of_users(
 
 
 def incoming(
-    connection: sa.Connection, lane: int, deciding: list[int], queries: Sequence[PrecedenceQuery]
+    connection: sa.Connection, deciding: list[int], queries: Sequence[PrecedenceQuery]
 ) -> list[PrecedenceResult]:
     """Find the last pending transfer to each user that was accepted before the command."""
-    found = rows(connection, _INCOMING, lane=lane, deciding=deciding, **_columns(queries))
+    found = rows(connection, _INCOMING, deciding=deciding, **_columns(queries))
     return [PrecedenceResult(None if row.before is None else Place(row.lane, row.before)) for row in found]
 
 
@@ -116,21 +115,21 @@ SELECT j.id, j.lane, j.tenant_id, j.user_id, 0, 'waits for what was accepted bef
        clock_timestamp() + %(seconds)s * interval '1 second'
 FROM unnest(%(ids)s::uuid[], %(lanes)s::int2[], %(seqs)s::int8[]) AS new (id, lane, seq)
 JOIN journal j ON j.id = new.id
-WHERE EXISTS (SELECT FROM pending p WHERE p.lane = %(lane)s AND p.id = j.id OFFSET 0)
+WHERE EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.seq = j.seq OFFSET 0)
 ON CONFLICT (id) DO UPDATE
 SET waits_lane = excluded.waits_lane, waits_seq = excluded.waits_seq,
     waits_until = coalesce(known.waits_until, excluded.waits_until)"""
 
 
-def let_wait(connection: sa.Connection, lane: int, waits: dict[UUID, Place], seconds: float) -> None:
+def let_wait(connection: sa.Connection, waits: dict[UUID, Place], seconds: float) -> None:
     """Make commands, and their users' later commands, wait while a command is pending at these places.
 
-    Each command waits at most so many seconds, counted from its first wait. The caller holds the lane's row.
+    Each command waits at most so many seconds, counted from its first wait. The caller holds the lanes'
+    rows.
     """
     run(
         connection,
         _WAIT,
-        lane=lane,
         seconds=seconds,
         ids=list(waits),
         lanes=[place.lane for place in waits.values()],

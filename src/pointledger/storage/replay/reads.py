@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from pointledger.storage.database import driver, rows
 from pointledger.storage.invariants.base import snapshot
+from pointledger.storage.queue.writers import writing
 
 
 @contextmanager
@@ -29,11 +30,6 @@ def utc_snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 _DRAWN = "SELECT coalesce(pg_sequence_last_value('batch_numbers'::regclass), 0), clock_timestamp()"
 
-# A batch writes rows before it draws its number, so by then it has a transaction id.
-_WRITING = """
-SELECT l.transactionid::text AS xid FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'transactionid' AND l.granted AND a.datname = current_database()"""
-
 
 class ReplayHorizon(NamedTuple):
     """The last batch number drawn at a moment, and the writing transactions that were open then."""
@@ -47,13 +43,13 @@ def horizon(engine: sa.Engine) -> ReplayHorizon:
     """Return the horizon as of now."""
     with snapshot(engine) as connection:
         batch, moment = rows(connection, _DRAWN)[0]
-        return ReplayHorizon(int(batch), moment, frozenset(row.xid for row in rows(connection, _WRITING)))
+        return ReplayHorizon(int(batch), moment, writing(connection))
 
 
 def is_settled(engine: sa.Engine, horizon: ReplayHorizon) -> bool:
     """Return whether all transactions of the horizon have ended."""
     with snapshot(engine) as connection:
-        return horizon.writing.isdisjoint(row.xid for row in rows(connection, _WRITING))
+        return horizon.writing.isdisjoint(writing(connection))
 
 
 # A tenant's id has no space, so the line splits into three fields.

@@ -1,0 +1,33 @@
+"""Repeats a transaction whose connection was lost. That is safe because a command keeps its id."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from pointledger.ids import show_id
+from pointledger.storage.errors import DATABASE_ERRORS, Attempt, has_waited, is_transient
+
+NOTHING = "nothing was accepted"
+
+_ATTEMPTS = 3  # each may meet a connection of the pool that is broken as well
+
+Written = TypeVar("Written")
+
+
+def retried(transact: Callable[[], Written], attempt: Attempt) -> Written:
+    """Run `transact`, and run it again if the connection is lost."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            with attempt.transacting():
+                return transact()
+        except DATABASE_ERRORS as error:
+            if not attempts_left or not is_transient(error) or has_waited(error):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def maybe_accepted(ids: Sequence[UUID]) -> str:
+    """Say for an error's message that these commands may be accepted."""
+    if len(ids) == 1:
+        return f"command {show_id(ids[0])} may be accepted; sending the same object again is safe"
+    return f"some or all of {len(ids)} commands may be accepted; sending the same objects again is safe"

@@ -1,0 +1,181 @@
+"""Peeks at lanes: reads the commands that are next, with the same share of a lane for each tenant."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from pointledger.storage.database import rows
+from pointledger.storage.queue.pending import OF_QUEUE, PENDING_COMMANDS, RUNNABLE, UNPAUSED
+
+# `OFFSET 0` keeps the lanes' queues apart: the search for them runs once for each wanted lane.
+_QUEUES = f"""
+WITH RECURSIVE queues (tenant_hash) AS (
+    (SELECT p.tenant_hash FROM pending p
+     WHERE p.lane = wanted.lane AND p.tenant_hash > wanted.after ORDER BY p.tenant_hash LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.tenant_hash FROM pending p
+            WHERE p.lane = wanted.lane AND p.tenant_hash > queues.tenant_hash
+            ORDER BY p.tenant_hash LIMIT 1)
+    FROM queues WHERE queues.tenant_hash IS NOT NULL)
+SELECT tenant_hash FROM queues
+WHERE tenant_hash IS NOT NULL AND {UNPAUSED}
+LIMIT %(queues)s OFFSET 0"""  # noqa: S608  (constants only)
+
+# A queue offers at most twice its share, so the statement reads at most two batches.
+_OFFER = f"""
+SELECT p.seq, p.tenant_hash, p.cost, j.id, j.version, j.kind, j.tenant_id, j.user_id, j.actor,
+       j.idempotency_key, j.occurred_at, j.accepted_at, j.payload
+FROM {PENDING_COMMANDS}
+WHERE p.lane = chosen.lane AND {OF_QUEUE.format(queue="chosen")} AND {RUNNABLE}
+ORDER BY p.tenant_hash, p.seq
+LIMIT least(chosen.most, greatest(chosen.most * 2 / chosen.queues, 1))"""  # noqa: S608
+
+
+class QueuedCommand(NamedTuple):
+    """A pending command as the journal has it."""
+
+    seq: int
+    id: UUID
+    version: int
+    kind: str
+    tenant_id: str
+    user_id: str
+    actor: str
+    idempotency_key: str | None
+    occurred_at: datetime | None
+    accepted_at: datetime
+    payload: str
+    has_failed: bool  # an attempt at this command failed before
+    tenant_hash: int
+    cost: int
+
+
+# It also notes that a batch begins, as `lanes.note_attempt` does, which saves a transaction. A queue without
+# a runnable command has one row, of NULLs.
+_PEEK = f"""
+WITH chosen AS MATERIALIZED (
+    SELECT wanted.lane, wanted.most, lanes.attempts, lanes.alone_id, queue.tenant_hash,
+           count(*) OVER of_lane AS queues, max(queue.tenant_hash) OVER of_lane AS last_queue
+    FROM unnest(%(lanes)b::int2[], %(most)b::int4[], %(afters)b::int8[]) AS wanted (lane, most, after)
+    JOIN lanes ON lanes.lane = wanted.lane
+    CROSS JOIN LATERAL ({_QUEUES}) AS queue
+    WINDOW of_lane AS (PARTITION BY wanted.lane)
+), offered AS MATERIALIZED (
+    SELECT chosen.lane, one.*, chosen.queues, chosen.last_queue, chosen.attempts, chosen.alone_id
+    FROM chosen LEFT JOIN LATERAL ({_OFFER}) AS one ON true
+), tried AS (
+    UPDATE lanes SET attempts = least(attempts + 1, 100)
+    FROM set_config('synchronous_commit', 'off', true)
+    WHERE lane = ANY (ARRAY(SELECT DISTINCT lane FROM offered WHERE seq IS NOT NULL)))
+SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occurred_at, accepted_at,
+       payload::text,
+       EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
+       tenant_hash, cost, lane, queues, last_queue, attempts, alone_id
+FROM offered
+ORDER BY lane, tenant_hash, seq"""  # noqa: S608  (constants only)
+
+
+class Peek(NamedTuple):
+    """The next commands of a lane, and whether they are all that may run now.
+
+    In `commands` tenants take turns, and those of one tenant are in the order of acceptance. `busy`: the
+    tenants that fill their share of the batch. `last_queue` is set if the lane has more queues than a batch
+    serves: the next batch begins after it. `crashes`: processes that crashed on the lane's batches since the
+    last successful one. `quarantined`: the only command in the batch of the last crash.
+    """
+
+    lane: int
+    commands: list[QueuedCommand]
+    is_all: bool
+    busy: set[str]
+    last_queue: int | None = None
+    crashes: int = 0
+    quarantined: UUID | None = None
+
+
+_MOST_QUEUES = 100  # a batch of ten commands of each is as good as a whole one
+_FIRST = -(2**63)  # before every queue
+
+
+def peek(
+    connection: sa.Connection, limits: Mapping[int, int], after: Mapping[int, int | None] | None = None
+) -> list[Peek]:
+    """Return the next runnable commands of each lane, with the same share for each tenant that has some.
+
+    Blocked users and paused tenants are skipped. `limits`: by lane, how many ordinary commands its commands
+    cost together; a single one may cost more. `after`: by lane, the queue after which its batch begins. If a
+    lane has commands, its row notes that a batch begins; `crashes` does not count this batch. It locks no
+    command, because journal rows do not change and `claim` checks again.
+    """
+    after = after or {}
+    starts = {lane: _FIRST if (start := after.get(lane)) is None else start for lane in limits}
+    by_lane = defaultdict(list)
+    for row in rows(
+        connection,
+        _PEEK,
+        lanes=list(limits),
+        most=list(limits.values()),
+        afters=list(starts.values()),
+        queues=_MOST_QUEUES,
+    ):
+        by_lane[row.lane].append(row)
+    return [
+        _peeked(lane, by_lane[lane], limit, is_start=after.get(lane) is None)
+        for lane, limit in limits.items()
+    ]
+
+
+_COLUMNS = len(QueuedCommand._fields)
+
+
+def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> Peek:
+    """Choose the lane's batch from what its queues offer."""
+    if not found:
+        return Peek(lane, [], is_start, set())
+    _, queues, last_queue, crashes, quarantined = found[0][_COLUMNS:]
+    offered = [QueuedCommand(*row[:_COLUMNS]) for row in found if row.seq is not None]
+    commands = _in_turns(offered, limit)
+    per_queue = Counter(command.tenant_hash for command in commands)
+    share = min(limit, max(limit * 2 // queues, 1))
+    is_all = len(offered) == len(commands) and max(per_queue.values(), default=0) < share
+    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit}
+    is_last = queues < _MOST_QUEUES
+    return Peek(
+        lane,
+        commands,
+        is_all and is_last and is_start,
+        {command.tenant_id for command in commands if command.tenant_hash in full} if full else set(),
+        None if is_last else last_queue,
+        crashes,
+        quarantined,
+    )
+
+
+def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
+    """Return the commands of a batch, in which queues take turns by what their commands cost.
+
+    `offered`: by queue, each in the order of acceptance. The first command is always in the batch.
+    """
+    if not offered:
+        return offered
+    is_one_queue = offered[0].tenant_hash == offered[-1].tenant_hash
+    if is_one_queue and all(command.cost == 1 for command in offered):
+        return offered
+    spent: Counter[int] = Counter()
+    turns = []
+    for command in offered:
+        spent[command.tenant_hash] += command.cost
+        turns.append((spent[command.tenant_hash], command.seq, command))
+    turns.sort(key=itemgetter(0, 1))
+    total, commands = 0, []
+    for _, _, command in turns:
+        if total >= limit:
+            break
+        total += command.cost
+        commands.append(command)
+    return commands

@@ -1,0 +1,23 @@
+"""Names rows of the history's ledger in SQL."""
+
+ANNA = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'anna'))"
+BEN = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'ben'))"
+SETTLED = f"(SELECT id FROM entries WHERE account_id = {ANNA} AND subtype = 'manual' AND type = 'expire')"
+LEFT = "(SELECT id FROM entries WHERE subtype = 'transfer_out' AND amount = 120)"
+ARRIVED = "(SELECT id FROM entries WHERE subtype = 'transfer_in' AND amount = 120)"
+FIRST_EVENT = "cardinality(entry_ids) = 3"
+SECOND_EVENT = "cardinality(entry_ids) = 2"
+EARLIER = "UPDATE tenant_versions SET saved_at = saved_at - interval '1 hour'"
+WHOLE = f"(SELECT id FROM lots WHERE account_id = {ANNA} AND remaining = amount)"
+FRED = "(SELECT id FROM accounts WHERE (tenant_id, user_id) = ('shop', 'fred'))"
+REPLACEMENT = f"""(SELECT l.id FROM lots l JOIN entries e ON e.id = l.entry_id
+               WHERE e.type = 'unfreeze' AND e.account_id = {FRED})"""
+HELD = f"(SELECT id FROM holds WHERE state = 'open' AND released > 0 AND account_id = {FRED})"
+EXPIRY = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'lots_expired' <> '0')"
+BASKET = "(SELECT min(id::text)::uuid FROM outcomes WHERE data ->> 'points_earned' = '30')"
+FORTY = "(SELECT id FROM entries WHERE type = 'spend' AND amount = 40)"
+REFUND = "(SELECT id FROM entries WHERE subtype = 'linked' AND amount = 10)"
+EDNA = "(SELECT pseudonym FROM erasures WHERE finished_at IS NOT NULL)"
+EDNAS = f"""(SELECT j.id FROM journal j JOIN outcomes o USING (id)
+              WHERE user_id = {EDNA} AND kind = 'adjust' AND o.state = 'applied')"""
+MIAS = "(SELECT id FROM wallets WHERE user_id = 'mia')"
