@@ -123,6 +123,24 @@ def test_when_more_tenants_wait_than_a_batch_serves_each_gets_its_turn(
     assert shared.counts("pending", "outcomes") == [0, 150]
 
 
+def test_tenants_also_take_turns_in_a_batch_of_several_lanes(settings: Settings) -> None:
+    """Deciding may end a batch early: then the tenant whose commands are the oldest must not be all of it."""
+    with Ledger(settings) as ledger:
+        ledger.tenant("big")
+        ledger.tenant("shop")
+        users = [user_in(lane, "big", settings.lanes) for lane in (0, 1)]
+        other = user_in(1, "shop", settings.lanes)
+        ledger.client.enqueue_many(
+            [Earn(tenant_id="big", user_id=users[number % 2], amount=1) for number in range(6)]
+            + [Earn(tenant_id="shop", user_id=other, amount=1) for _ in range(2)]
+        )
+        _, peeked = ledger.engine._peek({0: 100, 1: 100})
+    tenants = [accepted.command.tenant_id for accepted in peeked.batch]
+    assert tenants == ["big", "shop", "big", "shop", "big", "big", "big", "big"]
+    seqs = [accepted.seq for accepted in peeked.batch if accepted.command.tenant_id == "big"]
+    assert seqs == sorted(seqs), "a tenant's in the order of acceptance"
+
+
 @pytest.mark.locks
 def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settings: Settings) -> None:
     with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:

@@ -27,16 +27,15 @@ Bounds: a batch has at most `Settings.batch_size` commands, and a time slice las
 the worker rings again. Of several lanes with more commands than that, a worker keeps one, and other workers
 take the rest. A batch that meets a transient error is tried `_ATTEMPTS` times.
 
-Order: commands of one user are applied in the order of acceptance, and so are those of several lanes in one
-batch. If a command is left out, the later commands of the same user are left out as well, so none overtakes
-it.
+Order: a batch applies each tenant's commands in the order of acceptance, also those of several lanes. Tenants
+take turns in it, so a batch that ends early has served each. If a command is left out, the later commands of
+the same user are left out as well, so none overtakes it.
 """
 
 import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from operator import attrgetter
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -55,7 +54,7 @@ from pointledger.observability import counters
 from pointledger.settings import Settings
 from pointledger.storage.database import autocommit
 from pointledger.storage.errors import is_transient, sqlstate
-from pointledger.storage.queue.peek import Peek, QueuedCommand, peek
+from pointledger.storage.queue.peek import Peek, QueuedCommand, peek, together
 
 _TIME_SLICE_SECONDS = 0.25  # the longest that doorbells of other lanes wait behind a busy lane
 _USER_LOCKS_SECONDS = 0.05  # to wait for busy users; then the row locks decide, which queue fairly
@@ -167,7 +166,8 @@ class Engine:
         if busy := set[str]().union(*(lane.busy for lane in found)):
             self._locks.note_busy(busy)
         if len(found) > 1:
-            peeked.batch.sort(key=attrgetter("seq"))
+            places = together(found)
+            peeked.batch.sort(key=lambda accepted: places[accepted.seq])
         return found, peeked
 
     def _add(self, lane: Peek, peeked: Peeked) -> None:

@@ -1,9 +1,9 @@
 """Peeks at lanes: reads the commands that are next, with the same share of a lane for each tenant."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -157,25 +157,42 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
 
 
 def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
-    """Return the commands of a batch, in which queues take turns by what their commands cost.
+    """Return the commands of a batch, in which queues take turns. The first command is always in the batch.
 
-    `offered`: by queue, each in the order of acceptance. The first command is always in the batch.
+    `offered`: by queue, each in the order of acceptance.
     """
     if not offered:
         return offered
     is_one_queue = offered[0].tenant_hash == offered[-1].tenant_hash
     if is_one_queue and all(command.cost == 1 for command in offered):
         return offered
-    spent: Counter[int] = Counter()
-    turns = []
-    for command in offered:
-        spent[command.tenant_hash] += command.cost
-        turns.append((spent[command.tenant_hash], command.seq, command))
-    turns.sort(key=itemgetter(0, 1))
     total, commands = 0, []
-    for _, _, command in turns:
+    for command in _turns(offered):
         if total >= limit:
             break
         total += command.cost
         commands.append(command)
     return commands
+
+
+def together(found: Sequence[Peek]) -> dict[int, int]:
+    """Return the order of one batch of several lanes: each command's place by its `seq`.
+
+    Tenants take turns in it, too, and a tenant's commands are in the order of acceptance.
+    """
+    commands = sorted((command for lane in found for command in lane.commands), key=_BY_SEQ)
+    return {command.seq: place for place, command in enumerate(_turns(commands))}
+
+
+_BY_SEQ = attrgetter("seq")
+
+
+def _turns(commands: Iterable[QueuedCommand]) -> list[QueuedCommand]:
+    """Sort the commands so that queues take turns by what their commands cost; each queue keeps its order."""
+    spent: Counter[int] = Counter()
+    turns = []
+    for command in commands:
+        spent[command.tenant_hash] += command.cost
+        turns.append((spent[command.tenant_hash], command.seq, command))
+    turns.sort(key=itemgetter(0, 1))
+    return [command for _, _, command in turns]
