@@ -65,6 +65,13 @@ def test_a_tenant_alone_gets_the_whole_batch(shared: Ledger) -> None:
     assert not peek(shared, 100).is_all, "another one may wait"
 
 
+def test_a_batch_that_takes_too_long_still_has_a_command_of_each_tenant(shared: Ledger) -> None:
+    """Dear rules can make a lane's batches as small as one command."""
+    shared.client.enqueue_many(earns("big", 100))
+    shared.client.enqueue_many(earns("shop", 7))
+    assert tenants_of(peek(shared, 1)) == ["big", "shop"]
+
+
 def test_turns_count_what_commands_cost(shared: Ledger) -> None:
     lots = (OpeningLot(amount=1, expires_at=LATER),) * 5
     imports = [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=lots) for n in range(9)]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from pointledger.engine import batch_sizes
 from pointledger.engine.batch_sizes import BatchSizes
 from pointledger.engine.timeouts import Timeouts
 from pointledger.settings import Settings
+from tests.lanes import user_in
 from tests.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -163,6 +165,33 @@ def test_a_batch_that_takes_too_long_saves_what_is_decided(
     assert {outcome.state for outcome in quick.client.outcomes(task_ids)} == {"applied"}
     assert [int(batches) for (batches,) in quick.rows("SELECT count(DISTINCT batch) FROM outcomes")] == [10]
     assert failures_of(quick) == []
+
+
+def test_a_batch_that_ends_early_is_no_crash_of_the_lanes_that_it_did_not_reach(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After two crashes the commands of a lane go one at a time."""
+    monkeypatch.setattr(batch_sizes, "_DECIDE_SECONDS", 0.0)
+    with Ledger(settings) as ledger:
+        ledger.tenant("shop")
+        for lane in range(3):
+            user = user_in(lane, "shop", settings.lanes)
+            ledger.client.enqueue_many([Earn(tenant_id="shop", user_id=user, amount=1) for _ in range(2)])
+        _, peeked = ledger.engine._peek(dict.fromkeys(range(3), 100))
+        assert ledger.engine._batches.apply(peeked) == 1
+        assert ledger.rows("SELECT lane FROM lanes WHERE attempts > 0") == []
+
+
+def test_a_lane_whose_users_another_worker_holds_has_not_crashed(settings: Settings) -> None:
+    with Ledger(settings) as ledger:
+        ledger.tenant("shop")
+        users = [user_in(lane, "shop", settings.lanes) for lane in (0, 1)]
+        ledger.client.enqueue_many([Earn(tenant_id="shop", user_id=user, amount=1) for user in users])
+        for _ in range(3):
+            _, peeked = ledger.engine._peek({0: 100, 1: 100})
+            ready = [accepted for accepted in peeked.batch if accepted.command.user_id == users[0]]
+            ledger.engine._batches.apply(replace(peeked, batch=ready))
+        assert peeked.careful == set()
 
 
 def test_after_a_batch_that_took_too_long_the_lanes_batches_grow_again() -> None:

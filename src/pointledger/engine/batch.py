@@ -89,7 +89,7 @@ class Batches:
         self._failed_lanes -= failed
 
     def attempt_failed(self, of: Collection[int]) -> None:
-        """Remember that an attempt raised; `clear_crashes` clears it at the lanes' next peek."""
+        """Remember that an attempt raised, or was none; `clear_crashes` clears it at the lanes' next peek."""
         self._failed_lanes.update(of)
 
     def apply(self, peeked: Peeked) -> int:
@@ -110,7 +110,9 @@ class Batches:
             is_alone = user in peeked.crash_suspects or peeked.lanes[user] in peeked.careful
             (alone if is_alone else together).append(accepted)
         done = sum(self._apply_together(peeked.lanes, [one], blocked, alone=True) for one in alone)
-        return done + self._apply_together(peeked.lanes, together, blocked)
+        done += self._apply_together(peeked.lanes, together, blocked)
+        self.attempt_failed(self._noted)  # lanes of which nothing was tried: other workers hold their users
+        return done
 
     def _apply_together(
         self, of: Lanes, batch: list[Accepted], blocked: set[User], *, alone: bool = False
@@ -206,7 +208,7 @@ class Batches:
         lock_counters: bool,
     ) -> int:
         """Lock the lanes, claim, load, decide, save, count, end."""
-        began = time.monotonic()
+        began, own_lanes = time.monotonic(), lanes_of(of, batch)
         with transaction(self._database, self._settings) as connection:
             claimed, locked = lock(connection, of, batch, locked_lanes)
             # A command that cannot be claimed blocks its user. It may be claimable in the next transaction,
@@ -224,7 +226,9 @@ class Batches:
                 raise LimitMoved
             scope = LaneScope(locked_lanes, self._settings.lanes)
             decisions = settle(connection, scope, decisions, some_have_waited=claimed.failed)
-            ended = save(connection, of, book, decisions, audit_records, some_failed=claimed.failed)
+            ended = save(
+                connection, of, book, decisions, audit_records, lanes=own_lanes, some_failed=claimed.failed
+            )
             failpoints.before("batch-commit")
         failpoints.after("batch-commit")
         self._end(ended, book, decisions, time.monotonic() - began)

@@ -15,9 +15,11 @@ from pointledger.storage.ledger import book as books
 from pointledger.storage.ledger import erasures
 from pointledger.storage.ledger.audit_log import save_audit_records
 from pointledger.storage.pipelines import pipelined
-from pointledger.storage.queue import failures, lanes, pending
+from pointledger.storage.queue import failures, pending
+from pointledger.storage.queue.lanes import send_lock
 
 _CHECK_EVERY = 4  # commands: reading the clock costs a hundredth of one
+_SLOW_SHARE = 4 * _CHECK_EVERY  # a command that takes such a part of the time is checked by itself
 _FEW = 64  # commands: about where COPY gets faster than one round trip for all tables
 # An ordinary command writes an entry, a new lot, a changed one and a move. One round trip takes rows as JSON:
 # a command with 200,000 lots did not end within minutes.
@@ -42,7 +44,7 @@ def lock(
     """Lock the lanes, claim the commands and lock their accounts, in one round trip."""
     failpoints.before("lock-lanes")
     with pipelined(connection):
-        lanes.send_lock(connection, list(locked_lanes))
+        send_lock(connection, list(locked_lanes))
         claimed = pending.claim(connection, *places_of(of, batch))
         locked = books.lock(connection, batch)
     failpoints.after("lock-lanes")
@@ -56,9 +58,13 @@ def save(
     decisions: list[tuple[Accepted, Decision]],
     audit_records: list[AuditRecord],
     *,
+    lanes: set[int],
     some_failed: bool,
 ) -> pending.Finished:
-    """Save, count, end: a few rows in one round trip, many with COPY. Raise LimitMoved."""
+    """Save, count, end: a few rows in one round trip, many with COPY. Raise LimitMoved.
+
+    `lanes`: those of the batch, also of commands that were not decided in time.
+    """
     batch = [accepted for accepted, _ in decisions]
     written = len(book.entries) + len(book.new_lots) + len(book.changed_lots) + len(book.moves)
     is_few = len(batch) <= _FEW and written <= _FEW_ROWS
@@ -69,7 +75,7 @@ def save(
         books.save_outcomes(connection, book, decisions)
         erasures.save_erased(connection, book, batch)
         save_audit_records(connection, audit_records)
-        ended = pending.done(connection, *places_of(of, batch))
+        ended = pending.done(connection, *places_of(of, batch), list(lanes))
         if some_failed:
             failures.clear(connection, [accepted.command.id for accepted in batch])
     return ended()
@@ -84,10 +90,14 @@ def decide(
     """
     decisions: list[tuple[Accepted, Decision]] = []
     audit_records: list[AuditRecord] = []
-    ends_at = time.thread_time() + cpu_seconds
+    began, next_check = time.thread_time(), 1
     for accepted in batch:
-        if len(decisions) % _CHECK_EVERY == 1 and time.thread_time() > ends_at:
-            break
+        if len(decisions) == next_check:
+            spent = time.thread_time() - began
+            if spent > cpu_seconds:
+                break
+            is_slow = spent * _SLOW_SHARE > cpu_seconds * len(decisions)
+            next_check += 1 if is_slow else _CHECK_EVERY
         try:
             failpoints.before("decide")
             decisions.append((accepted, decide_audited(book, accepted, audit_records)))

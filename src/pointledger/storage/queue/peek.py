@@ -159,13 +159,15 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
 def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
     """Return the commands of a batch, in which queues take turns. The first command is always in the batch.
 
-    `offered`: by queue, each in the order of acceptance.
+    `offered`: by queue, each in the order of acceptance. A limit below the number of queues would always go
+    to the one whose commands are the oldest, so it counts as that number.
     """
     if not offered:
         return offered
-    is_one_queue = offered[0].tenant_hash == offered[-1].tenant_hash
-    if is_one_queue and all(command.cost == 1 for command in offered):
+    queues = len({command.tenant_hash for command in offered})
+    if queues == 1 and all(command.cost == 1 for command in offered):
         return offered
+    limit = max(limit, queues)
     total, commands = 0, []
     for command in _turns(offered):
         if total >= limit:

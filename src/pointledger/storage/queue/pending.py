@@ -111,7 +111,7 @@ def claim(connection: sa.Connection, lanes: Sequence[int], seqs: Sequence[int]) 
 
 _DONE = f"""
 WITH gone AS ({{gone}} RETURNING p.id),
-     well AS (UPDATE lanes SET attempts = 0, alone_id = NULL WHERE lane = ANY(%(lanes)b::int2[])),
+     well AS (UPDATE lanes SET attempts = 0, alone_id = NULL WHERE lane = ANY(%(locked)b::int2[])),
      due AS ({MARK_DUE})
 SELECT count(*) AS gone, EXISTS (SELECT FROM due) AS due,
        ARRAY(SELECT DISTINCT lane FROM failures
@@ -132,14 +132,18 @@ class Finished(NamedTuple):
     lanes: set[int]
 
 
-def done(connection: sa.Connection, lanes: Sequence[int], seqs: Sequence[int]) -> Callable[[], Finished]:
-    """Remove commands that have outcomes, and clear their lanes' crash counts when the caller commits.
+def done(
+    connection: sa.Connection, lanes: Sequence[int], seqs: Sequence[int], locked: Sequence[int]
+) -> Callable[[], Finished]:
+    """Remove commands that have outcomes, and clear the crash counts of the batch's lanes when the caller
+    commits.
 
-    `lanes` has the lane of each `seq`. Return the function that waits for the result and checks it.
+    `lanes` has the lane of each `seq`. `locked`: the lanes of the batch, also those in which it has ended no
+    command. Return the function that waits for the result and checks it.
     """
     # A large batch is of one lane, where Postgres needs two thirds of the time (measured).
     sql = _DONE_IN_ONE_LANE if len(set(lanes)) == 1 else _DONE_IN_MANY_LANES
-    sent = send(connection, sql, lanes=lanes, seqs=seqs)
+    sent = send(connection, sql, lanes=lanes, seqs=seqs, locked=locked)
 
     def finished() -> Finished:
         ((gone, are_due, waiting),) = sent.fetchall()
