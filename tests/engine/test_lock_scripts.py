@@ -4,6 +4,7 @@ import fakeredis
 import pytest
 
 from pointledger.engine.locks import Locks
+from pointledger.messaging.contract import turn_keys
 from pointledger.settings import Settings
 
 pytestmark = pytest.mark.locks  # not once more with all locks granted
@@ -59,6 +60,35 @@ def test_a_lane_with_a_backlog_stays_with_its_worker_and_another_gets_the_next(l
 
     taken = locks.take_lanes(9, "second")
     assert (taken.lanes, taken.backlog) == ([5, 9], 5)
+
+
+@pytest.mark.parametrize("is_last_batch", [True, False])
+def test_lanes_with_a_backlog_that_rang_meanwhile_are_shared_among_workers(
+    locks: Locks, is_last_batch: bool
+) -> None:
+    for lane in (3, 5, 7):
+        locks.take_lanes(lane, "first")
+    for lane in (3, 5, 7):
+        locks.take_lanes(lane, "second")  # rings, and finds it taken
+
+    if is_last_batch:
+        locks.return_lanes([3, 5, 7], "first", {3, 5, 7})
+    else:
+        assert locks.next_lanes("first", "next", 3, {5, 7}).lanes == [3]
+
+    assert len(locks.take_lanes(5, "second").lanes) == 1, "not all that other workers could take"
+    assert len(locks.take_lanes(5, "third").lanes) == 1
+
+
+def test_a_command_in_a_hurry_goes_before_the_backlog_of_its_lane(locks: Locks) -> None:
+    locks.take_lanes(3, "first")
+    locks.take_lanes(3, "second")
+    locks._client.set(turn_keys(locks._prefix)[2], "1")
+
+    locks.return_lanes([3], "first", {3})
+
+    taken = locks.take_lanes(9, "second")
+    assert (taken.lanes, taken.backlog) == ([3, 9], None)
 
 
 def test_a_returned_lane_that_rang_without_a_doorbell_is_named(locks: Locks) -> None:

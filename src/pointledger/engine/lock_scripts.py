@@ -50,11 +50,22 @@ if not redis.call('ZSCORE', KEYS[2], ARGV[5]) then redis.call('SADD', KEYS[1], A
 return take(ARGV[4], ARGV[3], true)
 """
 
+# Offers a lane with a backlog to the worker that takes it next. Whatever has rung for it comes after the
+# backlog, so it does not wait as well: one worker would take all such lanes at once, and others none. But a
+# command in a hurry goes before the backlog.
+_OFFER = """
+local function offer(lane, now)
+    redis.call('ZADD', KEYS[2], 'NX', now, lane)
+    if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('SREM', KEYS[1], lane) end
+end
+"""
+
 # A second run finds no lane of the old token and changes none of the new one.
 # ARGV: lanes, now, ttl, old token, new token, kept lane or -1, then those with a backlog
 NEXT_LANES = f"""
 local lanes, kept = tonumber(ARGV[1]), tonumber(ARGV[6])
 {_TAKE}
+{_OFFER}
 if redis.call('GET', KEYS[5]) == ARGV[4] then redis.call('DEL', KEYS[5]) end
 local is_backlog = {{}}
 for i = 7, #ARGV do is_backlog[tonumber(ARGV[i])] = true end
@@ -65,7 +76,7 @@ for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 6, lanes + 5))) do
             redis.call('SET', key_of(lane), ARGV[5], 'PX', ARGV[3])
         else
             redis.call('DEL', key_of(lane))
-            if is_backlog[lane] then redis.call('ZADD', KEYS[2], 'NX', ARGV[2], lane) end
+            if is_backlog[lane] then offer(lane, ARGV[2]) end
         end
     end
 end
@@ -75,17 +86,20 @@ return take(ARGV[5], ARGV[3], kept < 0)
 # Returns a lane that waits although no worker will take it and no doorbell is on its way, or nil.
 # KEYS: waiting, backlogs, hurry, door, looking, then the lanes
 # ARGV: now, token, then the lanes that have a backlog or -1
-RETURN_LANES = """
+RETURN_LANES = (
+    _OFFER
+    + """
 if redis.call('GET', KEYS[5]) == ARGV[2] then redis.call('DEL', KEYS[5]) end
 for i = 6, #KEYS do
     if redis.call('GET', KEYS[i]) == ARGV[2] then
         redis.call('DEL', KEYS[i])
         local lane = ARGV[i - 3]
-        if tonumber(lane) >= 0 then redis.call('ZADD', KEYS[2], 'NX', ARGV[1], lane) end
+        if tonumber(lane) >= 0 then offer(lane, ARGV[1]) end
     end
 end
 if redis.call('EXISTS', KEYS[4], KEYS[5]) == 0 then return redis.call('SRANDMEMBER', KEYS[1]) end
 """
+)
 
 # Lua's stack bounds how many keys one call takes. One MGET of many costs a fifth of as many GETs.
 _MANY_KEYS = """
