@@ -4,7 +4,7 @@ import fakeredis
 import pytest
 
 from pointledger.engine.locks import Locks
-from pointledger.messaging.contract import turn_keys
+from pointledger.messaging.contract import ahead_key
 from pointledger.settings import Settings
 
 pytestmark = pytest.mark.locks  # not once more with all locks granted
@@ -80,10 +80,9 @@ def test_lanes_with_a_backlog_that_rang_meanwhile_are_shared_among_workers(
     assert len(locks.take_lanes(5, "third").lanes) == 1
 
 
-def test_a_command_in_a_hurry_goes_before_the_backlog_of_its_lane(locks: Locks) -> None:
+def test_a_command_that_goes_before_a_backlog_is_not_forgotten_when_its_lane_is_offered(locks: Locks) -> None:
     locks.take_lanes(3, "first")
-    locks.take_lanes(3, "second")
-    locks._client.set(turn_keys(locks._prefix)[2], "1")
+    locks._client.sadd(ahead_key(locks._prefix), 3)
 
     locks.return_lanes([3], "first", {3})
 

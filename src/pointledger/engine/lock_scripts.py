@@ -5,11 +5,11 @@ _LOOKING_MS = 20  # as long as a small batch takes: other workers begin beside a
 # Takes for `token` the free lanes that wait, and if `wants` the one that has had a backlog for the longest.
 # Returns that one, another one that is free while no doorbell is on its way, whether a command is in a hurry,
 # and all lanes of the token. Lanes that an earlier run took count as well: its reply may be lost.
-# KEYS: waiting, backlogs, hurry, door, looking, then every lane
+# KEYS: waiting, backlogs, hurry, door, looking, ahead, then every lane
 _TAKE = (
     f"local looking_ms = {_LOOKING_MS}"
     + """
-local function key_of(lane) return KEYS[6 + lane] end
+local function key_of(lane) return KEYS[7 + lane] end
 
 local function take(token, ttl, wants)
     local function lock(lane)
@@ -19,8 +19,10 @@ local function take(token, ttl, wants)
         return true
     end
     local backlog, free = -1, -1
-    for _, lane in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-        if redis.call('GET', key_of(lane)) == token or lock(lane) then redis.call('SREM', KEYS[1], lane) end
+    for _, set in ipairs({KEYS[1], KEYS[6]}) do
+        for _, lane in ipairs(redis.call('SMEMBERS', set)) do
+            if redis.call('GET', key_of(lane)) == token or lock(lane) then redis.call('SREM', set, lane) end
+        end
     end
     for _, lane in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
         if wants and backlog < 0 and lock(lane) then
@@ -31,7 +33,7 @@ local function take(token, ttl, wants)
         end
     end
     local taken = {backlog, free, redis.call('EXISTS', KEYS[3])}
-    for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 6, lanes + 5))) do
+    for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 7, lanes + 6))) do
         if holder == token then taken[#taken + 1] = lane - 1 end
     end
     if #taken > 3 then redis.call('SET', KEYS[5], token, 'PX', looking_ms) end
@@ -45,18 +47,17 @@ end
 TAKE_LANES = f"""
 local lanes = tonumber(ARGV[1])
 {_TAKE}
-redis.call('DEL', KEYS[4], KEYS[6 + lanes])
+redis.call('DEL', KEYS[4], KEYS[7 + lanes])
 if not redis.call('ZSCORE', KEYS[2], ARGV[5]) then redis.call('SADD', KEYS[1], ARGV[5]) end
 return take(ARGV[4], ARGV[3], true)
 """
 
-# Offers a lane with a backlog to the worker that takes it next. Whatever has rung for it comes after the
-# backlog, so it does not wait as well: one worker would take all such lanes at once, and others none. But a
-# command in a hurry goes before the backlog.
+# Offers a lane with a backlog to the worker that takes it next. The commands that have rung for it come after
+# the backlog, so it does not wait as well: one worker would take all such lanes at once, and others none.
 _OFFER = """
 local function offer(lane, now)
     redis.call('ZADD', KEYS[2], 'NX', now, lane)
-    if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('SREM', KEYS[1], lane) end
+    redis.call('SREM', KEYS[1], lane)
 end
 """
 
@@ -69,7 +70,7 @@ local lanes, kept = tonumber(ARGV[1]), tonumber(ARGV[6])
 if redis.call('GET', KEYS[5]) == ARGV[4] then redis.call('DEL', KEYS[5]) end
 local is_backlog = {{}}
 for i = 7, #ARGV do is_backlog[tonumber(ARGV[i])] = true end
-for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 6, lanes + 5))) do
+for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 7, lanes + 6))) do
     lane = lane - 1
     if holder == ARGV[4] then
         if lane == kept then
@@ -84,20 +85,22 @@ return take(ARGV[5], ARGV[3], kept < 0)
 """
 
 # Returns a lane that waits although no worker will take it and no doorbell is on its way, or nil.
-# KEYS: waiting, backlogs, hurry, door, looking, then the lanes
+# KEYS: waiting, backlogs, hurry, door, looking, ahead, then the lanes
 # ARGV: now, token, then the lanes that have a backlog or -1
 RETURN_LANES = (
     _OFFER
     + """
 if redis.call('GET', KEYS[5]) == ARGV[2] then redis.call('DEL', KEYS[5]) end
-for i = 6, #KEYS do
+for i = 7, #KEYS do
     if redis.call('GET', KEYS[i]) == ARGV[2] then
         redis.call('DEL', KEYS[i])
-        local lane = ARGV[i - 3]
+        local lane = ARGV[i - 4]
         if tonumber(lane) >= 0 then offer(lane, ARGV[1]) end
     end
 end
-if redis.call('EXISTS', KEYS[4], KEYS[5]) == 0 then return redis.call('SRANDMEMBER', KEYS[1]) end
+if redis.call('EXISTS', KEYS[4], KEYS[5]) == 0 then
+    return redis.call('SRANDMEMBER', KEYS[6]) or redis.call('SRANDMEMBER', KEYS[1])
+end
 """
 )
 

@@ -6,6 +6,7 @@ down, the ledger stays correct and gets slower.
 | key            | value                                           | set by                         |
 | -------------- | ----------------------------------------------- | ------------------------------ |
 | waiting        | lanes that rang, but not those behind a backlog | `Doorbells.ring`               |
+| ahead          | lanes with a command that goes before a backlog | `Doorbells.ring`               |
 | backlogs       | lanes with more commands than a batch serves    | `next_lanes`, `return_lanes`   |
 | door           | a doorbell is on its way                        | `Doorbells.ring`               |
 | looking        | its worker takes all waiting lanes next         | `take_lanes`, `next_lanes`     |

@@ -56,9 +56,14 @@ def looking_key(prefix: str) -> str:
     return f"{prefix}:looking"
 
 
+def ahead_key(prefix: str) -> str:
+    """Return the Redis key of the lanes with a command that goes before their backlog."""
+    return f"{prefix}:ahead"
+
+
 def turn_keys(prefix: str) -> list[str]:
     """Return the first keys of each script that rings or takes lanes, in their order."""
-    keys_of = waiting_key, backlogs_key, hurry_key, door_key, looking_key
+    keys_of = waiting_key, backlogs_key, hurry_key, door_key, looking_key, ahead_key
     return [key_of(prefix) for key_of in keys_of]
 
 

@@ -33,7 +33,7 @@ _BEAT_TTL_MS = 3_600_000  # beyond an hour the exact age of the last beat does n
 _MAX_CONNECTIONS = 10  # to the broker: a publish takes a fraction of a millisecond
 
 # Returns whether a doorbell is needed: none is on its way, and no worker takes the waiting lanes soon.
-# KEYS: waiting, backlogs, hurry, door, looking, busy, then `busy` of the live tenants
+# KEYS: waiting, backlogs, hurry, door, looking, ahead, busy, then `busy` of the live tenants
 # ARGV: ttl, 1 if such a worker does not suffice, number of lanes, these, then the live lanes, each with the
 # position of its tenant
 _RING = """
@@ -41,10 +41,10 @@ local live = 4 + tonumber(ARGV[3])
 for i = 4, live - 1 do
     if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then redis.call('SADD', KEYS[1], ARGV[i]) end
 end
-if ARGV[live] and redis.call('EXISTS', KEYS[6]) == 1 then
+if ARGV[live] and redis.call('EXISTS', KEYS[7]) == 1 then
     for i = live, #ARGV, 2 do
-        if redis.call('EXISTS', KEYS[7 + ARGV[i + 1]]) == 0 then
-            redis.call('SADD', KEYS[1], ARGV[i])
+        if redis.call('EXISTS', KEYS[8 + ARGV[i + 1]]) == 0 then
+            redis.call('SADD', KEYS[6], ARGV[i])
             redis.call('SET', KEYS[3], '1', 'PX', ARGV[1])
         end
     end
