@@ -1,0 +1,46 @@
+"""Speaks the Model Context Protocol on stdin and stdout."""
+
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from mcp.server import MCPServer
+from mcp_types import ToolAnnotations
+
+from pointledger.mcp.api import Api
+from pointledger.mcp.tools import DATA, INSTRUCTIONS, Tools
+from pointledger.settings import Settings
+
+# A client may call such tools without asking its user. They ask one ledger, not the open world.
+_READ_ONLY = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+
+
+def serve(settings: Settings, url: str | None = None) -> None:
+    """Serve until stdin ends. `url` replaces that of the settings. Raises SettingsInvalid."""
+    server_of(Api(settings, url)).run("stdio")
+
+
+def server_of(api: Api) -> MCPServer[Any]:
+    """Return a server with all tools, which closes the API when it ends."""
+
+    @asynccontextmanager
+    async def opened(_: MCPServer[Any]) -> AsyncIterator[None]:
+        async with api:
+            yield
+
+    server = MCPServer(
+        "pointledger",
+        title="pointledger",
+        instructions=INSTRUCTIONS,
+        version=version("pointledger"),
+        log_level="WARNING",  # below it, lines would name users
+        lifespan=opened,
+    )
+    for name, tool in inspect.getmembers(Tools(api), inspect.iscoroutinefunction):
+        description = f"{' '.join((tool.__doc__ or '').split())} {DATA}"
+        server.add_tool(tool, name=name, description=description, annotations=_READ_ONLY)
+    return server
