@@ -43,12 +43,18 @@ def python(name: str) -> Path:
     return _made(f"{name}-{_digest(content)}", make) / "bin" / "python"
 
 
-def node(name: str) -> Path:
-    """Return the folder whose `node_modules` has the packages of `<name>/package-lock.json`."""
-    origin = HERE / name
+def node(name: str, origin: Path | None = None) -> Path:
+    """Return the folder whose `node_modules` has the packages of the `package-lock.json` in `origin`.
+
+    That is `<name>` if it is not given.
+    """
+    origin = origin or HERE / name
 
     def make(folder: Path) -> None:
-        shutil.copytree(origin, folder)
+        folder.mkdir()
+        for file in (".npmrc", "package.json", "package-lock.json"):
+            if (origin / file).exists():
+                shutil.copy(origin / file, folder)
         _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
 
     return _made(f"{name}-{_digest((origin / 'package-lock.json').read_text())}", make)
