@@ -15,6 +15,7 @@ from mcp import Client, StdioServerParameters
 
 from tests import environments
 from tests.api.environment import ApiEnvironment
+from tests.debian import free_port
 
 User = Callable[[], str]
 TOOLS = {
@@ -36,7 +37,7 @@ class Assistant:
         answer: dict[str, Any] = found.structured_content
         return answer
 
-    def error(self, tool: str, token: str, **arguments: Any) -> str:
+    def error(self, tool: str, token: str | None, **arguments: Any) -> str:
         """Return the text of the tool's error."""
         found = self._call(tool, token, arguments)
         assert found.is_error, found.structured_content
@@ -48,14 +49,20 @@ class Assistant:
         listed: list[Any] = self._run(self.client.list_tools).tools
         return listed
 
-    def _call(self, tool: str, token: str, arguments: dict[str, Any]) -> Any:
-        self.token_file.write_text(f"{token}\n")
+    def _call(self, tool: str, token: str | None, arguments: dict[str, Any]) -> Any:
+        if token is not None:
+            self.token_file.write_text(f"{token}\n")
         return self._run(self.client.call_tool, tool, arguments)
 
 
 @contextmanager
-def assisted(url: str, folder: Path, python: str | Path = sys.executable) -> Iterator[Assistant]:
-    """Start `pointledger mcp` as an assistant does. It has no setting but the URL and the token's file."""
+def assisted(
+    url: str, folder: Path, python: str | Path = sys.executable, mode: str = "auto"
+) -> Iterator[Assistant]:
+    """Start `pointledger mcp` as an assistant does. It has no setting but the URL and the token's file.
+
+    In the mode `legacy` the client opens the session as clients did before July 2026.
+    """
     token_file = folder / "token"
     command = StdioServerParameters(
         command=str(python),
@@ -65,7 +72,7 @@ def assisted(url: str, folder: Path, python: str | Path = sys.executable) -> Ite
     )
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(Client(command, read_timeout_seconds=60)) as client,
+        portal.wrap_async_context_manager(Client(command, mode=mode, read_timeout_seconds=60)) as client,
     ):
         yield Assistant(client, token_file, portal.call)
 
@@ -181,6 +188,19 @@ def test_a_token_that_is_not_valid_any_more_is_an_error_and_the_next_one_counts_
     assert assistant.ask("account", api.admin, user_id=anna)["data"]["balance"] == 5
 
 
+def test_a_token_that_cannot_be_sent_and_an_api_that_is_away_are_errors(tmp_path: Path) -> None:
+    with assisted(f"http://127.0.0.1:{free_port()}", tmp_path) as assistant:
+        for token, words in (
+            ("token", "the HTTP API does not answer: ConnectError"),
+            ("tok\nen", "POINTLEDGER_TOKEN: empty, or with characters that no token has"),
+            ("tokén", "POINTLEDGER_TOKEN: "),
+            ("", "POINTLEDGER_TOKEN: "),
+        ):
+            assert words in assistant.error("program", token)
+        assistant.token_file.unlink()
+        assert "POINTLEDGER_TOKEN_FILE: FileNotFoundError" in assistant.error("program", None)
+
+
 class Recorder(BaseHTTPRequestHandler):
     """Records the methods of all requests."""
 
@@ -205,10 +225,10 @@ def test_no_tool_sends_anything_but_get(tmp_path: Path) -> None:
     Recorder.methods.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        with assisted(f"http://127.0.0.1:{server.server_port}", tmp_path) as assistant:
+        with assisted(f"http://127.0.0.1:{server.server_port}", tmp_path, mode="legacy") as assistant:
             for tool in assistant.tools():
                 needed = dict.fromkeys(tool.input_schema.get("required", ()), "x")
-                assert assistant.ask(tool.name, "a token", **needed) == {}
+                assert assistant.ask(tool.name, "token", **needed) == {}
         server.shutdown()
     assert Recorder.methods == ["GET"] * len(TOOLS)
 

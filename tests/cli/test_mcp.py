@@ -1,6 +1,10 @@
 """`pointledger mcp` needs the HTTP API's URL and one token, and no server of the ledger."""
 
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +43,17 @@ def test_without_its_extra_the_mcp_server_says_what_to_install(monkeypatch: pyte
     failed = run_app("mcp", "--url", "http://127.0.0.1:8000")
     assert failed.status == 1
     assert "pip install 'pointledger[mcp]'" in failed.stderr
+
+
+def test_ctrl_c_ends_the_mcp_server_while_it_waits_for_a_question() -> None:
+    hello = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
+    environ = os.environ | {URL: "http://127.0.0.1:8000", TOKEN: "secret"}
+    command = [sys.executable, "-m", "pointledger.cli", "mcp"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as server:
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(hello)
+        server.stdin.flush()
+        assert server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == -signal.SIGINT

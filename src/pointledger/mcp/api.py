@@ -1,7 +1,7 @@
 """Asks the HTTP API, with the caller's token."""
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from pointledger.settings import Settings
 
 _SECONDS = 40.0  # above `POINTLEDGER_HTTP_QUERY_SECONDS`, which is 30 at most
 _CONNECT_SECONDS = 5.0
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750
 Parameter = str | int | None
 
 
@@ -64,14 +65,17 @@ class _Token:
 
     def header(self) -> Mapping[str, str]:
         """Return the header with the token. Raises ToolError."""
-        return {"Authorization": f"Bearer {self._text().strip()}"}
+        token = self._text().strip()
+        if not _TOKEN.fullmatch(token):
+            raise ToolError("POINTLEDGER_TOKEN: empty, or with characters that no token has")
+        return {"Authorization": f"Bearer {token}"}
 
     def _text(self) -> str:
         if self._given is not None:
             return self._given.get_secret_value()
         assert self._file is not None, "one of both is set"
         try:
-            return Path(self._file).read_text(encoding="ascii")
+            return self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ToolError(f"POINTLEDGER_TOKEN_FILE: {type(error).__name__}") from None
 

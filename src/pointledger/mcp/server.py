@@ -1,6 +1,7 @@
 """Speaks the Model Context Protocol on stdin and stdout."""
 
 import inspect
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -21,7 +22,10 @@ _READ_ONLY = ToolAnnotations(
 
 def serve(settings: Settings, url: str | None = None) -> None:
     """Serve until stdin ends. `url` replaces that of the settings. Raises SettingsInvalid."""
-    server_of(Api(settings, url)).run("stdio")
+    server = server_of(Api(settings, url))
+    # Ctrl-C ends the process at once. Python's own handler would wait for the thread that reads stdin.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    server.run("stdio")
 
 
 def server_of(api: Api) -> MCPServer[Any]:
