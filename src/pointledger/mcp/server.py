@@ -2,12 +2,13 @@
 
 import inspect
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 
 from pointledger.mcp.api import Api
@@ -36,15 +37,23 @@ def server_of(api: Api) -> MCPServer[Any]:
         async with api:
             yield
 
-    server = MCPServer(
+    return MCPServer(
         "pointledger",
         title="pointledger",
         instructions=INSTRUCTIONS,
         version=version("pointledger"),
         log_level="WARNING",  # below it, lines would name users
         lifespan=opened,
+        tools=[_tool(name, ask) for name, ask in inspect.getmembers(Tools(api), inspect.iscoroutinefunction)],
     )
-    for name, tool in inspect.getmembers(Tools(api), inspect.iscoroutinefunction):
-        description = f"{' '.join((tool.__doc__ or '').split())} {DATA}"
-        server.add_tool(tool, name=name, description=description, annotations=_READ_ONLY)
-    return server
+
+
+def _tool(name: str, ask: Callable[..., Any]) -> Tool:
+    """Return the tool. It refuses unknown arguments: an answer without a misspelled filter would mislead."""
+    description = f"{' '.join((ask.__doc__ or '').split())} {DATA}"
+    tool = Tool.from_function(ask, name=name, description=description, annotations=_READ_ONLY)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = arguments.model_json_schema()
+    return tool
