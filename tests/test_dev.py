@@ -1,5 +1,6 @@
 """The contributor's command, without creating an environment."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -235,6 +236,7 @@ def clone(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
         "LICENSE",
         "CHANGELOG.md",
         "changelog.d",
+        "clients",
         "requirements.lock",
         "deploy",
         "src",
@@ -245,7 +247,8 @@ def clone(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
         source, target = _DEV.parent / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "node_modules")
+            shutil.copytree(source, target, ignore=ignored)
         else:
             shutil.copy2(source, target)
     for name, value in (("ROOT", root), ("PYTHON", sys.executable)):
@@ -287,6 +290,8 @@ def test_a_release_is_a_commit_and_a_tag_with_the_packages_beside(
     assert released == {"-py3-none-any.whl", ".tar.gz", ".cdx.json", ".licenses.md"}
     assert len(list((clone / "dist").glob("pointledger_demo-97.0.1*"))) == 2
     assert "pointledger[console,embedded]==97.0.1" in (clone / dev.DEMO / "pyproject.toml").read_text()
+    npm = [json.loads((clone / dev.TYPESCRIPT / f"package{it}.json").read_text()) for it in ("", "-lock")]
+    assert [it["version"] for it in (*npm, npm[1]["packages"][""])] == ["97.0.1"] * 3
 
 
 def test_what_is_not_committed_is_not_released(dev: ModuleType, clone: Path):

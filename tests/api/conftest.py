@@ -24,21 +24,26 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture(scope="module")
-def api(
+def module_settings(
     servers: ServerUrls, clones: Clones, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ApiEnvironment]:
-    """The API with two tenants: `shop`, with transfers and rules for `visit` and `welcome`, and `other`."""
+) -> Iterator[Settings]:
+    """The settings of an API whose database is the module's."""
     with clones.one() as url:
         prefix = f"http-{secrets.token_hex(4)}"
         urls: dict[str, Any] = {"database_url": as_worker(servers, url), "owner_url": url}
         plain = Settings(**urls, redis_url=servers.redis_url, redis_prefix=prefix, broker_url=None)
-        settings = http_settings(plain, issuer, tmp_path_factory.mktemp("keys"))
-        with open_api(settings, issuer) as opened:
-            opened.ledger.tenant("shop", transfer_enabled=True, points_type="cash_equivalent")
-            opened.ledger.tenant("other")
-            opened.ledger.rule("shop", name="visit", event_type="visit", points=1)
-            opened.ledger.rule("shop", name="welcome", event_type="welcome", points=100, priority=5)
-            yield opened
+        yield http_settings(plain, issuer, tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def api(module_settings: Settings, issuer: Issuer) -> Iterator[ApiEnvironment]:
+    """The API with two tenants: `shop`, with transfers and rules for `visit` and `welcome`, and `other`."""
+    with open_api(module_settings, issuer) as opened:
+        opened.ledger.tenant("shop", transfer_enabled=True, points_type="cash_equivalent")
+        opened.ledger.tenant("other")
+        opened.ledger.rule("shop", name="visit", event_type="visit", points=1)
+        opened.ledger.rule("shop", name="welcome", event_type="welcome", points=100, priority=5)
+        yield opened
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ def _is_documented_rejection(case: Any, status: int, reason: str | None, message
             return any(isinstance(value, float) and value.is_integer() for value in _values(body))
         case 400, None if operation in ("add_rule", "put_rule"):
             return any(contradiction in message for contradiction in _CONTRADICTIONS)
+        case 400, None if "until: must be from" in message:
+            return bool(operation == "list_days" and "until" in case.query)
         case 400, None if "larger than" in message:
             return len(json.dumps(body["metadata"])) > METADATA_BYTES
     return False

@@ -82,7 +82,7 @@ def expected(who: str, required: Permission, path: str) -> set[int]:
 
 
 OWN = {"/admin/points/config", "/admin/points/stats", "/admin/points", "/admin/points/transactions"}
-OWN |= {"/admin/point-rules", "/admin/audit"}  # an administrator reads their own tenant
+OWN |= {"/admin/point-rules", "/admin/audit", "/admin/points/days"}  # an administrator reads their own tenant
 
 
 @pytest.mark.parametrize("who", TOKENS)

@@ -1,8 +1,8 @@
 """Makes clean Python and Node environments for tests of clients.
 
 Each contains only the packages that its file here names. `<name>.txt` is a pip requirements file; its lines
-`pointledger` and `pointledger-demo` mean the wheels that this checkout builds. `<name>/package.json` with its
-lock file is for Node.
+`pointledger` and `pointledger-demo`, also with extras, mean the wheels that this checkout builds.
+`<name>/package.json` with its lock file is for Node.
 An environment is made once, in `.environments`, and again when its file changes.
 """
 
@@ -31,11 +31,11 @@ def python(name: str) -> Path:
     """Return the interpreter of the environment that `<name>.txt` describes."""
     requirements = (HERE / f"{name}.txt").read_text()
     lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
-    needs_wheel = not _THIS_PROJECT.keys().isdisjoint(lines)
+    needs_wheel = any(_is_of_this_project(line) for line in lines)
 
     def make(folder: Path) -> None:
         _uv("venv", "--python", sys.executable, str(folder))
-        packages = [str(wheel(line)) if line in _THIS_PROJECT else line for line in lines if line]
+        packages = [_wheel_with_extras(line) if _is_of_this_project(line) else line for line in lines if line]
         here = ["--find-links", str(wheel().parent)] if needs_wheel else []
         _uv("pip", "install", "--python", str(folder / "bin" / "python"), *here, *packages)
 
@@ -43,12 +43,18 @@ def python(name: str) -> Path:
     return _made(f"{name}-{_digest(content)}", make) / "bin" / "python"
 
 
-def node(name: str) -> Path:
-    """Return the folder whose `node_modules` has the packages of `<name>/package-lock.json`."""
-    origin = HERE / name
+def node(name: str, origin: Path | None = None) -> Path:
+    """Return the folder whose `node_modules` has the packages of the `package-lock.json` in `origin`.
+
+    That is `<name>` if it is not given.
+    """
+    origin = origin or HERE / name
 
     def make(folder: Path) -> None:
-        shutil.copytree(origin, folder)
+        folder.mkdir()
+        for file in (".npmrc", "package.json", "package-lock.json"):
+            if (origin / file).exists():
+                shutil.copy(origin / file, folder)
         _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
 
     return _made(f"{name}-{_digest((origin / 'package-lock.json').read_text())}", make)
@@ -74,6 +80,15 @@ def wheel(name: str = "pointledger") -> Path:
 
     _made(folder.name, make)
     return next(folder.glob(f"{name.replace('-', '_')}-[0-9]*.whl"))
+
+
+def _is_of_this_project(requirement: str) -> bool:
+    return requirement.partition("[")[0] in _THIS_PROJECT
+
+
+def _wheel_with_extras(requirement: str) -> str:
+    name, bracket, extras = requirement.partition("[")
+    return f"{wheel(name)}{bracket}{extras}"
 
 
 def _source() -> str:

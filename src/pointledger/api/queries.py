@@ -3,6 +3,7 @@
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from pointledger.client.queries.days import DayQueries
 from pointledger.client.queries.ledger import LedgerQueries
 from pointledger.domain.commands.outcomes import Outcome
 from pointledger.domain.ledger.risk import Factor, factors
@@ -22,7 +23,7 @@ class Page(NamedTuple):
     next_before: int | None
 
 
-class ApiQueries(LedgerQueries):
+class ApiQueries(DayQueries, LedgerQueries):
     """Queries against one database."""
 
     def results(self, command_ids: list[UUID]) -> dict[UUID, Result]:

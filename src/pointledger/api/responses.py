@@ -10,7 +10,7 @@ from starlette.responses import Response
 from pointledger.api.queries import Page
 from pointledger.api.schemas.envelope import Problem, data_response, list_response
 from pointledger.api.schemas.status_codes import OF_REASON, UNAVAILABLE
-from pointledger.client.queries.results import iso
+from pointledger.client.queries.results import Explanation, iso
 from pointledger.ids import show_id
 from pointledger.storage.queries.outcomes import Result
 
@@ -74,6 +74,20 @@ def outcome_data(result: Result) -> dict[str, Any]:
         if data["transactions"]:
             data["transaction"] = data["transactions"][0]
     return data
+
+
+def explanation_data(found: Explanation) -> dict[str, Any]:
+    """Return an explanation. The command's outcome is left out: `GET /tasks/{task_id}` has it."""
+    command = found.command and {name: value for name, value in found.command.items() if name != "data"}
+    return {
+        "sentences": found.sentences,
+        "transaction": present(found.entry),
+        "command": command and present(command),
+        "rule": found.rule and present(found.rule),
+        "grant": found.grant,
+        "lots_moved": [present(lot) for lot in found.lots_moved],
+        "lots_arrived": [present(lot) for lot in found.lots_arrived],
+    }
 
 
 def present(fields: dict[str, Any]) -> dict[str, Any]:

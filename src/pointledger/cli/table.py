@@ -173,6 +173,12 @@ COMMANDS: Mapping[str, tuple[Entry, ...]] = {
         ),
         Entry("serve", "operations.serve:serve", "Serve the HTTP API until stopped."),
         Entry(
+            "mcp",
+            "operations.mcp:mcp",
+            "Answer an assistant's questions over MCP, on stdin and stdout, until stdin ends. It can only "
+            "read.",
+        ),
+        Entry(
             "console",
             "operations.serve:console",
             "Serve the console alone until stopped: pages for support, finance, marketing and operators.",

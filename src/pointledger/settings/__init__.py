@@ -13,7 +13,7 @@ from pointledger.domain.values.validation import describe
 from pointledger.errors import NotConfigured, SettingsInvalid
 from pointledger.settings.console import Console
 from pointledger.settings.files import SettingsFiles
-from pointledger.settings.http_api import HttpApi
+from pointledger.settings.http_api import ApiCaller, HttpApi
 from pointledger.settings.servers import Servers
 from pointledger.settings.work import (
     Batches,
@@ -40,6 +40,7 @@ class Settings(
     Protection,
     Tracing,
     HttpApi,
+    ApiCaller,
     Console,
     BaseSettings,
 ):
@@ -64,7 +65,15 @@ class Settings(
             raise ValueError(f"a URL that begins with {', '.join(_RESULT_SCHEMES)}")
         return value
 
-    @field_validator("erasure_key", "result_url", "console_client_secret", "console_key", mode="before")
+    @field_validator(
+        "erasure_key",
+        "result_url",
+        "console_client_secret",
+        "console_key",
+        "token",
+        "token_file",
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         """Compose files pass unset variables as empty strings."""

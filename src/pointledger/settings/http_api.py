@@ -1,9 +1,10 @@
 """Settings of the HTTP API."""
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from pointledger.domain.values.actor import is_own_name
 
@@ -123,3 +124,17 @@ class HttpApi(BaseModel):
         if taken := sorted(filter(is_own_name, value)):
             raise ValueError(f"the ledger itself uses the name {taken[0]}; name services like svc:till")
         return value
+
+
+class ApiCaller(BaseModel):
+    """A caller of the HTTP API, `pointledger mcp`."""
+
+    url: str | None = Field(default=None, description="The API's URL, like `http://127.0.0.1:8000`.")
+    token: SecretStr | None = Field(
+        default=None, description="The token that `pointledger mcp` sends. It may see what the token may see."
+    )
+    token_file: Path | None = Field(
+        default=None,
+        description="A file with the token instead. It is read for each request, so a new token counts at "
+        "once.",
+    )

@@ -67,6 +67,7 @@ _ONE = Price()
 # entries and 5,000 accounts. A larger tenant pays less than it costs, so a query has a limit of time, too.
 _DEARER: dict[tuple[str, str], Price] = {
     ("GET", "/points/{user_id}/transactions"): Price(is_page=True, by_type=4),  # counts an account's entries
+    ("GET", "/points/{user_id}/transactions/{tx_id}/explanation"): Price(10),  # up to 2,000 lots
     ("GET", "/wallets/{user_id}/transactions"): Price(is_page=True, by_type=4),
     ("GET", "/points/{user_id}/stats"): Price(MONTHS),  # a token per month
     ("GET", "/points/{user_id}/expiring"): Price(2),  # reads an account and its lots
@@ -75,6 +76,7 @@ _DEARER: dict[tuple[str, str], Price] = {
     # counts accounts, and with a type all entries: 20 to 40 ms
     ("GET", "/admin/points/transactions"): Price(50, Pool.REPORTS, is_page=True, skips=True, by_type=200),
     ("GET", "/admin/points/stats"): Price(500, Pool.REPORTS),  # all accounts, a month's entries: 30 to 70 ms
+    ("GET", "/admin/points/days"): Price(250, Pool.REPORTS),  # up to 100,000 unsummed entries: 50 ms
     ("GET", "/admin/audit"): Price(50, Pool.REPORTS, is_page=True, skips=True),  # counts the records
     ("GET", "/admin/point/integrity/{account_id}"): Price(100, Pool.REPORTS),  # reads a whole account
     ("POST", "/admin/points/batch-earn"): Price(1, Pool.WRITES, per_row=1),

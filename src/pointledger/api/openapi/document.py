@@ -24,7 +24,8 @@ answers `HEAD`. Responses may gain new fields. Request bodies must contain docum
 The server also rejects requests for reasons that a schema cannot express:
 
 - 400: a transfer to the same user; points that expire before they are available; a rule that does not compile
-  or contradicts itself; metadata larger than 16 KiB; points with a decimal point, such as `5.0`.
+  or contradicts itself; metadata larger than 16 KiB; points with a decimal point, such as `5.0`;
+  books of a day after today or before 1900.
 - 422: an idempotency key that was used before with other content; an amount of money with more decimals than
   its currency has."""
 

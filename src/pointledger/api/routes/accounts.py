@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses
-from pointledger.api.responses import page_response, present
+from pointledger.api.responses import explanation_data, page_response, present
 from pointledger.api.schemas.envelope import data_response
+from pointledger.api.schemas.explanations import ExplanationResponse
 from pointledger.api.schemas.parameters import PLAIN, Cursor, Id, PageNumber, PageSize, TypeFilter, UserId
 from pointledger.api.schemas.points import AccountResponse, PointTransactionListResponse, TransactionResponse
 from pointledger.api.schemas.queries import ExpiringResponse, RiskScoreResponse, UserStatsResponse
@@ -71,6 +72,24 @@ async def transaction(request: Request, user_id: UserId, tx_id: Id) -> Response:
     if found["user_id"] != user_id:
         raise EntryMissing
     return data_response(present(found))
+
+
+@router.get(
+    "/transactions/{tx_id}/explanation",
+    operation_id="explain_transaction",
+    responses=responses(ExplanationResponse),
+    summary="Explain a transaction",
+)
+async def explanation(request: Request, user_id: UserId, tx_id: Id) -> Response:
+    """Returns how a transaction of this user came about: its command, its rule, and the lots that it moved.
+
+    Rules, and the commands of other users, are not for users. So this is for administrators and services.
+    """
+    api = state_of(request)
+    found = await api.run_in_thread(api.queries.explain_entry, principal_of(request).tenant_id, tx_id)
+    if found.entry["user_id"] != user_id:
+        raise EntryMissing
+    return data_response(explanation_data(found))
 
 
 @router.get(

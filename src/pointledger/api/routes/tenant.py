@@ -9,11 +9,13 @@ from starlette.responses import Response
 from pointledger.api.guard import principal_of
 from pointledger.api.openapi.document import responses
 from pointledger.api.responses import page_response, present
+from pointledger.api.schemas.days import BooksResponse
 from pointledger.api.schemas.envelope import data_response
-from pointledger.api.schemas.parameters import PLAIN, EntityParam, Nothing, PageSize, TypeFilter
+from pointledger.api.schemas.parameters import PLAIN, Day, EntityParam, Nothing, PageSize, TypeFilter
 from pointledger.api.schemas.points import PointAccountListResponse, PointTransactionListResponse
 from pointledger.api.schemas.queries import TenantStatsResponse
 from pointledger.api.state import state_of
+from pointledger.client.queries.days import MOST_DAYS
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
@@ -91,3 +93,27 @@ async def stats(request: Request) -> Response:
     return data_response(
         await api.run_in_thread(api.queries.tenant_statistics, principal_of(request).tenant_id)
     )
+
+
+DAYS = 7  # a week: people ask for more where they need it
+Days = Annotated[int, Field(ge=1, le=MOST_DAYS), PLAIN, Query(description="How many days, up to `until`.")]
+By = Annotated[
+    Literal["recorded", "occurred"],
+    Query(description="Count transactions on the day of their record, or on the day for which they count."),
+]
+
+
+@router.get(
+    "/points/days",
+    operation_id="list_days",
+    responses=responses(BooksResponse),
+    summary="List the tenant's books by day",
+)
+async def days(request: Request, days: Days = DAYS, until: Day = None, by: By = "recorded") -> Response:
+    """Returns what was earned, spent and expired on each day, and what was outstanding at its end.
+
+    An `until` after today is 400, and so are days before 1900.
+    """
+    api = state_of(request)
+    found = await api.run_in_thread(api.queries.days, principal_of(request).tenant_id, days, until, by)
+    return data_response(found.as_json())

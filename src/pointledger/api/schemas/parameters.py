@@ -1,6 +1,7 @@
 """Path and query parameters, parsed strictly."""
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
@@ -14,6 +15,7 @@ MOST_PAGE_SIZE = 100
 MOST_PAGES = 1_000_000_000  # times a page's size, this is far below a bigint's limit
 MOST_CURSOR = 10**18  # above the version of any account
 _DIGITS = re.compile(r"[0-9]{1,19}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Nothing = SkipJsonSchema[None]  # the parameter may be left out, but a URL cannot contain null
 
@@ -22,6 +24,13 @@ def _plain_number(value: Any) -> Any:
     """Allow digits only. Pydantic alone also accepts spaces, signs, underscores and other scripts."""
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
         raise ValueError("must be a whole number in digits")
+    return value
+
+
+def _date(value: Any) -> Any:
+    """Allow a date as RFC 3339 writes it. Pydantic alone also accepts numbers and times."""
+    if isinstance(value, str) and not _DATE.fullmatch(value):
+        raise ValueError("must be a date like 2026-03-01")
     return value
 
 
@@ -49,3 +58,7 @@ Cursor = Annotated[
 ]
 Type = Literal["earn", "spend", "expire", "freeze", "unfreeze", "refund", "adjust"]
 TypeFilter = Annotated[Type | Nothing, Query(description="Only transactions of this type.")]
+Day = Annotated[
+    Annotated[date, BeforeValidator(_date)] | Nothing,
+    Query(description="The last day, in the tenant's calendar. Default: today.", examples=["2026-03-01"]),
+]
