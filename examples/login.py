@@ -17,7 +17,7 @@ def shop_url(login: str) -> str:
     owner = os.environ["POINTLEDGER_OWNER_URL"]
     name, password = sql.Identifier(login), sql.Literal(_PASSWORD)
     with psycopg.connect(owner) as connection:
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [login]).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login]).fetchone():
             make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE pointledger_app")
             connection.execute(make.format(name, password))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS AUTHORIZATION {}").format(name))

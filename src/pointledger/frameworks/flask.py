@@ -27,8 +27,8 @@ class Points:
     `scoped_session`. A command exists if and only if that session commits, and workers are notified then.
 
     Settings are `POINTLEDGER_...` in `app.config`, else in the environment. The database, if neither names
-    it, is that of `SQLALCHEMY_DATABASE_URI`. Each method needs an app context and raises what `PointsClient` raises,
-    and NotConfigured or SettingsInvalid at the first use.
+    it, is that of `SQLALCHEMY_DATABASE_URI`. Each method needs an app context and raises what `PointsClient`
+    raises, and NotConfigured or SettingsInvalid at the first use.
     """
 
     def __init__(self, app: Flask | None = None, session: "Callable[[], orm.Session] | None" = None) -> None:
