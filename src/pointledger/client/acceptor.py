@@ -21,6 +21,7 @@ from pointledger.client.duplicates import describe, first_of_each, note_duplicat
 from pointledger.client.encoding import encode
 from pointledger.client.gatherer import Gatherer
 from pointledger.client.group_acceptor import Alone, GroupAcceptor, GroupResult
+from pointledger.client.latch import Latch
 from pointledger.client.receipts import AcceptResult, Receipt, receipt_of
 from pointledger.client.traced import accepting
 from pointledger.domain.commands import AnyCommand
@@ -71,6 +72,7 @@ class Acceptance:
         doorbells: Doorbells,
         settings: Settings,
         backlog: Backlog | None = None,
+        latch: type[Latch] = Latch,
     ) -> None:
         self._database = database
         self._backlog = backlog
@@ -79,7 +81,7 @@ class Acceptance:
         self._batch_size = settings.batch_size
         self._idle_timeout = {"timeout": str(settings.idle_timeout_ms)}
         self._groups = GroupAcceptor(database, settings.lanes)
-        self._gatherer = Gatherer(partial(self._groups.accept, callers_ids=True), self._ring_each)
+        self._gatherer = Gatherer(partial(self._groups.accept, callers_ids=True), self._ring_each, latch)
 
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
         """Commit all commands in the given order and ring their lanes.

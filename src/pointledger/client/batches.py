@@ -6,8 +6,6 @@ invalid row is kept as a dead letter, and its outcome is refused with INVALID_CO
 """
 
 import json
-import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -28,7 +26,7 @@ from pointledger.domain.values.validation import describe
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage.database import read_only, transaction
+from pointledger.storage.database import pause, read_only, transaction
 from pointledger.storage.errors import DATABASE_ERRORS, Attempt, is_transient, translate_errors
 from pointledger.storage.queries import outcomes
 from pointledger.storage.queue import batches, dead_letters
@@ -115,7 +113,7 @@ class BatchAcceptor:
                 except DATABASE_ERRORS as error:
                     if not attempts_left or not is_transient(error):
                         raise
-                    time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
+                    pause(self._database)
         raise AssertionError("the last attempt returns or raises")
 
     def _accept(self, batch: Batch, rows: list[Any], key: str, actor: str, attempt: Attempt) -> BatchReceipt:
