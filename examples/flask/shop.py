@@ -21,7 +21,7 @@ db = SQLAlchemy(app, model_class=Base)
 points = Points(app, session=db.session)
 
 
-class Order(db.Model):  # type: ignore[name-defined]  (made at run time)
+class Order(db.Model):  # type: ignore[name-defined]  # it is made at run time
     """An order that is paid, and the command for its points."""
 
     __tablename__ = "orders"

@@ -1,4 +1,4 @@
-"""Each page about a framework starts its shop of `examples`, in an environment with the wheel and the framework.
+"""Each page about a framework starts its shop of `examples`, in an environment that has the framework.
 
 curl and a plain Celery client talk to the shop, as the page says. Then Postgres has what the page claims.
 """
@@ -17,6 +17,7 @@ EXAMPLES = ROOT / "examples"
 SHOPS = {
     "docs/guides/celery-tasks.md": ("celery", "orders"),
     "docs/guides/django.md": ("django", "shop_order"),
+    "docs/guides/fastapi.md": ("fastapi", "orders"),
     "docs/guides/flask.md": ("flask", "orders"),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from sqlalchemy.orm import scoped_session, sessionmaker
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from pointledger.errors import NotConfigured, SettingsInvalid
 from pointledger.frameworks.flask import Points
@@ -26,17 +26,17 @@ def ledger(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledg
 
 
 @pytest.fixture
-def session(ledger: Ledger) -> scoped_session:
+def session(ledger: Ledger) -> scoped_session[Session]:
     return scoped_session(sessionmaker(ledger.database))
 
 
 @pytest.fixture
-def points(session: scoped_session) -> Points:
+def points(session: scoped_session[Session]) -> Points:
     return Points(session=session)
 
 
 @pytest.fixture
-def app(ledger: Ledger, session: scoped_session, points: Points) -> Iterator[Flask]:
+def app(ledger: Ledger, session: scoped_session[Session], points: Points) -> Iterator[Flask]:
     """An app made by a factory, which commits a request's session unless the path says no."""
     app = Flask("shop")
     app.config["SQLALCHEMY_DATABASE_URI"] = sa.make_url(ledger.settings.database)
@@ -73,7 +73,7 @@ def test_a_request_that_does_not_commit_accepts_nothing(ledger: Ledger, app: Fla
 
 
 def test_a_savepoint_that_is_rolled_back_takes_only_its_own_commands(
-    ledger: Ledger, app: Flask, points: Points, session: scoped_session
+    ledger: Ledger, app: Flask, points: Points, session: scoped_session[Session]
 ) -> None:
     with app.app_context():
         kept = points.enqueue(earn())

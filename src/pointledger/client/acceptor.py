@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy as sa
 
 from pointledger import failpoints
-from pointledger.client.after_commit import Ring, is_session, ring_after_commit
+from pointledger.client.after_commit import Ring, is_session, ring_after_commit, unscoped
 from pointledger.client.attempts import NOTHING, maybe_accepted, retried
 from pointledger.client.backlog import Backlog
 from pointledger.client.duplicates import describe, first_of_each, note_duplicates
@@ -57,7 +57,8 @@ _SET_IDLE_TIMEOUT = "SELECT set_config('idle_in_transaction_session_timeout', %(
 
 Written = TypeVar("Written")
 # Not with `|`, which cannot join the name of a class that is not imported; see `is_session`.
-CallersConnection = Union[sa.Connection, "orm.Session", psycopg.Connection[Any]]
+_OneConnection = Union[sa.Connection, "orm.Session", psycopg.Connection[Any]]
+CallersConnection = Union[_OneConnection, "orm.scoped_session[Any]"]
 
 
 class Acceptance:
@@ -162,10 +163,10 @@ class Acceptance:
         was, and the errors of the caller's connection.
         """
         with accepting(commands) as traced:
-            return self._accept_within(traced, connection, ring)
+            return self._accept_within(traced, unscoped(connection), ring)
 
     def _accept_within(
-        self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None
+        self, commands: Sequence[AnyCommand], connection: _OneConnection, ring: Ring | None
     ) -> Receipt:
         with translate_errors(NOTHING):
             self._require_room(commands)
