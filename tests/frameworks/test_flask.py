@@ -19,7 +19,7 @@ from tests.ledger import Ledger
 def ledger(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     """The ledger. Nothing but the app's configuration names it."""
     for name in ("DATABASE", "OWNER", "REDIS"):
-        monkeypatch.delenv(f"POINTLEDGER_{name}_URL", raising=False)
+        monkeypatch.setenv(f"POINTLEDGER_{name}_URL", "postgresql://127.0.0.1:1/elsewhere")
     with Ledger(settings) as opened:
         opened.tenant()
         yield opened
@@ -95,7 +95,10 @@ def test_the_command_is_the_command_line_with_the_apps_settings(ledger: Ledger, 
     assert "flask pointledger" in runner.invoke(args=["pointledger", "--help"]).stdout
 
 
-def test_an_app_without_servers_starts_and_says_what_is_missing_at_the_first_use(ledger: Ledger) -> None:
+def test_an_app_without_servers_starts_and_says_what_is_missing_at_the_first_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("POINTLEDGER_DATABASE_URL", raising=False)
     app, points = Flask("shop"), Points()
     points.init_app(app)
     with app.app_context(), pytest.raises(NotConfigured, match="POINTLEDGER_DATABASE_URL"):

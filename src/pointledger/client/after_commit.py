@@ -24,7 +24,7 @@ def is_session(connection: object) -> "TypeIs[orm.Session]":
     return loaded is not None and isinstance(connection, loaded.Session)
 
 
-def unscoped(connection: object) -> Any:
+def unscoped(connection: Any) -> Any:
     """Return the current session of a `scoped_session`, and anything else as it is."""
     loaded = sys.modules.get("sqlalchemy.orm")
     is_scoped = loaded is not None and isinstance(connection, loaded.scoped_session)

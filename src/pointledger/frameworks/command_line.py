@@ -13,7 +13,10 @@ def run_command_line(program: str, arguments: Sequence[str], given: Given) -> in
     The settings are in the environment meanwhile, because workers and beat read it.
     """
     before = dict(os.environ)
-    os.environ.update(as_variables(given))
+    variables = as_variables(given)
+    for name in variables:
+        os.environ.pop(f"{name}_FILE", None)  # both together are an error
+    os.environ.update(variables)
     try:
         main(arguments, program)
     except SystemExit as ended:

@@ -1,7 +1,6 @@
 """Reads the ledger's settings from those of a framework."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +17,12 @@ Given = Mapping[str, Any]
 
 
 def with_database(given: Given, database_url: str | None) -> Given:
-    """Add the URL of the framework's own database, unless the settings or the environment name another."""
-    named = ("database_url" in given, *(f"{PREFIX}DATABASE_URL{end}" in os.environ for end in ("", "_FILE")))
-    return given if database_url is None or any(named) else {**given, "database_url": database_url}
+    """Add the URL of the framework's own database, unless the settings name another.
+
+    It comes before the environment's: a command goes through the framework's connection, so the client must
+    look for it in the same database, also in that of a test.
+    """
+    return given if database_url is None else {"database_url": database_url, **given}
 
 
 def settings_from(given: Given) -> Settings:

@@ -26,9 +26,9 @@ class Points:
     `session` returns the session of the current request, like `db.session` of Flask-SQLAlchemy or a
     `scoped_session`. A command exists if and only if that session commits, and workers are notified then.
 
-    Settings are `POINTLEDGER_...` in `app.config`, else in the environment. The database, if neither names
-    it, is that of `SQLALCHEMY_DATABASE_URI`. Each method needs an app context and raises what `PointsClient`
-    raises, and NotConfigured or SettingsInvalid at the first use.
+    Settings are `POINTLEDGER_...` in `app.config`, else in the environment. The database is that of
+    `SQLALCHEMY_DATABASE_URI`, if there is one and `app.config` names no other. Each method needs an app
+    context and raises what `PointsClient` raises, and NotConfigured or SettingsInvalid at the first use.
     """
 
     def __init__(self, app: Flask | None = None, session: "Callable[[], orm.Session] | None" = None) -> None:

@@ -9,7 +9,7 @@ from psycopg import pq
 
 from pointledger.frameworks.configured import Given, with_database
 
-_ALIAS = "DATABASE"  # a setting of ours alone: the alias in DATABASES
+_ALIAS = "DATABASE"  # the one name that is no setting of the ledger
 
 
 def database_alias() -> str:

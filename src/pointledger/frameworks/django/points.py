@@ -1,8 +1,8 @@
 """Enqueues commands in the transaction that Django has open."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
 from django.db import connections, transaction
 
@@ -19,8 +19,8 @@ class Points:
 
     `using` is an alias of `DATABASES`; the default is that of `settings.POINTLEDGER`. Inside
     `transaction.atomic` a command exists if and only if Django's transaction commits, and a savepoint that is
-    rolled back takes its commands with it. Workers are notified by `transaction.on_commit`. Outside, the
-    command is durable when the call returns.
+    rolled back takes its commands with it. Workers are notified by `transaction.on_commit`. Outside, the call
+    is a transaction of its own.
 
     Each method raises what `PointsClient` raises, and NotConfigured or SettingsInvalid at the first use.
     Errors of Django's connection come as Django raises them.
@@ -36,8 +36,6 @@ class Points:
 
     def enqueue(self, command: AnyCommand, using: str | None = None) -> str:
         """Accept a command and return its task id."""
-        if _is_autocommit(using):
-            return self.client.enqueue(command)
         return self.accept([command], using).task_ids[0]
 
     def enqueue_many(self, commands: Sequence[AnyCommand], using: str | None = None) -> list[str]:
@@ -50,26 +48,18 @@ class Points:
         Where Django leaves transactions to you (`AUTOCOMMIT` is false), call `client.ring` with the receipt
         after your commit.
         """
-        if _is_autocommit(using):
-            return self.client.accept(commands)
-        connection = _connection(using)
-        connection.validate_no_broken_transaction()
-        with connection.wrap_database_errors:
-            receipt = self.client.accept(commands, connection.connection)
-        if connection.in_atomic_block:
-            transaction.on_commit(partial(self.client.ring, receipt), using=connection.alias, robust=True)
+        alias = using or database_alias()
+        require_postgres(alias)
+        connection = connections[alias]
+        own = transaction.atomic(using=alias) if connection.get_autocommit() else nullcontext()
+        with own:
+            connection.validate_no_broken_transaction()
+            with connection.wrap_database_errors:
+                receipt = self.client.accept(commands, connection.connection)
+            if connection.in_atomic_block:
+                transaction.on_commit(partial(self.client.ring, receipt), using=alias, robust=True)
         return receipt
 
     def close(self) -> None:
         """Close the client. The next use makes another, with the settings of then."""
         self._client.close()
-
-
-def _is_autocommit(using: str | None) -> bool:
-    return bool(_connection(using).get_autocommit())  # opens the connection
-
-
-def _connection(using: str | None) -> Any:
-    alias = using or database_alias()
-    require_postgres(alias)
-    return connections[alias]
