@@ -18,7 +18,8 @@ def shop_url(login: str) -> str:
     name, password = sql.Identifier(login), sql.Literal(_PASSWORD)
     with psycopg.connect(owner) as connection:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login]).fetchone():
-            make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE pointledger_app")
+            # CREATEDB is for the test database of Django.
+            make = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {} IN ROLE pointledger_app")
             connection.execute(make.format(name, password))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS AUTHORIZATION {}").format(name))
     url = make_url(owner).set(drivername="postgresql+psycopg", username=login, password=_PASSWORD)

@@ -4,10 +4,11 @@ import os
 
 from celery import Celery, signals
 from sqlalchemy import create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+from sqlalchemy.orm import sessionmaker
 
 from examples.card import charge
 from examples.login import shop_url
+from examples.orders import Base, Order
 from pointledger import ApplyRule
 from pointledger.errors import AcceptanceBusy, BacklogFull, DatabaseAway
 from pointledger.frameworks.celery import Points
@@ -18,20 +19,6 @@ points = Points(app)
 
 engine = create_engine(shop_url("shop_celery"))
 Session = sessionmaker(engine)
-
-
-class Base(DeclarativeBase):
-    """The shop's tables."""
-
-
-class Order(Base):
-    """An order that is paid, and the command for its points."""
-
-    __tablename__ = "orders"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str]
-    amount_minor: Mapped[int]
-    task_id: Mapped[str]
 
 
 @app.task(autoretry_for=(DatabaseAway, AcceptanceBusy, BacklogFull), retry_backoff=True, max_retries=5)

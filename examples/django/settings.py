@@ -18,6 +18,7 @@ DATABASES = {
 }
 INSTALLED_APPS = ["pointledger.frameworks.django", "examples.django.shop"]
 POINTLEDGER = {"STATEMENT_TIMEOUT_MS": 5_000}  # the environment has the addresses
+TEST_RUNNER = "pointledger.frameworks.django.testing.LedgerTestRunner"
 
 ROOT_URLCONF = "examples.django.urls"
 SECRET_KEY = "only for examples"

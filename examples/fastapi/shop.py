@@ -7,30 +7,16 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from examples.card import CardDeclined, charge
 from examples.login import shop_url
+from examples.orders import Base, Order
 from pointledger import ApplyRule, AsyncPointsClient
 from pointledger.frameworks.fastapi import Points
 
 engine = create_async_engine(shop_url("shop_fastapi"))
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 points = Points()
-
-
-class Base(DeclarativeBase):
-    """The shop's tables."""
-
-
-class Order(Base):
-    """An order that is paid, and the command for its points."""
-
-    __tablename__ = "orders"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str]
-    amount_minor: Mapped[int]
-    task_id: Mapped[str]
 
 
 class Payment(BaseModel):

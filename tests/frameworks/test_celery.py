@@ -9,16 +9,8 @@ from sqlalchemy import orm
 
 from pointledger.errors import ClientClosed
 from pointledger.frameworks.celery import Points
-from pointledger.settings import Settings
 from tests.client.accepting import earn, in_journal, rings
 from tests.ledger import Ledger
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    with Ledger(settings) as opened:
-        opened.tenant()
-        yield opened
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pointledger.errors import IdempotencyKeyReused, SettingsInvalid
 from pointledger.frameworks.django import points
-from pointledger.settings import Settings
 from tests.client.accepting import earn, in_journal, rings
 from tests.ledger import Ledger
 
@@ -39,18 +38,15 @@ def _project() -> None:
 
 
 @pytest.fixture
-def ledger(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    """The ledger in Django's database. Nothing but Django's settings names it."""
-    for name in ("DATABASE", "OWNER", "REDIS"):
-        monkeypatch.setenv(f"POINTLEDGER_{name}_URL", "postgresql://127.0.0.1:1/elsewhere")
-    given = conninfo_to_dict(settings.database)
+def ledger(ledger: Ledger, elsewhere: None) -> Iterator[Ledger]:
+    """The ledger in Django's database."""
+    given = conninfo_to_dict(ledger.settings.database)
     names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
     for alias in ("default", "manual"):
         place = {name: given[libpqs] for name, libpqs in names.items() if libpqs in given}
         connections[alias].settings_dict.update(place)
-    with Ledger(settings) as opened, override_settings(POINTLEDGER={"REDIS_URL": settings.redis}):
-        opened.tenant()
-        yield opened
+    with override_settings(POINTLEDGER={"REDIS_URL": ledger.settings.redis}):
+        yield ledger
         connections.close_all()
 
 

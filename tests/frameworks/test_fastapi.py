@@ -13,16 +13,8 @@ from pointledger import AsyncPointsClient
 from pointledger.errors import ClientClosed
 from pointledger.frameworks.fastapi import Points
 from pointledger.ids import show_id
-from pointledger.settings import Settings
 from tests.client.accepting import earn, in_journal, rings
 from tests.ledger import Ledger
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    with Ledger(settings) as opened:
-        opened.tenant()
-        yield opened
 
 
 @pytest.fixture

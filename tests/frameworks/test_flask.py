@@ -10,19 +10,10 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from pointledger.errors import NotConfigured, SettingsInvalid
 from pointledger.frameworks.flask import Points
-from pointledger.settings import Settings
 from tests.client.accepting import earn, in_journal, rings
 from tests.ledger import Ledger
 
-
-@pytest.fixture
-def ledger(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    """The ledger. Nothing but the app's configuration names it."""
-    for name in ("DATABASE", "OWNER", "REDIS"):
-        monkeypatch.setenv(f"POINTLEDGER_{name}_URL", "postgresql://127.0.0.1:1/elsewhere")
-    with Ledger(settings) as opened:
-        opened.tenant()
-        yield opened
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture
