@@ -145,9 +145,9 @@ class AsyncPointsClient:
             raise
 
     def _require_own_loop(self) -> None:
-        loop = asyncio.get_running_loop()
         if os.getpid() != self._process:
             raise ClientOfAnotherLoop("this process was forked after it was made")
+        loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise ClientOfAnotherLoop("this is another loop")
         self._loop = loop
