@@ -141,7 +141,7 @@ class AsyncPointsClient:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if stops:
-                task.cancel()  # once: whoever cancels again does not disturb its cleaning up
+                task.cancel()  # once: a second cancellation does not disturb its cleaning up
             raise
 
     def _require_own_loop(self) -> None:

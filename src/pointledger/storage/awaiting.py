@@ -41,7 +41,7 @@ class AwaitedConnection(BoundedConnection):
 
 
 class AwaitedDialect(PGDialect_psycopg):
-    """Tells SQLAlchemy that its pool is used by tasks instead of threads."""
+    """psycopg for a pool that tasks use instead of threads."""
 
     driver = AwaitedConnection.dialect
     is_async = True
