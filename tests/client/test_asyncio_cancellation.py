@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pointledger import AsyncPointsClient, Earn
 from pointledger.errors import LedgerError
@@ -81,6 +83,33 @@ def test_a_query_that_is_canceled_at_any_step_leaves_no_connection(ledger: Ledge
     ledger.tenant()
     ledger.apply(earn())
     assert len(asyncio.run(at_every_step(ledger, call))) > 3
+
+
+def test_a_call_in_the_callers_transaction_is_canceled_with_it(ledger: Ledger) -> None:
+    url = make_url(ledger.settings.database).set(drivername="postgresql+psycopg")
+
+    async def rolled_back(client: AsyncPointsClient, engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            try:
+                await client.enqueue_many([earn(), earn()], connection)
+            finally:
+                await connection.rollback()
+
+    async def main() -> list[str]:
+        engine = create_async_engine(url)
+        async with AsyncPointsClient(ledger.settings) as client:
+            for steps in range(MOST_STEPS):
+                if await canceled_after(steps, rolled_back(client, engine)):
+                    break
+                assert isinstance(engine.pool, sa.AsyncAdaptedQueuePool)
+                assert engine.pool.checkedout() == 0
+            assert steps > 3
+            async with engine.begin() as connection:
+                kept = await client.enqueue_many([earn()], connection)
+        await engine.dispose()
+        return kept
+
+    assert asyncio.run(main()) == in_journal(ledger)
 
 
 def test_a_canceled_query_also_ends_in_postgres(ledger: Ledger) -> None:
