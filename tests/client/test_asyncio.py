@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -224,6 +225,11 @@ def test_a_connection_that_is_not_open_or_of_another_kind_is_named(
                     await client.enqueue(earn(), connection)  # type: ignore[arg-type]
 
     run(ledger, use)
+
+
+def test_a_connection_of_another_driver_is_named(ledger: Ledger) -> None:
+    with sa.create_engine("sqlite://").connect() as other, pytest.raises(TypeError, match="psycopg, not"):
+        ledger.client.enqueue(earn(), other)
 
 
 # --------------------------------------------------------------------------------------------- waiting

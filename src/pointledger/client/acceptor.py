@@ -172,6 +172,8 @@ class Acceptance:
             self._require_room(commands)
         records = [encode(command, self.lanes) for command in commands]
         inner = connection.connection() if is_session(connection) else connection
+        if isinstance(inner, sa.Connection) and inner.dialect.driver != "psycopg":
+            raise TypeError(f"connection: its driver must be psycopg, not {inner.dialect.driver}")
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
         execute(inner, "SAVEPOINT pointledger_accept")
         try:

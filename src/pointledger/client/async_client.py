@@ -141,13 +141,13 @@ class AsyncPointsClient:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if stops:
-                task.cancel()  # once: whoever cancels again does not disturb its cleaning up
+                task.cancel()  # once: a second cancellation does not disturb its cleaning up
             raise
 
     def _require_own_loop(self) -> None:
-        loop = asyncio.get_running_loop()
         if os.getpid() != self._process:
             raise ClientOfAnotherLoop("this process was forked after it was made")
+        loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise ClientOfAnotherLoop("this is another loop")
         self._loop = loop

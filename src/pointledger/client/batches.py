@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from pointledger.client.acceptor import Acceptance
+from pointledger.client.attempts import pause
 from pointledger.client.counts import count_outcomes
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import Earn, command_from
@@ -26,7 +27,7 @@ from pointledger.domain.values.validation import describe
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
 from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_id
 from pointledger.settings import Settings
-from pointledger.storage.database import pause, read_only, transaction
+from pointledger.storage.database import read_only, transaction
 from pointledger.storage.errors import DATABASE_ERRORS, Attempt, is_transient, translate_errors
 from pointledger.storage.queries import outcomes
 from pointledger.storage.queue import batches, dead_letters

@@ -9,13 +9,14 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.client.attempts import pause
 from pointledger.domain.commands.outcomes import CANCELLED
 from pointledger.domain.values.actor import Actor
 from pointledger.errors import InvalidCommand, NotDead, NotWaiting
 from pointledger.ids import parse_id, show_id
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
-from pointledger.storage.database import pause, transaction
+from pointledger.storage.database import transaction
 from pointledger.storage.errors import Attempt, is_transient, translate_errors
 from pointledger.storage.ledger import audit_log, program
 from pointledger.storage.queue import (

@@ -41,9 +41,8 @@ class AwaitedConnection(BoundedConnection):
 
 
 class AwaitedDialect(PGDialect_psycopg):
-    """Tells SQLAlchemy that its pool is used by tasks instead of threads."""
+    """psycopg for a pool that tasks use instead of threads."""
 
-    driver = AwaitedConnection.dialect
     is_async = True
     supports_statement_cache = True
     has_terminate = True  # a connection that was freed without a checkin: close it, and send nothing

@@ -1,8 +1,6 @@
 """Opens connections, and transactions with their timeouts."""
 
-import asyncio
 import math
-import random
 import time
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
@@ -13,7 +11,6 @@ from typing import Any
 import psycopg
 import psycopg.rows
 import sqlalchemy as sa
-from sqlalchemy.util import await_only
 
 from pointledger.errors import QueryTimeout
 from pointledger.settings import Settings
@@ -193,15 +190,6 @@ def autocommit(engine: sa.Engine, settings: Settings) -> Iterator[sa.Connection]
             return
     with transaction(engine, settings) as connection:
         yield connection
-
-
-def pause(engine: sa.Engine) -> None:
-    """Wait some milliseconds before another attempt, and let other tasks go on if the engine is theirs."""
-    seconds = random.uniform(0.005, 0.02)  # noqa: S311  (jitter)
-    if engine.dialect.is_async:
-        await_only(asyncio.sleep(seconds))
-    else:
-        time.sleep(seconds)
 
 
 def autocommit_engine(engine: sa.Engine) -> sa.Engine:
