@@ -1,4 +1,4 @@
-"""A shop whose payments are Celery tasks: `celery -A examples.celery.shop worker --pool prefork`."""
+"""A shop whose payments are Celery tasks: `celery -A examples.celery.shop worker`."""
 
 import os
 

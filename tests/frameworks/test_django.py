@@ -1,5 +1,6 @@
 """In Django, a command belongs to the transaction that is open, and workers are notified at its commit."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -7,8 +8,9 @@ from typing import Any
 
 import django
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import ProgrammingError, connections, transaction
 from django.db.transaction import TransactionManagementError
@@ -143,6 +145,16 @@ def test_where_django_does_not_begin_transactions_the_callers_commit_accepts(led
     transaction.commit(using="manual")
     points.client.ring(receipt)
     assert (in_journal(ledger), rings(ledger)) == (receipt.task_ids, 1)
+
+
+def test_an_event_loop_gets_djangos_own_error(ledger: Ledger) -> None:
+    async def view() -> None:
+        points.enqueue(earn())
+
+    with pytest.raises(SynchronousOnlyOperation):
+        asyncio.run(view())
+    asyncio.run(sync_to_async(points.enqueue)(earn()))
+    assert len(in_journal(ledger)) == 1
 
 
 def test_a_database_that_is_no_postgres_is_a_wrong_configuration(ledger: Ledger) -> None:
