@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool
 
 from pointledger import AsyncPointsClient, PointsClient
-from pointledger.client import backlog
+from pointledger.client import acceptor, backlog
+from pointledger.client.encoding import encode
 from pointledger.embedded import ServerUrls
 from pointledger.errors import (
     AsyncNotInstalled,
@@ -157,6 +159,30 @@ def test_commands_of_tasks_that_wait_for_a_leader_share_a_statement(
     assert run(ledger, use) == [show_id(command.id) for command in commands]
     assert sorted(sizes) == [1, 1, 1, 18]
     assert rings(ledger) == 1
+
+
+def test_many_commands_are_encoded_in_a_thread_and_one_on_the_loop(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded_in: list[threading.Thread] = []
+
+    def noted(command: Any, lanes: int) -> Any:
+        encoded_in.append(threading.current_thread())
+        return encode(command, lanes)
+
+    monkeypatch.setattr(acceptor, "encode", noted)
+
+    async def use(client: AsyncPointsClient) -> tuple[int, int]:
+        await client.enqueue(earn())
+        assert set(encoded_in) == {threading.current_thread()}
+        encoded_in.clear()
+        accepted = await client.accept([earn() for _ in range(101)])
+        batch = await client.batch_earn("shop", [("anna", 1)] * 101, idempotency_key="k")
+        assert threading.current_thread() not in encoded_in
+        return accepted.new, batch.new
+
+    assert run(ledger, use) == (101, 101)
+    assert len(encoded_in) == 202
 
 
 # --------------------------------------------------------------------------- the caller's transaction

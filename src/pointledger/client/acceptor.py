@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from pointledger import failpoints
 from pointledger.client.after_commit import Ring, is_session, ring_after_commit, unscoped
-from pointledger.client.attempts import NOTHING, maybe_accepted, retried
+from pointledger.client.attempts import NOTHING, computed, maybe_accepted, retried
 from pointledger.client.backlog import Backlog
 from pointledger.client.duplicates import describe, first_of_each, note_duplicates
 from pointledger.client.encoding import encode
@@ -99,7 +99,7 @@ class Acceptance:
     def _accept_many(self, commands: Sequence[AnyCommand]) -> Receipt:
         with translate_errors(NOTHING, lambda: maybe_accepted([one.id for one in commands])) as attempt:
             self._require_room(commands)
-            records = [encode(command, self.lanes) for command in commands]
+            records = self._encoded_all(commands)
             try:
                 new = self._commit(records, attempt)
             except DATABASE_ERRORS as error:
@@ -140,6 +140,12 @@ class Acceptance:
         in_order = iter(results)
         return [next(in_order) if isinstance(one, JournalRecord) else one for one in encoded]
 
+    def _encoded_all(self, commands: Sequence[AnyCommand]) -> list[JournalRecord]:
+        def encode_all() -> list[JournalRecord]:
+            return [encode(command, self.lanes) for command in commands]
+
+        return computed(self._database, encode_all, len(commands))
+
     def _encoded(self, command: AnyCommand) -> JournalRecord | InvalidCommand:
         try:
             return encode(command, self.lanes)
@@ -170,7 +176,7 @@ class Acceptance:
     ) -> Receipt:
         with translate_errors(NOTHING):
             self._require_room(commands)
-        records = [encode(command, self.lanes) for command in commands]
+        records = self._encoded_all(commands)
         inner = connection.connection() if is_session(connection) else connection
         if isinstance(inner, sa.Connection) and inner.dialect.driver != "psycopg":
             raise TypeError(f"connection: its driver must be psycopg, not {inner.dialect.driver}")
