@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pointledger.errors import IdempotencyKeyReused, SettingsInvalid
 from pointledger.frameworks.django import points
+from pointledger.frameworks.django.testing import LedgerTestRunner
 from tests.client.accepting import earn, in_journal, rings
 from tests.ledger import Ledger
 
@@ -160,6 +161,14 @@ def test_an_event_loop_gets_djangos_own_error(ledger: Ledger) -> None:
 def test_a_database_that_is_no_postgres_is_a_wrong_configuration(ledger: Ledger) -> None:
     with pytest.raises(ImproperlyConfigured, match="'other' is no Postgres"):
         points.enqueue(earn(), using="other")
+
+
+def test_the_test_runner_refuses_a_ledger_outside_of_djangos_database(ledger: Ledger) -> None:
+    with (
+        override_settings(POINTLEDGER={"DATABASE_URL": ledger.settings.database}),
+        pytest.raises(ImproperlyConfigured, match="no test database"),
+    ):
+        LedgerTestRunner().setup_databases()
 
 
 def test_an_unknown_setting_is_named(ledger: Ledger) -> None:
