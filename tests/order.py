@@ -19,6 +19,7 @@ LONGEST_FIRST = (
     "workers/test_urls.py",
     "acceptance/test_replays.py",
     "docs/test_install.py",
+    "docs/test_shops.py",
     "docs/test_guides.py",
     "docs/test_tutorial.py",
     "faults/test_failpoints.py",

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pointledger.client.async_client import AsyncPointsClient
     from pointledger.client.batches import BatchOutcome, BatchReceipt
     from pointledger.client.client import PointsClient
     from pointledger.client.counts import OutcomeCounts
@@ -60,6 +61,7 @@ __all__ = [
     "AnyCommand",
     "ApplyExpiryPolicy",
     "ApplyRule",
+    "AsyncPointsClient",
     "BatchOutcome",
     "BatchReceipt",
     "CancelPending",
@@ -104,6 +106,7 @@ __all__ = [
 
 _COMMANDS = "pointledger.domain.commands"  # has all public names but these
 _ELSEWHERE = {
+    "pointledger.client.async_client": ("AsyncPointsClient",),
     "pointledger.client.batches": ("BatchOutcome", "BatchReceipt"),
     "pointledger.client.client": ("PointsClient",),
     "pointledger.client.counts": ("OutcomeCounts",),

@@ -198,6 +198,16 @@ class ClientNotCopied(LedgerError, TypeError):
     that."""
 
 
+class ClientOfAnotherLoop(LedgerError, RuntimeError):
+    """An AsyncPointsClient belongs to the process that made it, and to the event loop in which it was first
+    used. Make one in each: AsyncPointsClient(settings)."""
+
+
+class AsyncNotInstalled(LedgerError, ImportError):
+    """AsyncPointsClient needs the package greenlet, which is not installed. Run: pip install
+    'pointledger[async]'."""
+
+
 class EventsQueueFull(LedgerError):
     """Consumers are behind, so the relay sends no more events. They stay in the database, in order, and are
     sent when there is room. Start consumers of the queue, or set the tenant's events to those it needs."""

@@ -14,6 +14,12 @@ _COMMAND = Earn(tenant_id="shop", user_id="anna", amount=1)
 _EVENT = ApplyRule(tenant_id="shop", user_id="anna", event_type="visit")
 _ID = show_id(new_id())
 
+
+def _listed(found: Any) -> Any:
+    """Return what was found as a list. The client for asyncio yields it to `async for` instead."""
+    return list(found) if isinstance(found, Iterator) else found
+
+
 CALLS: dict[str, Call] = {
     "accept": lambda client: client.accept([_COMMAND]),
     "account": lambda client: client.account("shop", "anna"),
@@ -21,7 +27,7 @@ CALLS: dict[str, Call] = {
     "audit_log": lambda client: client.audit_log("shop"),
     "batch_earn": lambda client: client.batch_earn("shop", [("anna", 1)], idempotency_key="k"),
     "batch_outcome": lambda client: client.batch_outcome(_ID),
-    "batch_outcomes": lambda client: list(client.batch_outcomes(_ID)),
+    "batch_outcomes": lambda client: _listed(client.batch_outcomes(_ID)),
     "cancel": lambda client: client.cancel(_ID),
     "count_outcomes": lambda client: client.count_outcomes([_ID]),
     "dry_run": lambda client: client.dry_run(_EVENT),
@@ -41,7 +47,7 @@ CALLS: dict[str, Call] = {
     "preview_expiry": lambda client: client.preview_expiry("shop"),
     "resume": lambda client: client.resume("shop"),
     "retry": lambda client: client.retry(_ID),
-    "retry_all": lambda client: list(client.retry_all(DeadCommandFilter(tenant="shop"), Actor())),
+    "retry_all": lambda client: _listed(client.retry_all(DeadCommandFilter(tenant="shop"), Actor())),
     "ring": lambda client: client.ring(Receipt([], 0, frozenset([1]))),
     "shared_limits": lambda client: client.shared_limits("shop"),
     "tenant_statistics": lambda client: client.tenant_statistics("shop"),

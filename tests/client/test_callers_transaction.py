@@ -51,6 +51,16 @@ def test_an_orm_session_rings_after_its_commit(ledger: Ledger) -> None:
     assert ledger.client.outcome(task_id).state == "pending"
 
 
+def test_a_scoped_session_stands_for_its_current_session(ledger: Ledger) -> None:
+    """Flask-SQLAlchemy's `db.session` is one."""
+    session = orm.scoped_session(orm.sessionmaker(ledger.database))
+    task_id = ledger.client.enqueue(earn(), session)
+    assert ledger.client.outcome(task_id).state == "unknown"
+    session.commit()
+    assert (ledger.client.outcome(task_id).state, rings(ledger)) == ("pending", 1)
+    session.remove()
+
+
 def test_an_orm_session_that_rolls_back_accepts_nothing_and_does_not_ring(ledger: Ledger) -> None:
     with orm.Session(ledger.database) as session:
         task_id = ledger.client.enqueue(earn(), session)

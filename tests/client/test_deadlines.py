@@ -1,9 +1,10 @@
 """No call of a client waits without end: not for the lock of a table, and not for a server that hangs."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -38,9 +39,11 @@ def links(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[
 
 
 @pytest.fixture
-def client(ledger: Ledger, links: dict[str, Link]) -> Iterator[PointsClient]:
+def client(
+    ledger: Ledger, links: dict[str, Link], connect: Callable[[Settings], Any]
+) -> Iterator[PointsClient]:
     ledger.tenant()
-    with PointsClient.connect(linked(ledger.settings, links)) as opened:
+    with connect(linked(ledger.settings, links)) as opened:
         yield opened
 
 

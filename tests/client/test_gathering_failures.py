@@ -117,7 +117,7 @@ def test_a_seat_whose_leader_never_returned_is_given_to_others(monkeypatch: pyte
     gathering = Gatherer(accept_group, lambda _: None)
     record = encode(earn(), 16)
     for _ in range(gatherer._LEADERS):
-        gathering._appoint(gatherer._Member(record))
+        gathering._appoint(gatherer._Member(record, Latch()))
     assert gathering.accept(record) == Alone()
     assert gathering.accept(record) == AcceptResult(record.id, True)
 

@@ -47,8 +47,8 @@ def test_an_outage_of_redis_and_its_end_are_each_logged_once(
         read(self, on_processed)
 
     monkeypatch.setattr(LaneNotifications, "_read", counted)
-    for module in (notifications, doorbell):
-        monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(notifications, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(doorbell, "_PAUSE_SECONDS", 0.01)
     valkey.refuse(True)
     linked = ledger.settings.model_copy(update={"redis_url": through(ledger.settings.redis, valkey)})
     with logged.records() as records, PointsClient.connect(linked) as client:

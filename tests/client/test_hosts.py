@@ -1,4 +1,4 @@
-"""The client works in other servers, each in its own environment: gunicorn, uWSGI, Celery, gevent."""
+"""The client works in other servers, each in its own environment: gunicorn, uWSGI, Celery, gevent, uvloop."""
 
 import os
 import signal
@@ -153,3 +153,13 @@ def test_greenlets_share_a_client_and_wait_concurrently(ledger: Ledger) -> None:
             assert running.says() == "outcome"
         assert running.says() == "account"
         assert running.says() == {"closed": True}
+
+
+def test_tasks_under_uvloop_share_a_client_and_a_child_is_refused(ledger: Ledger) -> None:
+    python = environments.python("asyncio")
+    with program("loops.py", settings=ledger.settings, python=python) as running:
+        assert running.says() == {"tasks": True}
+        assert running.says() == {"canceled": True}
+        assert running.says() == {"child": True}
+        assert running.says() == {"rows": 3}
+        assert running.says() == {"loop": "uvloop"}

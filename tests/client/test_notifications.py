@@ -10,6 +10,7 @@ import pytest
 
 from pointledger import Outcome, PointsClient
 from pointledger.client import looks
+from pointledger.client.latch import Latch
 from pointledger.client.looks import Found, OutcomeLooks
 from pointledger.errors import ClientClosed, WaitTimedOut
 from pointledger.ids import new_id, parse_id, show_id
@@ -286,7 +287,7 @@ def test_a_caller_keeps_its_deadline_while_the_look_of_another_hangs(
 def test_the_look_of_a_thread_that_never_returned_does_not_stop_others(
     client: PointsClient, recorded: Recorded, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded.looks._looking = looks._Waiter(new_id(), None)
+    recorded.looks._looking = looks._Waiter(new_id(), None, Latch())
     monkeypatch.setattr(looks, "_LOST_SECONDS", 0.0)
     task_id = client.enqueue(earn())
     ledger.drain()

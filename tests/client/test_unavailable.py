@@ -1,6 +1,6 @@
 """While a server is unavailable, a client says whether its commands may be accepted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pointledger import Earn, PointsClient
 from pointledger.errors import (
+    AccountMissing,
     DatabaseAway,
     DatabaseFailed,
     LedgerError,
@@ -21,6 +22,7 @@ from tests.chaos.proxy import Link
 from tests.client.calls import CALLS, methods
 from tests.ledger import Ledger
 from tests.links import link_to, through
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -36,9 +38,9 @@ def linked(settings: Settings, postgres: Link) -> Settings:
 
 
 @pytest.fixture
-def client(ledger: Ledger, linked: Settings) -> Iterator[PointsClient]:
+def client(ledger: Ledger, linked: Settings, connect: Callable[[Settings], Any]) -> Iterator[PointsClient]:
     ledger.tenant()
-    with PointsClient.connect(linked) as opened:
+    with connect(linked) as opened:
         yield opened
 
 
@@ -162,16 +164,19 @@ def test_a_client_can_be_created_while_the_database_is_unavailable(
 def test_an_exhausted_pool_raises_with_its_cause(
     client: PointsClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = client._database.pool
-    assert isinstance(pool, sa.QueuePool)
+    pool = client._own.database.pool
+    assert isinstance(pool, sa.QueuePool | sa.AsyncAdaptedQueuePool)
     monkeypatch.setattr(pool, "_timeout", 0.1)
-    lent = [client._database.connect() for _ in range(pool.size())]
-    for name in ("enqueue", "account"):
-        with pytest.raises(DatabaseAway, match="all connections of this process are in use") as raised:
-            CALLS[name](client)
-        assert not raised.value.maybe_done
-    for one in lent:
-        one.close()
+    with ledger.owner.begin() as locked, ThreadPoolExecutor(pool.size()) as others:
+        locked.exec_driver_sql("LOCK TABLE accounts")
+        busy = [others.submit(client.account, "shop", "anna") for _ in range(pool.size())]
+        wait_until(lambda: pool.checkedout() == pool.size(), "all are in use")
+        for name in ("enqueue", "account"):
+            with pytest.raises(DatabaseAway, match="all connections of this process are in use") as raised:
+                CALLS[name](client)
+            assert not raised.value.maybe_done
+        locked.rollback()
+        assert {type(one.exception(60)) for one in busy} == {AccountMissing}
     client.enqueue(earn())
 
 

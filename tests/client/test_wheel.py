@@ -10,7 +10,7 @@ from tests import environments
 pytestmark = pytest.mark.long
 
 PROGRAM = Path(__file__).parent / "programs" / "typed.py"
-INVALID_CALL = 'enqueue("earn 50 points")'
+INVALID_CALLS = ('opened.enqueue("earn 50 points")', "AsyncPointsClient(Settings()).account('shop', 7)")
 
 
 @pytest.fixture
@@ -49,11 +49,13 @@ def test_a_program_that_uses_the_library_type_checks_against_the_wheel(program: 
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_the_wheels_types_detect_an_invalid_call(program: Path, checker: str) -> None:
-    program.write_text(program.read_text() + f"    opened.{INVALID_CALL}\n")
+def test_the_wheels_types_detect_invalid_calls(program: Path, checker: str) -> None:
+    right = program.read_text()
+    program.write_text(right + "".join(f"    {call}\n" for call in INVALID_CALLS))
     checked = _check([*checkers()[checker], program.name], program)
     assert checked.returncode == 1
-    assert f"{program.name}:{len(program.read_text().splitlines())}" in checked.stdout
+    for line, _ in enumerate(INVALID_CALLS, start=1 + len(right.splitlines())):
+        assert f"{program.name}:{line}" in checked.stdout
 
 
 def test_the_wheel_has_only_the_library() -> None:

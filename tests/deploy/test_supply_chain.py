@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.markers import Marker
 
 from deploy.supply_chain import LOCK, UNREACHABLE, VULNERABLE, audit, license_list, licenses_of, main
 
@@ -21,8 +22,9 @@ _BUILT = ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "src", "worker
 
 
 def locked() -> dict[str, str]:
-    """Return the locked version of each package."""
-    return dict(re.findall(r"^([\w.-]+)==([\w.!+]+)", LOCK.read_text(), re.MULTILINE))
+    """Return the version of each package that is locked for this Python."""
+    lines = re.findall(r"^([\w.-]+)==([\w.!+]+)(?: ; ([^\\\n]+))?", LOCK.read_text(), re.MULTILINE)
+    return {name: each for name, each, marker in lines if not marker or Marker(marker).evaluate()}
 
 
 def test_the_version_stands_in_one_place() -> None:

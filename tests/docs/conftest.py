@@ -50,9 +50,9 @@ def read(
             _put_program(system.start())
             if system.api_url:
                 wait_until(lambda: _is_ready(system.api_url), "the API is ready")
-            session = PageSession(
-                tmp_path, _environ(system.settings, programs), _addresses(system), python or sys.executable
-            )
+            reader = python or Path(sys.executable)
+            environ = _environ(system.settings, programs, reader.parent)
+            session = PageSession(tmp_path, environ, _addresses(system), reader)
             stack.callback(session.close)
             if page in (_INTEGRATION, *pages("guides")):
                 for each in blocks_of(_PROGRAM):
@@ -93,14 +93,16 @@ def _put_program(settings: Settings) -> None:
         )
 
 
-def _environ(settings: Settings, programs: Path) -> dict[str, str]:
-    """Return the variables of a clean environment, and the exports that `./dev run` prints."""
+def _environ(settings: Settings, programs: Path, installed: Path) -> dict[str, str]:
+    """Return the variables of a clean environment, and the exports that `./dev run` prints.
+
+    `installed` is the folder of the programs of the reader's environment.
+    """
     assert settings.database_url
     assert settings.redis_url
-    real = Path(sys.executable).parent
     return {
         **environments.clean_environ(),
-        "PATH": os.pathsep.join([str(programs), str(real), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(programs), str(installed), os.environ["PATH"]]),
         "POINTLEDGER_DATABASE_URL": settings.database_url,
         "POINTLEDGER_REDIS_URL": settings.redis_url,
         "POINTLEDGER_OWNER_URL": settings.owner,
@@ -118,6 +120,7 @@ def _addresses(system: ProcessGroup) -> dict[str, str]:
         "timeout=10": "timeout=60",  # for a busy host
         "--wait 10": "--wait 60",
         "8001": str(free_port()),  # for a page that starts its own API
+        "8010": str(free_port()),  # for a page that starts a shop
         "http://127.0.0.1:8000": system.api_url or "http://127.0.0.1:8000",
         "redis://127.0.0.1:6379/0": settings.redis_url,
     }

@@ -1,7 +1,7 @@
 """Makes clean Python and Node environments for tests of clients.
 
 Each contains only the packages that its file here names. `<name>.txt` is a pip requirements file; its lines
-`pointledger` and `pointledger-demo`, also with extras, mean the wheels that this checkout builds.
+`pointledger`, also with extras, and `pointledger-demo` mean the wheels that this checkout builds.
 `<name>/package.json` with its lock file is for Node.
 An environment is made once, in `.environments`, and again when its file changes.
 """
@@ -31,16 +31,27 @@ def python(name: str) -> Path:
     """Return the interpreter of the environment that `<name>.txt` describes."""
     requirements = (HERE / f"{name}.txt").read_text()
     lines = [line.split("#")[0].strip() for line in requirements.splitlines()]
-    needs_wheel = any(_is_of_this_project(line) for line in lines)
+    needs_wheel = any(_named(line) in _THIS_PROJECT for line in lines)
 
     def make(folder: Path) -> None:
         _uv("venv", "--python", sys.executable, str(folder))
-        packages = [_wheel_with_extras(line) if _is_of_this_project(line) else line for line in lines if line]
+        packages = [_with_wheel(line) for line in lines if line]
         here = ["--find-links", str(wheel().parent)] if needs_wheel else []
         _uv("pip", "install", "--python", str(folder / "bin" / "python"), *here, *packages)
 
     content = requirements + (_source() if needs_wheel else "") + sys.version
     return _made(f"{name}-{_digest(content)}", make) / "bin" / "python"
+
+
+def _named(line: str) -> str:
+    """Return the package that a line of a requirements file names, without its extras."""
+    return line.partition("[")[0]
+
+
+def _with_wheel(line: str) -> str:
+    """Return the line, with the wheel in place of a package of this project."""
+    name = _named(line)
+    return line.replace(name, str(wheel(name)), 1) if name in _THIS_PROJECT else line
 
 
 def node(name: str, origin: Path | None = None) -> Path:
@@ -80,15 +91,6 @@ def wheel(name: str = "pointledger") -> Path:
 
     _made(folder.name, make)
     return next(folder.glob(f"{name.replace('-', '_')}-[0-9]*.whl"))
-
-
-def _is_of_this_project(requirement: str) -> bool:
-    return requirement.partition("[")[0] in _THIS_PROJECT
-
-
-def _wheel_with_extras(requirement: str) -> str:
-    name, bracket, extras = requirement.partition("[")
-    return f"{wheel(name)}{bracket}{extras}"
 
 
 def _source() -> str:

@@ -1,6 +1,7 @@
 """Registers all commands, and turns errors into one line and an exit status."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -101,11 +102,14 @@ def pointledger() -> None:
     """
 
 
-def main() -> None:
-    """Run the program `pointledger`. Logs go to stderr, because stdout contains the result."""
+def main(arguments: Sequence[str] | None = None, program: str = "pointledger") -> None:
+    """Run the program `pointledger`, with this process' arguments unless others are given.
+
+    Logs go to stderr, because stdout contains the result. Raises SystemExit.
+    """
     try:
         settings = Settings()
     except ValueError:  # the command reports the invalid setting
         settings = Settings.model_construct()
     log_in_lines(settings, logging.WARNING)
-    app(prog_name="pointledger")
+    app(arguments, prog_name=program)

@@ -14,13 +14,14 @@ import psycopg
 import sqlalchemy as sa
 
 from pointledger import failpoints
-from pointledger.client.after_commit import Ring, is_session, ring_after_commit
-from pointledger.client.attempts import NOTHING, maybe_accepted, retried
+from pointledger.client.after_commit import Ring, is_session, ring_after_commit, unscoped
+from pointledger.client.attempts import NOTHING, computed, maybe_accepted, retried
 from pointledger.client.backlog import Backlog
 from pointledger.client.duplicates import describe, first_of_each, note_duplicates
 from pointledger.client.encoding import encode
 from pointledger.client.gatherer import Gatherer
 from pointledger.client.group_acceptor import Alone, GroupAcceptor, GroupResult
+from pointledger.client.latch import Latch
 from pointledger.client.receipts import AcceptResult, Receipt, receipt_of
 from pointledger.client.traced import accepting
 from pointledger.domain.commands import AnyCommand
@@ -56,7 +57,8 @@ _SET_IDLE_TIMEOUT = "SELECT set_config('idle_in_transaction_session_timeout', %(
 
 Written = TypeVar("Written")
 # Not with `|`, which cannot join the name of a class that is not imported; see `is_session`.
-CallersConnection = Union[sa.Connection, "orm.Session", psycopg.Connection[Any]]
+_OneConnection = Union[sa.Connection, "orm.Session", psycopg.Connection[Any]]
+CallersConnection = Union[_OneConnection, "orm.scoped_session[Any]"]
 
 
 class Acceptance:
@@ -71,6 +73,7 @@ class Acceptance:
         doorbells: Doorbells,
         settings: Settings,
         backlog: Backlog | None = None,
+        latch: type[Latch] = Latch,
     ) -> None:
         self._database = database
         self._backlog = backlog
@@ -79,7 +82,7 @@ class Acceptance:
         self._batch_size = settings.batch_size
         self._idle_timeout = {"timeout": str(settings.idle_timeout_ms)}
         self._groups = GroupAcceptor(database, settings.lanes)
-        self._gatherer = Gatherer(partial(self._groups.accept, callers_ids=True), self._ring_each)
+        self._gatherer = Gatherer(partial(self._groups.accept, callers_ids=True), self._ring_each, latch)
 
     def accept(self, commands: Sequence[AnyCommand]) -> Receipt:
         """Commit all commands in the given order and ring their lanes.
@@ -96,7 +99,7 @@ class Acceptance:
     def _accept_many(self, commands: Sequence[AnyCommand]) -> Receipt:
         with translate_errors(NOTHING, lambda: maybe_accepted([one.id for one in commands])) as attempt:
             self._require_room(commands)
-            records = [encode(command, self.lanes) for command in commands]
+            records = self._encoded_all(commands)
             try:
                 new = self._commit(records, attempt)
             except DATABASE_ERRORS as error:
@@ -137,6 +140,12 @@ class Acceptance:
         in_order = iter(results)
         return [next(in_order) if isinstance(one, JournalRecord) else one for one in encoded]
 
+    def _encoded_all(self, commands: Sequence[AnyCommand]) -> list[JournalRecord]:
+        def encode_all() -> list[JournalRecord]:
+            return [encode(command, self.lanes) for command in commands]
+
+        return computed(self._database, encode_all, len(commands))
+
     def _encoded(self, command: AnyCommand) -> JournalRecord | InvalidCommand:
         try:
             return encode(command, self.lanes)
@@ -160,15 +169,17 @@ class Acceptance:
         was, and the errors of the caller's connection.
         """
         with accepting(commands) as traced:
-            return self._accept_within(traced, connection, ring)
+            return self._accept_within(traced, unscoped(connection), ring)
 
     def _accept_within(
-        self, commands: Sequence[AnyCommand], connection: CallersConnection, ring: Ring | None
+        self, commands: Sequence[AnyCommand], connection: _OneConnection, ring: Ring | None
     ) -> Receipt:
         with translate_errors(NOTHING):
             self._require_room(commands)
-        records = [encode(command, self.lanes) for command in commands]
+        records = self._encoded_all(commands)
         inner = connection.connection() if is_session(connection) else connection
+        if isinstance(inner, sa.Connection) and inner.dialect.driver != "psycopg":
+            raise TypeError(f"connection: its driver must be psycopg, not {inner.dialect.driver}")
         before = execute(inner, "SELECT current_setting('lock_timeout')").fetchone()[0]
         execute(inner, "SAVEPOINT pointledger_accept")
         try:

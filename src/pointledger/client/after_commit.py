@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -22,6 +22,13 @@ def is_session(connection: object) -> "TypeIs[orm.Session]":
     """
     loaded = sys.modules.get("sqlalchemy.orm")
     return loaded is not None and isinstance(connection, loaded.Session)
+
+
+def unscoped(connection: Any) -> Any:
+    """Return the current session of a `scoped_session`, and anything else as it is."""
+    loaded = sys.modules.get("sqlalchemy.orm")
+    is_scoped = loaded is not None and isinstance(connection, loaded.scoped_session)
+    return connection() if is_scoped else connection
 
 
 def ring_after_commit(session: "orm.Session", lanes: Collection[int], ring: Ring) -> None:

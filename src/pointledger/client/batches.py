@@ -6,8 +6,6 @@ invalid row is kept as a dead letter, and its outcome is refused with INVALID_CO
 """
 
 import json
-import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,6 +17,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from pointledger.client.acceptor import Acceptance
+from pointledger.client.attempts import computed, pause
 from pointledger.client.counts import count_outcomes
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import Earn, command_from
@@ -106,7 +105,8 @@ class BatchAcceptor:
         if not 1 <= len(given) <= MOST_ROWS:
             raise InvalidCommand(f"rows: a batch has 1 to {MOST_ROWS} rows, not {len(given)}")
         rows = [_fields(row) for row in given]
-        batch = Batch(new_id(), tenant_id, _fingerprint(rows), len(rows))
+        fingerprint = computed(self._database, lambda: _fingerprint(rows), len(rows))
+        batch = Batch(new_id(), tenant_id, fingerprint, len(rows))
         with translate_errors("nothing was accepted", lambda: _MAYBE) as attempt:
             for attempts_left in reversed(range(_ATTEMPTS)):
                 try:
@@ -115,11 +115,11 @@ class BatchAcceptor:
                 except DATABASE_ERRORS as error:
                     if not attempts_left or not is_transient(error):
                         raise
-                    time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
+                    pause(self._database)
         raise AssertionError("the last attempt returns or raises")
 
     def _accept(self, batch: Batch, rows: list[Any], key: str, actor: str, attempt: Attempt) -> BatchReceipt:
-        commands, rejected = _expanded(batch, rows, actor)
+        commands, rejected = computed(self._database, lambda: _expanded(batch, rows, actor), batch.size)
         with transaction(self._database, self._settings) as connection:
             is_new = batches.note(
                 connection,
@@ -131,13 +131,13 @@ class BatchAcceptor:
                 size=batch.size,
             )
             if not is_new:
-                return _receipt_of_duplicate(
-                    batches.first(connection, batch.tenant_id, actor, key), batch, key
-                )
+                known = batches.first(connection, batch.tenant_id, actor, key)
+                return computed(self._database, lambda: _receipt_of_duplicate(known, batch, key), batch.size)
             receipt = self._write(connection, commands, rejected)
             attempt.committing()
         self._acceptance.ring(receipt)
-        return BatchReceipt(show_id(batch.id), _task_ids(batch), receipt.new)
+        task_ids = computed(self._database, lambda: _task_ids(batch), batch.size)
+        return BatchReceipt(show_id(batch.id), task_ids, receipt.new)
 
     def _write(
         self, connection: sa.Connection, commands: list[Earn], rejected: list[tuple[UUID, Any, str]]

@@ -79,9 +79,16 @@ class PointsClient(LedgerQueries):
     def close(self) -> None:
         """Close this process' connections. Other processes that share the client keep theirs. A call that
         waits in another thread raises ClientClosed. Closing again does nothing."""
-        self._is_closed = True
+        self._stop()
         if own := self._connected.made():
             own.close()
+
+    def _stop(self) -> None:
+        """Let calls that wait, and new ones, raise ClientClosed. Others go on."""
+        self._is_closed = True
+        if own := self._connected.made():
+            own.notifications.stop()
+            own.looks.close()
 
     def __enter__(self) -> PointsClient:
         return self

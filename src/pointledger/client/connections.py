@@ -10,6 +10,7 @@ from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog
 from pointledger.client.batches import BatchAcceptor
 from pointledger.client.control import Control
+from pointledger.client.latch import AwaitedLatch, Latch
 from pointledger.client.looks import Found, OutcomeLooks
 from pointledger.client.receipts import SentCommands
 from pointledger.messaging import redis_client
@@ -51,8 +52,6 @@ class Connected:
 
     def close(self) -> None:
         """Close the connections; those in use close when their calls end."""
-        self.notifications.stop()
-        self.looks.close()
         sa.event.listen(self.database, "checkin", _close)
         self.database.dispose()
         self.doorbells.close()
@@ -67,9 +66,33 @@ def connected(settings: Settings) -> Connected:
     database = bounded_engine_for(settings)
     redis = redis_client.connect(settings)
     doorbells = Doorbells(redis, producer_app(settings), settings)
-    acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings))
+    return _on(settings, database, doorbells, LaneNotifications(redis, settings), Latch)
+
+
+def connected_in_loop(settings: Settings) -> Connected:
+    """Return the connections of one event loop's tasks, none of them open yet. Raise NotConfigured."""
+    from pointledger.messaging.awaited import (  # noqa: PLC0415
+        AwaitedDoorbells,
+        AwaitedNotifications,
+        AwaitedRedis,
+    )
+    from pointledger.storage.awaiting import AwaitedConnection  # noqa: PLC0415
+
+    database = bounded_engine_for(settings, AwaitedConnection)
+    redis = AwaitedRedis(redis_client.connect_in_loop(settings))
+    doorbells = AwaitedDoorbells(redis, producer_app(settings), settings)
+    return _on(settings, database, doorbells, AwaitedNotifications(redis, settings), AwaitedLatch)
+
+
+def _on(
+    settings: Settings,
+    database: sa.Engine,
+    doorbells: Doorbells,
+    notifications: LaneNotifications,
+    latch: type[Latch],
+) -> Connected:
+    acceptance = Acceptance(database, doorbells, settings, Backlog(database, settings), latch)
     reads = autocommit_engine(database)
-    notifications = LaneNotifications(redis, settings)
 
     def look(ids: list[UUID], seconds: float) -> Found:
         with translate_errors(), answers_within(seconds), reads.connect() as connection:
@@ -80,7 +103,7 @@ def connected(settings: Settings) -> Connected:
         reads=reads,
         doorbells=doorbells,
         notifications=notifications,
-        looks=OutcomeLooks(look, notifications),
+        looks=OutcomeLooks(look, notifications, latch),
         acceptance=acceptance,
         batches=BatchAcceptor(database, acceptance, settings),
         control=Control(database, doorbells, settings),

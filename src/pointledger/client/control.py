@@ -1,7 +1,5 @@
 """Controls pending and dead commands: cancel, retry, pause, resume; and replays dead letters."""
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -11,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.client.attempts import pause
 from pointledger.domain.commands.outcomes import CANCELLED
 from pointledger.domain.values.actor import Actor
 from pointledger.errors import InvalidCommand, NotDead, NotWaiting
@@ -62,7 +61,7 @@ class Control:
             if lane is None:
                 self._withdraw(wanted_id, actor, attempt)
                 return
-            if not _retried(partial(self._cancel, lane, task_id, actor, attempt)):
+            if not _retried(self._database, partial(self._cancel, lane, task_id, actor, attempt)):
                 raise NotWaiting(task_id)
         self._doorbells.notify([lane])
         self._doorbells.ring([lane])  # later commands of the user may have waited for it
@@ -150,7 +149,7 @@ class Control:
             with transaction(self._database, self._settings) as connection:
                 every_lane = pauses.all_lanes(connection)
             for lane in every_lane:
-                _retried(partial(self._await_batch, lane))
+                _retried(self._database, partial(self._await_batch, lane))
         return since
 
     def _await_batch(self, lane: int) -> None:
@@ -205,7 +204,7 @@ def _pause(connection: sa.Connection, tenant_id: str, actor: Actor) -> datetime:
     return since
 
 
-def _retried(call: Callable[[], Result]) -> Result:
+def _retried(database: sa.Engine, call: Callable[[], Result]) -> Result:
     """Call again on transient errors, mostly a batch that holds the lane's row for long."""
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
@@ -213,5 +212,5 @@ def _retried(call: Callable[[], Result]) -> Result:
         except Exception as error:
             if not attempts_left or not is_transient(error):
                 raise
-            time.sleep(random.uniform(0.005, 0.02))  # noqa: S311  (jitter)
+            pause(database)
     raise AssertionError("the last attempt returns or raises")

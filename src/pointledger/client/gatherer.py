@@ -34,25 +34,31 @@ class _Member:
 
     __slots__ = ("latch", "record", "result")
 
-    def __init__(self, record: JournalRecord) -> None:
+    def __init__(self, record: JournalRecord, latch: Latch) -> None:
         self.record = record
         self.result: GroupResult | None = None
-        self.latch = Latch()
+        self.latch = latch
 
 
 class Gatherer:
     """Accepts the commands of one process' threads in groups. `ring` rings the lanes of what was accepted."""
 
-    def __init__(self, accept_group: AcceptGroup, ring: Callable[[Sequence[JournalRecord]], None]) -> None:
+    def __init__(
+        self,
+        accept_group: AcceptGroup,
+        ring: Callable[[Sequence[JournalRecord]], None],
+        latch: type[Latch] = Latch,
+    ) -> None:
         self._accept_group = accept_group
         self._ring = ring
+        self._latch = latch
         self._lock = threading.Lock()
         self._waiting: dict[_Member, None] = {}  # in the order of arrival
         self._leaders: dict[_Member, float] = {}  # since when each leads
 
     def accept(self, record: JournalRecord) -> GroupResult:
         """Return when the command is durable, with its error, or with `Alone`."""
-        member = _Member(record)
+        member = _Member(record, self._latch())
         try:
             if not self._join(member):
                 member.latch.wait(_QUEUE_SECONDS)

@@ -38,10 +38,10 @@ class _Waiter:
 
     __slots__ = ("began", "command_id", "lane", "latch", "seen", "seen_at")
 
-    def __init__(self, command_id: UUID, lane: int | None) -> None:
+    def __init__(self, command_id: UUID, lane: int | None, latch: Latch) -> None:
         self.command_id = command_id
         self.lane = lane
-        self.latch = Latch()
+        self.latch = latch
         self.began = time.monotonic()
         self.seen: Outcome | None = None
         self.seen_at = 0.0
@@ -50,8 +50,14 @@ class _Waiter:
 class OutcomeLooks:
     """The waiting threads of one process. `read` reads outcomes, within so many seconds."""
 
-    def __init__(self, read: Callable[[list[UUID], float], Found], notifications: LaneNotifications) -> None:
+    def __init__(
+        self,
+        read: Callable[[list[UUID], float], Found],
+        notifications: LaneNotifications,
+        latch: type[Latch] = Latch,
+    ) -> None:
         self._read = read
+        self._latch = latch
         self._notifications = notifications
         self._lock = threading.Lock()
         self._waiters: dict[_Waiter, None] = {}
@@ -68,7 +74,7 @@ class OutcomeLooks:
         It looks at once, unless the lane's number of notifications is still `sequence`. Return None if
         Postgres has not said in time what the outcome is. Raise ClientClosed, and what `read` raises.
         """
-        waiter = _Waiter(command_id, lane)
+        waiter = _Waiter(command_id, lane, self._latch())
         try:
             self._join(waiter, sequence)
             while True:

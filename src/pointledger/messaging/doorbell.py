@@ -164,11 +164,17 @@ class Doorbells:
 
     def close(self) -> None:
         """Close all connections. From now on `ring` does nothing."""
+        if self._is_closed:
+            return
         self._is_closed = True
-        self._producers.force_close_all()
-        self._producers.connections.force_close_all()
+        self._hang_up()
         self._client.close()
         self._app.close()
+
+    def _hang_up(self) -> None:
+        """Close the connections to the broker."""
+        self._producers.force_close_all()
+        self._producers.connections.force_close_all()
 
     def _without_redis(self, lanes: list[int], live: Collection[tuple[int, str]]) -> list[int]:
         """Return the lanes to name in doorbells: one, or all if Redis cannot note that they wait."""

@@ -13,8 +13,8 @@ import redis
 from pointledger.logs import Log, Outage
 from pointledger.settings import Settings
 
-_READ_SECONDS = 1.0  # of one read; the thread notices a close after it
-_PAUSE_SECONDS = 1.0  # after Redis failed
+READ_SECONDS = 1.0  # of one read; the thread notices a close after it
+PAUSE_SECONDS = 1.0  # after Redis failed
 
 _log = Log(__name__)
 
@@ -78,13 +78,13 @@ class LaneNotifications:
             except Exception as error:  # the only reader must not end; `close` can close its connection
                 if not self._closed.is_set():
                     self._redis.noticed(error)
-                self._closed.wait(_PAUSE_SECONDS)
+                self._closed.wait(PAUSE_SECONDS)
 
     def _read(self, on_processed: Callable[[set[int]], None]) -> None:
         with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call]  # redis-py
             subscription.subscribe(self._channel)
             while not self._closed.is_set():
-                if message := subscription.get_message(timeout=_READ_SECONDS):
+                if message := subscription.get_message(timeout=READ_SECONDS):
                     self._redis.over()
                     self._note(lanes_in(message, len(self._sequence)), on_processed)
 

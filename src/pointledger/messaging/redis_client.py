@@ -2,6 +2,7 @@
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -10,19 +11,28 @@ from pointledger.settings import Settings
 
 _TIMEOUT_SECONDS = 1.0  # the ledger works without Redis, so it does not wait for a slow one
 _RETRIES = 2
+_BACKOFF = ExponentialBackoff(cap=0.1, base=0.01)
 _SETTING = "POINTLEDGER_REDIS_URL"
+
+_IMPATIENT = {
+    "decode_responses": True,
+    "socket_timeout": _TIMEOUT_SECONDS,
+    "socket_connect_timeout": _TIMEOUT_SECONDS,
+    "health_check_interval": 10,
+}
 
 
 def connect(settings: Settings) -> redis.Redis:
     """Return a client that gives up soon, because the ledger works without Redis. Raise NotConfigured."""
     return redis_url.client(
-        redis_url.read(settings.redis, _SETTING),
-        decode_responses=True,
-        socket_timeout=_TIMEOUT_SECONDS,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        health_check_interval=10,
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), _RETRIES),
+        redis_url.read(settings.redis, _SETTING), **_IMPATIENT, retry=Retry(_BACKOFF, _RETRIES)
     )
+
+
+def connect_in_loop(settings: Settings) -> redis.asyncio.Redis:
+    """Return the same for the tasks of one event loop. Raise NotConfigured."""
+    retry = redis.asyncio.retry.Retry(_BACKOFF, _RETRIES)
+    return redis_url.asyncio_client(redis_url.read(settings.redis, _SETTING), **_IMPATIENT, retry=retry)
 
 
 def connect_asyncio(

@@ -36,10 +36,10 @@ def limited_engine_for(settings: Settings) -> sa.Engine:
     return engine_for(settings.database, pgbouncer=settings.pgbouncer, ping=False, limits=limits)
 
 
-def bounded_engine_for(settings: Settings) -> sa.Engine:
+def bounded_engine_for(settings: Settings, kind: type[BoundedConnection] = BoundedConnection) -> sa.Engine:
     """Return a pool for callers, each of whose statements has the settings' limit. Raises NotConfigured."""
     statement_ms = settings.statement_timeout_ms
-    return engine_for(settings.database, pgbouncer=settings.pgbouncer, statement_ms=statement_ms)
+    return engine_for(settings.database, pgbouncer=settings.pgbouncer, statement_ms=statement_ms, kind=kind)
 
 
 def engine_for(
@@ -50,6 +50,7 @@ def engine_for(
     limits: Mapping[str, str] | None = None,
     statement_ms: int = 0,
     setting: str = _DATABASE_URL,
+    kind: type[BoundedConnection] = BoundedConnection,
 ) -> sa.Engine:
     """Return a pool of connections. `pgbouncer`: a pooler is in front, even if none can be recognized.
 
@@ -57,9 +58,10 @@ def engine_for(
     error. Workers skip it because they retry failures anyway. `limits` are settings for sessions that no
     pooler shares. `statement_ms` limits each statement without a limit of its own, also if Postgres hangs; 0
     is no limit. `setting` names the URL in NotConfigured, which connecting raises if its service is unknown.
+    `kind` is how the connections wait for Postgres.
     """
     engine = sa.create_engine(
-        "postgresql+psycopg://",  # the parameters are libpq's, because SQLAlchemy's URLs can say less
+        f"postgresql+{kind.dialect}://",  # the parameters are libpq's, because SQLAlchemy's URLs can say less
         isolation_level="READ COMMITTED",  # each statement sees the commits that it waited for
         pool_size=_POOL_SIZE,
         max_overflow=0,
@@ -70,7 +72,7 @@ def engine_for(
     def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> BoundedConnection | None:
         # now, because a service file and variables may change until then
         given.update(connection_parameters(database_url, setting))
-        return BoundedConnection.within(statement_ms, given) if statement_ms else None
+        return kind.within(statement_ms, given) if statement_ms else None
 
     sa.event.listen(engine, "do_connect", connect)
     prepare_sessions(engine, pooled=pgbouncer, limits=limits, statement_ms=statement_ms)

@@ -6,11 +6,11 @@ connection, and a statement without an answer may have taken effect.
 """
 
 import math
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 
@@ -27,48 +27,45 @@ class NoAnswer(psycopg.OperationalError):
         super().__init__("Postgres has not answered in time")
 
 
-class _Limits(threading.local):
-    """The limits of this thread's current block. `statement_ms` is 0 where a statement has no limit."""
-
-    statement_ms: float | None = None
-    deadline = math.inf
-
-
-_limits = _Limits()
+# The limits of the current block of this thread, or of this task. A statement with 0 has no limit.
+_statement_ms: ContextVar[float | None] = ContextVar("pointledger_statement_ms", default=None)
+_deadline: ContextVar[float] = ContextVar("pointledger_deadline", default=math.inf)
 
 
 @contextmanager
 def statements_within(milliseconds: float) -> Iterator[None]:
     """Let each statement of the block have so many milliseconds, the limit that Postgres has; 0 is none."""
-    before, _limits.statement_ms = _limits.statement_ms, milliseconds
+    before = _statement_ms.get()
+    _statement_ms.set(milliseconds)
     try:
         yield
     finally:
-        _limits.statement_ms = before
+        _statement_ms.set(before)
 
 
 @contextmanager
 def answers_within(seconds: float) -> Iterator[None]:
     """Let all statements of the block together have so many seconds. A new connection takes two at least."""
-    before = _limits.deadline
-    _limits.deadline = min(before, time.monotonic() + seconds)
+    before = _deadline.get()
+    _deadline.set(min(before, time.monotonic() + seconds))
     try:
         yield
     finally:
-        _limits.deadline = before
+        _deadline.set(before)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that raises NoAnswer, and is closed, when it has waited too long."""
 
+    dialect: ClassVar[str] = "psycopg"  # SQLAlchemy's name of it
     statement_ms: float = 0  # of a statement that has no other limit
     _has_given_up = False
 
     @classmethod
     def within(cls, statement_ms: float, parameters: dict[str, Any]) -> "BoundedConnection":
         """Connect in time, and let each statement have so many milliseconds."""
-        if _limits.deadline < math.inf:
-            seconds_left = max(math.ceil(_limits.deadline - time.monotonic()), 1)
+        if (deadline := _deadline.get()) < math.inf:
+            seconds_left = max(math.ceil(deadline - time.monotonic()), 1)
             parameters["connect_timeout"] = min(int(parameters["connect_timeout"]), seconds_left)
         connection = cls.connect(**parameters)
         connection.statement_ms = statement_ms
@@ -85,15 +82,20 @@ class BoundedConnection(psycopg.Connection[Any]):
         except StopIteration as end:  # most steps need no answer, like a rollback outside a transaction
             answer: Answer = end.value
             return answer
-        milliseconds = self.statement_ms if _limits.statement_ms is None else _limits.statement_ms
+        own_ms = _statement_ms.get()
+        milliseconds = self.statement_ms if own_ms is None else own_ms
         limit = milliseconds / 1000 + _GRACE_SECONDS if milliseconds else math.inf
-        give_up_at = min(time.monotonic() + limit, _limits.deadline)
+        give_up_at = min(time.monotonic() + limit, _deadline.get())
         try:
-            return super().wait(_until(give_up_at, wanted, gen), interval, **more)
+            return self._answer(_until(give_up_at, wanted, gen), interval, **more)
         except NoAnswer:
             self._has_given_up = True
             self.pgconn.finish()
             raise
+
+    def _answer(self, steps: Generator[Any, Any, Answer], interval: float, **more: Any) -> Answer:
+        """Go through psycopg's steps as they become possible."""
+        return super().wait(steps, interval, **more)
 
 
 def _until(give_up_at: float, wanted: Any, steps: Generator[Any, Any, Answer]) -> Generator[Any, Any, Answer]:

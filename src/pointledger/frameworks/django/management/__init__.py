@@ -1,0 +1,1 @@
+"""Django looks for the command below this package."""

@@ -1,0 +1,1 @@
+"""The command `pointledger` of `manage.py`."""

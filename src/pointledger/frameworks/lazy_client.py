@@ -1,0 +1,30 @@
+"""Holds the client of a process, made on first use."""
+
+from collections.abc import Callable
+
+from pointledger.client.client import PointsClient
+from pointledger.settings import Settings
+
+
+class LazyClient:
+    """A client that is made when it is first needed, so that a program starts without servers or settings.
+
+    Threads share it, and so do processes that are forked later.
+    """
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._made: PointsClient | None = None
+
+    def get(self) -> PointsClient:
+        """Return the client. Raises NotConfigured and SettingsInvalid."""
+        if self._made is None:
+            made = PointsClient(self._settings())
+            self._made = self._made or made  # another thread may have made one first
+        return self._made
+
+    def close(self) -> None:
+        """Close the client, if there is one. The next use makes another."""
+        if (made := self._made) is not None:
+            self._made = None
+            made.close()

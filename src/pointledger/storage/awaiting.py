@@ -1,0 +1,55 @@
+"""Lets the functions of storage serve asyncio: where a thread would wait for Postgres, a task awaits it.
+
+Storage's functions are written for threads. `in_loop` runs one in a greenlet, on the event loop's own thread.
+Wherever it would wait, `wait_for` leaves the greenlet and lets the loop run other tasks until the answer is
+there. So cursors, pipelines and COPY need no second version.
+"""
+
+from collections.abc import Generator
+from typing import Any, ClassVar, Self
+
+import psycopg
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.util import await_only as wait_for
+from sqlalchemy.util import greenlet_spawn as in_loop
+
+from pointledger.storage.deadlines import Answer, BoundedConnection
+
+__all__ = ["AwaitedConnection", "AwaitedDialect", "in_loop", "wait_for"]
+
+
+class AwaitedConnection(BoundedConnection):
+    """A connection of psycopg's async driver, which opens it and waits for it, behind the methods of the
+    other one. Use it within `in_loop`. A canceled statement is canceled in Postgres, too."""
+
+    dialect: ClassVar[str] = "pointledger"
+    _driver: psycopg.AsyncConnection[Any]
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **parameters: Any) -> Self:
+        """Connect as psycopg does in asyncio: it looks up names without blocking the loop."""
+        opened = wait_for(psycopg.AsyncConnection.connect(conninfo, **parameters))
+        connection = cls(opened.pgconn)
+        connection._driver = opened
+        connection._adapters = opened._adapters
+        connection.prepare_threshold = opened.prepare_threshold
+        return connection
+
+    def _answer(self, steps: Generator[Any, Any, Answer], interval: float, **more: Any) -> Answer:
+        return wait_for(self._driver.wait(steps, interval, **more))
+
+
+class AwaitedDialect(PGDialect_psycopg):
+    """psycopg for a pool that tasks use instead of threads."""
+
+    is_async = True
+    supports_statement_cache = True
+    has_terminate = True  # a connection that was freed without a checkin: close it, and send nothing
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        """Close the connection without a word to Postgres, outside of any greenlet."""
+        dbapi_connection.pgconn.finish()
+
+
+registry.register(f"postgresql.{AwaitedConnection.dialect}", __name__, AwaitedDialect.__name__)
