@@ -243,7 +243,7 @@ def earn(number: int) -> Earn:
 
 def strike(fault: str, pid: int, found: Sentinels) -> None:
     if fault == "demoted":
-        found.clients[0].execute_command("SENTINEL", "FAILOVER", "points")  # type: ignore[no-untyped-call]
+        wait_until(found.fail_over, "a Sentinel begins a failover")
         return
     os.kill(pid, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
 
