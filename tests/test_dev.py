@@ -122,7 +122,7 @@ def test_check_runs_every_step_and_fails_if_one_fails(
 
 
 @pytest.mark.parametrize(
-    ("words", "options"), [([], ["-n", "2"]), (["--long"], ["-n", "3", "--long"])], ids=["short", "long"]
+    ("words", "options"), [([], ["-n", "3"]), (["--long"], ["-n", "3", "--long"])], ids=["short", "long"]
 )
 def test_the_check_passes_options_to_the_tests_only(
     words: list[str],
@@ -161,13 +161,9 @@ def test_an_unknown_option_of_check_installs_nothing(dev: ModuleType, installs: 
     assert installs == []
 
 
-@pytest.mark.parametrize(
-    ("words", "processes"),
-    [([], "2"), (["--slow"], "2"), (["--long"], "3"), (["--long", "--slow"], "3")],
-)
-def test_two_processes_share_the_short_tests_and_three_the_long_ones(
+@pytest.mark.parametrize("words", [[], ["--slow"], ["--long"], ["--long", "--slow"]], ids=" ".join)
+def test_three_processes_share_the_tests(
     words: list[str],
-    processes: str,
     dev: ModuleType,
     installs: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -180,7 +176,7 @@ def test_two_processes_share_the_short_tests_and_three_the_long_ones(
 
     dev.main(["test", *words])
 
-    assert ran == [(*dev.PYTEST, "-n", processes, *words)]
+    assert ran == [(*dev.PYTEST, "-n", "3", *words)]
 
 
 def test_compiled_modules_are_kept_even_if_the_environment_forbids_it(
