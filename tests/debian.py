@@ -16,18 +16,13 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from pointledger.storage.urls import parse
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 _STOP_SECONDS = 60
 _USER = "nobody"  # PgBouncer does not run as root
 
 PASSWORD = "p@ss/w:rd"  # every character that a URL must escape
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ tests, and one for a chaos run."""
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import pytest
 from kombu import Connection
 
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper switches to another user
@@ -55,7 +55,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     if not is_installed():
         pytest.fail("needs Debian's package rabbitmq-server: ./dev check --long installs it")
     home = Path(tempfile.mkdtemp(prefix="pointledger-rabbitmq-"))
-    names, amqp, between = _free_ports(3)
+    names, amqp, between = (free_port() for _ in range(3))
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),  # its cookie
@@ -112,13 +112,3 @@ def _responds(url: str) -> bool:
         connection.ensure_connection(max_retries=1, timeout=10)
         return bool(connection.connected)
     return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for bound in sockets:
-        bound.bind(("127.0.0.1", 0))
-    ports = [bound.getsockname()[1] for bound in sockets]
-    for bound in sockets:
-        bound.close()
-    return ports

@@ -20,7 +20,8 @@ from pointledger_demo.console import DemoProvider, console_settings
 from pointledger_demo.development_key import ISSUER, development_key
 from tests import environments
 from tests.databases import as_worker, fresh_database
-from tests.debian import PASSWORD, debians_redis, free_port
+from tests.debian import PASSWORD, debians_redis
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long

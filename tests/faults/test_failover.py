@@ -15,8 +15,8 @@ import pytest
 from pointledger.embedded import EmbeddedServers
 from pointledger.errors import DatabaseAway
 from pointledger.settings import Settings
-from tests.debian import free_port
 from tests.faults.surroundings import World, world
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long

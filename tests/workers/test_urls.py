@@ -23,11 +23,12 @@ from pointledger.observability.doctor import examine
 from pointledger.settings import Settings
 from pointledger.storage.urls import parse
 from pointledger_demo.processes import ProcessGroup
-from tests.debian import PASSWORD, Sentinels, debians_redis, free_port, pgbouncer, sentinels
+from tests.debian import PASSWORD, Sentinels, debians_redis, pgbouncer, sentinels
 from tests.events.listener import Listener
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
 from tests.observability.tls import certificate, in_front_of
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
