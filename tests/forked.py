@@ -13,7 +13,8 @@ SECONDS = 60  # far more than any of these processes takes
 
 PRELOADED = (  # multiprocessing ignores a module that does not exist
     "tests.faults.test_failpoints",
-    "tests.faults.test_failpoints_elsewhere",
+    "tests.faults.test_failpoints_jobs",
+    "tests.faults.test_failpoints_messages",
     "tests.faults.test_failpoints_turns",
 )
 

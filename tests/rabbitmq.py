@@ -4,7 +4,6 @@ tests, and one for a chaos run."""
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +14,12 @@ from typing import NamedTuple
 import pytest
 from kombu import Connection
 
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper switches to another user
-_STOP_SECONDS = 20
+_START_SECONDS = 180  # it takes five, and a minute on a busy machine
+_STOP_SECONDS = 60
 
 
 class RabbitMQ(NamedTuple):
@@ -54,7 +55,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     if not is_installed():
         pytest.fail("needs Debian's package rabbitmq-server: ./dev check --long installs it")
     home = Path(tempfile.mkdtemp(prefix="pointledger-rabbitmq-"))
-    names, amqp, between = _free_ports(3)
+    names, amqp, between = (free_port() for _ in range(3))
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),  # its cookie
@@ -77,7 +78,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     try:
         children.insert(0, subprocess.Popen([_SERVER], **shared))  # type: ignore[call-overload]
         url = f"amqp://guest:guest@127.0.0.1:{amqp}//"
-        wait_until(lambda: children[0].poll() is not None or _responds(url), "RabbitMQ responds")
+        wait_until(lambda: children[0].poll() is not None or _responds(url), "it responds", _START_SECONDS)
         assert children[0].poll() is None, (home / "out").read_text()
         yield RabbitMQ(url, env)
     finally:
@@ -107,17 +108,7 @@ def _is_alive(group: int) -> bool:
 
 
 def _responds(url: str) -> bool:
-    with suppress(Exception), Connection(url, connect_timeout=2) as connection:
-        connection.ensure_connection(max_retries=1, timeout=2)
+    with suppress(Exception), Connection(url, connect_timeout=10) as connection:
+        connection.ensure_connection(max_retries=1, timeout=10)
         return bool(connection.connected)
     return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for bound in sockets:
-        bound.bind(("127.0.0.1", 0))
-    ports = [bound.getsockname()[1] for bound in sockets]
-    for bound in sockets:
-        bound.close()
-    return ports

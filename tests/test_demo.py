@@ -16,6 +16,7 @@ from pointledger_demo import processes, run
 from pointledger_demo.processes import ProcessGroup
 from pointledger_demo.program import BASKETS
 from tests.ledger import Ledger
+from tests.ports import free_port
 from tests.waiting import wait_until
 from tests.working import working
 
@@ -64,8 +65,7 @@ def test_the_baskets_are_timed_once_a_worker_has_started_and_applied_once(settin
 
 
 def test_the_replay_begins_when_the_api_has_started(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as trial:
-        port = trial.getsockname()[1]
+    port = free_port()
     serve = f"import socket; api = socket.create_server(('127.0.0.1', {port})); input()"
     group = ProcessGroup(tmp_path)
     group._port = port
@@ -79,8 +79,8 @@ def test_the_replay_begins_when_the_api_has_started(tmp_path: Path) -> None:
 
 
 def test_process_groups_that_start_at_once_choose_different_ports() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as trial:
-        usual = trial.getsockname()[1]
+    usual = free_port()
+    with socket.create_server(("127.0.0.1", usual)):
         taken, _ = processes._claim_port(usual)
     first, claim = processes._claim_port(usual)
     second, _ = processes._claim_port(usual)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from pointledger import Settings
 from pointledger.embedded import ServerUrls
@@ -19,7 +20,8 @@ from pointledger_demo.console import DemoProvider, console_settings
 from pointledger_demo.development_key import ISSUER, development_key
 from tests import environments
 from tests.databases import as_worker, fresh_database
-from tests.debian import PASSWORD, debians_redis, free_port
+from tests.debian import PASSWORD, debians_redis
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -57,6 +59,12 @@ class Operator:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def prepare(self, owner_url: str) -> None:
+        """Create the tables, and a tenant."""
+        self.run("pointledger", "migrate", POINTLEDGER_OWNER_URL=owner_url)
+        (self.folder / "shop.json").write_text(json.dumps({"tenant_id": _TENANT, "timezone": "UTC"}))
+        self.run("pointledger", "tenant", "put", "shop.json")
+
     @contextmanager
     def running(self, *words: str) -> Iterator[None]:
         """Run a command of `pointledger` until the end of the block, which it must survive."""
@@ -91,29 +99,23 @@ def test_the_wheel_alone_runs_every_process(servers: ServerUrls, tmp_path: Path)
     port, console_port, provider_port = free_port(), free_port(), free_port()
     url, console_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{console_port}"
     key = development_key(tmp_path / "key", _TENANT)
-    of_console = console_settings(tmp_path / "console", provider_port, console_url)
     with ExitStack() as stack:
         owner = stack.enter_context(fresh_database(servers, f"wheel_{secrets.token_hex(4)}"))
         redis = stack.enter_context(debians_redis(tmp_path, "redis", "appendonly yes"))
         provider = DemoProvider(provider_port, console_url, _TENANT)
         stack.callback(provider.stop)
-        environ = {
-            "POINTLEDGER_DATABASE_URL": as_worker(servers, owner),
-            "POINTLEDGER_REDIS_URL": f"redis://points:{_quoted(PASSWORD)}@127.0.0.1:{redis.port}/0",
-            "POINTLEDGER_ALLOW_UNSAFE": '["postgres-durability"]',  # as the tests' Postgres is
-            "POINTLEDGER_HTTP_ISSUER": ISSUER,
-            "POINTLEDGER_HTTP_KEYS": str(key.keys),
-        }
-        environ |= {
-            f"POINTLEDGER_{name.upper()}": value if isinstance(value, str) else value.get_secret_value()
-            for name, value in of_console.items()
+        values: dict[str, str | SecretStr] = {
+            "database_url": as_worker(servers, owner),
+            "redis_url": f"redis://points:{_quoted(PASSWORD)}@127.0.0.1:{redis.port}/0",
+            "allow_unsafe": '["postgres-durability"]',  # as the tests' Postgres is
+            "http_issuer": ISSUER,
+            "http_keys": str(key.keys),
+            **console_settings(tmp_path / "console", provider_port, console_url),
         }
         (tmp_path / "empty").mkdir()
-        operator = Operator(tmp_path / "empty", environ)
+        operator = Operator(tmp_path / "empty", _environ(values))
 
-        operator.run("pointledger", "migrate", POINTLEDGER_OWNER_URL=owner)
-        (operator.folder / "shop.json").write_text(json.dumps({"tenant_id": _TENANT, "timezone": "UTC"}))
-        operator.run("pointledger", "tenant", "put", "shop.json")
+        operator.prepare(owner)
         for words in (
             ("worker",),
             ("beat",),
@@ -129,10 +131,16 @@ def test_the_wheel_alone_runs_every_process(servers: ServerUrls, tmp_path: Path)
         account = httpx.get(f"{url}/points/anna", headers=bearer).json()
         assert account["data"]["balance"] == 50
         wait_until(lambda: _answers(f"{console_url}/console"), "the console answers", _SECONDS)
-        login = httpx.get(f"{console_url}/console", follow_redirects=True)
-        assert login.status_code == 200
+        assert httpx.get(f"{console_url}/console", follow_redirects=True).status_code == 200, "the login"
         heard = f"{Settings().redis_prefix}:beat"
         wait_until(lambda: bool(redis.client.exists(heard)), "a worker has heard beat", _SECONDS)
+
+
+def _environ(values: Mapping[str, str | SecretStr]) -> dict[str, str]:
+    return {
+        f"POINTLEDGER_{name.upper()}": value if isinstance(value, str) else value.get_secret_value()
+        for name, value in values.items()
+    }
 
 
 def _quoted(text: str) -> str:

@@ -25,5 +25,5 @@ def working(ledger: Ledger) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()

@@ -14,8 +14,8 @@ from tests.model.runs import Runner, histories
 
 SEED, COMMANDS = 15, 60
 FEW = 35  # worlds, which have 2,000 commands
-# With --long: 100 worlds, of which the few are the first, have 5,500; 400 have 22,000 (`tests/README.md`).
-MORE = int(os.environ.get("POINTLEDGER_TEST_WORLDS", "100"))
+# With --long: 60 worlds, of which the few are the first, have 3,300; 400 have 22,000 (`tests/README.md`).
+MORE = int(os.environ.get("POINTLEDGER_TEST_WORLDS", "60"))
 
 
 @pytest.fixture

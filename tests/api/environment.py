@@ -115,7 +115,7 @@ def open_api(settings: Settings, issuer: Issuer, *, worker: bool = True) -> Iter
             uvicorn_server.should_exit = True
             stop.set()
             for thread in threads:
-                thread.join(20)
+                thread.join(60)
                 assert not thread.is_alive()
 
 

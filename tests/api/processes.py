@@ -20,7 +20,7 @@ from tests.ledger import Ledger
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-_STOP_SECONDS = 20
+_STOP_SECONDS = 60
 _LISTENING = re.compile(r"listening on (http://\S+)\nmetrics on (http://\S+)/metrics")
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 

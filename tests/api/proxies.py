@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.api.processes import process
 from tests.docs.blocks import block
 from tests.observability.tls import certificate
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 KINDS = ("nginx", "haproxy")
@@ -24,7 +25,7 @@ def run_proxy(
     api_port: int, kind: str, folder: Path, change: Callable[[str], str] = lambda text: text
 ) -> Iterator[tuple[str, Path]]:
     """Run a proxy, and yield its URL and certificate. `change` can shorten timeouts."""
-    port, trusted = _free_port(), certificate(folder)
+    port, trusted = free_port(), certificate(folder)
     text = change(configuration(kind))
     for original, replacement in (
         ("listen 443 ", f"listen 127.0.0.1:{port} "),
@@ -60,12 +61,6 @@ def _command(kind: str, text: str, folder: Path) -> list[str]:
     file = folder / "nginx.conf"
     file.write_text(f"{main}http {{\naccess_log off;\n{paths}{text}\n}}\n")
     return ["/usr/sbin/nginx", "-e", "stderr", "-p", str(folder), "-c", str(file)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_listening(port: int) -> bool:

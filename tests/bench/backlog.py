@@ -35,7 +35,7 @@ class BacklogSize:
 
 
 FULL = BacklogSize(rounds=3, users=100_000, commands=500_000, workers=(1, 2, 4))
-QUICK = BacklogSize(rounds=1, users=200, commands=1_000, workers=(1, 2))
+QUICK = BacklogSize(rounds=1, users=200, commands=1_000, workers=(2,))
 
 
 def run(environment: BenchmarkEnvironment, options: BenchmarkOptions) -> Iterator[BenchmarkReport]:

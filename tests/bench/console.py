@@ -30,6 +30,7 @@ from tests.bench.open_loop import OpenLoop, percentile
 from tests.bench.workload import TENANT, BasketEvent, EndlessEvents
 from tests.console.browsing import Html
 from tests.console.environment import serving
+from tests.ports import free_port
 
 NAME = "console"
 ALONE, BESIDE = "commands alone", "commands beside people"
@@ -244,8 +245,7 @@ def _console(ledger: BenchmarkLedger) -> Iterator[str]:
     """Serve the console in a process of its own, with a provider in this one. Yield its URL."""
     with ExitStack() as stack:
         for_provider = stack.enter_context(server.listening("127.0.0.1", 0))
-        with server.listening("127.0.0.1", 0) as chosen:  # free again when the console binds it
-            port = chosen.getsockname()[1]
+        port = free_port()
         issuer = f"http://127.0.0.1:{for_provider.getsockname()[1]}"
         url = f"http://127.0.0.1:{port}"
         provider = Provider(issuer, f"{url}/console/-/callback", [_ADMIN])

@@ -61,16 +61,20 @@ def main(arguments: list[str]) -> int:
         else:
             shutil.rmtree(home, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
-    for number, tool in NEEDS_A_TOOL.items():
-        if not any(fault.number == f"F{number}" for fault in FAULTS):
-            print(f"chaos: left out F{number}, {INJECTED[number]}: needs {tool}", file=sys.stderr)
-    for problem in report.problems:
-        print(f"chaos: {problem}", file=sys.stderr)
+    _tell_problems(report)
     if asked.json:
         print(json.dumps(report.as_json()))
     else:
         _show(report, Console())
     return 0 if report.is_passed else 1
+
+
+def _tell_problems(report: Report) -> None:
+    for number, tool in NEEDS_A_TOOL.items():
+        if not any(fault.number == f"F{number}" for fault in FAULTS):
+            print(f"chaos: left out F{number}, {INJECTED[number]}: needs {tool}", file=sys.stderr)
+    for problem in report.problems:
+        print(f"chaos: {problem}", file=sys.stderr)
 
 
 def _soak(asked: argparse.Namespace, seed: int, folder: Path) -> int:

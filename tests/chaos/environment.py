@@ -3,7 +3,6 @@ of the proxy on each connection between them."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from tests.chaos.load import BULK_CONFIG, RULES, TENANT, TENANT_CONFIG
 from tests.chaos.node import Node
 from tests.chaos.proxy import Link, Proxy
 from tests.chaos.servers import Servers
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30.0
@@ -64,7 +64,7 @@ class Environment:
         self.servers = Servers(folder, self._point_links, small_disk=small_disk, with_rabbitmq=with_rabbitmq)
         self.home = self.servers.home
         (self.home / "logs").mkdir(exist_ok=True)
-        self.servers.ports["api"] = _free_port()
+        self.servers.ports["api"] = free_port()  # the API keeps it through all its lives
         self.servers.start()
         # The run's own connections, which no fault touches.
         own = self.node("environment", [])
@@ -287,11 +287,3 @@ class Environment:
         node.is_armed = bool(node.environment.get("POINTLEDGER_FAILPOINTS"))
         node.environment = {}
         node.lives += 1
-
-
-def _free_port() -> int:
-    """Return a port that is free now. The API keeps it through all its lives."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -69,7 +69,7 @@ TESTED = {
     32: "tests/faults/test_without.py::test_an_exhausted_pool_makes_callers_wait_and_leaks_no_connection",
     36: "tests/jobs/test_timetable.py",
     40: "tests/domain/test_limits.py, tests/domain/test_expiry.py",
-    43: "tests/faults/test_failpoints_elsewhere.py",
+    43: "tests/faults/test_failpoints_jobs.py",
     50: "tests/integrations/test_commands.py::test_q3_an_outcome_survives_the_loss_of_everything_in_redis",
     52: "tests/events/test_relay.py",
     54: "tests/engine/test_upgrade.py, tests/engine/test_failures.py",

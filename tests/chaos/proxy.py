@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 16
-_ANSWER_SECONDS = 10.0  # for the loop to run a coroutine
+_ANSWER_SECONDS = 60.0  # for the loop to run a coroutine
 _COMMITTED = b"COMMIT\0"  # Postgres' reply
 _INSERTED = re.compile(rb"INSERT 0 [1-9][0-9]*\x00Z\x00{3}\x05I$")  # the same for a lone statement
 _BLOCKED = re.compile(rb"\x01\x00\x00.{4}\x00\x0a\x00\x3c", re.DOTALL)  # RabbitMQ's frame connection.blocked

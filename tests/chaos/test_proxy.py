@@ -26,10 +26,10 @@ def test_a_silent_link_that_is_opened_again_is_silent_still_and_holds_up_no_othe
 
 @contextmanager
 def through(link: Link, server: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A connection through the link: its two ends, which wait for ten seconds at most."""
+    """A connection through the link: its two ends, which wait for a minute at most."""
     with (
-        socket.create_connection(("127.0.0.1", link.port), timeout=10) as caller,
+        socket.create_connection(("127.0.0.1", link.port), timeout=60) as caller,
         server.accept()[0] as called,
     ):
-        called.settimeout(10)
+        called.settimeout(60)
         yield caller, called

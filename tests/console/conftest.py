@@ -17,6 +17,7 @@ from tests.databases import Clones, as_worker
 from tests.waiting import wait_until
 
 _NUMBERS = count(1)
+_RULES = count(1)
 ERASURE_KEY = SecretStr("k" * 32)  # of the workers
 
 
@@ -42,6 +43,14 @@ def console(servers: ServerUrls, clones: Clones) -> Iterator[ConsoleEnvironment]
 def user() -> Callable[[], str]:
     """A function that returns a new user id."""
     return lambda: f"member-{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def rule(console: ConsoleEnvironment) -> str:
+    """A new rule: 5 points for an event type of its own, which has its name."""
+    name = f"rule-{next(_RULES)}"
+    console.ledger.rule("shop", name=name, event_type=name, points=5, daily_limit=8)
+    return name
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def running(uvicorn_server: uvicorn.Server, bound: socket.socket) -> Iterator[No
         yield
     finally:
         uvicorn_server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -15,6 +15,11 @@ def rule_id(console: ConsoleEnvironment, name: str, tenant: str = "shop") -> str
     return show_id(found[0].rule_id)
 
 
+def page_of(console: ConsoleEnvironment, rule: str) -> str:
+    """Return the path of a rule's page."""
+    return f"/console/shop/rules/{rule_id(console, rule)}"
+
+
 def versions(console: ConsoleEnvironment, name: str, tenant: str = "shop") -> int:
     """Return how many versions a rule has."""
     found = console.ledger.rows(

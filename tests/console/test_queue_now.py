@@ -12,7 +12,7 @@ from pointledger.api.console.shared import Shared
 from pointledger.client.queries.queue import Lane, Queue
 from pointledger.observability.pulse import Beat
 from pointledger.storage.queries.activity import Moment
-from pointledger.storage.queries.queue import Trouble
+from pointledger.storage.queries.trouble import Trouble
 
 EMPTY = Lane(0, 0, 0, None, 0.0, 0)
 WELL = Trouble(0, 0, 0, 0)

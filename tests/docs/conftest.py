@@ -16,9 +16,9 @@ from pointledger_demo.program import RULES, TENANT, TENANT_CONFIG
 from tests import environments
 from tests.cli.conftest import environment, ledger, run, working
 from tests.docs.blocks import ROOT, blocks_of, pages
-from tests.docs.fresh_clone import free_port
 from tests.docs.session import PageSession
 from tests.ledger import Ledger
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 __all__ = ["environment", "ledger", "run", "working"]

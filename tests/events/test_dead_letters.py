@@ -3,24 +3,19 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pointledger import Actor
 from pointledger.client.control import Control
-from pointledger.domain.events.producers import producers_from
-from pointledger.errors import DeadLetterNotReplayable, InvalidProducers
+from pointledger.errors import DeadLetterNotReplayable
 from pointledger.events.ingest import Ingest
 from pointledger.events.ingest_queue import Message
-from pointledger.events.reader import load_producers
-from pointledger.settings import Settings
 from tests.cli.conftest import Run
 from tests.events.ingesting import kept, received
-from tests.events.sender import NEW_KEY, Sender, earn, event, signed
+from tests.events.keys import write_keys
+from tests.events.sender import Sender, earn, event, signed
 from tests.ledger import Ledger
-
-# ------------------------------------------------------------------------------------ invalid messages
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 TWICE = json.dumps(earn()).replace('"subject": "anna"', '"subject": "anna", "subject": "eve"').encode()
@@ -159,9 +154,6 @@ def test_a_message_that_arrives_again_is_one_dead_letter_with_a_count(ledger: Le
     assert first.last_seen_at > first.received_at
 
 
-# -------------------------------------------------------------------------------------- keys, commands
-
-
 def test_a_dead_letter_can_be_replayed_once_its_cause_is_fixed(
     ledger: Ledger, sender: Sender, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,60 +239,8 @@ def test_an_unsigned_dead_letter_is_of_no_tenant(ledger: Ledger, ingest: Ingest)
     assert kept(ledger)[0].tenant_id is None
 
 
-def write_keys(folder: Path, **more: Any) -> Path:
-    shop = {
-        "name": "web-shop",
-        "keys": [{"id": "new", "secret": NEW_KEY}],
-        "tenants": "all",
-        "kinds": ["earn"],
-    }
-    path = folder / "keys.json"
-    path.write_text(json.dumps({"producers": [shop | more]}))
-    return path
-
-
 def test_a_dead_letter_that_is_still_invalid_says_why(ledger: Ledger, ingest: Ingest) -> None:
     received(ingest, earn(1, amount=0))
     with pytest.raises(DeadLetterNotReplayable, match=r"data\.amount: Input should be greater"):
         ingest.replay(kept(ledger)[0].id)
     assert kept(ledger)[0].attempts == 2
-
-
-@pytest.mark.parametrize(
-    ("fields", "error"),
-    [
-        ({}, "producers: Field required"),
-        ({"producers": [{"name": "a", "keys": [], "tenants": "all"}]}, "keys: Value should have at least 1"),
-        (
-            {"producers": [{"name": "a", "keys": [{"id": "k", "secret": "short"}], "tenants": "all"}]},
-            "secret:",
-        ),
-        (
-            {
-                "producers": [
-                    {"name": "a", "keys": [{"id": "k", "secret": "s" * 32}], "tenants": [], "kinds": ["x"]}
-                ]
-            },
-            "kinds: unknown: x",
-        ),
-    ],
-)
-def test_a_malformed_file_of_keys_names_the_field_and_shows_no_secret(fields: Any, error: str) -> None:
-    with pytest.raises(InvalidProducers) as raised:
-        producers_from(fields)
-    assert error in str(raised.value)
-    assert "ssss" not in str(raised.value)
-    assert "short" not in str(raised.value)
-
-
-def test_keys_are_never_shown(tmp_path: Path, settings: Settings) -> None:
-    path = write_keys(tmp_path)
-    found = load_producers(settings.model_copy(update={"ingest_keys_file": path}))
-    assert NEW_KEY not in repr(found)
-    assert NEW_KEY not in repr(Settings(ingest_keys=path.read_text()))
-    assert load_producers(Settings(ingest_keys=path.read_text())) == found
-    with pytest.raises(InvalidProducers, match="No such file"):
-        load_producers(settings.model_copy(update={"ingest_keys_file": tmp_path / "none"}))
-    path.write_text("{")
-    with pytest.raises(InvalidProducers, match="not JSON"):
-        load_producers(settings.model_copy(update={"ingest_keys_file": path}))

@@ -16,7 +16,7 @@ from tests.ledger import Ledger
 from tests.processes import state_of
 from tests.waiting import wait_until
 
-SECONDS = 30.0
+SECONDS = 60.0
 FORM = os.environ.get("POINTLEDGER_TEST_FAILPOINTS", "short")
 _AT_COMMITS = ("stop", "raise")
 ACTIONS = ("kill", "stop", "raise", "raise:40P01", "sleep:0.01")

@@ -74,7 +74,7 @@ def busy(world: World) -> Iterator[None]:
         thread.start()
         yield
         world.redis.script_kill()
-        thread.join(20)
+        thread.join(60)
 
 
 @contextmanager

@@ -170,4 +170,4 @@ def world(
                 for process in started.values():
                     process.send_signal(signal.SIGTERM)
                 for process in started.values():
-                    process.wait(20)
+                    process.wait(60)

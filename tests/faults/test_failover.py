@@ -15,8 +15,8 @@ import pytest
 from pointledger.embedded import EmbeddedServers
 from pointledger.errors import DatabaseAway
 from pointledger.settings import Settings
-from tests.debian import free_port
 from tests.faults.surroundings import World, world
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -65,7 +65,7 @@ class Standby:
             yield
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            server.wait(60)
 
     def promote(self) -> None:
         with psycopg.connect(self._url, autocommit=True) as connection:
@@ -87,9 +87,7 @@ def with_a_standby(home: Path) -> Iterator[tuple[World, Standby]]:
                 connection.execute("ALTER DATABASE pointledger SET synchronous_commit = on")
                 connection.execute("SELECT pg_reload_conf()")
                 replicating = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
-                wait_until(
-                    lambda: bool(connection.execute(replicating).fetchall()), "the standby follows", 30
-                )
+                wait_until(lambda: bool(connection.execute(replicating).fetchall()), "the standby follows")
             found.append(standby)
             return settings.model_copy(
                 update={name: _both(getattr(settings, name), port) for name in ("database_url", "owner_url")}
@@ -109,7 +107,7 @@ def test_processes_follow_when_the_primary_is_killed_and_its_standby_promoted(tm
     with with_a_standby(tmp_path) as (everything, standby):
         tasks = [everything.enqueue() for _ in range(50)]
         os.kill(everything.servers.postgres_pid, signal.SIGKILL)
-        wait_until(lambda: everything.post() == (503, "1"), "the API says when to come again", 15)
+        wait_until(lambda: everything.post() == (503, "1"), "the API says when to come again")
         with pytest.raises(DatabaseAway):
             everything.enqueue()
         everything.wait_for_line("relay", "relay_waits")

@@ -44,7 +44,7 @@ OF_OTHERS = (
     "callbacks-send",
     "callbacks-commit",
     "note-busy",
-)  # tested in test_failpoints_elsewhere.py and test_failpoints_turns.py
+)  # tested in test_failpoints_jobs.py, test_failpoints_messages.py and test_failpoints_turns.py
 OF_COMMANDS = [place for place in failpoints.PLACES if place not in OF_OTHERS]
 
 

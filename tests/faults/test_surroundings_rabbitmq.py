@@ -41,7 +41,7 @@ def test_processes_wait_for_a_rabbitmq_that_is(everything: World, rabbitmq: Rabb
     task_id = everything.enqueue()
     with spoil(rabbitmq):
         tasks = [everything.enqueue() for _ in range(50)]
-        everything.ledger.client.wait(task_id, timeout=20)  # a worker finds it without a doorbell
+        everything.ledger.client.wait(task_id, timeout=60)  # a worker finds it without a doorbell
         everything.wait_for_line("relay", "relay_waits")
         everything.require_alive()
     everything.require_work(task_id, *tasks)

@@ -282,7 +282,7 @@ def test_the_outcome_backend_returns_the_same_outcomes(
         assert running.ledger.client.outcome(unknown.id).state == "unknown"
         with pytest.raises(CeleryTimeoutError):
             unknown.get(timeout=0.05)
-        assert app.AsyncResult("order-17").get(timeout=1)["reason"] == "INVALID_COMMAND"
+        assert app.AsyncResult("order-17").get(timeout=SECONDS)["reason"] == "INVALID_COMMAND"
 
 
 def test_q3_an_outcome_survives_the_loss_of_everything_in_redis(running: RunningLedger) -> None:

@@ -115,12 +115,12 @@ def process_without_postgres(
             stderr=sink,
         )
     try:
-        wait_until(lambda: "database_is_away" in log.read_text(), "it says what it waits for", 30)
+        wait_until(lambda: "database_is_away" in log.read_text(), "it says what it waits for")
         yield log.read_text
         assert process.poll() is None
     finally:
         process.terminate()
-        assert process.wait(30) in (0, -signal.SIGTERM), "uvicorn ends with the signal"
+        assert process.wait(60) in (0, -signal.SIGTERM), "uvicorn ends with the signal"
     assert log.read_text().count("database_is_away") == 1
     assert "The database does not answer" in log.read_text(), "with the reason"
     assert "Traceback" not in log.read_text()
@@ -148,7 +148,7 @@ def test_the_api_waits_for_postgres_and_says_so(
         assert "waits for the database" in waits.json()["message"]
         postgres.refuse(False)
         for each in (url, for_operators):
-            wait_until(lambda each=each: status_of(f"{each}/readyz") == 200, "it is ready", 30)  # type: ignore[misc]
+            wait_until(lambda each=each: status_of(f"{each}/readyz") == 200, "it is ready")  # type: ignore[misc]
         assert httpx.post(f"{url}/points/anna/earn", json={"amount": 5}).status_code == 401
 
 
@@ -170,7 +170,7 @@ def test_a_process_waits_for_postgres(
     more = {"POINTLEDGER_INGEST_KEYS_FILE": str(keys)}
     with process_without_postgres(settings, postgres, tmp_path / "log", *command, **more) as log:
         postgres.refuse(False)
-        wait_until(lambda: "database_is_back" in log(), "it goes on", 30)
+        wait_until(lambda: "database_is_back" in log(), "it goes on")
 
 
 # ------------------------------------------------------------------------------------------- the API

@@ -1,6 +1,7 @@
 """The doctor checks pending and dead work, and whether workers, beat and relays run."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -62,7 +63,8 @@ def test_an_unanswered_doorbell_is_reported(ledger: Ledger) -> None:
         client.rpush(LANES_QUEUE, json.dumps(message))
     late = found(ledger.settings, "doorbells")
     assert late.verdict is WARNING
-    assert late.seen.startswith("1 pending, oldest 2"), "a ring expires after 60 s; 40 s are left"
+    (seconds,) = re.findall(r"^1 pending, oldest (\d+)", late.seen)
+    assert 20 <= int(seconds) <= 60, "a ring expires after 60 s; 40 s are left"
     assert "pointledger worker" in late.remedy
 
 
@@ -144,7 +146,7 @@ def test_late_and_failing_callbacks_are_reported(ledger: Ledger) -> None:
             connection.exec_driver_sql(due, (moment, moment, error))
         late = found(ledger.settings, "callbacks")
         assert late.verdict is verdict, late
-    assert late.seen == "1 tasks and 0 results due, oldest 0 s; 1 failed"
+    assert re.fullmatch(r"1 tasks and 0 results due, oldest \d+ s; 1 failed", late.seen)
 
 
 def test_a_session_that_holds_rows_for_long_is_named(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

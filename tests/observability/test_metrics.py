@@ -160,7 +160,7 @@ def test_metrics_are_served_until_sigterm(environment: None, ledger: Ledger) -> 
             with urllib.request.urlopen(url[0]) as answer:
                 assert b"pointledger_commands_waiting 0.0" in answer.read()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -67,7 +67,7 @@ def _serve(plain: socket.socket, context: ssl.SSLContext, port: int) -> None:
         back = threading.Thread(target=_copy, args=(inner, outer), daemon=True)
         back.start()
         _copy(outer, inner)
-        back.join(5)
+        back.join(60)
 
 
 def _copy(source: socket.socket, destination: socket.socket) -> None:

@@ -40,6 +40,7 @@ from pointledger.storage.queries import (
     health,
     points_by_expiry,
     queue,
+    trouble,
 )
 from pointledger.storage.queue import callbacks, pending
 from pointledger.storage.queue.lanes import terminate_stalled
@@ -83,7 +84,7 @@ _LOOKING = (
     audit_log._REACHED,
     queue._LANES,
     queue._TENANTS,
-    queue._TROUBLE,
+    trouble._COUNTS,
 )
 
 # The copies are all in the state of the first row.

@@ -23,11 +23,12 @@ from pointledger.observability.doctor import examine
 from pointledger.settings import Settings
 from pointledger.storage.urls import parse
 from pointledger_demo.processes import ProcessGroup
-from tests.debian import PASSWORD, Sentinels, debians_redis, free_port, pgbouncer, sentinels
+from tests.debian import PASSWORD, Sentinels, debians_redis, pgbouncer, sentinels
 from tests.events.listener import Listener
 from tests.faults.conftest import ROOT
 from tests.ledger import Ledger
 from tests.observability.tls import certificate, in_front_of
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -243,7 +244,7 @@ def earn(number: int) -> Earn:
 
 def strike(fault: str, pid: int, found: Sentinels) -> None:
     if fault == "demoted":
-        found.clients[0].execute_command("SENTINEL", "FAILOVER", "points")  # type: ignore[no-untyped-call]
+        wait_until(found.fail_over, "a Sentinel begins a failover")
         return
     os.kill(pid, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
 

@@ -19,7 +19,7 @@ from tests.chaos.nemesis import Fault, Nemesis, Steps
 from tests.chaos.node import Node
 from tests.processes import family, send_all, state_of
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 _SNAPSHOT_SECONDS = 8.0
 _POLL_SECONDS = 0.05
 _FAST_SHUTDOWN_POLLS = 600  # half a minute; `pg_ctl stop` gives up after a minute

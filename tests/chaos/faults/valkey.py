@@ -13,7 +13,7 @@ from tests.chaos.nemesis import Fault, Nemesis, Steps
 from tests.chaos.node import Node
 from tests.processes import state_of
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 _SNAPSHOT_SECONDS = 8.0
 
 

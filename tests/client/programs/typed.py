@@ -9,7 +9,7 @@ from pointledger.errors import DatabaseAway
 def reward(client: PointsClient, user_id: str) -> int:
     try:
         task_id: str = client.enqueue(Earn(tenant_id="shop", user_id=user_id, amount=50))
-        outcome: Outcome = client.wait(task_id, timeout=10)
+        outcome: Outcome = client.wait(task_id, timeout=60)
     except DatabaseAway as error:
         maybe: bool = error.maybe_done
         return int(maybe)

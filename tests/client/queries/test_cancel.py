@@ -93,5 +93,5 @@ def test_a_caller_that_waits_for_a_command_gets_its_cancellation(ledger: Ledger)
     )
     canceler = threading.Timer(0.1, ledger.client.cancel, [task_id])
     canceler.start()
-    assert ledger.client.wait(task_id, timeout=10).reason == "CANCELLED"
+    assert ledger.client.wait(task_id, timeout=60).reason == "CANCELLED"
     canceler.join()

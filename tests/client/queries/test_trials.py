@@ -27,6 +27,7 @@ from pointledger import (
 from pointledger.domain.commands import AnyCommand
 from pointledger.ids import parse_id
 from tests.ledger import Ledger, data_of
+from tests.waiting import wait_until
 
 ANNA: dict[str, Any] = {"tenant_id": "shop", "user_id": "anna"}
 FIGURES = ("status", "balance", "frozen_balance", "pending_balance", "debt", "total_earned", "total_spent")
@@ -35,18 +36,20 @@ FIGURES = ("status", "balance", "frozen_balance", "pending_balance", "debt", "to
 def _prepare(ledger: Ledger) -> dict[str, UUID]:
     """Give anna points that have expired, others that expire, pending ones, a spend and a hold."""
     now = datetime.now(UTC)
+    soon = now + timedelta(milliseconds=300)
     ledger.tenant("shop", transfer_enabled=True)
     ledger.rule("shop", name="visit", event_type="visit", points=10)
     past = now - timedelta(days=2)
     *_, earned, pending, spent, held = ledger.apply(
         OpenAccount(tenant_id="shop", user_id="ben"),
-        Earn(**ANNA, amount=40, occurred_at=past, expires_at=now + timedelta(milliseconds=300)),
+        Earn(**ANNA, amount=40, occurred_at=past, expires_at=soon),
         Earn(**ANNA, amount=500, occurred_at=past, expires_at=now + timedelta(days=30)),
         Earn(**ANNA, amount=60, activates_at=now + timedelta(days=3)),
         Spend(**ANNA, amount=100),
         Freeze(**ANNA, amount=70),
     )
     ids = {"earned": earned, "pending": pending, "spent": spent}
+    wait_until(lambda: datetime.now(UTC) > soon, "the first points have expired")
     entries = {name: parse_id(data_of(one)["transactions"][0]["id"]) for name, one in ids.items()}
     return entries | {"held": parse_id(data_of(held)["hold_id"])}
 

@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
+
+from redis.asyncio import Redis
 
 from pointledger.api.auth.client_address import ClientAddresses
 from pointledger.api.auth.rate_limits import RateLimits
@@ -77,10 +80,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ConsoleState]:
     queries_only = limited_queries(own.database, settings.http_query_seconds)
     counters = redis_client.connect(settings)
     redis = redis_client.connect_asyncio(settings, _REDIS_SECONDS, _REDIS_SECONDS)
-
-    def limits(kind: str, rate: int, burst_seconds: int) -> RateLimits:
-        return RateLimits(redis, f"{settings.redis_prefix}:rate:console-{kind}", rate, rate * burst_seconds)
-
+    limits = partial(_rate_limits, redis, settings.redis_prefix)
     with (
         ThreadPoolExecutor(_READS_AT_ONCE, "console-reads") as reads,
         ThreadPoolExecutor(_WRITES_AT_ONCE, "console-writes") as writes,
@@ -112,3 +112,7 @@ async def open_state(settings: Settings) -> AsyncIterator[ConsoleState]:
             counters.close()
             await redis.aclose()
             await provider.close()
+
+
+def _rate_limits(redis: Redis, prefix: str, kind: str, rate: int, burst_seconds: int) -> RateLimits:
+    return RateLimits(redis, f"{prefix}:rate:console-{kind}", rate, rate * burst_seconds)

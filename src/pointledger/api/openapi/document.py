@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic import BaseModel
 
 from pointledger.api.auth.permissions import PUBLIC, TABLE
@@ -128,9 +127,8 @@ def responses_of_command(success: type[BaseModel], status: int) -> dict[int | st
     return described
 
 
-def describe(app: FastAPI) -> None:
+def complete(described: dict[str, Any]) -> None:
     """Complete the document that FastAPI has built from the routes."""
-    described = app.openapi()
     schemas = described["components"]["schemas"]
     for name in _FRAMEWORKS:
         schemas.pop(name)

@@ -1,10 +1,12 @@
 """Routes for the OpenAPI document and the page that shows it.
 
-Both are public, so the server prepares their bytes once. The page has a strict content security policy and
-loads nothing from other hosts.
+Both are public, so the server prepares their bytes once, when they are first asked for. The page has a strict
+content security policy and loads nothing from other hosts.
 """
 
+import asyncio
 import gzip
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -41,10 +43,25 @@ def static_file(plain: bytes) -> StaticFile:
     return StaticFile(plain, gzip.compress(plain, mtime=0))
 
 
+class RenderedOnce:
+    """A file that a thread renders when it is first asked for, so that the event loop goes on."""
+
+    def __init__(self, render: Callable[[], bytes]) -> None:
+        self._render = render
+        self._rendered: asyncio.Future[StaticFile] | None = None
+
+    async def get(self) -> StaticFile:
+        """Return the file. All who ask at first wait for one rendering."""
+        if self._rendered is None:
+            self._rendered = asyncio.ensure_future(asyncio.to_thread(lambda: static_file(self._render())))
+        return await asyncio.shield(self._rendered)  # a caller that leaves does not end it for the others
+
+
 @document_router.get("/openapi.json")
 async def openapi_json(request: Request) -> Response:
     """Return the OpenAPI document."""
-    return _file_response(request, request.app.state.openapi_json, {"Content-Type": "application/json"})
+    rendered = await request.app.state.openapi_json.get()
+    return _file_response(request, rendered, {"Content-Type": "application/json"})
 
 
 @router.get("")

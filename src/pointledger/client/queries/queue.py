@@ -10,17 +10,11 @@ from pointledger.errors import InvalidCommand
 from pointledger.ids import first_id_of, parse_id, show_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
-from pointledger.storage.queries import activity, queue
+from pointledger.storage.queries import activity, queue, trouble
 from pointledger.storage.queries.activity import Moment
 from pointledger.storage.queries.current import moment_of
-from pointledger.storage.queries.queue import (
-    DeadGroup,
-    FailingLine,
-    JobRun,
-    SizedDeadLetter,
-    TenantLine,
-    Trouble,
-)
+from pointledger.storage.queries.queue import JobRun, TenantLine
+from pointledger.storage.queries.trouble import DeadGroup, FailingLine, SizedDeadLetter, Trouble
 from pointledger.storage.queue import failures, pauses
 from pointledger.storage.queue.failures import DeadCommand, DeadCommandFilter
 
@@ -106,12 +100,12 @@ class QueueQueries(Queries):
             paused_since = pauses.paused(connection).get(tenant_id)
             rates = queue.rates(connection, tenant_id, first_id_of(now - timedelta(minutes=1)))
             found = queue.lanes(connection, tenant_id)
-            trouble = queue.trouble(connection, tenant_id)
+            wrong = trouble.counts(connection, tenant_id)
         lanes = [
             Lane(each.lane, each.own, each.all, each.oldest_seconds, rates.get(each.lane, 0.0), each.attempts)
             for each in found
         ]
-        return Queue(tenant_id, iso(now), iso(paused_since) if paused_since else None, tuple(lanes), trouble)
+        return Queue(tenant_id, iso(now), iso(paused_since) if paused_since else None, tuple(lanes), wrong)
 
     def waiting_by_tenant(self, tenant_ids: Collection[str]) -> list[TenantLine]:
         """Read what waits of each of these tenants, those with most pending commands first.
@@ -125,7 +119,7 @@ class QueueQueries(Queries):
         """Count the dead commands of each of these tenants, 20,000 in all at most. A tenant with none is left
         out. Raises InvalidCommand for more than 200 tenants."""
         with read_only(self._database) as connection:
-            return queue.dead_by_tenant(connection, _few(tenant_ids))
+            return trouble.dead_by_tenant(connection, _few(tenant_ids))
 
     def activity(self, tenant_id: str, minutes: int = MINUTES) -> list[Moment]:
         """Read how many of the tenant's commands were applied per second in the last minutes, in sixty slices
@@ -145,14 +139,14 @@ class QueueQueries(Queries):
         often first. Raises TenantMissing."""
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
-            return queue.failing(connection, tenant_id, _limited(limit))
+            return trouble.failing(connection, tenant_id, _limited(limit))
 
     def dead_groups(self, tenant_id: str) -> list[DeadGroup]:
         """Read the tenant's dead commands by cause and kind, the largest groups first. It groups the latest
         20,000. Raises TenantMissing."""
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
-            return queue.dead_groups(connection, tenant_id)
+            return trouble.dead_groups(connection, tenant_id)
 
     def dead_commands(
         self, tenant_id: str, which: DeadCommandFilter = failures.ALL_DEAD, limit: int = PAGE
@@ -185,7 +179,7 @@ class QueueQueries(Queries):
         below = _BEYOND_ANY_LETTER if before is None else max(0, min(before, _BEYOND_ANY_LETTER))
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
-            return queue.dead_letters(connection, tenant_id, state, below, _limited(limit))
+            return trouble.dead_letters(connection, tenant_id, state, below, _limited(limit))
 
     def dead_letter(self, tenant_id: str, dead_letter_id: int) -> SizedDeadLetter | None:
         """Read one message of the tenant that is no command, or None. Raises TenantMissing."""

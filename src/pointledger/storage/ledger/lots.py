@@ -97,18 +97,8 @@ def load_lots(
     more = dict.fromkeys(wanted, _FIRST_LOTS)
     while wanted:
         full = {key: len(account.lots) + more[key] for key, (account, _) in wanted.items()}
-        for row in rows(
-            connection,
-            _LOTS,
-            tenants=[tenant for tenant, _ in wanted],
-            accounts=[account for _, account in wanted],
-            known=[len(account.lots) for account, _ in wanted.values()],
-            more=[more[key] for key in wanted],
-        ):
-            lot = one_lot(known, row)
-            wanted[lot.tenant_id, lot.account_id][0].lots.append(lot)
+        _read_strides(connection, {key: account for key, (account, _) in wanted.items()}, more, known)
         for key, (account, _) in wanted.items():
-            account.lots.sort(key=consumption_order)
             complete = len(account.lots) < full[key]
             account.others_expire_from = None if complete else account.lots[-1].expires_at
         more = {
@@ -117,6 +107,27 @@ def load_lots(
             if len(account.lots) == full[key] and (stride := _stride(account.lots, need))
         }
         wanted = {key: wanted[key] for key in more}
+
+
+def _read_strides(
+    connection: sa.Connection,
+    accounts: dict[tuple[str, UUID], Account],
+    more: dict[tuple[str, UUID], int],
+    known: dict[UUID, Lot],
+) -> None:
+    """Load the next lots of these accounts, as many as `more` says, and keep consumption order."""
+    for row in rows(
+        connection,
+        _LOTS,
+        tenants=[tenant for tenant, _ in accounts],
+        accounts=[account for _, account in accounts],
+        known=[len(account.lots) for account in accounts.values()],
+        more=[more[key] for key in accounts],
+    ):
+        lot = one_lot(known, row)
+        accounts[lot.tenant_id, lot.account_id].lots.append(lot)
+    for account in accounts.values():
+        account.lots.sort(key=consumption_order)
 
 
 def _reads_lots(account: Account, need: AccountReadSet) -> bool:

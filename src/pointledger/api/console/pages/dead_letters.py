@@ -12,7 +12,7 @@ from pointledger.api.console.controls import Control, ask, reason_of, seen
 from pointledger.api.console.pages.queue_now import forget
 from pointledger.api.console.visit import PageRoute, Visit
 from pointledger.ids import show_id
-from pointledger.storage.queries.queue import SizedDeadLetter
+from pointledger.storage.queries.trouble import SizedDeadLetter
 
 State = Literal["dead", "deferred", "replayed"]
 

@@ -9,7 +9,8 @@ from pointledger.client.batches import BatchOutcome
 from pointledger.client.queries.queue import Jobs, Lane, Queue
 from pointledger.observability.pulse import EVERY_SECONDS, Beat
 from pointledger.storage.queries.activity import Moment
-from pointledger.storage.queries.queue import DeadGroup, FailingLine, JobRun
+from pointledger.storage.queries.queue import JobRun
+from pointledger.storage.queries.trouble import DeadGroup, FailingLine
 
 STANDS_SECONDS = 60.0  # a lane in which something waits so long, and nothing was applied meanwhile, stands
 _LAGS_SECONDS = 10.0  # workers take milliseconds; ten seconds are a backlog that a person notices
