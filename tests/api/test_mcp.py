@@ -15,7 +15,7 @@ from mcp import Client, StdioServerParameters
 
 from tests import environments
 from tests.api.environment import ApiEnvironment
-from tests.debian import free_port
+from tests.ports import free_port
 
 User = Callable[[], str]
 TOOLS = {
