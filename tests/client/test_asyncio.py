@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from pointledger import AsyncPointsClient, PointsClient
+from pointledger import AsyncPointsClient, PointsClient, Receipt
 from pointledger.client import acceptor, backlog
 from pointledger.client.encoding import encode
 from pointledger.embedded import ServerUrls
@@ -183,6 +183,19 @@ def test_many_commands_are_encoded_in_a_thread_and_one_on_the_loop(
 
     assert run(ledger, use) == (101, 101)
     assert len(encoded_in) == 202
+
+
+def test_more_tasks_than_connections_to_redis_ring_without_an_error(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    receipt = Receipt([], 0, frozenset([1]))
+
+    async def use(client: AsyncPointsClient) -> None:
+        await asyncio.gather(*(client.ring(receipt) for _ in range(3 * USERS)))
+
+    run(ledger, use)
+    assert rings(ledger) == 1
+    assert not caplog.records
 
 
 # --------------------------------------------------------------------------- the caller's transaction

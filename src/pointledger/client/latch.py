@@ -40,7 +40,7 @@ class AwaitedLatch(Latch):
     def wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
             wait_for(asyncio.wait_for(self._event.wait(), max(seconds, 0)))
-        self._event.clear()
+            self._event.clear()
 
     def wake(self) -> None:
         self._event.set()
