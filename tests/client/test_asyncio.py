@@ -362,6 +362,7 @@ def test_a_client_that_is_freed_ends_its_subscription(ledger: Ledger) -> None:
         [listening] = [task for task in asyncio.all_tasks() if task.get_name() == "notifications"]
         freed = weakref.ref(client)
         del client
+        await asyncio.sleep(0)  # the loop lets go of the call
         gc.collect()
         assert freed() is None
         with suppress(asyncio.CancelledError):
