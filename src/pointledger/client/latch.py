@@ -1,4 +1,4 @@
-"""Lets one thread wait until another wakes it."""
+"""Lets one thread, or one task, wait until another wakes it."""
 
 import asyncio
 import threading
