@@ -2,23 +2,27 @@
 
 import asyncio
 import copy
+import gc
 import inspect
 import os
 import pickle
 import re
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.rows import dict_row
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from pointledger import AsyncPointsClient, PointsClient
+from pointledger import AsyncPointsClient, PointsClient, Receipt
 from pointledger.client import acceptor, backlog
 from pointledger.client.encoding import encode
 from pointledger.embedded import ServerUrls
@@ -30,6 +34,7 @@ from pointledger.errors import (
     DatabaseNotMigrated,
     IdempotencyKeyReused,
     LedgerError,
+    WaitTimedOut,
 )
 from pointledger.ids import show_id
 from pointledger.messaging.notifications import channel_of
@@ -185,6 +190,19 @@ def test_many_commands_are_encoded_in_a_thread_and_one_on_the_loop(
     assert len(encoded_in) == 202
 
 
+def test_more_tasks_than_connections_to_redis_ring_without_an_error(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    receipt = Receipt([], 0, frozenset([1]))
+
+    async def use(client: AsyncPointsClient) -> None:
+        await asyncio.gather(*(client.ring(receipt) for _ in range(3 * USERS)))
+
+    run(ledger, use)
+    assert rings(ledger) == 1
+    assert not caplog.records
+
+
 # --------------------------------------------------------------------------- the caller's transaction
 
 
@@ -227,6 +245,23 @@ def test_a_session_rings_after_its_commit_and_not_after_a_rollback(
         return [one.state for one in await client.outcomes([gone, kept])]
 
     assert run(ledger, use) == ["unknown", "pending"]
+
+
+def test_a_command_in_a_psycopg_connection_belongs_to_its_transaction(ledger: Ledger) -> None:
+    async def use(client: AsyncPointsClient) -> list[str]:
+        async with await psycopg.AsyncConnection.connect(
+            ledger.settings.database, row_factory=dict_row
+        ) as connection:
+            gone = await client.enqueue(earn(), connection)
+            await connection.rollback()
+            kept = await client.enqueue(earn(idempotency_key="k"), connection)
+            again = await client.enqueue(earn(idempotency_key="k"), connection)
+            with pytest.raises(IdempotencyKeyReused):
+                await client.enqueue(earn(6, idempotency_key="k"), connection)
+        return [one.state for one in await client.outcomes([gone, kept, again])]
+
+    assert run(ledger, use) == ["unknown", "pending", "pending"]
+    assert ledger.counts("journal", "pending") == [1, 1]
 
 
 def test_a_reused_key_leaves_the_callers_transaction_as_it_was(ledger: Ledger, engine: AsyncEngine) -> None:
@@ -317,6 +352,24 @@ def test_closing_lets_waiting_tasks_raise_and_others_succeed(ledger: Ledger) -> 
     *waited, accepted = asyncio.run(main())
     assert [type(one) for one in waited] == [ClientClosed] * 3
     assert ledger.client.outcome(accepted).state == "pending"
+
+
+def test_a_client_that_is_freed_ends_its_subscription(ledger: Ledger) -> None:
+    async def main() -> None:
+        client = AsyncPointsClient(ledger.settings)
+        with pytest.raises(WaitTimedOut):
+            await client.wait(await client.enqueue(earn()), timeout=0)
+        [listening] = [task for task in asyncio.all_tasks() if task.get_name() == "notifications"]
+        freed = weakref.ref(client)
+        del client
+        await asyncio.sleep(0)  # the loop lets go of the call
+        gc.collect()
+        assert freed() is None
+        with suppress(asyncio.CancelledError):
+            await listening
+        assert listening.done()
+
+    asyncio.run(main())
 
 
 def test_connecting_looks_at_the_database(ledger: Ledger, owner_url: str) -> None:

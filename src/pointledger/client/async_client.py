@@ -14,13 +14,15 @@ from functools import partial, wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
+import psycopg
+
 from pointledger.client.client import PointsClient
 from pointledger.client.connections import connected_in_loop
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import AnyCommand
 from pointledger.errors import AsyncNotInstalled, ClientNotCopied, ClientOfAnotherLoop
 from pointledger.settings import Settings, from_environment
-from pointledger.storage.awaiting import in_loop
+from pointledger.storage.awaiting import CallersConnection, in_loop
 from pointledger.storage.errors import translate_errors
 from pointledger.storage.revision import require_current
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, orm
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-    AsyncCallersConnection = AsyncConnection | AsyncSession
+    AsyncCallersConnection = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -170,9 +172,9 @@ class AsyncPointsClient:
     ) -> Receipt:
         """Accept commands, all or none, as `PointsClient.accept` does.
 
-        `connection`: your own AsyncConnection or AsyncSession with psycopg, in an open READ COMMITTED
-        transaction on the same database. The commands are accepted when it commits. Await `ring` after that;
-        a session rings by itself.
+        `connection`: your own AsyncSession or AsyncConnection of SQLAlchemy with psycopg, or your psycopg
+        AsyncConnection, in a READ COMMITTED transaction on the same database. The commands are accepted when
+        it commits. Await `ring` after that; a session rings by itself.
         """
         return await self._accepted(partial(self._client.accept, commands), connection)
 
@@ -231,11 +233,12 @@ class AsyncPointsClient:
     wallet_entries = _query(PointsClient.wallet_entries)
 
 
-def _synchronous(connection: AsyncCallersConnection) -> Connection | orm.Session:
+def _synchronous(connection: AsyncCallersConnection) -> Connection | orm.Session | CallersConnection:
     """Return what the functions of storage use, within a greenlet."""
-    found: Connection | orm.Session | None = getattr(connection, "sync_session", None)
-    if found is None:
-        found = getattr(connection, "sync_connection", None)
-    if found is None:
-        raise TypeError(f"connection: an open AsyncConnection or AsyncSession, not {connection!r}")
-    return found
+    if isinstance(connection, psycopg.AsyncConnection):
+        return CallersConnection(connection)
+    for name in ("sync_session", "sync_connection"):
+        if (found := getattr(connection, name, None)) is not None:
+            opened: Connection | orm.Session = found
+            return opened
+    raise TypeError(f"connection: an open AsyncConnection or AsyncSession, not {connection!r}")

@@ -1,4 +1,4 @@
-"""Lets one thread wait until another wakes it."""
+"""Lets one thread, or one task, wait until another wakes it."""
 
 import asyncio
 import threading
@@ -40,7 +40,7 @@ class AwaitedLatch(Latch):
     def wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
             wait_for(asyncio.wait_for(self._event.wait(), max(seconds, 0)))
-        self._event.clear()
+            self._event.clear()
 
     def wake(self) -> None:
         self._event.set()

@@ -112,8 +112,13 @@ def client(url: RedisUrl, **defaults: Any) -> redis.Redis:
     return found
 
 
-def asyncio_client(url: RedisUrl, **defaults: Any) -> redis.asyncio.Redis:
-    """Return redis-py's client for asyncio. `defaults` are options that the URL may override."""
+def asyncio_client(
+    url: RedisUrl, pool: type[redis.asyncio.ConnectionPool] = redis.asyncio.ConnectionPool, **defaults: Any
+) -> redis.asyncio.Redis:
+    """Return redis-py's client for asyncio. `defaults` are options that the URL may override.
+
+    Connections are in a `pool` of this class, unless there are Sentinels.
+    """
     options = _over(defaults, url)
     if url.sentinels:
         of_sentinels = {**_timeouts(options), **url.sentinel_options}
@@ -123,7 +128,7 @@ def asyncio_client(url: RedisUrl, **defaults: Any) -> redis.asyncio.Redis:
         found: redis.asyncio.Redis = sentinel.master_for(url.service)
         return found
     options["connection_class"] = _ASYNC[options.get("connection_class", redis.Connection)]
-    return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
+    return redis.asyncio.Redis.from_pool(pool(**options))
 
 
 def for_kombu(url: RedisUrl) -> KombuUrl:

@@ -5,10 +5,11 @@ Wherever it would wait, `wait_for` leaves the greenlet and lets the loop run oth
 there. So cursors, pipelines and COPY need no second version.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar, Self
 
 import psycopg
+from psycopg.rows import AsyncRowFactory
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.util import await_only as wait_for
@@ -16,7 +17,7 @@ from sqlalchemy.util import greenlet_spawn as in_loop
 
 from pointledger.storage.deadlines import Answer, BoundedConnection
 
-__all__ = ["AwaitedConnection", "AwaitedDialect", "in_loop", "wait_for"]
+__all__ = ["AwaitedConnection", "AwaitedDialect", "CallersConnection", "in_loop", "wait_for"]
 
 
 class AwaitedConnection(BoundedConnection):
@@ -38,6 +39,42 @@ class AwaitedConnection(BoundedConnection):
 
     def _answer(self, steps: Generator[Any, Any, Answer], interval: float, **more: Any) -> Answer:
         return wait_for(self._driver.wait(steps, interval, **more))
+
+
+class AwaitedCursor:
+    """A cursor of psycopg's async driver. It has the methods that `execute` and its callers use."""
+
+    def __init__(self, cursor: psycopg.AsyncCursor[Any]) -> None:
+        self._cursor = cursor
+
+    def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> Self:
+        """Run a statement."""
+        wait_for(self._cursor.execute(sql, values))
+        return self
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        return wait_for(self._cursor.fetchone())
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        return wait_for(self._cursor.fetchall())
+
+    @property
+    def rowcount(self) -> int:
+        """The number of affected rows."""
+        return self._cursor.rowcount
+
+
+class CallersConnection:
+    """A caller's own connection of psycopg's async driver, for `execute`."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    def cursor(self, row_factory: AsyncRowFactory[Any]) -> AwaitedCursor:
+        """Return a new cursor in the caller's transaction."""
+        return AwaitedCursor(self._connection.cursor(row_factory=row_factory))
 
 
 class AwaitedDialect(PGDialect_psycopg):
