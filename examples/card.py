@@ -5,7 +5,7 @@ class CardDeclined(Exception):
     """The provider does not charge this card."""
 
 
-def charge(card: str, amount_minor: int) -> None:
-    """Charge so many cents. Raises CardDeclined."""
+def charge(card: str, amount_minor: int, key: str) -> None:
+    """Charge so many cents. A provider charges once for the same key. Raises CardDeclined."""
     if card == "declined":
-        raise CardDeclined(f"{amount_minor} cents")
+        raise CardDeclined(f"{amount_minor} cents for {key}")

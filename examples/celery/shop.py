@@ -36,7 +36,7 @@ def pay(order_id: str, user_id: str, amount_minor: int, card: str) -> str:
             session,
         )
         session.merge(Order(id=order_id, user_id=user_id, amount_minor=amount_minor, task_id=task_id))
-        charge(card, amount_minor)
+        charge(card, amount_minor, key=order_id)
     return task_id
 
 

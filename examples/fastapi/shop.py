@@ -63,7 +63,7 @@ async def pay(order_id: str, payment: Payment, session: Session, client: Client)
             )
             task_id = await client.enqueue(command, session)
             session.add(Order(id=order_id, user_id=user_id, amount_minor=amount_minor, task_id=task_id))
-            charge(payment.card, amount_minor)
+            charge(payment.card, amount_minor, key=order_id)
     except CardDeclined:
         raise HTTPException(402, "the card was declined") from None
     return {"task_id": task_id}

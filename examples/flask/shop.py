@@ -46,7 +46,7 @@ def pay(order_id: str) -> ResponseReturnValue:
     )
     order = Order(id=order_id, user_id=given["user_id"], amount_minor=given["amount_minor"], task_id=task_id)
     db.session.add(order)
-    charge(given["card"], order.amount_minor)
+    charge(given["card"], order.amount_minor, key=order_id)
     db.session.commit()
     return {"task_id": task_id}
 
@@ -60,10 +60,11 @@ def declined(_: CardDeclined) -> ResponseReturnValue:
 @app.get("/orders/<order_id>")
 def show(order_id: str) -> ResponseReturnValue:
     """Show an order and what it earned."""
-    order = db.get_or_404(Order, order_id)
-    outcome = points.client.wait(order.task_id, timeout=10)
+    task_id = db.get_or_404(Order, order_id).task_id
+    db.session.close()  # so that it holds no connection meanwhile
+    outcome = points.client.wait(task_id, timeout=10)
     return {
-        "id": order.id,
+        "id": order_id,
         "state": outcome.state,
         "points_earned": (outcome.data or {}).get("points_earned"),
     }

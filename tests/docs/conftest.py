@@ -23,6 +23,7 @@ from tests.waiting import wait_until
 
 __all__ = ["environment", "ledger", "run", "working"]
 
+_OWN_PROGRAMS = Path(sys.executable).parent  # `pointledger`, if the reader's environment has none
 _PROGRAM = "docs/tutorial/first-points.md"  # later pages use its shop
 _INTEGRATION = "docs/tutorial/first-integration.md"
 _FRIEND = "household-906"  # a user of the demonstration, to whom the pages give points
@@ -102,7 +103,7 @@ def _environ(settings: Settings, programs: Path, installed: Path) -> dict[str, s
     assert settings.redis_url
     return {
         **environments.clean_environ(),
-        "PATH": os.pathsep.join([str(programs), str(installed), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(programs), str(installed), str(_OWN_PROGRAMS), os.environ["PATH"]]),
         "POINTLEDGER_DATABASE_URL": settings.database_url,
         "POINTLEDGER_REDIS_URL": settings.redis_url,
         "POINTLEDGER_OWNER_URL": settings.owner,

@@ -1,5 +1,6 @@
 """The order of acceptance decides, whichever lane a worker drains first."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -80,6 +81,18 @@ def test_a_spend_waits_for_the_earlier_transfer_that_brings_the_points(shop: Led
     spend = Spend(tenant_id="shop", user_id=RECIPIENT, amount=11)
 
     assert apply_first(shop, RECIPIENT, give(), spend) == ["applied", "applied"]
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_command_that_waits_has_not_crashed(shop: Ledger, is_alone: bool) -> None:
+    """Else one that is applied alone, because it has failed before, would fail once more."""
+    shop.client.enqueue_many([earn(RECIPIENT, 1), give()])
+    _, peeked = shop.engine._peek({lane(shop, SENDER): 100})
+    suspects = {("shop", SENDER)} if is_alone else set()
+
+    assert shop.engine._batches.apply(replace(peeked, crash_suspects=suspects)) == 0
+
+    assert shop.rows("SELECT FROM lanes WHERE attempts > 0 OR alone_id IS NOT NULL") == []
 
 
 def test_commands_before_a_waiting_command_of_the_same_user_apply(shop: Ledger) -> None:

@@ -45,6 +45,8 @@ def test_the_variables_of_settings_are_read_as_the_same_settings(monkeypatch: py
         "allow_unsafe": ["postgres-durability"],
         "erasure_key": SecretStr("k" * 32),
         "owner_url": None,
+        "health_folder": Path("some", "folder"),  # as Django's projects write them
+        "backoff_seconds": (1, 2),
     }
     for name, value in as_variables(given).items():
         monkeypatch.setenv(name, value)

@@ -57,7 +57,7 @@ def test_every_supported_celery_version_gets_an_outcome_for_every_message(
 
 def test_the_guides_python_example_works(running: RunningLedger, tmp_path: Path) -> None:
     script = tmp_path / "guide.py"
-    lines = block("python", "from celery import Celery")
+    lines = block("python", "result = app.send_task(")
     lines = lines.replace('broker="redis://127.0.0.1:6379/0"', f'broker="{running.broker}"')
     script.write_text(lines.replace("redis://127.0.0.1:6379/0", running.results))
     assert ran(environments.python("celery57"), script) == "applied\n"

@@ -36,6 +36,7 @@ export interface Options {
 
 const FIRST_PAUSE_MS = 20; // most commands are applied by then
 const LONGEST_PAUSE_MS = 1000; // a query by key each second costs one of a user's 20 rate tokens
+const LAST_LOOK_MS = 1000; // how long it may take, although the time is up
 const PAGE_SIZE = 100; // the most that a page can have
 
 export class PointsClient {
@@ -76,17 +77,19 @@ export class PointsClient {
   /**
    * Wait for a command's outcome, for 30 seconds by default. Throws Refused, Dead, StillPending and ApiError.
    *
-   * While the API answers 429 or 503 with `Retry-After`, it asks again.
+   * While the API answers 429 or 503 with `Retry-After`, it asks again. If the API does not answer, it ends at
+   * most a second late.
    */
   async wait(taskId: string, { seconds = 30 }: { seconds?: number } = {}): Promise<AppliedTask> {
     const deadline = Date.now() + seconds * 1000;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      const { task, pauseMs } = await this.look(taskId, pause);
+      const { task, pauseMs } = await this.look(taskId, pause, deadline);
       if (task?.state === "applied" && task.data) return { ...task, state: "applied", data: task.data };
       if (task?.state === "refused") throw new Refused(task.message ?? "", taskId, task.reason ?? "");
       if (task?.state === "dead") throw new Dead(taskId);
-      if (Date.now() + pauseMs > deadline) throw new StillPending(taskId);
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      const left = deadline - Date.now();
+      if (left <= 0) throw new StillPending(taskId);
+      await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, left)));
     }
   }
 
@@ -109,11 +112,19 @@ export class PointsClient {
   }
 
   /** Look once: the task, unless it is temporarily out of reach, and how long to pause before the next look. */
-  private async look(taskId: string, pauseMs: number): Promise<{ task?: Task; pauseMs: number }> {
+  private async look(
+    taskId: string,
+    pauseMs: number,
+    deadline: number,
+  ): Promise<{ task?: Task; pauseMs: number }> {
+    const signal = AbortSignal.timeout(Math.max(deadline - Date.now(), LAST_LOOK_MS));
     try {
-      const { data } = await this.http.GET("/tasks/{task_id}", { params: { path: { task_id: taskId } } });
-      return { task: data!.data as Task, pauseMs };
+      const params = { path: { task_id: taskId } };
+      const { data } = await this.http.GET("/tasks/{task_id}", { params, signal });
+      if ("batch_id" in data!.data) throw new TypeError(`${taskId} is a batch: ask http.GET("/tasks/{task_id}")`);
+      return { task: data!.data, pauseMs };
     } catch (error) {
+      if (signal.aborted) return { pauseMs };
       if (!(error instanceof ApiError) || error.retryAfterSeconds === undefined) throw error;
       return { pauseMs: error.retryAfterSeconds * 1000 };
     }

@@ -32,7 +32,7 @@ def pay(request: HttpRequest, order_id: str) -> JsonResponse:
                 )
             )
             Order.objects.create(id=order_id, user_id=user_id, amount_minor=amount_minor, task_id=task_id)
-            charge(given["card"], amount_minor)
+            charge(given["card"], amount_minor, key=order_id)
     except CardDeclined:
         return JsonResponse({"error": "the card was declined"}, status=402)
     return JsonResponse({"task_id": task_id})

@@ -184,14 +184,16 @@ class Acceptance:
         execute(inner, "SAVEPOINT pointledger_accept")
         try:
             new = self._write(inner, records)
+            execute(inner, "RELEASE SAVEPOINT pointledger_accept")
+            execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
         except BaseException as error:
-            with suppress(Exception):  # the caller gets the first error
+            # The caller gets the first error. If this fails, because a canceled RELEASE has worked, the
+            # transaction cannot be committed.
+            with suppress(Exception):
                 execute(inner, "ROLLBACK TO SAVEPOINT pointledger_accept")
             if sqlstate(error) == LOCK_TIMED_OUT:
                 raise AcceptanceBusy("no command of this call is accepted", 0) from error
             raise
-        execute(inner, "RELEASE SAVEPOINT pointledger_accept")
-        execute(inner, _SET_LOCK_TIMEOUT, {"timeout": before})
         receipt = receipt_of(records, new)
         if is_session(connection):
             ring_after_commit(connection, receipt.lanes, ring or self._doorbells.ring)

@@ -89,7 +89,7 @@ class Batches:
         self._failed_lanes -= failed
 
     def attempt_failed(self, of: Collection[int]) -> None:
-        """Remember that an attempt raised, or was none; `clear_crashes` clears it at the lanes' next peek."""
+        """Remember that an attempt raised; `clear_crashes` clears it at the lanes' next peek."""
         self._failed_lanes.update(of)
 
     def apply(self, peeked: Peeked) -> int:
@@ -111,8 +111,15 @@ class Batches:
             (alone if is_alone else together).append(accepted)
         done = sum(self._apply_together(peeked.lanes, [one], blocked, alone=True) for one in alone)
         done += self._apply_together(peeked.lanes, together, blocked)
-        self.attempt_failed(self._noted)  # lanes of which nothing was tried: other workers hold their users
+        self._forget_noted()
         return done
+
+    def _forget_noted(self) -> None:
+        """Take back the noted attempts of lanes that were not tried, as others hold their users."""
+        if self._noted:
+            with transaction(self._database, self._settings) as connection:
+                lanes.forget_attempt(connection, list(self._noted))
+            self._noted = set()
 
     def _apply_together(
         self, of: Lanes, batch: list[Accepted], blocked: set[User], *, alone: bool = False
@@ -179,11 +186,14 @@ class Batches:
         If other lanes have come too near to a shared limit, it locks the counters. If a refusal is not final
         yet, it leaves out the commands that must wait.
         """
-        lock_counters, locked_lanes = False, lanes_of(of, batch)
+        lock_counters, own_lanes = False, lanes_of(of, batch)
+        locked_lanes = own_lanes.copy()
         waits: dict[User, tuple[UUID, Place]] = {}  # each sender's first waiting command, and its obstacle
         while True:
             try:
-                done = self._decide_and_save(of, batch, blocked, locked_lanes, lock_counters=lock_counters)
+                done = self._decide_and_save(
+                    of, batch, blocked, own_lanes, locked_lanes, lock_counters=lock_counters
+                )
                 break
             except LimitMoved:
                 assert not lock_counters, "locked counters do not change"
@@ -203,12 +213,16 @@ class Batches:
         of: Lanes,
         batch: list[Accepted],
         blocked: set[User],
+        own_lanes: set[int],
         locked_lanes: set[int],
         *,
         lock_counters: bool,
     ) -> int:
-        """Lock the lanes, claim, load, decide, save, count, end."""
-        began, own_lanes = time.monotonic(), lanes_of(of, batch)
+        """Lock the lanes, claim, load, decide, save, count, end.
+
+        `own_lanes`: those of the whole batch, also of commands that must wait.
+        """
+        began = time.monotonic()
         with transaction(self._database, self._settings) as connection:
             claimed, locked = lock(connection, of, batch, locked_lanes)
             # A command that cannot be claimed blocks its user. It may be claimable in the next transaction,

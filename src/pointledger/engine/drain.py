@@ -46,7 +46,7 @@ from pointledger.domain.commands.records import UnknownPayload, decode
 from pointledger.engine.batch import Batches
 from pointledger.engine.failures import describe
 from pointledger.engine.locks import Locks, Taken, User, new_token
-from pointledger.engine.peeked import Peeked, sender
+from pointledger.engine.peeked import Peeked, lanes_of, sender
 from pointledger.engine.traced import applying
 from pointledger.logs import Log
 from pointledger.messaging.doorbell import Doorbells
@@ -143,10 +143,8 @@ class Engine:
     def _next_batch(self, taken: Taken, token: str) -> tuple[int, set[int]]:
         """Apply the next batch. Return how many commands got their outcome, and the lanes with more."""
         found, peeked = self._peek(self._batches.sizes.of_lanes(taken.lanes, taken.backlog))
-        applied = self._apply_locked(peeked, token) if peeked.batch else 0
-        if applied < len(peeked.batch):
-            return applied, set(taken.lanes)
-        return applied, {lane.lane for lane in found if not lane.is_all}
+        applied, left = self._apply_locked(peeked, token) if peeked.batch else (0, set[int]())
+        return applied, left | {lane.lane for lane in found if not lane.is_all}
 
     def _peek(self, limits: dict[int, int]) -> tuple[list[Peek], Peeked]:
         """Read the lanes' next commands and note on their rows that a batch begins.
@@ -199,8 +197,11 @@ class Engine:
         if lane.quarantined:
             peeked.quarantined[lane.lane] = lane.quarantined
 
-    def _apply_locked(self, peeked: Peeked, token: str) -> int:
-        """Apply one batch under its users' locks, and return how many commands got their outcome."""
+    def _apply_locked(self, peeked: Peeked, token: str) -> tuple[int, set[int]]:
+        """Apply one batch under its users' locks.
+
+        Return how many commands got their outcome, and the lanes in which others may not have got theirs.
+        """
         users = sorted(users_of(peeked.batch))
         lanes = sorted(set(peeked.lanes.values()))
         try:
@@ -210,7 +211,11 @@ class Engine:
             self._doorbells.notify(lanes)
         finally:
             self._locks.release_users(users, token)
-        return done
+        left = lanes_of(peeked.lanes, ready) if done < len(ready) else set[int]()
+        if len(ready) < len(peeked.batch):
+            applied = {accepted.seq for accepted in ready}
+            left |= lanes_of(peeked.lanes, [one for one in peeked.batch if one.seq not in applied])
+        return done, left
 
     def _acquire_users(
         self, lanes: list[int], batch: list[Accepted], users: list[User], token: str

@@ -63,7 +63,7 @@ def save(
 ) -> pending.Finished:
     """Save, count, end: a few rows in one round trip, many with COPY. Raise LimitMoved.
 
-    `lanes`: those of the batch, also of commands that were not decided in time.
+    `lanes`: those of the batch, also of commands that are not among the decisions.
     """
     batch = [accepted for accepted, _ in decisions]
     written = len(book.entries) + len(book.new_lots) + len(book.changed_lots) + len(book.moves)

@@ -1,10 +1,11 @@
 """Reads the ledger's settings from those of a framework."""
 
-import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import to_json
 
 from pointledger.domain.values.validation import describe
 from pointledger.errors import SettingsInvalid
@@ -43,4 +44,6 @@ def as_variables(given: Given) -> dict[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    return value if isinstance(value, str) else to_json(value).decode()

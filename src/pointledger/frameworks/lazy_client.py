@@ -18,10 +18,11 @@ class LazyClient:
 
     def get(self) -> PointsClient:
         """Return the client. Raises NotConfigured and SettingsInvalid."""
-        if self._made is None:
+        made = self._made
+        if made is None:
             made = PointsClient(self._settings())
-            self._made = self._made or made  # another thread may have made one first
-        return self._made
+            made = self._made = self._made or made  # another thread may have made one first
+        return made
 
     def close(self) -> None:
         """Close the client, if there is one. The next use makes another."""

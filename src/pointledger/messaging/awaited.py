@@ -6,6 +6,7 @@ Call these within a greenlet, as `storage/awaiting.py` says.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import Any
 
 import redis
@@ -70,7 +71,10 @@ class AwaitedNotifications(LaneNotifications):
         """Start the task, unless it runs: it calls `on_processed` with the lanes of its notifications."""
         if self._task is None:
             listening = self._listen_until_canceled(on_processed)
-            self._task = asyncio.get_running_loop().create_task(listening, name="notifications")
+            # Without the context of the first caller: its spans and limits are not those of the others.
+            self._task = asyncio.get_running_loop().create_task(
+                listening, name="notifications", context=Context()
+            )
 
     def stop(self) -> None:
         """End the subscription. Any thread may call this, also when the loop has ended."""

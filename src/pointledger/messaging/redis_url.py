@@ -73,6 +73,9 @@ class RedisUrl(NamedTuple):
         return [host for host, _ in self.sentinels] or [self.options.get("host", "localhost")]
 
 
+_MOST_BY_SENTINELS = 1_000  # their pool lets no task wait for a connection, and redis-py's own bound is 100
+
+
 class KombuUrl(NamedTuple):
     """The same Redis for kombu: a URL, and what does not fit into one."""
 
@@ -122,6 +125,7 @@ def asyncio_client(
     options = _over(defaults, url)
     if url.sentinels:
         of_sentinels = {**_timeouts(options), **url.sentinel_options}
+        options.setdefault("max_connections", _MOST_BY_SENTINELS)
         sentinel = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]  # redis-py
             list(url.sentinels), sentinel_kwargs=of_sentinels, **options
         )

@@ -69,6 +69,13 @@ const answers = [new Response("away", { status: 503, headers: { "Retry-After": "
 const fetch = async () => answers.shift() ?? Response.json({ data: { state: "pending" } });
 await assert.rejects(new PointsClient({ url, token, fetch }).wait(first, { seconds: 0.1 }), StillPending);
 assert.equal(answers.length, 0);
+const silent = (request: Request) =>
+  new Promise<Response>((_, reject) => {
+    request.signal.addEventListener("abort", () => reject(request.signal.reason));
+  });
+await assert.rejects(new PointsClient({ url, token, fetch: silent }).wait(first, { seconds: 0.1 }), StillPending);
+const batch = async () => Response.json({ data: { batch_id: first, state: "done" } });
+await assert.rejects(new PointsClient({ url, token, fetch: batch }).wait(first), /is a batch/);
 
 // @ts-expect-error: an unknown field does not compile
 const misspelt = points.enqueue("/points/{user_id}/spend", { path: ofAnna, body: { amuont: 1 } }, "a key");

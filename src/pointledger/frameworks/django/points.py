@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 
 from django.db import connections, transaction
 
@@ -57,7 +56,8 @@ class Points:
             with connection.wrap_database_errors:
                 receipt = self.client.accept(commands, connection.connection)
             if connection.in_atomic_block:
-                transaction.on_commit(partial(self.client.ring, receipt), using=alias, robust=True)
+                # A function, because Django names one that fails.
+                transaction.on_commit(lambda: self.client.ring(receipt), using=alias, robust=True)
         return receipt
 
     def close(self) -> None:

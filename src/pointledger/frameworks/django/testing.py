@@ -33,6 +33,7 @@ class LedgerTestRunner(DiscoverRunner):
             return super().setup_databases(**options)
         finally:
             post_migrate.disconnect(dispatch_uid=_RECEIVER)
+            points.close()  # one that the project made before belongs to the real ledger
 
     def teardown_databases(self, old_config: Any, **options: Any) -> None:
         """Close the client, because Postgres drops no database that is in use. Then drop the databases."""

@@ -28,6 +28,17 @@ def note_attempt(
     run(connection, _NOTE_ATTEMPT, lanes=lanes, alone_id=alone_id, more=0 if is_noted else 1)
 
 
+_FORGET_ATTEMPT = """
+UPDATE lanes SET attempts = greatest(attempts - 1, 0)
+FROM set_config('synchronous_commit', 'off', true)
+WHERE lane = ANY(%(lanes)s::int2[])"""
+
+
+def forget_attempt(connection: sa.Connection, lanes: Sequence[int]) -> None:
+    """Take back what `peek` has noted, because no command of these lanes was tried."""
+    run(connection, _FORGET_ATTEMPT, lanes=lanes)
+
+
 _LOCK_LANES = """
 WITH locked AS MATERIALIZED (
     SELECT lane FROM lanes WHERE lane = ANY(%(lanes)s::int2[]) ORDER BY lane FOR UPDATE)
