@@ -73,7 +73,9 @@ const silent = (request: Request) =>
   new Promise<Response>((_, reject) => {
     request.signal.addEventListener("abort", () => reject(request.signal.reason));
   });
+const open = setInterval(() => undefined, 1000); // as a socket does, it keeps the program from ending
 await assert.rejects(new PointsClient({ url, token, fetch: silent }).wait(first, { seconds: 0.1 }), StillPending);
+clearInterval(open);
 const batch = async () => Response.json({ data: { batch_id: first, state: "done" } });
 await assert.rejects(new PointsClient({ url, token, fetch: batch }).wait(first), /is a batch/);
 
