@@ -72,6 +72,13 @@ def test_a_batch_that_takes_too_long_still_has_a_command_of_each_tenant(shared: 
     assert tenants_of(peek(shared, 1)) == ["big", "shop"]
 
 
+def test_a_tenant_with_a_few_commands_is_not_busy_however_small_the_batch_is(shared: Ledger) -> None:
+    """Else its commands would no longer go before the backlog of a tenant with dear rules."""
+    shared.client.enqueue_many(earns("big", 100))
+    shared.client.enqueue_many(earns("shop", 7))
+    assert [peek(shared, limit).busy for limit in (1, 4, 40)] == [{"big"}] * 3
+
+
 def test_turns_count_what_commands_cost(shared: Ledger) -> None:
     lots = (OpeningLot(amount=1, expires_at=LATER),) * 5
     imports = [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=lots) for n in range(9)]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pointledger.domain.commands.records import JournalRecord
 from pointledger.ids import show_id
+from pointledger.storage.queue.pending import LIVE_COMMANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,11 @@ class SentCommands(NamedTuple):
     sequence: int
 
 
-_LIVE_COMMANDS = 20  # of one tenant in a call: more are a bulk
-
-
 def live(records: Sequence[JournalRecord]) -> frozenset[tuple[int, str]]:
     """Return lane and tenant of the commands that may go before the backlog of another tenant."""
     sent = Counter(record.tenant_id for record in records)
     return frozenset(
-        (record.lane, record.tenant_id) for record in records if sent[record.tenant_id] <= _LIVE_COMMANDS
+        (record.lane, record.tenant_id) for record in records if sent[record.tenant_id] <= LIVE_COMMANDS
     )
 
 

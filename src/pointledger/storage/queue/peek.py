@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.storage.database import rows
-from pointledger.storage.queue.pending import OF_QUEUE, PENDING_COMMANDS, RUNNABLE, UNPAUSED
+from pointledger.storage.queue.pending import LIVE_COMMANDS, OF_QUEUE, PENDING_COMMANDS, RUNNABLE, UNPAUSED
 
 # `OFFSET 0` keeps the lanes' queues apart: the search for them runs once for each wanted lane.
 _QUEUES = f"""
@@ -34,6 +34,14 @@ FROM {PENDING_COMMANDS}
 WHERE p.lane = chosen.lane AND {OF_QUEUE.format(queue="chosen")} AND {RUNNABLE}
 ORDER BY p.tenant_hash, p.seq
 LIMIT least(chosen.most, greatest(chosen.most * 2 / chosen.queues, 1))"""  # noqa: S608
+
+
+# A share of a few commands is filled by a tenant that has no more than those. So it also counts the queue.
+_IS_LONG = f"""
+CASE WHEN chosen.most >= chosen.queues * {LIVE_COMMANDS} THEN true
+     ELSE EXISTS (SELECT FROM pending p
+                  WHERE p.lane = chosen.lane AND {OF_QUEUE.format(queue="chosen")} OFFSET {LIVE_COMMANDS})
+END"""
 
 
 class QueuedCommand(NamedTuple):
@@ -66,7 +74,8 @@ WITH chosen AS MATERIALIZED (
     CROSS JOIN LATERAL ({_QUEUES}) AS queue
     WINDOW of_lane AS (PARTITION BY wanted.lane)
 ), offered AS MATERIALIZED (
-    SELECT chosen.lane, one.*, chosen.queues, chosen.last_queue, chosen.attempts, chosen.alone_id
+    SELECT chosen.lane, one.*, chosen.queues, chosen.last_queue, chosen.attempts, chosen.alone_id,
+           {_IS_LONG} AS is_long
     FROM chosen LEFT JOIN LATERAL ({_OFFER}) AS one ON true
 ), tried AS (
     UPDATE lanes SET attempts = least(attempts + 1, 100)
@@ -75,7 +84,7 @@ WITH chosen AS MATERIALIZED (
 SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occurred_at, accepted_at,
        payload::text,
        EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
-       tenant_hash, cost, lane, queues, last_queue, attempts, alone_id
+       tenant_hash, cost, lane, queues, last_queue, attempts, alone_id, is_long
 FROM offered
 ORDER BY lane, tenant_hash, seq"""  # noqa: S608  (constants only)
 
@@ -84,9 +93,10 @@ class Peek(NamedTuple):
     """The next commands of a lane, and whether they are all that may run now.
 
     In `commands` tenants take turns, and those of one tenant are in the order of acceptance. `busy`: the
-    tenants that fill their share of the batch. `last_queue` is set if the lane has more queues than a batch
-    serves: the next batch begins after it. `crashes`: processes that crashed on the lane's batches since the
-    last successful one. `quarantined`: the only command in the batch of the last crash.
+    tenants that fill their share of the batch and have more than `LIVE_COMMANDS` pending. `last_queue` is set
+    if the lane has more queues than a batch serves: the next batch begins after it. `crashes`: processes that
+    crashed on the lane's batches since the last successful one. `quarantined`: the only command in the batch
+    of the last crash.
     """
 
     lane: int
@@ -137,13 +147,14 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
     """Choose the lane's batch from what its queues offer."""
     if not found:
         return Peek(lane, [], is_start, set())
-    _, queues, last_queue, crashes, quarantined = found[0][_COLUMNS:]
+    _, queues, last_queue, crashes, quarantined, _ = found[0][_COLUMNS:]
     offered = [QueuedCommand(*row[:_COLUMNS]) for row in found if row.seq is not None]
     commands = _in_turns(offered, limit)
     per_queue = Counter(command.tenant_hash for command in commands)
     share = min(limit, max(limit * 2 // queues, 1))
     is_all = len(offered) == len(commands) and max(per_queue.values(), default=0) < share
-    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit}
+    long = {row.tenant_hash for row in found if row.is_long}
+    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit} & long
     is_last = queues < _MOST_QUEUES
     return Peek(
         lane,
