@@ -19,13 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.attempts import computed, pause
 from pointledger.client.counts import count_outcomes
+from pointledger.client.given_ids import given_id
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import Earn, command_from
 from pointledger.domain.commands.outcomes import INVALID_COMMAND, Outcome
 from pointledger.domain.values.fields import EntityId, Key
 from pointledger.domain.values.validation import describe
 from pointledger.errors import BatchMissing, IdempotencyKeyReused, InvalidCommand
-from pointledger.ids import derive_id, milliseconds_in, new_id, parse_id, show_id
+from pointledger.ids import derive_id, milliseconds_in, new_id, show_id
 from pointledger.settings import Settings
 from pointledger.storage.database import read_only, transaction
 from pointledger.storage.errors import DATABASE_ERRORS, Attempt, is_transient, translate_errors
@@ -192,10 +193,7 @@ class BatchAcceptor:
         )
 
     def _batch(self, batch_id: str) -> Batch:
-        try:
-            wanted = parse_id(batch_id)
-        except ValueError as error:
-            raise InvalidCommand(f"batch_id: {error}") from None
+        wanted = given_id("batch_id", batch_id)
         with read_only(self._database) as connection:
             found = batches.batch(connection, wanted)
         if found is None:

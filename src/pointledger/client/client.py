@@ -7,17 +7,16 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
-from uuid import UUID
 
 from pointledger.client.counts import OutcomeCounts, count_outcomes
 from pointledger.client.forks import PerProcess
+from pointledger.client.given_ids import given_id
 from pointledger.client.queries.ledger import LedgerQueries
 from pointledger.client.receipts import Receipt, SentCommands
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.outcomes import Outcome
 from pointledger.domain.values.actor import Actor
-from pointledger.errors import ClientClosed, ClientNotCopied, InvalidCommand, WaitTimedOut
-from pointledger.ids import parse_id
+from pointledger.errors import ClientClosed, ClientNotCopied, WaitTimedOut
 from pointledger.settings import Settings, from_environment
 from pointledger.storage.database import read_only
 from pointledger.storage.errors import translate_errors
@@ -184,12 +183,12 @@ class PointsClient(LedgerQueries):
     def count_outcomes(self, task_ids: Sequence[str]) -> OutcomeCounts:
         """Count what came of commands, and say which are pending. It costs much less than their outcomes.
         Raises InvalidCommand for a malformed id."""
-        ids = [_id_of(task_id) for task_id in task_ids]
+        ids = [given_id("task_id", task_id) for task_id in task_ids]
         with read_only(self._database) as connection:
             return count_outcomes(connection, ids)
 
     def _read(self, task_ids: Sequence[str]) -> list[Outcome]:
-        ids = [_id_of(task_id) for task_id in task_ids]
+        ids = [given_id("task_id", task_id) for task_id in task_ids]
         with self._own.reads.connect() as connection:
             found = outcome_queries.outcomes(connection, ids)
         return [found[command_id] for command_id in ids]
@@ -208,7 +207,7 @@ class PointsClient(LedgerQueries):
         give_up_at = time.monotonic() + timeout
         own = self._own
         sent = own.sent(task_id) or SentCommands(None, 0)
-        outcome = own.looks.wait(_id_of(task_id), sent.lane, sent.sequence, give_up_at)
+        outcome = own.looks.wait(given_id("task_id", task_id), sent.lane, sent.sequence, give_up_at)
         if outcome is None:
             raise WaitTimedOut(f"the database has not said within {timeout} s what became of {task_id}")
         if not outcome.is_final:
@@ -249,13 +248,6 @@ class PointsClient(LedgerQueries):
     def resume(self, tenant_id: str, actor: Actor = _OPERATOR) -> bool:
         """Resume a paused tenant. Returns whether it was paused. Raises TenantMissing."""
         return self._own.control.resume(tenant_id, actor)
-
-
-def _id_of(task_id: str) -> UUID:
-    try:
-        return parse_id(task_id)
-    except ValueError as error:
-        raise InvalidCommand(f"task_id: {error}") from None
 
 
 def _stop_listening(connections: PerProcess[Connected]) -> None:

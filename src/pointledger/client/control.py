@@ -10,9 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.client.attempts import pause
+from pointledger.client.given_ids import given_id
 from pointledger.domain.commands.outcomes import CANCELLED
 from pointledger.domain.values.actor import Actor
-from pointledger.errors import InvalidCommand, NotDead, NotWaiting
+from pointledger.errors import NotDead, NotWaiting
 from pointledger.ids import parse_id, show_id
 from pointledger.messaging.doorbell import Doorbells
 from pointledger.settings import Settings
@@ -51,10 +52,7 @@ class Control:
 
         It locks the lane's row first, as workers do, so a command is applied or cancelled, never both.
         """
-        try:
-            wanted_id = parse_id(task_id)
-        except ValueError as error:
-            raise InvalidCommand(f"task_id: {error}") from None
+        wanted_id = given_id("task_id", task_id)
         with _translated() as attempt:
             with transaction(self._database, self._settings) as connection:
                 lane = journal.lane_of(connection, wanted_id)
@@ -86,10 +84,7 @@ class Control:
 
     def retry(self, task_id: str, actor: Actor) -> str:
         """Retry a dead command at the end of its user's queue, and return its id. Raise NotDead."""
-        try:
-            wanted_id = parse_id(task_id)
-        except ValueError as error:
-            raise InvalidCommand(f"task_id: {error}") from None
+        wanted_id = given_id("task_id", task_id)
         with self._single_transaction() as connection:
             if journal.lane_of(connection, wanted_id) is None:
                 raise NotDead(task_id)

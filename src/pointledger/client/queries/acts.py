@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pointledger.client.given_ids import given_id
 from pointledger.domain.commands import KINDS
 from pointledger.domain.decisions.audit import may_be_audited
-from pointledger.errors import InvalidCommand
-from pointledger.ids import parse_id, show_id
+from pointledger.ids import show_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import audit_log
@@ -58,10 +58,7 @@ class ActQueries(Queries):
         """Read a page of the selected acts: the person or program, what it did or tried, why, and what was
         before and after. `before`: `next_before` of the page before. Raises TenantMissing, and InvalidCommand
         for a malformed cursor."""
-        try:
-            cursor = parse_id(before) if before else None
-        except ValueError as error:
-            raise InvalidCommand(f"before: {error}") from None
+        cursor = given_id("before", before) if before else None
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             found = audit_log.page(

@@ -2,8 +2,7 @@
 
 from typing import Any, Literal
 
-from pointledger.errors import InvalidCommand
-from pointledger.ids import parse_id
+from pointledger.client.given_ids import given_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import audit_log
@@ -29,10 +28,7 @@ class AuditLogQueries(Queries):
         """Read a page of the tenant's audit log, the latest first: who did or tried what, why, and what was
         before and after. `before`: the id of the last record of the page before. Raises TenantMissing, and
         InvalidCommand for a malformed id."""
-        try:
-            cursor = parse_id(before) if before else None
-        except ValueError as error:
-            raise InvalidCommand(f"before: {error}") from None
+        cursor = given_id("before", before) if before else None
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             return audit_log.records(

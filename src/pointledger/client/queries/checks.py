@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from pointledger.client.given_ids import given_id
 from pointledger.client.queries.results import iso
-from pointledger.errors import InvalidCommand
-from pointledger.ids import parse_id, show_id
+from pointledger.ids import show_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries.current import moment_of
@@ -86,10 +86,7 @@ class CheckQueries(Queries):
     def past_checks(self, tenant_id: str, *, before: str | None = None, limit: int = PAGE) -> list[Check]:
         """Read a page of the tenant's checks, the latest first. `before`: the id of the last one of the page
         before. Raises TenantMissing, and InvalidCommand for a malformed id."""
-        try:
-            cursor = parse_id(before) if before else None
-        except ValueError as error:
-            raise InvalidCommand(f"before: {error}") from None
+        cursor = given_id("before", before) if before else None
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             now = moment_of(connection)

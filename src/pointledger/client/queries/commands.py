@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pointledger.client.given_ids import given_id
 from pointledger.client.queries.results import iso
 from pointledger.domain.ledger.outcome_data import expand
-from pointledger.errors import InvalidCommand
-from pointledger.ids import parse_id, show_id
+from pointledger.ids import show_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import commands
@@ -91,10 +91,7 @@ class CommandQueries(Queries):
         """Read the way of a command, also by the id of a repetition. None if the tenant has accepted none
         with this id: `PointsClient.outcome` knows messages that are deferred or dead letters. Raises
         TenantMissing, and InvalidCommand for a malformed id."""
-        try:
-            wanted = parse_id(task_id)
-        except ValueError as error:
-            raise InvalidCommand(f"task_id: {error}") from None
+        wanted = given_id("task_id", task_id)
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             found = commands.command(connection, tenant_id, wanted)

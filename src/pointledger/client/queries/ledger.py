@@ -8,10 +8,10 @@ Every query can raise TenantMissing, AccountMissing, QueryTimeout, DatabaseAway 
 
 from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.client.given_ids import given_id
 from pointledger.client.queries import explanation
 from pointledger.client.queries.audit_log import AuditLogQueries
 from pointledger.client.queries.expiry import ExpiryQueries
@@ -21,7 +21,7 @@ from pointledger.client.queries.rules import RuleQueries
 from pointledger.client.queries.wallets import WalletQueries
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.money import cash_value
-from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, InvalidCommand, NotCashEquivalent
+from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, NotCashEquivalent
 from pointledger.ids import parse_id
 from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program  # fmt: skip
@@ -124,7 +124,7 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
         """Read one hold, with its `lots`. Raises HoldMissing, and InvalidCommand for a malformed id."""
         with read_only(self._database) as connection:
             tenant = program.tenant(connection, tenant_id)
-            wanted = _id("hold_id", hold_id)
+            wanted = given_id("hold_id", hold_id)
             found = hold_queries.hold(connection, tenant_id, wanted)
             if found is None:
                 raise HoldMissing(f"{hold_id} of {tenant_id}")
@@ -230,7 +230,7 @@ def _version(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
 
 
 def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
-    found = account_queries.entry(connection, tenant_id, _id("entry_id", entry_id))
+    found = account_queries.entry(connection, tenant_id, given_id("entry_id", entry_id))
     if found is None:
         raise EntryMissing(f"{entry_id} of {tenant_id}")
     return found
@@ -238,13 +238,6 @@ def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str
 
 def _outstanding(totals: dict[str, int]) -> int:
     return sum(totals.get(name, 0) for name in ("balance", "frozen_balance", "pending_balance"))
-
-
-def _id(name: str, text: str) -> UUID:
-    try:
-        return parse_id(text)
-    except ValueError as error:
-        raise InvalidCommand(f"{name}: {error}") from None
 
 
 def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from uuid import UUID
 
+from pointledger.client.given_ids import given_id
 from pointledger.client.queries.results import iso
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 from pointledger.errors import InvalidCommand
-from pointledger.ids import parse_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import current, day_totals, versions
@@ -79,7 +78,7 @@ class ProgramQueries(Queries):
     ) -> list[SavedVersion]:
         """Read a page of the rule's versions, the latest first: those below `before`. Empty if the tenant has
         no such rule. Raises TenantMissing, and InvalidCommand for a malformed id."""
-        wanted = _id("rule_id", rule_id)
+        wanted = given_id("rule_id", rule_id)
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             found = versions.of_rule(connection, tenant_id, wanted, _below(before), _limited(limit))
@@ -121,10 +120,3 @@ def _below(before: int | None) -> int:
 
 def _limited(limit: int) -> int:
     return max(1, min(limit, MOST_VERSIONS))
-
-
-def _id(name: str, text: str) -> UUID:
-    try:
-        return parse_id(text)
-    except ValueError as error:
-        raise InvalidCommand(f"{name}: {error}") from None

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pointledger.client.given_ids import given_id
 from pointledger.client.queries.results import iso
 from pointledger.errors import InvalidCommand
-from pointledger.ids import first_id_of, parse_id, show_id
+from pointledger.ids import first_id_of, show_id
 from pointledger.storage.database import Queries, read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import activity, queue, trouble
@@ -193,10 +194,7 @@ class QueueQueries(Queries):
     ) -> list[dict[str, Any]]:
         """Read a page of the tenant's batches of earns, the latest first: those with an id below `before`.
         `batch_outcome` says what came of one. Raises TenantMissing, and InvalidCommand for a malformed id."""
-        try:
-            below = parse_id(before or _BEYOND_ANY_ID)
-        except ValueError as error:
-            raise InvalidCommand(f"before: {error}") from None
+        below = given_id("before", before or _BEYOND_ANY_ID)
         with read_only(self._database) as connection:
             program.tenant(connection, tenant_id)
             found = queue.batches(connection, tenant_id, below, _limited(limit))
