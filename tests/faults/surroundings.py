@@ -26,7 +26,6 @@ from tests.ledger import Ledger
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-_RETURN_SECONDS = 60.0  # a bound for a busy machine; on a quiet one it takes two or three
 
 _PROCESSES = ("worker-1", "beat", "api", "relay", "ingest")
 
@@ -52,7 +51,7 @@ class World:
         return log.read_text()[self._read_from[name] :] if log.is_file() else ""
 
     def wait_for_line(self, name: str, line: str) -> None:
-        wait_until(lambda: line in self.new_lines(name), f"{name} logs {line}", _RETURN_SECONDS)
+        wait_until(lambda: line in self.new_lines(name), f"{name} logs {line}")
 
     def forget_lines(self) -> None:
         for name in self.processes:
@@ -79,7 +78,6 @@ class World:
             wait_until(
                 lambda: self.ledger.client.outcomes([task_id])[0].state == "applied",  # noqa: B023
                 "a command by name is applied",
-                _RETURN_SECONDS,
             )
 
     def post(self) -> tuple[int, str | None]:
@@ -107,11 +105,10 @@ class World:
         wait_until(
             lambda: all(outcome.state == "applied" for outcome in outcomes(wanted)),
             "all commands are applied",
-            _RETURN_SECONDS,
         )
         unsent = "SELECT FROM outbox WHERE sent_at IS NULL LIMIT 1"
-        wait_until(lambda: not self.ledger.rows(unsent), "all events are sent", _RETURN_SECONDS)
-        wait_until(lambda: self.post()[0] in (200, 201), "the API applies commands", _RETURN_SECONDS)
+        wait_until(lambda: not self.ledger.rows(unsent), "all events are sent")
+        wait_until(lambda: self.post()[0] in (200, 201), "the API applies commands")
         self.require_alive()
 
     def require_alive(self) -> None:

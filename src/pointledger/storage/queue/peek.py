@@ -153,14 +153,13 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
     per_queue = Counter(command.tenant_hash for command in commands)
     share = min(limit, max(limit * 2 // queues, 1))
     is_all = len(offered) == len(commands) and max(per_queue.values(), default=0) < share
-    long = {row.tenant_hash for row in found if row.is_long}
-    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit} & long
+    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit}
     is_last = queues < _MOST_QUEUES
     return Peek(
         lane,
         commands,
         is_all and is_last and is_start,
-        {command.tenant_id for command in commands if command.tenant_hash in full} if full else set(),
+        {row.tenant_id for row in found if row.tenant_hash in full and row.is_long} if full else set(),
         None if is_last else last_queue,
         crashes,
         quarantined,
@@ -193,11 +192,8 @@ def together(found: Sequence[Peek]) -> dict[int, int]:
 
     Tenants take turns in it, too, and a tenant's commands are in the order of acceptance.
     """
-    commands = sorted((command for lane in found for command in lane.commands), key=_BY_SEQ)
+    commands = sorted((command for lane in found for command in lane.commands), key=attrgetter("seq"))
     return {command.seq: place for place, command in enumerate(_turns(commands))}
-
-
-_BY_SEQ = attrgetter("seq")
 
 
 def _turns(commands: Iterable[QueuedCommand]) -> list[QueuedCommand]:
