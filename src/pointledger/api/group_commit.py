@@ -35,7 +35,8 @@ class GroupCommit:
         self._executor = executor
         self._alone = alone
         self._pending: list[_Pending] = []
-        self._groups: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no reference
+        self._busy = 0  # tasks that look at `_pending` again; an ended one may still be in `_tasks`
 
     async def accept(self, command: AnyCommand) -> AcceptResult:
         """Return when the command is durable. Raises what `Acceptance.accept` raises."""
@@ -46,10 +47,11 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         pending = _Pending(command, loop.create_future())
         self._pending.append(pending)
-        if len(self._groups) < AT_ONCE:
-            group = asyncio.create_task(self._accept_all())
-            self._groups.add(group)
-            group.add_done_callback(self._groups.discard)
+        if self._busy < AT_ONCE:
+            self._busy += 1
+            task = asyncio.create_task(self._accept_all())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         result = await pending.result
         if isinstance(result, Alone):
             return await loop.run_in_executor(self._alone, self._acceptance.accept_alone, command, result)
@@ -58,12 +60,15 @@ class GroupCommit:
         return result
 
     async def _accept_all(self) -> None:
-        while self._pending:
-            group, self._pending = self._pending[:_MAX_GROUP], self._pending[_MAX_GROUP:]
-            metrics.GROUP_SIZE.observe(len(group))
-            for pending, result in zip(group, await self._results(group), strict=True):
-                if not pending.result.done():  # or the request was canceled
-                    pending.result.set_result(result)
+        try:
+            while self._pending:
+                group, self._pending = self._pending[:_MAX_GROUP], self._pending[_MAX_GROUP:]
+                metrics.GROUP_SIZE.observe(len(group))
+                for pending, result in zip(group, await self._results(group), strict=True):
+                    if not pending.result.done():  # or the request was canceled
+                        pending.result.set_result(result)
+        finally:
+            self._busy -= 1
 
     async def _results(self, group: list[_Pending]) -> list[GroupResult]:
         commands = [pending.command for pending in group]
