@@ -10,13 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import Histogram
 
 from pointledger import AnyCommand, Earn, PointsClient, Spend
 from pointledger.api import metrics as api_metrics
 from pointledger.domain.commands.records import lane_of
 from pointledger.messaging import redis_client
 from pointledger.observability import counters
-from pointledger.observability.counters import CounterFlusher
+from pointledger.observability.counters import CommandHistogram, CounterFlusher
 from pointledger.observability.metrics import Exporter, exposition
 from pointledger.settings import Settings
 from pointledger.storage.queue import failures, journal
@@ -220,3 +221,18 @@ def test_tenants_have_labels_of_their_own_up_to_a_bound(
     assert metrics['pointledger_tenant_seconds_total{tenant="shop"}'] > 0
     ledger.client.enqueue(Earn(tenant_id="till", user_id="ben", amount=5))
     assert read(exporter)['pointledger_tenant_commands_waiting{tenant="till"}'] == 1
+
+
+def test_equal_observations_together_count_like_each_by_itself() -> None:
+    together = CommandHistogram("some", "Some", registry=None, buckets=(0.5, 1, 2))
+    each = Histogram("some", "Some", registry=None, buckets=(0.5, 1, 2))
+    for amount, times in ((0.1, 3), (0.5, 2), (1.5, 1), (9.0, 4)):
+        together.observe_many(amount, times)
+        for _ in range(times):
+            each.observe(amount)
+    assert _values(together) == pytest.approx(_values(each))
+
+
+def _values(histogram: Histogram) -> dict[tuple[str, str], float]:
+    samples = [sample for metric in histogram.collect() for sample in metric.samples]
+    return {(one.name, one.labels.get("le", "")): one.value for one in samples if "created" not in one.name}

@@ -260,6 +260,6 @@ class Batches:
             self._callbacks_due()
         if ended.lanes:
             self._ring(ended.lanes)
-        self._timeouts.note_applied(accepted.command.id for accepted, _ in decisions)
+        self._timeouts.note_applied([accepted.command.id for accepted, _ in decisions])
         report.rule_errors(book)
         report.count(decisions, book.recorded_at, seconds)

@@ -90,7 +90,11 @@ def settle(
     whether any command of the batch has waited before. Without a refusal that depends on other users it
     queries nothing.
     """
-    refusals = [one for place, made in enumerate(decisions) if (one := _open(place, made, lanes.total))]
+    refusals = [
+        _open(place, accepted, decision, lanes.total)
+        for place, (accepted, decision) in enumerate(decisions)
+        if isinstance(decision, Refused) and decision.rests_on
+    ]
     if not refusals:
         return list(decisions)
     deciding = [accepted.seq for accepted, _ in decisions]
@@ -109,18 +113,15 @@ def settle(
     return settled
 
 
-def _open(place: int, made: tuple[Accepted, Decision], lane_count: int) -> _OpenRefusal | None:
-    accepted, decision = made
-    if not isinstance(decision, Refused) or decision.rests_on is None:
-        return None
+def _open(place: int, accepted: Accepted, refused: Refused, lane_count: int) -> _OpenRefusal:
     command = accepted.command
     user_id = command.user_id
-    if decision.rests_on == "recipient":
+    if refused.rests_on == "recipient":
         assert isinstance(command, Transfer), "only a transfer has a recipient"
         user_id = command.to_user_id
     lane = lane_of(command.tenant_id, user_id, lane_count)
     return _OpenRefusal(
-        place, accepted, decision, PrecedenceQuery(accepted.seq, command.tenant_id, user_id, lane)
+        place, accepted, refused, PrecedenceQuery(accepted.seq, command.tenant_id, user_id, lane)
     )
 
 

@@ -21,8 +21,9 @@ def count(decisions: list[tuple[Accepted, Decision]], recorded_at: datetime, sec
     """
     if not decisions:
         return
-    for accepted, _ in decisions:
-        counters.OUTCOME_SECONDS.observe((recorded_at - accepted.accepted_at).total_seconds() + seconds)
+    for accepted_at, commands in Counter(accepted.accepted_at for accepted, _ in decisions).items():
+        waited = (recorded_at - accepted_at).total_seconds() + seconds
+        counters.OUTCOME_SECONDS.observe_many(waited, commands)
     counters.BATCH_SIZE.observe(len(decisions))
     counters.BATCH_SECONDS.observe(seconds)
     counters.count_tenants(Counter(accepted.command.tenant_id for accepted, _ in decisions), seconds)

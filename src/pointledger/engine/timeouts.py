@@ -4,7 +4,7 @@ A slow disk slows down every command. So a time-out is a command's own only if i
 alone, again, while others are applied. Until then the command waits, each time twice as long.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,11 +25,11 @@ class Timeouts:
         self._applied = 0
         self._timed_out: dict[UUID, _TimedOut] = {}
 
-    def note_applied(self, command_ids: Iterable[UUID]) -> None:
+    def note_applied(self, command_ids: Sequence[UUID]) -> None:
         """Note that these commands got their outcome."""
-        for command_id in command_ids:
-            self._applied += 1
-            if self._timed_out:
+        self._applied += len(command_ids)
+        if self._timed_out:
+            for command_id in command_ids:
                 self._timed_out.pop(command_id, None)
 
     def pause_after(self, command_id: UUID) -> float | None:

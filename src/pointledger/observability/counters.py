@@ -9,6 +9,7 @@ knows are in `metrics.py`.
 
 import json
 import threading
+from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,18 @@ BATCH_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=_SECONDS,
 )
-OUTCOME_SECONDS = Histogram(
+
+
+class CommandHistogram(Histogram):
+    """A histogram that counts equal observations together, for which prometheus_client has no method."""
+
+    def observe_many(self, amount: float, times: int) -> None:
+        """Do what calling `observe` so many times does."""
+        self._sum.inc(amount * times)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(times)
+
+
+OUTCOME_SECONDS = CommandHistogram(
     "pointledger_outcome_seconds",
     "From a command's acceptance to the commit of its outcome",
     registry=REGISTRY,

@@ -68,11 +68,12 @@ class Calendar:
     """The zones of a tenant, in the order in which they apply."""
 
     spans: tuple[_Span, ...]
+    # A decision converts one moment many times, and commands that are accepted together have the same one.
     _last: tuple[datetime, datetime] | None = field(default=None, init=False, compare=False, repr=False)
 
     def local(self, moment: datetime) -> datetime:
         """Convert a moment to local date and time, without a zone."""
-        if self._last and self._last[0] is moment:  # a decision converts one moment many times
+        if self._last and self._last[0] == moment:
             return self._last[1]
         local = self._local(moment)
         object.__setattr__(self, "_last", (moment, local))

@@ -257,8 +257,19 @@ class Tenant(BaseModel):
         policy = policy or self.expiry
         if policy.mode == "never":
             return None
+        known_policy, known_moment, known = self.latest_expiry
+        if known_policy is policy and known_moment == earned_at:
+            return known
         ends = policy.ends(self.local(earned_at))
-        return None if ends is None else self.instant(ends)
+        found = None if ends is None else self.instant(ends)
+        # One assignment, because threads share a tenant.
+        self.__dict__["latest_expiry"] = policy, earned_at, found
+        return found
+
+    @cached_property
+    def latest_expiry(self) -> tuple[Expiry | None, datetime | None, datetime | None]:
+        """What `expires_at` has found last: commands that are accepted together earn at one moment."""
+        return None, None, None
 
     def default_expiry(self, earned_at: datetime) -> datetime | None:
         """Return the expiry of points earned then, by the tenant's policy; None means never."""
