@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -85,8 +85,7 @@ SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occur
        payload::text,
        EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
        tenant_hash, cost, lane, queues, last_queue, attempts, alone_id, is_long
-FROM offered
-ORDER BY lane, tenant_hash, seq"""  # noqa: S608  (constants only)
+FROM offered"""  # noqa: S608  (constants only)
 
 
 class Peek(NamedTuple):
@@ -141,6 +140,7 @@ def peek(
 
 
 _COLUMNS = len(QueuedCommand._fields)
+_SEQ = itemgetter(0)  # several times faster than by its name
 
 
 def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> Peek:
@@ -148,7 +148,8 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
     if not found:
         return Peek(lane, [], is_start, set())
     _, queues, last_queue, crashes, quarantined, _ = found[0][_COLUMNS:]
-    offered = [QueuedCommand(*row[:_COLUMNS]) for row in found if row.seq is not None]
+    # Sorted here, because it costs Postgres some times as much.
+    offered = sorted((QueuedCommand(*row[:_COLUMNS]) for row in found if row.seq is not None), key=_SEQ)
     commands = _in_turns(offered, limit)
     per_queue = Counter(command.tenant_hash for command in commands)
     share = min(limit, max(limit * 2 // queues, 1))
@@ -169,7 +170,7 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
 def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
     """Return the commands of a batch, in which queues take turns. The first command is always in the batch.
 
-    `offered`: by queue, each in the order of acceptance. A limit below the number of queues would always go
+    `offered`: in the order of acceptance. A limit below the number of queues would always go
     to the one whose commands are the oldest, so it counts as that number.
     """
     if not offered:
@@ -192,7 +193,7 @@ def together(found: Sequence[Peek]) -> dict[int, int]:
 
     Tenants take turns in it, too, and a tenant's commands are in the order of acceptance.
     """
-    commands = sorted((command for lane in found for command in lane.commands), key=attrgetter("seq"))
+    commands = sorted((command for lane in found for command in lane.commands), key=_SEQ)
     return {command.seq: place for place, command in enumerate(_turns(commands))}
 
 
