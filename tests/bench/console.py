@@ -99,8 +99,7 @@ def _load(
     ledger = stack.enter_context(new_ledger(environment))
     many, whale = console_history.members_of(size.entries, size.users, size.of_whale)
     environment.on_progress(f"{NAME}: writing {many.entries + whale.entries:,} entries", 0, 1)
-    for members in (many, whale):
-        console_history.write(ledger.database, members, ledger.settings.lanes)
+    console_history.write(ledger.database, (many, whale), ledger.settings.lanes)
     console_history.settle(ledger.database)
     environment.on_progress(f"{NAME}: summing up their days", 0, 1)
     totals, give_up_at = DayTotals(ledger.database, lag_seconds=0), time.monotonic() + _TOTALS_SECONDS

@@ -3,6 +3,8 @@
 The rows are those of earns that were accepted and applied, and `pointledger verify` accepts them.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,8 +93,41 @@ CREATE TEMP TABLE bench_members (number bigint PRIMARY KEY, user_id text, accoun
 ON COMMIT DROP"""
 
 
-def write(database: sa.Engine, members: Members, lanes: int) -> None:
+# The indexes of the tables that grow. Filled row by row in random order, they take far longer than all rows.
+_INDEXES = """
+SELECT c.conname IS NOT NULL, i.indrelid::regclass::text, i.indexrelid::regclass::text,
+       coalesce(pg_get_constraintdef(c.oid), pg_get_indexdef(i.indexrelid))
+FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u')
+WHERE i.indrelid = ANY(%(tables)s::regclass[])"""
+_GROWING = ["journal", "entries", "lots", "outcomes"]
+
+
+def write(database: sa.Engine, groups: Sequence[Members], lanes: int) -> None:
     """Write the members with all that they have earned."""
+    with database.begin() as connection, _without_indexes(connection):
+        for members in groups:
+            _write(connection, members, lanes)
+        last = sum(members.entries for members in groups)
+        connection.exec_driver_sql("SELECT setval('journal_seq', %s)", (last,))
+
+
+@contextmanager
+def _without_indexes(connection: sa.Connection) -> Iterator[None]:
+    """Drop the indexes of the growing tables, and build them again at the end of the block."""
+    indexes = connection.exec_driver_sql(_INDEXES, {"tables": _GROWING}).all()
+    for is_constraint, table, name, _ in indexes:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}" if is_constraint else f"DROP INDEX {name}"
+        )
+    yield
+    connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '1GB'")
+    for is_constraint, table, name, definition in indexes:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}" if is_constraint else definition
+        )
+
+
+def _write(connection: sa.Connection, members: Members, lanes: int) -> None:
     values: dict[str, Any] = {
         "tenant": TENANT,
         "users": len(members.user_ids),
@@ -104,15 +139,14 @@ def write(database: sa.Engine, members: Members, lanes: int) -> None:
         "lifetime": _LIFETIME,
         "each": members.earns_each,
     }
-    with database.begin() as connection:
-        connection.exec_driver_sql(_MEMBERS)
-        copy(connection, "bench_members", ("number", "user_id", "account_id", "lane"), _rows(members, lanes))
-        for start in range(0, members.entries, _AT_ONCE):
-            values |= {"start": start, "stop": min(start + _AT_ONCE, members.entries)}
-            for table in _TABLES:
-                connection.exec_driver_sql(f"WITH earns AS ({_EARNS}) {table}", values)
-        connection.exec_driver_sql(_ACCOUNTS, values)
-        connection.exec_driver_sql("SELECT setval('journal_seq', %s)", (members.first_seq + members.entries,))
+    connection.exec_driver_sql("DROP TABLE IF EXISTS bench_members")
+    connection.exec_driver_sql(_MEMBERS)
+    copy(connection, "bench_members", ("number", "user_id", "account_id", "lane"), _rows(members, lanes))
+    for start in range(0, members.entries, _AT_ONCE):
+        values |= {"start": start, "stop": min(start + _AT_ONCE, members.entries)}
+        for table in _TABLES:
+            connection.exec_driver_sql(f"WITH earns AS ({_EARNS}) {table}", values)
+    connection.exec_driver_sql(_ACCOUNTS, values)
 
 
 def _rows(members: Members, lanes: int) -> list[tuple[int, str, UUID, int]]:

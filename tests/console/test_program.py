@@ -1,8 +1,11 @@
 """The page of the program answers how it is set up, and changes it with the checks of the HTTP API."""
 
 import json
+import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import SecretStr
@@ -33,6 +36,18 @@ def test_the_configuration_is_shown_with_what_is_set(console: ConsoleEnvironment
     assert '<dd class="set">11</dd>' in answer.text
     assert '<dd class="quiet">UTC</dd>' in answer.text
     assert "Version" in Html(answer.text).words
+
+
+def test_every_moment_of_versions_is_in_the_tenants_zone(
+    console: ConsoleEnvironment, browse: Browse, rule: str
+) -> None:
+    browsing = browse("admin")
+    for page in ("/console/shop/program", browsing.html("/console/shop/rules").links[rule]):
+        times = re.findall(r'<time datetime="([^"]+)"[^>]*>([^<]+)</time>', browsing.get(page).text)
+        assert times, page
+        for utc, shown in times:
+            local = datetime.fromisoformat(utc).astimezone(ZoneInfo("America/New_York"))
+            assert shown == f"{local:%Y-%m-%d %H:%M:%S}", page
 
 
 def test_a_change_is_reviewed_then_saved_with_a_reason_and_audited(

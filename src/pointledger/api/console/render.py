@@ -153,6 +153,6 @@ def _utc(value: str | datetime) -> datetime:
 
 
 def _local(context: jinja2.runtime.Context, at: datetime) -> datetime:
-    visit = context.get("visit")
-    tenant: Tenant | None = getattr(visit, "tenant", None)
+    # A macro has no visit if its template was imported without `with context`: an error, not UTC.
+    tenant: Tenant | None = getattr(context["visit"], "tenant", None)
     return tenant.local(at) if tenant else at
