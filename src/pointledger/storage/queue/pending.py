@@ -76,7 +76,13 @@ _OF_WANTED = "p.lane = wanted.lane AND p.seq = wanted.seq"
 _CLAIM = f"""
 SELECT p.seq
 FROM {_WANTED} CROSS JOIN LATERAL (
-    SELECT p.seq FROM {PENDING_COMMANDS} WHERE {_OF_WANTED} AND {RUNNABLE}) AS p"""  # noqa: S608
+    SELECT p.seq FROM {PENDING_COMMANDS} WHERE {_OF_WANTED} AND {RUNNABLE} OFFSET 0) AS p"""  # noqa: S608
+
+# If all pages were empty at the last vacuum, Postgres believes that no command is pending, however many come.
+# Then it would read all of them and look each up among the wanted ones. OFFSET 0 makes it do the reverse.
+_EACH_WANTED = f"""
+{_WANTED} CROSS JOIN LATERAL (
+    SELECT p.seq, p.ctid FROM pending p WHERE {_OF_WANTED} OFFSET 0) AS p"""  # noqa: S608  (constants only)
 
 # A large batch is of one lane, where Postgres needs half to two thirds of the time (measured).
 _OF_ONE_LANE = "p.lane = (%(lanes)b::int2[])[1] AND p.seq = ANY(%(seqs)b::int8[])"
@@ -86,7 +92,7 @@ SELECT p.seq, EXISTS (SELECT FROM failures WHERE lane = ANY(%(lanes)b::int2[])) 
        EXISTS (SELECT FROM paused_tenants) AS paused
 FROM {claimed}"""
 _CLAIM_ALL_IN_ONE_LANE = _CLAIM_ALL.format(claimed=f"pending p WHERE {_OF_ONE_LANE}")
-_CLAIM_ALL_IN_MANY_LANES = _CLAIM_ALL.format(claimed=f"{_WANTED} JOIN pending p ON {_OF_WANTED}")
+_CLAIM_ALL_IN_MANY_LANES = _CLAIM_ALL.format(claimed=_EACH_WANTED)
 
 
 class Claimed(NamedTuple):
@@ -127,7 +133,8 @@ SELECT count(*) AS gone, EXISTS (SELECT FROM due) AS due,
 FROM gone"""  # noqa: S608  (constants only)
 _DONE_IN_ONE_LANE = _DONE.format(gone=f"DELETE FROM pending p WHERE {_OF_ONE_LANE}")  # noqa: S608
 _DONE_IN_MANY_LANES = _DONE.format(
-    gone=f"DELETE FROM pending p USING {_WANTED} WHERE {_OF_WANTED}"  # noqa: S608  (constants only)
+    # No one changes these rows meanwhile, because their lanes are locked.
+    gone=f"DELETE FROM pending p WHERE p.ctid = ANY (ARRAY(SELECT p.ctid FROM {_EACH_WANTED}))"  # noqa: S608
 )
 
 

@@ -50,7 +50,8 @@ LEFT JOIN LATERAL (
     WHERE p.lane = wanted.lane AND NOT p.seq = ANY(%(deciding)b::int8[])
       AND (p.user_hash IS NULL OR p.user_hash = hashtext(wanted.tenant_id || ' ' || wanted.user_id))
       AND EXISTS (SELECT FROM journal j WHERE j.id = p.id AND j.tenant_id = wanted.tenant_id COLLATE "C"
-                    AND j.user_id = wanted.user_id COLLATE "C" OFFSET 0)) AS p ON true
+                    AND j.user_id = wanted.user_id COLLATE "C" OFFSET 0)
+    OFFSET 0) AS p ON true
 GROUP BY wanted.place, wanted.seq, wanted.tenant_id, wanted.user_id, wanted.lane
 ORDER BY wanted.place"""
 
