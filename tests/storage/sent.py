@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,27 @@ def grow(connection: psycopg.Connection[Any], table: str, count: int) -> None:
             values=sql.SQL(", ").join(values),
             count=count,
         )
+    )
+
+
+# ------------------------------------------------------------------------------------------ statistics
+
+
+def forget_statistics(connection: psycopg.Connection[Any], tables: Sequence[str]) -> None:
+    """Make the tables look as if no one had ever analyzed them."""
+    names = [list(tables)]
+    connection.execute("DELETE FROM pg_statistic WHERE starelid = ANY (%s::text[]::regclass[])", names)
+    connection.execute(
+        "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid = ANY (%s::text[]::regclass[])", names
+    )
+
+
+def remember_as_empty(connection: psycopg.Connection[Any], table: str) -> None:
+    """Make the table look as if it was vacuumed while all its pages were empty, like a queue after a backlog.
+    However many rows come then, Postgres expects one."""
+    connection.execute(
+        "UPDATE pg_class SET reltuples = 0, relpages = pg_relation_size(oid) / 8192 WHERE oid = %s::regclass",
+        [table],
     )
 
 

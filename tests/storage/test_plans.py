@@ -48,7 +48,15 @@ from tests.databases import Clones, settings_of
 from tests.events.ingesting import ingest_of, received
 from tests.events.sender import earn
 from tests.ledger import Ledger
-from tests.storage.sent import Plans, Read, Sent, grow, recorded
+from tests.storage.sent import (
+    Plans,
+    Read,
+    Sent,
+    forget_statistics,
+    grow,
+    recorded,
+    remember_as_empty,
+)
 
 _GROWING = (
     "journal",
@@ -272,10 +280,10 @@ def loaded(request: pytest.FixtureRequest, servers: ServerUrls, clones: Clones) 
 def test_no_repeated_statement_reads_a_large_table(loaded: Loaded, statistics: str, generic: bool) -> None:
     connection, statements = loaded
     assert set(_LOOKING) <= set(statements)
-    if statistics == "none":
-        forget_statistics(connection)
+    if statistics != "of when it was small":
+        forget_statistics(connection, _GROWING)
     if statistics == "of an empty queue":
-        remember_an_empty_queue(connection)
+        remember_as_empty(connection, "pending")
     plans = Plans(connection)
     wrong: dict[str, list[Read]] = {}
     for sent in statements.values():
@@ -285,22 +293,3 @@ def test_no_repeated_statement_reads_a_large_table(loaded: Loaded, statistics: s
             wrong[sent.text] = bad
     assert len(statements) > _STATEMENTS
     assert not wrong, "\n".join("\n    ".join([text, *map(str, found)]) for text, found in wrong.items())
-
-
-def forget_statistics(connection: psycopg.Connection[Any]) -> None:
-    """Make the tables look as if no one had ever analyzed them."""
-    names = [list(_GROWING)]
-    connection.execute("DELETE FROM pg_statistic WHERE starelid = ANY (%s::text[]::regclass[])", names)
-    connection.execute(
-        "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid = ANY (%s::text[]::regclass[])", names
-    )
-
-
-def remember_an_empty_queue(connection: psycopg.Connection[Any]) -> None:
-    """Make the pending commands look as if they were vacuumed while all pages were empty, as after a backlog.
-    However many come then, Postgres expects one."""
-    forget_statistics(connection)
-    connection.execute(
-        "UPDATE pg_class SET reltuples = 0, relpages = pg_relation_size(oid) / 8192 "
-        "WHERE oid = 'pending'::regclass"
-    )
