@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from pointledger.domain.commands.records import JournalRecord
+from pointledger.domain.commands.records import LIVE_COMMANDS, JournalRecord
 from pointledger.ids import show_id
-from pointledger.storage.queue.pending import LIVE_COMMANDS
 
 
 @dataclass(frozen=True, slots=True)

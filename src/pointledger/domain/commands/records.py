@@ -11,6 +11,8 @@ import orjson
 from pointledger.domain.commands import KINDS, AnyCommand, ApplyRule, Freeze, Unfreeze, checked
 from pointledger.domain.values.json_values import CHECKED_BEFORE
 
+LIVE_COMMANDS = 20  # of one tenant in a lane, or in a call: more are a bulk
+
 
 def lane_of(tenant_id: str, user_id: str, lanes: int) -> int:
     """Return the user's lane: the slice of the journal with this user's commands, the same on every host."""

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from pointledger.domain.commands.records import LIVE_COMMANDS
 from pointledger.storage.database import rows
-from pointledger.storage.queue.pending import LIVE_COMMANDS, OF_QUEUE, PENDING_COMMANDS, RUNNABLE, UNPAUSED
+from pointledger.storage.queue.pending import OF_QUEUE, PENDING_COMMANDS, RUNNABLE, UNPAUSED
 
 # `OFFSET 0` keeps the lanes' queues apart: the search for them runs once for each wanted lane.
 _QUEUES = f"""

@@ -63,8 +63,6 @@ queues (lane, tenant_hash) AS (
         WHERE (p.lane, p.tenant_hash) > (queues.lane, queues.tenant_hash)
         ORDER BY p.lane, p.tenant_hash LIMIT 1) AS next)"""
 
-LIVE_COMMANDS = 20  # of one tenant in a lane, or in a call: more are a bulk
-
 # The range in place of an equality keeps Postgres from reading the lane in the order of `seq` until rows of
 # the queue turn up.
 OF_QUEUE = "p.tenant_hash >= {queue}.tenant_hash AND p.tenant_hash <= {queue}.tenant_hash"
