@@ -2,8 +2,9 @@
 
 Services import their names from here; `src/README.md` is a map of the code.
 
-A name is imported when it is first used: a service that makes commands, or reads settings, does not load the
-libraries for Postgres, Redis and Celery. `tests/client/test_imports.py` says which are loaded when.
+A name is imported when it is first used, and the libraries for Postgres, Redis and Celery when a client is
+made: a service that makes commands, or only names a client's type, does not load them.
+`tests/client/test_imports.py` says which are loaded when.
 """
 
 from importlib import import_module

@@ -14,21 +14,17 @@ from functools import partial, wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
-import psycopg
-
 from pointledger.client.client import PointsClient
-from pointledger.client.connections import connected_in_loop
+from pointledger.client.queries import late
 from pointledger.client.receipts import Receipt
 from pointledger.domain.commands import AnyCommand
 from pointledger.errors import AsyncNotInstalled, ClientNotCopied, ClientOfAnotherLoop
-from pointledger.settings import Settings, from_environment
-from pointledger.storage.awaiting import CallersConnection, in_loop
-from pointledger.storage.errors import translate_errors
-from pointledger.storage.revision import require_current
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, orm
+    import psycopg
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+    from pointledger.settings import Settings
 
     AsyncCallersConnection = AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]
 
@@ -90,6 +86,8 @@ class AsyncPointsClient:
             import_module("greenlet")  # an extra of its own, which SQLAlchemy imports
         except ImportError:
             raise AsyncNotInstalled from None
+        from pointledger.client.connections import connected_in_loop  # noqa: PLC0415  as `PointsClient` does
+
         self._client = PointsClient(settings, connected_in_loop)
         self._process = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,12 +97,12 @@ class AsyncPointsClient:
     async def connect(cls, settings: Settings | None = None) -> AsyncPointsClient:
         """Make a client for the servers that the settings, or the environment, name. See
         `PointsClient.connect`."""
-        settings = settings or from_environment()
+        settings = settings or late.settings.from_environment()
         client = cls(settings)
 
         def look() -> None:
-            with translate_errors():
-                require_current(client._client._database, settings.lanes)
+            with late.errors.translate_errors():
+                late.revision.require_current(client._client._database, settings.lanes)
 
         try:
             await client._run(look, stops=True)
@@ -122,7 +120,7 @@ class AsyncPointsClient:
             if self._running:
                 await asyncio.wait(self._running)
         finally:
-            await asyncio.shield(asyncio.ensure_future(in_loop(self._client.close)))
+            await asyncio.shield(asyncio.ensure_future(late.awaiting.in_loop(self._client.close)))
 
     async def __aenter__(self) -> AsyncPointsClient:
         return self
@@ -136,7 +134,7 @@ class AsyncPointsClient:
     async def _run(self, call: Callable[[], Result], *, stops: bool = False) -> Result:
         """Run the call in a task of its own. If the caller is canceled, the call ends if it `stops`."""
         self._require_own_loop()
-        task = asyncio.ensure_future(in_loop(call))
+        task = asyncio.ensure_future(late.awaiting.in_loop(call))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -185,7 +183,7 @@ class AsyncPointsClient:
             return await self._run(accept)
         self._require_own_loop()
         # Not in a task of its own: a caller who is canceled goes on to use the connection.
-        return await in_loop(accept, _synchronous(connection))
+        return await late.awaiting.in_loop(accept, late.awaiting.synchronous(connection))
 
     batch_earn = _awaited(PointsClient.batch_earn)
     has_room = _query(PointsClient.has_room)
@@ -231,14 +229,3 @@ class AsyncPointsClient:
     value = _query(PointsClient.value)
     wallet = _query(PointsClient.wallet)
     wallet_entries = _query(PointsClient.wallet_entries)
-
-
-def _synchronous(connection: AsyncCallersConnection) -> Connection | orm.Session | CallersConnection:
-    """Return what the functions of storage use, within a greenlet."""
-    if isinstance(connection, psycopg.AsyncConnection):
-        return CallersConnection(connection)
-    for name in ("sync_session", "sync_connection"):
-        if (found := getattr(connection, name, None)) is not None:
-            opened: Connection | orm.Session = found
-            return opened
-    raise TypeError(f"connection: an open AsyncConnection or AsyncSession, not {connection!r}")

@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING, NoReturn
 from pointledger.client.counts import OutcomeCounts, count_outcomes
 from pointledger.client.forks import PerProcess
 from pointledger.client.given_ids import given_id
+from pointledger.client.queries import late
 from pointledger.client.queries.ledger import LedgerQueries
 from pointledger.client.receipts import Receipt, SentCommands
 from pointledger.domain.commands import AnyCommand
 from pointledger.domain.commands.outcomes import Outcome
 from pointledger.domain.values.actor import Actor
 from pointledger.errors import ClientClosed, ClientNotCopied, WaitTimedOut
-from pointledger.settings import Settings, from_environment
-from pointledger.storage.database import read_only
-from pointledger.storage.errors import translate_errors
-from pointledger.storage.queries import outcomes as outcome_queries
-from pointledger.storage.queue.failures import DeadCommandFilter
-from pointledger.storage.revision import require_current
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -30,6 +25,8 @@ if TYPE_CHECKING:
     from pointledger.client.acceptor import CallersConnection
     from pointledger.client.batches import BatchOutcome, BatchReceipt, Row
     from pointledger.client.connections import Connected
+    from pointledger.settings import Settings
+    from pointledger.storage.queue.failures import DeadCommandFilter
 
 _OPERATOR = Actor()  # of a control call that names no actor
 
@@ -48,10 +45,11 @@ class PointsClient(LedgerQueries):
     def __init__(self, settings: Settings, connect: Callable[[Settings], Connected] | None = None) -> None:
         """Make a client as `connect` does, but without a look at the database, which may be down. Raises
         NotConfigured."""
-        # Imports Celery and redis-py, which a service without a client does not need. It happens here and not
-        # at the first doorbell, because an import in progress at a fork never ends in the child.
+        # Imports SQLAlchemy, psycopg, redis-py and Celery, which a service without a client does not need. It
+        # happens here and not at first use, for the reason that `late.load` gives.
         from pointledger.client.connections import connected  # noqa: PLC0415
 
+        late.load()
         make = connect or connected
         self._connected = PerProcess(lambda: make(settings))
         self._is_closed = False
@@ -65,11 +63,11 @@ class PointsClient(LedgerQueries):
 
         Raise SettingsInvalid, NotConfigured, DatabaseNotMigrated, LaneCountDiffers and DatabaseAway.
         """
-        settings = settings or from_environment()
+        settings = settings or late.settings.from_environment()
         client = cls(settings)
         try:
-            with translate_errors():
-                require_current(client._database, settings.lanes)
+            with late.errors.translate_errors():
+                late.revision.require_current(client._database, settings.lanes)
         except BaseException:
             client.close()
             raise
@@ -177,20 +175,20 @@ class PointsClient(LedgerQueries):
 
     def outcomes(self, task_ids: Sequence[str]) -> list[Outcome]:
         """Read the outcomes of commands, in the order of the ids."""
-        with translate_errors():
+        with late.errors.translate_errors():
             return self._read(task_ids)
 
     def count_outcomes(self, task_ids: Sequence[str]) -> OutcomeCounts:
         """Count what came of commands, and say which are pending. It costs much less than their outcomes.
         Raises InvalidCommand for a malformed id."""
         ids = [given_id("task_id", task_id) for task_id in task_ids]
-        with read_only(self._database) as connection:
+        with late.database.read_only(self._database) as connection:
             return count_outcomes(connection, ids)
 
     def _read(self, task_ids: Sequence[str]) -> list[Outcome]:
         ids = [given_id("task_id", task_id) for task_id in task_ids]
         with self._own.reads.connect() as connection:
-            found = outcome_queries.outcomes(connection, ids)
+            found = late.outcomes.outcomes(connection, ids)
         return [found[command_id] for command_id in ids]
 
     def batch_outcome(self, batch_id: str) -> BatchOutcome:
@@ -220,7 +218,7 @@ class PointsClient(LedgerQueries):
         """Cancel a pending command. Its outcome is refused, with the reason CANCELLED. Raises NotWaiting
         when it is too late."""
         self._own.control.cancel(task_id, actor)
-        with translate_errors(maybe=lambda: "the command is canceled") as attempt:
+        with late.errors.translate_errors(maybe=lambda: "the command is canceled") as attempt:
             attempt.maybe_done = True
             return self._read([task_id])[0]
 

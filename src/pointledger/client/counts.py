@@ -1,15 +1,18 @@
 """Counts the outcomes of many commands, without reading each of them."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import sqlalchemy as sa
-
+from pointledger.client.queries import late
 from pointledger.ids import show_id
-from pointledger.storage.queries import outcomes
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 _AT_ONCE = 1_000  # commands per statement: some milliseconds
 
@@ -42,7 +45,7 @@ def count_outcomes(connection: sa.Connection, command_ids: Iterable[Any]) -> Out
     """Count the outcomes of these commands."""
     sums, ids = _Sums(), list(command_ids)
     for start in range(0, len(ids), _AT_ONCE):
-        for count in outcomes.counts(connection, ids[start : start + _AT_ONCE]):
+        for count in late.outcomes.counts(connection, ids[start : start + _AT_ONCE]):
             sums.states[count.state] += count.commands
             if count.state == "refused":
                 sums.refused[count.reason or ""] += count.commands

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from pointledger.client.async_client import AsyncPointsClient
+from pointledger.client.queries import late
 from pointledger.settings import Settings, from_environment
 
 
@@ -17,6 +18,7 @@ class Points:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        late.load()  # before a server forks, as its processes then share it
         self._settings = settings
         self._client: AsyncPointsClient | None = None
 

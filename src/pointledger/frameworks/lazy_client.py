@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pointledger.client.client import PointsClient
+from pointledger.client.queries import late
 from pointledger.settings import Settings
 
 
@@ -13,6 +14,7 @@ class LazyClient:
     """
 
     def __init__(self, settings: Callable[[], Settings]) -> None:
+        late.load()  # at the program's start: no request waits for it, and forked processes share it
         self._settings = settings
         self._made: PointsClient | None = None
 

@@ -5,8 +5,10 @@ Wherever it would wait, `wait_for` leaves the greenlet and lets the loop run oth
 there. So cursors, pipelines and COPY need no second version.
 """
 
+from __future__ import annotations
+
 from collections.abc import Generator, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import psycopg
 from psycopg.rows import AsyncRowFactory
@@ -17,7 +19,11 @@ from sqlalchemy.util import greenlet_spawn as in_loop
 
 from pointledger.storage.deadlines import Answer, BoundedConnection
 
-__all__ = ["AwaitedConnection", "AwaitedDialect", "CallersConnection", "in_loop", "wait_for"]
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from sqlalchemy import orm
+
+__all__ = ["AwaitedConnection", "AwaitedDialect", "CallersConnection", "in_loop", "synchronous", "wait_for"]
 
 
 class AwaitedConnection(BoundedConnection):
@@ -75,6 +81,17 @@ class CallersConnection:
     def cursor(self, row_factory: AsyncRowFactory[Any]) -> AwaitedCursor:
         """Return a new cursor in the caller's transaction."""
         return AwaitedCursor(self._connection.cursor(row_factory=row_factory))
+
+
+def synchronous(connection: Any) -> sa.Connection | orm.Session | CallersConnection:
+    """Return what the functions of storage use, within a greenlet, for a caller's own connection."""
+    if isinstance(connection, psycopg.AsyncConnection):
+        return CallersConnection(connection)
+    for name in ("sync_session", "sync_connection"):
+        if (found := getattr(connection, name, None)) is not None:
+            opened: sa.Connection | orm.Session = found
+            return opened
+    raise TypeError(f"connection: an open AsyncConnection or AsyncSession, not {connection!r}")
 
 
 class AwaitedDialect(PGDialect_psycopg):

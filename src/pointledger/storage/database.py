@@ -277,14 +277,3 @@ def read_only(engine: sa.Engine) -> Iterator[sa.Connection]:
         if sqlstate(error) == TIMED_OUT:
             raise QueryTimeout from error
         raise failure_of(error) from error
-
-
-class Queries:
-    """Base class of queries against one database."""
-
-    def __init__(self, database: sa.Engine) -> None:
-        self._engine = database
-
-    @property
-    def _database(self) -> sa.Engine:
-        return self._engine

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointledger.client.given_ids import given_id
+from pointledger.client.queries.base import Queries
 from pointledger.domain.commands import KINDS
 from pointledger.domain.decisions.audit import may_be_audited
 from pointledger.ids import show_id
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import audit_log
 from pointledger.storage.queries.audit_log import AuditLogFilter

@@ -3,9 +3,8 @@
 from typing import Any, Literal
 
 from pointledger.client.given_ids import given_id
-from pointledger.storage.database import Queries, read_only
-from pointledger.storage.ledger import program
-from pointledger.storage.queries import audit_log
+from pointledger.client.queries import late
+from pointledger.client.queries.base import Queries
 
 PAGE = 100  # records, by default
 MOST_RECORDS = 1000
@@ -29,12 +28,12 @@ class AuditLogQueries(Queries):
         before and after. `before`: the id of the last record of the page before. Raises TenantMissing, and
         InvalidCommand for a malformed id."""
         cursor = given_id("before", before) if before else None
-        with read_only(self._database) as connection:
-            program.tenant(connection, tenant_id)
-            return audit_log.records(
+        with late.database.read_only(self._database) as connection:
+            late.program.tenant(connection, tenant_id)
+            return late.audit_log.records(
                 connection,
                 tenant_id,
-                audit_log.AuditLogFilter(user_id, actor, kind, state),
+                late.audit_log.AuditLogFilter(user_id, actor, kind, state),
                 before=cursor,
                 limit=max(1, min(limit, MOST_RECORDS)),
             )

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pointledger.client.given_ids import given_id
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
 from pointledger.ids import show_id
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries.current import moment_of
 from pointledger.storage.queue import verify_runs

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pointledger.client.given_ids import given_id
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
 from pointledger.domain.ledger.outcome_data import expand
 from pointledger.ids import show_id
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import commands
 from pointledger.storage.queries.commands import CommandRow

@@ -7,13 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
 from pointledger.domain.ledger.entry import TAKEN, TOTALS
 from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.fields import EARLIEST
 from pointledger.domain.values.money import cash_value
 from pointledger.errors import InvalidCommand
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import current, day_totals
 from pointledger.storage.queries.day_totals import By, KindOfDay, Mark, Since

@@ -1,15 +1,18 @@
 """Queries a member's available points by the month in which they expire."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pointledger.client.queries import late
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
-from pointledger.domain.program.tenant import Tenant
 from pointledger.errors import AccountMissing
-from pointledger.storage.database import Queries, read_only
-from pointledger.storage.ledger import program
-from pointledger.storage.queries import current, points_by_expiry
+
+if TYPE_CHECKING:
+    from pointledger.domain.program.tenant import Tenant
 
 MONTHS = 13  # this month and a year
 MOST_MONTHS = 120
@@ -67,16 +70,16 @@ class ExpiryQueries(Queries):
         """Sum a member's available points by the month in which they expire, and read the first lots. Raises
         TenantMissing and AccountMissing."""
         months, lots = max(1, min(months, MOST_MONTHS)), max(1, min(lots, MOST_LOTS))
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
-            account = current.account(connection, tenant, user_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
+            account = late.current.account(connection, tenant, user_id)
             if account is None:
                 raise AccountMissing(f"tenant {tenant_id}").about(tenant_id, user_id)
             firsts = _firsts(tenant.local_date(account.now), months + 1)
             starts = [tenant.day_starts_at(first) for first in firsts]
             not_before = _later(account.shown["expires_not_before"], tenant)
-            found = points_by_expiry.sums(connection, tenant_id, account, starts, not_before)
-            first = points_by_expiry.first_lots(connection, tenant_id, account, lots)
+            found = late.points_by_expiry.sums(connection, tenant_id, account, starts, not_before)
+            first = late.points_by_expiry.first_lots(connection, tenant_id, account, lots)
         never, _ = found.points.pop(None, 0), found.lots.pop(None, 0)
         by_month = [found.points[place] for place in range(1, months + 1)]
         by_month[0] += found.points[0]

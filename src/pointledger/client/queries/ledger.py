@@ -6,30 +6,29 @@ have the prefix `recorded_`. Entries are shown as recorded.
 Every query can raise TenantMissing, AccountMissing, QueryTimeout, DatabaseAway and DatabaseFailed.
 """
 
-from datetime import date, datetime
-from typing import Any
+from __future__ import annotations
 
-import sqlalchemy as sa
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
 from pointledger.client.given_ids import given_id
-from pointledger.client.queries import explanation
+from pointledger.client.queries import explanation, late
 from pointledger.client.queries.audit_log import AuditLogQueries
 from pointledger.client.queries.expiry import ExpiryQueries
 from pointledger.client.queries.export import Exports
 from pointledger.client.queries.results import CashValue, EntryPage, Expiring, Explanation, HoldPage, iso
 from pointledger.client.queries.rules import RuleQueries
 from pointledger.client.queries.wallets import WalletQueries
-from pointledger.domain.program.tenant import Tenant
 from pointledger.domain.values.money import cash_value
 from pointledger.errors import AccountMissing, EntryMissing, HoldMissing, NotCashEquivalent
 from pointledger.ids import parse_id
-from pointledger.storage.database import read_only
-from pointledger.storage.ledger import program  # fmt: skip
-from pointledger.storage.queries import accounts as account_queries  # fmt: skip
-from pointledger.storage.queries import current, expiring, explain, pages, rows, statistics
-from pointledger.storage.queries import holds as hold_queries
-from pointledger.storage.queries.current import Current
-from pointledger.storage.queue import job_runs, pauses  # fmt: skip
+from pointledger.storage.queries import rows
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from pointledger.domain.program.tenant import Tenant
+    from pointledger.storage.queries.current import Current
 
 MOST_ENTRIES = 1000  # of a page
 MONTHS = 12  # of a user's statistics, by default
@@ -46,19 +45,19 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
     def account(self, tenant_id: str, user_id: str, as_of: datetime | None = None) -> dict[str, Any]:
         """Read an account, in the API's fields. `as_of`: as it was recorded by that moment (`created_at` of
         the entries decides). Its `status` is None then, because no entry has it."""
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
             if as_of is None:
                 return _current(connection, tenant, user_id).shown
-            found = account_queries.account_as_of(connection, tenant_id, user_id, as_of)
+            found = late.accounts.account_as_of(connection, tenant_id, user_id, as_of)
         if found is None:
             raise AccountMissing(f"tenant {tenant_id}, as of {iso(as_of)}").about(tenant_id, user_id)
         return found
 
     def accounts(self, tenant_id: str, after: str = "") -> list[dict[str, Any]]:
         """Read a page of the tenant's accounts by user id: those after `after`. Empty at the end."""
-        with read_only(self._database) as connection:
-            return current.accounts(connection, program.tenant(connection, tenant_id), after)
+        with late.database.read_only(self._database) as connection:
+            return late.current.accounts(connection, late.program.tenant(connection, tenant_id), after)
 
     def entries(
         self,
@@ -72,30 +71,30 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
         """Read a page of entries, the newest first: those with a `seq` below `before`. Entries never change
         and new ones come on top, so new entries do not change a page."""
         limit = max(1, min(limit, MOST_ENTRIES))
-        with read_only(self._database) as connection:
+        with late.database.read_only(self._database) as connection:
             total = _version(connection, tenant_id, user_id)
-            found = account_queries.entries(connection, tenant_id, user_id, before, type=type, limit=limit)
+            found = late.accounts.entries(connection, tenant_id, user_id, before, type=type, limit=limit)
         is_last = len(found) < limit or found[-1]["seq"] == 1
         return EntryPage(tuple(found), total, None if is_last else found[-1]["seq"])
 
     def entry(self, tenant_id: str, entry_id: str) -> dict[str, Any]:
         """Read one entry. Raises EntryMissing, and InvalidCommand for a malformed id."""
-        with read_only(self._database) as connection:
-            program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            late.program.tenant(connection, tenant_id)
             return _entry(connection, tenant_id, entry_id)
 
     def explain_entry(self, tenant_id: str, entry_id: str) -> Explanation:
         """Explain how an entry came about. Raises EntryMissing, and InvalidCommand for a malformed id."""
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
             entry = _entry(connection, tenant_id, entry_id)
-            command = explain.command(connection, parse_id(entry["command_id"]))
+            command = late.explain.command(connection, parse_id(entry["command_id"]))
             rule = None
             if entry["rule_id"]:
                 rule_id, version = parse_id(entry["rule_id"]), entry["rule_version"]
-                rule = explain.rule_version(connection, tenant_id, rule_id, version)
-            moved = explain.lots_moved(connection, tenant_id, parse_id(entry["id"]))
-            arrived = explain.lots_arrived(connection, tenant, entry["user_id"], parse_id(entry["id"]))
+                rule = late.explain.rule_version(connection, tenant_id, rule_id, version)
+            moved = late.explain.lots_moved(connection, tenant_id, parse_id(entry["id"]))
+            arrived = late.explain.lots_arrived(connection, tenant, entry["user_id"], parse_id(entry["id"]))
         sentences = explanation.describe(entry, command, rule, moved, arrived)
         grant = explanation.grant_of(entry, command)
         return Explanation(tuple(sentences), entry, command, rule, grant, tuple(moved), tuple(arrived))
@@ -114,22 +113,22 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
         """Read a page of the user's holds, the latest first: those with a `seq` below `before`. `state`,
         as it is now: `open`, `captured`, `released` or `timed_out`. Any state, if not given."""
         limit = max(1, min(limit, MOST_ENTRIES))
-        with read_only(self._database) as connection:
+        with late.database.read_only(self._database) as connection:
             _version(connection, tenant_id, user_id)
             below = rows.BEYOND_ANY_SEQ if before is None else before
-            found = hold_queries.holds_of(connection, tenant_id, user_id, state, below, limit)
+            found = late.holds.holds_of(connection, tenant_id, user_id, state, below, limit)
         return HoldPage(tuple(found), None if len(found) < limit else found[-1]["seq"])
 
     def hold(self, tenant_id: str, hold_id: str) -> dict[str, Any]:
         """Read one hold, with its `lots`. Raises HoldMissing, and InvalidCommand for a malformed id."""
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
             wanted = given_id("hold_id", hold_id)
-            found = hold_queries.hold(connection, tenant_id, wanted)
+            found = late.holds.hold(connection, tenant_id, wanted)
             if found is None:
                 raise HoldMissing(f"{hold_id} of {tenant_id}")
             owner = _current(connection, tenant, found.shown["user_id"]) if found.may_be_due else None
-            lots = hold_queries.lots_of_hold(connection, tenant_id, wanted, owner)
+            lots = late.holds.lots_of_hold(connection, tenant_id, wanted, owner)
         return found.shown | {"lots": lots}
 
     # ---------------------------------------------------------------------------- expiry and value
@@ -137,14 +136,14 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
     def expiring(self, tenant_id: str, user_id: str, days: int = DAYS) -> Expiring:
         """Read the lots that expire within so many calendar days of the tenant, from now."""
         days = max(1, min(days, MOST_DAYS))
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id)
             until = tenant.days_later(account.now, days)
-            found = expiring.expiring_now(connection, tenant, user_id, account, until)
+            found = late.expiring.expiring_now(connection, tenant, user_id, account, until)
             recorded = found
             if account.lots:
-                recorded = expiring.expiring_lots(connection, tenant, user_id, account.now, until)
+                recorded = late.expiring.expiring_lots(connection, tenant, user_id, account.now, until)
         shown = account.shown
         not_before = max(shown["expires_not_before"] or "", _iso(tenant.expires_not_before) or "") or None
         switches = tenant.expire_enabled, shown["expiry_exempt"], not_before
@@ -153,8 +152,8 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
 
     def value(self, tenant_id: str, user_id: str) -> CashValue:
         """Say what the available balance is worth in money. Raises NotCashEquivalent."""
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id).shown
         if account["points_type"] != "cash_equivalent":
             raise NotCashEquivalent(f"they are {account['points_type']}").about(tenant_id, user_id)
@@ -168,27 +167,27 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
     def user_statistics(self, tenant_id: str, user_id: str, months: int = MONTHS) -> dict[str, Any]:
         """Read a user's figures: totals, entries and points by month of the tenant's calendar (when they
         happened), and what each rule has granted and how much of it is pending."""
-        with read_only(self._database) as connection:
-            tenant = program.tenant(connection, tenant_id)
+        with late.database.read_only(self._database) as connection:
+            tenant = late.program.tenant(connection, tenant_id)
             account = _current(connection, tenant, user_id)
             firsts = _months(tenant.local_date(account.now), max(1, min(months, MOST_MONTHS)))
             starts = [tenant.day_starts_at(first) for first in firsts]
-            by_month = statistics.user_by_month(connection, tenant_id, user_id, starts)
-            by_rule = statistics.user_by_rule(connection, tenant_id, user_id, list(account.lots))
+            by_month = late.statistics.user_by_month(connection, tenant_id, user_id, starts)
+            by_rule = late.statistics.user_by_rule(connection, tenant_id, user_id, list(account.lots))
         shown = [{"month": f"{firsts[place]:%Y-%m}"} | figures for place, figures in by_month]
         return {"account": account.shown, "by_month": shown, "by_rule": by_rule}
 
     def tenant_statistics(self, tenant_id: str) -> dict[str, Any]:
         """Read a tenant's figures: accounts by status, their sums, and what was recorded in the tenant's
         current month, by kind of entry and by rule."""
-        with read_only(self._database) as connection:
-            tenant, now = program.tenant(connection, tenant_id), current.moment_of(connection)
+        with late.database.read_only(self._database) as connection:
+            tenant, now = late.program.tenant(connection, tenant_id), late.current.moment_of(connection)
             today = tenant.local_date(now)
             since = tenant.day_starts_at(today.replace(day=1))
-            since_paused = pauses.paused(connection).get(tenant_id)
-            figures = statistics.tenant_accounts(connection, tenant, now)
-            by_kind = statistics.tenant_by_kind_since(connection, tenant_id, since)
-            by_rule = statistics.tenant_by_rule_since(connection, tenant_id, since)
+            since_paused = late.pauses.paused(connection).get(tenant_id)
+            figures = late.statistics.tenant_accounts(connection, tenant, now)
+            by_kind = late.statistics.tenant_by_kind_since(connection, tenant_id, since)
+            by_rule = late.statistics.tenant_by_rule_since(connection, tenant_id, since)
         return {
             "tenant_id": tenant_id,
             "as_of": iso(now),
@@ -209,15 +208,15 @@ class LedgerQueries(RuleQueries, WalletQueries, AuditLogQueries, ExpiryQueries, 
         """Say what the nightly job would expire as of a moment (now, if not given), for each tenant or for
         one: accounts, lots and points, the first of these accounts, and what exempt accounts keep. It
         includes points that stay because expiry is switched off or a notice is not over. Changes nothing."""
-        with read_only(self._database) as connection:
-            as_of = as_of or job_runs.now(connection)
+        with late.database.read_only(self._database) as connection:
+            as_of = as_of or late.job_runs.now(connection)
             tenants = _tenants(connection, tenant_id)
             return [_preview(connection, tenant, as_of, members) for tenant in tenants]
 
 
 def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current:
     """Return the account as of now. Raise AccountMissing."""
-    found = current.account(connection, tenant, user_id)
+    found = late.current.account(connection, tenant, user_id)
     if found is None:
         raise AccountMissing(f"tenant {tenant.tenant_id}").about(tenant.tenant_id, user_id)
     return found
@@ -225,12 +224,12 @@ def _current(connection: sa.Connection, tenant: Tenant, user_id: str) -> Current
 
 def _version(connection: sa.Connection, tenant_id: str, user_id: str) -> int:
     """Return the number of the account's entries. Raise TenantMissing, AccountMissing."""
-    program.tenant(connection, tenant_id)
-    return pages.version_of(connection, tenant_id, user_id)
+    late.program.tenant(connection, tenant_id)
+    return late.pages.version_of(connection, tenant_id, user_id)
 
 
 def _entry(connection: sa.Connection, tenant_id: str, entry_id: str) -> dict[str, Any]:
-    found = account_queries.entry(connection, tenant_id, given_id("entry_id", entry_id))
+    found = late.accounts.entry(connection, tenant_id, given_id("entry_id", entry_id))
     if found is None:
         raise EntryMissing(f"{entry_id} of {tenant_id}")
     return found
@@ -242,13 +241,13 @@ def _outstanding(totals: dict[str, int]) -> int:
 
 def _tenants(connection: sa.Connection, tenant_id: str | None) -> list[Tenant]:
     if tenant_id is not None:
-        return [program.tenant(connection, tenant_id)]
-    return [tenant for tenant, _ in program.all_tenants(connection)]
+        return [late.program.tenant(connection, tenant_id)]
+    return [tenant for tenant, _ in late.program.all_tenants(connection)]
 
 
 def _preview(connection: sa.Connection, tenant: Tenant, as_of: datetime, members: int) -> dict[str, Any]:
-    totals, first = expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
-    kept, _ = expiring.would_expire(connection, tenant.tenant_id, as_of, 1, exempt=True)
+    totals, first = late.expiring.would_expire(connection, tenant.tenant_id, as_of, max(1, members))
+    kept, _ = late.expiring.would_expire(connection, tenant.tenant_id, as_of, 1, exempt=True)
     head = {
         "tenant_id": tenant.tenant_id,
         "as_of": iso(as_of),

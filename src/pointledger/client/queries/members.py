@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
 from pointledger.domain.values.fields import MAX_ID
 from pointledger.errors import InvalidCommand
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import accounts, current, members, pages
 from pointledger.storage.queries.members import Figures, Movement

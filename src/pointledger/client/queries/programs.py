@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pointledger.client.given_ids import given_id
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
 from pointledger.domain.program.rule import Rule
 from pointledger.domain.program.tenant import Tenant
 from pointledger.errors import InvalidCommand
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import current, day_totals, versions
 from pointledger.storage.queries.versions import Version

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pointledger.client.given_ids import given_id
+from pointledger.client.queries.base import Queries
 from pointledger.client.queries.results import iso
 from pointledger.errors import InvalidCommand
 from pointledger.ids import first_id_of, show_id
-from pointledger.storage.database import Queries, read_only
+from pointledger.storage.database import read_only
 from pointledger.storage.ledger import program
 from pointledger.storage.queries import activity, queue, trouble
 from pointledger.storage.queries.activity import Moment
