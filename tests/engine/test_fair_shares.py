@@ -10,6 +10,7 @@ from pointledger import Earn, ImportOpeningBalance, Spend
 from pointledger.domain.commands.accounts import OpeningLot
 from pointledger.engine.locks import Locks
 from pointledger.settings import Settings
+from pointledger.storage import database
 from pointledger.storage.database import limited_engine_for, transaction
 from pointledger.storage.queue import peek as peek_module
 from pointledger.storage.queue.peek import Peek
@@ -31,6 +32,11 @@ def shared(settings: Settings, one_lane: None) -> Iterator[Ledger]:
 
 def earns(tenant_id: str, count: int) -> list[Earn]:
     return [Earn(tenant_id=tenant_id, user_id=f"user-{number}", amount=1) for number in range(count)]
+
+
+def imports(count: int, lots: int) -> list[ImportOpeningBalance]:
+    given = (OpeningLot(amount=1, expires_at=LATER),) * lots
+    return [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=given) for n in range(count)]
 
 
 def peek(ledger: Ledger, limit: int = BATCH, after: int | None = None) -> Peek:
@@ -80,9 +86,7 @@ def test_a_tenant_with_a_few_commands_is_not_busy_however_small_the_batch_is(sha
 
 
 def test_turns_count_what_commands_cost(shared: Ledger) -> None:
-    lots = (OpeningLot(amount=1, expires_at=LATER),) * 5
-    imports = [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=lots) for n in range(9)]
-    shared.client.enqueue_many(imports)
+    shared.client.enqueue_many(imports(9, lots=5))
     shared.client.enqueue_many(earns("shop", 100))
     assert tenants_of(peek(shared)) == ["shop"] * 4 + ["big", "shop"], "an import is five earns"
 
@@ -224,3 +228,29 @@ def test_the_default_of_a_pending_row_is_a_queue_of_its_own(shared: Ledger) -> N
     assert len(peek(shared).commands) == 4
     shared.drain()
     assert shared.counts("pending") == [0]
+
+
+def test_a_batch_of_expensive_commands_does_not_read_those_behind_it(
+    shared: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 imports of 1,000 lots took most of a minute: each batch of one read the payloads of all."""
+    read: list[int] = []
+
+    def rows(*args: Any, **named: Any) -> list[Any]:
+        found = database.rows(*args, **named)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(peek_module, "rows", rows)
+    shared.client.enqueue_many(imports(30, lots=5))
+    found = peek(shared)
+    assert (len(found.commands), found.is_all, read) == (2, False, [2])
+    shared.drain()
+    assert shared.counts("pending") == [0]
+
+
+def test_a_tenant_with_many_expensive_commands_is_busy_and_one_with_few_is_not(shared: Ledger) -> None:
+    shared.client.enqueue_many(imports(20, lots=200))
+    assert peek(shared, 1_000).busy == set()
+    shared.client.enqueue_many(imports(1, lots=200))
+    assert peek(shared, 1_000).busy == {"big"}

@@ -4,7 +4,7 @@ import fakeredis
 import pytest
 
 from pointledger.engine.locks import Locks
-from pointledger.messaging.contract import ahead_key
+from pointledger.messaging.contract import ahead_key, hurry_key, workers_key
 from pointledger.settings import Settings
 
 pytestmark = pytest.mark.locks  # not once more with all locks granted
@@ -95,3 +95,114 @@ def test_a_returned_lane_that_rang_without_a_doorbell_is_named(locks: Locks) -> 
     locks.take_lanes(2, "second")  # rings, and finds it taken
 
     assert locks.return_lanes([2], "first", ()) == 2
+
+
+# ------------------------------------------------------------------- while a command is in a hurry
+
+
+def hurry(locks: Locks, *lanes: int) -> None:
+    """Note that commands of a calm tenant wait in the lanes, as `Doorbells.ring` does."""
+    locks._client.set(hurry_key(locks._prefix), 1)
+    for lane in lanes:
+        locks._client.sadd(ahead_key(locks._prefix), lane)
+
+
+def second_worker(locks: Locks) -> Locks:
+    """Return the locks of another worker that is at work as well."""
+    other = Locks(locks._client, Settings(database_url="postgresql://never/asked"))
+    assert other.next_lanes("none", "none", None, ()).lanes == []
+    return other
+
+
+def give_backlogs(locks: Locks, *lanes: int) -> None:
+    """Give the lanes a backlog that no worker has taken."""
+    for lane in lanes:
+        locks.take_lanes(lane, "filled")
+    locks.return_lanes(lanes, "filled", lanes)
+
+
+def test_one_of_two_workers_stays_free_of_backlogs(locks: Locks) -> None:
+    other = second_worker(locks)
+    give_backlogs(locks, 3, 5)
+    assert locks.take_lanes(3, "first").backlog == 3
+    assert other.take_lanes(5, "second").backlog == 5, "nothing is in a hurry yet"
+
+    hurry(locks)
+
+    assert locks.next_lanes("first", "next", 3, ()).lanes == [], "it leaves its lane to the other"
+    kept = other.next_lanes("second", "later", 5, ())
+    assert (kept.lanes, kept.backlog, kept.free) == ([5], 5, None)
+    assert locks.take_lanes(3, "third").lanes == [], "the other has one"
+
+
+def test_a_worker_with_a_backlog_leaves_the_lanes_that_wait_to_the_free_one(locks: Locks) -> None:
+    free = second_worker(locks)
+    give_backlogs(locks, 3, 5)
+    locks.take_lanes(3, "first")
+    hurry(locks, 5, 7)
+
+    assert locks.next_lanes("first", "next", 3, ()).lanes == [3]
+    taken = free.take_lanes(9, "free")
+    assert (taken.lanes, taken.backlog) == ([5, 7, 9], None)
+
+
+def test_a_free_worker_serves_what_waits_before_it_begins_with_a_backlog(locks: Locks) -> None:
+    second_worker(locks)
+    give_backlogs(locks, 3, 5)
+    hurry(locks, 7)
+
+    taken = locks.take_lanes(9, "first")
+    assert (taken.lanes, taken.backlog, taken.free) == ([7, 9], None, 3)
+    taken = locks.next_lanes("first", "next", None, ())
+    assert (taken.lanes, taken.backlog) == ([3], 3)
+
+
+def test_a_worker_alone_serves_what_waits_beside_its_backlog(locks: Locks) -> None:
+    give_backlogs(locks, 3)
+    locks.take_lanes(3, "first")
+    hurry(locks, 7)
+
+    taken = locks.next_lanes("first", "next", 3, ())
+    assert (taken.lanes, taken.backlog, taken.is_ahead) == ([3, 7], 3, False)
+
+
+def test_a_worker_that_was_not_at_work_for_seconds_counts_as_gone(locks: Locks) -> None:
+    second_worker(locks)
+    give_backlogs(locks, 3)
+    locks.take_lanes(3, "first")
+    hurry(locks, 7)
+    workers = workers_key(locks._prefix)
+    seconds_ago = {worker: last - 6_000 for worker, last in locks._client.zscan_iter(workers)}
+    locks._client.zadd(workers, seconds_ago)
+
+    assert locks.next_lanes("first", "next", 3, ()).lanes == [3, 7]
+
+
+def test_the_holder_of_a_backlog_learns_that_a_command_goes_before_it_in_its_own_lane(locks: Locks) -> None:
+    second_worker(locks)
+    give_backlogs(locks, 3)
+    locks.take_lanes(3, "first")
+    hurry(locks, 3, 7)
+
+    taken = locks.next_lanes("first", "next", 3, ())
+    assert (taken.lanes, taken.backlog, taken.is_ahead) == ([3], 3, True)
+    assert not locks.next_lanes("next", "later", 3, ()).is_ahead, "it is in the batch before"
+
+
+def test_a_lane_keeps_its_turn_among_the_backlogs_when_a_command_goes_before_it(locks: Locks) -> None:
+    free = second_worker(locks)
+    give_backlogs(locks, 3, 5)
+    hurry(locks, 3)
+    assert free.take_lanes(9, "free").lanes == [3, 9]
+    assert locks.take_lanes(5, "first").backlog == 5, "lane 3 is taken"
+    free.return_lanes([3, 9], "free", {3})
+    locks.return_lanes([5], "first", {5})
+
+    assert locks.take_lanes(9, "second").free == 3
+
+
+def test_the_last_worker_at_the_backlogs_names_one_when_its_time_slice_ends(locks: Locks) -> None:
+    give_backlogs(locks, 3, 5)
+    locks.take_lanes(3, "first")
+
+    assert locks.return_lanes([3], "first", ()) == 5

@@ -25,7 +25,8 @@ alone and of a batch that is retried.
 
 Bounds: a batch has at most `Settings.batch_size` commands, and a time slice lasts `_TIME_SLICE_SECONDS`. Then
 the worker rings again. Of several lanes with more commands than that, a worker keeps one, and other workers
-take the rest. A batch that meets a transient error is tried `_ATTEMPTS` times.
+take the rest; one of several stays free while a command is in a hurry. A batch that meets a transient error
+is tried `_ATTEMPTS` times.
 
 Order: a batch applies each tenant's commands in the order of acceptance, also those of several lanes. Tenants
 take turns in it, so a batch that ends early has served each. If a command is left out, the later commands of
@@ -142,7 +143,7 @@ class Engine:
 
     def _next_batch(self, taken: Taken, token: str) -> tuple[int, set[int]]:
         """Apply the next batch. Return how many commands got their outcome, and the lanes with more."""
-        found, peeked = self._peek(self._batches.sizes.of_lanes(taken.lanes, taken.backlog))
+        found, peeked = self._peek(self._batches.sizes.of_lanes(taken))
         applied, left = self._apply_locked(peeked, token) if peeked.batch else (0, set[int]())
         return applied, left | {lane.lane for lane in found if not lane.is_all}
 

@@ -1,106 +1,156 @@
 """The Lua scripts of the locks on lanes and users. `locks.py` says what each key holds."""
 
 _LOOKING_MS = 20  # as long as a small batch takes: other workers begin beside a larger one
+_SEEN_MS = 5_000  # longer than a batch; then a worker that has not taken lanes again counts as gone
 
-# Takes for `token` the free lanes that wait, and if `wants` the one that has had a backlog for the longest.
-# Returns that one, another one that is free while no doorbell is on its way, whether a command is in a hurry,
-# and all lanes of the token. Lanes that an earlier run took count as well: its reply may be lost.
-# KEYS: waiting, backlogs, hurry, door, looking, ahead, then every lane
+# By the server's clock, because those of the workers differ.
+_NOW = """
+local function now()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+
+# `sees` notes that the worker is at work, and forgets those that are gone.
+#
+# `take` takes for `token` the free lanes that wait and, if the worker keeps no lane, the one that has had a
+# backlog for the longest. It returns the worker's lane with a backlog, another one that is free while no
+# doorbell is on its way, whether a command is in a hurry, whether one is in the lane with a backlog, and all
+# lanes of the token. Lanes that an earlier run took count as well: its reply may be lost.
+#
+# While a command is in a hurry, one of several workers stays free of backlogs: `may_join` refuses a lane to
+# the last one. It serves the lanes that wait, and workers with a backlog leave these to it.
+# KEYS: waiting, backlogs, hurry, door, looking, ahead, workers, bulk, then every lane
 _TAKE = (
-    f"local looking_ms = {_LOOKING_MS}"
+    _NOW
+    + f"local looking_ms, seen_ms = {_LOOKING_MS}, {_SEEN_MS}"
     + """
-local function key_of(lane) return KEYS[7 + lane] end
+local is_hurried = redis.call('EXISTS', KEYS[3])
+local workers, others = 0, 0
 
-local function take(token, ttl, wants)
+local function key_of(lane) return KEYS[9 + lane] end
+
+local function sees(worker)
+    redis.call('ZADD', KEYS[7], now(), worker)
+    redis.call('ZREM', KEYS[8], worker)
+    for i = 7, 8 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now() - seen_ms) end
+    workers, others = redis.call('ZCARD', KEYS[7]), redis.call('ZCARD', KEYS[8])
+end
+
+local function may_join(at_backlogs)
+    return is_hurried == 0 or at_backlogs == 0 or at_backlogs + 1 < workers
+end
+
+local function take(token, ttl, worker, kept)
+    local has_spare = is_hurried == 1 and workers > 1
+    local backlog, free, is_ahead, has_waiting = kept, -1, 0, false
     local function lock(lane)
         if redis.call('GET', key_of(lane)) then return false end
         redis.call('SET', key_of(lane), token, 'PX', ttl)
-        redis.call('ZREM', KEYS[2], lane)
         return true
     end
-    local backlog, free = -1, -1
     for _, set in ipairs({KEYS[1], KEYS[6]}) do
         for _, lane in ipairs(redis.call('SMEMBERS', set)) do
-            if redis.call('GET', key_of(lane)) == token or lock(lane) then redis.call('SREM', set, lane) end
+            local is_own = redis.call('GET', key_of(lane)) == token
+            if is_own or not (has_spare and kept >= 0) and lock(lane) then
+                redis.call('SREM', set, lane)
+                has_waiting = true
+                if set == KEYS[6] and tonumber(lane) == kept then is_ahead = 1 end
+            end
         end
     end
+    local wants = kept < 0 and may_join(others) and not (has_spare and has_waiting)
     for _, lane in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
         if wants and backlog < 0 and lock(lane) then
             backlog = tonumber(lane)
+            redis.call('ZREM', KEYS[2], lane)
         elseif not redis.call('GET', key_of(lane)) then
-            if redis.call('EXISTS', KEYS[4]) == 0 then free = tonumber(lane) end
+            local at_backlogs = others + (backlog < 0 and 0 or 1)
+            if redis.call('EXISTS', KEYS[4]) == 0 and may_join(at_backlogs) then free = tonumber(lane) end
             break
         end
     end
-    local taken = {backlog, free, redis.call('EXISTS', KEYS[3])}
-    for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 7, lanes + 6))) do
+    local taken = {backlog, free, is_hurried, is_ahead}
+    for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 9, lanes + 8))) do
         if holder == token then taken[#taken + 1] = lane - 1 end
     end
-    if #taken > 3 then redis.call('SET', KEYS[5], token, 'PX', looking_ms) end
+    if backlog >= 0 then redis.call('ZADD', KEYS[8], now(), worker) end
+    if #taken > 4 and not (has_spare and backlog >= 0) then
+        redis.call('SET', KEYS[5], token, 'PX', looking_ms)
+    end
     return taken
 end
 """
 )
 
 # The last key: clients of the version before mark the doorbell of each lane.
-# ARGV: lanes, now, ttl, token, lane
+# ARGV: lanes, worker, ttl, token, lane
 TAKE_LANES = f"""
 local lanes = tonumber(ARGV[1])
 {_TAKE}
-redis.call('DEL', KEYS[4], KEYS[7 + lanes])
+redis.call('DEL', KEYS[4], KEYS[9 + lanes])
 if not redis.call('ZSCORE', KEYS[2], ARGV[5]) then redis.call('SADD', KEYS[1], ARGV[5]) end
-return take(ARGV[4], ARGV[3], true)
+sees(ARGV[2])
+return take(ARGV[4], ARGV[3], ARGV[2], -1)
 """
 
 # Offers a lane with a backlog to the worker that takes it next. The commands that have rung for it come after
 # the backlog, so it does not wait as well: one worker would take all such lanes at once, and others none.
 _OFFER = """
-local function offer(lane, now)
-    redis.call('ZADD', KEYS[2], 'NX', now, lane)
+local function offer(lane)
+    redis.call('ZADD', KEYS[2], 'NX', now(), lane)
     redis.call('SREM', KEYS[1], lane)
 end
 """
 
 # A second run finds no lane of the old token and changes none of the new one.
-# ARGV: lanes, now, ttl, old token, new token, kept lane or -1, then those with a backlog
+# ARGV: lanes, worker, ttl, old token, new token, kept lane or -1, then those with a backlog
 NEXT_LANES = f"""
 local lanes, kept = tonumber(ARGV[1]), tonumber(ARGV[6])
 {_TAKE}
 {_OFFER}
 if redis.call('GET', KEYS[5]) == ARGV[4] then redis.call('DEL', KEYS[5]) end
+sees(ARGV[2])
 local is_backlog = {{}}
 for i = 7, #ARGV do is_backlog[tonumber(ARGV[i])] = true end
-for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 7, lanes + 6))) do
+if kept >= 0 and not may_join(others) then
+    is_backlog[kept] = true
+    kept = -1
+end
+for lane, holder in ipairs(redis.call('MGET', unpack(KEYS, 9, lanes + 8))) do
     lane = lane - 1
     if holder == ARGV[4] then
         if lane == kept then
             redis.call('SET', key_of(lane), ARGV[5], 'PX', ARGV[3])
         else
             redis.call('DEL', key_of(lane))
-            if is_backlog[lane] then offer(lane, ARGV[2]) end
+            if is_backlog[lane] then offer(lane) end
         end
     end
 end
-return take(ARGV[5], ARGV[3], kept < 0)
+return take(ARGV[5], ARGV[3], ARGV[2], kept)
 """
 
 # Returns a lane that waits although no worker will take it and no doorbell is on its way, or nil.
-# KEYS: waiting, backlogs, hurry, door, looking, ahead, then the lanes
-# ARGV: now, token, then the lanes that have a backlog or -1
+# KEYS: waiting, backlogs, hurry, door, looking, ahead, workers, bulk, then the lanes
+# ARGV: worker, token, then the lanes that have a backlog or -1
 RETURN_LANES = (
-    _OFFER
+    _NOW
+    + _OFFER
     + """
 if redis.call('GET', KEYS[5]) == ARGV[2] then redis.call('DEL', KEYS[5]) end
-for i = 7, #KEYS do
+redis.call('ZREM', KEYS[8], ARGV[1])
+for i = 9, #KEYS do
     if redis.call('GET', KEYS[i]) == ARGV[2] then
         redis.call('DEL', KEYS[i])
-        local lane = ARGV[i - 4]
-        if tonumber(lane) >= 0 then offer(lane, ARGV[1]) end
+        local lane = ARGV[i - 6]
+        if tonumber(lane) >= 0 then offer(lane) end
     end
 end
-if redis.call('EXISTS', KEYS[4], KEYS[5]) == 0 then
-    return redis.call('SRANDMEMBER', KEYS[6]) or redis.call('SRANDMEMBER', KEYS[1])
-end
+if redis.call('EXISTS', KEYS[4], KEYS[5]) > 0 then return nil end
+local waiting = redis.call('SRANDMEMBER', KEYS[6]) or redis.call('SRANDMEMBER', KEYS[1])
+if waiting or redis.call('EXISTS', KEYS[8]) == 1 then return waiting end
+return redis.call('ZRANGE', KEYS[2], 0, 0)[1]
 """
 )
 

@@ -10,6 +10,8 @@ down, the ledger stays correct and gets slower.
 | backlogs       | lanes with more commands than a batch serves    | `next_lanes`, `return_lanes`   |
 | door           | a doorbell is on its way                        | `Doorbells.ring`               |
 | looking        | its worker takes all waiting lanes next         | `take_lanes`, `next_lanes`     |
+| workers        | those that were at work in the last seconds     | `take_lanes`, `next_lanes`     |
+| bulk           | those of them that have a lane with a backlog   | `take_lanes`, `next_lanes`     |
 | lane:17        | the holder's token                              | `take_lanes`, `next_lanes`     |
 | busy           | a tenant fills batches                          | `note_busy`                    |
 | busy:shop      | this tenant does                                | `note_busy`                    |
@@ -18,7 +20,9 @@ down, the ledger stays correct and gets slower.
 
 Phases of a time slice: `take_lanes`; for each batch `acquire_users`, `release_users` and `next_lanes`; at the
 end `return_lanes`. A worker takes all lanes that wait and one with a backlog, so that a batch serves all
-single commands while other workers can share the backlogs.
+single commands while other workers can share the backlogs. But while a command is in a hurry, one of several
+workers takes no lane with a backlog, and the others leave the lanes that wait to it. So the command waits for
+no large batch, unless it is in the same lane.
 
 Bounds: each lock expires after `Settings.lock_ttl_ms`, which frees the locks of a killed worker. Each
 `acquire_users` extends the lanes' locks. It locks the free users and reports the busy ones. No call waits for
@@ -32,7 +36,6 @@ The caller passes the token to every script, and every script can run twice. So 
 client library repeats the call, no lock remains that its holder does not know of.
 """
 
-import time
 from collections.abc import Collection
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -43,7 +46,7 @@ from redis.commands.core import Script
 from pointledger import failpoints
 from pointledger.engine import lock_scripts
 from pointledger.logs import Log, Outage
-from pointledger.messaging.contract import busy_key, door_key, joined, lane_key, turn_keys
+from pointledger.messaging.contract import busy_key, crew_keys, door_key, joined, lane_key, turn_keys
 from pointledger.settings import Settings
 
 User = tuple[str, str]  # tenant and user
@@ -62,15 +65,16 @@ def new_token() -> str:
 class Taken(NamedTuple):
     """The lanes that a worker holds, in ascending order.
 
-    `backlog`: the one of them that has more commands than a batch serves. `free`: another such lane, if no
-    worker holds it and no doorbell is on its way. `is_hurried`: a tenant with little work waits behind a
-    backlog.
+    `backlog`: the one of them that has more commands than a batch serves. `free`: another such lane, if a
+    worker may take it and no doorbell is on its way. `is_hurried`: a tenant with little work waits behind a
+    backlog. `is_ahead`: in the lane of `backlog`.
     """
 
     lanes: list[int]
     backlog: int | None = None
     free: int | None = None
     is_hurried: bool = False
+    is_ahead: bool = False
 
 
 class Locks:
@@ -83,7 +87,8 @@ class Locks:
         self._redis = Outage(_log, "lock")
         self._lane_keys = [lane_key(prefix, lane) for lane in range(settings.lanes)]
         self._door_key = door_key(prefix)
-        self._turn_keys = turn_keys(prefix)
+        self._turn_keys = [*turn_keys(prefix), *crew_keys(prefix)]
+        self._worker = new_token()
         self._take_keys = [*self._turn_keys, *self._lane_keys]
         self._take_lanes = client.register_script(lock_scripts.TAKE_LANES)
         self._next_lanes = client.register_script(lock_scripts.NEXT_LANES)
@@ -99,24 +104,25 @@ class Locks:
         """
         keys = [*self._take_keys, f"{self._door_key}:{lane}"]
         found = self._run(
-            "take-lanes", self._take_lanes, keys, None, len(self._lane_keys), _now(), self._ttl, token, lane
-        )
+            "take-lanes", self._take_lanes, keys, None,
+            len(self._lane_keys), self._worker, self._ttl, token, lane,
+        )  # fmt: skip
         return Taken([lane]) if found is None else _taken(found)
 
     def next_lanes(self, token: str, new_token: str, kept: int | None, backlogs: Collection[int]) -> Taken:
         """Release the lanes of the token, and lock those that have rung since under the new token.
 
-        The `kept` lane stays locked. Those in `backlogs` have more commands, and other workers can take them.
+        The `kept` lane stays locked, unless this worker has to stay free for commands in a hurry. Those in
+        `backlogs` have more commands, and other workers can take them.
         """
         arguments: list[str | int] = [token, new_token, -1 if kept is None else kept, *backlogs]
         found = self._run(
             "next-lanes", self._next_lanes, self._take_keys, None,
-            len(self._lane_keys), _now(), self._ttl, *arguments,
+            len(self._lane_keys), self._worker, self._ttl, *arguments,
         )  # fmt: skip
         if found is None:
             return Taken([] if kept is None else [kept], kept)
-        taken = _taken(found)
-        return taken if kept is None else taken._replace(backlog=kept)
+        return _taken(found)
 
     def return_lanes(self, lanes: Collection[int], token: str, backlogs: Collection[int]) -> int | None:
         """Unlock the lanes; those in `backlogs` have more commands.
@@ -125,7 +131,7 @@ class Locks:
         """
         keys = [*self._turn_keys, *(self._lane_keys[lane] for lane in lanes)]
         places = [lane if lane in backlogs else -1 for lane in lanes]
-        waiting = self._run("return-lanes", self._return_lanes, keys, None, _now(), token, *places)
+        waiting = self._run("return-lanes", self._return_lanes, keys, None, self._worker, token, *places)
         return None if waiting is None else int(waiting)
 
     def acquire_users(self, lanes: Collection[int], users: list[User], token: str) -> set[User]:
@@ -161,13 +167,12 @@ class Locks:
         return result
 
 
-def _now() -> int:
-    """Return the order in which lanes with a backlog are taken, in milliseconds."""
-    return round(time.time() * 1000)
-
-
 def _taken(found: list[int]) -> Taken:
-    backlog, free, is_hurried, *lanes = found
+    backlog, free, is_hurried, is_ahead, *lanes = found
     return Taken(
-        lanes, None if backlog < 0 else backlog, None if free < 0 else free, is_hurried=bool(is_hurried)
+        lanes,
+        None if backlog < 0 else backlog,
+        None if free < 0 else free,
+        is_hurried=bool(is_hurried),
+        is_ahead=bool(is_ahead),
     )

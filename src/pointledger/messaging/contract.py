@@ -37,7 +37,7 @@ def waiting_key(prefix: str) -> str:
 
 
 def backlogs_key(prefix: str) -> str:
-    """Return the Redis key of the lanes with more commands than a batch serves, which no worker holds."""
+    """Return the Redis key of the lanes whose backlog no worker has: more commands than a batch serves."""
     return f"{prefix}:backlogs"
 
 
@@ -65,6 +65,21 @@ def turn_keys(prefix: str) -> list[str]:
     """Return the first keys of each script that rings or takes lanes, in their order."""
     keys_of = waiting_key, backlogs_key, hurry_key, door_key, looking_key, ahead_key
     return [key_of(prefix) for key_of in keys_of]
+
+
+def workers_key(prefix: str) -> str:
+    """Return the Redis key of the workers that were at work in the last seconds."""
+    return f"{prefix}:workers"
+
+
+def bulk_key(prefix: str) -> str:
+    """Return the Redis key of the workers that have a lane with a backlog."""
+    return f"{prefix}:bulk"
+
+
+def crew_keys(prefix: str) -> list[str]:
+    """Return the keys that follow the `turn_keys` of each script that takes lanes."""
+    return [workers_key(prefix), bulk_key(prefix)]
 
 
 def busy_key(prefix: str, tenant_id: str | None = None) -> str:

@@ -36,10 +36,18 @@ WHERE p.lane = chosen.lane AND {OF_QUEUE.format(queue="chosen")} AND {RUNNABLE}
 ORDER BY p.tenant_hash, p.seq
 LIMIT least(chosen.most, greatest(chosen.most * 2 / chosen.queues, 1))"""  # noqa: S608
 
+# Not the expensive commands behind those that fill a batch: each batch would read their long payloads. For
+# other rows the first condition suffices, so the subquery runs only if there is an expensive one.
+_FITS = """
+coalesce(cost, 1) = 1 OR seq IN (
+    SELECT seq FROM (
+        SELECT seq, most, sum(cost) OVER (PARTITION BY lane, tenant_hash ORDER BY seq) - cost AS cost_before
+        FROM offered WHERE cost > 1) AS expensive
+    WHERE cost_before < most)"""
 
-# A share of a few commands is filled by a tenant that has no more than those. So it also counts the queue.
+# Few commands fill a small share, or a large one if they cost much. So it also counts the queue.
 _IS_LONG = f"""
-CASE WHEN chosen.most >= chosen.queues * {LIVE_COMMANDS} THEN true
+CASE WHEN one.cost = 1 AND chosen.most >= chosen.queues * {LIVE_COMMANDS} THEN true
      ELSE EXISTS (SELECT FROM pending p
                   WHERE p.lane = chosen.lane AND {OF_QUEUE.format(queue="chosen")} OFFSET {LIVE_COMMANDS})
 END"""
@@ -75,8 +83,8 @@ WITH chosen AS MATERIALIZED (
     CROSS JOIN LATERAL ({_QUEUES}) AS queue
     WINDOW of_lane AS (PARTITION BY wanted.lane)
 ), offered AS MATERIALIZED (
-    SELECT chosen.lane, one.*, chosen.queues, chosen.last_queue, chosen.attempts, chosen.alone_id,
-           {_IS_LONG} AS is_long
+    SELECT chosen.lane, one.*, chosen.most, chosen.queues, chosen.last_queue, chosen.attempts,
+           chosen.alone_id, {_IS_LONG} AS is_long
     FROM chosen LEFT JOIN LATERAL ({_OFFER}) AS one ON true
 ), tried AS (
     UPDATE lanes SET attempts = least(attempts + 1, 100)
@@ -86,7 +94,7 @@ SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occur
        payload::text,
        EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
        tenant_hash, cost, lane, queues, last_queue, attempts, alone_id, is_long
-FROM offered"""  # noqa: S608  (constants only)
+FROM offered WHERE {_FITS}"""  # noqa: S608  (constants only)
 
 
 class Peek(NamedTuple):
@@ -152,20 +160,31 @@ def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> P
     # Sorted here, because it costs Postgres some times as much.
     offered = sorted((QueuedCommand(*row[:_COLUMNS]) for row in found if row.seq is not None), key=_SEQ)
     commands = _in_turns(offered, limit)
-    per_queue = Counter(command.tenant_hash for command in commands)
+    counts, costs = Counter[int](), Counter[int]()
+    for command in commands:
+        counts[command.tenant_hash] += 1
+        costs[command.tenant_hash] += command.cost
     share = min(limit, max(limit * 2 // queues, 1))
-    is_all = len(offered) == len(commands) and max(per_queue.values(), default=0) < share
-    full = {tenant_hash for tenant_hash, count in per_queue.items() if count * queues >= limit}
+    has_all = max(counts.values(), default=0) < share and max(costs.values(), default=0) < limit
+    is_all = has_all and len(offered) == len(commands)
     is_last = queues < _MOST_QUEUES
     return Peek(
         lane,
         commands,
         is_all and is_last and is_start,
-        {row.tenant_id for row in found if row.tenant_hash in full and row.is_long} if full else set(),
+        _busy(found, {tenant_hash for tenant_hash, cost in costs.items() if cost * queues >= limit}),
         None if is_last else last_queue,
         crashes,
         quarantined,
     )
+
+
+def _busy(found: Sequence[Any], full: set[int]) -> set[str]:
+    """Return the tenants of the full queues that are long: an expensive command alone is no backlog."""
+    if not full:
+        return set()
+    offered = [row for row in found if row.tenant_hash in full]
+    return {row.tenant_id for row in offered} - {row.tenant_id for row in offered if not row.is_long}
 
 
 def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
