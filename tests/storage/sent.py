@@ -112,12 +112,13 @@ def forget_statistics(connection: psycopg.Connection[Any], tables: Sequence[str]
     )
 
 
-def remember_as_empty(connection: psycopg.Connection[Any], table: str) -> None:
-    """Make the table look as if it was vacuumed while all its pages were empty, like a queue after a backlog.
-    However many rows come then, Postgres expects one."""
+def remember_as_empty(connection: psycopg.Connection[Any], tables: Sequence[str]) -> None:
+    """Make the tables look as if they were vacuumed while all their pages were empty, like queues after a
+    backlog. However many rows come then, Postgres expects one."""
     connection.execute(
-        "UPDATE pg_class SET reltuples = 0, relpages = pg_relation_size(oid) / 8192 WHERE oid = %s::regclass",
-        [table],
+        "UPDATE pg_class SET reltuples = 0, relpages = pg_relation_size(oid) / 8192 "
+        "WHERE oid = ANY (%s::text[]::regclass[])",
+        [list(tables)],
     )
 
 
@@ -127,8 +128,10 @@ def remember_as_empty(connection: psycopg.Connection[Any], table: str) -> None:
 class Read(NamedTuple):
     """How a plan reads a table.
 
-    `condition` is that of the index, `is_limited` whether a LIMIT ends the scan, and `rows` how many rows it
-    looked at, or None if the plan did not execute this node.
+    `condition` is that of the index or of the rows' places, `is_limited` whether a LIMIT ends the scan, and
+    `rows` how many rows it looked at, or None if the plan did not execute this node. `skips`: the condition
+    leaves out a column of the index, so it searches once for each value of that column. Before version 18,
+    Postgres reads all of the index instead.
     """
 
     table: str
@@ -136,10 +139,11 @@ class Read(NamedTuple):
     condition: str | None
     is_limited: bool
     rows: float | None
+    skips: bool = False
 
     def is_within(self, most: int) -> bool:
         """Whether it reads by index and few rows, however large the table is."""
-        if self.node == "Seq Scan" or (self.rows or 0) > most:
+        if self.node == "Seq Scan" or (self.rows or 0) > most or self.skips:
             return False
         is_first_row = self.rows is not None and self.rows <= 1  # EXISTS ends a scan without a LIMIT
         return self.condition is not None or self.is_limited or is_first_row
@@ -197,7 +201,9 @@ def _reads(node: dict[str, Any], *, is_limited: bool = False) -> Iterator[Read]:
     if (table := node.get("Relation Name")) and "Scan" in node["Node Type"]:
         loops = node.get("Actual Loops", 0)
         looked_at = node.get("Actual Rows", 0) + node.get("Rows Removed by Filter", 0)
-        condition = node.get("Index Cond") or node.get("Recheck Cond")
-        yield Read(table, node["Node Type"], condition, is_limited, looked_at * loops if loops else None)
+        condition = node.get("Index Cond") or node.get("Recheck Cond") or node.get("TID Cond")
+        skips = node.get("Index Searches", 0) > loops and "ANY (" not in (condition or "")
+        rows = looked_at * loops if loops else None
+        yield Read(table, node["Node Type"], condition, is_limited, rows, skips)
     for child in node.get("Plans", ()):
         yield from _reads(child, is_limited=is_limited)

@@ -283,7 +283,7 @@ def test_no_repeated_statement_reads_a_large_table(loaded: Loaded, statistics: s
     if statistics != "of when it was small":
         forget_statistics(connection, _GROWING)
     if statistics == "of an empty queue":
-        remember_as_empty(connection, "pending")
+        remember_as_empty(connection, ["pending"])
     plans = Plans(connection)
     wrong: dict[str, list[Read]] = {}
     for sent in statements.values():

@@ -4,6 +4,7 @@
 
 from pointledger.storage.invariants.base import ENTRIES_HERE, FIRST_ID, LAST_ID, Invariant, Walk, within
 from pointledger.storage.invariants.erasures import REDACTED
+from pointledger.storage.queue.pending import at_place
 
 _CALLBACKS_HERE = within("c.id")
 
@@ -114,7 +115,7 @@ _NOTHING_VANISHES = Invariant(
     SELECT j.tenant_id, j.id, j.lane, j.seq, j.kind, j.accepted_at FROM journal j
     WHERE {_JOURNAL_HERE} AND CASE
         WHEN EXISTS (SELECT FROM outcomes o WHERE o.id = j.id) THEN false
-        WHEN EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.seq = j.seq AND p.id = j.id) THEN false
+        WHEN EXISTS (SELECT FROM ({at_place("j.lane", "j.seq")}) AS p WHERE p.id = j.id) THEN false
         WHEN EXISTS (SELECT FROM failures f WHERE f.id = j.id AND f.dead_at IS NOT NULL) THEN false
         ELSE NOT EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.id = j.id) END""",
 )

@@ -10,6 +10,7 @@ from pointledger.storage.invariants.base import (
     Walk,
     within,
 )
+from pointledger.storage.queue.pending import at_place
 
 EMPTIED = Invariant(
     "E1",
@@ -30,7 +31,7 @@ REDACTED = Invariant(
     LEFT JOIN outcomes o ON o.id = j.id
     WHERE {within("j.id")} AND EXISTS (
             SELECT FROM erasures s WHERE s.tenant_id = j.tenant_id AND s.pseudonym = j.user_id)
-      AND NOT EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.seq = j.seq AND p.id = j.id)
+      AND NOT EXISTS (SELECT FROM ({at_place("j.lane", "j.seq")}) AS p WHERE p.id = j.id)
       AND (j.idempotency_key IS NOT NULL OR j.fingerprint <> decode(repeat('00', 16), 'hex')
            OR j.payload -> 'metadata' IS NOT NULL OR j.payload -> 'event_id' IS NOT NULL
            OR j.extensions IS NOT NULL

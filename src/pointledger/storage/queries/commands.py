@@ -11,6 +11,7 @@ from pointledger.storage.database import rows
 from pointledger.storage.queries.accounts import ENTRIES_IN
 from pointledger.storage.queries.rows import shown
 from pointledger.storage.queue.pauses import PAUSED
+from pointledger.storage.queue.pending import at_place
 
 MOST_BEFORE = 10_000  # pending commands that are searched and counted
 MOST_ENTRIES = 1_000  # that are shown
@@ -75,7 +76,7 @@ AND p.tenant_hash <= hashtextextended(%(tenant)s, 0)"""
 # A command that was dead has a new place, so its `seq` is searched among those that wait.
 _PLACE = f"""
 SELECT coalesce(
-    (SELECT seq FROM pending WHERE lane = %(lane)s AND seq = %(seq)s AND id = %(id)s),
+    (SELECT p.seq FROM ({at_place("%(lane)s", "%(seq)s")}) AS p WHERE p.id = %(id)s),
     (SELECT seq FROM (SELECT p.seq, p.id FROM pending p WHERE {_OF_TENANT}
                       ORDER BY p.lane, p.tenant_hash, p.seq LIMIT %(most)s) AS waiting
      WHERE waiting.id = %(id)s)) AS seq"""  # noqa: S608  (constants only)

@@ -17,16 +17,32 @@ from pointledger.storage.queue.pauses import PAUSED
 
 # Pending rows `p`, each with its journal row `j`. `OFFSET 0` makes Postgres look up one journal row for each
 # pending row. Without it, Postgres sometimes reads all pending rows or the whole journal to find a few.
-PENDING_COMMANDS = "pending p CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = p.id OFFSET 0) j"
+_ITS_JOURNAL_ROW = "CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = p.id OFFSET 0) j"
+PENDING_COMMANDS = f"pending p {_ITS_JOURNAL_ROW}"
+
+
+def at_place(lane: str, seq: str) -> str:
+    """Return the SELECT that looks up the pending row at a place, given the SQL of its lane and `seq`.
+
+    If all pages were empty at the last vacuum, Postgres believes that no command is pending, however many
+    come. Then any index is as good to it. Only that of the primary key has a range of a lane in this order;
+    in that of the queues it would search each queue of the lane, or before version 18 read the whole lane.
+    `OFFSET 0` keeps the order in an EXISTS.
+    """
+    return f"""
+SELECT here.lane, here.seq, here.id, here.ctid FROM pending here
+WHERE here.lane = {lane} AND here.seq >= {seq} AND here.seq <= {seq}
+ORDER BY here.seq LIMIT 1 OFFSET 0"""  # noqa: S608  (constants only)
+
 
 # Another command of the user blocks this one: it fails and backs off, or it waits for an earlier command.
 # `statement_timestamp` is the same for all rows. If the clock advanced during the read, a wait could end in
 # between: the first commands would be left out and the later ones returned.
-_BLOCKED = """
+_BLOCKED = f"""
 f.lane = p.lane AND f.tenant_id = j.tenant_id AND f.user_id = j.user_id
 AND (f.next_attempt_at > statement_timestamp()
      OR (f.waits_until > statement_timestamp()
-         AND EXISTS (SELECT FROM pending w WHERE w.lane = f.waits_lane AND w.seq = f.waits_seq)))"""
+         AND EXISTS ({at_place("f.waits_lane", "f.waits_seq")})))"""
 
 # The tenant is not paused, and no other command of the user blocks this one.
 RUNNABLE = f"""
@@ -67,20 +83,12 @@ queues (lane, tenant_hash) AS (
 # the queue turn up.
 OF_QUEUE = "p.tenant_hash >= {queue}.tenant_hash AND p.tenant_hash <= {queue}.tenant_hash"
 
-# The commands of a batch, by lane and `seq`, and their pending rows.
-_WANTED = "unnest(%(lanes)b::int2[], %(seqs)b::int8[]) AS wanted (lane, seq)"
-_OF_WANTED = "p.lane = wanted.lane AND p.seq = wanted.seq"
-
-_CLAIM = f"""
-SELECT p.seq
-FROM {_WANTED} CROSS JOIN LATERAL (
-    SELECT p.seq FROM {PENDING_COMMANDS} WHERE {_OF_WANTED} AND {RUNNABLE} OFFSET 0) AS p"""  # noqa: S608
-
-# If all pages were empty at the last vacuum, Postgres believes that no command is pending, however many come.
-# Then it would read all of them and look each up among the wanted ones. OFFSET 0 makes it do the reverse.
+# The pending rows of a batch's commands, by lane and `seq`.
 _EACH_WANTED = f"""
-{_WANTED} CROSS JOIN LATERAL (
-    SELECT p.seq, p.ctid FROM pending p WHERE {_OF_WANTED} OFFSET 0) AS p"""  # noqa: S608  (constants only)
+unnest(%(lanes)b::int2[], %(seqs)b::int8[]) AS wanted (lane, seq)
+CROSS JOIN LATERAL ({at_place("wanted.lane", "wanted.seq")}) AS p"""
+
+_CLAIM = f"SELECT p.seq FROM {_EACH_WANTED} {_ITS_JOURNAL_ROW} WHERE {RUNNABLE}"  # noqa: S608  (constants only)
 
 # A large batch is of one lane, where Postgres needs half to two thirds of the time (measured).
 _OF_ONE_LANE = "p.lane = (%(lanes)b::int2[])[1] AND p.seq = ANY(%(seqs)b::int8[])"
@@ -208,7 +216,7 @@ def full_lanes(
 
 
 _LANES_OF_WAITING = f"""
-SELECT p.lane, count(*) FROM journal j JOIN pending p ON p.lane = j.lane AND p.seq = j.seq
+SELECT p.lane, count(*) FROM journal j CROSS JOIN LATERAL ({at_place("j.lane", "j.seq")}) AS p
 WHERE j.id = ANY(%(ids)s::uuid[]) AND {RUNNABLE}
 GROUP BY p.lane"""  # noqa: S608  (constants only)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from pointledger.storage.database import rows, run
+from pointledger.storage.queue.pending import at_place
 
 
 class PrecedenceQuery(NamedTuple):
@@ -109,17 +110,17 @@ def _columns(queries: Sequence[PrecedenceQuery]) -> dict[str, list[object]]:
 
 # ------------------------------------------------------------------------------------------------- waiting
 
-_WAIT = """
+_WAIT = f"""
 INSERT INTO failures AS known
     (id, lane, tenant_id, user_id, attempts, error, waits_lane, waits_seq, waits_until)
 SELECT j.id, j.lane, j.tenant_id, j.user_id, 0, 'waits for what was accepted before it', new.lane, new.seq,
        clock_timestamp() + %(seconds)s * interval '1 second'
 FROM unnest(%(ids)s::uuid[], %(lanes)s::int2[], %(seqs)s::int8[]) AS new (id, lane, seq)
 JOIN journal j ON j.id = new.id
-WHERE EXISTS (SELECT FROM pending p WHERE p.lane = j.lane AND p.seq = j.seq OFFSET 0)
+WHERE EXISTS ({at_place("j.lane", "j.seq")})
 ON CONFLICT (id) DO UPDATE
 SET waits_lane = excluded.waits_lane, waits_seq = excluded.waits_seq,
-    waits_until = coalesce(known.waits_until, excluded.waits_until)"""
+    waits_until = coalesce(known.waits_until, excluded.waits_until)"""  # noqa: S608  (constants only)
 
 
 def let_wait(connection: sa.Connection, waits: dict[UUID, Place], seconds: float) -> None:
