@@ -137,10 +137,10 @@ SELECT o.seq AS place, named.ordinal, o.tenant_id, a.user_id, o.type AS event_ty
        e.debt_after, e.related_id, e.rule_id, e.rule_version, e.expires_at, e.occurred_at, e.created_at,
        e.command_id, j.traceparent
 FROM unnest(%(seqs)s::int8[]) AS wanted (seq)
-JOIN outbox o ON o.seq = wanted.seq
+-- One by one, because with wrong statistics Postgres reads the whole outbox, and all entries, accounts and
+-- commands of a tenant for each event. OFFSET 0 keeps it from joining them in another way.
+CROSS JOIN LATERAL (SELECT * FROM outbox WHERE outbox.seq = wanted.seq OFFSET 0) o
 LEFT JOIN LATERAL unnest(o.entry_ids) WITH ORDINALITY AS named (id, ordinal) ON true
--- One by one, because with wrong statistics Postgres reads all entries, accounts and commands of a tenant for
--- each event. OFFSET 0 keeps it from joining them in another way.
 LEFT JOIN LATERAL (
     SELECT * FROM entries WHERE entries.tenant_id = o.tenant_id AND entries.id = named.id OFFSET 0) e ON true
 LEFT JOIN LATERAL (
@@ -191,11 +191,14 @@ def mark_sent(connection: sa.Connection, seqs: list[int]) -> None:
     )
 
 
-# With clock_timestamp(), which is volatile, Postgres could not use the index on sent_at.
+# With clock_timestamp(), which is volatile, Postgres could not use the index on sent_at. `ctid` makes it
+# fetch each row by its place; by the key it reads the whole outbox if that was empty at the last vacuum. A
+# row that has just been changed has a new place, and is left for the next time.
 _PRUNE = """
-DELETE FROM outbox WHERE seq IN (
-    SELECT seq FROM outbox WHERE sent_at < statement_timestamp() - %(days)s * interval '1 day'
-    ORDER BY sent_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)"""
+DELETE FROM outbox USING (
+    SELECT ctid FROM outbox WHERE sent_at < statement_timestamp() - %(days)s * interval '1 day'
+    ORDER BY sent_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) AS old
+WHERE outbox.ctid = old.ctid"""
 
 
 def prune(connection: sa.Connection) -> int:

@@ -24,20 +24,21 @@ _MOST_WAIT_SECONDS = {True: 300.0, False: 15.0}  # True: sending failed; False: 
 # Part of statements that write outcomes; `gone` has the ids of their commands. If no callback is waiting, as
 # is nearly always the case, it costs one index lookup.
 # FOR UPDATE makes Postgres look up the callbacks of each command; otherwise, without statistics, it reads all
-# waiting ones. It also looks at them again if another transaction has just changed them.
+# waiting ones. It also looks at them again if another transaction has just changed them. ARRAY makes Postgres
+# change each by its key; otherwise, if the table was empty at the last vacuum, it reads all callbacks.
 MARK_DUE = """
 UPDATE callbacks SET due_at = clock_timestamp(), try_at = clock_timestamp()
-FROM gone CROSS JOIN LATERAL (
-    SELECT c.id FROM callbacks c
-    WHERE c.command_id = gone.id AND c.due_at IS NULL AND c.sent_at IS NULL FOR UPDATE) AS waiting
 WHERE (SELECT EXISTS (SELECT FROM callbacks WHERE due_at IS NULL AND sent_at IS NULL))
-  AND callbacks.id = waiting.id
+  AND id = ANY (ARRAY(
+    SELECT waiting.id FROM gone CROSS JOIN LATERAL (
+        SELECT c.id FROM callbacks c
+        WHERE c.command_id = gone.id AND c.due_at IS NULL AND c.sent_at IS NULL FOR UPDATE) AS waiting))
 RETURNING 1"""
 
 # Part of statements that retry dead commands; `gone` has their ids.
 WAIT_AGAIN = """
-UPDATE callbacks SET due_at = NULL, try_at = NULL, sent_at = NULL, attempts = 0, error = NULL FROM gone
-WHERE callbacks.command_id = gone.id"""
+UPDATE callbacks SET due_at = NULL, try_at = NULL, sent_at = NULL, attempts = 0, error = NULL
+WHERE command_id = ANY (ARRAY(SELECT id FROM gone))"""
 
 
 class NewCallbacks(NamedTuple):
@@ -137,19 +138,24 @@ def put_off(connection: sa.Connection, callback_id: int, error: str | None) -> N
     )
 
 
-# With clock_timestamp(), which is volatile, Postgres could not use the index on sent_at.
+# With clock_timestamp(), which is volatile, Postgres could not use the index on sent_at. `ctid` makes it
+# fetch each row by its place; by the key it reads all callbacks if there were none at the last vacuum. A row
+# that has just been changed has a new place, and is left for the next time.
 _PRUNE = """
-DELETE FROM callbacks WHERE id IN (
-    SELECT id FROM callbacks c WHERE sent_at < statement_timestamp() - %(days)s * interval '1 day'
-      AND NOT EXISTS (SELECT FROM failures f WHERE f.id = c.command_id)
-    ORDER BY sent_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)"""
+DELETE FROM callbacks USING (
+    SELECT ctid FROM callbacks c WHERE sent_at < statement_timestamp() - %(days)s * interval '1 day'
+      AND NOT EXISTS (SELECT FROM failures f WHERE f.id = c.command_id OFFSET 0)
+    ORDER BY sent_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) AS old
+WHERE callbacks.ctid = old.ctid"""
 
+# In the order of the index that the sender of results uses.
 _PRUNE_RESULTS = """
-DELETE FROM callbacks WHERE id IN (
-    SELECT id FROM callbacks
-    WHERE kind = 'result' AND sent_at IS NULL AND due_at IS NOT NULL
+DELETE FROM callbacks USING (
+    SELECT ctid FROM callbacks
+    WHERE kind = 'result' AND sent_at IS NULL AND try_at IS NOT NULL
       AND kept_at < clock_timestamp() - %(seconds)s * interval '1 second'
-    LIMIT %(most)s FOR UPDATE SKIP LOCKED)"""
+    ORDER BY try_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) AS old
+WHERE callbacks.ctid = old.ctid"""
 
 
 def prune(connection: sa.Connection, result_seconds: float) -> int:

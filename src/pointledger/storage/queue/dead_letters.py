@@ -177,24 +177,26 @@ def due(connection: sa.Connection, entry_point: str, limit: int) -> list[DeadLet
     return [DeadLetter(*row) for row in rows(connection, _DUE, entry_point=entry_point, limit=limit)]
 
 
+# The ranges and the order, here and in `_FULL`, make Postgres use the index that has them. Otherwise, if all
+# pages were empty at the last vacuum, it reads all deferred messages through any index.
+_WITH_DEFERRED = """
+SELECT producer FROM unnest(%(producers)s::text[]) AS wanted (producer)
+WHERE EXISTS (SELECT FROM dead_letters d
+              WHERE d.state = 'deferred' AND (d.producer, d.reason) >= (wanted.producer, %(reason)s)
+                AND (d.producer, d.reason) <= (wanted.producer, %(reason)s)
+              ORDER BY d.producer, d.reason OFFSET 0)"""
+
+
 def producers_with_deferred(connection: sa.Connection, producers: list[str], reason: str) -> set[str]:
     """Return the producers with messages deferred for this reason: their new messages queue behind those."""
-    found = rows(
-        connection,
-        """SELECT producer FROM unnest(%(producers)s::text[]) AS wanted (producer)
-           WHERE EXISTS (SELECT FROM dead_letters d
-                         WHERE d.state = 'deferred' AND d.producer = wanted.producer
-                           AND d.reason = %(reason)s OFFSET 0)""",
-        reason=reason,
-        producers=producers,
-    )
-    return {row[0] for row in found}
+    return {row[0] for row in rows(connection, _WITH_DEFERRED, producers=producers, reason=reason)}
 
 
 _FULL = """
 SELECT producer FROM unnest(%(producers)s::text[]) AS wanted (producer)
 WHERE EXISTS (SELECT FROM dead_letters d
-              WHERE d.state = 'deferred' AND d.producer = wanted.producer OFFSET %(most)s - 1)"""
+              WHERE d.state = 'deferred' AND d.producer >= wanted.producer AND d.producer <= wanted.producer
+              ORDER BY d.producer, d.reason OFFSET %(most)s - 1)"""
 
 
 def full_producers(connection: sa.Connection, producers: list[str], most: int) -> set[str]:
@@ -202,11 +204,14 @@ def full_producers(connection: sa.Connection, producers: list[str], most: int) -
     return {row[0] for row in rows(connection, _FULL, producers=producers, most=most)}
 
 
+# `ctid` makes Postgres fetch each row by its place; by the key it reads all messages if there were none at
+# the last vacuum. A row that has just been changed has a new place, and is left for the next time.
 _DROP = """
-DELETE FROM dead_letters WHERE id IN (
-    SELECT id FROM dead_letters
+DELETE FROM dead_letters USING (
+    SELECT ctid FROM dead_letters
     WHERE entry_point = %(entry_point)s AND coalesce(producer, '') = %(producer)s AND state <> 'deferred'
-    ORDER BY id DESC LIMIT %(most)s OFFSET %(kept)s FOR UPDATE SKIP LOCKED)"""
+    ORDER BY id DESC LIMIT %(most)s OFFSET %(kept)s FOR UPDATE SKIP LOCKED) AS old
+WHERE dead_letters.ctid = old.ctid"""
 _DROPPED_AT_ONCE = 1_000  # more than a batch adds
 
 

@@ -196,7 +196,7 @@ WITH chosen AS MATERIALIZED (
     SELECT f.id, f.lane, j.seq, j.tenant_id, j.user_id, j.kind, j.payload
     FROM failures f JOIN journal j USING (id)
     WHERE {_MATCHES} ORDER BY j.seq LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
-), gone AS (DELETE FROM failures WHERE id IN (SELECT id FROM chosen) RETURNING id
+), gone AS (DELETE FROM failures WHERE id = ANY (ARRAY(SELECT id FROM chosen)) RETURNING id
 ), again AS ({WAIT_AGAIN}
 ), waiting AS (
     -- numbered in the order of their acceptance
