@@ -1,5 +1,6 @@
 """Backpressure: every entry point rejects commands beyond the backlog limit, loses none and recovers."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from celery import Celery
 
 from pointledger import AnyCommand, Earn, PointsClient
+from pointledger.client import backlog as backlog_module
 from pointledger.client.acceptor import Acceptance
 from pointledger.client.backlog import Backlog, BacklogStatus
 from pointledger.client.receipts import AcceptResult
@@ -97,6 +99,39 @@ def test_the_backlog_is_not_read_for_each_command(ledger: Ledger, monkeypatch: p
     for _ in range(100):
         backlog.status()
     assert reads == 1
+
+
+@pytest.fixture
+def slow(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Backlog:
+    """A backlog whose last measurement counts as slow."""
+    monkeypatch.setattr(backlog_module, "_QUICK_SECONDS", -1.0)
+    return Backlog(ledger.database, ledger.settings)
+
+
+def test_a_caller_does_not_wait_while_a_large_backlog_is_measured(
+    ledger: Ledger, slow: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure, may_measure = Backlog.measure, threading.Event()
+
+    def measured(*given: Any) -> BacklogStatus:
+        assert may_measure.wait(60)
+        return measure(*given)
+
+    monkeypatch.setattr(Backlog, "measure", staticmethod(measured))
+    fill(ledger)
+    assert [slow.status().waiting, slow.status().waiting] == [0, 0], "as it was before"
+    may_measure.set()
+    wait_until(lambda: slow.status().waiting == LIMIT, "the backlog is measured")
+
+
+def test_where_threads_do_not_run_a_caller_measures_a_large_backlog(
+    ledger: Ledger, slow: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in uWSGI without `enable-threads`."""
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    monkeypatch.setattr(backlog_module, "_LATE_SECONDS", 0.0)
+    fill(ledger)
+    assert [slow.status().waiting, slow.status().waiting] == [0, LIMIT]
 
 
 def test_a_database_that_is_away_does_not_count_as_a_full_backlog(ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ up the messages of all tenants behind it.
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -29,6 +30,8 @@ from pointledger.storage.queries.health import Waiting
 
 _FRESH_SECONDS = 1.0  # how long a status is used; it misses the commands accepted since
 _SHARE = 50  # a slow query's status is used 50 times as long as it took, so queries cost 2 % at most
+_QUICK_SECONDS = 0.005  # no caller waits for a query that took longer the last time
+_LATE_SECONDS = 5.0  # a query ends sooner, so a thread that has not ended then does not run
 _QUERY_MS = 2_000
 _NONE = Waiting(0, 0.0)
 
@@ -85,24 +88,33 @@ class BacklogStatus:
 
 
 class Backlog:
-    """Measures the backlog about once a second for all threads of a process, instead of for every command."""
+    """Measures the backlog about once a second for all threads of a process, instead of for every command.
+
+    With some 10,000 pending commands that takes milliseconds, and a thread of its own does it. But in some
+    programs no such thread runs, as in uWSGI without `enable-threads`. Then a caller measures again.
+    """
 
     def __init__(self, database: sa.Engine, settings: Settings, *, shares: bool = True) -> None:
         """`shares`: whether tenants have limits of their own."""
         self._database = database
         self._settings = settings
         self._shares = shares
-        self._refreshing = threading.Lock()
+        self._lock = threading.Lock()
         self._refresh_at = 0.0
+        self._took_seconds = 0.0
+        self._is_measuring = False
         self._status = BacklogStatus(settings)
 
     def status(self) -> BacklogStatus:
-        """Return the last status. Measure it first if it is too old and no other thread does."""
-        if time.monotonic() >= self._refresh_at and self._refreshing.acquire(blocking=False):
-            try:
-                self._refresh()
-            finally:
-                self._refreshing.release()
+        """Return the last status. If it is too old and no other thread measures, have it measured."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._refresh_at:
+                return self._status
+            is_late, self._is_measuring = self._is_measuring, True
+            self._refresh_at = now + _LATE_SECONDS
+        if is_late or self._took_seconds < _QUICK_SECONDS or not self._start_refresh():
+            self._refresh()
         return self._status
 
     def refusals(self, tenant_ids: Iterable[str]) -> dict[str, BacklogFull]:
@@ -116,7 +128,21 @@ class Backlog:
         """Query the current status."""
         return BacklogStatus(settings, health.waiting_by_tenant(connection, settings.backlog_limit))
 
+    def _start_refresh(self) -> bool:
+        """Measure in a thread. Return False if none can be started."""
+
+        def refresh() -> None:
+            with suppress(*DATABASE_ERRORS):  # the next caller gets it
+                self._refresh()
+
+        try:
+            threading.Thread(target=refresh, name="backlog", daemon=True).start()
+        except RuntimeError:  # the program ends, or has too many threads
+            return False
+        return True
+
     def _refresh(self) -> None:
+        """Measure. Raise an error that will not pass; the next caller measures again."""
         began = time.monotonic()
         try:
             with self._database.begin() as connection:
@@ -126,9 +152,17 @@ class Backlog:
             self._status = status
         except DATABASE_ERRORS as error:
             if not is_transient(error) and sqlstate(error) != TIMED_OUT:
+                self._note_end(0.0, 0.0)
                 raise
             # The last status stays valid. If the database is unavailable, acceptance fails by itself.
-        self._refresh_at = time.monotonic() + max(_FRESH_SECONDS, _SHARE * (time.monotonic() - began))
+        took = time.monotonic() - began
+        self._note_end(took, max(_FRESH_SECONDS, _SHARE * took))
+
+    def _note_end(self, took_seconds: float, fresh_seconds: float) -> None:
+        with self._lock:
+            self._is_measuring = False
+            self._took_seconds = took_seconds
+            self._refresh_at = time.monotonic() + fresh_seconds
 
     @staticmethod
     def _log_changes(before: BacklogStatus, now: BacklogStatus) -> None:
