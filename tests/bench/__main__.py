@@ -90,7 +90,9 @@ def main(arguments: list[str]) -> int:
         with (
             _progress() as progress,
             open_environment(
-                partial(_show_progress, progress), _QUICK_WORKERS if parsed.quick else _WORKERS
+                partial(_show_progress, progress),
+                _QUICK_WORKERS if parsed.quick else _WORKERS,
+                is_new=parsed.quick,
             ) as environment,
         ):
             for name in parsed.names or BENCHMARKS:
