@@ -39,9 +39,9 @@ def imports(count: int, lots: int) -> list[ImportOpeningBalance]:
     return [ImportOpeningBalance(tenant_id="big", user_id=f"u{n}", lots=given) for n in range(count)]
 
 
-def peek(ledger: Ledger, limit: int = BATCH, after: int | None = None) -> Peek:
+def peek(ledger: Ledger, limit: int = BATCH, after: int | None = None, *, is_hurried: bool = False) -> Peek:
     with transaction(limited_engine_for(ledger.settings), ledger.settings) as connection:
-        return peek_module.peek(connection, {0: limit}, {0: after})[0]
+        return peek_module.peek(connection, {0: limit}, {0: after}, is_hurried=is_hurried)[0]
 
 
 def tenants_of(found: Peek) -> list[str]:
@@ -83,6 +83,20 @@ def test_a_tenant_with_a_few_commands_is_not_busy_however_small_the_batch_is(sha
     shared.client.enqueue_many(earns("big", 100))
     shared.client.enqueue_many(earns("shop", 7))
     assert [peek(shared, limit).busy for limit in (1, 4, 40)] == [{"big"}] * 3
+
+
+def test_a_hurried_batch_is_for_tenants_with_few_commands(shared: Ledger) -> None:
+    shared.client.enqueue_many(earns("big", 100))
+    shared.client.enqueue_many(earns("shop", 7))
+    found = peek(shared, 40, is_hurried=True)
+    assert (tenants_of(found), found.is_all) == (["shop"] * 7, False)
+
+
+def test_a_hurried_batch_without_such_tenants_has_one_command(shared: Ledger) -> None:
+    """An empty one would count as a crash, because the lane's row notes each attempt."""
+    shared.client.enqueue_many(earns("big", 100))
+    found = peek(shared, 40, is_hurried=True)
+    assert (tenants_of(found), found.is_all) == (["big"], False)
 
 
 def test_turns_count_what_commands_cost(shared: Ledger) -> None:
@@ -172,6 +186,30 @@ def test_a_worker_with_a_long_backlog_serves_another_lane_after_its_batch(settin
         ledger.engine.drain(0)
         assert ledger.client.outcome(task_id).state == "applied"
         assert lanes_held(ledger) == []
+
+
+@pytest.mark.locks
+def test_a_free_worker_serves_a_lane_with_a_backlog_only_for_the_command_in_a_hurry(
+    settings: Settings,
+) -> None:
+    with Ledger(settings.model_copy(update={"batch_size": BATCH})) as ledger:
+        ledger.tenant("big")
+        ledger.tenant("shop")
+        backlog, both = (user_in(lane, "big", settings.lanes) for lane in (0, 1))
+        live = user_in(1, "shop", settings.lanes)
+        ledger.client.enqueue_many(
+            [Earn(tenant_id="big", user_id=user, amount=1) for user in (backlog, both) for _ in range(50)]
+        )
+        ledger.engine._peek({0: BATCH})  # so the tenant is busy
+        other = Locks(ledger.redis, ledger.settings)
+        other.take_lanes(0, "other")
+        assert other.next_lanes("other", "other", 0, {1}).backlog == 0, "the other worker has a backlog"
+        task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=live, amount=1))
+
+        assert ledger.engine.drain(1) == 1
+
+        assert ledger.client.outcome(task_id).state == "applied"
+        assert ledger.counts("pending") == [100]
 
 
 @pytest.mark.locks

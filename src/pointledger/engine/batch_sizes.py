@@ -7,7 +7,7 @@ from pointledger.engine.locks import Taken
 
 _SHARED_SHARE = 4  # so many times smaller while others wait; this costs a long backlog a fifth of its speed
 _BESIDE_COMMANDS = 100  # of a lane in a batch with a backlog: some milliseconds
-_HURRIED_COMMANDS = 40  # of a lane in which one is in a hurry: 20 of its tenant, and 20 of the busy one
+_HURRIED_COMMANDS = 40  # of a lane in a batch for tenants with few commands
 _DECIDE_SECONDS = 0.1  # some times what a full batch of ordinary commands takes
 _SHARED_SECONDS = 2.0  # after the last command that waited behind a backlog
 
@@ -31,14 +31,13 @@ class BatchSizes:
         lanes, backlog = taken.lanes, taken.backlog
         if backlog is None:
             share = self._most // len(lanes)
-            if taken.is_hurried:
-                share = min(share, _HURRIED_COMMANDS)
         else:
             share = min(_BESIDE_COMMANDS, self._most // (2 * len(lanes)))
         sizes = {lane: min(self.next(lane), max(share, 1)) for lane in lanes}
         if backlog is not None:
-            rest = max(self.next(backlog) - share * (len(lanes) - 1), 1)
-            sizes[backlog] = min(rest, _HURRIED_COMMANDS) if taken.is_ahead else rest
+            sizes[backlog] = max(self.next(backlog) - share * (len(lanes) - 1), 1)
+        if taken.is_for_hurried:
+            sizes = {lane: min(size, _HURRIED_COMMANDS) for lane, size in sizes.items()}
         return sizes
 
     @property

@@ -143,11 +143,11 @@ class Engine:
 
     def _next_batch(self, taken: Taken, token: str) -> tuple[int, set[int]]:
         """Apply the next batch. Return how many commands got their outcome, and the lanes with more."""
-        found, peeked = self._peek(self._batches.sizes.of_lanes(taken))
+        found, peeked = self._peek(self._batches.sizes.of_lanes(taken), is_hurried=taken.is_for_hurried)
         applied, left = self._apply_locked(peeked, token) if peeked.batch else (0, set[int]())
         return applied, left | {lane.lane for lane in found if not lane.is_all}
 
-    def _peek(self, limits: dict[int, int]) -> tuple[list[Peek], Peeked]:
+    def _peek(self, limits: dict[int, int], *, is_hurried: bool = False) -> tuple[list[Peek], Peeked]:
         """Read the lanes' next commands and note on their rows that a batch begins.
 
         A command of an unknown version is deferred; any other command that cannot be read has failed. Either
@@ -156,7 +156,7 @@ class Engine:
         self._batches.clear_crashes(limits)
         with autocommit(self._database, self._settings) as connection:
             failpoints.before("peek")
-            found = peek(connection, limits, self._after)
+            found = peek(connection, limits, self._after, is_hurried=is_hurried)
         failpoints.after("peek")
         peeked = Peeked([], {})
         for lane in found:

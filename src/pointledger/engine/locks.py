@@ -76,6 +76,11 @@ class Taken(NamedTuple):
     is_hurried: bool = False
     is_ahead: bool = False
 
+    @property
+    def is_for_hurried(self) -> bool:
+        """Whether the next batch is for tenants with little work only."""
+        return self.is_ahead or (self.is_hurried and self.backlog is None)
+
 
 class Locks:
     """Locks on lanes and users. Without Redis every call succeeds, and the row locks in Postgres decide."""

@@ -45,13 +45,6 @@ coalesce(cost, 1) = 1 OR seq IN (
         FROM offered WHERE cost > 1) AS expensive
     WHERE cost_before < most)"""
 
-# Few commands fill a small share, or a large one if they cost much. So it also counts the queue.
-_IS_LONG = f"""
-CASE WHEN one.cost = 1 AND chosen.most >= chosen.queues * {LIVE_COMMANDS} THEN true
-     ELSE EXISTS (SELECT FROM pending p
-                  WHERE p.lane = chosen.lane AND {OF_QUEUE.format(queue="chosen")} OFFSET {LIVE_COMMANDS})
-END"""
-
 
 class QueuedCommand(NamedTuple):
     """A pending command as the journal has it."""
@@ -77,14 +70,17 @@ class QueuedCommand(NamedTuple):
 _PEEK = f"""
 WITH chosen AS MATERIALIZED (
     SELECT wanted.lane, wanted.most, lanes.attempts, lanes.alone_id, queue.tenant_hash,
-           count(*) OVER of_lane AS queues, max(queue.tenant_hash) OVER of_lane AS last_queue
+           count(*) OVER of_lane AS queues, max(queue.tenant_hash) OVER of_lane AS last_queue,
+           EXISTS (SELECT FROM pending p
+                   WHERE p.lane = wanted.lane AND {OF_QUEUE.format(queue="queue")}
+                   OFFSET {LIVE_COMMANDS}) AS is_long
     FROM unnest(%(lanes)b::int2[], %(most)b::int4[], %(afters)b::int8[]) AS wanted (lane, most, after)
     JOIN lanes ON lanes.lane = wanted.lane
     CROSS JOIN LATERAL ({_QUEUES}) AS queue
     WINDOW of_lane AS (PARTITION BY wanted.lane)
 ), offered AS MATERIALIZED (
     SELECT chosen.lane, one.*, chosen.most, chosen.queues, chosen.last_queue, chosen.attempts,
-           chosen.alone_id, {_IS_LONG} AS is_long
+           chosen.alone_id, chosen.is_long
     FROM chosen LEFT JOIN LATERAL ({_OFFER}) AS one ON true
 ), tried AS (
     UPDATE lanes SET attempts = least(attempts + 1, 100)
@@ -121,14 +117,21 @@ _FIRST = -(2**63)  # before every queue
 
 
 def peek(
-    connection: sa.Connection, limits: Mapping[int, int], after: Mapping[int, int | None] | None = None
+    connection: sa.Connection,
+    limits: Mapping[int, int],
+    after: Mapping[int, int | None] | None = None,
+    *,
+    is_hurried: bool = False,
 ) -> list[Peek]:
     """Return the next runnable commands of each lane, with the same share for each tenant that has some.
 
     Blocked users and paused tenants are skipped. `limits`: by lane, how many ordinary commands its commands
-    cost together; a single one may cost more. `after`: by lane, the queue after which its batch begins. If a
-    lane has commands, its row notes that a batch begins; `crashes` does not count this batch. It locks no
-    command, because journal rows do not change and `claim` checks again.
+    cost together; a single one may cost more. `after`: by lane, the queue after which its batch begins.
+    `is_hurried`: only commands of tenants with at most `LIVE_COMMANDS` pending in the lane, or the first one
+    if no tenant has so few.
+
+    If a lane has commands, its row notes that a batch begins; `crashes` does not count this batch. It locks
+    no command, because journal rows do not change and `claim` checks again.
     """
     after = after or {}
     starts = {lane: _FIRST if (start := after.get(lane)) is None else start for lane in limits}
@@ -143,7 +146,7 @@ def peek(
     ):
         by_lane[row.lane].append(row)
     return [
-        _peeked(lane, by_lane[lane], limit, is_start=after.get(lane) is None)
+        _peeked(lane, by_lane[lane], limit, is_start=after.get(lane) is None, is_hurried=is_hurried)
         for lane, limit in limits.items()
     ]
 
@@ -152,39 +155,37 @@ _COLUMNS = len(QueuedCommand._fields)
 _SEQ = itemgetter(0)  # several times faster than by its name
 
 
-def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool) -> Peek:
+def _peeked(lane: int, found: Sequence[Any], limit: int, *, is_start: bool, is_hurried: bool) -> Peek:
     """Choose the lane's batch from what its queues offer."""
     if not found:
         return Peek(lane, [], is_start, set())
     _, queues, last_queue, crashes, quarantined, _ = found[0][_COLUMNS:]
     # Sorted here, because it costs Postgres some times as much.
     offered = sorted((QueuedCommand(*row[:_COLUMNS]) for row in found if row.seq is not None), key=_SEQ)
-    commands = _in_turns(offered, limit)
+    commands = _in_turns(_short_queues(found, offered) if is_hurried else offered, limit)
     counts, costs = Counter[int](), Counter[int]()
     for command in commands:
         counts[command.tenant_hash] += 1
         costs[command.tenant_hash] += command.cost
     share = min(limit, max(limit * 2 // queues, 1))
     has_all = max(counts.values(), default=0) < share and max(costs.values(), default=0) < limit
-    is_all = has_all and len(offered) == len(commands)
+    full = {tenant_hash for tenant_hash, cost in costs.items() if cost * queues >= limit}
     is_last = queues < _MOST_QUEUES
     return Peek(
         lane,
         commands,
-        is_all and is_last and is_start,
-        _busy(found, {tenant_hash for tenant_hash, cost in costs.items() if cost * queues >= limit}),
+        has_all and len(offered) == len(commands) and is_last and is_start,
+        {row.tenant_id for row in found if row.tenant_hash in full and row.is_long} if full else set(),
         None if is_last else last_queue,
         crashes,
         quarantined,
     )
 
 
-def _busy(found: Sequence[Any], full: set[int]) -> set[str]:
-    """Return the tenants of the full queues that are long: an expensive command alone is no backlog."""
-    if not full:
-        return set()
-    offered = [row for row in found if row.tenant_hash in full]
-    return {row.tenant_id for row in offered} - {row.tenant_id for row in offered if not row.is_long}
+def _short_queues(found: Sequence[Any], offered: list[QueuedCommand]) -> list[QueuedCommand]:
+    """Return the commands of queues with few, or the first command."""
+    long = {row.tenant_hash for row in found if row.is_long}
+    return [command for command in offered if command.tenant_hash not in long] or offered[:1]
 
 
 def _in_turns(offered: list[QueuedCommand], limit: int) -> list[QueuedCommand]:
