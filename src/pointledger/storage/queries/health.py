@@ -195,7 +195,8 @@ class Troubles(NamedTuple):
 
 
 _TROUBLES = """
-SELECT (SELECT count(*) FROM failures WHERE dead_at IS NOT NULL) AS dead,
+SELECT (SELECT count(*) FROM (SELECT FROM failures WHERE dead_at IS NOT NULL LIMIT %(most)s) AS found)
+           AS dead,
        (SELECT count(*) FROM failures
         WHERE dead_at IS NULL AND (attempts > 0 OR waits_until IS NULL)) AS failing,
        (SELECT count(*) FROM (SELECT FROM dead_letters WHERE state = 'dead' LIMIT %(most)s) AS found)

@@ -29,7 +29,7 @@ SELECT wanted.id AS requested_id, j.id, j.tenant_id, j.user_id, j.actor, j.kind,
 FROM unnest(%(ids)s::uuid[]) AS wanted (id)
 JOIN journal j ON j.id = coalesce((SELECT journal_id FROM aliases WHERE aliases.id = wanted.id), wanted.id)
 LEFT JOIN outcomes o ON o.id = j.id
-LEFT JOIN failures f ON f.id = j.id
+LEFT JOIN LATERAL (SELECT * FROM failures WHERE failures.id = j.id OFFSET 0) AS f ON true
 LEFT JOIN accounts a ON a.tenant_id = j.tenant_id AND a.user_id = j.user_id"""
 
 
@@ -93,7 +93,7 @@ FROM requested
 LEFT JOIN LATERAL ({_LAST_DEAD_LETTER.format(requested="requested")}) AS dead_letter ON true
 LEFT JOIN journal j ON j.id = requested.journal_id
 LEFT JOIN outcomes o ON o.id = requested.journal_id
-LEFT JOIN failures f ON f.id = requested.journal_id"""  # noqa: S608  (constants only)
+LEFT JOIN LATERAL (SELECT * FROM failures WHERE failures.id = requested.journal_id OFFSET 0) AS f ON true"""  # noqa: S608  (constants only)
 
 
 def outcomes(connection: sa.Connection, task_ids: list[UUID]) -> dict[UUID, Outcome]:
@@ -127,7 +127,7 @@ LEFT JOIN LATERAL (
          ) AS known
     LEFT JOIN journal j ON j.id = known.id
     LEFT JOIN outcomes first ON first.id = known.id
-    LEFT JOIN failures f ON f.id = known.id
+    LEFT JOIN LATERAL (SELECT * FROM failures WHERE failures.id = known.id OFFSET 0) AS f ON true
     LEFT JOIN LATERAL ({_LAST_DEAD_LETTER.format(requested="wanted")}) AS letter ON j.id IS NULL
     WHERE o.id IS NULL
 ) AS rest ON true

@@ -62,7 +62,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT CASE WHEN wanted.is_refused OR first.id <> wanted.task_id
                      OR EXISTS (SELECT FROM outcomes o WHERE o.id = first.id)
-                     OR EXISTS (SELECT FROM failures f WHERE f.id = first.id AND f.dead_at IS NOT NULL)
+                     OR (SELECT f.dead_at FROM failures f WHERE f.id = first.id) IS NOT NULL
                 THEN clock_timestamp() END AS at
 ) AS due
 ON CONFLICT (task_id, kind, place) DO UPDATE

@@ -137,7 +137,7 @@ f.dead_at IS NOT NULL
 _DEAD = f"""
 SELECT f.id, f.tenant_id, f.user_id, j.kind, f.attempts, f.error, j.accepted_at, f.dead_at, j.payload,
        j.extensions
-FROM failures f JOIN journal j USING (id)
+FROM failures f CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = f.id OFFSET 0) j
 WHERE {_MATCHES}
   AND (%(id)s::uuid IS NULL
        OR f.id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s))
@@ -160,10 +160,12 @@ def dead(
     ]
 
 
+_COUNT_DEAD = f"SELECT count(*) FROM failures f JOIN journal j USING (id) WHERE {_MATCHES}"  # noqa: S608
+
+
 def count_dead(connection: sa.Connection, which: DeadCommandFilter) -> int:
     """Count dead commands."""
-    counting = f"SELECT count(*) FROM failures f JOIN journal j USING (id) WHERE {_MATCHES}"  # noqa: S608
-    return int(rows(connection, counting, **which._asdict())[0][0])
+    return int(rows(connection, _COUNT_DEAD, **which._asdict())[0][0])
 
 
 _RETRY = f"""

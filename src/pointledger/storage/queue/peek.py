@@ -88,7 +88,7 @@ WITH chosen AS MATERIALIZED (
     WHERE lane = ANY (ARRAY(SELECT DISTINCT lane FROM offered WHERE seq IS NOT NULL)))
 SELECT seq, id, version, kind, tenant_id, user_id, actor, idempotency_key, occurred_at, accepted_at,
        payload::text,
-       EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0) AS has_failed,
+       EXISTS (SELECT FROM failures f WHERE f.id = offered.id AND f.attempts > 0 OFFSET 0) AS has_failed,
        tenant_hash, cost, lane, queues, last_queue, attempts, alone_id, is_long
 FROM offered WHERE {_FITS}"""  # noqa: S608  (constants only)
 
