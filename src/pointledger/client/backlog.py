@@ -30,7 +30,7 @@ from pointledger.storage.queries.health import Waiting
 
 _FRESH_SECONDS = 1.0  # how long a status is used; it misses the commands accepted since
 _SHARE = 50  # a slow query's status is used 50 times as long as it took, so queries cost 2 % at most
-_QUICK_SECONDS = 0.005  # no caller waits for a query that took longer the last time
+_QUICK_SECONDS = 0.01  # no caller waits for a query that took longer the last time
 _LATE_SECONDS = 5.0  # a query ends sooner, so a thread that has not ended then does not run
 _QUERY_MS = 2_000
 _NONE = Waiting(0, 0.0)

@@ -193,8 +193,13 @@ WHERE EXISTS (SELECT FROM {rows}
               WHERE p.lane = wanted.lane AND {queue} AND {runnable}
               OFFSET %(most)s)"""
 
+# Begins with the lane's failures, so that a lane without any needs no journal row.
 _NOT_BLOCKED = f"""
-NOT EXISTS (SELECT FROM failures f JOIN journal j ON j.id = p.id WHERE {_BLOCKED} OFFSET 0)"""
+NOT EXISTS (
+    SELECT FROM (SELECT * FROM failures WHERE failures.lane = p.lane
+                 AND (next_attempt_at IS NOT NULL OR waits_until IS NOT NULL) OFFSET 0) f
+    CROSS JOIN LATERAL (SELECT * FROM journal WHERE journal.id = p.id AND f.lane = p.lane OFFSET 0) j
+    WHERE {_BLOCKED} OFFSET 0)"""  # noqa: S608  (constants only)
 
 _ALL_QUEUES = "true"
 _ONE_QUEUE = """
