@@ -40,6 +40,14 @@ def days(number: float) -> datetime:
     return NOW + timedelta(days=number)
 
 
+def midnight(ledger: Ledger, after_days: int, moment: str) -> datetime:
+    """Return the start of the day so many days after a moment that the ledger has saved and this SQL reads.
+    Midnight may have passed since the import of this module."""
+    ((saved,),) = ledger.rows(moment)
+    day = (saved.astimezone(UTC) + timedelta(days=after_days)).date()
+    return datetime.combine(day, datetime.min.time(), UTC)
+
+
 def earn(amount: int, expires: float | None, **more: Any) -> Earn:
     ends = None if expires is None else days(expires)
     return Earn(**{**ANNA, "amount": amount, "expires_at": ends, "occurred_at": days(-100), **more})
@@ -161,8 +169,8 @@ def test_e13_lifting_an_exemption_starts_a_notice_period(ledger: Ledger) -> None
     assert ledger.balance("anna") == 12
     assert list(scheduler_of(ledger).expire_now(tenant_id="shop")) == []
     account = ledger.account("anna")
-    midnight = datetime.combine(days(30).date(), datetime.min.time(), UTC)
-    assert account["expires_not_before"] == midnight.isoformat().replace("+00:00", "Z")
+    end = midnight(ledger, 30, "SELECT max(applied_at) FROM outcomes")
+    assert account["expires_not_before"] == end.isoformat().replace("+00:00", "Z")
     soon = ledger.client.expiring("shop", "anna", 31)
     assert (soon.points, soon.expires_not_before) == (10, account["expires_not_before"])
     assert ledger.client.expiring("shop", "anna", 29).points == 0
@@ -177,7 +185,7 @@ def test_e8_switching_expiry_on_starts_a_notice_period_in_which_nothing_expires(
     ledger.tenant(expiry_notice_days=10)
     with ledger.database.connect() as connection:
         end = program.tenant(connection, "shop").expires_not_before
-    assert end == datetime.combine(days(10).date(), datetime.min.time(), UTC)
+    assert end == midnight(ledger, 10, "SELECT max(saved_at) FROM tenant_versions")
     assert list(scheduler_of(ledger).expire_now(tenant_id="shop")) == []
     ledger.apply(ExpireDue(**ANNA, as_of=days(0)), Spend(**ANNA, amount=4))
     assert ledger.balance("anna") == 11
@@ -252,7 +260,7 @@ def test_e7_lots_that_would_expire_at_once_get_a_notice_period_and_extended_lots
         list(policy_of(ledger).apply("shop", NOW))
     ((report, _),) = policy_of(ledger).apply("shop")
     ledger.drain()
-    assert report.not_before == datetime.combine(days(3).date(), datetime.min.time(), UTC)
+    assert report.not_before == midnight(ledger, 3, "SELECT max(accepted_at) FROM journal")
     assert [end for _, end, _ in lots(ledger)] == [report.not_before, days(266)]
     assert_sound(ledger)
 
