@@ -11,7 +11,7 @@ local function now()
 end
 """
 
-# `sees` notes that the worker is at work, and forgets those that are gone.
+# `note_at_work` notes that the worker is, and forgets those that are gone.
 #
 # `take` takes for `token` the free lanes that wait and, if the worker keeps no lane, the one that has had a
 # backlog for the longest. It returns the worker's lane with a backlog, another one that is free while no
@@ -30,7 +30,7 @@ local workers, others = 0, 0
 
 local function key_of(lane) return KEYS[9 + lane] end
 
-local function sees(worker)
+local function note_at_work(worker)
     redis.call('ZADD', KEYS[7], now(), worker)
     redis.call('ZREM', KEYS[8], worker)
     for i = 7, 8 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now() - seen_ms) end
@@ -90,7 +90,7 @@ local lanes = tonumber(ARGV[1])
 {_TAKE}
 redis.call('DEL', KEYS[4], KEYS[9 + lanes])
 if not redis.call('ZSCORE', KEYS[2], ARGV[5]) then redis.call('SADD', KEYS[1], ARGV[5]) end
-sees(ARGV[2])
+note_at_work(ARGV[2])
 return take(ARGV[4], ARGV[3], ARGV[2], -1)
 """
 
@@ -110,7 +110,7 @@ local lanes, kept = tonumber(ARGV[1]), tonumber(ARGV[6])
 {_TAKE}
 {_OFFER}
 if redis.call('GET', KEYS[5]) == ARGV[4] then redis.call('DEL', KEYS[5]) end
-sees(ARGV[2])
+note_at_work(ARGV[2])
 local is_backlog = {{}}
 for i = 7, #ARGV do is_backlog[tonumber(ARGV[i])] = true end
 if kept >= 0 and not may_join(others) then

@@ -46,7 +46,15 @@ from redis.commands.core import Script
 from pointledger import failpoints
 from pointledger.engine import lock_scripts
 from pointledger.logs import Log, Outage
-from pointledger.messaging.contract import busy_key, crew_keys, door_key, joined, lane_key, turn_keys
+from pointledger.messaging.contract import (
+    bulk_key,
+    busy_key,
+    door_key,
+    joined,
+    lane_key,
+    turn_keys,
+    workers_key,
+)
 from pointledger.settings import Settings
 
 User = tuple[str, str]  # tenant and user
@@ -92,7 +100,7 @@ class Locks:
         self._redis = Outage(_log, "lock")
         self._lane_keys = [lane_key(prefix, lane) for lane in range(settings.lanes)]
         self._door_key = door_key(prefix)
-        self._turn_keys = [*turn_keys(prefix), *crew_keys(prefix)]
+        self._turn_keys = [*turn_keys(prefix), workers_key(prefix), bulk_key(prefix)]
         self._worker = new_token()
         self._take_keys = [*self._turn_keys, *self._lane_keys]
         self._take_lanes = client.register_script(lock_scripts.TAKE_LANES)

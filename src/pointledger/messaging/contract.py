@@ -77,11 +77,6 @@ def bulk_key(prefix: str) -> str:
     return f"{prefix}:bulk"
 
 
-def crew_keys(prefix: str) -> list[str]:
-    """Return the keys that follow the `turn_keys` of each script that takes lanes."""
-    return [workers_key(prefix), bulk_key(prefix)]
-
-
 def busy_key(prefix: str, tenant_id: str | None = None) -> str:
     """Return the Redis key that exists while the tenant, or any tenant, fills whole batches."""
     return f"{prefix}:busy" if tenant_id is None else f"{prefix}:busy:{tenant_id}"
