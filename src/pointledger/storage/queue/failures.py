@@ -168,8 +168,8 @@ def count_dead(connection: sa.Connection, which: DeadCommandFilter) -> int:
     return int(rows(connection, _COUNT_DEAD, **which._asdict())[0][0])
 
 
-# CASE hides the condition from the index of the dead commands. If there were none at the last vacuum, that is as
-# good to Postgres as the key, and it reads all of them.
+# CASE hides the condition from the index of the dead commands. If there were none at the last vacuum,
+# Postgres takes that index for as good as the key, and reads all of them.
 _RETRY = f"""
 WITH gone AS (DELETE FROM failures
               WHERE id = coalesce((SELECT journal_id FROM aliases a WHERE a.id = %(id)s), %(id)s)
