@@ -5,6 +5,7 @@ API with the console. It stops them in reverse order. All of them end with this 
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -46,6 +47,8 @@ _PASSED_SETTINGS = (
 _DEFAULT_PORT = 8000
 _ADMIN_PORT = 9101
 _PROVIDER_PORT = 8011
+_OTHER_PORTS = range(10_000, 32_768)
+_PORT_TRIES = 100
 _API_START_SECONDS = 30.0  # it takes two
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 15  # then it is killed; a worker needs a quarter of a second to finish its time slice
@@ -104,7 +107,7 @@ class ProcessGroup:
         if self._with_beat:
             self.beat = self.start_command("beat")
         if self._api_for:
-            usual = (_DEFAULT_PORT, _ADMIN_PORT, _PROVIDER_PORT) if self._usual_ports else (0, 0, 0)
+            usual = (_DEFAULT_PORT, _ADMIN_PORT, _PROVIDER_PORT) if self._usual_ports else (None,) * 3
             (self._port, claim), (self._admin_port, admin_claim), (self._provider_port, provider_claim) = (
                 _claim_port(port) for port in usual
             )
@@ -220,22 +223,23 @@ def _text(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-def _claim_port(usual: int) -> tuple[int, socket.socket]:
+def _claim_port(usual: int | None) -> tuple[int, socket.socket]:
     """Return the usual port, or another if it is taken or claimed, and the claim, which the caller closes.
 
-    The API opens the port seconds later. Until then only the claim prevents that another group chooses it.
+    The API opens the port seconds later. Until then the claim prevents that another group chooses it, and no
+    outgoing connection takes it, because the others are below the ports that Linux gives to those.
     """
-    for port in (usual, 0):
+    others = random.SystemRandom().choices(_OTHER_PORTS, k=_PORT_TRIES)
+    for port in others if usual is None else [usual, *others]:
         claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 trial.bind(("127.0.0.1", port))
-                free = int(trial.getsockname()[1])
                 if sys.platform == "linux":  # other systems have no names without files
-                    claim.bind(f"\0pointledger-demo-port-{free}")
+                    claim.bind(f"\0pointledger-demo-port-{port}")
             except OSError:
                 claim.close()
             else:
-                return free, claim
-    raise AssertionError("the system always has a free port")
+                return port, claim
+    raise AssertionError(f"none of {_PORT_TRIES} ports is free")

@@ -168,7 +168,10 @@ def check_client(settings: Settings) -> None:
 
 def check_api(system: ProcessGroup) -> None:
     headers = {"Authorization": f"Bearer {system.token_file.read_text().strip()}"}
-    wait_until(lambda: is_ready(system.api_url), "the API is ready")
+    api = system.api
+    assert api is not None
+    wait_until(lambda: is_ready(system.api_url) or api.poll() is not None, "the API is ready")
+    assert api.poll() is None, (system._data / "logs" / "api.log").read_text()
     done = httpx.post(
         f"{system.api_url}/points/ben/earn", headers=headers, json={"amount": 3}, timeout=SECONDS
     )
