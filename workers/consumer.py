@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from celery.concurrency.solo import TaskPool
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.state import maybe_shutdown
 from kombu.exceptions import KombuError
@@ -17,10 +18,12 @@ from kombu.message import Message
 from redis.exceptions import RedisError
 
 from pointledger.logs import Log, Outage
+from pointledger.messaging.contract import LANES_QUEUE
 
 from .ack import ack
 from .celery import heartbeat
 from .compressed import refuse_compressed_messages
+from .idle import IdleWorker
 from .lookout import Lookout
 
 # Celery raises these for a message whose parts have unexpected types. It handles the errors of tasks itself.
@@ -54,6 +57,7 @@ class Consumer(CelerysConsumer):
         self.channel_errors = (*known, *_BROKER_ERRORS)
         self._outage = Outage(_log, "receive", "broker_is_away", "broker_is_back")
         self._lookout = Lookout()
+        self._idle = IdleWorker(self._takes_lanes)
         self._failures = 0
         self._failed_at = 0.0
         for name in _REPEATING:
@@ -69,6 +73,7 @@ class Consumer(CelerysConsumer):
         hub.call_repeatedly(_WAKE_SECONDS, heartbeat.beat)
         hub.call_repeatedly(_POLL_SECONDS, self._lookout.look)
         hub.call_repeatedly(_STEADY_SECONDS, self._end_outage_if_steady)
+        self._idle.open(hub)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, with pauses that stay short; Celery's own grow to half a minute."""
@@ -105,14 +110,31 @@ class Consumer(CelerysConsumer):
             heartbeat.beat()
             self._lookout.note_message()
             message.ack_log_error = partial(ack, message)
+            self._idle.leave()
             try:
                 handle(message)
             except _MALFORMED as error:
                 _log.error("message_refused", action="task", rule="malformed", error=type(error).__name__)
                 if not message.acknowledged:
                     message.ack_log_error(logging.getLogger(_NAME), self.connection_errors)
+            self._idle.wait()
 
         return handle_or_drop
+
+    def on_close(self) -> None:
+        """Let no ring wake this worker until it is connected again."""
+        self._idle.close()
+        super().on_close()
+
+    def stop(self) -> None:
+        """Stop. Rings go to others from now on."""
+        self._idle.close()
+        super().stop()
+
+    def _takes_lanes(self) -> bool:
+        """Return whether this worker runs its tasks itself, and receives doorbells."""
+        consumer = self.task_consumer
+        return isinstance(self.pool, TaskPool) and bool(consumer) and consumer.consuming_from(LANES_QUEUE)
 
     def _pause(self, error: BaseException) -> None:
         """Pause, longer after each failure, unless the worker must stop."""

@@ -53,6 +53,7 @@ class WorkerRuntime:
     doorbells: Doorbells
     acceptance: Acceptance  # of commands by name; unlike the jobs' own, it limits the backlog
     engine: Engine
+    locks: Locks
     scheduler: JobScheduler
     reminders: ExpiryReminders
     day_totals: DayTotals
@@ -78,9 +79,8 @@ def _runtime_of(_process: int) -> WorkerRuntime:
     flusher.start()
     atexit.register(flusher.stop)
     callbacks_due = Wakers()
-    engine = Engine(
-        limited_engine_for(settings), Locks(client, settings), doorbells, settings, callbacks_due.set
-    )
+    locks = Locks(client, settings)
+    engine = Engine(limited_engine_for(settings), locks, doorbells, settings, callbacks_due.set)
     accepting = bounded_engine_for(settings)  # a job that waits for a locked journal would keep the worker
     unlimited = Acceptance(accepting, doorbells, settings)
     return WorkerRuntime(
@@ -88,6 +88,7 @@ def _runtime_of(_process: int) -> WorkerRuntime:
         doorbells,
         Acceptance(accepting, doorbells, settings, Backlog(database, settings, shares=False)),
         engine,
+        locks,
         JobScheduler(database, unlimited, help_on=partial(_help_on, engine)),
         ExpiryReminders(database),
         DayTotals(database),

@@ -37,6 +37,8 @@ PLACES = (
     "release-users",
     "next-lanes",
     "return-lanes",
+    "become-idle",
+    "become-busy",
     # a batch
     "attempt-commit",
     "lock-lanes",

@@ -20,6 +20,7 @@ DEADLY = [
         "notify",
         "next-lanes",
         "return-lanes",
+        "become-idle",
         "decide",
     )
     for when in ("before", "after")
@@ -105,6 +106,8 @@ _AFTER_COMMIT = (
     "after:next-lanes",
     "before:return-lanes",
     "after:return-lanes",
+    "before:become-idle",
+    "after:become-idle",
 )
 _IN_RELAYS = ("after:events-publish", "before:relay-commit")
 _IN_INGEST = ("before:dead-letters-commit", "before:ack", "after:ack")

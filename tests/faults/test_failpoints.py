@@ -44,6 +44,8 @@ OF_OTHERS = (
     "callbacks-send",
     "callbacks-commit",
     "note-busy",
+    "become-idle",
+    "become-busy",
 )  # tested in test_failpoints_jobs.py, test_failpoints_messages.py and test_failpoints_turns.py
 OF_COMMANDS = [place for place in failpoints.PLACES if place not in OF_OTHERS]
 

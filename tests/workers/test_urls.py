@@ -189,7 +189,7 @@ def is_ready(url: str) -> bool:
 
 def check_beat(settings: Settings) -> None:
     with redis_client.connect(settings) as client:
-        wait_until(lambda: seconds_since_beat(client, settings) is not None, "a worker has heard of beat")
+        wait_until(lambda: seconds_since_beat(client, settings) is not None, "a worker has a message of beat")
 
 
 def check_events(system: ProcessGroup, pointledger: Path) -> None:

@@ -1,6 +1,7 @@
 """The Lua scripts of the locks on lanes and users. `locks.py` says what each key holds."""
 
-_LOOKING_MS = 20  # as long as a small batch takes: other workers begin beside a larger one
+from pointledger.messaging.contract import LOOKING_MS
+
 _SEEN_MS = 5_000  # longer than a batch; then a worker that has not taken lanes again counts as gone
 
 # By the server's clock, because those of the workers differ.
@@ -23,7 +24,7 @@ end
 # KEYS: waiting, backlogs, hurry, door, looking, ahead, workers, bulk, then every lane
 _TAKE = (
     _NOW
-    + f"local looking_ms, seen_ms = {_LOOKING_MS}, {_SEEN_MS}"
+    + f"local looking_ms, seen_ms = {LOOKING_MS}, {_SEEN_MS}"
     + """
 local is_hurried = redis.call('EXISTS', KEYS[3])
 local workers, others = 0, 0
@@ -83,12 +84,14 @@ end
 """
 )
 
-# The last key: clients of the version before mark the doorbell of each lane.
+# The last keys: the idle workers, and what clients of the version before mark, the doorbell of each lane.
 # ARGV: lanes, worker, ttl, token, lane
 TAKE_LANES = f"""
 local lanes = tonumber(ARGV[1])
 {_TAKE}
-redis.call('DEL', KEYS[4], KEYS[9 + lanes])
+redis.call('DEL', KEYS[4], KEYS[10 + lanes])
+redis.call('ZREM', KEYS[9 + lanes], ARGV[2])
+if redis.call('GET', KEYS[5]) == ARGV[2] then redis.call('DEL', KEYS[5]) end
 if not redis.call('ZSCORE', KEYS[2], ARGV[5]) then redis.call('SADD', KEYS[1], ARGV[5]) end
 note_at_work(ARGV[2])
 return take(ARGV[4], ARGV[3], ARGV[2], -1)
@@ -200,6 +203,21 @@ end)
 return 1
 """
 )
+
+# KEYS: idle, looking   ARGV: worker
+BECOME_IDLE = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1] * 1000000 + time[2], ARGV[1])
+return 1
+"""
+
+# Returns a lane that waits if the worker is no longer idle: its ring is on its way.
+# KEYS: idle, waiting, ahead   ARGV: worker
+BECOME_BUSY = """
+if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then return nil end
+return redis.call('SRANDMEMBER', KEYS[3]) or redis.call('SRANDMEMBER', KEYS[2])
+"""
 
 # KEYS: busy tenants   ARGV: ttl
 NOTE_BUSY = """

@@ -9,7 +9,9 @@ down, the ledger stays correct and gets slower.
 | ahead          | lanes with a command that goes before a backlog | `Doorbells.ring`               |
 | backlogs       | lanes with more commands than a batch serves    | `next_lanes`, `return_lanes`   |
 | door           | a doorbell is on its way                        | `Doorbells.ring`               |
-| looking        | its worker takes all waiting lanes next         | `take_lanes`, `next_lanes`     |
+| looking        | its worker takes all waiting lanes next         | `take_lanes`, `next_lanes`,    |
+|                |                                                 | `Doorbells.ring`               |
+| idle           | workers that a ring can wake, the last one last | `become_idle`                  |
 | workers        | those that were at work in the last seconds     | `take_lanes`, `next_lanes`     |
 | bulk           | those of them that have a lane with a backlog   | `take_lanes`, `next_lanes`     |
 | lane:17        | the holder's token                              | `take_lanes`, `next_lanes`     |
@@ -47,12 +49,16 @@ from pointledger import failpoints
 from pointledger.engine import lock_scripts
 from pointledger.logs import Log, Outage
 from pointledger.messaging.contract import (
+    ahead_key,
     bulk_key,
     busy_key,
     door_key,
+    idle_key,
     joined,
     lane_key,
+    looking_key,
     turn_keys,
+    waiting_key,
     workers_key,
 )
 from pointledger.settings import Settings
@@ -101,7 +107,8 @@ class Locks:
         self._lane_keys = [lane_key(prefix, lane) for lane in range(settings.lanes)]
         self._door_key = door_key(prefix)
         self._turn_keys = [*turn_keys(prefix), workers_key(prefix), bulk_key(prefix)]
-        self._worker = new_token()
+        self._idle_key = idle_key(prefix)
+        self.worker = new_token()
         self._take_keys = [*self._turn_keys, *self._lane_keys]
         self._take_lanes = client.register_script(lock_scripts.TAKE_LANES)
         self._next_lanes = client.register_script(lock_scripts.NEXT_LANES)
@@ -109,16 +116,18 @@ class Locks:
         self._acquire_users = client.register_script(lock_scripts.ACQUIRE_USERS)
         self._release_users = client.register_script(lock_scripts.RELEASE_USERS)
         self._note_busy = client.register_script(lock_scripts.NOTE_BUSY)
+        self._become_idle = client.register_script(lock_scripts.BECOME_IDLE)
+        self._become_busy = client.register_script(lock_scripts.BECOME_BUSY)
 
     def take_lanes(self, lane: int, token: str) -> Taken:
         """Lock this lane, all free lanes that wait and one with a backlog, and let doorbells ring again.
 
         If another worker holds the lane, that worker looks at it after its batch.
         """
-        keys = [*self._take_keys, f"{self._door_key}:{lane}"]
+        keys = [*self._take_keys, self._idle_key, f"{self._door_key}:{lane}"]
         found = self._run(
             "take-lanes", self._take_lanes, keys, None,
-            len(self._lane_keys), self._worker, self._ttl, token, lane,
+            len(self._lane_keys), self.worker, self._ttl, token, lane,
         )  # fmt: skip
         return Taken([lane]) if found is None else _taken(found)
 
@@ -131,7 +140,7 @@ class Locks:
         arguments: list[str | int] = [token, new_token, -1 if kept is None else kept, *backlogs]
         found = self._run(
             "next-lanes", self._next_lanes, self._take_keys, None,
-            len(self._lane_keys), self._worker, self._ttl, *arguments,
+            len(self._lane_keys), self.worker, self._ttl, *arguments,
         )  # fmt: skip
         if found is None:
             return Taken([] if kept is None else [kept], kept)
@@ -144,7 +153,7 @@ class Locks:
         """
         keys = [*self._turn_keys, *(self._lane_keys[lane] for lane in lanes)]
         places = [lane if lane in backlogs else -1 for lane in lanes]
-        waiting = self._run("return-lanes", self._return_lanes, keys, None, self._worker, token, *places)
+        waiting = self._run("return-lanes", self._return_lanes, keys, None, self.worker, token, *places)
         return None if waiting is None else int(waiting)
 
     def acquire_users(self, lanes: Collection[int], users: list[User], token: str) -> set[User]:
@@ -161,6 +170,18 @@ class Locks:
         """Note that these tenants fill whole batches, so that commands of others go before theirs."""
         keys = [busy_key(self._prefix, tenant_id) for tenant_id in (None, *tenant_ids)]
         self._run("note-busy", self._note_busy, keys, 1, _BUSY_MS)
+
+    def become_idle(self) -> None:
+        """Let the next ring wake this worker. `take_lanes` ends that."""
+        self._run(
+            "become-idle", self._become_idle, [self._idle_key, looking_key(self._prefix)], 1, self.worker
+        )
+
+    def become_busy(self) -> int | None:
+        """Let no ring wake this worker. Return a lane that waits if a ring has, and is on its way."""
+        keys = [self._idle_key, waiting_key(self._prefix), ahead_key(self._prefix)]
+        lane = self._run("become-busy", self._become_busy, keys, None, self.worker)
+        return None if lane is None else int(lane)
 
     def _user_key(self, user: User) -> str:
         return f"{self._prefix}:user:{joined(*user)}"

@@ -5,6 +5,9 @@ They are contracts: a module can move, but these names must not change.
 
 from pointledger.settings import Settings
 
+LOOKING_MS = 20
+"""How long a worker promises to take the lanes that wait: as long as a small batch takes."""
+
 _PRIORITIES = range(1, 10)  # kombu has 0 to 9, and a client can configure any subset
 
 
@@ -65,6 +68,16 @@ def turn_keys(prefix: str) -> list[str]:
     """Return the first keys of each script that rings or takes lanes, in their order."""
     keys_of = waiting_key, backlogs_key, hurry_key, door_key, looking_key, ahead_key
     return [key_of(prefix) for key_of in keys_of]
+
+
+def idle_key(prefix: str) -> str:
+    """Return the Redis key of the workers that have nothing to do, so that a ring wakes one at once."""
+    return f"{prefix}:idle"
+
+
+def idle_channel(prefix: str, worker: str) -> str:
+    """Return the Redis channel on which an idle worker receives the lane that has rung."""
+    return f"{idle_key(prefix)}:{worker}"
 
 
 def workers_key(prefix: str) -> str:

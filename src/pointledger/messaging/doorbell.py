@@ -2,6 +2,7 @@
 
 A doorbell carries no work, so it can be lost, doubled or late. Beat rings every lane whose commands wait.
 One doorbell on its way suffices for all lanes: Redis has the set of those that wait, and a worker takes all.
+A worker that is idle needs no doorbell, because it receives the ring through Redis (`workers/idle.py`).
 """
 
 import time
@@ -20,7 +21,7 @@ from kombu.utils.uuid import uuid
 from pointledger import failpoints
 from pointledger.logs import Log, Outage
 from pointledger.messaging import contract
-from pointledger.messaging.contract import busy_key, turn_keys
+from pointledger.messaging.contract import LOOKING_MS, busy_key, idle_key, turn_keys
 from pointledger.messaging.notifications import channel_of, notification_of
 from pointledger.settings import Settings
 
@@ -32,24 +33,35 @@ _BEAT_TTL_MS = 3_600_000  # beyond an hour the exact age of the last beat does n
 
 _MAX_CONNECTIONS = 10  # to the broker: a publish takes a fraction of a millisecond
 
-# Returns whether a doorbell is needed: none is on its way, and no worker takes the waiting lanes soon.
-# KEYS: waiting, backlogs, hurry, door, looking, ahead, busy, then `busy` of the live tenants
-# ARGV: ttl, 1 if such a worker does not suffice, number of lanes, these, then the live lanes, each with the
-# position of its tenant
-_RING = """
+_LOOKING, _IDLE, _NONE = range(3)  # the workers of whom one suffices in place of a doorbell
+
+# Wakes an idle worker, the one with the warmest caches. If none listens, it returns whether a doorbell is
+# needed: none is on its way, and no worker takes the waiting lanes soon.
+# KEYS: waiting, backlogs, hurry, door, looking, ahead, idle, busy, then `busy` of the live tenants
+# ARGV: ttl, who suffices, number of lanes, these, then the live lanes, each with the position of its tenant
+_RING = f"""
 local live = 4 + tonumber(ARGV[3])
 for i = 4, live - 1 do
     if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then redis.call('SADD', KEYS[1], ARGV[i]) end
 end
-if ARGV[live] and redis.call('EXISTS', KEYS[7]) == 1 then
+if ARGV[live] and redis.call('EXISTS', KEYS[8]) == 1 then
     for i = live, #ARGV, 2 do
-        if redis.call('EXISTS', KEYS[8 + ARGV[i + 1]]) == 0 then
+        if redis.call('EXISTS', KEYS[9 + ARGV[i + 1]]) == 0 then
             redis.call('SADD', KEYS[6], ARGV[i])
             redis.call('SET', KEYS[3], '1', 'PX', ARGV[1])
         end
     end
 end
-if ARGV[2] == '0' and redis.call('EXISTS', KEYS[5]) == 1 then return 0 end
+if ARGV[2] == '{_LOOKING}' and redis.call('EXISTS', KEYS[5]) == 1 then return 0 end
+local idle = ARGV[2] ~= '{_NONE}' and redis.call('ZPOPMAX', KEYS[7])[1]
+while idle do
+    local receivers = redis.pcall('PUBLISH', KEYS[7] .. ':' .. idle, ARGV[4])
+    if type(receivers) == 'number' and receivers > 0 then
+        redis.call('SET', KEYS[5], idle, 'PX', {LOOKING_MS})
+        return 0
+    end
+    idle = redis.call('ZPOPMAX', KEYS[7])[1]
+end
 if redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[1]) then return 1 end
 return 0
 """
@@ -93,7 +105,8 @@ class Doorbells:
         beside: bool = False,
         live: Collection[tuple[int, str]] = (),
     ) -> None:
-        """Note that the lanes wait and send a doorbell, unless one is on its way or a worker looks soon.
+        """Note that the lanes wait. Wake an idle worker or send a doorbell, unless one is on its way or a
+        worker looks soon.
 
         `beside`: send it although a worker looks soon, because that one has enough to do. `force`: send it
         in any case.
@@ -105,7 +118,11 @@ class Doorbells:
         if not wanted or self._is_closed or time.monotonic() < self._quiet_until:
             return
         try:
-            unrung = self._without_redis(wanted, live) if force else self._unrung(wanted, live, beside)
+            unrung = (
+                self._without_redis(wanted, live)
+                if force
+                else self._unrung(wanted, live, _IDLE if beside else _LOOKING)
+            )
             if unrung:
                 failpoints.before("publish")
                 self._publish(unrung)
@@ -179,19 +196,20 @@ class Doorbells:
     def _without_redis(self, lanes: list[int], live: Collection[tuple[int, str]]) -> list[int]:
         """Return the lanes to name in doorbells: one, or all if Redis cannot note that they wait."""
         try:
-            return self._unrung(lanes, live, True) or lanes[:1]
+            return self._unrung(lanes, live, _NONE) or lanes[:1]
         except redis.RedisError as error:
             self._redis.noticed(error)
             return lanes
 
-    def _unrung(self, lanes: list[int], live: Collection[tuple[int, str]], beside: bool) -> list[int]:
+    def _unrung(self, lanes: list[int], live: Collection[tuple[int, str]], suffices: int) -> list[int]:
         """Note that the lanes wait. Return the lane that a doorbell names, or none if none is needed."""
         prefix, tenants = self._settings.redis_prefix, sorted({tenant_id for _, tenant_id in live})
         positions = {tenant_id: position for position, tenant_id in enumerate(tenants)}
-        keys = [*self._turn_keys, *(busy_key(prefix, tenant_id) for tenant_id in (None, *tenants))]
+        busy_keys = [busy_key(prefix, tenant_id) for tenant_id in (None, *tenants)]
+        keys = [*self._turn_keys, idle_key(prefix), *busy_keys]
         pairs = [part for lane, tenant_id in live for part in (lane, positions[tenant_id])]
         failpoints.before("mark-rung")
-        is_new = self._ring(keys=keys, args=[_RUNG_TTL_MS, int(beside), len(lanes), *lanes, *pairs])
+        is_new = self._ring(keys=keys, args=[_RUNG_TTL_MS, suffices, len(lanes), *lanes, *pairs])
         failpoints.after("mark-rung")
         return lanes[:1] if is_new else []
 

@@ -1,0 +1,122 @@
+"""Wakes this worker without a Celery message while it has nothing to do.
+
+For a single command, the message that is its doorbell costs almost as much as its transaction. So an idle
+worker notes itself in Redis, and the next ring wakes it: its script publishes the lane on the worker's
+channel. If none is idle, a doorbell goes through Celery (`messaging/doorbell.py`).
+
+A thread listens. It hands what it receives to Celery's loop, whose thread runs all tasks.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pointledger.logs import Log, Outage
+from pointledger.messaging import redis_client
+from pointledger.messaging.contract import idle_channel
+from pointledger.messaging.notifications import PAUSE_SECONDS, READ_SECONDS, lanes_in
+from pointledger.storage.errors import may_pass
+
+from .celery import settings
+from .runtime import runtime
+
+_AGAIN_SECONDS = 1.0  # between two notes that this worker is idle, in case Redis has lost one
+
+_log = Log("pointledger.workers")
+
+
+class IdleWorker:
+    """Lets rings wake this worker. Its methods belong to the thread that runs the tasks."""
+
+    def __init__(self, takes_lanes: Callable[[], bool]) -> None:
+        """`takes_lanes`: whether this worker receives doorbells. An operator can change that."""
+        self._takes_lanes = takes_lanes
+        self._hub: Any = None  # while Celery's loop runs
+        self._thread: threading.Thread | None = None
+        self._is_listening = False
+        self._redis = Outage(_log, "listen")
+        self._database = Outage(_log, "drain", "database_is_away", "database_is_back")
+
+    def open(self, hub: Any) -> None:
+        """Begin: the loop runs."""
+        self._hub = hub
+        hub.call_repeatedly(_AGAIN_SECONDS, self.wait)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._listen, name="rings", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Let the next ring wake this worker. The next lanes that it takes end that, and so does `leave`."""
+        if not self._is_listening or self._hub is None:
+            return
+        with self._survives():
+            if self._takes_lanes():
+                runtime().locks.become_idle()
+            else:
+                self._hand_over()
+
+    def leave(self) -> None:
+        """Let no ring wake this worker. If one has, drain now: what comes next may take long."""
+        if not self._is_listening or not self._takes_lanes():
+            return
+        with self._survives():
+            lane = runtime().locks.become_busy()
+            if lane is not None:
+                runtime().engine.drain(lane)
+
+    def close(self) -> None:
+        """End: the loop does not run until `open`."""
+        if self._hub is not None:
+            self._hub = None
+            with self._survives():
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let rings wake other workers, also the last one if this worker has not served it."""
+        if self._is_listening:
+            lane = runtime().locks.become_busy()
+            if lane is not None:
+                runtime().doorbells.ring([lane])
+
+    def _on_ring(self, lane: int) -> None:
+        with self._survives():
+            runtime().engine.drain(lane)
+        self.wait()
+
+    @contextmanager
+    def _survives(self) -> Iterator[None]:
+        """Log an error: like one in a task, it must not end the worker. Beat rings again."""
+        try:
+            yield
+        except Exception as error:
+            self._database.noticed(error, bug=None if may_pass(error) else error)
+        else:
+            self._database.over()
+
+    def _listen(self) -> None:
+        client = redis_client.connect(settings)
+        channel = idle_channel(settings.redis_prefix, runtime().locks.worker)
+        while True:
+            try:
+                with client.pubsub() as subscription:  # type: ignore[no-untyped-call]  # redis-py
+                    subscription.subscribe(channel)
+                    while True:
+                        if message := subscription.get_message(timeout=READ_SECONDS):
+                            self._redis.over()
+                            self._note(message)
+            except Exception as error:  # the only reader must not end
+                self._is_listening = False
+                self._redis.noticed(error)
+                threading.Event().wait(PAUSE_SECONDS)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        """Hand to the loop what the thread has received."""
+        hub = self._hub
+        if message["type"] == "subscribe":  # also after a lost connection
+            self._is_listening = True
+            if hub is not None:
+                hub.call_soon(self.wait)
+        elif hub is not None:
+            for lane in lanes_in(message, settings.lanes):
+                hub.call_soon(self._on_ring, lane)
