@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from pointledger import Earn, ImportOpeningBalance, Spend
 from pointledger.domain.commands.accounts import OpeningLot
+from pointledger.engine import decide_time
 from pointledger.engine.locks import Locks
+from pointledger.messaging.contract import ahead_key
 from pointledger.settings import Settings
 from pointledger.storage import database
 from pointledger.storage.database import limited_engine_for, transaction
@@ -223,6 +225,26 @@ def test_the_holder_of_a_lane_serves_its_own_live_commands(settings: Settings) -
         task_id = ledger.client.enqueue(Earn(tenant_id="shop", user_id=small, amount=1))
         ledger.engine.drain(0)
         assert ledger.client.outcome(task_id).state == "applied"
+
+
+@pytest.mark.locks
+def test_a_batch_ends_early_when_a_command_in_a_hurry_waits_in_its_lane(
+    shared: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decide_time, "_ASK_SECONDS", 0.0)
+    batches, ahead = shared.engine._batches, ahead_key(shared.settings.redis_prefix)
+
+    def applied_of_next_batch() -> int:
+        _, peeked = shared.engine._peek({0: 3})
+        return batches.apply(peeked)
+
+    shared.client.enqueue_many(earns("big", 10))
+    shared.redis.sadd(ahead, 0)
+    assert applied_of_next_batch() == 3, "no batch has delayed another tenant lately, so it does not ask"
+    batches.sizes.note_waiting()
+    assert applied_of_next_batch() == 1
+    shared.redis.delete(ahead)
+    assert applied_of_next_batch() == 3
 
 
 def lanes_held(ledger: Ledger) -> list[bytes]:

@@ -6,7 +6,8 @@
 | saving failed or timed out            | it is halved, again and again                    | the last one   |
 | a command timed out alone             | it waits; the failure counts if others go on     | that one       |
 | another session has locked a user     | it goes on without the user (`held_users.py`)    | none           |
-| deciding takes too long               | what is decided is saved, and the rest goes back | none           |
+| deciding takes too long, or a command | what is decided is saved, and the rest goes back | none           |
+| in a hurry waits in one of the lanes  |                                                  |                |
 | a newer program wrote the command     | its user waits for a minute                      | none           |
 | the erasure key is missing            | users without an account wait for a minute       | none           |
 | a transient error (`is_transient`)    | the caller tries again                           | none           |
@@ -19,6 +20,7 @@ A failed command backs off, and so do the later commands of its user. After the 
 
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,6 +31,7 @@ from pointledger.domain.commands.outcomes import Decision
 from pointledger.domain.ledger.book import Book
 from pointledger.engine import report
 from pointledger.engine.batch_sizes import BatchSizes
+from pointledger.engine.decide_time import DecideTime
 from pointledger.engine.failures import FailureRecorder, describe
 from pointledger.engine.held_users import HeldUsers
 from pointledger.engine.locks import User
@@ -62,13 +65,15 @@ class Batches:
         settings: Settings,
         callbacks_due: Callable[[], object] = lambda: None,
         ring: Callable[[set[int]], object] = lambda lanes: None,
+        is_awaited: Callable[[set[int]], bool] = lambda lanes: False,
     ) -> None:
         """`callbacks_due` is called when callbacks can be sent. `ring` gets the lanes that waited for a
-        command that is now applied."""
+        command that is now applied. `is_awaited`: whether a command in a hurry waits in one of the lanes."""
         self._database = database
         self._settings = settings
         self._callbacks_due = callbacks_due
         self._ring = ring
+        self._is_awaited = is_awaited
         self.waiting: set[int] = set()  # lanes in which a command had to wait since this was last cleared
         self._programs = Programs()
         self._pseudonyms = settings.pseudonyms
@@ -233,8 +238,10 @@ class Batches:
             book = books.load(connection, batch, locked, self._programs, lock_counters=lock_counters)
             failpoints.after("load")
             erasures.load_erased(connection, book, batch, self._pseudonyms)
-            decisions, audit_records = decide(book, batch, self.sizes.decide_seconds)
-            if len(decisions) < len(batch) or self.sizes.is_adapting:
+            is_awaited = partial(self._is_awaited, own_lanes) if self.sizes.is_shared else None
+            decide_time = DecideTime(self.sizes.decide_seconds, is_awaited)
+            decisions, audit_records = decide(book, batch, decide_time)
+            if decide_time.is_up or (self.sizes.is_adapting and len(decisions) == len(batch)):
                 self.sizes.note_decided(per_lane(of, batch), per_lane(of, batch[: len(decisions)]))
             if not lock_counters and not books.confirm_counters(connection, book):
                 raise LimitMoved

@@ -23,7 +23,7 @@ class BatchSizes:
 
     def next(self, lane: int) -> int:
         """Return the size of the lane's next batch."""
-        most = max(self._most // _SHARED_SHARE, 1) if self._is_shared else self._most
+        most = max(self._most // _SHARED_SHARE, 1) if self.is_shared else self._most
         return min(self._fitting.get(lane, most), most)
 
     def of_lanes(self, taken: Taken) -> dict[int, int]:
@@ -43,10 +43,11 @@ class BatchSizes:
     @property
     def decide_seconds(self) -> float:
         """The CPU time after which a batch saves what is decided."""
-        return _DECIDE_SECONDS / _SHARED_SHARE if self._is_shared else _DECIDE_SECONDS
+        return _DECIDE_SECONDS / _SHARED_SHARE if self.is_shared else _DECIDE_SECONDS
 
     @property
-    def _is_shared(self) -> bool:
+    def is_shared(self) -> bool:
+        """Whether a command of another tenant has waited for the end of a batch lately."""
         return time.monotonic() < self._shared_until
 
     @property

@@ -83,7 +83,7 @@ class Engine:
         self._locks = locks
         self._doorbells = doorbells
         self._settings = settings
-        self._batches = Batches(database, settings, callbacks_due, doorbells.ring)
+        self._batches = Batches(database, settings, callbacks_due, doorbells.ring, locks.has_ahead)
         self._after: dict[int, int | None] = {}  # by lane: the tenants' queue after which a batch begins
 
     def drain(self, lane: int) -> int:

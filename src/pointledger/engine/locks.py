@@ -183,6 +183,14 @@ class Locks:
         lane = self._run("become-busy", self._become_busy, keys, None, self.worker)
         return None if lane is None else int(lane)
 
+    def has_ahead(self, lanes: Collection[int]) -> bool:
+        """Return whether a command that goes before a backlog waits in one of the lanes."""
+        try:
+            return any(self._client.smismember(ahead_key(self._prefix), sorted(lanes)))
+        except redis.RedisError as error:
+            self._redis.noticed(error)
+            return False
+
     def _user_key(self, user: User) -> str:
         return f"{self._prefix}:user:{joined(*user)}"
 

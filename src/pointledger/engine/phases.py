@@ -1,6 +1,5 @@
 """The phases of a batch's transaction: lock, decide and save. `batch.py` calls them in this order."""
 
-import time
 from contextlib import nullcontext
 
 import sqlalchemy as sa
@@ -10,6 +9,7 @@ from pointledger.domain.commands.accepted import Accepted
 from pointledger.domain.commands.outcomes import Decision
 from pointledger.domain.decisions.audit import AuditRecord, decide_audited
 from pointledger.domain.ledger.book import Book
+from pointledger.engine.decide_time import DecideTime
 from pointledger.engine.peeked import Lanes, places_of
 from pointledger.storage.ledger import book as books
 from pointledger.storage.ledger import erasures
@@ -80,18 +80,16 @@ def save(
 
 
 def decide(
-    book: Book, batch: list[Accepted], cpu_seconds: float
+    book: Book, batch: list[Accepted], decide_time: DecideTime
 ) -> tuple[list[tuple[Accepted, Decision]], list[AuditRecord]]:
-    """Decide commands one after the other until the time is up; return also their audit records.
+    """Decide commands one after the other until the time ends; return also their audit records.
 
     Raise CommandFailed.
     """
     decisions: list[tuple[Accepted, Decision]] = []
     audit_records: list[AuditRecord] = []
-    # The thread's own clock costs half a microsecond, the other a tenth of that. It is never behind.
-    until, cpu_until = time.monotonic() + cpu_seconds, time.thread_time() + cpu_seconds
     for accepted in batch:
-        if decisions and time.monotonic() > until and time.thread_time() > cpu_until:
+        if decisions and decide_time.has_ended():
             break
         try:
             failpoints.before("decide")
