@@ -23,6 +23,7 @@ from tests.bench import (
     neighbours,
     restart,
     singles,
+    steps,
     throughput,
     transfer,
 )
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, BenchmarkEntry] = {
     singles.NAME: BenchmarkEntry(
         singles.run, 90, "commands that come one by one: by threads, by rate, and their CPU"
     ),
+    steps.NAME: BenchmarkEntry(steps.run, 10, "where the time of a single command goes, step by step"),
     latency.NAME: BenchmarkEntry(
         latency.run, 30, "from one command to its outcome, beside a Celery no-op task"
     ),

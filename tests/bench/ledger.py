@@ -1,7 +1,7 @@
 """Provides our side: a new ledger for each round, its workers, and functions that enqueue commands."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -119,12 +119,17 @@ def running_workers(
     environment: BenchmarkEnvironment,
     ledger: BenchmarkLedger,
     warm_up: Sequence[BasketEvent] = (),
+    *,
+    app: str = "workers",
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[PointsClient, CeleryWorkers]]:
-    """Start the ledger's workers, warm them up with these events, and open a client."""
+    """Start the ledger's workers, warm them up with these events, and open a client.
+
+    `app`: the module with their Celery app. `env`: more variables for them.
+    """
+    given = ledger.env | dict(env or {})
     with (
-        environment.workers(
-            "workers", environment.workers_per_side, ledger.settings.redis, ledger.env
-        ) as started,
+        environment.workers(app, environment.workers_per_side, ledger.settings.redis, given) as started,
         PointsClient.connect(ledger.settings) as client,
     ):
         if warm_up:
