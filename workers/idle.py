@@ -35,6 +35,7 @@ class IdleWorker:
         self._hub: Any = None  # while Celery's loop runs
         self._thread: threading.Thread | None = None
         self._is_listening = False
+        self._is_idle = False  # a ring can wake it, or has
         self._redis = Outage(_log, "listen")
         self._database = Outage(_log, "drain", "database_is_away", "database_is_back")
 
@@ -53,15 +54,14 @@ class IdleWorker:
         with self._survives():
             if self._takes_lanes():
                 runtime().locks.become_idle()
+                self._is_idle = True
             else:
                 self._hand_over()
 
     def leave(self) -> None:
         """Let no ring wake this worker. If one has, drain now: what comes next may take long."""
-        if not self._is_listening or not self._takes_lanes():
-            return
         with self._survives():
-            lane = runtime().locks.become_busy()
+            lane = self._begin()
             if lane is not None:
                 runtime().engine.drain(lane)
 
@@ -74,12 +74,17 @@ class IdleWorker:
 
     def _hand_over(self) -> None:
         """Let rings wake other workers, also the last one if this worker has not served it."""
-        if self._is_listening:
-            lane = runtime().locks.become_busy()
-            if lane is not None:
-                runtime().doorbells.ring([lane])
+        lane = self._begin()
+        if lane is not None:
+            runtime().doorbells.ring([lane])
+
+    def _begin(self) -> int | None:
+        """Let no ring wake this worker. Return a lane if one has, and is on its way."""
+        was_idle, self._is_idle = self._is_idle, False
+        return runtime().locks.become_busy() if was_idle else None
 
     def _on_ring(self, lane: int) -> None:
+        self._is_idle = False
         with self._survives():
             runtime().engine.drain(lane)
         self.wait()
