@@ -144,6 +144,23 @@ def test_a_forced_ring_is_a_doorbell_also_if_a_worker_is_idle(settings: Settings
         assert (worker.received(), _doorbells(own)) == ([], 1)
 
 
+def test_a_client_that_may_not_publish_sends_a_doorbell_in_place_of_waking_a_worker(
+    settings: Settings,
+) -> None:
+    with Ledger(settings) as own, _listening(own) as worker:
+        worker.locks.become_idle()
+        own.redis.acl_setuser(
+            "keys-only", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"]
+        )
+        try:
+            restricted = f"redis://keys-only:secret@{settings.redis.rpartition('@')[2]}"
+            with Ledger(settings.model_copy(update={"redis_url": restricted})) as client:
+                client.doorbells.ring([7])
+        finally:
+            own.redis.acl_deluser("keys-only")
+        assert (worker.received(), _doorbells(own)) == ([], 1)
+
+
 def test_a_worker_that_was_woken_for_lanes_that_others_took_does_not_silence_the_next_ring(
     settings: Settings,
 ) -> None:
