@@ -63,7 +63,7 @@ class IdleWorker:
         with self._survives():
             lane = self._begin()
             if lane is not None:
-                runtime().engine.drain(lane)
+                self._drain(lane)
 
     def close(self) -> None:
         """End: the loop does not run until `open`."""
@@ -86,8 +86,12 @@ class IdleWorker:
     def _on_ring(self, lane: int) -> None:
         self._is_idle = False
         with self._survives():
-            runtime().engine.drain(lane)
+            self._drain(lane)
         self.wait()
+
+    def _drain(self, lane: int) -> None:
+        runtime().engine.drain(lane)
+        self._database.over()
 
     @contextmanager
     def _survives(self) -> Iterator[None]:
@@ -96,8 +100,6 @@ class IdleWorker:
             yield
         except Exception as error:
             self._database.noticed(error, bug=None if may_pass(error) else error)
-        else:
-            self._database.over()
 
     def _listen(self) -> None:
         client = redis_client.connect(settings)
