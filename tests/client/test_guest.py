@@ -1,13 +1,13 @@
 """The library does not change its user's process: it prints nothing, and logs through `logging`."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from pointledger import Earn, PointsClient
 from pointledger.messaging import doorbell, notifications
-from pointledger.messaging.notifications import LaneNotifications
 from pointledger.settings import Settings
 from tests import logged
 from tests.chaos.proxy import Link
@@ -40,13 +40,13 @@ def test_an_outage_of_redis_and_its_end_are_each_logged_once(
 ) -> None:
     ledger.tenant()
     attempts: list[int] = []
-    read = LaneNotifications._read
+    read = notifications._read
 
-    def counted(self: LaneNotifications, on_processed: Callable[[set[int]], None]) -> None:
+    def counted(*given: Any) -> None:
         attempts.append(1)
-        read(self, on_processed)
+        read(*given)
 
-    monkeypatch.setattr(LaneNotifications, "_read", counted)
+    monkeypatch.setattr(notifications, "_read", counted)
     monkeypatch.setattr(notifications, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(doorbell, "_PAUSE_SECONDS", 0.01)
     valkey.refuse(True)

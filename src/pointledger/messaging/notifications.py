@@ -40,6 +40,43 @@ def lanes_in(message: dict[str, Any], lanes: int) -> set[int]:
     return {lane for lane in named if lane < lanes}
 
 
+def listen_until(
+    closed: threading.Event,
+    client: redis.Redis,
+    channel: str,
+    on_message: Callable[[dict[str, Any]], None],
+    outage: Outage,
+    on_error: Callable[[], None] = lambda: None,
+) -> None:
+    """Read the channel in this thread until `closed`, and about a second more. Errors are logged, not raised.
+
+    `on_message` also gets the messages that confirm the subscription, one after each lost connection.
+    """
+
+    def handle(message: dict[str, Any]) -> None:
+        outage.over()
+        on_message(message)
+
+    while not closed.is_set():
+        try:
+            _read(closed, client, channel, handle)
+        except Exception as error:  # the only reader must not end; `close` can close its connection
+            on_error()
+            if not closed.is_set():
+                outage.noticed(error)
+            closed.wait(PAUSE_SECONDS)
+
+
+def _read(
+    closed: threading.Event, client: redis.Redis, channel: str, on_message: Callable[[dict[str, Any]], None]
+) -> None:
+    with client.pubsub() as subscription:  # type: ignore[no-untyped-call]  # redis-py
+        subscription.subscribe(channel)
+        while not closed.is_set():
+            if message := subscription.get_message(timeout=READ_SECONDS):
+                on_message(message)
+
+
 class LaneNotifications:
     """Notifications about every lane, for the threads of one process."""
 
@@ -72,21 +109,10 @@ class LaneNotifications:
         self._closed.set()
 
     def _listen(self, on_processed: Callable[[set[int]], None]) -> None:
-        while not self._closed.is_set():
-            try:
-                self._read(on_processed)
-            except Exception as error:  # the only reader must not end; `close` can close its connection
-                if not self._closed.is_set():
-                    self._redis.noticed(error)
-                self._closed.wait(PAUSE_SECONDS)
+        def note(message: dict[str, Any]) -> None:
+            self._note(lanes_in(message, len(self._sequence)), on_processed)
 
-    def _read(self, on_processed: Callable[[set[int]], None]) -> None:
-        with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call]  # redis-py
-            subscription.subscribe(self._channel)
-            while not self._closed.is_set():
-                if message := subscription.get_message(timeout=READ_SECONDS):
-                    self._redis.over()
-                    self._note(lanes_in(message, len(self._sequence)), on_processed)
+        listen_until(self._closed, self._client, self._channel, note, self._redis)
 
     def _note(self, lanes: set[int], on_processed: Callable[[set[int]], None]) -> None:
         for lane in lanes:
